@@ -1,0 +1,50 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each installs what it needs.
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(p)),$(p))))
+BIN := .venv/bin
+# The workflow's Python is the environment's, whatever environment the shell has active.
+RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
+CODE := scripts tests
+
+.PHONY: help demo test lint format docs clean
+
+help:  ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/astromodal: pyproject.toml envs/constraints.txt
+	@echo "== Installing astromodal into .venv (a few minutes the first time)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e .
+	@touch $@
+
+.venv/astromodal-dev: .venv/astromodal
+	@echo "== Installing what the tests need"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: .venv/astromodal  ## simulate a sky, train on it, and report: results/demo/report/report.html
+	@echo "== Running the whole workflow on a simulated sky (results in results/demo)"
+	$(RUN) snakemake --profile profiles/local --configfile config/demo.yaml
+	@echo "== Done. Open results/demo/report/report.html"
+
+test: .venv/astromodal-dev  ## run all tests
+	@echo "== Running the tests"
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
+
+lint: .venv/astromodal-dev  ## check style and types
+	$(RUN) ruff check $(CODE)
+	$(RUN) ruff format --check $(CODE)
+	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) mypy
+	$(RUN) snakemake --lint --configfile tests/config/tiny.yaml
+
+format: .venv/astromodal-dev  ## format the code
+	$(RUN) ruff check --fix $(CODE)
+	$(RUN) ruff format $(CODE)
+	$(RUN) snakefmt Snakefile rules
+
+docs: .venv/astromodal  ## generate config/default.yaml, config/README.md and config/schema.json
+	$(RUN) python -m astromodal.config.document config
+
+clean:  ## remove the environment and the demo's results
+	rm -rf .venv results/demo

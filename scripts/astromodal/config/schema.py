@@ -1,0 +1,329 @@
+"""Every setting of astromodal: its meaning, its type, its default and its bounds.
+
+The models are frozen: a configuration never changes once it is loaded. The description of a
+field is its documentation; ``config/default.yaml`` and ``config/README.md`` are generated from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
+SPECTRUM_GROUPS = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
+_MAG_ORDER = (
+    "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
+)  # fmt: skip
+SCALAR_COLUMNS = (
+    "ellipticity_det", "elongation_det", "a_pixel_det", "b_pixel_det", "theta_det", "fwhm_n_det",
+    *(f"mag_pstotal_{band}" for band in _MAG_ORDER),
+    *(f"err_mag_pstotal_{band}" for band in _MAG_ORDER),
+    "gaia_parallax", "gaia_parallax_error", "gaia_pmra", "gaia_pmdec", "gaia_pmra_error",
+    "gaia_pmdec_error",
+    *(f"gaia_phot_{band}_mean_flux" for band in ("bp", "rp", "g")),
+    *(f"gaia_phot_{band}_mean_flux_error" for band in ("bp", "rp", "g")),
+    "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot", "specz_z", "specz_e_z",
+    *(f"vista_{band}apermag6{end}" for band in ("y", "j", "h", "ks") for end in ("", "err")),
+)  # fmt: skip
+
+
+def _split_at_commas(value: object) -> object:
+    """``A,B`` of a command line is the list [A, B]."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
+FieldNames = Annotated[tuple[FieldName, ...] | None, BeforeValidator(_split_at_commas)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz"]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class PathSettings(Settings):
+    """Where cubes are read and results are written."""
+
+    results: str = Field("results", description="Folder that everything is written under.")
+    datacube_template: str | None = Field(
+        None,
+        description="Your cubes, for example /data/datacube_{field}.parquet; "
+        "null simulates a sky instead.",
+    )
+
+    @field_validator("datacube_template")
+    @classmethod
+    def _has_field(cls, template: str | None) -> str | None:
+        if template is not None and template.count("{field}") != 1:
+            raise ValueError("must hold {field} exactly once")
+        return template
+
+
+class ColumnSettings(Settings):
+    """Names of the columns that identify and place a source."""
+
+    id: str = Field("id", description="Identifier of a source, binary or text, unique in a field.")
+    ra: str = Field("ra", description="Right ascension (ICRS, degree).")
+    dec: str = Field("dec", description="Declination (ICRS, degree).")
+
+
+class SelectionSettings(Settings):
+    """Which rows tokenizers are fitted on, get scalar codes and become sequences."""
+
+    column: str | None = Field(
+        "mag_pstotal_r", description="Magnitude column of the cut; null keeps every row."
+    )
+    minimum: float = Field(14.0, description="Brightest magnitude kept (mag).")
+    maximum: float = Field(22.0, description="Faintest magnitude kept (mag).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SelectionSettings:
+        if self.minimum >= self.maximum:
+            raise ValueError(
+                f"minimum must be below maximum, got {self.minimum} and {self.maximum}"
+            )
+        return self
+
+
+class SplitSettings(Settings):
+    """Train, validation and test objects, divided by HEALPix cell of the sky."""
+
+    nside: Annotated[int, Field(ge=1, le=65536)] = Field(
+        128, description="HEALPix nside of the cells (NESTED, ICRS); 128 is 27 arcmin."
+    )
+    validation: Fraction = Field(0.1, description="Fraction of the cells used for validation.")
+    test: Fraction = Field(0.1, description="Fraction of the cells kept for tests.")
+    seed: int = Field(1, description="Seed of the draw that assigns a cell to its split.")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> SplitSettings:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must be below 1: some cells must train")
+        return self
+
+
+class SimulatedField(Settings):
+    """One simulated field; what is null is taken from the sky's own settings."""
+
+    n_sources: Positive | None = Field(None, description="Number of rows of this field.")
+    ra: float | None = Field(None, description="Right ascension of the centre (degree).")
+    dec: float | None = Field(None, description="Declination of the centre (degree).")
+    seeing: float | None = Field(None, description="PSF FWHM in the r band (arcsec).")
+    absent: tuple[Survey, ...] = Field(
+        (), description="Surveys that matched nothing here: the cube has no such columns."
+    )
+    absent_bands: tuple[str, ...] = Field((), description="Bands whose cutouts are all null.")
+
+
+class SimulateSettings(Settings):
+    """The simulated sky, used where paths.datacube_template is null."""
+
+    seed: int = Field(20260101, description="Seed of the sky: same seed, same bytes.")
+    n_sources: Positive = Field(400, description="Rows a field.")
+    cutout_fraction: Fraction = Field(
+        0.69, description="Fraction of sources with image cutouts (drawn among Gaia matches)."
+    )
+    xp_fraction: Fraction = Field(0.05, description="Fraction of sources with Gaia XP spectra.")
+    desi_fraction: Fraction = Field(0.08, description="Fraction of sources with DESI spectra.")
+    specz_fraction: Fraction = Field(0.08, description="Fraction with a spectroscopic redshift.")
+    fields: dict[FieldName, SimulatedField] = Field(
+        {f"SIM-{i:04d}": SimulatedField() for i in range(1, 5)},
+        description="The simulated fields, by name.",
+    )
+
+
+class ScalarSettings(Settings):
+    """The scalar tokenizer: equal-mass bins a column."""
+
+    columns: tuple[str, ...] = Field(
+        SCALAR_COLUMNS, description="Scalar columns, in vocabulary order."
+    )
+    n_bins: Annotated[int, Field(ge=2, le=65535)] = Field(1024, description="Bins a column.")
+
+
+class SpectrumSettings(Settings):
+    """The spectrum tokenizers: one codebook a group."""
+
+    groups: tuple[Literal["desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp"], ...] = Field(
+        SPECTRUM_GROUPS, description="Spectrum groups, in vocabulary order."
+    )
+    codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(
+        2048, description="Centroids a group."
+    )
+    max_spec_tokens_per_group: Annotated[int, Field(ge=8)] = Field(
+        512, description="Longest block of one spectrum: it is rebinned to fit."
+    )
+    xp_samples: Annotated[int, Field(ge=8)] = Field(
+        120, description="Samples of a Gaia XP spectrum along its pseudo-wavelength."
+    )
+    samples_per_field: Positive = Field(
+        200_000, description="Feature samples a group that one training field contributes at most."
+    )
+    iterations: Positive = Field(10, description="Full Lloyd steps after k-means++ seeding.")
+    seed: int = Field(2, description="Seed of the k-means++ seeding.")
+
+
+class ImageSettings(Settings):
+    """The image tokenizer: an autoencoder and a codebook of its latents."""
+
+    bands: tuple[str, ...] = Field(BANDS, description="Bands of a cutout, in channel order.")
+    size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
+        96, description="Side of a cutout (pixel of 0.55 arcsec)."
+    )
+    latent_dim: Positive = Field(2, description="Latent channels of a 4 × 4 pixel patch.")
+    codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(2048, description="Centroids.")
+    hidden: Positive = Field(96, description="Channels inside the autoencoder.")
+    blocks: Positive = Field(3, description="Residual blocks in the encoder and in the decoder.")
+    max_cutouts: Positive = Field(
+        200_000, description="Cutouts that train the autoencoder at most, drawn evenly over fields."
+    )
+    epochs: Positive = Field(20, description="Passes over the training cutouts.")
+    batch_size: Positive = Field(32, description="Cutouts a step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Peak learning rate.")
+    band_dropout: Fraction = Field(
+        0.05, description="Chance that a present band is hidden from the encoder in training."
+    )
+    iterations: Positive = Field(10, description="Full Lloyd steps of the latent codebook.")
+    seed: int = Field(3, description="Seed of the weights, the batches and the codebook.")
+
+
+class TokenizerSettings(Settings):
+    """How measurements become codes."""
+
+    fields: FieldNames = Field(
+        None, description="Fields that tokenizers are fitted on; null for every field."
+    )
+    scalar: ScalarSettings = Field(ScalarSettings(), description="Scalars.")
+    spectrum: SpectrumSettings = Field(SpectrumSettings(), description="Spectra.")
+    image: ImageSettings = Field(ImageSettings(), description="Image cutouts.")
+
+
+class SequenceSettings(Settings):
+    """How an object's codes become one sequence."""
+
+    max_seq_len: Positive = Field(
+        2560, description="Longest sequence the model takes; checked against the config's longest."
+    )
+    block_order: Literal["fixed", "shuffled"] = Field(
+        "shuffled", description="Order of an object's blocks in training."
+    )
+
+
+class ModelSettings(Settings):
+    """The causal transformer."""
+
+    d_model: Positive = Field(768, description="Width.")
+    n_layers: Positive = Field(12, description="Layers.")
+    n_heads: Positive = Field(12, description="Attention heads; must divide d_model.")
+    d_ff: Positive = Field(3072, description="Width of the feed-forward layer.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Dropout.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ModelSettings:
+        if self.d_model % self.n_heads or (self.d_model // self.n_heads) % 2:
+            raise ValueError(
+                f"d_model / n_heads must be an even integer, got {self.d_model} / {self.n_heads}"
+            )
+        return self
+
+
+class MeaningfulLossSettings(Settings):
+    """The reconstruction terms: squared error between expected and true centroids."""
+
+    enabled: bool = Field(True, description="Add the reconstruction terms to the cross-entropy.")
+    sample_k_per_modality: Positive = Field(
+        64, description="Positions of a sequence, a modality, that the terms are computed on."
+    )
+    lambda_image: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Weight of the image term."
+    )
+    lambda_scalar: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Weight of the scalar term."
+    )
+    lambda_spectrum: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Weight of the spectrum term."
+    )
+
+
+class TrainingSettings(Settings):
+    """How the transformer is trained."""
+
+    fields: FieldNames = Field(
+        None, description="Fields whose sequences train the transformer; null: tokenizers.fields."
+    )
+    batch_size: Positive = Field(16, description="Objects of a step, when token_budget is null.")
+    token_budget: Positive | None = Field(
+        None,
+        description="Tokens of a step; replaces batch_size (most objects have 60, some 1,800).",
+    )
+    epochs: Positive = Field(5, description="Passes over the training objects.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-4, description="Peak learning rate.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.05, description="AdamW decay of matrices."
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
+    grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
+    use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
+    validate_every: Positive = Field(1000, description="Steps between validations.")
+    save_every: Positive = Field(5000, description="Steps between checkpoints.")
+    log_every: Positive = Field(20, description="Steps between log lines.")
+    seed: int = Field(4, description="Seed of weights, dropout, batches and block orders.")
+    meaningful_loss: MeaningfulLossSettings = Field(
+        MeaningfulLossSettings(), description="The reconstruction terms."
+    )
+
+
+class EvaluationSettings(Settings):
+    """What the report is made on."""
+
+    fields: FieldNames = Field(
+        None,
+        description="Fields to evaluate on; null: those nothing was trained on, or, "
+        "where there are none, the test split of all.",
+    )
+    max_objects: Positive = Field(
+        2000, description="Objects a modality that are evaluated at most."
+    )
+    n_examples: Positive = Field(6, description="Examples drawn in a figure.")
+    seed: int = Field(5, description="Seed of the draw of objects and of bootstrap errors.")
+
+
+class VocabSizes(NamedTuple):
+    """Sizes of the vocabulary's three ranges, as a function of the config alone."""
+
+    image: int
+    scalar: int
+    spectrum: int
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    paths: PathSettings = Field(PathSettings(), description="Where things are.")
+    fields: FieldNames = Field(
+        None,
+        description="Fields of the run; null: every cube that paths.datacube_template matches.",
+    )
+    columns: ColumnSettings = Field(ColumnSettings(), description="Columns that identify a source.")
+    selection: SelectionSettings = Field(SelectionSettings(), description="The magnitude cut.")
+    split: SplitSettings = Field(SplitSettings(), description="Train, validation and test.")
+    simulate: SimulateSettings = Field(SimulateSettings(), description="The simulated sky.")
+    tokenizers: TokenizerSettings = Field(TokenizerSettings(), description="Values into codes.")
+    sequences: SequenceSettings = Field(SequenceSettings(), description="Codes into sequences.")
+    model: ModelSettings = Field(ModelSettings(), description="The transformer.")
+    training: TrainingSettings = Field(TrainingSettings(), description="Its training.")
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
+
+    @property
+    def vocab(self) -> VocabSizes:
+        """Ids of images, of scalars (a column each for the spectra's scales too), of one group."""
+        scalar, spectrum = self.tokenizers.scalar, self.tokenizers.spectrum
+        n_columns = len(scalar.columns) + len(spectrum.groups)
+        return VocabSizes(
+            self.tokenizers.image.codebook_size, n_columns * scalar.n_bins, spectrum.codebook_size
+        )

@@ -1,0 +1,136 @@
+"""Files written whole or not at all, and read without ever unpickling.
+
+An array file is a ``.npz`` whose member ``meta`` holds, as JSON text, its format name, its version
+and whatever else identifies it (the hash of the tokenizer that made it, of its input columns).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astromodal.core.errors import FormatError, must_be
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
+
+    The file appears whole or not at all: after an error nothing is left, and an older file stands.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, values: object) -> None:
+    """Write `values` as indented JSON, atomically; NaN and infinity are refused."""
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; raise `FormatError` where it is not one."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        message = must_be(str(path), "a JSON file", str(error), "delete it and run again")
+        raise FormatError(message) from error
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """The arrays of a file by name, and the `attributes` that it carries."""
+
+    arrays: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+
+def save_arrays(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    format: str,
+    version: int,
+    **attributes: Any,
+) -> None:
+    """Write `arrays` to a ``.npz`` file, atomically; the same arrays give the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        The file, ending in ``.npz``.
+    arrays : mapping
+        Arrays of numbers, booleans or text by name; objects are refused. ``meta`` is reserved.
+    format, version
+        What kind of file this is; `load_arrays` refuses another.
+    **attributes
+        Values that JSON can hold, for example ``tokenizer_hash`` and ``input_hash``.
+    """
+    for name, array in arrays.items():
+        if name == "meta" or array.dtype.hasobject:
+            raise FormatError(
+                must_be(f"{path}: array {name!r}", "of plain numbers or text", array.dtype)
+            )
+    meta = json.dumps(
+        {"format": format, "version": version, **attributes}, sort_keys=True, allow_nan=False
+    )
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **{**arrays, "meta": np.array(meta)})
+
+
+def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
+    """Read a file of `save_arrays`; never unpickle.
+
+    Raises
+    ------
+    FormatError
+        Where the file is damaged, or of another format or version.
+    """
+    remake = "delete it and run again"
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+            meta = json.loads(str(arrays.pop("meta")))
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise FormatError(
+            must_be(str(path), "an array file of astromodal", str(error), remake)
+        ) from error
+    found = f"{meta.pop('format', None)} version {meta.pop('version', None)}"
+    if found != f"{format} version {version}":
+        raise FormatError(must_be(str(path), f"{format} version {version}", found, remake))
+    return ArrayFile(arrays, meta)

@@ -1,0 +1,33 @@
+"""Content hashes: of arrays, and of plain nested values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+HASH_LENGTH = 16
+
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Hash names, dtypes, shapes and bytes of `arrays`, whatever their order.
+
+    Returns
+    -------
+    str
+        The first 16 hexadecimal digits of a SHA-256.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.reshape(-1).view(np.uint8) if array.size else b"")
+    return digest.hexdigest()[:HASH_LENGTH]
+
+
+def hash_values(values: object) -> str:
+    """Hash a nest of dicts, lists, text and numbers; the order of keys does not matter."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]

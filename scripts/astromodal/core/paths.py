@@ -1,0 +1,102 @@
+"""Where every file lies under the results folder: the one place that knows."""
+
+from __future__ import annotations
+
+FIELD = "{field}"
+GROUP = "{group}"
+
+
+class Layout:
+    """Paths under one results folder, as text.
+
+    A method given no field or group returns the pattern with Snakemake's wildcard in its place.
+
+    Parameters
+    ----------
+    results : str
+        The results folder.
+    codebook_size : int
+        Centroids of the image codebook, which its file is named by.
+    """
+
+    def __init__(self, results: str, codebook_size: int = 2048) -> None:
+        self.results = str(results).rstrip("/")
+        self._codebook = f"{self.results}/codecs/codebook_kmeans_{codebook_size}"
+        self.scalar_tokenizer = f"{self.results}/scalar_tokenizers/scalar_tokenizer_config.npz"
+        self.spectrum_tokenizer = (
+            f"{self.results}/spectrum_tokenizers/spectrum_tokenizer_config.npz"
+        )
+        self.autoencoder = f"{self.results}/codecs/autoencoder_splus_cuts.pt"
+        self.latents = f"{self.results}/codecs/training_latents.npz"
+        self.image_codebook = f"{self._codebook}.npz"
+        self.image_codebook_joblib = f"{self._codebook}.joblib"
+        self.run = f"{self.results}/runs_tokens_transformer"
+        self.vocab_spec = f"{self.run}/vocab_spec.json"
+        self.run_config = f"{self.run}/config.json"
+        self.final_model = f"{self.run}/final_model.pt"
+        self.history = f"{self.run}/history.jsonl"
+        self.report = f"{self.results}/report/report.html"
+
+    def cube(self, field: str = FIELD) -> str:
+        """A simulated cube."""
+        return f"{self.results}/cubes/datacube_{field}.parquet"
+
+    def summary(self, field: str = FIELD) -> str:
+        """Checks, counts and coverage of a field."""
+        return f"{self.results}/summaries/datacube_{field}_summary.json"
+
+    def split(self, field: str = FIELD) -> str:
+        """HEALPix cell and split of every row of a field."""
+        return f"{self.results}/splits/datacube_{field}_split.npz"
+
+    def quantiles(self, field: str = FIELD) -> str:
+        """Quantile summaries of a training field's scalar columns."""
+        return f"{self.results}/summaries/datacube_{field}_quantiles.npz"
+
+    def spectrum_samples(self, field: str = FIELD) -> str:
+        """Feature samples of a training field's spectra."""
+        return f"{self.results}/summaries/datacube_{field}_spectrum_samples.npz"
+
+    def spectrum_codebook(self, group: str = GROUP) -> str:
+        """A group's codebook, as the workflow reads it."""
+        return f"{self.results}/spectrum_tokenizers/spectrum_kmeans_{group}.npz"
+
+    def spectrum_joblib(self, group: str = GROUP) -> str:
+        """A group's codebook, for scikit-learn users; never read by the workflow."""
+        return f"{self.results}/spectrum_tokenizers/spectrum_kmeans_{group}.joblib"
+
+    def scalar_tokens(self, field: str = FIELD) -> str:
+        """Scalar codes of a field."""
+        return f"{self.results}/outputs/scalar_tokens/datacube_{field}_scalar_tokens.npz"
+
+    def spectrum_tokens(self, field: str = FIELD) -> str:
+        """Spectrum codes of a field."""
+        return f"{self.results}/outputs/spectrum_tokens/datacube_{field}_spectrum_tokens.npz"
+
+    def image_tokens(self, field: str = FIELD) -> str:
+        """Image codes of a field."""
+        return f"{self.results}/outputs/image_tokens/datacube_{field}_tokens.npz"
+
+    def image_latents(self, field: str = FIELD) -> str:
+        """Image latents of a field."""
+        return f"{self.results}/outputs/image_latents/datacube_{field}_latents.npz"
+
+    def sequences(self, field: str = FIELD) -> str:
+        """Memory-mapped sequences of a field."""
+        return f"{self.results}/outputs/sequences/datacube_{field}_sequences.safetensors"
+
+    def checkpoint(self, step: int) -> str:
+        """A training checkpoint: beside the declared outputs, so that a failed job keeps it."""
+        return f"{self.run}/checkpoint_step_{step}.pt"
+
+    def evaluation(self, part: str) -> str:
+        """Numbers of one part of the evaluation."""
+        return f"{self.results}/evaluation/{part}.json"
+
+    def figures(self, part: str) -> str:
+        """Folder of one part's figures."""
+        return f"{self.results}/evaluation/figures/{part}"
+
+    def log(self, rule: str, *wildcards: str) -> str:
+        """A job's log file."""
+        return f"{self.results}/logs/{rule}/{'_'.join(wildcards) or rule}.log"

@@ -1,0 +1,140 @@
+"""The joint vocabulary: which token id means which code of which modality.
+
+Ids run: pad, bos, eos, sep, miss; then the image codes; then every scalar column's bins, in config
+order, and after them one column a spectrum group for the scale of its flux; then each spectrum
+group's codes. The layout is a function of the config alone, so a column or group without data
+keeps its ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from astromodal.core.errors import ConfigError, must_be
+
+PAD, BOS, EOS, SEP, MISS = range(5)
+N_SPECIAL = 5
+MISSING_CODE = 65535
+"""A code on disk (uint16) that stands for a missing value."""
+
+TYPE_SPECIAL, TYPE_IMAGE, TYPE_SCALAR, TYPE_SPECTRUM = 0, 1, 2, 3
+"""Token types: BOS, EOS and padding; image; scalar; the first spectrum group (others follow)."""
+
+
+@dataclass(frozen=True)
+class VocabSpec:
+    """Sizes and offsets of the joint vocabulary.
+
+    Attributes
+    ----------
+    v_image, v_scalar, v_spectra : int
+        Ids of the image codebook, of all scalar columns together, of one spectrum group.
+    spectrum_groups : tuple of str
+        Groups in vocabulary order.
+    n_bins : int
+        Bins of one scalar column; `v_scalar` is a multiple of it.
+    """
+
+    v_image: int
+    v_scalar: int
+    v_spectra: int
+    spectrum_groups: tuple[str, ...]
+    n_bins: int
+
+    @property
+    def image_offset(self) -> int:
+        """Id of image code 0."""
+        return N_SPECIAL
+
+    @property
+    def scalar_offset(self) -> int:
+        """Id of bin 0 of the first scalar column."""
+        return N_SPECIAL + self.v_image
+
+    @property
+    def n_columns(self) -> int:
+        """Scalar columns, the spectra's scales included."""
+        return self.v_scalar // self.n_bins
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids."""
+        return N_SPECIAL + self.v_image + self.v_scalar + self.v_spectra * len(self.spectrum_groups)
+
+    @property
+    def n_types(self) -> int:
+        """Number of token types."""
+        return TYPE_SPECTRUM + len(self.spectrum_groups)
+
+    def column_offset(self, column: int) -> int:
+        """Id of bin 0 of scalar column number `column`."""
+        return self.scalar_offset + column * self.n_bins
+
+    def scale_column(self, group: str) -> int:
+        """Number of the scalar column that holds the scale of `group`'s spectra."""
+        return self.n_columns - len(self.spectrum_groups) + self._index(group)
+
+    def spectrum_offset(self, group: str) -> int:
+        """Id of code 0 of `group`'s codebook."""
+        return self.scalar_offset + self.v_scalar + self._index(group) * self.v_spectra
+
+    def spectrum_type(self, group: str) -> int:
+        """Token type of `group`'s block."""
+        return TYPE_SPECTRUM + self._index(group)
+
+    def _index(self, group: str) -> int:
+        if group not in self.spectrum_groups:
+            raise ConfigError(must_be("spectrum group", f"one of {self.spectrum_groups}", group))
+        return self.spectrum_groups.index(group)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec as a plain dict that JSON can hold, offsets included for readers elsewhere."""
+        offsets = {
+            "image": self.image_offset,
+            "scalar": self.scalar_offset,
+            **{group: self.spectrum_offset(group) for group in self.spectrum_groups},
+        }
+        special = {"pad": PAD, "bos": BOS, "eos": EOS, "sep": SEP, "miss": MISS}
+        return {**asdict(self), "spectrum_groups": list(self.spectrum_groups),
+                "vocab_size": self.vocab_size, "special": special, "offsets": offsets}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> VocabSpec:
+        """The spec that `as_dict` wrote."""
+        return build_vocab_spec(
+            v_image=values["v_image"],
+            v_scalar=values["v_scalar"],
+            v_spectra=values["v_spectra"],
+            spectrum_groups=values["spectrum_groups"],
+            n_bins=values["n_bins"],
+        )
+
+
+def build_vocab_spec(
+    v_image: int, v_scalar: int, v_spectra: int, spectrum_groups: Sequence[str], n_bins: int = 1024
+) -> VocabSpec:
+    """Lay out the joint vocabulary.
+
+    Parameters
+    ----------
+    v_image, v_scalar, v_spectra : int
+        Ids of images, of all scalar columns together (the groups' scales included), of one group:
+        the three entries of ``config.vocab``.
+    spectrum_groups : sequence of str
+        Groups in vocabulary order.
+    n_bins : int
+        Bins of one scalar column.
+
+    Raises
+    ------
+    ConfigError
+        Where `v_scalar` is not a whole number of columns, or leaves none for the groups' scales.
+    """
+    if v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups):
+        must = f"a multiple of n_bins = {n_bins} with a column for each of {len(spectrum_groups)} groups"
+        raise ConfigError(must_be("v_scalar", must, v_scalar))
+    if len(set(spectrum_groups)) != len(spectrum_groups):
+        raise ConfigError(must_be("spectrum_groups", "unique", list(spectrum_groups)))
+    return VocabSpec(v_image, v_scalar, v_spectra, tuple(spectrum_groups), n_bins)

@@ -1,0 +1,1 @@
+"""Datacubes: reading, checking, selecting, splitting and summarising them."""

@@ -1,0 +1,65 @@
+"""List columns as flat arrays, without a loop over rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the lists of a column.
+
+    Returns
+    -------
+    lengths : int64 (m,)
+        Number of values a row; 0 where the list is null.
+    valid : bool (m,)
+        False where the list is null.
+    """
+    valid = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    counted = pc.fill_null(pc.list_value_length(column), 0)
+    return counted.to_numpy(zero_copy_only=False).astype(np.int64), valid
+
+
+def flatten(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All values of a list column in one array.
+
+    Parameters
+    ----------
+    column : pa.Array
+        A list column of numbers, or a column of nulls, (m,).
+
+    Returns
+    -------
+    values : float32 (sum of lengths,)
+        Values of all rows in order; null values are NaN.
+    lengths : int64 (m,)
+        Number of values a row; 0 where the list is null.
+    valid : bool (m,)
+        False where the list is null.
+
+    Raises
+    ------
+    TypeError
+        Where the column holds no lists of numbers.
+    """
+    if pa.types.is_null(column.type):
+        nothing = np.zeros(len(column), np.int64)
+        return np.empty(0, np.float32), nothing, nothing.astype(bool)
+    if not is_list(column.type):
+        raise TypeError(f"column must be of lists of numbers, got {column.type}")
+    counts, valid = lengths(column)
+    flat = pc.cast(column.flatten(), pa.float32(), safe=False)
+    return flat.to_numpy(zero_copy_only=False), counts, valid
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether `kind` is a list of numbers (or of nulls, in a column without a value)."""
+    listed = (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+    if not listed:
+        return False
+    inner = kind.value_type
+    return pa.types.is_floating(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)

@@ -1,0 +1,1 @@
+"""What every job starts with: settings, logging, threads, seeds and the device."""

@@ -1,0 +1,124 @@
+"""The start of a job: what stands between Snakemake and the package.
+
+Only entry scripts use it. Everything below takes plain arguments and returns values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import astromodal
+from astromodal.config.load import rebuild_settings
+from astromodal.core.errors import AstromodalError
+from astromodal.core.progress import Progress, logged
+
+if TYPE_CHECKING:
+    import torch
+
+SCRIPTS = Path(astromodal.__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A running job: its settings by dotted name, its logger, its cores."""
+
+    name: str
+    settings: dict[str, Any]
+    logger: logging.Logger
+    threads: int
+
+    @property
+    def progress(self) -> Progress:
+        """Progress of long steps, as lines of the job's log."""
+        return logged(self.logger)
+
+    def device(self) -> torch.device:
+        """The GPU that the job was given, or the CPU."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        # Convolutions and matrix products of fp32 inputs may use the tensor cores' TF32.
+        torch.set_float32_matmul_precision("high")
+        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.logger.info("runs on %s with %d threads", chosen, self.threads)
+        return chosen
+
+    def seed_everything(self, seed: int) -> None:
+        """Seed Python, NumPy and PyTorch."""
+        import torch
+
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+
+def start(snakemake: Any) -> Job:
+    """Set up logging and threads for the job that `snakemake` describes.
+
+    Parameters
+    ----------
+    snakemake : snakemake.script.Snakemake
+        The object that Snakemake gives to a script. Its ``params.settings`` maps dotted names to
+        plain values, its first log file takes the log.
+
+    Raises
+    ------
+    AstromodalError
+        Where another copy of the package would run than the one beside the script.
+    """
+    beside = Path(snakemake.scriptdir).resolve()
+    if beside != SCRIPTS.resolve():
+        raise AstromodalError(
+            f"astromodal must be imported from {beside}, got {SCRIPTS}; "
+            "uninstall the other copy, or install this one with pip install -e ."
+        )
+    logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
+    logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    plain = snakemake.params.get("settings", {})
+    settings = {name: rebuild_settings(name, value) for name, value in plain.items()}
+    return Job(snakemake.rule, settings, logger, int(snakemake.threads))
+
+
+def _log_to(path: str | None, name: str) -> logging.Logger:
+    """Send the job's messages, and the traceback of its failure, to its log and to stderr."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
+    )
+    logger = logging.getLogger(f"astromodal.{name}")
+
+    def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, AstromodalError):
+            logger.error("%s", error)
+        else:
+            logger.error("failed", exc_info=(kind, error, trace))
+
+    sys.excepthook = report
+    return logger
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Keep BLAS to one thread inside, where its threads cost more than they bring."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))

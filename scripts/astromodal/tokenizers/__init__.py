@@ -1,0 +1,1 @@
+"""Tokenizers: each learns (`fit`), encodes values to codes and decodes codes to values."""

@@ -1,0 +1,55 @@
+"""The generated files under config/ and the settings' models say the same."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from astromodal.config import load_config
+from astromodal.config.document import generated, write
+from astromodal.config.schema import Config
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+@pytest.mark.parametrize("name", ["default.yaml", "README.md", "schema.json"])
+def test_generated_files_are_in_step(name):
+    """`make docs` was run after the last change of a setting."""
+    assert (CONFIG / name).read_text() == generated()[name]
+
+
+def test_the_default_file_is_the_defaults():
+    """default.yaml, given as a config, changes nothing."""
+    assert load_config(CONFIG / "default.yaml") == load_config()
+
+
+def test_writing_writes_what_is_generated(tmp_path):
+    """The command behind `make docs` writes the three files."""
+    write(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == generated()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*CONFIG.glob("*.yaml"), *CONFIG.parent.glob("tests/config/*.yaml")],
+    ids=lambda p: p.stem,
+)
+def test_every_config_of_the_repository_is_valid(path):
+    """The configs that come with the project load."""
+    assert isinstance(load_config(path), Config)
+    assert yaml.safe_load(path.read_text())
+
+
+def test_every_setting_is_documented():
+    """A line of documentation a setting."""
+    undocumented = []
+
+    def visit(model, name):
+        for key, field in model.model_fields.items():
+            if not field.description:
+                undocumented.append(f"{name}{key}")
+            if hasattr(field.annotation, "model_fields"):
+                visit(field.annotation, f"{name}{key}.")
+
+    visit(Config, "")
+    assert undocumented == []

@@ -1,0 +1,120 @@
+import pytest
+from pydantic import ValidationError
+
+from astromodal.config import load_config
+from astromodal.config.load import plain_settings, rebuild_settings, settings_at
+from astromodal.core.errors import ConfigError
+
+
+def test_the_defaults_are_the_design_s():
+    """Without a file, the design's defaults hold."""
+    c = load_config()
+    m = c.model
+    assert (m.d_model, m.n_layers, m.n_heads, m.d_ff, m.dropout) == (768, 12, 12, 3072, 0.1)
+    t = c.training
+    assert (t.batch_size, t.epochs, t.learning_rate, t.weight_decay) == (16, 5, 2e-4, 0.05)
+    assert (t.warmup_steps, t.grad_clip, t.use_amp, t.save_every) == (2000, 1.0, True, 5000)
+    loss = t.meaningful_loss
+    assert (loss.enabled, loss.sample_k_per_modality, loss.lambda_image) == (True, 64, 0.1)
+    assert (loss.lambda_scalar, loss.lambda_spectrum) == (0.1, 0.1)
+    k = c.tokenizers
+    assert (k.scalar.n_bins, k.spectrum.codebook_size, k.image.latent_dim) == (1024, 2048, 2)
+    assert len(k.scalar.columns) == 55
+
+
+def test_a_file_overrides_only_what_it_names(tmp_path):
+    """A user's YAML changes one value and leaves its neighbours."""
+    (tmp_path / "my.yaml").write_text("training: {epochs: 9}\n")
+    config = load_config(tmp_path / "my.yaml")
+    assert (config.training.epochs, config.training.learning_rate) == (9, 2e-4)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path):
+    """A file of comments alone is the defaults."""
+    (tmp_path / "my.yaml").write_text("# nothing yet\n")
+    assert load_config(tmp_path / "my.yaml") == load_config()
+
+
+def test_keys_with_dots_and_text_values():
+    """`--config training.epochs=3` reaches the setting, text or not."""
+    assert load_config({"training.epochs": "3"}).training.epochs == 3
+
+
+def test_dotted_keys_join_nested_ones():
+    """A dotted key adds to the group that a file names."""
+    config = load_config({"training": {"epochs": 3}, "training.grad_clip": 2})
+    assert (config.training.epochs, config.training.grad_clip) == (3, 2.0)
+
+
+def test_a_dotted_key_below_a_value_is_refused():
+    """A value has no keys."""
+    with pytest.raises(ConfigError, match=r"fields\.x must be below a group of settings"):
+        load_config({"fields": ["A"], "fields.x": 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trainig": {}}, r"trainig is no setting; nearest: 'training'"),
+        ({"tokenizers": {"scalar": {"nbins": 3}}}, r"nearest: 'tokenizers\.scalar\.n_bins'"),
+        ({"model": {"qqq": 1}}, r"model\.qqq is no setting; known: d_ff, d_model"),
+        (
+            {"tokenizers": {"scalar": {"n_bins": 1}}},
+            r"tokenizers\.scalar\.n_bins must be an int in \[2, 65535\], got 1",
+        ),
+        ({"training": {"epochs": "x"}}, r"training\.epochs must be an int in \[1, inf\), got x"),
+        ({"sequences": {"block_order": "x"}}, r"must be 'fixed' or 'shuffled', got x"),
+        ({"fields": ["a/b"]}, r"fields\.0 must be a name of letters, digits"),
+        ({"fields": ["../x"]}, r"must be a name of letters, digits"),
+        ({"paths": {"datacube_template": "x"}}, r"must hold \{field\} exactly once, got 'x'"),
+        ({"selection": {"minimum": 30}}, r"minimum must be below maximum, got 30\.0 and 22\.0"),
+        ({"split": {"test": 0.6, "validation": 0.4}}, r"validation \+ test must be below 1"),
+        ({"model": {"d_model": 10}}, r"d_model / n_heads must be an even integer, got 10 / 12"),
+        ({"training": 3}, r"training must be a valid dictionary"),
+        ({"training": {"learning_rate": float("nan")}}, r"training\.learning_rate must be"),
+    ],
+)
+def test_what_is_wrong_is_said(values, message):
+    """A wrong key or value gives one error that names it and what it must be."""
+    with pytest.raises(ConfigError, match=message):
+        load_config(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "must be a YAML file"), ("- a", "must be a mapping of settings")]
+)
+def test_what_is_no_mapping_is_refused(tmp_path, text, message):
+    """A file that is no YAML mapping is named."""
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "my.yaml")
+
+
+def test_yaml_runs_no_code(tmp_path):
+    """A YAML tag that would call Python is refused."""
+    (tmp_path / "my.yaml").write_text("paths: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ConfigError, match="must be a YAML file"):
+        load_config(tmp_path / "my.yaml")
+
+
+def test_a_config_is_frozen():
+    """Settings do not change once they are loaded."""
+    with pytest.raises(ValidationError, match="frozen"):
+        load_config().training.epochs = 3
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizers.scalar", "tokenizers.scalar.n_bins", "simulate", "paths", "training"]
+)
+def test_settings_travel_as_plain_values(name):
+    """A job rebuilds exactly the settings that the workflow wrote out for it."""
+    config = load_config({"tokenizers": {"scalar": {"n_bins": 7}}})
+    plain = plain_settings(name, config)
+    assert not hasattr(plain, "model_dump")
+    assert rebuild_settings(name, plain) == settings_at(name, config)
+
+
+def test_an_unknown_dotted_name_is_refused():
+    """A rule that asks for a setting that does not exist learns the nearest."""
+    with pytest.raises(ConfigError, match=r"tokenizers\.scaler is no setting; nearest: 'scalar'"):
+        settings_at("tokenizers.scaler", load_config())

@@ -1,0 +1,79 @@
+import pytest
+
+from astromodal.config import load_config
+from astromodal.core.errors import ConfigError
+from astromodal.core.fields import cube_template, run_fields
+
+
+def simulated(**settings):
+    return load_config({"simulate": {"fields": {"A": {}, "B": {}, "C": {}}}, **settings})
+
+
+def test_a_simulated_run_has_the_simulated_fields():
+    """Without a template, the fields are the sky's, and cubes lie among the results."""
+    config = simulated()
+    assert run_fields(config).every == ("A", "B", "C")
+    assert cube_template(config) == "results/cubes/datacube_{field}.parquet"
+
+
+def test_fields_that_nothing_was_trained_on_are_evaluated():
+    """The report is made on fields kept aside, where there are some."""
+    fields = run_fields(simulated(tokenizers={"fields": ["A"]}, training={"fields": ["B"]}))
+    assert (fields.tokenizers, fields.training) == (("A",), ("B",))
+    assert fields.trained == ("A", "B")
+    assert fields.evaluation == ("C",)
+
+
+def test_without_fields_aside_all_are_evaluated():
+    """Where everything trained, every field is evaluated (on its test split)."""
+    assert run_fields(simulated()).evaluation == ("A", "B", "C")
+
+
+def test_the_transformer_trains_on_the_tokenizers_fields():
+    """training.fields defaults to tokenizers.fields."""
+    assert run_fields(simulated(tokenizers={"fields": ["B"]})).training == ("B",)
+
+
+def test_cubes_are_discovered(tmp_path):
+    """Every file that the template matches is a field, in the order of names."""
+    for name in ("datacube_B-1.parquet", "datacube_A.parquet", "other.parquet"):
+        (tmp_path / name).touch()
+    config = load_config({"paths": {"datacube_template": f"{tmp_path}/datacube_{{field}}.parquet"}})
+    assert run_fields(config).every == ("A", "B-1")
+
+
+def test_names_that_are_no_field_names_are_not_discovered(tmp_path):
+    """A file name cannot bring spaces or shell characters in."""
+    (tmp_path / "datacube_A;rm x.parquet").touch()
+    (tmp_path / "datacube_A.parquet").touch()
+    config = load_config({"paths": {"datacube_template": f"{tmp_path}/datacube_{{field}}.parquet"}})
+    assert run_fields(config).every == ("A",)
+
+
+def test_no_cube_at_all_is_an_error(tmp_path):
+    """A template that matches nothing says so."""
+    config = load_config({"paths": {"datacube_template": f"{tmp_path}/{{field}}.parquet"}})
+    with pytest.raises(ConfigError, match=r"datacube_template must be the path of some cube"):
+        run_fields(config)
+
+
+def test_a_listed_field_needs_its_cube(tmp_path):
+    """A field without a file is named."""
+    template = f"{tmp_path}/{{field}}.parquet"
+    config = load_config({"paths": {"datacube_template": template}, "fields": ["A"]})
+    with pytest.raises(ConfigError, match="fields must be cubes that exist, got 'A' without"):
+        run_fields(config)
+
+
+def test_a_training_field_must_be_a_field():
+    """A misspelt field is refused with the nearest one."""
+    config = load_config(
+        {"simulate": {"fields": {"SIM-1": {}}}, "tokenizers": {"fields": ["SIM1"]}}
+    )
+    with pytest.raises(ConfigError, match="'SIM1' is no field of this run; nearest: 'SIM-1'"):
+        run_fields(config)
+
+
+def test_fields_from_the_command_line():
+    """`--config fields=A,C` restricts a run."""
+    assert run_fields(simulated(fields="A,C")).every == ("A", "C")

@@ -1,0 +1,158 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from astromodal.core.errors import FormatError
+from astromodal.core.files import (
+    atomic_path,
+    load_arrays,
+    read_json,
+    save_arrays,
+    write_json,
+    write_text,
+)
+
+KIND = {"format": "test", "version": 1}
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    """An error inside the block leaves neither the file nor a temporary one."""
+
+    def fail():
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_older_file(tmp_path):
+    """What stood before stands after a failed write."""
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail()
+    assert path.read_text() == "old"
+
+
+def test_the_file_appears_only_at_the_end(tmp_path):
+    """Until the block ends, a reader sees nothing under the final name."""
+    path = tmp_path / "deep" / "a.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+
+
+def test_a_written_file_is_as_readable_as_any_other(tmp_path):
+    """The mode follows the umask, not the private mode of temporary files."""
+    write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_arrays_come_back_with_their_attributes(tmp_path):
+    """What was saved is loaded: values, dtypes, text, attributes."""
+    arrays = {"x": np.arange(3, dtype=np.uint16), "ids": np.array(["é", "b"])}
+    save_arrays(tmp_path / "a.npz", arrays, **KIND, tokenizer_hash="abc")
+    loaded = load_arrays(tmp_path / "a.npz", **KIND)
+    assert loaded["x"].dtype == np.uint16
+    assert loaded["ids"].tolist() == ["é", "b"]
+    assert loaded.attributes == {"tokenizer_hash": "abc"}
+    assert "x" in loaded
+
+
+def test_the_same_arrays_give_the_same_bytes(tmp_path):
+    """Files hold no time stamps: a rerun reproduces them."""
+    for name in ("a.npz", "b.npz"):
+        save_arrays(tmp_path / name, {"x": np.ones(4)}, **KIND)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_objects_are_not_saved(tmp_path):
+    """An array of objects would need pickle."""
+    with pytest.raises(FormatError, match="plain numbers or text"):
+        save_arrays(tmp_path / "a.npz", {"x": np.array([{}])}, **KIND)
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    """A pickle inside a .npz is refused, not run."""
+    with (tmp_path / "a.npz").open("wb") as stream:
+        np.savez(stream, x=np.array([{}]), meta=np.array(json.dumps(KIND)))
+    with pytest.raises(FormatError, match="array file of astromodal"):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"format": "other", "version": 1}, {"format": "test", "version": 2}]
+)
+def test_another_format_or_version_is_refused(tmp_path, wrong):
+    """A file of another kind is never taken for this one."""
+    save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, **KIND)
+    with pytest.raises(
+        FormatError, match=f"{wrong['format']} version {wrong['version']}, got test"
+    ):
+        load_arrays(tmp_path / "a.npz", **wrong)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    """A file cut short is named, with a remedy."""
+    save_arrays(tmp_path / "a.npz", {"x": np.ones(100)}, **KIND)
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[:300])
+    with pytest.raises(FormatError, match=r"a\.npz must be an array file.*run again"):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    """Data damaged on disk do not pass for data."""
+    save_arrays(tmp_path / "a.npz", {"x": np.arange(1000)}, **KIND)
+    damaged = bytearray((tmp_path / "a.npz").read_bytes())
+    damaged[2000] ^= 1
+    (tmp_path / "a.npz").write_bytes(damaged)
+    with pytest.raises(FormatError, match="array file"):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+def test_a_zip_without_meta_is_refused(tmp_path):
+    """A .npz of somebody else's says so."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("readme", "hello")
+    with pytest.raises(FormatError, match="array file of astromodal"):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+def test_a_missing_file_is_a_missing_file(tmp_path):
+    """Absence is not damage."""
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        load_arrays(tmp_path / "none.npz", **KIND)
+
+
+def test_json_round_trip(tmp_path):
+    """JSON values come back."""
+    write_json(tmp_path / "a.json", {"a": [1, 2.5, None]})
+    assert read_json(tmp_path / "a.json") == {"a": [1, 2.5, None]}
+
+
+def test_json_refuses_nan(tmp_path):
+    """A number that JSON has no word for is refused, and nothing is left."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_broken_json_is_refused(tmp_path):
+    """A damaged JSON file is named."""
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(FormatError, match=r"a\.json must be a JSON file"):
+        read_json(tmp_path / "a.json")

@@ -1,0 +1,144 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from astromodal.config.schema import ColumnSettings
+from astromodal.core.errors import DataError
+from astromodal.data.cube import Cube
+
+
+def test_binary_and_text_ids_read_the_same(write_cube):
+    """b"i06" and "i06" are the same source."""
+    binary = Cube(write_cube({"id": pa.array([b"i06", b"i07"])}, "A"), "A")
+    text = Cube(write_cube({"id": ["i06", "i07"]}, "B"), "B")
+    assert binary.ids().tolist() == text.ids().tolist() == ["i06", "i07"]
+
+
+def test_numeric_ids_stay_exact(write_cube):
+    """A 64-bit id does not pass through a float."""
+    big = 2449704931658296064 + 1
+    assert Cube(write_cube({"id": pa.array([big], pa.int64())}), "F1").ids().tolist() == [str(big)]
+
+
+def test_missing_ids_are_refused(write_cube):
+    """A row without an id cannot be joined to anything."""
+    cube = Cube(write_cube({"id": ["a", None]}), "F1")
+    with pytest.raises(
+        DataError, match=r"field F1: column 'id' .* present in every row, got 1 nulls"
+    ):
+        cube.ids()
+
+
+def test_ids_that_are_no_text_are_refused(write_cube):
+    """Bytes that are not UTF-8 are no id."""
+    cube = Cube(write_cube({"id": pa.array([b"\xff\xfe"])}), "F1")
+    with pytest.raises(DataError, match="must be UTF-8 text"):
+        cube.ids()
+
+
+def test_null_nan_and_infinity_are_missing(write_cube):
+    """Whatever is not a finite number reads as NaN."""
+    path = write_cube({"id": list("abcd"), "x": [1.0, None, float("nan"), float("-inf")]})
+    assert np.isnan(Cube(path, "F1").scalar("x")).tolist() == [False, True, True, True]
+
+
+def test_an_absent_column_is_all_missing(write_cube):
+    """A survey without a match in the field has no columns: its values are missing."""
+    cube = Cube(write_cube({"id": ["a"], "x": [2.0]}), "F1")
+    assert np.array_equal(cube.scalars(["y", "x"]), [[np.nan, 2.0]], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.int16(), pa.int64()])
+def test_numbers_of_any_width_read_as_float64(write_cube, kind):
+    """float32 errors, float64 magnitudes and integer flags read alike."""
+    values = Cube(write_cube({"id": ["a"], "x": pa.array([3], kind)}), "F1").scalars(["x"])
+    assert (values.dtype, values.tolist()) == (np.float64, [[3.0]])
+
+
+def test_a_column_without_any_value_is_missing(write_cube):
+    """A column of Arrow type null reads as NaN."""
+    path = write_cube({"id": ["a"], "x": pa.nulls(1)})
+    assert np.isnan(Cube(path, "F1").scalar("x")).all()
+
+
+def test_text_where_numbers_belong_is_refused(write_cube):
+    """Text in a number column is named, not guessed at."""
+    cube = Cube(write_cube({"id": ["a"], "x": ["1.5"]}), "F1")
+    with pytest.raises(DataError, match="column 'x' .* must be a column of numbers, got string"):
+        cube.scalar("x")
+
+
+def test_a_missing_id_column_is_named_with_the_nearest(write_cube):
+    """The column that identifies sources must be there."""
+    with pytest.raises(DataError, match="field F1: column 'id' is missing from .*; nearest: 'ids'"):
+        Cube(write_cube({"ids": ["a"], "ra": [1.0]}), "F1", ColumnSettings(id="id"))
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    """A file of zero bytes is no cube."""
+    (tmp_path / "datacube_F1.parquet").touch()
+    with pytest.raises(
+        DataError, match="field F1: datacube_F1.parquet must be a whole parquet file"
+    ):
+        Cube(tmp_path / "datacube_F1.parquet", "F1")
+
+
+def test_a_truncated_file_is_refused(write_cube):
+    """A cube cut short in copying is named, with a remedy."""
+    path = write_cube({"id": ["a"] * 100})
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="whole parquet file.*copy the cube again"):
+        Cube(path, "F1")
+
+
+def test_damage_inside_is_refused(write_cube):
+    """Damaged pages end in an error that names the field, not in wrong values."""
+    path = write_cube({"id": [f"{i}" for i in range(5000)]}, compression="zstd")
+    damaged = bytearray(path.read_bytes())
+    damaged[100:2000] = bytes(1900)
+    path.write_bytes(damaged)
+    cube = Cube(path, "F1")
+    with pytest.raises(DataError, match="field F1: .* must be readable"):
+        cube.ids()
+
+
+def test_an_absent_file_is_an_absent_file(tmp_path):
+    """Absence is not damage."""
+    with pytest.raises(FileNotFoundError):
+        Cube(tmp_path / "none.parquet", "F1")
+
+
+def test_slices_cover_all_rows_in_order(write_cube):
+    """Slices are consecutive, also across row groups, and hold only what was asked for."""
+    path = write_cube({"id": [str(i) for i in range(10)], "x": list(range(10))}, row_group_size=4)
+    slices = list(Cube(path, "F1").slices(["x"], rows=3))
+    assert np.concatenate([s.rows() for s in slices]).tolist() == list(range(10))
+    assert [v for s in slices for v in s.table.column(0).to_pylist()] == list(range(10))
+    assert slices[0].table.schema.names == ["x"]
+
+
+def test_a_cube_of_no_rows_reads_as_nothing(write_cube):
+    """Zero rows are no error."""
+    cube = Cube(
+        write_cube({"id": pa.array([], pa.binary()), "x": pa.array([], pa.float64())}), "F1"
+    )
+    assert cube.ids().shape == (0,)
+    assert cube.scalars(["x", "y"]).shape == (0, 2)
+
+
+def test_a_column_twice_is_refused(tmp_path):
+    """Two columns of one name cannot be told apart."""
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["id", "x", "x"])
+    pq.write_table(table, tmp_path / "c.parquet")
+    with pytest.raises(DataError, match=r"must be unique, got \['x'\] twice"):
+        Cube(tmp_path / "c.parquet", "F1")
+
+
+def test_the_dtype_of_a_column(write_cube):
+    """Readers of lists ask for the Arrow type first."""
+    cube = Cube(write_cube({"id": ["a"], "x": [1.0]}), "F1")
+    assert cube.dtype("x") == pa.float64()
+    with pytest.raises(DataError, match="column 'xx' is missing"):
+        cube.dtype("xx")

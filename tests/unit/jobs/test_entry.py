@@ -1,0 +1,74 @@
+import logging
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import astromodal
+from astromodal.config import load_config
+from astromodal.config.load import plain_settings
+from astromodal.core.errors import AstromodalError
+from astromodal.jobs.entry import SCRIPTS, start
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield SimpleNamespace(
+        scriptdir=str(SCRIPTS),
+        log=[str(tmp_path / "logs/job.log")],
+        rule="encode_scalars",
+        wildcards={"field": "F1"},
+        params={
+            "settings": {"tokenizers.scalar": plain_settings("tokenizers.scalar", load_config())}
+        },
+        threads=1,
+    )
+    for handler in set(root.handlers) - set(before):
+        handler.close()
+    root.handlers[:] = before
+
+
+def test_settings_arrive_as_models(snakemake):
+    """A job reads the frozen settings that its rule named."""
+    assert start(snakemake).settings["tokenizers.scalar"].n_bins == 1024
+
+
+def test_messages_go_to_the_job_s_log(snakemake):
+    """What the job says stands in its log file."""
+    start(snakemake).logger.info("hello")
+    assert "hello" in Path(snakemake.log[0]).read_text()
+
+
+def test_an_error_of_ours_is_one_line_in_the_log(snakemake):
+    """A user's mistake shows its message, not a traceback."""
+    start(snakemake)
+    sys.excepthook(AstromodalError, AstromodalError("a must be b"), None)
+    text = Path(snakemake.log[0]).read_text()
+    assert "a must be b" in text
+    assert "Traceback" not in text
+
+
+def test_another_error_shows_its_traceback(snakemake):
+    """A bug shows where it happened."""
+    start(snakemake)
+    sys.excepthook(KeyError, KeyError("k"), None)
+    assert "KeyError: 'k'" in Path(snakemake.log[0]).read_text()
+
+
+def test_another_copy_of_the_package_is_refused(snakemake, tmp_path):
+    """A stale install does not shadow the working copy in silence."""
+    snakemake.scriptdir = str(tmp_path)
+    with pytest.raises(AstromodalError, match="must be imported from .*; uninstall the other copy"):
+        start(snakemake)
+    assert astromodal.__version__
+
+
+def test_progress_is_logged(snakemake):
+    """A long step says when it is done, and passes its items on."""
+    job = start(snakemake)
+    assert list(job.progress(range(3), 3, "counting")) == [0, 1, 2]
+    assert "counting: done in" in Path(snakemake.log[0]).read_text()
