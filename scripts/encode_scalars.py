@@ -6,9 +6,9 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars
 
-job = start(snakemake)  # noqa: F821
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])  # noqa: F821
-tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)  # noqa: F821
-tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)  # noqa: F821
+job = start(snakemake)
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])
+tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)
+tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)
 job.logger.info("field %s: %d rows of %d columns", cube.field, *tokens.codes.shape)
-tokens.save(snakemake.output.tokens)  # noqa: F821
+tokens.save(snakemake.output.tokens)

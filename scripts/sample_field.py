@@ -1,4 +1,4 @@
-"""Sample what tokenizers learn from one training field: quantile summaries and spectrum features."""
+"""Sample what tokenizers learn from one training field: quantiles and spectrum features."""
 
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
@@ -6,11 +6,11 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.spectrum import sample_features
 
-job = start(snakemake)  # noqa: F821
+job = start(snakemake)
 settings = job.settings
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])  # noqa: F821
-rows = load_split(snakemake.input.split).fit_rows()  # noqa: F821
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])
+rows = load_split(snakemake.input.split).fit_rows()
 columns = settings["tokenizers.scalar.columns"]
-ColumnSummaries.of(cube.scalars(columns)[rows], columns).save(snakemake.output.quantiles)  # noqa: F821
+ColumnSummaries.of(cube.scalars(columns)[rows], columns).save(snakemake.output.quantiles)
 spectrum = settings["tokenizers.spectrum"]
-sample_features(cube, spectrum, rows, spectrum.seed).save(snakemake.output.spectra)  # noqa: F821
+sample_features(cube, spectrum, rows, spectrum.seed).save(snakemake.output.spectra)

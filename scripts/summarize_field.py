@@ -6,9 +6,9 @@ from astromodal.data.splits import split_field
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.field_summary import summarise_field
 
-job = start(snakemake)  # noqa: F821
+job = start(snakemake)
 settings = job.settings
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])  # noqa: F821
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])
 split = split_field(cube, settings["split"], settings["selection"])
 summary = summarise_field(
     cube,
@@ -19,5 +19,5 @@ summary = summarise_field(
 )
 for warning in summary["warnings"]:
     job.logger.warning("field %s: %s", cube.field, warning)
-split.save(snakemake.output.split)  # noqa: F821
-write_json(snakemake.output.summary, summary)  # noqa: F821
+split.save(snakemake.output.split)
+write_json(snakemake.output.summary, summary)

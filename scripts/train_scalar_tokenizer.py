@@ -4,10 +4,10 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
-job = start(snakemake)  # noqa: F821
+job = start(snakemake)
 scalar = job.settings["tokenizers.scalar"]
-parts = [ColumnSummaries.load(path) for path in snakemake.input.quantiles]  # noqa: F821
+parts = [ColumnSummaries.load(path) for path in snakemake.input.quantiles]
 tokenizer = ScalarTokenizer.fit(ColumnSummaries.merge(parts), scalar.columns, scalar.n_bins)
 for name, used in zip(tokenizer.columns, tokenizer.n_codes.tolist(), strict=True):
     job.logger.info("%s: %d of %d bins", name, used, tokenizer.n_bins)
-tokenizer.save(snakemake.output.tokenizer)  # noqa: F821
+tokenizer.save(snakemake.output.tokenizer)

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from astromodal.config.schema import Config
 
 WIDTH = 96
+SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 def default_yaml() -> str:
@@ -126,11 +127,9 @@ def _schema_type(schema: dict[str, Any]) -> str:
     )
     bounds = [
         f"{sign} {schema[word]:g}"
-        for word, sign in (
-            ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"),
-        )
+        for word, sign in SIGNS.items()
         if word in schema
-    ]  # fmt: skip
+    ]
     return f"{name} {', '.join(bounds)}".strip()
 
 

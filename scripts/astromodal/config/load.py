@@ -89,8 +89,9 @@ def _spelt_out(values: dict[str, Any]) -> dict[str, Any]:
                     must_be(key, "below a group of settings", f"{parent} = {place!r}")
                 )
         old = place.get(last)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        place[last] = {**old, **value} if both else value
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            value = {**old, **value}
+        place[last] = value
     return nested
 
 

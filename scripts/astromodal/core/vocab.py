@@ -133,7 +133,8 @@ def build_vocab_spec(
         Where `v_scalar` is not a whole number of columns, or leaves none for the groups' scales.
     """
     if v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups):
-        must = f"a multiple of n_bins = {n_bins} with a column for each of {len(spectrum_groups)} groups"
+        groups = len(spectrum_groups)
+        must = f"a multiple of n_bins = {n_bins} with a column for each of {groups} groups"
         raise ConfigError(must_be("v_scalar", must, v_scalar))
     if len(set(spectrum_groups)) != len(spectrum_groups):
         raise ConfigError(must_be("spectrum_groups", "unique", list(spectrum_groups)))

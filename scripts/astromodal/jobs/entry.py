@@ -5,17 +5,11 @@ Only entry scripts use it. Everything below takes plain arguments and returns va
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import random
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import astromodal
 from astromodal.config.load import rebuild_settings
@@ -54,11 +48,12 @@ class Job:
         return chosen
 
     def seed_everything(self, seed: int) -> None:
-        """Seed Python, NumPy and PyTorch."""
+        """Seed PyTorch, whose layers and dropout draw from its global state.
+
+        All of the package's own draws take a NumPy generator of their own.
+        """
         import torch
 
-        random.seed(seed)
-        np.random.seed(seed)
         torch.manual_seed(seed)
 
 
@@ -108,17 +103,3 @@ def _log_to(path: str | None, name: str) -> logging.Logger:
 
     sys.excepthook = report
     return logger
-
-
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """Keep BLAS to one thread inside, where its threads cost more than they bring."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        yield
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))

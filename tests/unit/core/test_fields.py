@@ -1,5 +1,4 @@
 import pytest
-
 from astromodal.config import load_config
 from astromodal.core.errors import ConfigError
 from astromodal.core.fields import cube_template, run_fields

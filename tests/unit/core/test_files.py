@@ -3,7 +3,6 @@ import zipfile
 
 import numpy as np
 import pytest
-
 from astromodal.core.errors import FormatError
 from astromodal.core.files import (
     atomic_path,

@@ -1,5 +1,4 @@
 import numpy as np
-
 from astromodal.core.hashing import hash_arrays, hash_values
 
 

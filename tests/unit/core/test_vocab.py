@@ -1,12 +1,11 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from astromodal.config import load_config
 from astromodal.core import VocabSpec, build_vocab_spec
 from astromodal.core.errors import ConfigError
+from hypothesis import given
+from hypothesis import strategies as st
 
 GROUPS = ["desi_b", "gaiaxp_bp"]
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.errors import DataError
 from astromodal.data.cube import Cube

@@ -1,5 +1,4 @@
 import pytest
-
 from astromodal.config.schema import SelectionSettings
 from astromodal.core.errors import DataError
 from astromodal.data.cube import Cube

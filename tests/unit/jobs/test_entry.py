@@ -3,9 +3,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 import astromodal
+import pytest
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.core.errors import AstromodalError

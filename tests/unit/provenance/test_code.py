@@ -1,5 +1,4 @@
 import pytest
-
 from astromodal.provenance import code
 from astromodal.provenance.code import code_digests
 
@@ -7,7 +6,7 @@ FILES = {
     "job.py": "from astromodal.a.one import f\nf()\n",
     "astromodal/__init__.py": "",
     "astromodal/a/__init__.py": "from astromodal.a.two import g\n",
-    "astromodal/a/one.py": '"""Doc."""\nimport astromodal.b\n\n\ndef f():\n    """Doc."""\n    return 1\n',
+    "astromodal/a/one.py": 'import astromodal.b\n\n\ndef f():\n    """Doc."""\n    return 1\n',
     "astromodal/a/two.py": "g = 2\n",
     "astromodal/b.py": "def h():\n    from astromodal.c import k\n    return k\n",
     "astromodal/c.py": "k = 3\n",

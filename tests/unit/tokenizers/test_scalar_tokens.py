@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.core.errors import FormatError
 from astromodal.data.cube import Cube
