@@ -4,7 +4,7 @@ from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.spectrum import sample_features
+from astromodal.tokenizers.spectrum_samples import sample_features
 
 job = start(snakemake)
 settings = job.settings

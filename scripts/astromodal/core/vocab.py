@@ -33,15 +33,16 @@ class VocabSpec:
         Ids of the image codebook, of all scalar columns together, of one spectrum group.
     spectrum_groups : tuple of str
         Groups in vocabulary order.
-    n_bins : int
-        Bins of one scalar column; `v_scalar` is a multiple of it.
+    n_bins : int or None
+        Bins of one scalar column; `v_scalar` is a multiple of it. Without it, sizes and the
+        offsets of images, scalars and groups are known, those of single columns are not.
     """
 
     v_image: int
     v_scalar: int
     v_spectra: int
     spectrum_groups: tuple[str, ...]
-    n_bins: int
+    n_bins: int | None
 
     @property
     def image_offset(self) -> int:
@@ -56,7 +57,7 @@ class VocabSpec:
     @property
     def n_columns(self) -> int:
         """Scalar columns, the spectra's scales included."""
-        return self.v_scalar // self.n_bins
+        return self.v_scalar // self._bins()
 
     @property
     def vocab_size(self) -> int:
@@ -70,7 +71,7 @@ class VocabSpec:
 
     def column_offset(self, column: int) -> int:
         """Id of bin 0 of scalar column number `column`."""
-        return self.scalar_offset + column * self.n_bins
+        return self.scalar_offset + column * self._bins()
 
     def scale_column(self, group: str) -> int:
         """Number of the scalar column that holds the scale of `group`'s spectra."""
@@ -83,6 +84,12 @@ class VocabSpec:
     def spectrum_type(self, group: str) -> int:
         """Token type of `group`'s block."""
         return TYPE_SPECTRUM + self._index(group)
+
+    def _bins(self) -> int:
+        if self.n_bins is None:
+            do = "give build_vocab_spec tokenizers.scalar.n_bins"
+            raise ConfigError(must_be("n_bins", "known to place a scalar column", None, do))
+        return self.n_bins
 
     def _index(self, group: str) -> int:
         if group not in self.spectrum_groups:
@@ -113,7 +120,11 @@ class VocabSpec:
 
 
 def build_vocab_spec(
-    v_image: int, v_scalar: int, v_spectra: int, spectrum_groups: Sequence[str], n_bins: int = 1024
+    v_image: int,
+    v_scalar: int,
+    v_spectra: int,
+    spectrum_groups: Sequence[str],
+    n_bins: int | None = None,
 ) -> VocabSpec:
     """Lay out the joint vocabulary.
 
@@ -124,15 +135,15 @@ def build_vocab_spec(
         the three entries of ``config.vocab``.
     spectrum_groups : sequence of str
         Groups in vocabulary order.
-    n_bins : int
-        Bins of one scalar column.
+    n_bins : int, optional
+        Bins of one scalar column; needed where single columns are asked for.
 
     Raises
     ------
     ConfigError
         Where `v_scalar` is not a whole number of columns, or leaves none for the groups' scales.
     """
-    if v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups):
+    if n_bins and (v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups)):
         groups = len(spectrum_groups)
         must = f"a multiple of n_bins = {n_bins} with a column for each of {groups} groups"
         raise ConfigError(must_be("v_scalar", must, v_scalar))

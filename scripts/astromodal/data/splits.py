@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -24,7 +25,7 @@ SPLIT_NAMES = ("train", "validation", "test")
 NO_CELL = -1
 """HEALPix index of a row without a position; its id decides on its split."""
 
-_FORMAT = {"format": "split", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "split", "version": 1}
 
 
 @dataclass(frozen=True)

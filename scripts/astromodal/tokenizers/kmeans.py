@@ -135,9 +135,11 @@ def _assign(x: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _check(x: np.ndarray) -> None:
-    largest = np.abs(x).max(initial=0.0)  # NaN where there is one
+    largest = float(np.abs(x).max(initial=0.0))  # NaN where there is one
     if not largest < _LARGEST:
-        raise DataError(must_be("points to cluster", f"finite and below {_LARGEST:g}", f"{largest}"))
+        raise DataError(
+            must_be("points to cluster", f"finite and below {_LARGEST:g}", f"{largest}")
+        )
 
 
 def _seeds(x: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
@@ -153,7 +155,7 @@ def _seeds(x: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
         reached = np.cumsum(squared)
         drawn = np.searchsorted(reached, generator.random(n_trials) * reached[-1], side="right")
         drawn = np.minimum(drawn, len(x) - 1)
-        # Rounding may hit a point without weight, that is a seed already: take the farthest instead.
+        # Rounding may hit a point without weight, a seed already: the farthest takes its place.
         trials = x[np.where(squared[drawn] > 0, drawn, squared.argmax())]
         left = sum((x[:, j] - trials[:, j, None]) ** 2 for j in range(x.shape[1]))
         np.minimum(left, squared, out=left)

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 
-_FORMAT = {"format": "quantile_summaries", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "quantile_summaries", "version": 1}
 N_CELLS = 8192
 
 

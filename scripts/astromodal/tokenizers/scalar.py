@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.tokenizers.quantiles import ColumnSummaries, ColumnSummary
 
-_FORMAT = {"format": "scalar_tokenizer", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "scalar_tokenizer", "version": 1}
 
 
 @dataclass(frozen=True)

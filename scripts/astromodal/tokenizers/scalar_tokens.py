@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
-_FORMAT = {"format": "scalar_tokens", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "scalar_tokens", "version": 1}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class ScalarTokens:
         """Write an array file."""
         arrays = {"ids": self.ids, "row": self.row, "codes": self.codes, "columns": self.columns}
         arrays["n_bins"] = np.array(self.n_bins)
-        hashes = {"tokenizer_hash": self.tokenizer_hash, "input_hash": self.input_hash}
+        hashes: dict[str, Any] = {
+            "tokenizer_hash": self.tokenizer_hash,
+            "input_hash": self.input_hash,
+        }
         save_arrays(path, arrays, **_FORMAT, **hashes)
 
 

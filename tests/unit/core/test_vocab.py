@@ -65,6 +65,14 @@ def test_scalars_must_fill_whole_columns(v_scalar):
         build_vocab_spec(10, v_scalar, 6, GROUPS, n_bins=8)
 
 
+def test_without_bins_the_columns_are_unknown():
+    """The guide's call gives sizes; a single column's place needs n_bins."""
+    s = build_vocab_spec(10, 32, 6, GROUPS)
+    assert (s.vocab_size, s.spectrum_offset("gaiaxp_bp")) == (59, 53)
+    with pytest.raises(ConfigError, match="n_bins must be known to place a scalar column, got None"):
+        s.column_offset(1)
+
+
 def test_groups_must_be_unique():
     """One range a group."""
     with pytest.raises(ConfigError, match="spectrum_groups must be unique"):

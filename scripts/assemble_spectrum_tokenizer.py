@@ -1,0 +1,16 @@
+"""Put the codebooks of all spectrum groups, and the bins of their scales, into one tokenizer."""
+
+from astromodal.jobs.entry import start
+from astromodal.tokenizers.spectrum import SpectrumTokenizer
+from astromodal.tokenizers.spectrum_codebook import SpectrumCodebook
+
+job = start(snakemake)
+settings = job.settings["tokenizers.spectrum"]
+paths = zip(settings.groups, snakemake.input.codebooks, strict=True)
+codebooks = [SpectrumCodebook.load(path, group) for group, path in paths]
+n_bins = job.settings["tokenizers.scalar.n_bins"]
+tokenizer = SpectrumTokenizer.assemble(codebooks, settings, n_bins)
+for codebook in codebooks:
+    used = f"{len(codebook.centroids)} of {settings.codebook_size} codes"
+    job.logger.info("%s: %s, %d bins", codebook.group, used, len(tokenizer[codebook.group].wave))
+tokenizer.save(snakemake.output.tokenizer)

@@ -1,0 +1,176 @@
+"""Gaia XP spectra: texts of a cube to sampled fluxes and errors, through GaiaXPy.
+
+A continuous XP spectrum is a sum of 55 basis functions. GaiaXPy evaluates the functions (its
+``convert`` applied to unit vectors, once a process), and linear algebra does the rest for a whole
+batch: flux = c B and error² = diag(Bᵀ E R E B), with coefficients c, their errors E on a diagonal
+and their correlations R. It is what ``convert`` computes one source at a time, about five times
+faster. No source id passes through it, so none can be rounded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import redirect_stdout
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+from pydantic_core import from_json
+from threadpoolctl import ThreadpoolController
+
+from astromodal.core.errors import DataError, must_be
+from astromodal.data.cube import Cube, Slice
+
+N_COEFFICIENTS = 55
+N_CORRELATIONS = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
+XP_PARTS = {
+    "coefficients": N_COEFFICIENTS,
+    "coefficient_errors": N_COEFFICIENTS,
+    "coefficient_correlations": N_CORRELATIONS,
+}
+"""Texts that make a spectrum, and the count of numbers in each."""
+
+
+def xp_columns(group: str) -> list[str]:
+    """Columns of a cube that a Gaia XP group is read from."""
+    return [f"{group}_{part}" for part in XP_PARTS]
+
+
+def read_xp(
+    cube: Cube, piece: Slice, group: str, grid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sample the Gaia XP spectra of a slice of rows.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube, for its name in errors.
+    piece : Slice
+        Rows with the columns of `xp_columns`.
+    group : str
+        ``gaiaxp_bp`` or ``gaiaxp_rp``.
+    grid : float64 (L,)
+        Pseudo-wavelengths to sample at.
+
+    Returns
+    -------
+    has : bool (rows,)
+        Rows that have a spectrum.
+    flux, ivar : float32 (m, L)
+        Internally calibrated flux (electron/s) and its inverse variance, of those m rows. A
+        spectrum with a number that is not finite is all bad pixels (ivar 0).
+
+    Raises
+    ------
+    DataError
+        Where a text is no list of the right count of numbers.
+    """
+    texts = [piece.table.column(name) for name in xp_columns(group)]
+    valid = np.array([text.is_valid().to_numpy(zero_copy_only=False) for text in texts])
+    has = np.any(valid, axis=0)
+    coefficients, errors, correlations = (
+        _parse(cube, piece, name, np.flatnonzero(has), length)
+        for name, length in zip(xp_columns(group), XP_PARTS.values(), strict=True)
+    )
+    flux, error = sample_xp(coefficients, errors, correlations, basis(group, tuple(grid)))
+    known = np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    ivar = np.zeros(flux.shape, dtype=np.float32)
+    ivar[known] = 1 / error[known] ** 2
+    return has, flux.astype(np.float32), ivar
+
+
+def sample_xp(
+    coefficients: np.ndarray, errors: np.ndarray, correlations: np.ndarray, functions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes and errors of XP spectra at the points of a sampling.
+
+    Parameters
+    ----------
+    coefficients, errors : float64 (m, 55)
+        Coefficients and their errors (electron/s).
+    correlations : float64 (m, 1485)
+        Their correlations: the upper triangle without the diagonal, in column-major order.
+    functions : float64 (55, L)
+        What `basis` returns.
+
+    Returns
+    -------
+    flux, error : float64 (m, L)
+        electron/s; NaN where an input is not finite, or the variance is negative.
+    """
+    m = len(coefficients)
+    matrix = np.ones((m, N_COEFFICIENTS, N_COEFFICIENTS))
+    # Column by column above the diagonal is row by row below it.
+    below = np.tril_indices(N_COEFFICIENTS, k=-1)
+    matrix[:, below[0], below[1]] = correlations
+    matrix[:, below[1], below[0]] = correlations
+    scaled = errors[:, :, None] * functions  # (m, 55, L)
+    # One product a source: its sum is the same whatever the batch. One thread: the products are
+    # far too small to share, and waiting threads cost a factor of ten on a loaded machine.
+    with _libraries().limit(limits=1, user_api="blas"):
+        flux = (coefficients[:, None, :] @ functions)[:, 0]
+        variance = (scaled * (matrix @ scaled)).sum(axis=1)
+    return flux, np.sqrt(np.where(variance > 0, variance, np.nan))
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    """The process's BLAS libraries; finding them takes longer than a product of a small batch."""
+    return ThreadpoolController()
+
+
+@lru_cache(maxsize=8)
+def basis(group: str, grid: tuple[float, ...]) -> np.ndarray:
+    """Basis functions of BP or RP at the points of `grid` (pseudo-wavelength), float64 (55, L)."""
+    bands = ("bp", "rp")
+    table: dict[str, object] = {"source_id": np.arange(N_COEFFICIENTS)}
+    for band in bands:
+        table[f"{band}_n_parameters"] = N_COEFFICIENTS
+        table[f"{band}_standard_deviation"] = 1.0
+        table[f"{band}_coefficients"] = list(np.eye(N_COEFFICIENTS))
+        table[f"{band}_coefficient_errors"] = [np.ones(N_COEFFICIENTS)] * N_COEFFICIENTS
+        table[f"{band}_coefficient_correlations"] = [np.zeros(N_CORRELATIONS)] * N_COEFFICIENTS
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # GaiaXPy warns of pandas' future and prints its progress; neither is the user's concern.
+        # Importing it sends all of matplotlib's text through LaTeX: rc_context undoes that.
+        warnings.simplefilter("ignore")
+        import pandas as pd
+        from gaiaxpy import convert
+
+        sampled, _ = convert(pd.DataFrame(table), sampling=np.array(grid), save_file=False)
+    functions = np.stack(sampled.loc[sampled["xp"] == group[-2:].upper(), "flux"].to_list())
+    functions.flags.writeable = False
+    return functions
+
+
+def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -> np.ndarray:
+    """Numbers in the texts of column `name` at `rows` of a slice, float64 (m, length)."""
+    column = piece.table.column(name).take(pa.array(rows))
+    values = np.empty((len(rows), length))
+    for i, text in enumerate(column.to_pylist()):
+        numbers = _numbers(text)
+        if numbers is None or numbers.shape != (length,):
+            what = f"field {cube.field}: column {name!r} of {cube.path.name}"
+            shown = f"{text!r:.40}" if numbers is None else f"{numbers.size} numbers"
+            got = f"{shown} in row {piece.start + rows[i]}"
+            raise DataError(must_be(what, f"a text '[a,b,…]' of {length} numbers", got))
+        values[i] = numbers
+    return values
+
+
+def _numbers(text: object) -> np.ndarray | None:
+    """Numbers of a JSON list, float64, be it quoted once more; None where it is none.
+
+    pydantic's JSON parser reads floats four times as fast as the standard library's.
+    """
+    try:
+        for _ in range(2):
+            if isinstance(text, str | bytes):
+                text = from_json(text)
+        # A null among the numbers becomes NaN.
+        return np.array(text, dtype=np.float64) if isinstance(text, list) else None
+    except (ValueError, TypeError):
+        return None

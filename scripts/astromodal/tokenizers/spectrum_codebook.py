@@ -1,0 +1,125 @@
+"""One spectrum group's codebook, learned from the feature samples of the training fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astromodal.config.schema import SpectrumSettings
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.files import load_arrays, save_arrays
+from astromodal.core.progress import Progress, quiet
+from astromodal.tokenizers.kmeans import fit_codebook
+from astromodal.tokenizers.quantiles import ColumnSummary, summarise_column
+from astromodal.tokenizers.spectrum_features import FEATURE_WEIGHTS
+from astromodal.tokenizers.spectrum_samples import GroupSamples, SpectrumSamples
+
+_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 1}
+_SCALE_CELLS = ("low", "high", "count", "mean")
+MAX_SAMPLES = 20_000_000
+"""Bins that a codebook is fitted on at most: 10,000 a centroid of the default 2048."""
+
+
+@dataclass(frozen=True)
+class SpectrumCodebook:
+    """What one group's tokenizer is made of.
+
+    Attributes
+    ----------
+    group : str
+        Spectrum group.
+    centroids : float32 (k, 2)
+        Centroids of the standardised features; (0, 2) where no training field has such spectra.
+    counts : int64 (k,)
+        Training samples of each centroid.
+    mean, std : float64 (2,)
+        A compressed feature x is standardised to (x - mean) / std.
+    scale : ColumnSummary
+        log10 of the training spectra's scales.
+    numbers : dict
+        `inertia` (mean squared distance), `n_samples`, `n_objects` fitted on, and of the training
+        fields `n_spectra` and `n_live`.
+    """
+
+    group: str
+    centroids: np.ndarray
+    counts: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    scale: ColumnSummary
+    numbers: dict[str, float]
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        arrays = {name: getattr(self, name) for name in ("centroids", "counts", "mean", "std")}
+        arrays |= {f"scale_{cell}": getattr(self.scale, cell) for cell in _SCALE_CELLS}
+        save_arrays(path, arrays, group=self.group, numbers=self.numbers, **_FORMAT)
+
+    @classmethod
+    def load(cls, path: str | Path, group: str) -> SpectrumCodebook:
+        """Read what `save` wrote; raise `FormatError` where it is another group's."""
+        stored = load_arrays(path, **_FORMAT)
+        found = stored.attributes["group"]
+        if found != group:
+            what = f"{path}: spectrum codebook"
+            raise FormatError(must_be(what, f"of group {group}", found, "delete it and run again"))
+        arrays = {name: stored[name] for name in ("centroids", "counts", "mean", "std")}
+        scale = ColumnSummary(*(stored[f"scale_{cell}"] for cell in _SCALE_CELLS))
+        return cls(group, **arrays, scale=scale, numbers=stored.attributes["numbers"])
+
+
+def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPLES) -> GroupSamples:
+    """Merge one group's samples of several fields, of each at most its share of `limit` bins."""
+    share = max(1, limit // max(1, len(paths)))
+    parts = []
+    for number, path in enumerate(paths):
+        part = SpectrumSamples.load(path)[group]
+        features = part.features
+        if len(features) > share:
+            chosen = np.random.default_rng(number).choice(len(features), share, replace=False)
+            features = features[np.sort(chosen)]
+        parts.append(GroupSamples(features, part.scale, part.n_spectra, part.n_live))
+    return GroupSamples.merge(parts)
+
+
+def train_codebook(
+    samples: GroupSamples, group: str, settings: SpectrumSettings, progress: Progress = quiet
+) -> SpectrumCodebook:
+    """Standardise a group's features and cluster them.
+
+    Parameters
+    ----------
+    samples : GroupSamples
+        Samples of all training fields.
+    group : str
+        Spectrum group.
+    settings : SpectrumSettings
+        Size of the codebook, Lloyd's steps and seed.
+    progress : callable
+        Shows the steps.
+    """
+    features = samples.features.astype(np.float64)
+    mean, std = np.zeros(len(FEATURE_WEIGHTS)), np.ones(len(FEATURE_WEIGHTS))
+    if len(features):
+        mean, spread = features.mean(axis=0), features.std(axis=0)
+        std = np.where(spread > 0, spread, 1) / FEATURE_WEIGHTS
+    found = fit_codebook(
+        (features - mean) / std,
+        settings.codebook_size,
+        settings.iterations,
+        settings.seed,
+        progress,
+    )
+    numbers = {
+        "inertia": found.inertia,
+        "n_samples": len(features),
+        "n_objects": samples.n_objects,
+        "n_spectra": samples.n_spectra,
+        "n_live": samples.n_live,
+    }
+    scale = summarise_column(np.log10(samples.scale))
+    return SpectrumCodebook(group, found.centroids, found.counts, mean, std, scale, numbers)

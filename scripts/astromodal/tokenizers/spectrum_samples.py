@@ -1,0 +1,170 @@
+"""What the spectrum tokenizer learns from one training field: a sample of features, and scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.files import load_arrays, save_arrays
+from astromodal.data.cube import Cube
+from astromodal.data.spectra import read_spectra, rebinned
+from astromodal.tokenizers.spectrum_features import N_FEATURES, compress, object_scale
+
+_FORMAT: dict[str, Any] = {"format": "spectrum_samples", "version": 1}
+
+
+@dataclass(frozen=True)
+class GroupSamples:
+    """Samples of one group.
+
+    Attributes
+    ----------
+    features : float32 (m, 2)
+        Compressed features of good bins, not standardised.
+    scale : float64 (objects,)
+        Scale of every live spectrum among the rows to fit on.
+    n_spectra, n_live : int
+        Spectra of the whole field, and those with a good pixel.
+    """
+
+    features: np.ndarray
+    scale: np.ndarray
+    n_spectra: int
+    n_live: int
+
+    @property
+    def n_objects(self) -> int:
+        """Live spectra among the rows to fit on."""
+        return len(self.scale)
+
+    @classmethod
+    def merge(cls, parts: Iterable[GroupSamples]) -> GroupSamples:
+        """Samples of several fields together; of none for no field."""
+        listed = list(parts)
+        nothing = np.empty((0, N_FEATURES), np.float32)
+        return cls(
+            np.concatenate([nothing, *(part.features for part in listed)]),
+            np.concatenate([np.empty(0), *(part.scale for part in listed)]),
+            sum(part.n_spectra for part in listed),
+            sum(part.n_live for part in listed),
+        )
+
+
+@dataclass(frozen=True)
+class SpectrumSamples:
+    """Samples of every group, by name."""
+
+    groups: dict[str, GroupSamples]
+
+    def __getitem__(self, group: str) -> GroupSamples:
+        return self.groups[group]
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        arrays: dict[str, np.ndarray] = {}
+        counts = {}
+        for group, samples in self.groups.items():
+            arrays[f"{group}_features"] = samples.features
+            arrays[f"{group}_scale"] = samples.scale
+            counts[group] = {"n_spectra": samples.n_spectra, "n_live": samples.n_live}
+        save_arrays(path, arrays, counts=counts, **_FORMAT)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SpectrumSamples:
+        """Read what `save` wrote."""
+        stored = load_arrays(path, **_FORMAT)
+        return cls(
+            {
+                group: GroupSamples(stored[f"{group}_features"], stored[f"{group}_scale"], **count)
+                for group, count in stored.attributes["counts"].items()
+            }
+        )
+
+    @classmethod
+    def merge(cls, parts: Sequence[SpectrumSamples]) -> SpectrumSamples:
+        """Samples of several fields together, at least one; all must have the same groups."""
+        groups = list(parts[0].groups)
+        for part in parts[1:]:
+            if list(part.groups) != groups:
+                got = f"{groups} and {list(part.groups)}"
+                raise FormatError(
+                    must_be("spectrum samples", "of the same groups", got, "remake them")
+                )
+        return cls({group: GroupSamples.merge(part[group] for part in parts) for group in groups})
+
+
+def sample_features(
+    cube: Cube, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
+) -> SpectrumSamples:
+    """Sample a field's spectra.
+
+    Parameters
+    ----------
+    cube : Cube
+        The field's datacube.
+    settings : SpectrumSettings
+        Groups, bins, and the most bins that a group may contribute (`samples_per_field`): beyond
+        it they are thinned at random, all spectra alike.
+    rows_fit : bool (n,)
+        Rows of the cube that tokenizers may be fitted on.
+    seed : int
+        Seed of the thinning.
+    """
+    return SpectrumSamples(
+        {group: _sample_group(cube, group, settings, rows_fit, seed) for group in settings.groups}
+    )
+
+
+def _sample_group(
+    cube: Cube, group: str, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
+) -> GroupSamples:
+    generator = np.random.default_rng([seed, SPECTRUM_GROUPS.index(group)])
+    kept = _Thinned(settings.samples_per_field, generator)
+    scales = []
+    n_spectra = n_live = 0
+    for batch in read_spectra(cube, group, settings):
+        live = batch.live()
+        n_spectra += len(live)
+        n_live += int(live.sum())
+        flux, ivar = rebinned(batch, group, settings)
+        scale = object_scale(flux, ivar)
+        chosen = live & rows_fit[batch.row]
+        scales.append(scale[chosen])
+        features = compress(flux[chosen], ivar[chosen], scale[chosen])
+        kept.add(features[ivar[chosen] > 0].astype(np.float32))
+    return GroupSamples(kept.features(), np.concatenate([np.empty(0), *scales]), n_spectra, n_live)
+
+
+class _Thinned:
+    """At most `limit` of the rows that are added, each as likely as any other.
+
+    Every row draws a number, and those with the smallest are kept: how the rows are split over
+    calls changes nothing.
+    """
+
+    def __init__(self, limit: int, generator: np.random.Generator) -> None:
+        self._limit = limit
+        self._generator = generator
+        self._drawn = np.empty(0)
+        self._rows = np.empty((0, N_FEATURES), np.float32)
+
+    def add(self, rows: np.ndarray) -> None:
+        self._drawn = np.concatenate([self._drawn, self._generator.random(len(rows))])
+        self._rows = np.concatenate([self._rows, rows])
+        if len(self._rows) > 2 * self._limit:
+            self._thin()
+
+    def features(self) -> np.ndarray:
+        self._thin()
+        return self._rows
+
+    def _thin(self) -> None:
+        if len(self._rows) > self._limit:
+            smallest = np.sort(np.argpartition(self._drawn, self._limit)[: self._limit])
+            self._drawn, self._rows = self._drawn[smallest], self._rows[smallest]

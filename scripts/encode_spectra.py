@@ -1,0 +1,14 @@
+"""Encode one field's DESI and Gaia XP spectra."""
+
+from astromodal.data.cube import Cube
+from astromodal.jobs.entry import start
+from astromodal.tokenizers.spectrum import SpectrumTokenizer
+from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+
+job = start(snakemake)
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])
+tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
+tokens = encode_field_spectra(cube, tokenizer, job.settings["tokenizers.spectrum"])
+for group, counts in tokens.counts.items():
+    job.logger.info("field %s, %s: %s", cube.field, group, counts)
+tokens.save(snakemake.output.tokens)

@@ -1,0 +1,13 @@
+"""Cluster the features of one spectrum group into a codebook."""
+
+from astromodal.jobs.entry import start
+from astromodal.tokenizers.kmeans import write_joblib
+from astromodal.tokenizers.spectrum_codebook import read_samples, train_codebook
+
+job = start(snakemake)
+group = snakemake.wildcards.group
+samples = read_samples(snakemake.input.samples, group)
+codebook = train_codebook(samples, group, job.settings["tokenizers.spectrum"], job.progress)
+job.logger.info("%s: %d centroids, %s", group, len(codebook.centroids), codebook.numbers)
+codebook.save(snakemake.output.codebook)
+write_joblib(snakemake.output.joblib, codebook.centroids)

@@ -1,0 +1,81 @@
+"""Small spectra for tests: arrays, cube columns, fitted tokenizers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from astromodal.config.schema import SpectrumSettings
+from astromodal.core.grids import bin_factor, native_grid
+from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
+from astromodal.data.spectra import rebin
+from astromodal.tokenizers.spectrum import SpectrumTokenizer
+from astromodal.tokenizers.spectrum_codebook import train_codebook
+from astromodal.tokenizers.spectrum_features import compress, object_scale
+from astromodal.tokenizers.spectrum_samples import GroupSamples
+
+SETTINGS = SpectrumSettings(
+    codebook_size=64, max_spec_tokens_per_group=128, xp_samples=20, iterations=3
+)
+
+
+def spectra(n: int, group: str = "desi_r", seed: int = 0, settings: SpectrumSettings = SETTINGS):
+    """Continua with a line and noise, S/N a pixel from 0.3 to 30: flux and ivar, float32 (n, L)."""
+    generator = np.random.default_rng(seed)
+    wave = np.linspace(0, 1, native_grid(group, settings).length)
+    slope, place = generator.uniform(-0.5, 0.5, (n, 1)), generator.uniform(0, 1, (n, 1))
+    line = generator.uniform(0, 5, (n, 1)) * np.exp(-0.5 * ((wave - place) / 0.02) ** 2)
+    level = 10 ** generator.uniform(-1, 2, (n, 1))
+    error = level * 10 ** generator.uniform(-1.5, 0.5, (n, 1)) * (1 + wave)
+    flux = level * (1 + slope * wave + line) + error * generator.normal(size=(n, len(wave)))
+    return flux.astype(np.float32), (error**-2).astype(np.float32)
+
+
+def desi_columns(flux: list, ivar: list, group: str = "desi_r") -> dict[str, list]:
+    """Cube columns of one arm; None where a row has no spectrum."""
+    arm = group[-1]
+    wave = native_grid(group, SETTINGS).points().astype(np.float32)
+    return {
+        f"desi_flux_{arm}": flux,
+        f"desi_ivar_{arm}": ivar,
+        f"desi_wave_{arm}": [None if f is None else wave for f in flux],
+    }
+
+
+def xp_spectrum(seed: int = 0) -> dict[str, np.ndarray]:
+    """Coefficients, errors and (weak) correlations of one XP spectrum."""
+    generator = np.random.default_rng(seed)
+    falling = 1e3 * np.exp(-np.arange(N_COEFFICIENTS) / 5)
+    return {
+        "coefficients": generator.normal(1, 0.3, N_COEFFICIENTS) * falling,
+        "coefficient_errors": generator.uniform(0.5, 2, N_COEFFICIENTS),
+        "coefficient_correlations": generator.uniform(-0.01, 0.01, N_CORRELATIONS),
+    }
+
+
+def xp_columns_of(spectra: list[dict | None], group: str = "gaiaxp_bp") -> dict[str, list]:
+    """Cube columns of texts; None where a row has no spectrum."""
+    names = xp_spectrum()
+    return {
+        f"{group}_{name}": [None if s is None else json.dumps(list(s[name])) for s in spectra]
+        for name in names
+    }
+
+
+def samples_of(flux: np.ndarray, ivar: np.ndarray, group: str = "desi_r") -> GroupSamples:
+    """Samples of all the spectra given."""
+    binned = rebin(flux, ivar, bin_factor(group, SETTINGS))
+    scale = object_scale(*binned)
+    features = compress(*binned, scale)
+    good = np.isfinite(features).all(axis=-1)
+    live = np.isfinite(scale)
+    return GroupSamples(features[good].astype(np.float32), scale[live], len(flux), int(live.sum()))
+
+
+def tokenizer_of(
+    samples: dict[str, GroupSamples], settings: SpectrumSettings = SETTINGS, n_bins: int = 1024
+) -> SpectrumTokenizer:
+    """A tokenizer fitted on samples; groups without any get an empty codebook."""
+    nothing = GroupSamples.merge([])
+    codebooks = [train_codebook(samples.get(g, nothing), g, settings) for g in settings.groups]
+    return SpectrumTokenizer.assemble(codebooks, settings, n_bins)

@@ -1,0 +1,75 @@
+"""Real Snakemake on tiny skies, in a folder of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Workflow:
+    """A run of the workflow: its results folder, its own config, and the way to call Snakemake."""
+
+    folder: Path
+    config: dict
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def call(self, *options: str) -> subprocess.CompletedProcess:
+        """Run Snakemake; the config is written anew, so that a test may change it between calls."""
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(self.config))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", str(path)]
+        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
+        environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, env=environment, timeout=500
+        )
+        done.text = done.stdout + done.stderr
+        return done
+
+    def run(self, *options: str) -> subprocess.CompletedProcess:
+        """Run Snakemake and fail with its output, and its jobs' logs, where it fails."""
+        done = self.call(*options)
+        if done.returncode:
+            pytest.fail(f"snakemake failed\n{done.text[-6000:]}", pytrace=False)
+        return done
+
+    def planned(self, *options: str) -> dict[str, int]:
+        """Jobs of a dry run, by rule."""
+        text = self.run("--dry-run", "--quiet", "rules", *options).text
+        return _job_table(self.run("--dry-run", *options).text if "Job stats" not in text else text)
+
+
+def _job_table(text: str) -> dict[str, int]:
+    """The table of jobs that Snakemake prints, without its total."""
+    if "Job stats" not in text:
+        return {}
+    rows = text.split("Job stats:")[1].strip().splitlines()[2:]
+    table = {}
+    for row in rows:
+        words = row.split()
+        if len(words) != 2 or not words[1].isdigit():
+            break
+        table[words[0]] = int(words[1])
+    table.pop("total", None)
+    return table
+
+
+def tiny(folder: Path, name: str = "tiny") -> Workflow:
+    """A workflow of one of the tests' configs, with its results in `folder`."""
+    config = yaml.safe_load((ROOT / f"tests/config/{name}.yaml").read_text())
+    config["paths"]["results"] = str(folder / "results")
+    return Workflow(folder, config)

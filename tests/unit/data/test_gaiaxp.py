@@ -1,0 +1,136 @@
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from astromodal.core.errors import DataError
+from astromodal.core.grids import native_grid
+from astromodal.data.cube import Cube
+from astromodal.data.gaiaxp import basis, sample_xp
+from astromodal.data.spectra import read_spectra
+from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
+
+GROUP = "gaiaxp_bp"
+GRID = native_grid(GROUP, SETTINGS).points()
+
+
+@pytest.fixture
+def read(write_cube):
+    def reader(columns: dict, **options):
+        n = len(next(iter(columns.values())))
+        cube = Cube(write_cube({"id": [f"o{i}" for i in range(n)], **columns}), "F1")
+        return list(read_spectra(cube, GROUP, SETTINGS, **options))
+
+    return reader
+
+
+def with_gaiaxpy(spectrum: dict, band: str) -> tuple[np.ndarray, np.ndarray]:
+    """Flux and error as GaiaXPy's own ``convert`` gives them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pandas as pd
+        from gaiaxpy import convert
+
+        row = {"source_id": 1}
+        for name in ("bp", "rp"):
+            row |= {f"{name}_{key}": value for key, value in spectrum.items()}
+            row |= {f"{name}_n_parameters": 55, f"{name}_standard_deviation": 1.37}
+        found, _ = convert(pd.DataFrame([row]), sampling=GRID, save_file=False)
+    found = found[found["xp"] == band.upper()].iloc[0]
+    return found["flux"], found["flux_error"]
+
+
+@pytest.mark.parametrize("band", ["bp", "rp"])
+def test_fluxes_and_errors_are_gaiaxpys(band):
+    """The batched algebra gives what `convert` gives, whatever the standard deviation."""
+    spectrum = xp_spectrum()
+    found = sample_xp(*(v[None] for v in spectrum.values()), basis(f"gaiaxp_{band}", tuple(GRID)))
+    flux, error = with_gaiaxpy(spectrum, band)
+    np.testing.assert_allclose(found[0][0], flux, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found[1][0], error, rtol=1e-9)
+
+
+def test_spectra_are_read_from_texts(read):
+    """Rows without a text are skipped; flux is sampled on the grid, ivar is 1 / error²."""
+    spectrum = xp_spectrum()
+    (batch,) = read(xp_columns_of([None, spectrum]))
+    flux, error = sample_xp(*(v[None] for v in spectrum.values()), basis(GROUP, tuple(GRID)))
+    assert batch.row.tolist() == [1]
+    np.testing.assert_allclose(batch.flux, flux, rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(batch.ivar, error**-2, rtol=1e-6)
+
+
+def test_the_other_band_may_be_absent(read):
+    """BP is read where the cube has no RP columns at all."""
+    (batch,) = read(xp_columns_of([xp_spectrum()]))
+    assert batch.live().all()
+
+
+def test_a_text_may_be_quoted_once_more(read):
+    """JSON text within JSON quotes reads the same."""
+    plain = xp_columns_of([xp_spectrum()])
+    quoted = {name: [json.dumps(text) for text in texts] for name, texts in plain.items()}
+    np.testing.assert_array_equal(read(quoted)[0].flux, read(plain)[0].flux)
+
+
+def test_batches_change_no_bit(read):
+    """One row at a time or all at once: the same fluxes and ivars."""
+    columns = xp_columns_of([xp_spectrum(seed) for seed in range(5)])
+    one, every = read(columns, rows=1), read(columns)
+    for name in ("flux", "ivar"):
+        joined = np.concatenate([getattr(batch, name) for batch in one])
+        np.testing.assert_array_equal(joined, getattr(every[0], name))
+
+
+def test_a_number_that_is_not_finite_makes_a_dead_spectrum(read):
+    """A null or NaN coefficient leaves nothing to sample: all pixels are bad."""
+    columns = xp_columns_of([xp_spectrum(), xp_spectrum(), xp_spectrum()])
+    texts = columns["gaiaxp_bp_coefficients"]
+    texts[0] = json.dumps([None, *json.loads(texts[0])[1:]])
+    texts[1] = json.dumps([float("nan"), *json.loads(texts[1])[1:]])
+    (batch,) = read(columns)
+    assert batch.live().tolist() == [False, False, True]
+    assert not batch.ivar[:2].any()
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("[1, 2, 3]", "3 numbers in row 1"),
+        ("[1, 2", r"'\[1, 2' in row 1"),
+        ("", "'' in row 1"),
+        ('{"a": 1}', "in row 1"),
+        ('["a"]', "in row 1"),
+        (None, "None in row 1"),
+    ],
+)
+def test_a_bad_text_is_named(read, text, got):
+    """Field, column and row stand in the message; a null beside two texts is bad too."""
+    columns = xp_columns_of([None, xp_spectrum()])
+    columns["gaiaxp_bp_coefficient_errors"][1] = text
+    message = rf"field F1: column 'gaiaxp_bp_coefficient_errors' .* of 55 numbers, got .*{got}"
+    with pytest.raises(DataError, match=message):
+        read(columns)
+
+
+def test_nothing_leaks():
+    """GaiaXPy's prints, its warnings and its LaTeX setting of matplotlib stay inside."""
+    code = (
+        "import matplotlib, numpy as np\n"
+        "from astromodal.data.gaiaxp import basis\n"
+        "assert basis('gaiaxp_rp', (0.0, 30.0, 60.0)).shape == (55, 3)\n"
+        "assert not matplotlib.rcParams['text.usetex']\n"
+    )
+    path = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_basis_cannot_be_changed():
+    """It is shared by all calls."""
+    with pytest.raises(ValueError, match="read-only"):
+        basis(GROUP, tuple(GRID))[0, 0] = 1

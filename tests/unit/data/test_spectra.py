@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from astromodal.core.errors import DataError
+from astromodal.core.grids import n_bins
+from astromodal.data.cube import Cube
+from astromodal.data.spectra import (
+    SpectrumBatch,
+    count_spectra,
+    good_pixels,
+    group_columns,
+    read_spectra,
+    rebin,
+    rebinned,
+)
+from helpers.spectra import SETTINGS, desi_columns, spectra
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+L = 2326
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40))
+FLUX = st.floats(-1e6, 1e6, width=32)
+IVAR = st.one_of(st.just(0.0), st.floats(2**-20, 2**20, width=32), st.just(np.nan), st.just(-1.0))
+
+
+@st.composite
+def pixels(draw):
+    shape = draw(SHAPES)
+    flux = draw(arrays(np.float32, shape, elements=st.one_of(FLUX, st.just(np.nan))))
+    return flux, draw(arrays(np.float32, shape, elements=IVAR)), draw(st.integers(1, 12))
+
+
+@pytest.fixture
+def cube_of(write_cube):
+    def make(columns: dict, **options) -> Cube:
+        n = len(next(iter(columns.values())))
+        return Cube(write_cube({"id": [f"o{i}" for i in range(n)], **columns}, **options), "F1")
+
+    return make
+
+
+@pytest.fixture
+def three_rows(cube_of):
+    """A spectrum, none, and a dead fibre."""
+    flux, ivar = spectra(2)
+    ivar[1] = 0
+    return cube_of(desi_columns([flux[0], None, flux[1]], [ivar[0], None, ivar[1]]))
+
+
+def test_rows_with_a_spectrum_are_read(three_rows):
+    """Rows without a list are skipped; a dead fibre is yielded, and is not live."""
+    flux, ivar = spectra(2)
+    (batch,) = read_spectra(three_rows, "desi_r", SETTINGS)
+    assert (batch.row.tolist(), batch.row.dtype) == ([0, 2], np.int32)
+    np.testing.assert_array_equal(batch.flux, flux)
+    np.testing.assert_array_equal(batch.ivar[0], ivar[0])
+    assert batch.live().tolist() == [True, False]
+
+
+def test_counts_tell_dead_fibres(three_rows):
+    """All spectra, and those with a good pixel; a group without columns has none."""
+    counts = count_spectra(three_rows, SETTINGS)
+    assert counts["desi_r"] == {"n_spectra": 2, "n_live": 1}
+    assert counts["desi_b"] == counts["gaiaxp_bp"] == {"n_spectra": 0, "n_live": 0}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 100])
+def test_slices_change_nothing(cube_of, rows):
+    """However many rows are read at a time, in whatever row groups, the spectra are the same."""
+    flux, ivar = spectra(8)
+    missing = {1, 2, 3, 6}
+    columns = desi_columns(
+        *([None if i in missing else a for i, a in enumerate(x)] for x in (flux, ivar))
+    )
+    cube = cube_of(columns, row_group_size=3)
+    batches = list(read_spectra(cube, "desi_r", SETTINGS, rows=rows))
+    assert np.concatenate([b.row for b in batches]).tolist() == [0, 4, 5, 7]
+    np.testing.assert_array_equal(np.concatenate([b.flux for b in batches]), flux[[0, 4, 5, 7]])
+
+
+def test_a_survey_without_columns_has_no_spectra(cube_of):
+    """A field that matched no fibre has no columns at all."""
+    assert list(read_spectra(cube_of({"x": [1.0]}), "desi_b", SETTINGS)) == []
+
+
+def test_a_column_of_nulls_holds_no_spectra(cube_of):
+    """Columns that exist but hold nothing are no error."""
+    cube = cube_of({name: [None, None] for name in group_columns("desi_r")})
+    assert list(read_spectra(cube, "desi_r", SETTINGS)) == []
+
+
+def test_a_missing_column_is_named(cube_of):
+    """Flux without ivar cannot be used."""
+    columns = desi_columns([np.ones(L)], [np.ones(L)])
+    del columns["desi_ivar_r"]
+    with pytest.raises(DataError, match="field F1: column 'desi_ivar_r' is missing"):
+        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+
+
+def test_lists_of_unequal_length_are_named(cube_of):
+    """Field, column, lengths and row are in the message."""
+    columns = desi_columns([None, np.ones(L)], [None, np.ones(L - 1)])
+    message = (
+        "field F1: column 'desi_ivar_r' of datacube_F1.parquet must be a list of 2326 values "
+        "where the fibre has a spectrum, got lengths desi_flux_r 2326, desi_ivar_r 2325, "
+        "desi_wave_r 2326 in row 1"
+    )
+    with pytest.raises(DataError, match=message):
+        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+
+
+def test_a_null_beside_a_list_is_unequal(cube_of):
+    """A flux without its ivar is no spectrum, and no missing one either."""
+    columns = desi_columns([np.ones(L), np.ones(L)], [np.ones(L), None])
+    with pytest.raises(DataError, match=r"desi_ivar_r 0.* in row 1"):
+        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+
+
+def test_another_grid_is_refused(cube_of):
+    """Right lengths at wrong wavelengths would put lines in wrong bins."""
+    columns = desi_columns([None, np.ones(L)], [None, np.ones(L)])
+    columns["desi_wave_r"][1] = np.linspace(3600, 5800, L)
+    with pytest.raises(DataError, match=r"5760 to 7620 Angstrom.*got 3600 to 5800 in row 1"):
+        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+
+
+def test_numbers_instead_of_lists_are_refused(cube_of):
+    """A column of single numbers is no spectrum."""
+    columns = desi_columns([np.ones(L)], [np.ones(L)]) | {"desi_flux_r": [1.0]}
+    with pytest.raises(DataError, match="'desi_flux_r' .* a column of lists of numbers"):
+        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+
+
+def test_rebin_by_hand():
+    """Bins of two: weights 1 and 3; a bad pixel; a lone last pixel; nothing good."""
+    flux = np.array([[1, 2, 5, np.nan, 7], [1, 1, 1, 1, 1]], np.float32)
+    ivar = np.array([[1, 3, 2, 9, 4], [0, 0, -1, np.inf, 0]], np.float32)
+    mean, total = rebin(flux, ivar, 2)
+    np.testing.assert_allclose(mean, [[1.75, 5, 7], [np.nan] * 3])
+    assert total.tolist() == [[4, 2, 4], [0, 0, 0]]
+
+
+@given(pixels())
+def test_rebin_keeps_the_weighted_mean(case):
+    """The inverse-variance-weighted mean over a spectrum is the one over its bins."""
+    flux, ivar, factor = case
+    mean, total = rebin(flux, ivar, factor)
+    good = good_pixels(flux, ivar)
+    weight = np.where(good, ivar, 0).astype(np.float64)
+    expected = (np.where(good, flux, 0) * weight).sum(axis=1)
+    found = np.where(total > 0, mean, 0) * total
+    size = (np.where(good, np.abs(flux), 0) * weight).sum(axis=1)
+    np.testing.assert_allclose(total.sum(axis=1), weight.sum(axis=1), rtol=1e-12)
+    assert (np.abs(found.sum(axis=1) - expected) <= 1e-12 * size).all()
+
+
+@given(pixels())
+def test_a_bin_is_missing_where_no_pixel_is_good(case):
+    """Every pixel counts for exactly one bin, and a bin without a good one has ivar 0."""
+    flux, ivar, factor = case
+    mean, total = rebin(flux, ivar, factor)
+    good = good_pixels(flux, ivar)
+    any_good = np.add.reduceat(good, np.arange(0, flux.shape[1], factor), axis=1) > 0
+    np.testing.assert_array_equal(total > 0, any_good)
+    np.testing.assert_array_equal(np.isfinite(mean), any_good)
+
+
+def test_rebinned_has_the_bins_of_the_tokens():
+    """As many as the settings say."""
+    flux, ivar = spectra(2)
+    batch = SpectrumBatch(np.arange(2, dtype=np.int32), flux, ivar)
+    mean, total = rebinned(batch, "desi_r", SETTINGS)
+    assert mean.shape == total.shape == (2, n_bins("desi_r", SETTINGS))
