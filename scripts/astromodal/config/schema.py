@@ -271,6 +271,10 @@ class TrainingSettings(Settings):
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
     validate_every: Positive = Field(1000, description="Steps between validations.")
     save_every: Positive = Field(5000, description="Steps between checkpoints.")
+    keep_checkpoints: Positive = Field(3, description="Last checkpoints kept; older are deleted.")
+    validation_objects: Positive = Field(
+        4096, description="Objects of the validation split that are used at most."
+    )
     log_every: Positive = Field(20, description="Steps between log lines.")
     seed: int = Field(4, description="Seed of weights, dropout, batches and block orders.")
     meaningful_loss: MeaningfulLossSettings = Field(

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
 import numpy as np
-from astropy_healpix import HEALPix
 
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.core.files import load_arrays, save_arrays
@@ -64,6 +62,9 @@ def healpix_cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
 
     Right ascensions wrap; a declination beyond the poles counts as no position.
     """
+    import astropy.units as u  # here: most jobs only load a split, and astropy takes a second
+    from astropy_healpix import HEALPix
+
     known = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
     cells = np.full(ra.shape, NO_CELL, dtype=np.int64)
     grid = HEALPix(nside=nside, order="nested")

@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.cluster import KMeans
 
 from astromodal.core.errors import DataError, must_be
 from astromodal.core.files import atomic_path
@@ -114,6 +112,9 @@ def write_joblib(path: str | Path, centroids: np.ndarray) -> None:
 
     The workflow never reads the file: loading a pickle can run code.
     """
+    import joblib  # here: only this needs scikit-learn, which takes seconds to import
+    from sklearn.cluster import KMeans
+
     model = KMeans(n_clusters=max(1, len(centroids)), n_init=1)
     model.cluster_centers_ = np.ascontiguousarray(centroids, dtype=np.float32)
     model.n_features_in_ = centroids.shape[1]

@@ -1,0 +1,41 @@
+# astromodal: datacubes to tokens, tokens to a trained transformer, and a report on both.
+from snakemake.utils import min_version
+
+min_version("9.11")
+
+# A --configfile replaces config/config.yaml; it does not stand on top of it.
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+if CONFIG.paths.datacube_template is None:
+
+    include: "rules/simulate.smk"
+
+
+include: "rules/prepare.smk"
+include: "rules/tokenizers.smk"
+include: "rules/encode.smk"
+include: "rules/transformer.smk"
+include: "rules/evaluate.smk"
+
+
+localrules:
+    all,
+    tokenizers,
+    encode,
+    train,
+    report,
+
+
+rule all:
+    """Everything: every field encoded, the transformer trained, the report made."""
+    default_target: True
+    input:
+        rules.encode.input,
+        rules.train.input,
+        rules.report.input,

@@ -1,0 +1,38 @@
+# The run's configuration, fields and paths, and the helpers that rules are written with.
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from astromodal.config.load import load_config, plain_settings
+from astromodal.core.fields import cube_template, layout, run_fields
+from astromodal.provenance.code import code_digests
+from astromodal.training.layout import check_longest
+
+CONFIG = load_config(config)
+check_longest(CONFIG.tokenizers, CONFIG.sequences)
+FIELDS = run_fields(CONFIG)
+PATHS = layout(CONFIG)
+CUBE = cube_template(CONFIG)
+GROUPS = CONFIG.tokenizers.spectrum.groups
+
+
+wildcard_constraints:
+    field=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    group="|".join(GROUPS) or "none",
+
+
+def settings(*names):
+    """The settings that a job reads, by dotted name, as plain values that Snakemake compares."""
+    return {name: plain_settings(name, CONFIG) for name in names}
+
+
+def code(rule):
+    """Digests of the code that a rule's script runs: an edit of other code redoes nothing."""
+    return code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
+
+
+def cubes(fields):
+    """Paths of the fields' cubes."""
+    return [CUBE.format(field=field) for field in fields]

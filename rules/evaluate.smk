@@ -1,0 +1,136 @@
+# What came out, on objects that nothing was trained on, and the report on all of it.
+
+TRAINED = list(FIELDS.trained)
+EVALUATED = list(FIELDS.evaluation)
+PARTS = ("scalars", "spectra", "images", "transformer")
+
+
+def evaluated(pattern):
+    """One path a field that is evaluated."""
+    return expand(pattern, field=EVALUATED)
+
+
+rule evaluate_scalars:
+    """Compare decoded scalars to the measured ones."""
+    input:
+        cubes=cubes(EVALUATED),
+        splits=evaluated(PATHS.split()),
+        tokens=evaluated(PATHS.scalar_tokens()),
+        tokenizer=PATHS.scalar_tokenizer,
+    output:
+        numbers=PATHS.evaluation("scalars"),
+        figures=directory(PATHS.figures("scalars")),
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings("columns", "evaluation"),
+        code=code("evaluate_scalars"),
+    log:
+        PATHS.log("evaluate_scalars"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/evaluate_scalars.py"
+
+
+rule evaluate_spectra:
+    """Compare decoded spectra to the observed ones."""
+    input:
+        cubes=cubes(EVALUATED),
+        splits=evaluated(PATHS.split()),
+        tokens=evaluated(PATHS.spectrum_tokens()),
+        tokenizer=PATHS.spectrum_tokenizer,
+    output:
+        numbers=PATHS.evaluation("spectra"),
+        figures=directory(PATHS.figures("spectra")),
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings("columns", "evaluation", "tokenizers.spectrum"),
+        code=code("evaluate_spectra"),
+    log:
+        PATHS.log("evaluate_spectra"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/evaluate_spectra.py"
+
+
+rule evaluate_images:
+    """Compare decoded cutouts to the measured ones."""
+    input:
+        cubes=cubes(EVALUATED),
+        splits=evaluated(PATHS.split()),
+        tokens=evaluated(PATHS.image_tokens()),
+        latents=evaluated(PATHS.image_latents()),
+        autoencoder=PATHS.autoencoder,
+        image_codebook=PATHS.image_codebook,
+    output:
+        numbers=PATHS.evaluation("images"),
+        figures=directory(PATHS.figures("images")),
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings("columns", "evaluation", "tokenizers.image"),
+        code=code("evaluate_images"),
+    log:
+        PATHS.log("evaluate_images"),
+    resources:
+        gpu=1,
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/evaluate_images.py"
+
+
+rule evaluate_transformer:
+    """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
+    input:
+        sequences=evaluated(PATHS.sequences()),
+        training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
+        final_model=PATHS.final_model,
+        history=PATHS.history,
+    output:
+        numbers=PATHS.evaluation("transformer"),
+        figures=directory(PATHS.figures("transformer")),
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings("evaluation"),
+        code=code("evaluate_transformer"),
+    log:
+        PATHS.log("evaluate_transformer"),
+    threads: 8
+    resources:
+        gpu=1,
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/evaluate_transformer.py"
+
+
+rule render_report:
+    """Put every figure and table into one page."""
+    input:
+        numbers=expand(PATHS.evaluation("{part}"), part=PARTS),
+        figures=expand(PATHS.figures("{part}"), part=PARTS),
+        summaries=expand(PATHS.summary(), field=FIELDS.every),
+    output:
+        report=PATHS.report,
+        figures=directory(PATHS.figures("coverage")),
+    params:
+        trained_fields=TRAINED,
+        config=CONFIG.model_dump(mode="json"),
+        code=code("render_report"),
+    log:
+        PATHS.log("render_report"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/render_report.py"
+
+
+rule report:
+    """Evaluate everything and write the report."""
+    input:
+        PATHS.report,

@@ -1,0 +1,103 @@
+# Tokenizers learn from the training split of the training fields.
+
+
+rule train_scalar_tokenizer:
+    """Cut every scalar column into bins of equal mass."""
+    input:
+        quantiles=expand(PATHS.quantiles(), field=FIELDS.tokenizers),
+    output:
+        tokenizer=PATHS.scalar_tokenizer,
+    params:
+        settings=settings("tokenizers.scalar"),
+        code=code("train_scalar_tokenizer"),
+    log:
+        PATHS.log("train_scalar_tokenizer"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/train_scalar_tokenizer.py"
+
+
+rule train_spectrum_codebook:
+    """Cluster one spectrum group's features into a codebook."""
+    input:
+        samples=expand(PATHS.spectrum_samples(), field=FIELDS.tokenizers),
+    output:
+        codebook=PATHS.spectrum_codebook(),
+        joblib=PATHS.spectrum_joblib(),
+    params:
+        settings=settings("tokenizers.spectrum"),
+        code=code("train_spectrum_codebook"),
+    log:
+        PATHS.log("train_spectrum_codebook", "{group}"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/train_spectrum_codebook.py"
+
+
+rule assemble_spectrum_tokenizer:
+    """Put the groups' codebooks and the bins of their scales into one tokenizer."""
+    input:
+        codebooks=expand(PATHS.spectrum_codebook(), group=GROUPS),
+    output:
+        tokenizer=PATHS.spectrum_tokenizer,
+    params:
+        settings=settings("tokenizers.spectrum", "tokenizers.scalar.n_bins"),
+        code=code("assemble_spectrum_tokenizer"),
+    log:
+        PATHS.log("assemble_spectrum_tokenizer"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/assemble_spectrum_tokenizer.py"
+
+
+rule train_image_autoencoder:
+    """Train the autoencoder of image cutouts."""
+    input:
+        cubes=cubes(FIELDS.tokenizers),
+        splits=expand(PATHS.split(), field=FIELDS.tokenizers),
+    output:
+        autoencoder=PATHS.autoencoder,
+        latents=PATHS.latents,
+    params:
+        fields=FIELDS.tokenizers,
+        settings=settings("columns", "tokenizers.image"),
+        code=code("train_image_autoencoder"),
+    log:
+        PATHS.log("train_image_autoencoder"),
+    threads: 8
+    resources:
+        gpu=1,
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/train_image_autoencoder.py"
+
+
+rule train_image_codebook:
+    """Cluster the autoencoder's latents into a codebook."""
+    input:
+        latents=PATHS.latents,
+    output:
+        codebook=PATHS.image_codebook,
+        joblib=PATHS.image_codebook_joblib,
+    params:
+        settings=settings("tokenizers.image"),
+        code=code("train_image_codebook"),
+    log:
+        PATHS.log("train_image_codebook"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/train_image_codebook.py"
+
+
+rule tokenizers:
+    """Fit every tokenizer."""
+    input:
+        PATHS.scalar_tokenizer,
+        PATHS.spectrum_tokenizer,
+        PATHS.autoencoder,
+        PATHS.image_codebook,

@@ -1,0 +1,77 @@
+# Codes become sequences; the transformer learns from the training fields' sequences.
+
+SEQUENCE_SETTINGS = ("tokenizers.scalar", "tokenizers.spectrum", "tokenizers.image")
+
+
+rule pack_sequences:
+    """Join one field's tokens into memory-mapped sequences."""
+    input:
+        scalar_tokens=PATHS.scalar_tokens(),
+        spectrum_tokens=PATHS.spectrum_tokens(),
+        image_tokens=PATHS.image_tokens(),
+        split=PATHS.split(),
+    output:
+        sequences=PATHS.sequences(),
+    params:
+        settings=settings(*SEQUENCE_SETTINGS),
+        code=code("pack_sequences"),
+    log:
+        PATHS.log("pack_sequences", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/pack_sequences.py"
+
+
+rule build_vocabulary:
+    """Write the vocabulary that the tokenizers share."""
+    input:
+        scalar_tokenizer=PATHS.scalar_tokenizer,
+        spectrum_tokenizer=PATHS.spectrum_tokenizer,
+        autoencoder=PATHS.autoencoder,
+        image_codebook=PATHS.image_codebook,
+    output:
+        vocab_spec=PATHS.vocab_spec,
+    params:
+        settings=settings(*SEQUENCE_SETTINGS),
+        code=code("build_vocabulary"),
+    log:
+        PATHS.log("build_vocabulary"),
+    conda:
+        "../envs/cpu.yaml"
+    script:
+        "../scripts/build_vocabulary.py"
+
+
+rule train_transformer:
+    """Train the transformer; an interrupted run goes on from its last checkpoint."""
+    input:
+        sequences=expand(PATHS.sequences(), field=FIELDS.training),
+        vocab_spec=PATHS.vocab_spec,
+        scalar_tokenizer=PATHS.scalar_tokenizer,
+        spectrum_tokenizer=PATHS.spectrum_tokenizer,
+        autoencoder=PATHS.autoencoder,
+        image_codebook=PATHS.image_codebook,
+    output:
+        config=PATHS.run_config,
+        history=PATHS.history,
+        final_model=PATHS.final_model,
+    params:
+        settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
+        code=code("train_transformer"),
+    log:
+        PATHS.log("train_transformer"),
+    threads: 8
+    resources:
+        gpu=1,
+    conda:
+        "../envs/gpu.yaml"
+    script:
+        "../scripts/train_transformer.py"
+
+
+rule train:
+    """Train the transformer."""
+    input:
+        PATHS.final_model,
+        PATHS.vocab_spec,

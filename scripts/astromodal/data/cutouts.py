@@ -1,0 +1,214 @@
+"""Image cutouts of one field, read a slice of rows at a time, and the masks of their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from astromodal.config.schema import ImageSettings
+from astromodal.core.errors import DataError, must_be
+from astromodal.data.cube import Cube
+from astromodal.data.lists import flatten, is_list, lengths
+
+SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
+"""Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""
+
+_SMALLEST_SEMI_AXIS = 4.0  # pixel: the core of a point source under the best seeing, 1.1 arcsec
+_UNKNOWN_RADIUS = 8.0  # pixel: holds 95 % of a star's light under median seeing
+
+
+@dataclass(frozen=True)
+class CutoutBatch:
+    """Whole cutouts of a slice of rows.
+
+    Attributes
+    ----------
+    row : int32 (m,)
+        Rows in the cube, ascending.
+    pixels : float32 (m, B, S, S)
+        counts/s of each band; 0 where `valid` is False.
+    valid : bool (m, B, S, S)
+        False in a band that the source lacks, and at a pixel that is exactly 0 or not finite.
+    """
+
+    row: np.ndarray
+    pixels: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass
+class CutoutCounts:
+    """How many rows have cutouts.
+
+    Attributes
+    ----------
+    n_whole, n_short : int
+        Rows whose present bands all have the right number of pixels, and rows with a band that
+        has not: it was cut by an image's edge, and its shape cannot be recovered.
+    bands : dict of str to int
+        Whole cutouts that have this band.
+    """
+
+    n_whole: int = 0
+    n_short: int = 0
+    bands: dict[str, int] = field(default_factory=dict)
+
+    def add(self, whole: np.ndarray, short: np.ndarray, present: dict[str, np.ndarray]) -> None:
+        """Count one slice: bool (m,) each, `present` by band."""
+        self.n_whole += int(whole.sum())
+        self.n_short += int(short.sum())
+        for band, has in present.items():
+            self.bands[band] = self.bands.get(band, 0) + int((has & whole).sum())
+
+
+def cutout_column(band: str) -> str:
+    """Column of a cube that holds the cutouts of a band."""
+    return f"splus_cut_{band}"
+
+
+def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
+    """Count a cube's cutouts from the lengths of their lists.
+
+    Returns
+    -------
+    dict
+        The attributes of `CutoutCounts`, as plain values.
+
+    Raises
+    ------
+    DataError
+        Where a column of cutouts holds no lists of numbers.
+    """
+    counts = CutoutCounts(bands=dict.fromkeys(settings.bands, 0))
+    for _, _, whole, short, present in _slices(cube, settings, 64):
+        counts.add(whole, short, present)
+    return vars(counts)
+
+
+def read_cutouts(
+    cube: Cube,
+    settings: ImageSettings,
+    rows: int = 64,
+    keep: np.ndarray | None = None,
+    counts: CutoutCounts | None = None,
+) -> Iterator[CutoutBatch]:
+    """Stream the whole cutouts of a cube, in row order; short ones are skipped.
+
+    Parameters
+    ----------
+    cube : Cube
+        The field's datacube; it may lack some or all columns of cutouts.
+    settings : ImageSettings
+        Bands, in channel order, and the side of a cutout.
+    rows : int
+        Rows of the cube that are held at a time (28 MB for 64 rows of the survey's cutouts).
+    keep : bool (n,), optional
+        Rows of the cube that are wanted; None for all.
+    counts : CutoutCounts, optional
+        Counts every row that is read, wanted or not, so that counting needs no second pass.
+
+    Yields
+    ------
+    CutoutBatch
+        At least one cutout.
+
+    Raises
+    ------
+    DataError
+        Where a column of cutouts holds no lists of numbers.
+    """
+    for start, table, whole, short, present in _slices(cube, settings, rows):
+        if counts is not None:
+            counts.add(whole, short, present)
+        wanted = whole if keep is None else whole & keep[start : start + len(whole)]
+        if wanted.any():
+            row = (start + np.flatnonzero(wanted)).astype(np.int32)
+            pixels = _pixels(table, settings, wanted)
+            valid = np.isfinite(pixels) & (pixels != 0)
+            yield CutoutBatch(row, np.where(valid, pixels, np.float32(0)), valid)
+
+
+def elliptical_mask(
+    a_pixel: np.ndarray,
+    b_pixel: np.ndarray,
+    theta_deg: np.ndarray,
+    size: int,
+    scale: float = 3.0,
+) -> np.ndarray:
+    """Pixels that belong to the source in the middle of a cutout.
+
+    Parameters
+    ----------
+    a_pixel, b_pixel : float (m,)
+        Semi-axes (pixel): the second moments of the light. Below 4 / `scale` pixel they count as
+        that much; where one is not finite or not positive, the mask is a circle of 8 pixel.
+    theta_deg : float (m,)
+        Angle from the x axis (columns) to the y axis (rows), degree; 0 where it is not finite.
+    size : int
+        Side of the cutout (pixel); its middle is at (size - 1) / 2.
+    scale : float
+        Semi-axes of the mask in units of the source's: 3 hold all but 1 % of a Gaussian's light.
+
+    Returns
+    -------
+    bool (m, S, S)
+    """
+    known = np.isfinite(a_pixel) & np.isfinite(b_pixel) & (a_pixel > 0) & (b_pixel > 0)
+    a = np.where(known, np.maximum(scale * a_pixel, _SMALLEST_SEMI_AXIS), _UNKNOWN_RADIUS)
+    b = np.where(known, np.maximum(scale * b_pixel, _SMALLEST_SEMI_AXIS), _UNKNOWN_RADIUS)
+    theta = np.deg2rad(np.where(np.isfinite(theta_deg), theta_deg, 0.0))
+    offset = np.arange(size) - (size - 1) / 2
+    x, y = offset[None, None, :], offset[None, :, None]
+    cosine, sine = np.cos(theta)[:, None, None], np.sin(theta)[:, None, None]
+    along, across = x * cosine + y * sine, y * cosine - x * sine  # (m, S, S)
+    return (along / a[:, None, None]) ** 2 + (across / b[:, None, None]) ** 2 <= 1
+
+
+def _slices(
+    cube: Cube, settings: ImageSettings, rows: int
+) -> Iterator[tuple[int, pa.RecordBatch, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+    """First row, lists, which rows are whole and which short (m,), and the bands they have."""
+    bands = [band for band in settings.bands if cutout_column(band) in cube.columns]
+    columns = [cutout_column(band) for band in bands]
+    for name in columns:
+        _check_lists(cube, name)
+    if not columns:
+        return
+    for part in cube.slices(columns, rows):
+        found = {band: _lengths(part.table.column(cutout_column(band))) for band in bands}
+        present = {band: valid for band, (_, valid) in found.items()}
+        some = np.logical_or.reduce(list(present.values()))
+        wrong = [valid & (counts != settings.size**2) for counts, valid in found.values()]
+        short = np.logical_or.reduce(wrong)
+        yield part.start, part.table, some & ~short, short, present
+
+
+def _check_lists(cube: Cube, name: str) -> None:
+    kind = cube.dtype(name)
+    if not (pa.types.is_null(kind) or is_list(kind)):
+        what = f"field {cube.field}: column {name!r} of {cube.path.name}"
+        raise DataError(must_be(what, "a column of lists of numbers", str(kind)))
+
+
+def _lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the lists, and which are not null; a column of nulls has none."""
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
+    return lengths(column)
+
+
+def _pixels(table: pa.RecordBatch, settings: ImageSettings, wanted: np.ndarray) -> np.ndarray:
+    """Pixels of the wanted rows, float32 (m, B, S, S); NaN in a band that a row lacks."""
+    side = settings.size
+    pixels = np.full((int(wanted.sum()), len(settings.bands), side, side), np.nan, np.float32)
+    names = set(table.schema.names)
+    for channel, band in enumerate(settings.bands):
+        if cutout_column(band) in names:
+            values, counts, valid = flatten(table.column(cutout_column(band)))
+            taken = values[np.repeat(wanted, counts)]  # rows wanted have a whole list or none
+            pixels[valid[wanted], channel] = taken.reshape(-1, side, side)
+    return pixels

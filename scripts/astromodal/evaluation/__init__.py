@@ -1,0 +1,1 @@
+"""Evaluation: how well tokens and model keep the measurements, in one report."""

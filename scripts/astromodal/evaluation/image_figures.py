@@ -1,0 +1,147 @@
+"""Figures of the decoded cutouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from astromodal.evaluation.image_sample import Example, ImageSample, magnitude_change
+from astromodal.evaluation.metrics import r2
+from astromodal.evaluation.style import AMBER, BLUE, FAINT, INK, ORANGE, new_figure
+
+_SHOWN = ("F515", "R", "Z", "G", "I", "F660", "F861", "U")
+_WAYS = (("codes", BLUE, "o", -0.12), ("latents", ORANGE, "s", 0.12))
+
+
+def draw_bands(bands: dict[str, Any], known: Sequence[str]) -> Figure:
+    """R² by band, from codes and from latents, and the noise ceiling."""
+    figure, axes = new_figure(height=3.0)
+    axis = axes[0, 0]
+    x = np.arange(len(known))
+    for way, colour, marker, shift in _WAYS:
+        value = np.array([bands[name][way]["r2"]["value"] for name in known])
+        error = np.nan_to_num([bands[name][way]["r2"]["error"] for name in known])
+        axis.errorbar(
+            x + shift, value, error, fmt=marker, color=colour, markersize=4, label=f"from {way}"
+        )
+    ceiling = [bands[name]["ceiling"] for name in known]
+    axis.plot(x, ceiling, "_", color=INK, markersize=14, label="noise ceiling")
+    lowest = min(bands[name]["codes"]["r2"]["value"] for name in known)
+    axis.set(
+        ylabel="R² inside the mask", xlabel="band", ylim=(max(-0.6, min(0.0, lowest - 0.1)), 1.03)
+    )
+    axis.set_xticks(x, known)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_flux(
+    sample: ImageSample, bands: dict[str, Any], known: Sequence[str], order: Sequence[str]
+) -> Figure:
+    """Magnitude change by band, and against the flux's S/N."""
+    figure, axes = new_figure(1, 2, height=3.2, sharey=True)
+    left, right = axes[0]
+    places = np.arange(len(known))
+    for way, colour, marker, shift in _WAYS:
+        value = np.array([bands[name][way]["dmag"]["value"] for name in known])
+        half = np.array([bands[name][way]["dmag_scatter"]["value"] for name in known])
+        left.errorbar(
+            places + shift, value, np.nan_to_num(half), fmt=marker, color=colour, markersize=4, label=f"from {way}"
+        )  # fmt: skip
+    left.set_xticks(places, known, rotation=60)
+    left.set(xlabel="band", ylabel="decoded - measured (mag)")
+    left.legend()
+    for name in known:
+        i = list(order).index(name)
+        sigma = sample.noise[:, i] * np.sqrt(sample.n_pixels[:, i])
+        snr = np.divide(sample.flux[:, i], sigma, out=np.full(len(sigma), np.nan), where=sigma > 0)
+        right.plot(
+            snr,
+            magnitude_change(sample, "codes", i),
+            ".",
+            color=BLUE,
+            markersize=1.5,
+            alpha=0.4,
+            rasterized=True,
+        )
+    right.set(xscale="log", xlabel="S/N of the flux in the mask", xlim=(1, None))
+    right.axvline(5, color=INK, linestyle="--", linewidth=0.9)
+    limit = _flux_limit(bands, known)
+    for axis in (left, right):
+        axis.axhline(0, color=FAINT, linewidth=0.8)
+        axis.set_ylim(-limit, limit)
+    return figure
+
+
+def _flux_limit(bands: dict[str, Any], known: Sequence[str]) -> float:
+    reach = [
+        abs(bands[name][way]["dmag"]["value"]) + bands[name][way]["dmag_scatter"]["value"]
+        for name in known
+        for way in ("codes", "latents")
+    ]
+    finite = [r for r in reach if np.isfinite(r)]
+    return float(np.clip(2.0 * max(finite, default=0.5), 0.1, 2.0))
+
+
+def draw_examples(
+    examples: Sequence[Example], bands: Sequence[str]
+) -> tuple[Figure, list[list[Any]]]:
+    """Measured, decoded and residual cutouts in three bands, a row an object; and its numbers."""
+    shown = [name for name in (*_SHOWN, *bands) if name in bands]
+    shown = sorted(dict.fromkeys(shown[: min(3, len(bands))]), key=list(bands).index)
+    rows = len(examples)
+    figure, axes = new_figure(rows, 3 * len(shown), height=0.4 + 0.72 * rows)
+    numbers = []
+    for i, example in enumerate(examples):
+        for k, name in enumerate(shown):
+            band = list(bands).index(name)
+            numbers.append(_panel(axes[i, 3 * k : 3 * k + 3], example, band, name))
+        part = _window(example.mask)
+        axes[i, 0].set_ylabel(f"{example.id[-9:]}\n{part.stop - part.start} pixel", fontsize=5)
+    for k, name in enumerate(shown):
+        for j, what in enumerate(("measured", "decoded", "difference")):
+            axes[0, 3 * k + j].set_title(f"{name}\n{what}" if j == 1 else f"\n{what}", fontsize=6.5)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(visible=False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+    return figure, numbers
+
+
+def _window(mask: np.ndarray) -> slice:
+    """Rows (and columns) of a square around the middle that shows three times the mask's extent."""
+    size = len(mask)
+    reach = np.abs(np.argwhere(mask) - (size - 1) / 2).max(initial=0.0)
+    half = min(max(round(3 * reach), size // 6), size // 2)
+    return slice(size // 2 - half, size // 2 + half)
+
+
+def _panel(axes: np.ndarray, example: Example, band: int, name: str) -> list[Any]:
+    valid, mask = example.valid[band], example.mask
+    truth, decoded = example.pixels[band], example.decoded[band]
+    if not valid.any():
+        axes[1].text(
+            0.5, 0.5, "no image", ha="center", va="center", transform=axes[1].transAxes, fontsize=6
+        )
+        return [example.id, name, None, None, None]
+    sigma = example.noise[band] or float(truth[valid].std()) or 1.0
+    stretched = [
+        np.arcsinh(np.where(valid, values, 0) / (2 * sigma)) for values in (truth, decoded)
+    ]
+    top = max(float(np.quantile(stretched[0], 0.998)), 1.5)
+    part = (_window(mask),) * 2
+    for axis, values in zip(axes[:2], stretched, strict=True):
+        axis.imshow(values[part], origin="lower", vmin=-0.8, vmax=top)
+    residual = np.where(valid, decoded - truth, 0) / sigma
+    axes[2].imshow(residual[part], origin="lower", vmin=-10, vmax=10, cmap="RdBu_r")
+    axes[0].contour(mask[part], levels=[0.5], colors=[AMBER], linewidths=0.6)
+    inside = (valid & mask)[None]
+    explained = float(r2(np.where(inside, truth, np.nan).reshape(1, -1), decoded.reshape(1, -1))[0])
+    flux = [float(values[inside[0]].sum()) for values in (truth, decoded)]
+    change = -2.5 * np.log10(flux[1] / flux[0]) if min(flux) > 0 else None
+    return [example.id, name, explained, change, flux[0] / (sigma * np.sqrt(inside.sum()))]

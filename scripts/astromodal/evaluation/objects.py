@@ -1,0 +1,116 @@
+"""Which objects an evaluation looks at: those that nothing was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from astromodal.config.schema import ColumnSettings
+from astromodal.core.errors import FormatError, must_be
+from astromodal.data.cube import Cube
+from astromodal.data.splits import TEST, Split, load_split
+
+
+@dataclass(frozen=True)
+class EvaluatedField:
+    """A field to evaluate on, and the files of it that a part needs.
+
+    Attributes
+    ----------
+    name : str
+        The field.
+    trained : bool
+        Whether anything was trained on it: then only its test split is looked at.
+    files : dict of str to path
+        ``cube``, ``split``, ``tokens``, ``latents``, ``sequences``: those that were given.
+    """
+
+    name: str
+    trained: bool
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def open(self, columns: ColumnSettings) -> Cube:
+        """The field's datacube."""
+        return Cube(self.files["cube"], self.name, columns)
+
+    def rows(self) -> np.ndarray:
+        """Rows of the cube that count, bool (n,)."""
+        return evaluation_rows(load_split(self.files["split"]), self.trained)
+
+
+def evaluated_fields(
+    names: Sequence[str], trained: Collection[str], **files: Sequence[str | Path]
+) -> list[EvaluatedField]:
+    """Fields by name with their files, each list of files being parallel to `names`."""
+    for what, paths in files.items():
+        if len(paths) != len(names):
+            raise FormatError(
+                must_be(f"files of {what!r}", f"{len(names)}, one a field", len(paths))
+            )
+    return [
+        EvaluatedField(
+            name, name in trained, {what: Path(paths[i]) for what, paths in files.items()}
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def evaluation_rows(split: Split, trained: bool) -> np.ndarray:
+    """Selected rows, and of a field that trained only the test split, bool (n,)."""
+    return split.selected & (split.split == TEST) if trained else split.selected.copy()
+
+
+def draw(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[np.ndarray]:
+    """Draw at most `most` of all fields' rows, each as likely as any other.
+
+    Parameters
+    ----------
+    candidates : sequence of int (m,)
+        Rows of each field.
+    most : int
+        Objects drawn at most, over all fields.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    list of int (k,)
+        Ascending rows of each field.
+    """
+    which = np.repeat(np.arange(len(candidates)), [len(rows) for rows in candidates])
+    rows = np.concatenate(
+        [np.asarray(r, dtype=np.int64) for r in candidates] or [np.empty(0, np.int64)]
+    )
+    if len(rows) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+        which, rows = which[chosen], rows[chosen]
+    return [np.sort(rows[which == i]) for i in range(len(candidates))]
+
+
+def described(fields: Sequence[EvaluatedField]) -> str:
+    """The fields in words, and what of them counts."""
+    held = [f.name for f in fields if not f.trained]
+    tested = [f.name for f in fields if f.trained]
+    parts = []
+    if held:
+        parts.append(f"all selected objects of {_listed(held)}, where nothing was trained")
+    if tested:
+        parts.append(f"the test split of {_listed(tested)}")
+    return "; ".join(parts) or "no field"
+
+
+def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Path) -> None:
+    """Raise `FormatError` where the tokens' ids are not the cube's in the same rows."""
+    inside = bool(np.all(rows < len(cube_ids))) if len(rows) else True
+    if not inside or not np.array_equal(cube_ids[rows], ids):
+        raise FormatError(
+            must_be(f"ids of {path.name}", "those of the cube's rows", "others", "encode again")
+        )
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,284 @@
+"""How well the transformer predicts the codes of objects that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from astromodal.config.load import load_config
+from astromodal.config.schema import Config, EvaluationSettings
+from astromodal.core.hashing import hash_arrays
+from astromodal.core.progress import Progress, quiet
+from astromodal.data.splits import TEST, TRAIN
+from astromodal.evaluation.history import last_value, read_history, tokens_per_second
+from astromodal.evaluation.metrics import LN2, bootstrap_error, mean_error
+from astromodal.evaluation.objects import EvaluatedField, described
+from astromodal.evaluation.parts import Part, measured
+from astromodal.evaluation.style import styled
+from astromodal.evaluation.surprise import Surprise, choose_objects, measure_surprise
+from astromodal.evaluation.transformer_section import add_figures
+from astromodal.models.transformer import CausalTransformerLM
+from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.checkpoint import load_model
+from astromodal.training.layout import MODALITIES, SequenceLayout, sequence_layout
+from astromodal.training.unigram import Unigram
+from astromodal.training.vocabulary import check_hashes
+
+_BUDGET = 16_384  # tokens of a batch without gradients
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what it was trained with."""
+
+    model: CausalTransformerLM
+    config: Config
+    layout: SequenceLayout
+    vocabulary: dict[str, Any]
+    step: int
+    epoch: int
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether blocks were shuffled in training."""
+        return self.config.sequences.block_order == "shuffled"
+
+
+def load_trained(path: str | Path, device: torch.device) -> Trained:
+    """The model of a ``final_model.pt``, ready to predict, and the config it was trained with."""
+    state = load_model(path, device)
+    config = load_config(state["config"])
+    tokenizers = config.tokenizers
+    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    model = CausalTransformerLM(
+        vocab_size=layout.spec.vocab_size,
+        d_model=config.model.d_model,
+        n_layers=config.model.n_layers,
+        n_heads=config.model.n_heads,
+        d_ff=config.model.d_ff,
+        dropout=config.model.dropout,
+        max_seq_len=config.sequences.max_seq_len,
+    )
+    model.load_state_dict(state["model_state_dict"])
+    return Trained(
+        model.to(device).eval(), config, layout, state["vocab_spec"], state["step"], state["epoch"]
+    )
+
+
+def evaluate_transformer(
+    fields: Sequence[EvaluatedField],
+    training_sequences: Sequence[str | Path],
+    final_model: str | Path,
+    history: str | Path,
+    evaluation: EvaluationSettings,
+    figures: str | Path,
+    device: torch.device,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Compare the model's surprise at unseen codes with that of a unigram baseline.
+
+    Parameters
+    ----------
+    fields : sequence of EvaluatedField
+        With the file ``sequences``; of fields that trained, the test split is used.
+    training_sequences : sequence of path
+        The sequences that the model was trained on: the baseline counts their training split.
+    final_model, history : path
+        The trained model, and its losses while it was trained.
+    evaluation : EvaluationSettings
+        Objects a modality at most; seed of their draw, of block orders and of bootstrap errors.
+    figures : path
+        Folder to write the figures into.
+    device : torch.device
+        Where the model runs.
+    progress : Progress
+        Shows how many batches are done.
+
+    Returns
+    -------
+    dict
+        As `Part.as_dict` gives it.
+    """
+    part = Part("transformer", "Transformer", Path(figures))
+    trained, seed = load_trained(final_model, device), evaluation.seed
+    losses = read_history(history)
+    part.numbers = _training_numbers(trained, losses)
+    training = SequenceSet(training_sequences, trained.layout)
+    sequences = SequenceSet([f.files["sequences"] for f in fields], trained.layout)
+    for store in (*training.stores, *sequences.stores):
+        check_hashes(trained.vocabulary, store.tokenizer_hashes, str(store.path))
+    unigram = Unigram(training, np.flatnonzero(training.split == TRAIN))
+    eligible = eligible_objects(sequences, fields)
+    chosen = choose_objects(sequences, eligible, evaluation.max_objects, seed)
+    every = np.unique(np.concatenate(list(chosen.values())))
+    part.summary = _summary(fields, len(every), trained)
+    plan = plan_epoch(every, sequences.lengths, None, 1, _BUDGET)
+    batches = (plan.step(i) for i in range(len(plan)))
+    surprises, objects = measure_surprise(
+        trained.model, sequences, progress(batches, len(plan), "batches"), unigram,
+        (seed, 0) if trained.shuffled else None, device,
+    )  # fmt: skip
+    modalities = {
+        m: modality_numbers(surprises, objects, m, chosen[m], seed) for m in MODALITIES
+    }
+    part.numbers |= {"modalities": modalities, "slots": slot_numbers(surprises, seed)}
+    for modality, numbers in modalities.items():
+        numbers["validation_bits"], numbers["validation_unigram_bits"] = (
+            last_value(losses["validation"], f"{key}_{modality}") / LN2
+            for key in ("cross_entropy", "unigram")
+        )
+        _headline(part, modality, numbers)
+    with styled():
+        add_figures(part, trained.config, trained.layout, losses)
+    return part.as_dict()
+
+
+def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What was trained, how long and how fast."""
+    hashes = trained.vocabulary["tokenizer_hashes"]
+    return {
+        "parameters": sum(p.numel() for p in trained.model.parameters()),
+        "steps": trained.step,
+        "epochs": trained.epoch + 1,
+        "tokens_per_second": tokens_per_second(losses["train"]),
+        "vocab_size": trained.layout.spec.vocab_size,
+        **{f"{modality}_tokenizer_hash": value for modality, value in hashes.items()},
+        "weights_hash": hash_arrays(
+            {name: p.detach().cpu().numpy() for name, p in trained.model.named_parameters()}
+        ),
+    }
+
+
+def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:
+    order = "each object's blocks in a random order" if trained.shuffled else "blocks in their order"
+    return (
+        f"{n} objects: {described(fields)}. Surprise is the negative log-likelihood of each code "
+        f"among the codes that are legal in its slot, {order}. The unigram baseline is each code's "
+        "frequency given its slot, over the training sequences, smoothed as well as counting can: "
+        "it knows where a code stands and nothing of the object. A missing code is never a target."
+    )
+
+
+def _headline(part: Part, modality: str, numbers: dict[str, Any]) -> None:
+    if not numbers["n_codes"]:
+        part.notes.append(f"No evaluated object has a code of modality {modality}.")
+        return
+    gain = numbers["gain_bits"]
+    unigram, model = (numbers[f"{way}_bits"]["value"] for way in ("unigram", "model"))
+    validation = numbers["validation_bits"], numbers["validation_unigram_bits"]
+    note = f"{model:.3f} against {unigram:.3f} bits on {numbers['n_objects']} unseen objects"
+    if np.isfinite(validation).all():
+        note += "; {:.3f} against {:.3f} on the validation split".format(*validation)
+    good = gain["value"] > 0 and not validation[0] >= validation[1]
+    part.headline(
+        f"Transformer, {modality}: gain over the unigram", gain["value"], gain["error"],
+        unit="bits a code", note=note, verdict="good" if good else "bad",
+    )  # fmt: skip
+
+
+def eligible_objects(sequences: SequenceSet, fields: Sequence[EvaluatedField]) -> np.ndarray:
+    """Objects that nothing was trained on, int64 (n,): of fields that trained, the test split."""
+    counts = [len(store) for store in sequences.stores]
+    trained = np.repeat([f.trained for f in fields], counts).astype(bool)
+    return np.flatnonzero(~trained | (sequences.split == TEST))
+
+
+def modality_numbers(
+    surprises: Sequence[Surprise],
+    objects: dict[str, np.ndarray],
+    modality: str,
+    chosen: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
+    """Mean surprise at a modality's codes (nats), of model and baseline, with bootstrap errors.
+
+    Parameters
+    ----------
+    surprises : sequence of Surprise
+        Every range.
+    objects : dict of str to int64 (m,)
+        By block, the objects of its rows.
+    modality : str
+        ``image``, ``scalar`` or ``spectrum``.
+    chosen : int64 (n,)
+        Objects drawn for this modality.
+    seed : int
+        Seed of the bootstrap.
+    """
+    sums = object_sums(surprises, objects, modality, chosen)
+    count = sums["count"]
+    out: dict[str, Any] = {"n_objects": int((count > 0).sum()), "n_codes": int(count.sum())}
+    if not count.sum():
+        return out
+    for what in ("model", "unigram", "gain"):
+        value, error = mean_error(sums[what], count, seed)
+        out[what] = measured(value, error)
+        out[f"{what}_bits"] = measured(value / LN2, error / LN2)
+    better = sums["gain"][count > 0] > 0
+    out["better"] = float(better.mean())
+    for name, where in (("first", sums["first"]), ("after_others", ~sums["first"])):
+        if count[where].sum():
+            out[name] = measured(*mean_error(sums["model"][where] / LN2, count[where], seed))
+            out[f"{name}_objects"] = int((count[where] > 0).sum())
+    return out
+
+
+def object_sums(
+    surprises: Sequence[Surprise], objects: dict[str, np.ndarray], modality: str, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Sums over each chosen object's codes of one modality, (n,) each.
+
+    ``gain`` is the baseline's surprise minus the model's; ``first`` is whether none of the
+    modality's blocks came after a block of another one.
+    """
+    order = np.argsort(chosen)
+    out = {name: np.zeros(len(chosen)) for name in ("model", "unigram", "gain", "count")}
+    out["first"] = np.ones(len(chosen), dtype=bool)
+    for s in surprises:
+        if s.ids.modality != modality or not len(s.model) or not len(chosen):
+            continue
+        rows = objects[s.block]
+        place = np.searchsorted(chosen[order], rows)
+        inside = (place < len(chosen)) & (chosen[order][np.minimum(place, len(chosen) - 1)] == rows)
+        at = order[place[inside]]
+        model, unigram = s.model[inside], s.unigram[inside]
+        np.add.at(out["model"], at, np.nansum(model, axis=1))
+        np.add.at(out["unigram"], at, np.nansum(unigram, axis=1))
+        np.add.at(out["count"], at, np.isfinite(model).sum(axis=1))
+        out["first"][at] &= s.first[inside]
+    out["gain"] = out["unigram"] - out["model"]
+    return out
+
+
+def slot_numbers(surprises: Sequence[Surprise], seed: int) -> dict[str, Any]:
+    """Mean gain over the baseline (bits) in every slot, by block and modality."""
+    out: dict[str, Any] = {}
+    for s in surprises:
+        if not len(s.model):
+            continue
+        gain = (s.unigram - s.model) / LN2
+        count = np.isfinite(gain).sum(axis=0)
+        mean = np.where(count > 0, np.nansum(gain, axis=0) / np.maximum(count, 1), np.nan)
+        key = (
+            s.block
+            if s.block == s.ids.modality or s.ids.modality != "scalar"
+            else f"{s.block}_scale"
+        )
+        out[key] = {"n": count, "gain": mean}
+        if s.block == "scalar" or key.endswith("_scale"):
+            out[key]["error"] = bootstrap_error(
+                lambda i, g=gain: _column_means(g[i]), len(gain), seed, 100
+            )
+            out[key]["model"] = _column_means(s.model) / LN2
+            out[key]["unigram"] = _column_means(s.unigram) / LN2
+    return out
+
+
+def _column_means(values: np.ndarray) -> np.ndarray:
+    count = np.isfinite(values).sum(axis=0)
+    return np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), np.nan)

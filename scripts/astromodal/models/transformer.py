@@ -1,0 +1,341 @@
+"""The causal transformer over the joint vocabulary.
+
+Legend: B batch, T tokens, N tokens of all sequences of a batch together, D model, H heads,
+V vocabulary, F centroid features, S a range of ids, C ranges.
+
+A decoder with pre-norm layers in the manner of GPT-2. Three things are its own:
+
+- *Where a token stands* is told by its type, by a learned embedding of its slot (its distance from
+  the latest SEP, so a block means the same wherever it stands) and by rotary angles in attention.
+- *What a code means* is known: beside a learned row a token id has fixed features of its centroid,
+  projected into the input embedding and into the logits. Codes of similar meaning are alike from
+  the first step on, and a code that was seen twice is not a stranger.
+- *What may come next* is known too, so training asks `range_logits` for the ids that are legal
+  instead of for all V. `forward` gives all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+SEP = 3
+"""Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
+N_FEATURES = 32
+"""Centroid features of a token id."""
+
+Shapes = Sequence[tuple[int, int]]
+"""Of the runs of equally long sequences that make up a flat batch: (sequences, tokens of each)."""
+
+
+class CausalTransformerLM(nn.Module):
+    """A causal language model over the joint vocabulary.
+
+    Parameters
+    ----------
+    vocab_size : int
+        Number of token ids, V.
+    d_model, n_layers, n_heads, d_ff : int
+        Width D, layers, attention heads (``D / n_heads`` must be even) and feed-forward width.
+    dropout : float
+        Dropout of the embeddings and of what each branch adds; attention weights have none, which
+        keeps the fused attention kernels in use.
+    max_seq_len : int
+        Longest sequence.
+    n_types : int
+        Token types that there are embeddings for.
+    """
+
+    features: torch.Tensor
+    cosines: torch.Tensor
+    sines: torch.Tensor
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d_model: int,
+        n_layers: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float,
+        max_seq_len: int,
+        n_types: int = 16,
+    ) -> None:
+        super().__init__()
+        if d_model % n_heads or (d_model // n_heads) % 2:
+            raise ValueError(
+                f"d_model / n_heads must be an even integer, got {d_model} / {n_heads}"
+            )
+        self.max_seq_len = max_seq_len
+        # Rows of rare ids get steps of full size from AdamW and little signal: scaled as in T5
+        # (Raffel et al. 2020, arXiv:1910.10683), their noise does not reach the logits.
+        self.row_scale = d_model**-0.5
+        self.embedding = nn.Embedding(vocab_size, d_model)  # (V, D), tied: input and logits
+        self.types = nn.Embedding(n_types, d_model)
+        self.slots = nn.Embedding(max_seq_len, d_model)
+        self.features_in = nn.Linear(N_FEATURES, d_model, bias=False)
+        self.features_out = nn.Linear(d_model, N_FEATURES, bias=False)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.layers = nn.ModuleList(
+            _Layer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("features", torch.zeros(vocab_size, N_FEATURES))
+        cosines, sines = _rotary_tables(max_seq_len, d_model // n_heads)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("sines", sines, persistent=False)
+        self._initialise(n_layers)
+
+    def _initialise(self, n_layers: int) -> None:
+        """GPT-2's: normal of 0.02; branches scaled so that the residual stream keeps its size."""
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02)
+        for module in self.layers:
+            if isinstance(module, _Layer):
+                module.initialise_branches(0.02 / math.sqrt(2 * n_layers))
+        nn.init.normal_(self.features_in.weight, std=0.1)
+        nn.init.zeros_(self.features_out.weight)
+
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        token_types: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits of the next token.
+
+        Parameters
+        ----------
+        token_ids, token_types : int (B, T)
+            Token ids and types.
+        key_padding_mask : bool (B, T), optional
+            True where a token is padding, which no other token then sees.
+
+        Returns
+        -------
+        float (B, T, V)
+            Logits at t are of the token at t + 1.
+        """
+        return self.logits(self.hidden(token_ids, token_types, key_padding_mask))
+
+    def hidden(
+        self,
+        token_ids: torch.Tensor,
+        token_types: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Last hidden states (B, T, D); the parameters are those of `forward`."""
+        shape = token_ids.shape
+        slots = slots_of(token_ids).flatten()
+        flat = self.flat_hidden(
+            token_ids.flatten(),
+            token_types.flatten(),
+            slots,
+            [(shape[0], shape[1])],
+            key_padding_mask,
+        )
+        return flat.view(*shape, -1)
+
+    def flat_hidden(
+        self,
+        token_ids: torch.Tensor,
+        token_types: torch.Tensor,
+        slots: torch.Tensor,
+        shapes: Shapes,
+        key_padding_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Last hidden states of sequences that stand one after another without padding.
+
+        All of it but attention runs over every token at once; attention runs once for each run of
+        equally long sequences, and needs no mask.
+
+        Parameters
+        ----------
+        token_ids, token_types, slots : int (N,)
+            Ids, types and slots (see `slots_of`) of all tokens.
+        shapes : sequence of (int, int)
+            Sequences and length of each run; their products add up to N.
+        key_padding_mask : bool (B, T), optional
+            Padding, as in `forward`; for one run only.
+
+        Returns
+        -------
+        float (N, D)
+        """
+        longest = max(length for _, length in shapes)
+        if longest > self.max_seq_len:
+            raise ValueError(
+                f"sequences must have at most {self.max_seq_len} tokens, got {longest}"
+            )
+        x = self.embedding(token_ids) + self.types(token_types) + self.slots(slots)  # (N, D)
+        x = self.dropout(x + self.features_in(self.features[token_ids]))
+        angles = self._angles(shapes)
+        mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
+        for layer in self.layers:
+            x = layer(x, angles, shapes, mask)
+        return self.norm(x)
+
+    def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
+        tables = (self.cosines, self.sines)
+        cos, sin = (torch.cat([t[:length].repeat(n, 1, 1) for n, length in shapes]) for t in tables)
+        return cos, sin
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of every id, (..., V), of hidden states (..., D)."""
+        by_row = F.linear(hidden * self.row_scale, self.embedding.weight, self.bias)
+        return by_row + F.linear(self.features_out(hidden), self.features)
+
+    def range_logits(
+        self, hidden: Sequence[torch.Tensor], ranges: Sequence[tuple[int, int, int]]
+    ) -> list[torch.Tensor]:
+        """Logits of the legal ids alone.
+
+        Parameters
+        ----------
+        hidden : sequence of float (C, M, D)
+            For each entry of `ranges` the hidden states, M for each of its C ranges.
+        ranges : sequence of (int, int, int)
+            First id, number C of ranges that follow one another, ids S in each. Ascending, without
+            overlap.
+
+        Returns
+        -------
+        list of float (C, M, S)
+            Equal to `logits` at those ids.
+        """
+        edges = [0]
+        for first, count, size in ranges:
+            edges += [first, first + count * size]
+        sizes = [b - a for a, b in zip(edges, [*edges[1:], len(self.bias)], strict=True)]
+        # One split for all ranges: its gradient is one tensor, not one of size V a range.
+        rows = self.embedding.weight.split(sizes)[1::2]
+        biases = self.bias.split(sizes)[1::2]
+        out = []
+        for h, (first, count, size), row, bias in zip(hidden, ranges, rows, biases, strict=True):
+            features = self.features[first : first + count * size].view(count, size, -1)
+            out.append(
+                _range_logits(
+                    h * self.row_scale,
+                    self.features_out(h),
+                    row.view(count, size, -1),
+                    features,
+                    bias.view(count, 1, size),
+                )
+            )
+        return out
+
+
+def _range_logits(
+    hidden: torch.Tensor,  # (C, M, D)
+    projected: torch.Tensor,  # (C, M, F)
+    rows: torch.Tensor,  # (C, S, D)
+    features: torch.Tensor,  # (C, S, F)
+    bias: torch.Tensor,  # (C, 1, S)
+) -> torch.Tensor:
+    """Products with learned rows and with features, (C, M, S), touching the least memory."""
+    if 2 * hidden.shape[1] < hidden.shape[2]:  # few positions a table: leave the table in place
+        by_row = torch.baddbmm(bias, hidden, rows.transpose(1, 2))
+        return torch.baddbmm(by_row, projected, features.transpose(1, 2))
+    table = torch.cat([rows, features], dim=2).transpose(1, 2)  # (C, D + F, S)
+    return torch.baddbmm(bias, torch.cat([hidden, projected], dim=2), table)
+
+
+class _Layer(nn.Module):
+    """Attention and feed-forward branches, each normalised on its way in."""
+
+    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm_attention = nn.LayerNorm(d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.project = nn.Linear(d_model, d_model)
+        self.norm_feedforward = nn.LayerNorm(d_model)
+        self.up = nn.Linear(d_model, d_ff)
+        self.down = nn.Linear(d_ff, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def initialise_branches(self, std: float) -> None:
+        """Draw the matrices that write into the residual stream."""
+        for last in (self.project, self.down):
+            nn.init.normal_(last.weight, std=std)
+
+    def forward(
+        self,
+        x: torch.Tensor,  # (N, D)
+        angles: tuple[torch.Tensor, torch.Tensor],  # (N, 1, D / H / 2) each
+        shapes: Shapes,
+        mask: torch.Tensor | None,  # (B, 1, T, T), True where a key is seen
+    ) -> torch.Tensor:
+        x = x + self.dropout(self._attention(self.norm_attention(x), angles, shapes, mask))
+        hidden = F.gelu(self.up(self.norm_feedforward(x)), approximate="tanh")
+        return x + self.dropout(self.down(hidden))
+
+    def _attention(
+        self,
+        x: torch.Tensor,
+        angles: tuple[torch.Tensor, torch.Tensor],
+        shapes: Shapes,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        n, d = x.shape
+        query_key, value = self.qkv(x).split([2 * d, d], dim=1)
+        turned = _rotate(query_key.view(n, 2 * self.n_heads, -1), angles)  # (N, 2H, D/H)
+        query, key = turned.split(self.n_heads, dim=1)
+        value = value.view(n, self.n_heads, -1)
+        sizes = [count * length for count, length in shapes]
+        parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), shapes, strict=True)
+        out = [_attend(q, k, v, shape, mask) for q, k, v, shape in parts]
+        return self.project(torch.cat(out) if len(out) > 1 else out[0])
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    shape: tuple[int, int],
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    """Causal attention of one run of equally long sequences, (B T, H, D/H) to (B T, D)."""
+    q, k, v = (t.unflatten(0, shape).transpose(1, 2) for t in (query, key, value))  # (B, H, T, D/H)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+    return out.transpose(1, 2).reshape(shape[0] * shape[1], -1)
+
+
+def slots_of(token_ids: torch.Tensor) -> torch.Tensor:
+    """Distance of each token from the latest SEP, int64 (B, T); 0 before the first."""
+    place = torch.arange(token_ids.shape[1], device=token_ids.device).expand(token_ids.shape)
+    latest = torch.where(token_ids == SEP, place, -1).cummax(dim=1).values
+    return torch.where(latest >= 0, place - latest, 0)
+
+
+def _causal_mask(padding: torch.Tensor) -> torch.Tensor:
+    """What may be seen, bool (B, 1, T, T): no padding, nothing later; but always itself."""
+    length = padding.shape[1]
+    earlier = torch.ones(length, length, dtype=torch.bool, device=padding.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=padding.device)
+    return (earlier & ~padding[:, None, :] | itself)[:, None]
+
+
+def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines of rotary angles, (length, 1, d_head / 2) each.
+
+    Frequencies fall geometrically from 1 to 1/10,000 a token, after Su et al. 2021,
+    arXiv:2104.09864.
+    """
+    frequency = 10_000.0 ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
+    angle = torch.arange(length, dtype=torch.float64)[:, None, None] * frequency
+    return angle.cos().float(), angle.sin().float()
+
+
+def _rotate(x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Turn each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
+    cos, sin = angles
+    first, second = x.chunk(2, dim=2)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=2)

@@ -1,0 +1,131 @@
+"""A trained autoencoder with its normaliser, in one file that holds no code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from astromodal.config.schema import ImageSettings
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.files import atomic_path
+from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.models.autoencoder import ImageAutoencoder
+from astromodal.tokenizers.normaliser import ImageNormaliser
+
+_FORMAT: dict[str, Any] = {"format": "image_autoencoder", "version": 1}
+_SHAPE_SETTINGS = ("bands", "size", "latent_dim", "hidden", "blocks")
+_REMAKE = "delete it and run train_image_autoencoder again"
+
+
+@dataclass(frozen=True)
+class TrainedAutoencoder:
+    """The network and the arcsinh that belong together.
+
+    Attributes
+    ----------
+    model : ImageAutoencoder
+        On the CPU, in evaluation mode; its parameters must not change.
+    normaliser : ImageNormaliser
+        The one that its training cutouts went through.
+    settings : dict
+        Settings that fix its shape: bands, size, latent_dim, hidden, blocks.
+    n_train : int
+        Cutouts that it was trained on; 0 where no training field has any.
+    history : tuple of dict
+        Loss of each epoch, in order.
+    """
+
+    model: ImageAutoencoder
+    normaliser: ImageNormaliser
+    settings: dict[str, Any]
+    n_train: int
+    history: tuple[dict[str, float], ...] = field(default=())
+
+    @property
+    def size(self) -> int:
+        """Side of a cutout (pixel)."""
+        return int(self.settings["size"])
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of everything that decides on latents and on decoded pixels."""
+        weights = {name: t.numpy() for name, t in self.model.state_dict().items()}
+        arrays = {**weights, "softening": self.normaliser.softening}
+        return hash_values([hash_arrays(arrays), self.settings, self.n_train])
+
+    def save(self, path: str | Path) -> None:
+        """Write plain tensors and values, atomically; the same content gives the same bytes."""
+        stored = {
+            **_FORMAT,
+            "hash": self.hash,
+            "settings": self.settings,
+            "softening": torch.from_numpy(self.normaliser.softening),
+            "state_dict": dict(self.model.state_dict()),
+            "n_train": self.n_train,
+            "history": list(self.history),
+        }
+        # Given a name, torch.save would write it, a temporary one, into the file.
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            torch.save(stored, stream)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainedAutoencoder:
+        """Read what `save` wrote; no code in the file can run.
+
+        Raises
+        ------
+        FormatError
+            Where the file is damaged, of another format, or was changed since.
+        """
+        stored = _read(path)
+        found = f"{stored.get('format')} version {stored.get('version')}"
+        if found != "{format} version {version}".format(**_FORMAT):
+            must = "{format} version {version}".format(**_FORMAT)
+            raise FormatError(must_be(str(path), must, found, _REMAKE))
+        settings = stored["settings"]
+        model = build_model(settings)
+        model.load_state_dict(stored["state_dict"])
+        normaliser = ImageNormaliser(tuple(settings["bands"]), stored["softening"].numpy())
+        history = tuple(stored["history"])
+        loaded = cls(model.eval(), normaliser, settings, stored["n_train"], history)
+        if loaded.hash != stored["hash"]:
+            must = f"of hash {stored['hash']}"
+            raise FormatError(must_be(str(path), must, loaded.hash, _REMAKE))
+        return loaded
+
+
+def shape_settings(settings: ImageSettings) -> dict[str, Any]:
+    """The settings that fix an autoencoder's shape, as plain values."""
+    plain = settings.model_dump()
+    return {name: _plain(plain[name]) for name in _SHAPE_SETTINGS}
+
+
+def build_model(settings: Mapping[str, Any], seed: int = 0) -> ImageAutoencoder:
+    """A new network of the shape that `shape_settings` describes; torch's own seed stays."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ImageAutoencoder(
+            len(settings["bands"]), settings["latent_dim"], settings["hidden"], settings["blocks"]
+        )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise FormatError(must_be(str(path), "an autoencoder file", first, _REMAKE)) from error
+    if not isinstance(stored, dict):
+        raise FormatError(must_be(str(path), "an autoencoder file", type(stored).__name__, _REMAKE))
+    return stored

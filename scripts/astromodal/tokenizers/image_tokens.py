@@ -1,0 +1,168 @@
+"""Image codes and latents of a field, on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astromodal.config.schema import ImageSettings
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.files import ArrayFile, load_arrays, save_arrays
+from astromodal.core.hashing import hash_values
+from astromodal.core.progress import Progress, quiet
+from astromodal.data.cube import Cube
+from astromodal.data.cutouts import CutoutBatch, CutoutCounts, read_cutouts
+from astromodal.tokenizers.image import ImageTokenizer
+
+_TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 1}
+_LATENTS: dict[str, Any] = {"format": "image_latents", "version": 1}
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """Codes of a field's whole cutouts.
+
+    Attributes
+    ----------
+    ids : unicode (n,)
+        Identifiers.
+    row : int32 (n,)
+        Rows in the cube, ascending.
+    codes : uint16 (n, (S / 4)²)
+        65535 throughout where the tokenizer has no codebook.
+    tokenizer_hash, input_hash : str
+        Hashes of the tokenizer, and of the cutouts that were encoded.
+    n_whole, n_short : int
+        Whole cutouts, which are those here, and short ones, which are missing.
+    """
+
+    ids: np.ndarray
+    row: np.ndarray
+    codes: np.ndarray
+    tokenizer_hash: str
+    input_hash: str
+    n_whole: int
+    n_short: int
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        _save(path, vars(self), _TOKENS)
+
+
+@dataclass(frozen=True)
+class ImageLatents:
+    """Latents of a field's whole cutouts, before they are rounded to a code.
+
+    Attributes
+    ----------
+    ids, row, tokenizer_hash, input_hash
+        As in `ImageTokens`.
+    latents : float32 (n, L, S / 4, S / 4)
+        Standardised latents.
+    """
+
+    ids: np.ndarray
+    row: np.ndarray
+    latents: np.ndarray
+    tokenizer_hash: str
+    input_hash: str
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        _save(path, vars(self), _LATENTS)
+
+
+def encode_field_images(
+    cube: Cube, tokenizer: ImageTokenizer, settings: ImageSettings, progress: Progress = quiet
+) -> tuple[ImageTokens, ImageLatents]:
+    """Encode every whole cutout of a cube, a slice of rows at a time.
+
+    Codes and latents of the field are held in memory: 6 kB a cutout, a hundredth of its pixels.
+
+    Raises
+    ------
+    FormatError
+        Where the settings name other bands, or another size, than the tokenizer's.
+    """
+    _check_shape(tokenizer, settings)
+    digests = [hashlib.sha256() for _ in range(2)]
+    counts = CutoutCounts()
+    n_dim, grid = tokenizer.autoencoder.model.latent_dim, tokenizer.grid
+    rows = [np.empty(0, np.int32)]
+    codes = [np.empty((0, grid**2), np.uint16)]
+    latents = [np.empty((0, n_dim, grid, grid), np.float32)]
+    batches = read_cutouts(cube, settings, counts=counts)
+    for batch in progress(batches, None, f"slices of cutouts of field {cube.field}"):
+        _update(digests, batch)
+        coded, latent = tokenizer.encode(batch.pixels, batch.valid)
+        rows.append(batch.row)
+        codes.append(coded)
+        latents.append(latent)
+    row = np.concatenate(rows)
+    ids = cube.ids()[row]
+    made_of = tokenizer.hash, hash_values([digest.hexdigest() for digest in digests])
+    n_whole, n_short = counts.n_whole, counts.n_short
+    return (
+        ImageTokens(ids, row, np.concatenate(codes), *made_of, n_whole, n_short),
+        ImageLatents(ids, row, np.concatenate(latents), *made_of),
+    )
+
+
+def load_image_tokens(path: str | Path, tokenizer_hash: str | None = None) -> ImageTokens:
+    """Read image codes.
+
+    Raises
+    ------
+    FormatError
+        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+    """
+    stored = load_arrays(path, **_TOKENS)
+    _check(path, stored, tokenizer_hash, "image codes")
+    content: dict[str, Any] = {**stored.arrays, **stored.attributes}
+    return ImageTokens(**content)
+
+
+def load_image_latents(path: str | Path, tokenizer_hash: str | None = None) -> ImageLatents:
+    """Read image latents.
+
+    Raises
+    ------
+    FormatError
+        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+    """
+    stored = load_arrays(path, **_LATENTS)
+    _check(path, stored, tokenizer_hash, "image latents")
+    content: dict[str, Any] = {**stored.arrays, **stored.attributes}
+    return ImageLatents(**content)
+
+
+def _check_shape(tokenizer: ImageTokenizer, settings: ImageSettings) -> None:
+    made_for = {"bands": list(tokenizer.bands), "size": tokenizer.autoencoder.size}
+    for name, wanted in {"bands": list(settings.bands), "size": settings.size}.items():
+        if made_for[name] != wanted:
+            must = f"the tokenizer's, {made_for[name]}"
+            do = "train the tokenizer again"
+            raise FormatError(must_be(f"tokenizers.image.{name}", must, wanted, do))
+
+
+def _check(path: str | Path, stored: ArrayFile, tokenizer_hash: str | None, what: str) -> None:
+    made_by = stored.attributes["tokenizer_hash"]
+    if tokenizer_hash is not None and made_by != tokenizer_hash:
+        must = f"made by the tokenizer of hash {tokenizer_hash}"
+        raise FormatError(must_be(f"{path}: {what}", must, made_by, "run encode_images again"))
+
+
+def _save(path: str | Path, values: dict[str, Any], form: dict[str, Any]) -> None:
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    attributes = {name: value for name, value in values.items() if name not in arrays}
+    save_arrays(path, arrays, **form, **attributes)
+
+
+def _update(digests: list[hashlib._Hash], batch: CutoutBatch) -> None:
+    """Add a batch to the digests of rows and pixels; invalid pixels are 0 in them."""
+    for digest, array in zip(digests, (batch.row, batch.pixels), strict=True):
+        digest.update(np.ascontiguousarray(array).data)

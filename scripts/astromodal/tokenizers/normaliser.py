@@ -1,0 +1,108 @@
+"""One fixed, invertible arcsinh a band, between counts/s and what the autoencoder sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from astromodal.core.errors import DataError, must_be
+
+SOFTENING = 8.0
+"""Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise stays in the
+linear part, so that what the autoencoder learns as its mean is the mean in counts/s too."""
+
+_MAD_TO_SIGMA = 1.4826  # of a normal distribution
+_LARGEST = 60.0  # sinh of it is 6e25: brighter than any star, and a float32 still
+
+
+@dataclass(frozen=True)
+class ImageNormaliser:
+    """x = arcsinh(counts/s / softening), one softening a band; learned once, then never changed.
+
+    No cutout is scaled by its own brightness: absolute fluxes and colours survive.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Bands in channel order.
+    softening : float64 (B,)
+        counts/s of a pixel at which the arcsinh bends.
+    """
+
+    bands: tuple[str, ...]
+    softening: np.ndarray
+
+    @classmethod
+    def fit(cls, bands: tuple[str, ...], sky: np.ndarray) -> ImageNormaliser:
+        """Learn from the sky's noise in training cutouts.
+
+        Parameters
+        ----------
+        bands : tuple of str
+            Bands in channel order.
+        sky : float (n, B)
+            Sigma of the sky in each cutout (counts/s), as `sky_sigma` gives it; NaN in a band that
+            a cutout lacks. A band that all lack gets the median of the others, and all get 1
+            where there are none.
+        """
+        sigma = np.full(len(bands), np.nan)
+        for channel in range(len(bands)):
+            known = sky[np.isfinite(sky[:, channel]) & (sky[:, channel] > 0), channel]
+            sigma[channel] = np.median(known) if known.size else np.nan
+        missing = np.isnan(sigma)
+        sigma[missing] = 1.0 if missing.all() else np.median(sigma[~missing])
+        return cls(bands, SOFTENING * sigma)
+
+    def forward(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Normalise pixels (m, B, S, S) in counts/s, float32 of the same shape; 0 if not valid."""
+        self._check(pixels)
+        known = np.where(valid, pixels, 0) / self.softening[:, None, None]
+        return np.arcsinh(known).astype(np.float32)
+
+    def inverse(self, x: np.ndarray) -> np.ndarray:
+        """Pixels in counts/s of normalised ones (m, B, S, S), float32; finite for finite `x`."""
+        self._check(x)
+        bounded = np.clip(x, -_LARGEST, _LARGEST).astype(np.float64)
+        return (np.sinh(bounded) * self.softening[:, None, None]).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Plain arrays that `from_arrays` makes the same normaliser from."""
+        return {"bands": np.array(self.bands, dtype=np.str_), "softening": self.softening}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ImageNormaliser:
+        """The normaliser that `arrays` was called on."""
+        return cls(tuple(arrays["bands"].tolist()), arrays["softening"])
+
+    def _check(self, cutouts: np.ndarray) -> None:
+        if cutouts.ndim != 4 or cutouts.shape[1] != len(self.bands):
+            must = f"of shape (m, {len(self.bands)}, S, S), bands {' '.join(self.bands)}"
+            raise DataError(must_be("cutouts", must, str(cutouts.shape)))
+
+
+def sky_sigma(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Robust sigma of each band of each cutout.
+
+    Most pixels of a cutout are sky, so that 1.4826 times the median absolute deviation of all is
+    the sky's sigma within a few per cent.
+
+    Parameters
+    ----------
+    pixels : float (m, B, S, S)
+        counts/s.
+    valid : bool (m, B, S, S)
+        Pixels that were measured.
+
+    Returns
+    -------
+    float64 (m, B)
+        counts/s; NaN in a band without a valid pixel.
+    """
+    sigma = np.full(pixels.shape[:2], np.nan)
+    for i, j in np.ndindex(*pixels.shape[:2]):
+        known = pixels[i, j][valid[i, j]]
+        if known.size:
+            sigma[i, j] = _MAD_TO_SIGMA * np.median(np.abs(known - np.median(known)))
+    return sigma

@@ -1,0 +1,221 @@
+"""Batches: which objects make a step, and their tokens laid out without padding.
+
+The order of objects is a function of (seed, epoch), the order of an object's blocks of (seed,
+epoch, object): a run that resumes at a step sees what it would have seen. A batch keeps equally
+long sequences side by side, so that attention needs one call a length and no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.vocab import BOS, EOS
+from astromodal.training.layout import SequenceLayout
+from astromodal.training.sequences import SequenceStore, vocab_hash
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of one step, one after another.
+
+    Attributes
+    ----------
+    tokens, types, slots : int32 (N,)
+        Token ids, token types, and distance from the latest SEP (0 before the first).
+    shapes : tuple of (int, int)
+        Sequences and tokens of each run of equally long sequences.
+    starts : dict of int to int64 (m,)
+        By token type, where the SEPs of that type's blocks stand among the N tokens.
+    objects : int64 (sequences,)
+        Numbers of the objects in their `SequenceSet`, in the order of the sequences.
+    """
+
+    tokens: np.ndarray
+    types: np.ndarray
+    slots: np.ndarray
+    shapes: tuple[tuple[int, int], ...]
+    starts: dict[int, np.ndarray]
+    objects: np.ndarray
+
+
+class SequenceSet:
+    """The sequences of several fields, their objects numbered through.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Sequence files.
+    layout : SequenceLayout
+        The layout that they must have been packed with.
+
+    Raises
+    ------
+    FormatError
+        Where a file was packed for another vocabulary, or two from different tokenizers.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], layout: SequenceLayout) -> None:
+        self.layout = layout
+        self.stores = [SequenceStore.open(path) for path in paths]
+        for store in self.stores:
+            _check_same(store, "vocabulary of hash", vocab_hash(layout), store.meta["vocab_hash"])
+            first = self.stores[0].tokenizer_hashes
+            _check_same(store, "tokenizers of hashes", str(first), str(store.tokenizer_hashes))
+        self._starts = np.cumsum([0] + [len(store) for store in self.stores])
+        empty = [np.empty(0, dtype=np.uint32)]
+        self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
+        self.split = np.concatenate([store.split for store in self.stores] or empty)
+        lengths = np.zeros(32, dtype=np.int64)
+        lengths[[block.type for block in layout.blocks]] = [1 + b.length for b in layout.blocks]
+        bits = [((self.pattern >> b.type) & 1) * lengths[b.type] for b in layout.blocks]
+        self.lengths: np.ndarray = 2 + np.stack(bits).sum(axis=0)  # (objects,) tokens of each
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def id(self, index: int) -> str:
+        """Id of an object."""
+        store = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.stores[store].id(index - int(self._starts[store]))
+
+    def batch(self, objects: np.ndarray, shuffle: tuple[int, int] | None = None) -> Batch:
+        """Lay out the sequences of `objects`.
+
+        Parameters
+        ----------
+        objects : int64 (m,)
+            Numbers of the objects.
+        shuffle : (int, int), optional
+            Seed and epoch that the order of each object's blocks is drawn from; the layout's order
+            where None.
+        """
+        objects = objects[np.argsort(self.lengths[objects], kind="stable")]
+        lengths = self.lengths[objects]
+        begin = np.cumsum(lengths) - lengths
+        n = int(lengths.sum())
+        tokens, types = np.full(n, EOS, dtype=np.int32), np.zeros(n, dtype=np.int32)
+        slots = np.zeros(n, dtype=np.int32)
+        tokens[begin] = BOS
+        starts: dict[int, np.ndarray] = {}
+        block_starts = begin[:, None] + 1 + self._block_offsets(objects, shuffle)
+        for i, block in enumerate(self.layout.blocks):
+            has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
+            if not len(has):
+                continue
+            starts[block.type] = block_starts[has, i]
+            within = np.arange(1 + block.length, dtype=np.int32)
+            place = starts[block.type][:, None] + within
+            tokens[place] = self.block_tokens(objects[has], i)
+            types[place] = block.type
+            slots[place] = within
+        slots[begin + lengths - 1] = 0  # EOS belongs to no block
+        sizes, counts = np.unique(lengths, return_counts=True)
+        shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
+        return Batch(tokens, types, slots, shapes, starts, objects)
+
+    def _block_offsets(self, objects: np.ndarray, shuffle: tuple[int, int] | None) -> np.ndarray:
+        """Where each block's SEP stands after BOS, int64 (m, blocks); of no use where absent."""
+        blocks = self.layout.blocks
+        sizes = np.array([1 + block.length for block in blocks])
+        types = np.array([block.type for block in blocks], dtype=np.uint32)
+        sizes = ((self.pattern[objects][:, None] >> types) & 1) * sizes  # (m, blocks)
+        if shuffle is None:
+            return np.cumsum(sizes, axis=1) - sizes
+        order = np.argsort(_draws(objects, types, shuffle), axis=1)
+        ordered = np.take_along_axis(sizes, order, axis=1)
+        offsets = np.empty_like(sizes)
+        np.put_along_axis(offsets, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
+        return offsets
+
+    def block_tokens(self, objects: np.ndarray, block: int) -> np.ndarray:
+        """Token ids of a block, int32 (m, 1 + slots), of objects of any field."""
+        kind = self.layout.blocks[block]
+        fields = np.searchsorted(self._starts, objects, side="right") - 1
+        out = np.empty((len(objects), 1 + kind.length), dtype=np.int32)
+        for field in np.unique(fields):
+            mine = np.flatnonzero(fields == field)
+            out[mine] = self.stores[field].blocks(objects[mine] - self._starts[field], kind)
+        return out
+
+
+def _check_same(store: SequenceStore, what: str, want: str, got: str) -> None:
+    if want != got:
+        raise FormatError(must_be(f"{store.path}: {what}", want, got, "pack the field again"))
+
+
+def _draws(objects: np.ndarray, types: np.ndarray, shuffle: tuple[int, int]) -> np.ndarray:
+    """Random uint64 (m, types), each a function of seed, epoch, object and type alone."""
+    seed, epoch = np.random.SeedSequence(shuffle).generate_state(2, np.uint64)
+    mixed = _mix(objects.astype(np.uint64) ^ seed)[:, None] ^ epoch
+    return _mix(mixed + types.astype(np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """Scatter the bits of uint64 numbers: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The steps of one pass over some objects.
+
+    Attributes
+    ----------
+    objects : int64 (n,)
+        Their numbers, in the order of the epoch.
+    edges : int64 (steps + 1,)
+        Where each step begins in `objects`.
+    """
+
+    objects: np.ndarray
+    edges: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    def step(self, step: int) -> np.ndarray:
+        """Objects of a step."""
+        return self.objects[self.edges[step] : self.edges[step + 1]]
+
+
+def plan_epoch(
+    objects: np.ndarray,
+    lengths: np.ndarray,
+    order: tuple[int, int] | None,
+    batch_size: int,
+    token_budget: int | None,
+) -> EpochPlan:
+    """Divide objects into steps.
+
+    Parameters
+    ----------
+    objects : int64 (n,)
+        Numbers of the objects.
+    lengths : int64
+        Tokens of every object, indexed by those numbers.
+    order : (int, int), optional
+        Seed and epoch that the order of objects is drawn from; as they come where None.
+    batch_size : int
+        Objects of a step where `token_budget` is None.
+    token_budget : int, optional
+        Tokens of a step at most; an object longer than that makes a step of its own.
+    """
+    if order is not None:
+        objects = np.random.default_rng(order).permutation(objects)
+    if token_budget is None:
+        edges = [*range(0, len(objects), batch_size), len(objects)] if len(objects) else [0]
+        return EpochPlan(objects, np.array(edges, dtype=np.int64))
+    total = np.concatenate([[0], np.cumsum(lengths[objects])])
+    edges = [0]
+    while edges[-1] < len(objects):
+        begin = edges[-1]
+        end = int(np.searchsorted(total, total[begin] + token_budget, side="right")) - 1
+        edges.append(max(end, begin + 1))
+    return EpochPlan(objects, np.array(edges, dtype=np.int64))

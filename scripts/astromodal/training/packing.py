@@ -1,0 +1,105 @@
+"""From a field's token files to its sequence file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from astromodal.core.errors import FormatError, must_be
+from astromodal.core.files import ArrayFile, load_arrays
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.splits import load_split
+from astromodal.training.layout import IMAGE, SCALAR, SPECTRUM, Block, SequenceLayout
+from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
+
+
+def pack_field(
+    scalar_tokens: str | Path,
+    spectrum_tokens: str | Path,
+    image_tokens: str | Path,
+    split: str | Path,
+    layout: SequenceLayout,
+    path: str | Path,
+) -> dict[str, int]:
+    """Join a field's tokens by row and write its sequences.
+
+    Parameters
+    ----------
+    scalar_tokens, spectrum_tokens, image_tokens : path
+        The field's token files; the rows of the first are the objects.
+    split : path
+        The field's split file.
+    layout : SequenceLayout
+        The layout of sequences.
+    path : path
+        The file to write.
+
+    Returns
+    -------
+    dict
+        Number of ``objects``, of ``tokens``, and of objects with each block.
+
+    Raises
+    ------
+    FormatError
+        Where a file is damaged, the files disagree on a row's id, or codes do not fit the layout.
+    """
+    rows = load_split(split)
+    stored = {
+        SCALAR: load_arrays(scalar_tokens, format="scalar_tokens", version=1),
+        SPECTRUM: load_arrays(spectrum_tokens, format="spectrum_tokens", version=1),
+        IMAGE: load_arrays(image_tokens, format="image_tokens", version=1),
+    }
+    codes = {
+        SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),
+        IMAGE: _rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens)),
+        **{
+            block.name: _spectra(stored[SPECTRUM], block, str(spectrum_tokens))
+            for block in layout.groups()
+        },
+    }
+    _check_split(codes[SCALAR], rows.ids, str(split))
+    arrays = pack_objects(layout, codes, rows.split)
+    hashes = {name: file.attributes["tokenizer_hash"] for name, file in stored.items()}
+    write_sequences(path, arrays, layout, hashes)
+    counts = {
+        block.name: int((arrays["block_type"] == block.type).sum()) for block in layout.blocks
+    }
+    return {"objects": len(arrays["row"]), "tokens": len(arrays["tokens"]), **counts}
+
+
+def _rows_of(file: ArrayFile, codes: np.ndarray, source: str) -> BlockCodes:
+    return BlockCodes(codes, file["row"], file["ids"], source)
+
+
+def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
+    """Scale code and bins of the objects whose spectrum of a group has any."""
+    indptr = file[f"{block.name}_indptr"]
+    lengths = np.diff(indptr)
+    has = lengths > 0
+    bins = block.length - 1
+    if (lengths[has] != bins).any():
+        what, must = f"{source}: {block.name} spectra", f"of {bins} bins"
+        got = str(int(lengths[has & (lengths != bins)][0]))
+        raise FormatError(must_be(what, must, got, "encode with this config"))
+    flat = file[f"{block.name}_codes"]
+    codes = np.empty((int(has.sum()), block.length), dtype=np.uint16)
+    codes[:, 0] = file[f"{block.name}_scale"][has]
+    codes[:, 1:] = flat[indptr[:-1][has][:, None] + np.arange(bins)]
+    # A spectrum of which nothing is known would be a block of MISS: it is no measurement.
+    known = (codes[:, 1:] != MISSING_CODE).any(axis=1)
+    return BlockCodes(codes[known], file["row"][has][known], file["ids"][has][known], source)
+
+
+def _check_split(objects: BlockCodes, ids: np.ndarray, source: str) -> None:
+    """Raise `FormatError` where the split file is not of the rows that the objects are from."""
+    inside = objects.row < len(ids)
+    wrong = np.flatnonzero(~inside | (ids[np.where(inside, objects.row, 0)] != objects.ids))
+    if len(wrong):
+        row, must = int(objects.row[wrong[0]]), repr(str(objects.ids[wrong[0]]))
+        got = repr(str(ids[row])) if row < len(ids) else f"{len(ids)} rows"
+        what = f"id of row {row} in {source}"
+        raise FormatError(
+            must_be(what, f"{must} as in {objects.source}", got, "split the cube again")
+        )

@@ -1,0 +1,28 @@
+"""Compare decoded cutouts to the measured ones on objects that nothing was trained on."""
+
+from astromodal.core.files import write_json
+from astromodal.evaluation.images import evaluate_images
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.jobs.entry import start
+from astromodal.tokenizers.image import ImageTokenizer
+
+job = start(snakemake)
+given = snakemake.input
+fields = evaluated_fields(
+    snakemake.params.fields,
+    snakemake.params.trained_fields,
+    cube=given.cubes,
+    split=given.splits,
+    tokens=given.tokens,
+    latents=given.latents,
+)
+part = evaluate_images(
+    fields,
+    ImageTokenizer.load(given.autoencoder, given.image_codebook, job.device()),
+    job.settings["tokenizers.image"],
+    job.settings["evaluation"],
+    job.settings["columns"],
+    snakemake.output.figures,
+    job.progress,
+)
+write_json(snakemake.output.numbers, part)

@@ -1,0 +1,25 @@
+"""Compare decoded scalars to the measured ones on objects that nothing was trained on."""
+
+from astromodal.core.files import write_json
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.scalars import evaluate_scalars
+from astromodal.jobs.entry import start
+
+job = start(snakemake)
+given = snakemake.input
+fields = evaluated_fields(
+    snakemake.params.fields,
+    snakemake.params.trained_fields,
+    cube=given.cubes,
+    split=given.splits,
+    tokens=given.tokens,
+)
+part = evaluate_scalars(
+    fields,
+    given.tokenizer,
+    job.settings["evaluation"],
+    job.settings["columns"],
+    snakemake.output.figures,
+    job.progress,
+)
+write_json(snakemake.output.numbers, part)

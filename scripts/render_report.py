@@ -1,0 +1,16 @@
+"""Put every part of the evaluation into one HTML file."""
+
+from astromodal.evaluation.render import render_report
+from astromodal.jobs.entry import start
+
+job = start(snakemake)
+render_report(
+    parts=list(snakemake.input.numbers),
+    figures=list(snakemake.input.figures),
+    summaries=list(snakemake.input.summaries),
+    trained=snakemake.params.trained_fields,
+    config=snakemake.params.config,
+    coverage_figures=snakemake.output.figures,
+    output=snakemake.output.report,
+)
+job.logger.info("wrote %s", snakemake.output.report)

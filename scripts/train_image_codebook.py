@@ -1,0 +1,13 @@
+"""Cluster the latents of training cutouts into the image codebook."""
+
+from astromodal.jobs.entry import start
+from astromodal.tokenizers.kmeans import write_joblib
+from astromodal.training.image_latents import TrainingLatents, train_image_codebook
+
+job = start(snakemake)
+latents = TrainingLatents.load(snakemake.input.latents)
+codebook = train_image_codebook(latents, job.settings["tokenizers.image"], job.progress)
+n_points, n_codes = len(latents.points), len(codebook.centroids)
+job.logger.info("%d points of the latent space into %d codes", n_points, n_codes)
+write_joblib(snakemake.output.joblib, codebook.centroids)
+codebook.save(snakemake.output.codebook)

@@ -1,0 +1,76 @@
+"""Rules and entry scripts keep the house's rules."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
+LAYERS = ["config", "core", "data", "tokenizers", "training", "evaluation"]
+
+
+def rules() -> set[str]:
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    return set(re.findall(r'"\.\./scripts/(\w+)\.py"', text))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_every_script_has_a_rule_of_its_name():
+    """Entry scripts and rules stand one to one."""
+    assert rules() == {path.stem for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_entry_scripts_are_thin(path):
+    """At most 40 lines, and none of them defines a function."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 40
+    assert not [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("path", [*(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"], ids=str)
+def test_rule_files_are_short(path):
+    """Rule files stay below 200 lines, the Snakefile below 60."""
+    assert len(path.read_text().splitlines()) < (60 if path.name == "Snakefile" else 200)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "scripts")))
+def test_modules_are_short(path):
+    """No module of the package reaches 400 lines."""
+    assert len(path.read_text().splitlines()) < 400
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "scripts")))
+def test_imports_run_one_way(path):
+    """A layer imports only those below it, and models import torch alone."""
+    parts = path.relative_to(ROOT / "scripts/astromodal").parts
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("astromodal.")}
+    if parts[0] == "models":
+        assert own <= {"models"}
+    elif parts[0] in LAYERS:
+        above = set(LAYERS[LAYERS.index(parts[0]) + 1 :])
+        assert not own & above
+
+
+@pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=lambda p: p.stem)
+def test_nothing_is_unpickled(path):
+    """No code reads a pickle, asserts, or swallows every exception."""
+    text = path.read_text()
+    for forbidden in ("joblib.load", "pickle.load", "allow_pickle=True", "weights_only=False"):
+        assert forbidden not in text
+    tree = ast.parse(text)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    bare = [n for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.type is None]
+    assert not bare

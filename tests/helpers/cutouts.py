@@ -1,0 +1,58 @@
+"""Small cutouts for tests: Gaussian sources on a noisy sky, as columns of a cube."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from astromodal.config.schema import ImageSettings
+from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.image_autoencoder import (
+    TrainedAutoencoder,
+    build_model,
+    shape_settings,
+)
+from astromodal.tokenizers.normaliser import ImageNormaliser
+
+BANDS = ("U", "R", "Z")
+SKY = np.array([0.01, 0.2, 0.1])
+SETTINGS = ImageSettings(
+    bands=BANDS, size=32, hidden=16, blocks=1, epochs=4, batch_size=8, codebook_size=32
+)
+
+
+def cutouts(n: int, seed: int = 0, size: int = 32) -> np.ndarray:
+    """Cutouts of `n` sources, float32 (n, 3, size, size) in counts/s."""
+    rng = np.random.default_rng(seed)
+    offset = np.arange(size) - (size - 1) / 2
+    profile = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * 1.5**2))
+    flux = SKY * 10 ** rng.uniform(0.5, 2.5, (n, 1)) * rng.uniform(0.5, 2, (n, 3))
+    sky = rng.normal(size=(n, 3, size, size)) * SKY[:, None, None]
+    return (flux[..., None, None] * profile + sky).astype(np.float32)
+
+
+def cutout_columns(pixels: np.ndarray) -> dict[str, list]:
+    """Columns of a cube: identifiers, flat lists of pixels, and shapes of the sources."""
+    n = len(pixels)
+    lists = {
+        f"splus_cut_{band}": [row.ravel() for row in pixels[:, channel]]
+        for channel, band in enumerate(BANDS)
+    }
+    shapes = {"a_pixel_det": [1.5] * n, "b_pixel_det": [1.5] * n, "theta_det": [0.0] * n}
+    return {"id": [f"o{i}" for i in range(n)], **lists, **shapes}
+
+
+def untrained_autoencoder(seed: int = 1) -> TrainedAutoencoder:
+    """An autoencoder as it is initialised, with a deep branch that does something."""
+    settings = shape_settings(SETTINGS)
+    model = build_model(settings, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.squeeze.weight.normal_(std=0.1, generator=generator)
+    return TrainedAutoencoder(model.eval(), ImageNormaliser(BANDS, 8 * SKY), settings, 5)
+
+
+def image_tokenizer(n_codes: int = 20, seed: int = 1) -> ImageTokenizer:
+    """A tokenizer of random weights and centroids."""
+    autoencoder = untrained_autoencoder(seed)
+    centroids = np.random.default_rng(seed).normal(size=(n_codes, 2)).astype(np.float32)
+    return ImageTokenizer(autoencoder, ImageCodebook(centroids, 32, autoencoder.hash))

@@ -1,0 +1,73 @@
+"""Small fields, written as real cubes are, for the evaluation's tests."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astromodal.config.schema import ColumnSettings
+from astromodal.data.cube import Cube
+from astromodal.data.splits import TEST, TRAIN, Split
+from astromodal.evaluation.objects import evaluated_fields
+
+
+def _summary(field, **changes):
+    """A field's summary, as `summarise_field` makes it."""
+    return {
+        "field": field,
+        "n_rows": 100,
+        "n_selected": 90,
+        "splits": {"train": 70, "validation": 10, "test": 10},
+        "n_cells": 4,
+        "position": {"ra": 10.0, "dec": -30.0},
+        "scalars": {"mag_r": 90, "z": 3},
+        "absent_columns": [],
+        "spectra": {"desi_b": {"n_spectra": 5, "n_live": 4}, "gaiaxp_bp": {"n_spectra": 0, "n_live": 0}},
+        "images": {"n_whole": 60, "n_short": 2, "bands": {"R": 60}},
+        "warnings": [],
+        **changes,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def summary():
+    """Make a field's summary, with changes."""
+    return _summary
+
+
+@pytest.fixture
+def make_field(tmp_path):
+    """Write a cube and its split; every second row is in the test split."""
+
+    def make(name: str, columns: dict[str, object], n: int, selected=None) -> SimpleNamespace:
+        ids = [f"{name}-{i}".encode() for i in range(n)]
+        path = tmp_path / f"datacube_{name}.parquet"
+        pq.write_table(pa.table({"id": pa.array(ids, pa.binary()), **columns}), path)
+        cube = Cube(path, name, ColumnSettings())
+        split = Split(
+            ids=cube.ids(),
+            healpix=np.zeros(n, np.int64),
+            split=np.where(np.arange(n) % 2, TEST, TRAIN).astype(np.uint8),
+            selected=np.ones(n, bool) if selected is None else np.asarray(selected),
+        )
+        split_path = tmp_path / f"{name}_split.npz"
+        split.save(split_path)
+        return SimpleNamespace(name=name, cube=cube, path=path, split=split, split_path=split_path)
+
+    return make
+
+
+@pytest.fixture
+def as_evaluated():
+    """Fields of `make_field` with further files, ready to be evaluated."""
+
+    def convert(fields, trained, **files):
+        return evaluated_fields(
+            [f.name for f in fields], trained,
+            cube=[f.path for f in fields], split=[f.split_path for f in fields],
+            **{what: [Path(p) for p in paths] for what, paths in files.items()},
+        )  # fmt: skip
+
+    return convert

@@ -1,0 +1,159 @@
+"""Measures of how well something was kept, against values worked out by hand."""
+
+import numpy as np
+import pytest
+from astromodal.evaluation.metrics import (
+    bootstrap_error,
+    mean_error,
+    median_error,
+    perplexity,
+    pooled_r2_error,
+    quantile_error,
+    r2,
+    r2_of,
+    reduced_chi2,
+    robust_sigma,
+    squares,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_r2_by_hand():
+    """Truth 1 2 3 varies by 2 about its mean; errors of 1, 0, 0 leave half of it explained."""
+    assert r2(np.array([[1.0, 2, 3]]), np.array([[2.0, 2, 3]])) == pytest.approx([0.5])
+
+
+def test_r2_weighted_by_hand():
+    """With weights 1 1 2 the mean is 9/4, the total 11/4, an error of 1 at weight 2 leaves 3/11."""
+    found = r2(np.array([[1.0, 2, 3]]), np.array([[1.0, 2, 4]]), np.array([[1.0, 1, 2]]))
+    assert found == pytest.approx([1 - 2 / (11 / 4)])
+
+
+def test_r2_leaves_bad_values_out():
+    """What is NaN on either side, or has no weight, changes nothing."""
+    truth = np.array([[1.0, 2, 3, np.nan, 7, 100]])
+    estimate = np.array([[2.0, 2, 3, 5, np.nan, -100]])
+    weight = np.array([[1.0, 1, 1, 1, 1, 0]])
+    assert r2(truth, estimate, weight) == pytest.approx([0.5])
+    assert squares(truth, estimate, weight)[2].tolist() == [3]
+
+
+def test_r2_of_constant_is_nan():
+    """Nothing can be explained of a truth that does not vary."""
+    assert np.isnan(r2(np.ones((1, 3)), np.zeros((1, 3)))).all()
+
+
+def test_r2_of_nothing_is_nan():
+    """An object without a good value has no R²."""
+    assert np.isnan(r2_of(np.zeros(1), np.zeros(1))).all()
+
+
+def test_reduced_chi2_by_hand():
+    """Differences of 1 and 2 with ivar 4 and 1 give (4 + 4) / 2; ivar 0 does not count."""
+    found = reduced_chi2(np.array([[1.0, 2, 9]]), np.array([[0.0, 4, 0]]), np.array([[4.0, 1, 0]]))
+    assert found == pytest.approx([4.0])
+
+
+def test_reduced_chi2_without_good_value_is_nan():
+    """A dead spectrum has no chi²."""
+    assert np.isnan(reduced_chi2(np.ones((1, 2)), np.ones((1, 2)), np.zeros((1, 2)))).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([5, 5, 5, 5], 4.0), ([7, 0, 0], 1.0), ([1, 1, 2], 2**1.5), ([0, 0], 0.0), ([], 0.0)],
+)
+def test_perplexity_by_hand(counts, expected):
+    """Four equal codes count as 4, one as 1; 1/4 1/4 1/2 has 1.5 bits; nothing counts as 0."""
+    assert perplexity(np.array(counts)) == pytest.approx(expected)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=50).filter(any))
+def test_perplexity_lies_between_one_and_the_codes_used(counts):
+    """No code use is worth more than the number of codes in use."""
+    used = sum(c > 0 for c in counts)
+    assert 1 - 1e-9 <= perplexity(np.array(counts)) <= used * (1 + 1e-9)
+
+
+def test_bootstrap_error_of_a_mean():
+    """The error of the mean of n Gaussian values is close to sigma / sqrt(n)."""
+    values = np.random.default_rng(1).normal(0, 2, 400)
+    error = bootstrap_error(lambda i: values[i].mean(), 400, seed=3, resamples=500)
+    assert error == pytest.approx(2 / 20, rel=0.15)
+
+
+def test_bootstrap_error_is_deterministic():
+    """The same seed gives the same error."""
+    values = np.arange(10.0)
+    first, second = (bootstrap_error(lambda i: values[i].mean(), 10, seed=7) for _ in range(2))
+    assert first == second
+
+
+def test_bootstrap_error_needs_two_objects():
+    """One object has no error, and neither has none."""
+    assert np.isnan(bootstrap_error(lambda i: np.zeros(3), 1, seed=0)).shape == (3,)
+    assert np.isnan(bootstrap_error(lambda i: 0.0, 0, seed=0))
+
+
+def test_bootstrap_error_skips_draws_without_a_value():
+    """Draws in which the statistic is not finite do not spoil the error."""
+    values = np.array([1.0, 2.0, 3.0])
+    error = bootstrap_error(lambda i: values[i].mean() if 0 in i else np.nan, 3, seed=0)
+    assert 0 < error < 1
+
+
+def test_medians_of_nothing_are_nan():
+    """No finite value gives NaN, not an error."""
+    assert np.isnan(median_error(np.array([np.nan, np.inf]), 0)).all()
+
+
+def test_quantile_by_hand():
+    """The 90th percentile of 0 to 10 is 9."""
+    assert quantile_error(np.arange(11.0), 0.9, 0)[0] == pytest.approx(9.0)
+
+
+def test_quantile_error_is_that_of_resampling():
+    """The direct draw of order statistics agrees with drawing objects with replacement."""
+    values = np.random.default_rng(2).normal(size=301)
+    drawn = bootstrap_error(lambda i: np.median(values[i]), 301, seed=1, resamples=2000)
+    assert median_error(values, 1)[1] == pytest.approx(drawn, rel=0.1)
+
+
+def test_quantile_of_one_value_has_no_error():
+    """A single value is its own median, of unknown error."""
+    value, error = median_error(np.array([4.0]), 0)
+    assert value == 4.0
+    assert np.isnan(error)
+
+
+def test_mean_error_weighs_values_not_objects():
+    """Sums 3 and 1 over 1 and 3 values have the mean 1."""
+    assert mean_error(np.array([3.0, 1.0]), np.array([1, 3]), 0)[0] == pytest.approx(1.0)
+
+
+def test_mean_error_of_nothing():
+    """Objects without values have no mean."""
+    assert np.isnan(mean_error(np.zeros(2), np.zeros(2), 0)).all()
+
+
+def test_pooled_r2_by_hand():
+    """Residuals 1 and 1 of totals 3 and 1 leave half of it."""
+    assert pooled_r2_error(np.array([1.0, 1]), np.array([3.0, 1]), 0)[0] == pytest.approx(0.5)
+
+
+def test_pooled_r2_of_nothing():
+    """No variance, no R²."""
+    assert np.isnan(pooled_r2_error(np.zeros(0), np.zeros(0), 0)).all()
+
+
+def test_robust_sigma_ignores_outliers():
+    """One wild value in a thousand hardly changes sigma."""
+    values = np.random.default_rng(0).normal(0, 3, 1000)
+    values[0] = 1e9
+    assert robust_sigma(values) == pytest.approx(3, rel=0.1)
+
+
+def test_robust_sigma_of_nothing():
+    """No finite value has no sigma."""
+    assert np.isnan(robust_sigma(np.array([np.nan])))

@@ -1,0 +1,158 @@
+"""The report is one file that needs nothing else."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from astromodal.core.files import write_json
+from astromodal.evaluation.parts import Part, measured, table
+from astromodal.evaluation.render import render_report, versions
+from astromodal.evaluation.style import new_figure, styled
+
+
+@pytest.fixture
+def inputs(tmp_path, summary):
+    """One part with a figure, and one field's summary."""
+    part = Part("demo", "Demo <part>", tmp_path / "figures", summary="What was done.")
+    part.headline("R² of it", 0.93214, 0.0042, unit="mag", note="a note", verdict="good")
+    part.notes.append("Nothing & <nobody> could be evaluated.")
+    part.numbers = {"tokenizer_hash": "0123456789abcdef"}
+    with styled():
+        figure, axes = new_figure()
+        axes[0, 0].plot([0, 1])
+        rows = [[f"row {i}", measured(i, 0.5), np.nan] for i in range(20)]
+        part.figure(
+            figure, "line", "The caption.", "The lesson.", table(["a", "b (mag)", "c"], rows)
+        )
+    write_json(tmp_path / "demo.json", part.as_dict())
+    write_json(tmp_path / "summary.json", summary("A"))
+    return {
+        "parts": [tmp_path / "demo.json"],
+        "figures": [tmp_path / "figures"],
+        "summaries": [tmp_path / "summary.json"],
+        "trained": ["A"],
+        "config": {"paths": {"results": "<results>"}},
+        "coverage_figures": tmp_path / "coverage",
+        "output": tmp_path / "report.html",
+    }
+
+
+def _render(inputs):
+    render_report(**inputs)
+    return inputs["output"].read_text(encoding="utf-8")
+
+
+def test_report_is_self_contained(inputs):
+    """No element refers to another file or host."""
+    text = _render(inputs)
+    referred = re.findall(r'(?:src|href|srcset|data)="([^"]*)"', text) + re.findall(
+        r"url\(([^)]*)\)", text
+    )
+    assert referred
+    assert [r for r in referred if not r.startswith(("#", "data:"))] == []
+    assert "@import" not in text
+    assert "<script" not in text
+
+
+def test_report_shows_figure_caption_lesson_and_numbers(inputs):
+    """A figure stands inline with its caption, what to see, and the table of its numbers."""
+    text = _render(inputs)
+    for piece in (
+        "<svg",
+        "The caption.",
+        "What to see.",
+        "The lesson.",
+        "b (mag)",
+        "3.00 ± 0.50",
+        "row 19",
+    ):
+        assert piece in text
+
+
+def test_report_escapes_text(inputs):
+    """Text from data is never markup."""
+    text = _render(inputs)
+    assert "Demo &lt;part&gt;" in text
+    assert "Nothing &amp; &lt;nobody&gt;" in text
+    assert "&lt;results&gt;" in text
+
+
+def test_report_tells_headlines_and_provenance(inputs):
+    """Main numbers with errors and verdicts in words, hashes, versions and the configuration."""
+    text = _render(inputs)
+    for piece in (
+        "0.9321 ± 0.0042 mag",
+        "reaches what is asked",
+        "0123456789abcdef",
+        "matplotlib",
+        "numpy",
+    ):
+        assert piece in text
+
+
+def test_report_follows_the_readers_colour_scheme(inputs):
+    """Light and dark share one page; figures take its colours."""
+    text = _render(inputs)
+    assert "prefers-color-scheme: dark" in text
+    assert "var(--c0)" in text
+    assert 'name="viewport"' in text
+
+
+def test_long_tables_are_folded(inputs):
+    """A table of 20 rows waits behind a summary."""
+    assert "The numbers (20 rows)" in _render(inputs)
+
+
+def test_tags_are_balanced(inputs):
+    """Every element that must be closed is."""
+    open_tags, void = [], {"meta", "link", "br", "img", "input"}
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in void:
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Checker().feed(_render(inputs))
+    assert open_tags == []
+
+
+def test_ids_are_unique(inputs):
+    """No two elements of the page share an id."""
+    ids = re.findall(r'\bid="([^"]*)"', _render(inputs))
+    assert len(ids) == len(set(ids)) > 5
+
+
+def test_png_stands_in_for_a_lost_svg(inputs, tmp_path):
+    """Without its SVG a figure is shown as PNG."""
+    (tmp_path / "figures/line.svg").unlink()
+    assert 'src="data:image/png;base64,' in _render(inputs)
+
+
+def test_same_input_same_page(inputs):
+    """Rendering twice gives the same bytes."""
+    assert _render(inputs) == _render(inputs)
+
+
+def test_report_without_any_result(inputs):
+    """A run in which nothing could be evaluated still has a report that says so."""
+    inputs |= {"parts": [], "figures": [], "summaries": []}
+    text = _render(inputs)
+    assert "Nothing could be evaluated" in text
+    assert "There is no field." in text
+
+
+def test_versions_name_the_package_and_python():
+    """What results depend on is listed, and what is absent is said."""
+    found = dict(versions())
+    assert {"astromodal", "Python", "numpy", "torch"} <= set(found)
+    assert "not installed" not in found["numpy"]
+
+
+def test_absent_package_is_said(monkeypatch):
+    """A package that is not installed does not stop the report."""
+    monkeypatch.setattr("astromodal.evaluation.render._PACKAGES", ("no-such-package-here",))
+    assert versions()[-1] == ("no-such-package-here", "not installed")

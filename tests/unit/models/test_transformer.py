@@ -1,0 +1,150 @@
+"""The causal transformer: what it may see, and that its shortcuts change nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from astromodal.core import vocab
+from astromodal.models import CausalTransformerLM
+from astromodal.models.transformer import SEP, slots_of
+
+V = 60
+
+
+@pytest.fixture
+def model():
+    """A small model whose every parameter and feature is random."""
+    torch.manual_seed(3)
+    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.0, 24)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+        model.features.normal_()
+    return model.eval()
+
+
+def random_tokens(*shape):
+    tokens = torch.randint(5, V, shape)
+    tokens[:, 0], tokens[:, 1] = vocab.BOS, vocab.SEP
+    tokens[:, 5] = vocab.SEP
+    return tokens, torch.randint(0, 8, shape)
+
+
+def test_no_token_sees_a_later_one(model):
+    """Changing a token and its type changes no logits before it, and does change its own."""
+    tokens, types = random_tokens(2, 12)
+    before = model(tokens, types)
+    tokens[:, 7], types[:, 7] = 9, 6
+    after = model(tokens, types)
+    torch.testing.assert_close(after[:, :7], before[:, :7], rtol=0, atol=0)
+    assert (after[:, 7] != before[:, 7]).any()
+
+
+def test_earlier_tokens_are_seen(model):
+    """Changing the second token changes the last logits."""
+    tokens, types = random_tokens(1, 12)
+    before = model(tokens, types)[:, -1]
+    tokens[:, 2] = (tokens[:, 2] + 1 - 5) % (V - 5) + 5
+    assert not torch.allclose(model(tokens, types)[:, -1], before)
+
+
+def test_padding_is_not_seen(model):
+    """Logits of a padded sequence are those of the sequence without padding."""
+    tokens, types = random_tokens(2, 12)
+    padding = torch.zeros(2, 12, dtype=torch.bool)
+    padding[0, 9:] = True
+    tokens[0, 9:] = vocab.PAD
+    padded = model(tokens, types, padding)
+    alone = model(tokens[:1, :9], types[:1, :9])
+    torch.testing.assert_close(padded[:1, :9], alone)
+
+
+def test_padding_in_front_is_not_seen_either(model):
+    """Rotary angles and slots are relative: padding before a sequence changes nothing."""
+    tokens, types = random_tokens(1, 12)
+    front = torch.zeros(1, 3, dtype=torch.long)
+    padding = torch.tensor([[True] * 3 + [False] * 12])
+    padded = model(torch.cat([front, tokens], 1), torch.cat([front, types], 1), padding)
+    assert torch.isfinite(padded).all()
+    torch.testing.assert_close(padded[:, 3:], model(tokens, types), rtol=1e-4, atol=1e-5)
+
+
+def test_flat_batches_equal_batches_of_one_length(model):
+    """Sequences of two lengths in one flat batch get the hidden states that each gets alone."""
+    short, long = random_tokens(3, 8), random_tokens(2, 12)
+    tokens, types, slots = (
+        torch.cat([a.flatten(), b.flatten()])
+        for a, b in [
+            (short[0], long[0]),
+            (short[1], long[1]),
+            (slots_of(short[0]), slots_of(long[0])),
+        ]
+    )
+    flat = model.flat_hidden(tokens, types, slots, [(3, 8), (2, 12)])
+    torch.testing.assert_close(flat[:24].view(3, 8, -1), model.hidden(*short))
+    torch.testing.assert_close(flat[24:].view(2, 12, -1), model.hidden(*long))
+
+
+@pytest.mark.parametrize("positions", [2, 40], ids=["few", "many"])
+def test_range_logits_are_the_full_logits_of_those_ids(model, positions):
+    """Logits of legal ids equal the full vocabulary's, restricted to them; so do gradients."""
+    model.double()
+    hidden = torch.randn(4, positions, 16, dtype=torch.float64, requires_grad=True)
+    one, three = model.range_logits([hidden[:1], hidden[1:]], [(5, 1, 20), (30, 3, 10)])
+    full = model.logits(hidden)
+    wanted = torch.stack([full[1 + i, :, 30 + 10 * i : 40 + 10 * i] for i in range(3)])
+    torch.testing.assert_close(one, full[:1, :, 5:25])
+    torch.testing.assert_close(three, wanted)
+    parts = [(one.square().sum() + three.square().sum()), full[:1, :, 5:25].square().sum()]
+    rows = model.embedding.weight
+    by_range = torch.autograd.grad(parts[0], [hidden, rows], retain_graph=True)
+    by_all = torch.autograd.grad(parts[1] + wanted.square().sum(), [hidden, rows])
+    torch.testing.assert_close(by_range, by_all)
+
+
+def test_slots_count_from_the_latest_sep():
+    """A slot is the distance from the latest SEP; before the first it is 0."""
+    tokens = torch.tensor([[1, SEP, 7, 8, SEP, 9], [1, 9, 9, SEP, 8, 8]])
+    assert slots_of(tokens).tolist() == [[0, 0, 1, 2, 0, 1], [0, 0, 0, 0, 1, 2]]
+
+
+def test_sep_is_the_vocabularys():
+    """Slots are counted from the id that the vocabulary calls SEP."""
+    assert SEP == vocab.SEP
+
+
+def test_a_model_of_the_same_sizes_takes_the_state(model):
+    """Everything that decides on logits is in the state, features included."""
+    other = CausalTransformerLM(V, 16, 2, 2, 32, 0.0, 24).eval()
+    other.load_state_dict(model.state_dict())
+    tokens, types = random_tokens(2, 12)
+    torch.testing.assert_close(other(tokens, types), model(tokens, types), rtol=0, atol=0)
+
+
+def test_a_new_model_starts_near_uniform():
+    """Logits of an untrained model are close to 0, so its loss starts at that of its bias."""
+    torch.manual_seed(0)
+    tokens, types = random_tokens(2, 12)
+    assert CausalTransformerLM(V, 64, 2, 2, 64, 0.0, 24)(tokens, types).abs().max() < 0.2
+
+
+def test_dropout_is_off_in_evaluation():
+    """Two evaluations of a model with dropout agree; two training passes do not."""
+    model = CausalTransformerLM(V, 16, 1, 2, 32, 0.5, 24)
+    tokens, types = random_tokens(1, 12)
+    assert not torch.equal(model.hidden(tokens, types), model.hidden(tokens, types))
+    model.eval()
+    assert torch.equal(model.hidden(tokens, types), model.hidden(tokens, types))
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    """d_model / n_heads must be even: rotary angles turn pairs of features."""
+    with pytest.raises(ValueError, match="d_model / n_heads must be an even integer, got 15 / 3"):
+        CausalTransformerLM(V, 15, 1, 3, 32, 0.0, 24)
+
+
+def test_sequences_beyond_the_longest_are_refused(model):
+    """A sequence longer than max_seq_len has no slots for its tokens."""
+    tokens, types = random_tokens(1, 25)
+    with pytest.raises(ValueError, match="sequences must have at most 24 tokens, got 25"):
+        model(tokens, types)

@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from astromodal.config.schema import (
+    ImageSettings,
+    SelectionSettings,
+    SpectrumSettings,
+    SplitSettings,
+)
+from astromodal.data.cube import Cube
+from astromodal.data.splits import split_field
+from astromodal.tokenizers.field_summary import summarise_field
+
+COLUMNS = ("mag_pstotal_r", "err_mag_pstotal_u", "gaia_parallax")
+
+
+@pytest.fixture
+def summary(write_cube):
+    def of(**columns):
+        base = {"id": ["a", "b", "c"], "ra": [359.5, 0.5, None], "dec": [0.0, 0.0, None]}
+        base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
+        cube = Cube(write_cube(base | columns), "F1")
+        split = split_field(cube, SplitSettings(), SelectionSettings())
+        return summarise_field(cube, split, COLUMNS, SpectrumSettings(), ImageSettings())
+
+    return of
+
+
+def test_counts_by_hand(summary):
+    """Rows, selected rows, present values among the selected, absent columns."""
+    found = summary()
+    assert (found["n_rows"], found["n_selected"]) == (3, 2)
+    assert sum(found["splits"].values()) == 2
+    assert found["scalars"] == {COLUMNS[0]: 2, COLUMNS[1]: 1, COLUMNS[2]: 0}
+    assert found["absent_columns"] == ["gaia_parallax"]
+
+
+def test_a_field_without_images_and_spectra_counts_none(summary):
+    """A survey that matched nothing has no columns, and is counted as nothing."""
+    found = summary()
+    assert found["images"]["n_whole"] == 0
+    assert {group["n_spectra"] for group in found["spectra"].values()} == {0}
+
+
+def test_the_centre_of_a_field_across_ra_zero(summary):
+    """359.5 and 0.5 degrees lie around 0, not around 180."""
+    position = summary()["position"]
+    assert np.isclose((position["ra"] + 180) % 360, 180, atol=1e-6)
+
+
+def test_what_is_odd_is_said(summary):
+    """Repeated ids, lost positions, shared Gaia sources and absurd errors are warned of."""
+    warnings = summary(id=["a", "a", "c"], gaia_designation=["G 1", "G 1", None])["warnings"]
+    text = "\n".join(warnings)
+    assert "1 rows repeat an id, for example 'a'" in text
+    assert "1 rows without a position" in text
+    assert "1 rows share their Gaia source" in text
+    assert "err_mag_pstotal_u reaches 2e+06 mag" in text
+
+
+def test_short_cutouts_are_warned_of(summary):
+    """A cutout cut short at the image's edge is counted and said."""
+    cut = pa.array([[0.0] * 100, None, None], pa.list_(pa.float32()))
+    found = summary(splus_cut_R=cut)
+    assert found["images"]["n_short"] == 1
+    assert "1 cutouts of a wrong length are missing" in found["warnings"]
+
+
+def test_a_field_without_a_selected_row_is_said(summary):
+    """A cut that nothing passes is worth a word."""
+    assert "no row passes the selection" in summary(mag_pstotal_r=[30.0] * 3)["warnings"]
+
+
+def test_it_is_plain_json(summary):
+    """The summary can be written as it is."""
+    assert json.loads(json.dumps(summary(), allow_nan=False)) == summary()

@@ -1,0 +1,157 @@
+"""Batches without padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astromodal.core.errors import FormatError
+from astromodal.core.vocab import BOS, EOS, SEP
+from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.sequences import pack_objects, write_sequences
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .conftest import HASHES, make_codes
+
+
+def split_up(batch):
+    """Tokens, types and slots of each sequence of a batch."""
+    lengths = [length for count, length in batch.shapes for _ in range(count)]
+    edges = np.cumsum([0, *lengths])
+    arrays = (batch.tokens, batch.types, batch.slots)
+    return [tuple(a[i:j] for a in arrays) for i, j in zip(edges, edges[1:], strict=False)]
+
+
+@pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])
+def test_sequences_are_bos_blocks_eos(survey, shuffle):
+    """Every sequence is BOS, each of its object's blocks whole, and EOS."""
+    sequences = survey.sequences()
+    batch = sequences.batch(np.arange(120), shuffle)
+    for number, (tokens, types, slots) in zip(batch.objects, split_up(batch), strict=True):
+        assert (tokens[0], tokens[-1]) == (BOS, EOS)
+        assert (types[0], types[-1]) == (0, 0)
+        seps = np.flatnonzero(tokens == SEP)
+        found = {}
+        for begin, end in zip(seps, [*seps[1:], len(tokens) - 1], strict=True):
+            block = survey.layout.of_type(int(types[begin]))
+            assert (types[begin:end] == block.type).all()
+            assert slots[begin:end].tolist() == list(range(1 + block.length))
+            found[block.name] = tokens[begin:end]
+        store = sequences.stores[0]
+        for name, block_tokens in found.items():
+            wanted = store.blocks(np.array([number]), survey.layout[name])[0]
+            np.testing.assert_array_equal(block_tokens, wanted)
+        assert set(found) == {n for n, codes in survey.codes.items() if number in codes.row}
+
+
+def test_starts_are_where_the_seps_stand(survey):
+    """``starts`` gives the SEP of every block of a type."""
+    batch = survey.sequences().batch(np.arange(50), (1, 2))
+    for type, starts in batch.starts.items():
+        wanted = np.flatnonzero((batch.tokens == SEP) & (batch.types == type))
+        np.testing.assert_array_equal(np.sort(starts), wanted)
+
+
+def test_fixed_order_is_that_of_the_types(survey):
+    """Without a shuffle, blocks follow the layout."""
+    for tokens, types, _ in split_up(survey.sequences().batch(np.arange(120))):
+        seps = types[tokens == SEP]
+        assert (np.diff(seps) > 0).all()
+
+
+def test_block_orders_are_drawn_evenly(survey):
+    """Shuffled, each of an object's two blocks comes first about half of the time."""
+    sequences = survey.sequences()
+    two = np.flatnonzero(sequences.pattern == (1 << 1 | 1 << 2))
+    first = [
+        types[1]
+        for epoch in range(200)
+        for _, types, _ in split_up(sequences.batch(two[:5], (0, epoch)))
+    ]
+    assert 0.4 < np.mean(np.array(first) == 1) < 0.6
+
+
+def test_an_objects_block_order_does_not_depend_on_its_batch(survey):
+    """The order is drawn from seed, epoch and object alone."""
+    sequences = survey.sequences()
+    together = sequences.batch(np.arange(120), (5, 3))
+    sequence = dict(zip(together.objects.tolist(), split_up(together), strict=True))
+    for number in range(0, 120, 17):
+        alone = split_up(sequences.batch(np.array([number]), (5, 3)))[0]
+        np.testing.assert_array_equal(alone[0], sequence[number][0])
+
+
+def test_fields_are_numbered_through(tmp_path, survey):
+    """Objects of a second field follow those of the first, and keep their ids and tokens."""
+    path = tmp_path / "second.safetensors"
+    codes = make_codes(survey.layout, 30, seed=2)
+    arrays = pack_objects(survey.layout, codes, survey.split[:30])
+    write_sequences(path, arrays, survey.layout, HASHES)
+    both = SequenceSet([survey.path, path], survey.layout)
+    alone = SequenceSet([path], survey.layout)
+    assert len(both) == 150
+    assert both.id(123) == alone.id(3) == "F2-3é"
+    chosen = np.array([3, 8])
+    np.testing.assert_array_equal(both.batch(chosen + 120).tokens, alone.batch(chosen).tokens)
+
+
+def test_sequences_of_another_vocabulary_are_refused(tmp_path, survey):
+    """A file whose ids mean something else is named, with both hashes."""
+    path = tmp_path / "other.safetensors"
+    content = survey.path.read_bytes()
+    meta = survey.sequences().stores[0].meta["vocab_hash"].encode()
+    path.write_bytes(content.replace(meta, b"0" * len(meta)))
+    with pytest.raises(FormatError, match=r"other.safetensors: vocabulary of hash .* got 000"):
+        SequenceSet([path], survey.layout)
+
+
+def test_sequences_of_different_tokenizers_are_refused(tmp_path, survey):
+    """Two fields encoded with different tokenizers do not train one model."""
+    path = tmp_path / "other.safetensors"
+    arrays = pack_objects(survey.layout, survey.codes, survey.split)
+    write_sequences(path, arrays, survey.layout, {**HASHES, "image": "another"})
+    with pytest.raises(FormatError, match="tokenizers of hashes must be .*'i'.* got .*'another'"):
+        SequenceSet([survey.path, path], survey.layout)
+
+
+lengths = st.lists(st.integers(3, 40), min_size=1, max_size=60).map(np.array)
+
+
+@given(lengths, st.integers(5, 100), st.integers(0, 5))
+def test_an_epoch_visits_each_object_once(lengths, budget, epoch):
+    """Steps divide the objects, whatever the budget."""
+    plan = plan_epoch(np.arange(len(lengths)), lengths, (1, epoch), 4, budget)
+    visited = np.concatenate([plan.step(i) for i in range(len(plan))])
+    assert sorted(visited.tolist()) == list(range(len(lengths)))
+
+
+@given(lengths, st.integers(5, 100))
+def test_a_step_keeps_to_its_budget(lengths, budget):
+    """A step exceeds the budget only with a single object, and no step could take one more."""
+    plan = plan_epoch(np.arange(len(lengths)), lengths, (1, 0), 4, budget)
+    for i in range(len(plan)):
+        total = lengths[plan.step(i)].sum()
+        assert total <= budget or len(plan.step(i)) == 1
+        if i + 1 < len(plan):
+            assert total + lengths[plan.step(i + 1)[0]] > budget
+
+
+def test_without_a_budget_steps_count_objects():
+    """``batch_size`` objects a step, the last one smaller."""
+    plan = plan_epoch(np.arange(10), np.full(10, 7), None, 4, None)
+    assert [len(plan.step(i)) for i in range(len(plan))] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("budget", [None, 100])
+def test_no_objects_make_no_steps(budget):
+    """An epoch over nothing is empty."""
+    empty = np.empty(0, dtype=np.int64)
+    assert len(plan_epoch(empty, empty, (0, 0), 4, budget)) == 0
+
+
+def test_epochs_differ_and_repeat():
+    """Each epoch has an order of its own, the same whenever it is asked for."""
+    objects, lengths = np.arange(100), np.full(100, 5)
+    plans = [plan_epoch(objects, lengths, (1, epoch), 8, None).objects for epoch in (0, 1, 0)]
+    assert (plans[0] != plans[1]).any()
+    np.testing.assert_array_equal(plans[0], plans[2])

@@ -1,0 +1,169 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from astromodal.config.schema import SequenceSettings, TrainingSettings
+from astromodal.core.errors import AstromodalError, ConfigError
+from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.training.loop import Place, Trainer, validation_objects
+from astromodal.training.loss import TypedLoss
+
+LOGGER = logging.getLogger("test")
+SETTINGS = {
+    "token_budget": 300, "epochs": 2, "learning_rate": 1e-2, "warmup_steps": 2, "log_every": 4,
+    "validate_every": 7, "save_every": 5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def make_trainer(survey, tmp_path):
+    """Make a trainer in its own folder; ``stop_after`` steps it is asked to stop."""
+
+    def make(folder="run", stop_after=None, dropout=0.2, sequences=None, **settings):
+        torch.manual_seed(9)
+        spec, longest = survey.layout.spec, survey.layout.longest
+        model = CausalTransformerLM(spec.vocab_size, 16, 2, 2, 32, dropout, longest)
+        model.features.copy_(torch.from_numpy(survey.tables.features(spec, N_FEATURES)))
+        training = TrainingSettings(**{**SETTINGS, **settings})
+        loss = TypedLoss(
+            survey.layout, survey.tables, training.meaningful_loss, torch.device("cpu")
+        )
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        unigram = dict.fromkeys(("image", "scalar", "spectrum"), 2.0)
+        steps = iter(range(1, 10_000))
+        return Trainer(
+            model,
+            sequences or survey.sequences(),
+            loss,
+            training,
+            SequenceSettings(),
+            Place(path, path / "history.jsonl", {"a": 1}),
+            unigram,
+            {"config": {"x": 1}, "vocab_spec": spec.as_dict()},
+            (lambda: False) if stop_after is None else (lambda: next(steps) == stop_after),
+            LOGGER,
+        )
+
+    return make
+
+
+def history(trainer):
+    lines = trainer.place.history.read_text().splitlines()
+    return [
+        {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"} for line in lines
+    ]
+
+
+def test_training_lowers_the_loss(make_trainer):
+    """On tokens that follow one hidden number, every modality falls well below uniform."""
+    trainer = make_trainer(dropout=0.0, epochs=5, token_budget=100)
+    assert trainer.run()
+    last = [entry for entry in trainer.history if entry["split"] == "validation"][-1]
+    for modality in ("image", "scalar", "spectrum"):
+        assert last[f"cross_entropy_{modality}"] < np.log(16) - 0.3
+
+
+@pytest.mark.parametrize("stopped_at", [1, 9])
+def test_an_interrupted_run_ends_as_one_that_was_not(make_trainer, stopped_at):
+    """Stopped at a step and resumed, weights, optimiser and history are the same bit by bit."""
+    whole = make_trainer("whole")
+    assert whole.run()
+    first = make_trainer("parts", stop_after=stopped_at)
+    assert not first.run()
+    second = make_trainer("parts")
+    torch.manual_seed(123)  # what the second process starts with does not matter
+    second.restore(first.place.folder / f"checkpoint_step_{stopped_at}.pt")
+    assert second.run()
+    for (name, a), (_, b) in zip(
+        whole.model.state_dict().items(), second.model.state_dict().items(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    states = (t.optimizer.state_dict()["state"] for t in (whole, second))
+    for a, b in zip(*(s.values() for s in states), strict=True):
+        assert torch.equal(a["exp_avg_sq"], b["exp_avg_sq"])
+    assert history(whole) == history(second)
+
+
+def test_history_after_the_last_checkpoint_is_written_once(make_trainer):
+    """Killed after a checkpoint, steps that are repeated do not stand in the history twice."""
+    first = make_trainer("parts", stop_after=8, save_every=5)
+    first.run()
+    second = make_trainer("parts")
+    second.restore(first.place.folder / "checkpoint_step_5.pt")
+    assert second.run()
+    steps = [e["step"] for e in history(second) if e["split"] == "train"]
+    assert steps == sorted(set(steps))
+
+
+def test_history_has_every_loss_and_the_baseline(make_trainer):
+    """Validation entries hold each modality's losses and its baseline; the last is final."""
+    trainer = make_trainer()
+    trainer.run()
+    entry = history(trainer)[-1]
+    assert (entry["split"], entry["step"]) == ("validation", trainer.total)
+    for modality in ("image", "scalar", "spectrum"):
+        assert entry[f"cross_entropy_{modality}"] > 0
+        assert entry[f"squared_error_{modality}"] > 0
+        assert entry[f"unigram_{modality}"] == 2.0
+
+
+def test_training_entries_tell_the_speed(make_trainer):
+    """Training entries hold the learning rate and real tokens a second."""
+    trainer = make_trainer()
+    trainer.run()
+    entry = next(e for e in trainer.history if e["split"] == "train")
+    assert entry["tokens_per_second"] > 0
+    assert 0 < entry["learning_rate"] <= 1e-2
+
+
+def test_checkpoints_are_pruned(make_trainer):
+    """Only the last ones are kept, the very last step's among them."""
+    trainer = make_trainer(keep_checkpoints=2, save_every=3)
+    trainer.run()
+    kept = sorted(p.name for p in trainer.place.folder.glob("*.pt"))
+    assert len(kept) == 2
+    assert f"checkpoint_step_{trainer.total}.pt" in kept
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(make_trainer):
+    """The error names the objects, and the weights are those of before."""
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.model.norm.bias.fill_(torch.nan)
+    before = trainer.model.embedding.weight.clone()
+    with pytest.raises(AstromodalError, match=r"training loss must be finite, got nan at step 0"):
+        trainer.run()
+    assert torch.equal(trainer.model.embedding.weight, before)
+
+
+def test_no_training_objects_is_an_error(make_trainer, survey):
+    """A run on fields whose objects are all held out says so."""
+    sequences = survey.sequences()
+    sequences.split = np.ones(len(sequences), dtype=np.uint8)
+    with pytest.raises(ConfigError, match=r"training.fields must be fields.* got 120 objects"):
+        make_trainer(sequences=sequences)
+
+
+def test_without_validation_objects_the_entries_are_null(make_trainer, survey):
+    """A survey whose cells all train has no validation losses, and no error."""
+    sequences = survey.sequences()
+    sequences.split = np.zeros(len(sequences), dtype=np.uint8)
+    trainer = make_trainer(sequences=sequences)
+    trainer.run()
+    assert trainer.history[-1]["cross_entropy_scalar"] is None
+
+
+def test_validation_objects_are_limited(survey):
+    """At most as many as the settings say, the same ones each time."""
+    settings = TrainingSettings(validation_objects=5)
+    found = validation_objects(survey.sequences(), settings)
+    assert len(found) == 5
+    np.testing.assert_array_equal(found, validation_objects(survey.sequences(), settings))
+    assert (survey.split[found] == 1).all()

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+from helpers.workflow import Workflow, tiny
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    """The tiny sky, run to the end once for all tests that only look at it."""
+    workflow = tiny(tmp_path_factory.mktemp("finished"))
+    workflow.run()
+    return workflow
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Workflow:
+    """The tiny sky before anything has run."""
+    return tiny(tmp_path)

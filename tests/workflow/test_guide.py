@@ -1,0 +1,79 @@
+"""The README's guide, line by line, on the results of a run."""
+
+import pytest
+import torch
+import yaml
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def guide(finished):
+    """Everything that the guide's first part defines."""
+    from astromodal.config import load_config
+    from astromodal.core import build_vocab_spec
+    from astromodal.models import CausalTransformerLM
+
+    path = finished.folder / "my_config.yaml"
+    path.write_text(yaml.safe_dump(finished.config))
+    config = load_config(path)
+    vocab_spec = build_vocab_spec(
+        v_image=config.vocab.image,
+        v_scalar=config.vocab.scalar,
+        v_spectra=config.vocab.spectrum,
+        spectrum_groups=config.tokenizers.spectrum.groups,
+    )
+    model = CausalTransformerLM(
+        vocab_size=vocab_spec.vocab_size,
+        d_model=config.model.d_model,
+        n_layers=config.model.n_layers,
+        n_heads=config.model.n_heads,
+        d_ff=config.model.d_ff,
+        dropout=config.model.dropout,
+        max_seq_len=config.sequences.max_seq_len,
+    )
+    checkpoint = torch.load(finished.results / "runs_tokens_transformer/final_model.pt")
+    model.load_state_dict(checkpoint["model_state_dict"])
+    return config, vocab_spec, model.eval(), checkpoint
+
+
+def test_the_version():
+    """`import astromodal; astromodal.__version__` works."""
+    import astromodal
+
+    assert astromodal.__version__.count(".") == 2
+
+
+def test_a_checkpoint_holds_what_the_guide_says(guide):
+    """Model, optimizer, step, epoch, loss history, config and vocabulary."""
+    keys = {"model_state_dict", "optimizer_state_dict", "step", "epoch", "loss_history", "config"}
+    assert {*keys, "vocab_spec"} <= guide[3].keys()
+
+
+def test_the_model_gives_logits(guide):
+    """`model(token_ids, token_types, key_padding_mask)` is (B, T, V)."""
+    _, vocab_spec, model, _ = guide
+    token_ids = torch.tensor([[1, 3, 7, 9, 2], [1, 3, 8, 2, 0]])
+    token_types = torch.tensor([[0, 1, 1, 1, 0], [0, 1, 1, 0, 0]])
+    logits = model(token_ids, token_types, token_ids == 0)
+    assert logits.shape == (2, 5, vocab_spec.vocab_size)
+    assert torch.isfinite(logits).all()
+
+
+def test_the_reconstruction_losses(guide, finished):
+    """The guide's loss functions give a loss, or the reconstructed latents."""
+    from astromodal.core.files import load_arrays
+    from astromodal.training import image_reconstruction_loss, scalar_reconstruction_loss
+
+    config, vocab_spec, model, _ = guide
+    image_codebook = torch.randn(config.vocab.image, config.tokenizers.image.latent_dim)
+    target_tokens = torch.tensor([[5, 6, vocab_spec.column_offset(0), 2]])
+    types = torch.tensor([[1, 1, 2, 0]])
+    logits = model(target_tokens, types, torch.zeros_like(types, dtype=torch.bool))
+    reconstructed_latents = image_reconstruction_loss(
+        logits, target_tokens, image_codebook, return_reconstruction=True
+    )
+    assert reconstructed_latents.shape[-1] == config.tokenizers.image.latent_dim
+    assert image_reconstruction_loss(logits, target_tokens, image_codebook).isfinite()
+    assert scalar_reconstruction_loss is not None
+    assert load_arrays is not None

@@ -1,0 +1,83 @@
+"""What a dry run promises."""
+
+import subprocess
+import sys
+
+import pytest
+
+from helpers.workflow import ROOT
+
+pytestmark = pytest.mark.workflow
+
+
+def test_the_plan_of_a_fresh_sky(fresh):
+    """Every field is simulated, summarised and encoded; only the training fields are sampled."""
+    planned = fresh.planned()
+    for rule in ("simulate_field", "summarize_field", "encode_scalars", "encode_spectra"):
+        assert planned[rule] == 3
+    assert planned["encode_images"] == planned["pack_sequences"] == 3
+    assert planned["sample_field"] == 2
+    assert planned["train_spectrum_codebook"] == 5
+    assert planned["train_transformer"] == planned["render_report"] == 1
+
+
+def test_a_user_s_cubes_are_not_simulated(fresh, tmp_path):
+    """With a template of one's own there is no rule that would make a cube."""
+    (tmp_path / "cubes").mkdir()
+    (tmp_path / "cubes/datacube_MINE.parquet").touch()
+    fresh.config["paths"]["datacube_template"] = str(tmp_path / "cubes/datacube_{field}.parquet")
+    del fresh.config["tokenizers"]["fields"]
+    planned = fresh.planned()
+    assert "simulate_field" not in planned
+    assert planned["encode_scalars"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trainig": {}}, "trainig is no setting; nearest: 'training'"),
+        ({"sequences": {"max_seq_len": 100}}, "sequences.max_seq_len must be at least"),
+        ({"tokenizers": {"fields": ["T-9"]}}, "'T-9' is no field of this run; nearest"),
+    ],
+)
+def test_a_wrong_config_stops_before_any_job(fresh, change, message):
+    """A mistake in the config is said when the plan is made, in one line."""
+    fresh.config.update(change)
+    done = fresh.call("--dry-run")
+    assert done.returncode != 0
+    assert message in done.text
+    assert not fresh.results.exists()
+
+
+def test_settings_on_the_command_line(fresh):
+    """`--config` reaches the same settings as a file, and restricts the fields."""
+    planned = fresh.planned("--config", "fields=T-1,T-2")
+    assert planned["encode_scalars"] == 2
+
+
+def test_targets_by_name(fresh):
+    """A step of the guide is a target: `tokenizers` plans no training."""
+    planned = fresh.planned("tokenizers")
+    assert planned["train_image_codebook"] == 1
+    assert "train_transformer" not in planned
+
+
+def test_lint_is_clean():
+    """Snakemake's own linter has nothing to say."""
+    command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", str(ROOT / "Snakefile")]
+    config = str(ROOT / "tests/config/tiny.yaml")
+    done = subprocess.run([*command, "--configfile", config], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_planning_imports_nothing_heavy():
+    """What the Snakefile imports does without torch, scikit-learn and pyarrow."""
+    code = (
+        "import sys; import astromodal.config.load, astromodal.core.fields, "
+        "astromodal.provenance.code, astromodal.training.layout; "
+        "print([m for m in ('torch', 'sklearn', 'pyarrow', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
+    )
+    assert done.stdout.strip() == "[]"

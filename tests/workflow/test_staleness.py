@@ -1,0 +1,42 @@
+"""After a run, nothing is to be done; after a change, just what depends on it."""
+
+import pytest
+
+from helpers.workflow import tiny
+
+pytestmark = pytest.mark.workflow
+
+
+def test_nothing_is_to_be_done_after_a_run(finished):
+    """A second call of a finished workflow plans no job."""
+    assert finished.planned() == {}
+
+
+def test_one_field_s_setting_plans_that_field(finished):
+    """A held-out field of another size is made and encoded anew, then reported on."""
+    changed = tiny(finished.folder)
+    changed.config["simulate"]["fields"]["T-3"] = {"n_sources": 40}
+    planned = changed.planned()
+    per_field = ("simulate_field", "summarize_field", "encode_scalars", "encode_spectra")
+    assert [planned.get(rule) for rule in (*per_field, "encode_images", "pack_sequences")] == [1] * 6
+    untouched = {"sample_field", "train_scalar_tokenizer", "train_image_autoencoder"}
+    assert not untouched & planned.keys()
+    assert "train_transformer" not in planned
+
+
+def test_a_new_field_plans_its_own_jobs(finished):
+    """A field added later is encoded with the tokenizers that exist; nothing trains again."""
+    changed = tiny(finished.folder)
+    changed.config["simulate"]["fields"]["T-4"] = {}
+    planned = changed.planned()
+    assert planned["simulate_field"] == planned["encode_spectra"] == planned["pack_sequences"] == 1
+    assert not {name for name in planned if name.startswith("train_")}
+
+
+def test_a_setting_plans_the_jobs_that_read_it(finished):
+    """Another number of epochs trains the transformer again, and no tokenizer."""
+    changed = tiny(finished.folder)
+    changed.config["training"]["epochs"] = 3
+    planned = changed.planned()
+    assert planned["train_transformer"] == 1
+    assert not {"train_scalar_tokenizer", "encode_scalars", "pack_sequences"} & planned.keys()
