@@ -9,13 +9,13 @@ rule encode_scalars:
         tokenizer=PATHS.scalar_tokenizer,
     output:
         tokens=PATHS.scalar_tokens(),
-    params:
-        settings=settings("columns"),
-        code=code("encode_scalars"),
     log:
         PATHS.log("encode_scalars", "{field}"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("columns"),
+        code=code("encode_scalars"),
     script:
         "../scripts/encode_scalars.py"
 
@@ -27,13 +27,13 @@ rule encode_spectra:
         tokenizer=PATHS.spectrum_tokenizer,
     output:
         tokens=PATHS.spectrum_tokens(),
-    params:
-        settings=settings("columns", "tokenizers.spectrum"),
-        code=code("encode_spectra"),
     log:
         PATHS.log("encode_spectra", "{field}"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("columns", "tokenizers.spectrum"),
+        code=code("encode_spectra"),
     script:
         "../scripts/encode_spectra.py"
 
@@ -47,15 +47,15 @@ rule encode_images:
     output:
         tokens=PATHS.image_tokens(),
         latents=PATHS.image_latents(),
+    log:
+        PATHS.log("encode_images", "{field}"),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
     params:
         settings=settings("columns", "tokenizers.image"),
         code=code("encode_images"),
-    log:
-        PATHS.log("encode_images", "{field}"),
-    resources:
-        gpu=1,
-    conda:
-        "../envs/gpu.yaml"
     script:
         "../scripts/encode_images.py"
 

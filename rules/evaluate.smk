@@ -20,15 +20,15 @@ rule evaluate_scalars:
     output:
         numbers=PATHS.evaluation("scalars"),
         figures=directory(PATHS.figures("scalars")),
+    log:
+        PATHS.log("evaluate_scalars"),
+    conda:
+        "../envs/cpu.yaml"
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation"),
         code=code("evaluate_scalars"),
-    log:
-        PATHS.log("evaluate_scalars"),
-    conda:
-        "../envs/cpu.yaml"
     script:
         "../scripts/evaluate_scalars.py"
 
@@ -43,15 +43,15 @@ rule evaluate_spectra:
     output:
         numbers=PATHS.evaluation("spectra"),
         figures=directory(PATHS.figures("spectra")),
+    log:
+        PATHS.log("evaluate_spectra"),
+    conda:
+        "../envs/cpu.yaml"
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation", "tokenizers.spectrum"),
         code=code("evaluate_spectra"),
-    log:
-        PATHS.log("evaluate_spectra"),
-    conda:
-        "../envs/cpu.yaml"
     script:
         "../scripts/evaluate_spectra.py"
 
@@ -68,17 +68,17 @@ rule evaluate_images:
     output:
         numbers=PATHS.evaluation("images"),
         figures=directory(PATHS.figures("images")),
+    log:
+        PATHS.log("evaluate_images"),
+    conda:
+        "../envs/gpu.yaml"
+    resources:
+        gpu=1,
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation", "tokenizers.image"),
         code=code("evaluate_images"),
-    log:
-        PATHS.log("evaluate_images"),
-    resources:
-        gpu=1,
-    conda:
-        "../envs/gpu.yaml"
     script:
         "../scripts/evaluate_images.py"
 
@@ -93,18 +93,18 @@ rule evaluate_transformer:
     output:
         numbers=PATHS.evaluation("transformer"),
         figures=directory(PATHS.figures("transformer")),
+    log:
+        PATHS.log("evaluate_transformer"),
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("evaluation"),
         code=code("evaluate_transformer"),
-    log:
-        PATHS.log("evaluate_transformer"),
-    threads: 8
-    resources:
-        gpu=1,
-    conda:
-        "../envs/gpu.yaml"
     script:
         "../scripts/evaluate_transformer.py"
 
@@ -118,14 +118,14 @@ rule render_report:
     output:
         report=PATHS.report,
         figures=directory(PATHS.figures("coverage")),
-    params:
-        trained_fields=TRAINED,
-        config=CONFIG.model_dump(mode="json"),
-        code=code("render_report"),
     log:
         PATHS.log("render_report"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        trained_fields=TRAINED,
+        config=CONFIG.model_dump(mode="json"),
+        code=code("render_report"),
     script:
         "../scripts/render_report.py"
 

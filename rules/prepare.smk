@@ -8,6 +8,10 @@ rule summarize_field:
     output:
         summary=PATHS.summary(),
         split=PATHS.split(),
+    log:
+        PATHS.log("summarize_field", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
     params:
         settings=settings(
             "columns",
@@ -18,10 +22,6 @@ rule summarize_field:
             "tokenizers.image",
         ),
         code=code("summarize_field"),
-    log:
-        PATHS.log("summarize_field", "{field}"),
-    conda:
-        "../envs/cpu.yaml"
     script:
         "../scripts/summarize_field.py"
 
@@ -34,12 +34,12 @@ rule sample_field:
     output:
         quantiles=PATHS.quantiles(),
         spectra=PATHS.spectrum_samples(),
-    params:
-        settings=settings("columns", "tokenizers.scalar.columns", "tokenizers.spectrum"),
-        code=code("sample_field"),
     log:
         PATHS.log("sample_field", "{field}"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("columns", "tokenizers.scalar.columns", "tokenizers.spectrum"),
+        code=code("sample_field"),
     script:
         "../scripts/sample_field.py"

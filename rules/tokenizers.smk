@@ -7,13 +7,13 @@ rule train_scalar_tokenizer:
         quantiles=expand(PATHS.quantiles(), field=FIELDS.tokenizers),
     output:
         tokenizer=PATHS.scalar_tokenizer,
-    params:
-        settings=settings("tokenizers.scalar"),
-        code=code("train_scalar_tokenizer"),
     log:
         PATHS.log("train_scalar_tokenizer"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("tokenizers.scalar"),
+        code=code("train_scalar_tokenizer"),
     script:
         "../scripts/train_scalar_tokenizer.py"
 
@@ -25,13 +25,13 @@ rule train_spectrum_codebook:
     output:
         codebook=PATHS.spectrum_codebook(),
         joblib=PATHS.spectrum_joblib(),
-    params:
-        settings=settings("tokenizers.spectrum"),
-        code=code("train_spectrum_codebook"),
     log:
         PATHS.log("train_spectrum_codebook", "{group}"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("tokenizers.spectrum"),
+        code=code("train_spectrum_codebook"),
     script:
         "../scripts/train_spectrum_codebook.py"
 
@@ -42,13 +42,13 @@ rule assemble_spectrum_tokenizer:
         codebooks=expand(PATHS.spectrum_codebook(), group=GROUPS),
     output:
         tokenizer=PATHS.spectrum_tokenizer,
-    params:
-        settings=settings("tokenizers.spectrum", "tokenizers.scalar.n_bins"),
-        code=code("assemble_spectrum_tokenizer"),
     log:
         PATHS.log("assemble_spectrum_tokenizer"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("tokenizers.spectrum", "tokenizers.scalar.n_bins"),
+        code=code("assemble_spectrum_tokenizer"),
     script:
         "../scripts/assemble_spectrum_tokenizer.py"
 
@@ -61,17 +61,17 @@ rule train_image_autoencoder:
     output:
         autoencoder=PATHS.autoencoder,
         latents=PATHS.latents,
+    log:
+        PATHS.log("train_image_autoencoder"),
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
     params:
         fields=FIELDS.tokenizers,
         settings=settings("columns", "tokenizers.image"),
         code=code("train_image_autoencoder"),
-    log:
-        PATHS.log("train_image_autoencoder"),
-    threads: 8
-    resources:
-        gpu=1,
-    conda:
-        "../envs/gpu.yaml"
     script:
         "../scripts/train_image_autoencoder.py"
 
@@ -83,13 +83,13 @@ rule train_image_codebook:
     output:
         codebook=PATHS.image_codebook,
         joblib=PATHS.image_codebook_joblib,
-    params:
-        settings=settings("tokenizers.image"),
-        code=code("train_image_codebook"),
     log:
         PATHS.log("train_image_codebook"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings("tokenizers.image"),
+        code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"
 

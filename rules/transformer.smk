@@ -12,13 +12,13 @@ rule pack_sequences:
         split=PATHS.split(),
     output:
         sequences=PATHS.sequences(),
-    params:
-        settings=settings(*SEQUENCE_SETTINGS),
-        code=code("pack_sequences"),
     log:
         PATHS.log("pack_sequences", "{field}"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings(*SEQUENCE_SETTINGS),
+        code=code("pack_sequences"),
     script:
         "../scripts/pack_sequences.py"
 
@@ -32,13 +32,13 @@ rule build_vocabulary:
         image_codebook=PATHS.image_codebook,
     output:
         vocab_spec=PATHS.vocab_spec,
-    params:
-        settings=settings(*SEQUENCE_SETTINGS),
-        code=code("build_vocabulary"),
     log:
         PATHS.log("build_vocabulary"),
     conda:
         "../envs/cpu.yaml"
+    params:
+        settings=settings(*SEQUENCE_SETTINGS),
+        code=code("build_vocabulary"),
     script:
         "../scripts/build_vocabulary.py"
 
@@ -56,16 +56,16 @@ rule train_transformer:
         config=PATHS.run_config,
         history=PATHS.history,
         final_model=PATHS.final_model,
-    params:
-        settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
-        code=code("train_transformer"),
     log:
         PATHS.log("train_transformer"),
+    conda:
+        "../envs/gpu.yaml"
     threads: 8
     resources:
         gpu=1,
-    conda:
-        "../envs/gpu.yaml"
+    params:
+        settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
+        code=code("train_transformer"),
     script:
         "../scripts/train_transformer.py"
 
