@@ -36,3 +36,11 @@ def code(rule):
 def cubes(fields):
     """Paths of the fields' cubes."""
     return [CUBE.format(field=field) for field in fields]
+
+
+def one_simulated_field(wildcards):
+    """The sky's settings with this field's own, so that another field's change nothing here."""
+    sky = plain_settings("simulate", CONFIG)
+    return {
+        "simulate": {**sky, "fields": {wildcards.field: sky["fields"][wildcards.field]}}
+    }

@@ -5,17 +5,12 @@ EVALUATED = list(FIELDS.evaluation)
 PARTS = ("scalars", "spectra", "images", "transformer")
 
 
-def evaluated(pattern):
-    """One path a field that is evaluated."""
-    return expand(pattern, field=EVALUATED)
-
-
 rule evaluate_scalars:
     """Compare decoded scalars to the measured ones."""
     input:
         cubes=cubes(EVALUATED),
-        splits=evaluated(PATHS.split()),
-        tokens=evaluated(PATHS.scalar_tokens()),
+        splits=expand(PATHS.split(), field=EVALUATED),
+        tokens=expand(PATHS.scalar_tokens(), field=EVALUATED),
         tokenizer=PATHS.scalar_tokenizer,
     output:
         numbers=PATHS.evaluation("scalars"),
@@ -37,8 +32,8 @@ rule evaluate_spectra:
     """Compare decoded spectra to the observed ones."""
     input:
         cubes=cubes(EVALUATED),
-        splits=evaluated(PATHS.split()),
-        tokens=evaluated(PATHS.spectrum_tokens()),
+        splits=expand(PATHS.split(), field=EVALUATED),
+        tokens=expand(PATHS.spectrum_tokens(), field=EVALUATED),
         tokenizer=PATHS.spectrum_tokenizer,
     output:
         numbers=PATHS.evaluation("spectra"),
@@ -60,9 +55,9 @@ rule evaluate_images:
     """Compare decoded cutouts to the measured ones."""
     input:
         cubes=cubes(EVALUATED),
-        splits=evaluated(PATHS.split()),
-        tokens=evaluated(PATHS.image_tokens()),
-        latents=evaluated(PATHS.image_latents()),
+        splits=expand(PATHS.split(), field=EVALUATED),
+        tokens=expand(PATHS.image_tokens(), field=EVALUATED),
+        latents=expand(PATHS.image_latents(), field=EVALUATED),
         autoencoder=PATHS.autoencoder,
         image_codebook=PATHS.image_codebook,
     output:
@@ -86,7 +81,7 @@ rule evaluate_images:
 rule evaluate_transformer:
     """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
     input:
-        sequences=evaluated(PATHS.sequences()),
+        sequences=expand(PATHS.sequences(), field=EVALUATED),
         training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
         final_model=PATHS.final_model,
         history=PATHS.history,
