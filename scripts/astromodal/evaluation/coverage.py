@@ -42,7 +42,8 @@ def cover_fields(
         return part.as_dict()
     part.summary = (
         f"{len(fields)} fields, {sum(f['n_rows'] for f in fields)} rows, of which "
-        f"{sum(f['n_selected'] for f in fields)} pass the selection; objects are split by HEALPix cell."
+        f"{sum(f['n_selected'] for f in fields)} pass the selection; objects are split by HEALPix "
+        f"cell."
     )
     part.numbers = {"fields": {f["field"]: f for f in fields}}
     part.notes += [f"{f['field']}: {warning}." for f in fields for warning in f["warnings"]]
@@ -50,8 +51,10 @@ def cover_fields(
     with styled():
         part.figure(
             draw_coverage(fields), "coverage",
-            "Selected objects by split in each field (left), and rows that have a cutout or a spectrum (right).",
-            "A field without a bar at the right has only scalars; a split without objects cannot be evaluated.",
+            "Selected objects by split in each field (left), and rows that have a cutout or a "
+            "spectrum (right).",
+            "A field without a bar at the right has only scalars; a split without objects cannot "
+            "be evaluated.",
             coverage_table(fields, trained),
         )  # fmt: skip
         placed = [f for f in fields if f["position"]]
@@ -60,17 +63,14 @@ def cover_fields(
                 draw_sky(placed, trained), "sky",
                 "Centres of the fields on the sky (ICRS).",
                 "Which fields trained and which are held out.",
-                table(
-                    ["field", "right ascension (degree)", "declination (degree)", "HEALPix cells", "part"],
-                    [[f["field"], f["position"]["ra"], f["position"]["dec"], f["n_cells"], _part(f, trained)]
-                     for f in placed],
-                ),
+                _sky_table(placed, trained),
             )  # fmt: skip
         columns = list(dict.fromkeys(name for f in fields for name in f["scalars"]))
         if columns and any(f["n_selected"] for f in fields):
             part.figure(
                 draw_columns(fields, columns), "columns",
-                "Percentage of each field's selected objects that have a value, for every scalar column.",
+                "Percentage of each field's selected objects that have a value, for every scalar "
+                "column.",
                 "White is a column that a field does not have; it is missing there, never zero.",
                 table(
                     ["column", *(f"{f['field']} (%)" for f in fields)],
@@ -84,7 +84,8 @@ def coverage_table(fields: Sequence[dict[str, Any]], trained: Collection[str]) -
     """A row a field: rows, selection, splits, and how many have which modality."""
     groups = list(dict.fromkeys(name for f in fields for name in f["spectra"]))
     heading = [
-        "field", "part", "rows", "selected", "train", "validation", "test", "whole cutouts", "short cutouts",
+        "field", "part", "rows", "selected", "train", "validation", "test",
+        "whole cutouts", "short cutouts",
         *(f"{g} live of all" for g in groups), "absent scalar columns",
     ]  # fmt: skip
     rows = []
@@ -92,8 +93,16 @@ def coverage_table(fields: Sequence[dict[str, Any]], trained: Collection[str]) -
         spectra = [_live(f["spectra"].get(g)) for g in groups]
         splits = [f["splits"][name] for name in ("train", "validation", "test")]
         images = [f["images"]["n_whole"], f["images"]["n_short"]]
-        rows.append([f["field"], _part(f, trained), f["n_rows"], f["n_selected"], *splits, *images, *spectra,
-                     len(f["absent_columns"])])  # fmt: skip
+        counts = [f["n_rows"], f["n_selected"], *splits, *images, *spectra]
+        rows.append([f["field"], _part(f, trained), *counts, len(f["absent_columns"])])
+    return table(heading, rows)
+
+
+def _sky_table(placed: Sequence[dict[str, Any]], trained: Collection[str]) -> dict[str, Any]:
+    heading = [
+        "field", "right ascension (degree)", "declination (degree)", "HEALPix cells", "part",
+    ]  # fmt: skip
+    rows = [[f["field"], *f["position"].values(), f["n_cells"], _part(f, trained)] for f in placed]
     return table(heading, rows)
 
 
@@ -104,9 +113,9 @@ def draw_coverage(fields: Sequence[dict[str, Any]]) -> Figure:
     y = np.arange(len(fields))[::-1]
     start = np.zeros(len(fields))
     for colour, name in zip(PALETTE, ("train", "validation", "test"), strict=False):
-        count = np.array([f["splits"][name] for f in fields], dtype=float)
-        left.barh(y, count, left=start, color=colour, label=name, height=0.7)
-        start += count
+        n_split = np.array([f["splits"][name] for f in fields], dtype=float)
+        left.barh(y, n_split, left=start, color=colour, label=name, height=0.7)
+        start += n_split
     left.set_yticks(y, [f["field"] for f in fields], fontsize=7)
     left.set_xlabel("selected objects")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3)

@@ -90,7 +90,7 @@ def history_table(history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         steps, values = series(history["validation"], f"cross_entropy_{modality}")
         training = series(history["train"], f"cross_entropy_{modality}")[1] / LN2
         baseline = series(history["validation"], f"unigram_{modality}")[1] / LN2
-        cells = [None] * 4
+        cells: list[Any] = [None] * 4
         if values.size:
             bits, best = values / LN2, int(values.argmin())
             cells = [bits[0], bits[best], int(steps[best]), bits[-1]]

@@ -49,7 +49,8 @@ def draw_flux(
         value = np.array([bands[name][way]["dmag"]["value"] for name in known])
         half = np.array([bands[name][way]["dmag_scatter"]["value"] for name in known])
         left.errorbar(
-            places + shift, value, np.nan_to_num(half), fmt=marker, color=colour, markersize=4, label=f"from {way}"
+            places + shift, value, np.nan_to_num(half), fmt=marker, color=colour, markersize=4,
+            label=f"from {way}",
         )  # fmt: skip
     left.set_xticks(places, known, rotation=60)
     left.set(xlabel="band", ylabel="decoded - measured (mag)")
@@ -109,7 +110,7 @@ def draw_examples(
         axis.grid(visible=False)
         for spine in axis.spines.values():
             spine.set_visible(False)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     return figure, numbers
 
 

@@ -17,6 +17,7 @@ from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
 from astromodal.tokenizers.image import ImageTokenizer
 from astromodal.tokenizers.image_tokens import ImageTokens, load_image_latents, load_image_tokens
 
+
 @dataclass(frozen=True)
 class Example:
     """One cutout to draw, (B, S, S) each; `mask` (S, S)."""
@@ -199,7 +200,10 @@ def sky_noise(pixels: np.ndarray, sky: np.ndarray) -> np.ndarray:
 
 
 def magnitude_change(sample: ImageSample, way: str, i: int) -> np.ndarray:
-    """-2.5 log10 (decoded / measured flux in the mask) of band `i`, (n,) mag; NaN if not positive."""
+    """-2.5 log10 (decoded / measured flux in the mask) of band `i`, (n,) mag.
+
+    NaN where a flux is not positive.
+    """
     decoded, measured_flux = getattr(sample, f"flux_{way}")[:, i], sample.flux[:, i]
     good = (decoded > 0) & (measured_flux > 0)
     ratio = np.divide(decoded, measured_flux, out=np.full(len(good), np.nan), where=good)

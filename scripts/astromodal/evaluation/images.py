@@ -67,9 +67,12 @@ def evaluate_images(
     n = len(sample.ids)
     part.summary = (
         f"{n} cutouts of {described(fields)}; {sample.n_whole} cutouts of these fields are whole, "
-        f"{sample.n_short} are short (cut at an image edge) and count as missing. R² is the variance "
-        "explained inside the elliptical mask, in counts/s, all cutouts together. From latents: the "
-        "autoencoder alone; from codes: with the codebook too. The noise ceiling is what an image without "
+        f"{sample.n_short} are short (cut at an image edge) and count as missing. R² is the "
+        f"variance "
+        "explained inside the elliptical mask, in counts/s, all cutouts together. From latents: "
+        "the "
+        "autoencoder alone; from codes: with the codebook too. The noise ceiling is what an image "
+        "without "
         "any noise would reach."
     )
     part.numbers = {
@@ -168,7 +171,8 @@ def _headlines(part: Part, bands: dict[str, Any], known: list[str]) -> None:
     worst = min(known, key=lambda name: bands[name]["codes"]["r2"]["value"])
     lowest = bands[worst]["codes"]["r2"]["value"]
     part.headline(
-        "Images: R² in the mask, from codes", whole["codes"]["r2"]["value"], whole["codes"]["r2"]["error"],
+        "Images: R² in the mask, from codes", whole["codes"]["r2"]["value"],
+        whole["codes"]["r2"]["error"],
         note=f"from latents {show_number(whole['latents']['r2']['value'])}; lowest band {worst}: "
         f"{show_number(lowest)}; more than {MOST:g} is asked for in every band",
         verdict="good" if lowest > MOST else "bad",
@@ -180,27 +184,35 @@ def _figures(
 ) -> None:
     part.figure(
         draw_bands(bands, known), "r2_by_band",
-        "Variance explained inside the elliptical mask, by band, with bootstrap errors over objects.",
-        "Codes should follow latents closely: the gap between them is the codebook's loss, the gap between "
+        "Variance explained inside the elliptical mask, by band, with bootstrap errors over "
+        "objects.",
+        "Codes should follow latents closely: the gap between them is the codebook's loss, the gap "
+        "between "
         "latents and the noise ceiling the autoencoder's.",
         _band_table(bands),
     )  # fmt: skip
     part.figure(
         draw_flux(sample, bands, known, image.bands), "flux_in_aperture",
-        "Magnitude decoded minus measured inside the mask: median and 68 % range by band (left), and "
+        "Magnitude decoded minus measured inside the mask: median and 68 % range by band (left), "
+        "and "
         "against the signal-to-noise of the flux, from codes, in all bands (right).",
-        "The medians should lie at zero: a decoded cutout that keeps its pixels but not its flux would "
+        "The medians should lie at zero: a decoded cutout that keeps its pixels but not its flux "
+        "would "
         f"lose its photometry. Only fluxes above {DETECTED:g}σ are compared.",
         _flux_table(part.numbers),
     )  # fmt: skip
     drawn, rows = draw_examples(sample.examples, image.bands)
     part.figure(
         drawn, "examples",
-        "Cutouts drawn at random among the evaluated ones, brightest first, in three bands: measured "
-        "(with the mask's outline), decoded from codes, and decoded minus measured. Arcsinh stretch "
-        "in units of the sky noise; the difference runs from −10σ (blue) to +10σ (red). The side of a "
+        "Cutouts drawn at random among the evaluated ones, brightest first, in three bands: "
+        "measured "
+        "(with the mask's outline), decoded from codes, and decoded minus measured. Arcsinh "
+        "stretch "
+        "in units of the sky noise; the difference runs from −10σ (blue) to +10σ (red). The side "
+        "of a "
         "row's cutouts is given in pixels.",
-        "Decoded sources should have the same shape and brightness; a good difference is flat noise "
+        "Decoded sources should have the same shape and brightness; a good difference is flat "
+        "noise "
         "without rings or a source in it.",
         table(["object", "band", "R² in the mask", "magnitude change (mag)", "flux S/N"], rows),
     )  # fmt: skip
@@ -208,8 +220,10 @@ def _figures(
     if counts.sum():
         part.figure(
             draw_codebooks({"image": counts}, {"image": BLUE}), "codebook",
-            "Use of the image codebook by the evaluated fields: share of tokens in the most used codes.",
-            "Sky patches outnumber sources, so a few codes take many tokens; dead codes are wasted ids.",
+            "Use of the image codebook by the evaluated fields: share of tokens in the most used "
+            "codes.",
+            "Sky patches outnumber sources, so a few codes take many tokens; dead codes are wasted "
+            "ids.",
             codebook_table({"image": part.numbers["codebook"]}),
         )  # fmt: skip
 
@@ -245,7 +259,8 @@ def _flux_table(numbers: dict[str, Any]) -> dict[str, Any]:
         "median change, latents (mag)", "68 % half-range, latents (mag)",
     ]  # fmt: skip
     rows = [
-        [name, n["n_detected"], *(n[way][key] for way in ("codes", "latents") for key in ("dmag", "dmag_scatter"))]
+        [name, n["n_detected"], n["codes"]["dmag"], n["codes"]["dmag_scatter"],
+         n["latents"]["dmag"], n["latents"]["dmag_scatter"]]
         for name, n in numbers["bands"].items() if n["n"]
     ]  # fmt: skip
     rows += [

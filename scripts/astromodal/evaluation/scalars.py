@@ -70,9 +70,11 @@ def evaluate_scalars(
     sample = _sample(fields, coder, evaluation, columns, progress)
     n = len(sample.truth)
     part.summary = (
-        f"{n} of {sample.n_eligible} objects: {described(fields)}. A decoded value is the mean of the "
+        f"{n} of {sample.n_eligible} objects: {described(fields)}. A decoded value is the mean of "
+        f"the "
         "training values in its bin; the error is compared with the width of that bin. With values "
-        f"spread evenly inside a bin the median error would be {IDEAL_BINS} bins: no equal-mass code "
+        f"spread evenly inside a bin the median error would be {IDEAL_BINS} bins: no equal-mass "
+        f"code "
         "of as many bins does better."
     )
     part.numbers = {"n_objects": n, "n_eligible": sample.n_eligible, "tokenizer_hash": coder.hash}
@@ -90,10 +92,14 @@ def evaluate_scalars(
         drawn = draw_errors(known, HALF_BIN, IDEAL_BINS)
         part.figure(
             drawn, "scalar_errors",
-            "Decoding error of each scalar column: in widths of the value's own bin (left; dot: median, "
-            "line: to the 90th percentile), and its median relative to the column's spread (right).",
-            "Left: every dot should lie left of the dashed line at half a bin; dots near the dotted line "
-            "are as good as a code of this many bins can be. Right: how small a change of the value that is.",
+            "Decoding error of each scalar column: in widths of the value's own bin (left; dot: "
+            "median, "
+            "line: to the 90th percentile), and its median relative to the column's spread "
+            "(right).",
+            "Left: every dot should lie left of the dashed line at half a bin; dots near the "
+            "dotted line "
+            "are as good as a code of this many bins can be. Right: how small a change of the "
+            "value that is.",
             _error_table(rows),
         )  # fmt: skip
         chosen = _examples(known, evaluation.n_examples)
@@ -102,7 +108,8 @@ def evaluate_scalars(
             draw_residuals(values), "scalar_residuals",
             "Decoded minus measured value against the measured value, for "
             f"{len(chosen)} of the columns; the shaded band is each bin's own extent.",
-            "Points should fill the band evenly and be centred on zero; a point outside the band is a value "
+            "Points should fill the band evenly and be centred on zero; a point outside the band "
+            "is a value "
             "beyond everything seen in training, which the last bin takes in.",
             _residual_table(values),
         )  # fmt: skip
@@ -176,7 +183,7 @@ def _column_numbers(
 
 
 def in_bins(error: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Errors in units of the width of the bin; a bin of no width (one tied value) gives 0 or NaN."""
+    """Errors in units of the bin's width; a bin of no width (one tied value) gives 0 or NaN."""
     exact = np.where(error == 0, 0.0, np.nan)
     return np.divide(error, width, out=exact, where=width > 0)
 
@@ -253,8 +260,9 @@ def _error_table(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return measured(value["value"] * by, value["error"] * by) if value else None
 
     return table(heading, [
-        [row["column"], row["unit"] or "none", row["n"], 100 * row["missing"], row.get("median"), row.get("p90"),
-         row.get("best_possible"), row.get("median_bins"), row.get("p90_bins"),
+        [row["column"], row["unit"] or "none", row["n"], 100 * row["missing"],
+         row.get("median"), row.get("p90"), row.get("best_possible"), row.get("median_bins"),
+         row.get("p90_bins"),
          scaled(row.get("median_rank"), 1e4), row.get("of_measurement_error"), row["n_codes"],
          100 * row["used"], 100 * row["used_expected"],
          100 * row["outside"] if "outside" in row else None]
@@ -309,7 +317,8 @@ def _residual_table(values: list[dict[str, Any]]) -> dict[str, Any]:
             else np.nan
         )
         rows.append([
-            v["column"], v["unit"] or "none", len(v["value"]), measured(v["residual"].mean(), error),
-            robust_sigma(v["residual"]), np.abs(v["residual"]).max(),
+            v["column"], v["unit"] or "none", len(v["value"]),
+            measured(v["residual"].mean(), error), robust_sigma(v["residual"]),
+            np.abs(v["residual"]).max(),
         ])  # fmt: skip
     return table(heading, rows)

@@ -63,7 +63,7 @@ class Along:
     r2_error: np.ndarray
 
     def worst(self) -> float:
-        """Largest error of the continuum that 68 % of the objects stay within, over all stretches."""
+        """The error of the continuum that 68 % of objects stay within, in the worst stretch."""
         return float(np.nanmax(self.p68)) if np.isfinite(self.p68).any() else np.nan
 
 
@@ -102,9 +102,12 @@ def evaluate_spectra(
     part.numbers = {"tokenizer_hash": coder.hash, "groups": {}}
     part.summary = (
         f"Spectra of {described(fields)}. A spectrum is rebinned over its whole range to at most "
-        f"{spectrum.max_spec_tokens_per_group} bins; each bin's flux and precision become one code, its "
-        "flux scale one more. R² and χ² compare the decoded with the observed rebinned flux, weighted by "
-        "inverse variance. The code is made from the observed flux, noise included: χ² = 0 would be "
+        f"{spectrum.max_spec_tokens_per_group} bins; each bin's flux and precision become one "
+        f"code, its "
+        "flux scale one more. R² and χ² compare the decoded with the observed rebinned flux, "
+        "weighted by "
+        "inverse variance. The code is made from the observed flux, noise included: χ² = 0 would "
+        "be "
         "perfect, and below 1 coding changes a bin by less than its noise does."
     )
     live = {name: s for name, s in samples.items() if len(s.flux)}
@@ -235,8 +238,8 @@ def _headline(part: Part, name: str) -> None:
     worst = numbers["worst_continuum_error"]
     part.headline(
         f"Spectra {name}: R²", numbers["r2"]["value"], numbers["r2"]["error"],
-        note=f"median of {numbers['n_live']} spectra; 68 % keep their continuum to {100 * worst:.1f} % "
-        f"in the worst of {N_SEGMENTS} stretches of the range",
+        note=f"median of {numbers['n_live']} spectra; 68 % keep their continuum to "
+        f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range",
         verdict="good" if worst <= FOLLOWS else "bad" if np.isfinite(worst) else "none",
     )  # fmt: skip
 
@@ -257,31 +260,40 @@ def _figures(
         drawn, rows = draw_examples(groups, waves, family, evaluation.n_examples)
         part.figure(
             drawn, f"examples_{family}",
-            f"{title}: observed, rebinned spectra (thin dark line; grey: ±1σ) and what their codes decode to (coloured), "
-            "over the whole range, at evenly spaced ranks of signal-to-noise; none was picked by eye.",
-            "The thin dark line should run along the coloured one, at continuum and lines, from end to end.",
+            f"{title}: observed, rebinned spectra (thin dark line; grey: ±1σ) and what their codes "
+            f"decode to (coloured), "
+            "over the whole range, at evenly spaced ranks of signal-to-noise; none was picked by "
+            "eye.",
+            "The thin dark line should run along the coloured one, at continuum and lines, from "
+            "end to end.",
             table(["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"], rows),
         )  # fmt: skip
         part.figure(
             draw_along({name: along[name] for name in groups}, family, FOLLOWS), f"along_{family}",
             f"{title}: along the wavelength, median and 68 % range of the error of the continuum, "
             "relative to the flux or to the object's scale where that is larger (top); variance of "
-            "arcsinh(flux / noise) over all objects that is explained, with bootstrap error (bottom).",
-            "Errors should be centred on zero, and R² high, over the whole range and not just in its "
+            "arcsinh(flux / noise) over all objects that is explained, with bootstrap error "
+            "(bottom).",
+            "Errors should be centred on zero, and R² high, over the whole range and not just in "
+            "its "
             f"middle; the band of ±{100 * FOLLOWS:g} % is what counts as following the continuum.",
             _along_table({name: along[name] for name in groups}, family),
         )  # fmt: skip
     part.figure(
         draw_quality(live, part.numbers["groups"]), "quality",
-        "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large symbols: medians of S/N bins with "
+        "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
+        "symbols: medians of S/N bins with "
         "bootstrap errors.",
-        "Left: lower is better. Right: below the dashed line coding adds less than the noise. At high S/N the codebook's resolution is "
+        "Left: lower is better. Right: below the dashed line coding adds less than the noise. At "
+        "high S/N the codebook's resolution is "
         "the limit, so χ² rises there however little is unexplained.",
         _quality_table(part.numbers["groups"], seed),
     )  # fmt: skip
     part.figure(
-        draw_codebooks({name: s.counts for name, s in live.items()}, {g: colour(g) for g in live}), "codebooks",
-        "Use of the spectrum codebooks by the evaluated fields: share of tokens in the most used codes.",
+        draw_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
+        "codebooks",
+        "Use of the spectrum codebooks by the evaluated fields: share of tokens in the most used "
+        "codes.",
         "A curve that climbs late uses its codebook evenly; dead codes are wasted ids.",
         codebook_table({name: n["codebook"] for name, n in part.numbers["groups"].items()}),
     )  # fmt: skip

@@ -123,7 +123,9 @@ def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
         top.axhline(0, color=FAINT, linewidth=0.8)
         bottom.axhline(1, color=FAINT, linewidth=0.8)
         top.legend(loc="lower right", ncols=3)
-    lowest = np.nanmin([np.nanmin(np.append(a.r2 - np.nan_to_num(a.r2_error), 0.95)) for a in along.values()])
+    lowest = np.nanmin(
+        [np.nanmin(np.append(a.r2 - np.nan_to_num(a.r2_error), 0.95)) for a in along.values()]
+    )
     axes[1, 0].set(ylabel="R²", ylim=(max(-0.5, lowest - 0.02), 1 + 0.1 * (1 - max(-0.5, lowest))))
     axes[0, 0].set_ylabel("continuum error (%)")
     return figure
@@ -173,6 +175,6 @@ def _medians(
     error = np.nan_to_num([b[key]["error"] for b in used])
     error = np.stack([np.minimum(error, 0.9 * y), error])  # a log axis shows no bar that reaches 0
     axis.errorbar(
-        x, y, yerr=error, fmt=marker, markersize=6, label=name, linewidth=1.2, markeredgecolor="white",
-        markeredgewidth=0.6, **style,
+        x, y, yerr=error, fmt=marker, markersize=6, label=name, linewidth=1.2,
+        markeredgecolor="white", markeredgewidth=0.6, **style,
     )  # fmt: skip

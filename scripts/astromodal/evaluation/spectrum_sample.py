@@ -10,13 +10,15 @@ import numpy as np
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
 from astromodal.core.grids import n_bins
 from astromodal.core.progress import Progress
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
 from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.metrics import column_medians
 from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_features import object_scale
-from astromodal.tokenizers.spectrum_tokens import load_spectrum_tokens
+from astromodal.tokenizers.spectrum_tokens import SpectrumTokens, load_spectrum_tokens
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def sample_spectra(
         for cube, token, eligible, chosen in zip(cubes, tokens, places, drawn, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
-            for i in eligible:
+            for i in eligible.tolist():
                 counts += count_codes(token.codes(group, i), size)
             part, dead = _read_group(cube, group, token, chosen, coder, spectrum)
             parts.append(part)
@@ -97,17 +99,17 @@ def _read_group(
         live = wanted & batch.live()
         n_dead += int((wanted & ~live).sum())
         place = np.searchsorted(token.row, batch.row[live])
-        codes = [token.codes(group, i) for i in place]
-        coded = np.array([len(c) == length for c in codes], dtype=bool)
+        codes = [token.codes(group, i) for i in place.tolist()]
+        coded = np.array([(c != MISSING_CODE).any() for c in codes], dtype=bool)
         place = place[coded]
-        if not len(place):  # without a codebook live spectra have no codes either
+        if not len(place):  # without a codebook a live spectrum has no codes
             continue
         scale_codes = token.groups[group].scale[place]
         kept = np.flatnonzero(live)[coded]
         flux, ivar = rebinned(
             SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept]), group, spectrum
         )
-        found = np.stack([c for c in codes if len(c) == length])
+        found = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
         parts.append(
             {
                 "ids": token.ids[place],

@@ -1,4 +1,4 @@
-"""How every figure looks: colours that all eyes tell apart, units on the axes, no display needed."""
+"""How every figure looks: colours that all eyes tell apart, units on axes, no display needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -21,7 +22,7 @@ WIDTH = 6.4
 
 _THEME = {INK: "ink", FAINT: "faint", GRID: "grid", **{c: f"c{i}" for i, c in enumerate(PALETTE)}}
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -30,7 +31,7 @@ _RC: dict[str, Any] = {
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "legend.frameon": False,
-    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -143,8 +143,8 @@ def _batch_surprise(
         flat = logits.flatten(0, 1).float()  # (C M, S)
         nll = F.cross_entropy(flat, wanted, ignore_index=NO_TARGET, reduction="none")
         codes = t.targets.T if t.ids.stride else t.targets.reshape(t.n_sequences, -1)
-        values = nll.cpu().double().numpy().reshape(t.targets.shape)
-        values = values.T if t.ids.stride else values.reshape(t.n_sequences, -1)
+        found = nll.cpu().double().numpy().reshape(t.targets.shape)
+        values = found.T if t.ids.stride else found.reshape(t.n_sequences, -1)
         missing = codes == NO_TARGET
         table = unigram.log_frequencies(t.ids)  # (n_slots, S)
         baseline = -table[np.arange(t.ids.n_slots), np.where(missing, 0, codes)].astype(np.float64)

@@ -25,7 +25,13 @@ from astromodal.evaluation.transformer_section import add_figures
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.checkpoint import load_model
-from astromodal.training.layout import MODALITIES, SequenceLayout, sequence_layout
+from astromodal.training.layout import (
+    MODALITIES,
+    SCALAR,
+    SPECTRUM,
+    SequenceLayout,
+    sequence_layout,
+)
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes
 
@@ -123,10 +129,11 @@ def evaluate_transformer(
         trained.model, sequences, progress(batches, len(plan), "batches"), unigram,
         (seed, 0) if trained.shuffled else None, device,
     )  # fmt: skip
-    modalities = {
-        m: modality_numbers(surprises, objects, m, chosen[m], seed) for m in MODALITIES
+    modalities = {m: modality_numbers(surprises, objects, m, chosen[m], seed) for m in MODALITIES}
+    part.numbers |= {
+        "modalities": modalities,
+        "slots": slot_numbers(surprises, objects, chosen, seed),
     }
-    part.numbers |= {"modalities": modalities, "slots": slot_numbers(surprises, seed)}
     for modality, numbers in modalities.items():
         numbers["validation_bits"], numbers["validation_unigram_bits"] = (
             last_value(losses["validation"], f"{key}_{modality}") / LN2
@@ -155,7 +162,9 @@ def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]])
 
 
 def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:
-    order = "each object's blocks in a random order" if trained.shuffled else "blocks in their order"
+    order = (
+        "each object's blocks in a random order" if trained.shuffled else "blocks in their order"
+    )
     return (
         f"{n} objects: {described(fields)}. Surprise is the negative log-likelihood of each code "
         f"among the codes that are legal in its slot, {order}. The unigram baseline is each code's "
@@ -255,27 +264,41 @@ def object_sums(
     return out
 
 
-def slot_numbers(surprises: Sequence[Surprise], seed: int) -> dict[str, Any]:
-    """Mean gain over the baseline (bits) in every slot, by block and modality."""
+def slot_numbers(
+    surprises: Sequence[Surprise],
+    objects: dict[str, np.ndarray],
+    chosen: dict[str, np.ndarray],
+    seed: int,
+) -> dict[str, Any]:
+    """Mean gain over the baseline (bits) in every slot, by block; a spectrum's scale by itself.
+
+    Parameters
+    ----------
+    surprises, objects
+        As for `modality_numbers`.
+    chosen : dict of str to int64 (n,)
+        By modality, the objects drawn for it: a block counts only in those drawn for its sake.
+    seed : int
+        Seed of the bootstrap, which scalar slots get.
+    """
     out: dict[str, Any] = {}
     for s in surprises:
-        if not len(s.model):
+        home = s.block if s.block in chosen else SPECTRUM
+        rows = np.isin(objects[s.block], chosen[home])
+        if not rows.any():
             continue
-        gain = (s.unigram - s.model) / LN2
-        count = np.isfinite(gain).sum(axis=0)
-        mean = np.where(count > 0, np.nansum(gain, axis=0) / np.maximum(count, 1), np.nan)
-        key = (
-            s.block
-            if s.block == s.ids.modality or s.ids.modality != "scalar"
-            else f"{s.block}_scale"
-        )
-        out[key] = {"n": count, "gain": mean}
-        if s.block == "scalar" or key.endswith("_scale"):
-            out[key]["error"] = bootstrap_error(
-                lambda i, g=gain: _column_means(g[i]), len(gain), seed, 100
-            )
-            out[key]["model"] = _column_means(s.model) / LN2
-            out[key]["unigram"] = _column_means(s.unigram) / LN2
+        model, gain = s.model[rows] / LN2, (s.unigram[rows] - s.model[rows]) / LN2
+        slots = {"n": np.isfinite(gain).sum(axis=0), "gain": _column_means(gain)}
+        if s.ids.modality != SCALAR:
+            out[s.block] = slots
+            continue
+
+        def means(index: np.ndarray, values: np.ndarray = gain) -> np.ndarray:
+            return _column_means(values[index])
+
+        slots["error"] = bootstrap_error(means, len(gain), seed, 100)
+        slots["model"], slots["unigram"] = _column_means(model), _column_means(model + gain)
+        out[SCALAR if home == SCALAR else f"{s.block}_scale"] = slots
     return out
 
 

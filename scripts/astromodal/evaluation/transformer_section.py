@@ -41,16 +41,20 @@ def add_figures(
     if any(n["n_codes"] for n in modalities.values()):
         part.figure(
             draw_nll(modalities), "surprise",
-            "Surprise a code of unseen objects, by modality: model and unigram baseline (left), and "
+            "Surprise a code of unseen objects, by modality: model and unigram baseline (left), "
+            "and "
             "their difference (right), with bootstrap errors over objects.",
-            "The gain must lie above zero, by more than its error: below, counting does better. Scalars "
+            "The gain must lie above zero, by more than its error: below, counting does better. "
+            "Scalars "
             "include the spectra's flux scales.",
             _modality_table(modalities),
         )  # fmt: skip
     part.figure(
         draw_history(losses), "history",
-        "Surprise in training and on the validation split of the training fields, against the step.",
-        "Validation should end below the dashed baseline. Where it turns up while training still falls, "
+        "Surprise in training and on the validation split of the training fields, against the "
+        "step.",
+        "Validation should end below the dashed baseline. Where it turns up while training still "
+        "falls, "
         "the model learns its training objects by heart.",
         history_table(losses),
     )  # fmt: skip
@@ -63,11 +67,13 @@ def add_figures(
         rings = ring_means(gain)
         part.figure(
             draw_image_slots(gain, rings), "slots_image",
-            "Gain over the unigram in every slot of the image block: laid out as the cutout (left), and "
+            "Gain over the unigram in every slot of the image block: laid out as the cutout "
+            "(left), and "
             "means of rings around its middle (right).",
-            "The unigram already knows that the middle is bright; gain in the middle is knowledge of this "
+            "The unigram already knows that the middle is bright; gain in the middle is knowledge "
+            "of this "
             "source, gain outside is knowledge of this sky.",
-            table(["distance from the middle (patches of 4 pixels)", "slots", "mean gain (bits)"], rings),
+            table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
         )  # fmt: skip
     groups = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
     if groups:
@@ -76,7 +82,8 @@ def add_figures(
         part.figure(
             draw_spectrum_slots(groups, waves), "slots_spectrum",
             "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
-            "Once a spectrum has begun, its continuum and noise level are known, so gain should be high "
+            "Once a spectrum has begun, its continuum and noise level are known, so gain should be "
+            "high "
             "throughout; it starts low where nothing of it has been seen yet.",
             _wave_table(groups, waves),
         )  # fmt: skip
@@ -94,8 +101,10 @@ def _add_columns(
     part.figure(
         draw_columns([names[i] for i in known], joined["gain"][known], joined["error"][known]),
         "slots_scalar",
-        "Gain over the unigram in every scalar slot, the spectra's flux scales last, with bootstrap errors.",
-        "Columns that follow from others (a magnitude from its neighbours) gain most; a column right of "
+        "Gain over the unigram in every scalar slot, the spectra's flux scales last, with "
+        "bootstrap errors.",
+        "Columns that follow from others (a magnitude from its neighbours) gain most; a column "
+        "right of "
         "the dashed line is predicted better than by its frequency.",
         table(
             ["column", "values", "gain (bits)", "model (bits)", "unigram (bits)"],
@@ -107,8 +116,10 @@ def _add_columns(
 
 def _modality_table(modalities: dict[str, Any]) -> dict[str, Any]:
     heading = [
-        "modality", "objects", "codes", "model (bits)", "unigram (bits)", "gain (bits)", "model (nats)",
-        "unigram (nats)", "gain (nats)", "objects that gain (%)", "model, nothing seen before (bits)",
+        "modality", "objects", "codes", "model (bits)", "unigram (bits)", "gain (bits)",
+        "model (nats)",
+        "unigram (nats)", "gain (nats)", "objects that gain (%)",
+        "model, nothing seen before (bits)",
         "model, after other blocks (bits)",
     ]  # fmt: skip
     rows: list[list[Any]] = []
@@ -116,7 +127,9 @@ def _modality_table(modalities: dict[str, Any]) -> dict[str, Any]:
         if not n["n_codes"]:
             rows.append([name, 0, 0, *[None] * 9])
             continue
-        cells = [n[f"{way}{unit}"] for unit in ("_bits", "") for way in ("model", "unigram", "gain")]
+        cells = [
+            n[f"{way}{unit}"] for unit in ("_bits", "") for way in ("model", "unigram", "gain")
+        ]
         rows.append([name, n["n_objects"], n["n_codes"], *cells, 100 * n["better"], n.get("first"),
                      n.get("after_others")])  # fmt: skip
     return table(heading, rows)

@@ -71,9 +71,9 @@ class CausalTransformerLM(nn.Module):
                 f"d_model / n_heads must be an even integer, got {d_model} / {n_heads}"
             )
         self.max_seq_len = max_seq_len
-        # Rows of rare ids get steps of full size from AdamW and little signal: scaled as in T5
-        # (Raffel et al. 2020, arXiv:1910.10683), their noise does not reach the logits.
-        self.row_scale = d_model**-0.5
+        # AdamW moves every weight of the logits by a full step, whatever its signal: of rows of rare
+        # ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it stays small.
+        self.scale = d_model**-0.5
         self.embedding = nn.Embedding(vocab_size, d_model)  # (V, D), tied: input and logits
         self.types = nn.Embedding(n_types, d_model)
         self.slots = nn.Embedding(max_seq_len, d_model)
@@ -189,8 +189,9 @@ class CausalTransformerLM(nn.Module):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of every id, (..., V), of hidden states (..., D)."""
-        by_row = F.linear(hidden * self.row_scale, self.embedding.weight, self.bias)
-        return by_row + F.linear(self.features_out(hidden), self.features)
+        scaled = hidden * self.scale
+        by_row = F.linear(scaled, self.embedding.weight, self.bias)
+        return by_row + F.linear(self.features_out(scaled), self.features)
 
     def range_logits(
         self, hidden: Sequence[torch.Tensor], ranges: Sequence[tuple[int, int, int]]
@@ -219,16 +220,11 @@ class CausalTransformerLM(nn.Module):
         biases = self.bias.split(sizes)[1::2]
         out = []
         for h, (first, count, size), row, bias in zip(hidden, ranges, rows, biases, strict=True):
+            scaled = h * self.scale
             features = self.features[first : first + count * size].view(count, size, -1)
-            out.append(
-                _range_logits(
-                    h * self.row_scale,
-                    self.features_out(h),
-                    row.view(count, size, -1),
-                    features,
-                    bias.view(count, 1, size),
-                )
-            )
+            rows_of = row.view(count, size, -1)
+            added = bias.view(count, 1, size)
+            out.append(_range_logits(scaled, self.features_out(scaled), rows_of, features, added))
         return out
 
 

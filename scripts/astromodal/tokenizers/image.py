@@ -48,8 +48,8 @@ class ImageCodebook:
 
     def save(self, path: str | Path) -> None:
         """Write an array file."""
-        hashes = {"autoencoder_hash": self.autoencoder_hash}
-        save_arrays(path, {"centroids": self.centroids}, **_FORMAT, size=self.size, **hashes)
+        arrays, of = {"centroids": self.centroids}, self.autoencoder_hash
+        save_arrays(path, arrays, **_FORMAT, size=self.size, autoencoder_hash=of)
 
     @classmethod
     def load(cls, path: str | Path) -> ImageCodebook:

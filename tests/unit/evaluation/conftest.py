@@ -24,7 +24,10 @@ def _summary(field, **changes):
         "position": {"ra": 10.0, "dec": -30.0},
         "scalars": {"mag_r": 90, "z": 3},
         "absent_columns": [],
-        "spectra": {"desi_b": {"n_spectra": 5, "n_live": 4}, "gaiaxp_bp": {"n_spectra": 0, "n_live": 0}},
+        "spectra": {
+            "desi_b": {"n_spectra": 5, "n_live": 4},
+            "gaiaxp_bp": {"n_spectra": 0, "n_live": 0},
+        },
         "images": {"n_whole": 60, "n_short": 2, "bands": {"R": 60}},
         "warnings": [],
         **changes,
@@ -32,6 +35,23 @@ def _summary(field, **changes):
 
 
 @pytest.fixture
+def real_figures():
+    """Ask for figures that are really written; they take a second each."""
+
+
+@pytest.fixture(autouse=True)
+def _figures_on_demand(request, monkeypatch):
+    """Draw figures, but write none, unless a test asks for `real_figures`."""
+
+    def draw_only(figure, folder, name):
+        figure.draw_without_rendering()
+        return f"{name}.png"
+
+    if "real_figures" not in request.fixturenames:
+        monkeypatch.setattr("astromodal.evaluation.parts.save_figure", draw_only)
+
+
+@pytest.fixture(scope="session")
 def summary():
     """Make a field's summary, with changes."""
     return _summary

@@ -117,7 +117,7 @@ def test_quantile_error_is_that_of_resampling():
     """The direct draw of order statistics agrees with drawing objects with replacement."""
     values = np.random.default_rng(2).normal(size=301)
     drawn = bootstrap_error(lambda i: np.median(values[i]), 301, seed=1, resamples=2000)
-    assert median_error(values, 1)[1] == pytest.approx(drawn, rel=0.1)
+    assert median_error(values, 1)[1] == pytest.approx(drawn, rel=0.25)
 
 
 def test_quantile_of_one_value_has_no_error():

@@ -27,7 +27,7 @@ def test_part_without_figures_makes_its_folder(tmp_path):
     assert (tmp_path / "figures").is_dir()
 
 
-def test_part_lists_its_figures(tmp_path):
+def test_part_lists_its_figures(tmp_path, real_figures):
     """A figure is listed with its file, caption, what to see, and its numbers."""
     part = Part("x", "X", tmp_path)
     with styled():

@@ -40,7 +40,7 @@ def _run(fields, tmp_path, settings=SETTINGS):
 
 
 def test_bin_errors_by_hand():
-    """An error of half a width is half a bin; a bin of no width holds its value exactly or not at all."""
+    """Half a width is half a bin; a bin of no width holds its value exactly or not at all."""
     found = in_bins(np.array([1.0, 0.0, 1.0]), np.array([2.0, 0.0, 0.0]))
     assert found[:2].tolist() == [0.5, 0.0]
     assert np.isnan(found[2])

@@ -21,7 +21,8 @@ from astromodal.evaluation.style import (
         ("vista_ksapermag6err", "mag"), ("a_pixel_det", "pixel"), ("theta_det", "degree"),
         ("gaia_parallax_error", "mas"), ("gaia_pmra", "mas/yr"), ("gaia_pmdec_error", "mas/yr"),
         ("gaia_phot_bp_mean_flux", "electron/s"), ("gaia_teff_gspphot", "K"),
-        ("gaia_logg_gspphot", "dex"), ("specz_z", ""), ("specz_e_z", ""), ("my_column", "catalogue unit"),
+        ("gaia_logg_gspphot", "dex"), ("specz_z", ""), ("specz_e_z", ""),
+        ("my_column", "catalogue unit"),
     ],
 )  # fmt: skip
 def test_units(column, expected):

@@ -62,7 +62,9 @@ def test_encode_leaves_its_input(tokenizer, pixels):
 
 def test_nothing_to_encode(tokenizer):
     """No cutouts give no codes and no pixels."""
-    codes, latents = tokenizer.encode(np.empty((0, 3, 32, 32), np.float32), np.empty((0, 3, 32, 32), bool))
+    codes, latents = tokenizer.encode(
+        np.empty((0, 3, 32, 32), np.float32), np.empty((0, 3, 32, 32), bool)
+    )
     assert (codes.shape, latents.shape) == ((0, 64), (0, 2, 8, 8))
     assert tokenizer.decode(codes).shape == (0, 3, 32, 32)
 

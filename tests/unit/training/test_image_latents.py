@@ -74,4 +74,6 @@ def test_codebook_follows_the_settings(tmp_path, store, model):
     codebook = train_image_codebook(TrainingLatents.load(tmp_path / "latents.npz"), SETTINGS)
     assert codebook.centroids.shape == (32, 2)
     assert codebook.autoencoder_hash == "abc"
-    np.testing.assert_array_equal(codebook.centroids, train_image_codebook(latents, SETTINGS).centroids)
+    np.testing.assert_array_equal(
+        codebook.centroids, train_image_codebook(latents, SETTINGS).centroids
+    )

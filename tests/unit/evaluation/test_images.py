@@ -1,0 +1,145 @@
+"""How well image codes keep the cutouts."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
+from astromodal.evaluation.image_sample import reduce_cutouts, sky_noise
+from astromodal.evaluation.images import evaluate_images
+from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.image_autoencoder import (
+    TrainedAutoencoder,
+    build_model,
+    shape_settings,
+)
+from astromodal.tokenizers.image_tokens import encode_field_images
+from astromodal.tokenizers.normaliser import ImageNormaliser
+
+IMAGE = ImageSettings(bands=("R", "Z"), size=24, hidden=8, blocks=1, codebook_size=16)
+SETTINGS = EvaluationSettings(max_objects=10, n_examples=2)
+
+
+def _tokenizer(n_codes=16):
+    shape = shape_settings(IMAGE)
+    normaliser = ImageNormaliser(IMAGE.bands, np.array([1.0, 1.0]))
+    autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
+    centroids = np.random.default_rng(0).normal(size=(n_codes, IMAGE.latent_dim))
+    codebook = ImageCodebook(centroids.astype(np.float32), IMAGE.codebook_size, autoencoder.hash)
+    return ImageTokenizer(autoencoder, codebook)
+
+
+def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands):
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:24, :24] - 11.5
+    star = np.exp(-(x**2 + y**2) / 8)
+    pixels = rng.uniform(20, 200, (n, 1, 1)) * star + rng.normal(size=(n, 24, 24))
+    lists = [list(p.ravel()[: 100 if i in short else None]) for i, p in enumerate(pixels)]
+    columns = {f"splus_cut_{band}": pa.array(lists, pa.list_(pa.float32())) for band in bands}
+    shapes = {"a_pixel_det": np.full(n, 2.0), "b_pixel_det": np.full(n, 2.0)}
+    return make_field("F", {**columns, **shapes, "theta_det": np.zeros(n)}, n)
+
+
+def _run(field, tokenizer, as_evaluated, tmp_path, trained=()):
+    tokens, latents = encode_field_images(field.cube, tokenizer, IMAGE)
+    tokens.save(tmp_path / "tokens.npz")
+    latents.save(tmp_path / "latents.npz")
+    files = {"tokens": [tmp_path / "tokens.npz"], "latents": [tmp_path / "latents.npz"]}
+    fields = as_evaluated([field], trained, **files)
+    settings = (IMAGE, SETTINGS, ColumnSettings(), tmp_path / "figures")
+    return evaluate_images(fields, tokenizer, *settings)
+
+
+def test_sums_by_hand():
+    """Inside the mask: flux 1 + 3, total (1 - 2)² + (3 - 2)², residual (1 - 0)² + (3 - 4)²."""
+    pixels = np.array([[[[1.0, 3.0], [7.0, 9.0]]]])
+    valid = np.array([[[[True, True], [False, True]]]])
+    mask = np.array([[[True, True], [True, False]]])
+    decoded = np.array([[[[0.0, 4.0], [50.0, 50.0]]]])
+    sums = reduce_cutouts(pixels, valid, mask, {"codes": decoded})
+    found = {name: float(values[0, 0]) for name, values in sums.items()}
+    assert found == {
+        "n_pixels": 2, "flux": 4, "total": 2, "flux_codes": 4, "residual_codes": 2, "noise": 0,
+    }  # fmt: skip
+
+
+def test_sky_noise_ignores_the_source():
+    """Sigma of the sky is that of the pixels outside the mask."""
+    pixels = np.random.default_rng(0).normal(0, 3, (1, 1, 64, 64))
+    sky = np.ones(pixels.shape, bool)
+    sky[..., 30:34, 30:34] = False
+    pixels[~sky] = 1e6
+    assert sky_noise(pixels, sky)[0, 0] == pytest.approx(3, rel=0.05)
+
+
+def test_sky_noise_without_sky_is_zero():
+    """A band without a sky pixel has no noise that could be measured."""
+    assert sky_noise(np.ones((1, 1, 2, 2)), np.zeros((1, 1, 2, 2), bool))[0, 0] == 0
+
+
+def test_counts_and_bands(make_field, as_evaluated, tmp_path):
+    """Whole and short cutouts are counted, and each band has numbers both ways."""
+    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    numbers = part["numbers"]
+    assert (numbers["n_objects"], numbers["n_whole"], numbers["n_short"]) == (10, 11, 1)
+    for band in IMAGE.bands:
+        assert numbers["bands"][band]["n"] == 10
+        assert {"codes", "latents", "ceiling"} <= set(numbers["bands"][band])
+    assert numbers["codebook"]["tokens"] == 11 * 36
+
+
+def test_figures_have_tables(make_field, as_evaluated, tmp_path):
+    """R², flux, examples and codebook each have a figure file and a table of rows."""
+    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    names = ["r2_by_band", "flux_in_aperture", "examples", "codebook"]
+    assert [f["file"] for f in part["figures"]] == [f"{name}.png" for name in names]
+    assert all(f["table"]["rows"] and f["see"] for f in part["figures"])
+
+
+def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monkeypatch):
+    """Where latents decode to the very cutout, their R² is 1 and the flux is kept."""
+    field, tokenizer = _cube(make_field, n=4, short=()), _tokenizer()
+    truth = np.array(
+        [row.as_py() for row in field.cube.slices(["splus_cut_R"], 9).__next__().table.column(0)]
+    )
+    cutouts = np.repeat(truth.reshape(4, 1, 24, 24), 2, axis=1)
+    tokens, latents = encode_field_images(field.cube, tokenizer, IMAGE)
+    tokens.save(tmp_path / "tokens.npz")
+    latents.save(tmp_path / "latents.npz")
+    monkeypatch.setattr(tokenizer, "decode", lambda codes: cutouts)
+    monkeypatch.setattr(tokenizer, "decode_latents", lambda values: cutouts)
+    files = {"tokens": [tmp_path / "tokens.npz"], "latents": [tmp_path / "latents.npz"]}
+    fields = as_evaluated([field], [], **files)
+    settings = (IMAGE, SETTINGS, ColumnSettings(), tmp_path / "figures")
+    numbers = evaluate_images(fields, tokenizer, *settings)["numbers"]
+    assert numbers["all_bands"]["latents"]["r2"]["value"] == pytest.approx(1)
+    assert numbers["bands"]["R"]["codes"]["dmag"]["value"] == pytest.approx(0)
+
+
+def test_absent_band_is_said(make_field, as_evaluated, tmp_path):
+    """A band that no cutout has is named, and the others are evaluated."""
+    part = _run(_cube(make_field, bands=("R",)), _tokenizer(), as_evaluated, tmp_path)
+    assert "Band Z: no evaluated cutout has it." in part["notes"]
+    assert part["numbers"]["bands"]["R"]["n"] == 10
+
+
+def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
+    """Without centroids nothing is decoded, nothing crashes, and the report says why."""
+    part = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
+    assert part["figures"] == []
+    assert any("image codebook is empty" in note for note in part["notes"])
+    assert any("No cutout could be evaluated" in note for note in part["notes"])
+
+
+def test_field_without_images_is_said(make_field, as_evaluated, tmp_path):
+    """A cube without any cutout column gives a report that says so."""
+    field = make_field("F", {"mag": np.ones(3)}, 3)
+    part = _run(field, _tokenizer(), as_evaluated, tmp_path)
+    assert part["numbers"]["n_whole"] == 0
+    assert any("No cutout could be evaluated" in note for note in part["notes"])
+
+
+def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
+    """Of a field that trained, only the cutouts of test objects are looked at."""
+    field = _cube(make_field, short=())
+    part = _run(field, _tokenizer(), as_evaluated, tmp_path, trained=("F",))
+    assert part["numbers"]["n_objects"] == 6
