@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from astromodal.config import load_config
 from astromodal.config.document import generated, write
 from astromodal.config.schema import Config

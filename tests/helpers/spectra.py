@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.grids import bin_factor, native_grid
 from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS

@@ -64,9 +64,9 @@ def test_targets_by_name(fresh):
 
 def test_lint_is_clean():
     """Snakemake's own linter has nothing to say."""
-    command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", str(ROOT / "Snakefile")]
-    config = str(ROOT / "tests/config/tiny.yaml")
-    done = subprocess.run([*command, "--configfile", config], capture_output=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-m", "snakemake", "--lint", "--snakefile", "Snakefile"]
+    command += ["--configfile", "tests/config/tiny.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

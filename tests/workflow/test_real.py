@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from helpers.workflow import ROOT, tiny
 
 from astromodal.core.paths import Layout
 from astromodal.tokenizers.scalar_tokens import load_scalar_tokens
+from helpers.workflow import ROOT, tiny
 
 pytestmark = pytest.mark.workflow
 

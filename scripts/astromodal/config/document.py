@@ -125,11 +125,7 @@ def _schema_type(schema: dict[str, Any]) -> str:
     name = kind.get(
         schema.get("type", ""), schema.get("type", "mapping").replace("object", "mapping")
     )
-    bounds = [
-        f"{sign} {schema[word]:g}"
-        for word, sign in SIGNS.items()
-        if word in schema
-    ]
+    bounds = [f"{sign} {schema[word]:g}" for word, sign in SIGNS.items() if word in schema]
     return f"{name} {', '.join(bounds)}".strip()
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from astromodal.config.schema import Config
-from astromodal.core.errors import ConfigError, must_be, nearest, suggestion
+from astromodal.errors import ConfigError, must_be, nearest, suggestion
 
 
 def load_config(source: str | Path | Mapping[str, Any] | None = None) -> Config:

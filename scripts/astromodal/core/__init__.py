@@ -1,4 +1,4 @@
-"""What every other part stands on: errors, files, hashes, paths and the vocabulary."""
+"""What every other part stands on: files, hashes, paths and the vocabulary."""
 
 from astromodal.core.vocab import VocabSpec, build_vocab_spec
 

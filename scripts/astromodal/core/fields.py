@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from astromodal.config.schema import Config
-from astromodal.core.errors import ConfigError, must_be, suggestion
 from astromodal.core.paths import Layout
+from astromodal.errors import ConfigError, must_be, suggestion
 
 
 @dataclass(frozen=True)

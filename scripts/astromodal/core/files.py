@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
+from astromodal.errors import FormatError, must_be
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.core.errors import ConfigError, must_be, suggestion
+from astromodal.errors import ConfigError, must_be, suggestion
 
 
 class Grid(NamedTuple):

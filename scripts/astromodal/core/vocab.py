@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from astromodal.core.errors import ConfigError, must_be
+from astromodal.errors import ConfigError, must_be
 
 PAD, BOS, EOS, SEP, MISS = range(5)
 N_SPECIAL = 5

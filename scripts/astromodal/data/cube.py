@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.errors import DataError, must_be, suggestion
+from astromodal.errors import DataError, must_be, suggestion
 
 
 @dataclass(frozen=True)

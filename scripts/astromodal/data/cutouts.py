@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.errors import DataError, must_be
 from astromodal.data.cube import Cube
 from astromodal.data.lists import flatten, is_list, lengths
+from astromodal.errors import DataError, must_be
 
 SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
 """Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""

@@ -19,8 +19,8 @@ import pyarrow as pa
 from pydantic_core import from_json
 from threadpoolctl import ThreadpoolController
 
-from astromodal.core.errors import DataError, must_be
 from astromodal.data.cube import Cube, Slice
+from astromodal.errors import DataError, must_be
 
 N_COEFFICIENTS = 55
 N_CORRELATIONS = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2

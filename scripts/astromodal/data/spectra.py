@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.errors import DataError, must_be
 from astromodal.core.grids import DESI_GRIDS, bin_factor, native_grid
 from astromodal.data.cube import Cube, Slice
 from astromodal.data.gaiaxp import read_xp, xp_columns
 from astromodal.data.lists import flatten, is_list
+from astromodal.errors import DataError, must_be
 
 _DESI_PARTS = ("flux", "ivar", "wave")
 

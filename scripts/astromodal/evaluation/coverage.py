@@ -43,41 +43,45 @@ def cover_fields(
     part.summary = (
         f"{len(fields)} fields, {sum(f['n_rows'] for f in fields)} rows, of which "
         f"{sum(f['n_selected'] for f in fields)} pass the selection; objects are split by HEALPix "
-        f"cell."
+        "cell."
     )
     part.numbers = {"fields": {f["field"]: f for f in fields}}
     part.notes += [f"{f['field']}: {warning}." for f in fields for warning in f["warnings"]]
     part.notes += [_absent(f) for f in fields if f["absent_columns"]]
     with styled():
-        part.figure(
-            draw_coverage(fields), "coverage",
-            "Selected objects by split in each field (left), and rows that have a cutout or a "
-            "spectrum (right).",
-            "A field without a bar at the right has only scalars; a split without objects cannot "
-            "be evaluated.",
-            coverage_table(fields, trained),
-        )  # fmt: skip
-        placed = [f for f in fields if f["position"]]
-        if placed:
-            part.figure(
-                draw_sky(placed, trained), "sky",
-                "Centres of the fields on the sky (ICRS).",
-                "Which fields trained and which are held out.",
-                _sky_table(placed, trained),
-            )  # fmt: skip
-        columns = list(dict.fromkeys(name for f in fields for name in f["scalars"]))
-        if columns and any(f["n_selected"] for f in fields):
-            part.figure(
-                draw_columns(fields, columns), "columns",
-                "Percentage of each field's selected objects that have a value, for every scalar "
-                "column.",
-                "White is a column that a field does not have; it is missing there, never zero.",
-                table(
-                    ["column", *(f"{f['field']} (%)" for f in fields)],
-                    [[name, *(_percent(f, name) for f in fields)] for name in columns],
-                ),
-            )  # fmt: skip
+        _add_figures(part, fields, trained)
     return part.as_dict()
+
+
+def _add_figures(part: Part, fields: Sequence[dict[str, Any]], trained: Collection[str]) -> None:
+    part.figure(
+        draw_coverage(fields), "coverage",
+        "Selected objects by split in each field (left), and rows that have a cutout or a "
+        "spectrum (right).",
+        "A field without a bar at the right has only scalars; a split without objects cannot "
+        "be evaluated.",
+        coverage_table(fields, trained),
+    )  # fmt: skip
+    placed = [f for f in fields if f["position"]]
+    if placed:
+        part.figure(
+            draw_sky(placed, trained), "sky",
+            "Centres of the fields on the sky (ICRS).",
+            "Which fields trained and which are held out.",
+            _sky_table(placed, trained),
+        )  # fmt: skip
+    columns = list(dict.fromkeys(name for f in fields for name in f["scalars"]))
+    if columns and any(f["n_selected"] for f in fields):
+        part.figure(
+            draw_columns(fields, columns), "columns",
+            "Percentage of each field's selected objects that have a value, for every scalar "
+            "column.",
+            "An empty cell is a column without any value in that field: missing, never zero.",
+            table(
+                ["column", *(f"{f['field']} (%)" for f in fields)],
+                [[name, *(_percent(f, name) for f in fields)] for name in columns],
+            ),
+        )  # fmt: skip
 
 
 def coverage_table(fields: Sequence[dict[str, Any]], trained: Collection[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.core.errors import FormatError, must_be
+from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.parts import table
 from astromodal.evaluation.style import BLUE, FAINT, ORANGE, new_figure
@@ -73,9 +73,13 @@ def draw_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
         axis.set_title(modality)
         axis.set_xlabel("step")
         axis.locator_params(axis="x", nbins=4)
+        if not steps.size:
+            axis.text(0.5, 0.5, "no codes", ha="center", transform=axis.transAxes, color=FAINT)
+            axis.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("surprise (bits a code)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    drawn = (dict(zip(*a.get_legend_handles_labels()[::-1], strict=True)) for a in axes[0])
+    legend = max(drawn, key=len)
+    figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=3)
     return figure
 
 

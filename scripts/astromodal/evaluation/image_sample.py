@@ -17,6 +17,9 @@ from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
 from astromodal.tokenizers.image import ImageTokenizer
 from astromodal.tokenizers.image_tokens import ImageTokens, load_image_latents, load_image_tokens
 
+DETECTED = 5.0
+"""Signal-to-noise of the flux in the mask above which a magnitude is compared."""
+
 
 @dataclass(frozen=True)
 class Example:

@@ -10,9 +10,14 @@ import numpy as np
 
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
 from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.codebooks import codebook_numbers, codebook_table, draw_codebooks
-from astromodal.evaluation.image_figures import draw_bands, draw_examples, draw_flux
-from astromodal.evaluation.image_sample import ImageSample, magnitude_change, sample_images
+from astromodal.evaluation.codebooks import codebook_numbers
+from astromodal.evaluation.image_sample import (
+    DETECTED,
+    ImageSample,
+    magnitude_change,
+    sample_images,
+)
+from astromodal.evaluation.image_section import add_figures
 from astromodal.evaluation.metrics import (
     bootstrap_error,
     column_medians,
@@ -23,14 +28,12 @@ from astromodal.evaluation.metrics import (
 )
 from astromodal.evaluation.numbers import show_number
 from astromodal.evaluation.objects import EvaluatedField, described
-from astromodal.evaluation.parts import Part, measured, table
-from astromodal.evaluation.style import BLUE, styled
+from astromodal.evaluation.parts import Part, measured
+from astromodal.evaluation.style import styled
 from astromodal.tokenizers.image import ImageTokenizer
 
 MOST = 0.5
 """Explained variance above which a code explains most of what is in the mask."""
-DETECTED = 5.0
-"""Signal-to-noise of the flux in the mask above which a magnitude is compared."""
 
 
 def evaluate_images(
@@ -68,12 +71,9 @@ def evaluate_images(
     part.summary = (
         f"{n} cutouts of {described(fields)}; {sample.n_whole} cutouts of these fields are whole, "
         f"{sample.n_short} are short (cut at an image edge) and count as missing. R² is the "
-        f"variance "
-        "explained inside the elliptical mask, in counts/s, all cutouts together. From latents: "
-        "the "
-        "autoencoder alone; from codes: with the codebook too. The noise ceiling is what an image "
-        "without "
-        "any noise would reach."
+        "variance explained inside the elliptical mask, in counts/s, all cutouts together. From "
+        "latents: the autoencoder alone; from codes: with the codebook too. The noise ceiling is "
+        "what an image without any noise would reach."
     )
     part.numbers = {
         "tokenizer_hash": tokenizer.hash,
@@ -83,9 +83,10 @@ def evaluate_images(
         "codebook": codebook_numbers(sample.counts),
     }
     if not sample.counts.size:
-        part.notes.append("The image codebook is empty, because no training field has cutouts.")
+        part.notes.append("The image codebook is empty: no object that trains has a cutout.")
     if not n:
-        part.notes.append("No cutout could be evaluated: no evaluated object has one with codes.")
+        others = f"; {sample.n_whole} objects outside of these have one" if sample.n_whole else ""
+        part.notes.append(f"No evaluated object has a cutout with codes{others}.")
         return part.as_dict()
     bands = {name: band_numbers(sample, i, evaluation.seed) for i, name in enumerate(image.bands)}
     part.numbers["bands"] = bands
@@ -94,10 +95,13 @@ def evaluate_images(
     part.notes += [
         f"Band {name}: no evaluated cutout has it." for name in bands if name not in known
     ]
+    if not known:
+        part.notes.append("No cutout could be evaluated: none has light that varies in the mask.")
+        return part.as_dict()
     part.numbers["all_bands"] = overall(sample, evaluation.seed)
     _headlines(part, bands, known)
     with styled():
-        _figures(part, sample, known, bands, image)
+        add_figures(part, sample, known, image.bands)
     return part.as_dict()
 
 
@@ -110,6 +114,7 @@ def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:
         return numbers
     noise = sample.n_pixels[here, i] * sample.noise[here, i] ** 2
     numbers["ceiling"] = float(1 - noise.sum() / total.sum())
+    numbers["ceiling_object"] = measured(*median_error(1 - noise / total, seed))
     detected = _detected(sample, i)
     numbers["n_detected"] = int(detected.sum())
     for way in ("codes", "latents"):
@@ -177,94 +182,3 @@ def _headlines(part: Part, bands: dict[str, Any], known: list[str]) -> None:
         f"{show_number(lowest)}; more than {MOST:g} is asked for in every band",
         verdict="good" if lowest > MOST else "bad",
     )  # fmt: skip
-
-
-def _figures(
-    part: Part, sample: ImageSample, known: list[str], bands: dict[str, Any], image: ImageSettings
-) -> None:
-    part.figure(
-        draw_bands(bands, known), "r2_by_band",
-        "Variance explained inside the elliptical mask, by band, with bootstrap errors over "
-        "objects.",
-        "Codes should follow latents closely: the gap between them is the codebook's loss, the gap "
-        "between "
-        "latents and the noise ceiling the autoencoder's.",
-        _band_table(bands),
-    )  # fmt: skip
-    part.figure(
-        draw_flux(sample, bands, known, image.bands), "flux_in_aperture",
-        "Magnitude decoded minus measured inside the mask: median and 68 % range by band (left), "
-        "and "
-        "against the signal-to-noise of the flux, from codes, in all bands (right).",
-        "The medians should lie at zero: a decoded cutout that keeps its pixels but not its flux "
-        "would "
-        f"lose its photometry. Only fluxes above {DETECTED:g}σ are compared.",
-        _flux_table(part.numbers),
-    )  # fmt: skip
-    drawn, rows = draw_examples(sample.examples, image.bands)
-    part.figure(
-        drawn, "examples",
-        "Cutouts drawn at random among the evaluated ones, brightest first, in three bands: "
-        "measured "
-        "(with the mask's outline), decoded from codes, and decoded minus measured. Arcsinh "
-        "stretch "
-        "in units of the sky noise; the difference runs from −10σ (blue) to +10σ (red). The side "
-        "of a "
-        "row's cutouts is given in pixels.",
-        "Decoded sources should have the same shape and brightness; a good difference is flat "
-        "noise "
-        "without rings or a source in it.",
-        table(["object", "band", "R² in the mask", "magnitude change (mag)", "flux S/N"], rows),
-    )  # fmt: skip
-    counts = sample.counts
-    if counts.sum():
-        part.figure(
-            draw_codebooks({"image": counts}, {"image": BLUE}), "codebook",
-            "Use of the image codebook by the evaluated fields: share of tokens in the most used "
-            "codes.",
-            "Sky patches outnumber sources, so a few codes take many tokens; dead codes are wasted "
-            "ids.",
-            codebook_table({"image": part.numbers["codebook"]}),
-        )  # fmt: skip
-
-
-def _band_table(bands: dict[str, Any]) -> dict[str, Any]:
-    heading = [
-        "band", "cutouts", "R² from codes", "R² from latents", "noise ceiling",
-        "median R² of one cutout, codes", "the same, latents",
-    ]  # fmt: skip
-    rows = []
-    for name, n in bands.items():
-        if not n["n"]:
-            rows.append([name, 0, *[None] * 5])
-            continue
-        codes, latents = n["codes"], n["latents"]
-        rows.append(
-            [
-                name,
-                n["n"],
-                codes["r2"],
-                latents["r2"],
-                n["ceiling"],
-                codes["r2_object"],
-                latents["r2_object"],
-            ]
-        )
-    return table(heading, rows)
-
-
-def _flux_table(numbers: dict[str, Any]) -> dict[str, Any]:
-    heading = [
-        "band or colour", "sources", "median change, codes (mag)", "68 % half-range, codes (mag)",
-        "median change, latents (mag)", "68 % half-range, latents (mag)",
-    ]  # fmt: skip
-    rows = [
-        [name, n["n_detected"], n["codes"]["dmag"], n["codes"]["dmag_scatter"],
-         n["latents"]["dmag"], n["latents"]["dmag_scatter"]]
-        for name, n in numbers["bands"].items() if n["n"]
-    ]  # fmt: skip
-    rows += [
-        [name, c["n"], c["median"], c["scatter"], None, None]
-        for name, c in numbers["colours"].items()
-    ]
-    return table(heading, rows)

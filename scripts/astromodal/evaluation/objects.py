@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, Split, load_split
+from astromodal.errors import FormatError, must_be
 
 
 @dataclass(frozen=True)

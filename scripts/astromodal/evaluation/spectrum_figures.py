@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.evaluation.metrics import r2, reduced_chi2
+from astromodal.evaluation.spectrum_along import Along
 from astromodal.evaluation.spectrum_sample import GroupSample
 from astromodal.evaluation.style import FAINT, FLUX_UNITS, INK, PALETTE, WAVE_LABELS, new_figure
-
-if TYPE_CHECKING:
-    from astromodal.evaluation.spectra import Along
 
 _SPANS = {"desi": (3600.0, 9824.0)}
 

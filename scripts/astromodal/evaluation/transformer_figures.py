@@ -20,7 +20,7 @@ def draw_nll(modalities: dict[str, Any]) -> Figure:
     for way, tint, marker, shift in (("unigram", FAINT, "s", -0.1), ("model", BLUE, "o", 0.1)):
         value, error = _column(modalities, known, f"{way}_bits")
         left.errorbar(x + shift, value, error, fmt=marker, color=tint, markersize=5, label=way)
-    left.set(ylabel="surprise (bits a code)", ylim=(0, None))
+    left.set(ylabel="surprise (bits a code)", ylim=(0, 1.1 * left.get_ylim()[1]))
     left.legend(loc="lower left")
     value, error = _column(modalities, known, "gain_bits")
     right.errorbar(x, value, error, fmt="o", color=BLUE, markersize=5)

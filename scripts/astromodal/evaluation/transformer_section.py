@@ -17,7 +17,7 @@ from astromodal.evaluation.transformer_figures import (
     draw_spectrum_slots,
     running_mean,
 )
-from astromodal.training.layout import SequenceLayout
+from astromodal.training.layout import IMAGE, SCALAR, SequenceLayout
 
 
 def add_figures(
@@ -42,11 +42,9 @@ def add_figures(
         part.figure(
             draw_nll(modalities), "surprise",
             "Surprise a code of unseen objects, by modality: model and unigram baseline (left), "
-            "and "
-            "their difference (right), with bootstrap errors over objects.",
+            "and their difference (right), with bootstrap errors over objects.",
             "The gain must lie above zero, by more than its error: below, counting does better. "
-            "Scalars "
-            "include the spectra's flux scales.",
+            "Scalars include the spectra's flux scales.",
             _modality_table(modalities),
         )  # fmt: skip
     part.figure(
@@ -54,47 +52,26 @@ def add_figures(
         "Surprise in training and on the validation split of the training fields, against the "
         "step.",
         "Validation should end below the dashed baseline. Where it turns up while training still "
-        "falls, "
-        "the model learns its training objects by heart.",
+        "falls, the model learns its training objects by heart.",
         history_table(losses),
     )  # fmt: skip
-    scalar = slots.get("scalar")
-    scales = {key: n for key, n in slots.items() if key.endswith("_scale")}
-    if scalar is not None:
-        _add_columns(part, config, scalar, scales)
-    if "image" in slots:
-        gain = slots["image"]["gain"]
-        rings = ring_means(gain)
-        part.figure(
-            draw_image_slots(gain, rings), "slots_image",
-            "Gain over the unigram in every slot of the image block: laid out as the cutout "
-            "(left), and "
-            "means of rings around its middle (right).",
-            "The unigram already knows that the middle is bright; gain in the middle is knowledge "
-            "of this "
-            "source, gain outside is knowledge of this sky.",
-            table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
-        )  # fmt: skip
+    _add_scalar_slots(part, config)
+    if IMAGE in slots:
+        _add_image_slots(part, slots[IMAGE]["gain"])
     groups = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
     if groups:
-        spectrum = config.tokenizers.spectrum
-        waves = {name: bin_centres(name, spectrum) for name in groups}
-        part.figure(
-            draw_spectrum_slots(groups, waves), "slots_spectrum",
-            "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
-            "Once a spectrum has begun, its continuum and noise level are known, so gain should be "
-            "high "
-            "throughout; it starts low where nothing of it has been seen yet.",
-            _wave_table(groups, waves),
-        )  # fmt: skip
+        waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}
+        _add_spectrum_slots(part, groups, waves)
 
 
-def _add_columns(
-    part: Part, config: Config, scalar: dict[str, Any], scales: dict[str, dict[str, Any]]
-) -> None:
+def _add_scalar_slots(part: Part, config: Config) -> None:
+    slots = part.numbers["slots"]
+    if SCALAR not in slots:
+        return
+    scales = {key: n for key, n in slots.items() if key.endswith("_scale")}
     names = [*config.tokenizers.scalar.columns, *scales]
     joined = {
-        key: np.concatenate([scalar[key], *(n[key] for n in scales.values())])
+        key: np.concatenate([slots[SCALAR][key], *(n[key] for n in scales.values())])
         for key in ("n", "gain", "error", "model", "unigram")
     }
     known = np.flatnonzero(joined["n"] > 0)
@@ -104,13 +81,36 @@ def _add_columns(
         "Gain over the unigram in every scalar slot, the spectra's flux scales last, with "
         "bootstrap errors.",
         "Columns that follow from others (a magnitude from its neighbours) gain most; a column "
-        "right of "
-        "the dashed line is predicted better than by its frequency.",
+        "right of the dashed line is predicted better than by its frequency.",
         table(
             ["column", "values", "gain (bits)", "model (bits)", "unigram (bits)"],
             [[names[i], int(joined["n"][i]), measured(joined["gain"][i], joined["error"][i]),
               joined["model"][i], joined["unigram"][i]] for i in known],
         ),
+    )  # fmt: skip
+
+
+def _add_image_slots(part: Part, gain: np.ndarray) -> None:
+    rings = ring_means(gain)
+    part.figure(
+        draw_image_slots(gain, rings), "slots_image",
+        "Gain over the unigram in every slot of the image block: laid out as the cutout "
+        "(left), and means of rings around its middle (right).",
+        "The unigram already knows that the middle is bright; gain in the middle is "
+        "knowledge of this source, gain outside is knowledge of this sky.",
+        table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
+    )  # fmt: skip
+
+
+def _add_spectrum_slots(
+    part: Part, groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]
+) -> None:
+    part.figure(
+        draw_spectrum_slots(groups, waves), "slots_spectrum",
+        "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
+        "Once a spectrum has begun, its continuum and noise level are known, so gain should "
+        "be high throughout; it starts low where nothing of it has been seen yet.",
+        _wave_table(groups, waves),
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import astromodal
 from astromodal.config.load import rebuild_settings
-from astromodal.core.errors import AstromodalError
 from astromodal.core.progress import Progress, logged
+from astromodal.errors import AstromodalError
 
 if TYPE_CHECKING:
     import torch

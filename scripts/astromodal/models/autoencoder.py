@@ -40,9 +40,9 @@ class ImageAutoencoder(nn.Module):
     costs a sixteenth. Latents see, and are seen by, their neighbourhood: where a star's centre
     lies inside a patch, and what colour it has, is spread over the patches around it.
 
-    The raw latents are bounded by a tanh, so that noise of a fixed size, which stands for the
-    codebook's rounding in training, means the same everywhere; `encode` gives them standardised by
-    the mean and the standard deviation of the training latents (`set_statistics`).
+    Raw latents are not bounded, since a bound flattens the brightest stars; what keeps them small
+    is the training. `encode` gives them standardised by the mean and the standard deviation of the
+    training latents (`set_statistics`).
 
     Parameters
     ----------
@@ -82,18 +82,19 @@ class ImageAutoencoder(nn.Module):
         self.latent_mean.copy_(mean)
         self.latent_std.copy_(std)
 
-    def bounded_latents(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Latents in (-1, 1) before standardisation, (B, L, G, G); arguments as in `encode`."""
+    def raw_latents(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Latents before they are standardised, (B, L, G, G); arguments as in `encode`."""
         known = valid.to(x.dtype)
         patches = functional.pixel_unshuffle(x * known, PATCH)  # (B, 16 C, G, G)
         missing = 1 - functional.avg_pool2d(known, PATCH)  # (B, C, G, G)
         seen = torch.cat([patches, missing], dim=1)
         deep = functional.gelu(self.encoder(self.enter(seen)))
-        return torch.tanh(self.squeeze(deep) + self.shortcut(seen))
+        latents: torch.Tensor = self.squeeze(deep) + self.shortcut(seen)
+        return latents
 
-    def pixels_of(self, bounded: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, C, S, S) of bounded latents (B, L, G, G)."""
-        deep = functional.gelu(self.decoder(self.widen(bounded)))
+    def pixels_of(self, raw: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels (B, C, S, S) of raw latents (B, L, G, G)."""
+        deep = functional.gelu(self.decoder(self.widen(raw)))
         return functional.pixel_shuffle(self.leave(deep), PATCH)
 
     def encode(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -111,8 +112,9 @@ class ImageAutoencoder(nn.Module):
         float (B, L, G, G)
             Of mean 0 and standard deviation 1 a channel over the training cutouts.
         """
-        bounded = self.bounded_latents(x, valid)
-        return (bounded - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
+        return (self.raw_latents(x, valid) - self.latent_mean[:, None, None]) / self.latent_std[
+            :, None, None
+        ]
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, C, S, S) of standardised latents (B, L, G, G)."""
@@ -122,6 +124,15 @@ class ImageAutoencoder(nn.Module):
 
     def forward(
         self, x: torch.Tensor, valid: torch.Tensor, noise: torch.Tensor | float = 0.0
-    ) -> torch.Tensor:
-        """Decode what `encode` would keep of `x`, with `noise` (B, L, G, G) on bounded latents."""
-        return self.pixels_of(self.bounded_latents(x, valid) + noise)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode what `encode` would keep of `x`, with `noise` (B, L, G, G) on the raw latents.
+
+        Returns
+        -------
+        decoded : float (B, C, S, S)
+            Normalised pixels.
+        raw : float (B, L, G, G)
+            Raw latents, without the noise.
+        """
+        raw = self.raw_latents(x, valid)
+        return self.pixels_of(raw + noise), raw

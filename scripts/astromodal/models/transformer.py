@@ -71,14 +71,16 @@ class CausalTransformerLM(nn.Module):
                 f"d_model / n_heads must be an even integer, got {d_model} / {n_heads}"
             )
         self.max_seq_len = max_seq_len
-        # AdamW moves every weight of the logits by a full step, whatever its signal: of rows of rare
-        # ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it stays small.
+        # AdamW moves every weight of the logits by a full step, whatever its signal: in rows of
+        # rare ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it stays small.
         self.scale = d_model**-0.5
         self.embedding = nn.Embedding(vocab_size, d_model)  # (V, D), tied: input and logits
         self.types = nn.Embedding(n_types, d_model)
         self.slots = nn.Embedding(max_seq_len, d_model)
         self.features_in = nn.Linear(N_FEATURES, d_model, bias=False)
         self.features_out = nn.Linear(d_model, N_FEATURES, bias=False)
+        # What the slot alone says of the next code; row `type * max_seq_len + slot`.
+        self.prior = nn.Embedding(n_types * max_seq_len, N_FEATURES)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
         self.layers = nn.ModuleList(
             _Layer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers)
@@ -101,6 +103,7 @@ class CausalTransformerLM(nn.Module):
                 module.initialise_branches(0.02 / math.sqrt(2 * n_layers))
         nn.init.normal_(self.features_in.weight, std=0.1)
         nn.init.zeros_(self.features_out.weight)
+        nn.init.zeros_(self.prior.weight)
 
     def forward(
         self,
@@ -130,7 +133,7 @@ class CausalTransformerLM(nn.Module):
         token_types: torch.Tensor,
         key_padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Last hidden states (B, T, D); the parameters are those of `forward`."""
+        """States of all tokens, (B, T, D + F) as in `flat_hidden`; parameters as in `forward`."""
         shape = token_ids.shape
         slots = slots_of(token_ids).flatten()
         flat = self.flat_hidden(
@@ -150,7 +153,7 @@ class CausalTransformerLM(nn.Module):
         shapes: Shapes,
         key_padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Last hidden states of sequences that stand one after another without padding.
+        """States of sequences that stand one after another without padding.
 
         All of it but attention runs over every token at once; attention runs once for each run of
         equally long sequences, and needs no mask.
@@ -166,7 +169,9 @@ class CausalTransformerLM(nn.Module):
 
         Returns
         -------
-        float (N, D)
+        float (N, D + F)
+            The last hidden state, ``[:, :D]``, followed by what the slot alone says; the input of
+            `logits` and `range_logits`.
         """
         longest = max(length for _, length in shapes)
         if longest > self.max_seq_len:
@@ -179,7 +184,8 @@ class CausalTransformerLM(nn.Module):
         mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
         for layer in self.layers:
             x = layer(x, angles, shapes, mask)
-        return self.norm(x)
+        place = token_types * self.max_seq_len + slots
+        return torch.cat([self.norm(x), self.prior(place).to(x.dtype)], dim=1)
 
     def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
@@ -188,10 +194,15 @@ class CausalTransformerLM(nn.Module):
         return cos, sin
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of every id, (..., V), of hidden states (..., D)."""
-        scaled = hidden * self.scale
+        """Logits of every id, (..., V), of states (..., D + F)."""
+        scaled, projected = self._project(hidden)
         by_row = F.linear(scaled, self.embedding.weight, self.bias)
-        return by_row + F.linear(self.features_out(scaled), self.features)
+        return by_row + F.linear(projected, self.features)
+
+    def _project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What multiplies the learned rows, (..., D), and the features, (..., F)."""
+        hidden, prior = (states * self.scale).split([len(self.norm.weight), N_FEATURES], dim=-1)
+        return hidden, self.features_out(hidden) + prior
 
     def range_logits(
         self, hidden: Sequence[torch.Tensor], ranges: Sequence[tuple[int, int, int]]
@@ -200,8 +211,8 @@ class CausalTransformerLM(nn.Module):
 
         Parameters
         ----------
-        hidden : sequence of float (C, M, D)
-            For each entry of `ranges` the hidden states, M for each of its C ranges.
+        hidden : sequence of float (C, M, D + F)
+            For each entry of `ranges` states of `flat_hidden`, M for each of its C ranges.
         ranges : sequence of (int, int, int)
             First id, number C of ranges that follow one another, ids S in each. Ascending, without
             overlap.
@@ -220,11 +231,11 @@ class CausalTransformerLM(nn.Module):
         biases = self.bias.split(sizes)[1::2]
         out = []
         for h, (first, count, size), row, bias in zip(hidden, ranges, rows, biases, strict=True):
-            scaled = h * self.scale
+            scaled, projected = self._project(h)
             features = self.features[first : first + count * size].view(count, size, -1)
             rows_of = row.view(count, size, -1)
             added = bias.view(count, 1, size)
-            out.append(_range_logits(scaled, self.features_out(scaled), rows_of, features, added))
+            out.append(_range_logits(scaled, projected, rows_of, features, added))
         return out
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from astromodal.config.schema import BANDS, SimulateSettings
-from astromodal.core.errors import ConfigError, must_be, suggestion
 from astromodal.core.files import atomic_path
+from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.simulate.measured import MeasuredField
 
 ROW_GROUP = 64

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from astromodal.core.errors import AstromodalError, must_be
+from astromodal.errors import AstromodalError, must_be
 from astromodal.simulate.passbands import FLUX_UNIT
 
 N_COEFFICIENTS = 55

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import PATCH
 from astromodal.tokenizers.image_autoencoder import TrainedAutoencoder
 from astromodal.tokenizers.kmeans import nearest

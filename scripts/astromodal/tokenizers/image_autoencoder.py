@@ -13,9 +13,9 @@ from zipfile import BadZipFile
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import atomic_path
 from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import ImageAutoencoder
 from astromodal.tokenizers.normaliser import ImageNormaliser
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import ArrayFile, load_arrays, save_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import CutoutBatch, CutoutCounts, read_cutouts
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.image import ImageTokenizer
 
 _TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 1}

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from astromodal.core.errors import DataError, must_be
 from astromodal.core.files import atomic_path
 from astromodal.core.progress import Progress, quiet
+from astromodal.errors import DataError, must_be
 
 N_SEEDING = 20_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.core.errors import DataError, must_be
+from astromodal.errors import DataError, must_be
 
 SOFTENING = 8.0
 """Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise stays in the

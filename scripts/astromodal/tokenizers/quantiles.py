@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
+from astromodal.errors import FormatError, must_be
 
 _FORMAT: dict[str, Any] = {"format": "quantile_summaries", "version": 1}
 N_CELLS = 8192

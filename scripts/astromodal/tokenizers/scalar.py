@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.quantiles import ColumnSummaries, ColumnSummary
 
 _FORMAT: dict[str, Any] = {"format": "scalar_tokenizer", "version": 1}

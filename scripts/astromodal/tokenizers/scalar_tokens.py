@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "scalar_tokens", "version": 1}

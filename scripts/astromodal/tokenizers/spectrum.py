@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.errors import ConfigError, FormatError, must_be, suggestion
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.grids import bin_centres, bin_factor, native_grid
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import ConfigError, FormatError, must_be, suggestion
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.spectrum_codebook import SpectrumCodebook

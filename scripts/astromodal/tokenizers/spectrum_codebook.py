@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.progress import Progress, quiet
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.kmeans import fit_codebook
 from astromodal.tokenizers.quantiles import ColumnSummary, summarise_column
 from astromodal.tokenizers.spectrum_features import FEATURE_WEIGHTS

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.core.errors import DataError, FormatError, must_be
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import rebin
+from astromodal.errors import DataError, FormatError, must_be
 from astromodal.tokenizers.kmeans import nearest
 from astromodal.tokenizers.spectrum_features import N_FEATURES, compress, expand, object_scale
 

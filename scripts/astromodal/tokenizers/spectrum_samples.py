@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_spectra, rebinned
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.spectrum_features import N_FEATURES, compress, object_scale
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_samples", "version": 1}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, read_spectra
+from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokens", "version": 1}

@@ -30,8 +30,11 @@ from astromodal.training.cutout_store import (
 )
 from astromodal.training.image_latents import TrainingLatents, sample_latents
 
-LATENT_NOISE = 0.01
-"""Sigma of the noise on bounded latents: 2048 codes on a square of side 1 lie 0.02 apart."""
+LATENT_NOISE = 0.02
+"""Sigma of the noise on raw latents, a tenth of what they come to vary by."""
+
+LATENT_PENALTY = 1e-3
+"""Weight of the latents' mean square. Without it they would grow until the noise is nothing."""
 
 OUTSIDE_WEIGHT = 0.1
 """Weight of a pixel outside the mask: a cutout has some fifty times more of those."""
@@ -39,7 +42,7 @@ OUTSIDE_WEIGHT = 0.1
 _WARM_UP = 0.03  # fraction of the steps
 _SMALLEST_WINDOW = 24  # pixel
 _NEAR = 2  # patches that a window's middle may lie off the source's
-_ANYWHERE = 0.2  # chance of a window anywhere in the cutout
+_ANYWHERE = 0.1  # chance of a window anywhere in the cutout
 
 
 def train_autoencoder(
@@ -135,8 +138,9 @@ def _fit(
             x, valid, inside = (torch.from_numpy(part).to(device) for part in window)
             shown = valid & _shown(valid.shape[:2], settings.band_dropout, noises).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                decoded = model(x, shown, _noise(model, x, noises))
-            loss = reconstruction_error(decoded, x, valid, inside)
+                decoded, raw = model(x, shown, _noise(model, x, noises))
+            penalty = LATENT_PENALTY * raw.float().square().mean()
+            loss = reconstruction_error(decoded, x, valid, inside) + penalty
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

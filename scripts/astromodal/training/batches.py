@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.vocab import BOS, EOS
+from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import SequenceLayout
 from astromodal.training.sequences import SequenceStore, vocab_hash
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import atomic_path, read_json, write_json
+from astromodal.errors import FormatError, must_be
 
 FORMAT, VERSION = "transformer", 1
 _POINTER = "resume.json"

@@ -19,6 +19,9 @@ from astromodal.training.cutout_store import CutoutStore
 
 _FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 1}
 
+INSIDE_SHARE = 0.75
+"""Part of the points that lie on the patches of a source's mask."""
+
 _MAX_POINTS = 1_000_000
 _BATCH = 32
 
@@ -58,9 +61,10 @@ def sample_latents(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set the model's latent statistics, and sample standardised latents for the codebook.
 
-    Half of a cutout's points are drawn from the patches of its source's mask, the others from the
-    rest, each patch as often as chance has it. Without that, the sky, 97 % of the patches, would
-    take most of the codes, and the rounding would cost sources a tenth of their variance.
+    Most of a cutout's points are drawn from the patches of its source's mask, the others from the
+    rest, each patch as often as chance has it. Without that the sky, 97 % of the patches, would
+    take most of the codes, and rounding would cost the sources three times as much of their
+    variance.
 
     Parameters
     ----------
@@ -89,10 +93,10 @@ def sample_latents(
     for start in range(0, len(store), _BATCH):
         x, valid, mask = store.window(np.arange(start, min(start + _BATCH, len(store))))
         with torch.inference_mode():
-            bounded = model.bounded_latents(
+            raw = model.raw_latents(
                 torch.from_numpy(x).to(device), torch.from_numpy(valid).to(device)
             )
-        latents = bounded.permute(0, 2, 3, 1).flatten(1, 2).cpu().numpy()  # (m, G², L)
+        latents = raw.permute(0, 2, 3, 1).flatten(1, 2).cpu().numpy()  # (m, G², L)
         total += latents.sum((0, 1), dtype=np.float64)
         squares += np.square(latents, dtype=np.float64).sum((0, 1))
         count += latents.shape[0] * latents.shape[1]
@@ -127,9 +131,9 @@ def _patches_inside(mask: np.ndarray) -> np.ndarray:
 
 
 def _draw(within: np.ndarray, share: int, generator: np.random.Generator) -> np.ndarray:
-    """Places of `share` patches (G²,), half of them `within` the mask, drawn with replacement."""
+    """Places of `share` patches (G²,), most of them `within` the mask, drawn with replacement."""
     near, far = np.flatnonzero(within), np.flatnonzero(~within)
-    n_near = share if not far.size else share // 2 if near.size else 0
+    n_near = share if not far.size else round(INSIDE_SHARE * share) if near.size else 0
     return np.concatenate(
         [
             part[generator.integers(len(part), size=n)] if n else part[:0]

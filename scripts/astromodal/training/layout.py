@@ -19,7 +19,6 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.core.errors import ConfigError, must_be
 from astromodal.core.grids import n_bins
 from astromodal.core.vocab import (
     TYPE_IMAGE,
@@ -27,6 +26,7 @@ from astromodal.core.vocab import (
     VocabSpec,
     build_vocab_spec,
 )
+from astromodal.errors import ConfigError, must_be
 
 IMAGE, SCALAR, SPECTRUM = "image", "scalar", "spectrum"
 MODALITIES = (IMAGE, SCALAR, SPECTRUM)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from astromodal.config.schema import SequenceSettings, TrainingSettings
-from astromodal.core.errors import AstromodalError, ConfigError, must_be
 from astromodal.core.files import write_text
 from astromodal.data.splits import TRAIN, VALIDATION
+from astromodal.errors import AstromodalError, ConfigError, must_be
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training import checkpoint
 from astromodal.training.batches import Batch, EpochPlan, SequenceSet, plan_epoch

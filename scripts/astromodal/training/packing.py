@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import ArrayFile, load_arrays
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.splits import load_split
+from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import IMAGE, SCALAR, SPECTRUM, Block, SequenceLayout
 from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import torch
 
-from astromodal.core.errors import ConfigError, must_be
 from astromodal.core.vocab import N_SPECIAL, VocabSpec
+from astromodal.errors import ConfigError, must_be
 
 DEFAULT_V_IMAGE = 2048
 

@@ -17,7 +17,6 @@ import torch
 from astromodal.config.schema import ModelSettings, Settings
 from astromodal.core.files import write_json
 from astromodal.core.hashing import hash_values
-from astromodal.core.vocab import VocabSpec
 from astromodal.data.splits import TRAIN
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training import checkpoint
@@ -25,6 +24,7 @@ from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import sequence_layout
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
+from astromodal.training.prior import fit_prior
 from astromodal.training.sequences import vocab_hash
 from astromodal.training.targets import CentroidTables, Tokenizers
 from astromodal.training.unigram import Unigram
@@ -127,12 +127,14 @@ def build_model(
     max_seq_len: int,
     tables: CentroidTables,
     unigram: Unigram,
-    spec: VocabSpec,
+    layout: SequenceLayout,
 ) -> CausalTransformerLM:
-    """A model that has learned nothing yet, but knows what codes mean and how frequent they are.
+    """A model before its first step, which knows what codes mean and how frequent they are.
 
-    Its logits start at the training sequences' frequencies: training need not find those first.
+    Its logits start at the training sequences' frequencies given the slot: training need not find
+    those first, and a run of a minute already beats the unigram baseline.
     """
+    spec = layout.spec
     built = CausalTransformerLM(
         vocab_size=spec.vocab_size,
         d_model=model.d_model,
@@ -142,9 +144,14 @@ def build_model(
         dropout=model.dropout,
         max_seq_len=max_seq_len,
     )
-    built.features.copy_(torch.from_numpy(tables.features(spec, N_FEATURES)))
+    features = tables.features(spec, N_FEATURES)
     with torch.no_grad():
+        built.features.copy_(torch.from_numpy(features))
         built.bias.copy_(torch.from_numpy(unigram.bias()))
+        for block in layout.blocks:
+            first = block.type * max_seq_len  # row of slot 0: SEP, from where slot 1 is predicted
+            fitted = torch.from_numpy(fit_prior(unigram, block, features)) / built.scale
+            built.prior.weight[first : first + block.length] = fitted
     return built
 
 
@@ -160,12 +167,12 @@ def _trainer(
 ) -> Trainer:
     """A trainer at its first step."""
     training, order = settings["training"], settings["sequences"]
-    spec = sequences.layout.spec
-    tables.check(spec)
+    layout = sequences.layout
+    tables.check(layout.spec)
     unigram = Unigram(sequences, np.flatnonzero(sequences.split == TRAIN))
     baseline = unigram.cross_entropy(sequences, validation_objects(sequences, training))
-    model = build_model(settings["model"], order.max_seq_len, tables, unigram, spec).to(device)
-    loss = TypedLoss(sequences.layout, tables, training.meaningful_loss, device)
+    model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout).to(device)
+    loss = TypedLoss(layout, tables, training.meaningful_loss, device)
     logger.info(
         "%d objects, %d tokens; model of %d parameters; unigram baseline %s",
         len(sequences),

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import atomic_path
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
+from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import Block, SequenceLayout
 
 FORMAT, VERSION = "sequences", "1"

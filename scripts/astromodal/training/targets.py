@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.vocab import VocabSpec
+from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import Range
 
 if TYPE_CHECKING:

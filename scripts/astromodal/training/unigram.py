@@ -34,8 +34,10 @@ class Unigram:
         self._layout = sequences.layout
         self._pooled: dict[int, np.ndarray] = {}
         self._tables: dict[int, np.ndarray] = {}
+        self._counts: dict[int, np.ndarray] = {}
         for ids, counts in _count(sequences, objects).items():
             pooled = _pooled(ids, counts)
+            self._counts[ids.offset] = counts
             self._pooled[ids.offset] = np.log(pooled)
             self._tables[ids.offset] = _smooth(counts, pooled)
 
@@ -48,6 +50,14 @@ class Unigram:
                 table = self._tables[ids.offset] if ids.stride else self._pooled[ids.offset][:1]
                 out[ids.offset : ids.offset + table.size] = table.ravel()
         return out
+
+    def counts(self, ids: Range) -> np.ndarray:
+        """How often each slot of a range took each code, int64 (n_slots, size)."""
+        return self._counts[ids.offset]
+
+    def log_pooled(self, ids: Range) -> np.ndarray:
+        """Log frequencies that a range's are smoothed towards, float64 (n_slots or 1, size)."""
+        return self._pooled[ids.offset]
 
     def log_frequencies(self, ids: Range) -> np.ndarray:
         """Log frequency of each code in each slot of a range, float32 (n_slots, size)."""

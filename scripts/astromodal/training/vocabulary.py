@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from astromodal.core.errors import FormatError, must_be
 from astromodal.core.files import read_json, write_json
+from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import IMAGE, SCALAR, SPECTRUM, SequenceLayout
 from astromodal.training.targets import Tokenizers
 

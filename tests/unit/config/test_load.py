@@ -1,8 +1,9 @@
 import pytest
+from pydantic import ValidationError
+
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings, rebuild_settings, settings_at
-from astromodal.core.errors import ConfigError
-from pydantic import ValidationError
+from astromodal.errors import ConfigError
 
 
 def test_the_defaults_are_the_design_s():

@@ -1,7 +1,8 @@
 import pytest
+
 from astromodal.config import load_config
-from astromodal.core.errors import ConfigError
 from astromodal.core.fields import cube_template, run_fields
+from astromodal.errors import ConfigError
 
 
 def simulated(**settings):

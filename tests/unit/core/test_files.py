@@ -3,7 +3,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.files import (
     atomic_path,
     load_arrays,
@@ -12,6 +12,7 @@ from astromodal.core.files import (
     write_json,
     write_text,
 )
+from astromodal.errors import FormatError
 
 KIND = {"format": "test", "version": 1}
 

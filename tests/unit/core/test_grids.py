@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+
 from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.core.errors import ConfigError
 from astromodal.core.grids import bin_centres, bin_factor, n_bins, native_grid
+from astromodal.errors import ConfigError
 
 DEFAULT = SpectrumSettings()
 

@@ -1,4 +1,5 @@
 import numpy as np
+
 from astromodal.core.hashing import hash_arrays, hash_values
 
 

@@ -1,11 +1,12 @@
 import json
 
 import pytest
-from astromodal.config import load_config
-from astromodal.core import VocabSpec, build_vocab_spec
-from astromodal.core.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.config import load_config
+from astromodal.core import VocabSpec, build_vocab_spec
+from astromodal.errors import ConfigError
 
 GROUPS = ["desi_b", "gaiaxp_bp"]
 
@@ -69,7 +70,7 @@ def test_without_bins_the_columns_are_unknown():
     """The guide's call gives sizes; a single column's place needs n_bins."""
     s = build_vocab_spec(10, 32, 6, GROUPS)
     assert (s.vocab_size, s.spectrum_offset("gaiaxp_bp")) == (59, 53)
-    with pytest.raises(ConfigError, match="n_bins must be known to place a scalar column, got None"):
+    with pytest.raises(ConfigError, match="n_bins must be known to place a scalar column"):
         s.column_offset(1)
 
 

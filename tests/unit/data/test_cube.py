@@ -1,9 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.errors import DataError
 from astromodal.data.cube import Cube
+from astromodal.errors import DataError
 
 
 def test_binary_and_text_ids_read_the_same(write_cube):

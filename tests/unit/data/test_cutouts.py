@@ -1,8 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from astromodal.config.schema import ImageSettings
-from astromodal.core.errors import DataError
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import (
     CutoutCounts,
@@ -10,8 +12,7 @@ from astromodal.data.cutouts import (
     elliptical_mask,
     read_cutouts,
 )
-from hypothesis import given
-from hypothesis import strategies as st
+from astromodal.errors import DataError
 
 SETTINGS = ImageSettings(bands=("U", "R"), size=8)
 ANGLES = st.floats(-360, 360)

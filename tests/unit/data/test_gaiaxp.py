@@ -5,11 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
-from astromodal.core.errors import DataError
+
 from astromodal.core.grids import native_grid
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import basis, sample_xp
 from astromodal.data.spectra import read_spectra
+from astromodal.errors import DataError
 from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
 
 GROUP = "gaiaxp_bp"

@@ -1,9 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from astromodal.data.lists import flatten, is_list, lengths
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.data.lists import flatten, is_list, lengths
 
 ROWS = st.lists(st.none() | st.lists(st.none() | st.floats(width=32, allow_nan=False)))
 

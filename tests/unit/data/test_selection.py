@@ -1,8 +1,9 @@
 import pytest
+
 from astromodal.config.schema import SelectionSettings
-from astromodal.core.errors import DataError
 from astromodal.data.cube import Cube
 from astromodal.data.selection import select
+from astromodal.errors import DataError
 
 
 def test_the_cut_keeps_its_bounds_and_drops_the_missing(write_cube):

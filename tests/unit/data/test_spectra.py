@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import DataError
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
 from astromodal.core.grids import n_bins
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import (
@@ -12,10 +15,8 @@ from astromodal.data.spectra import (
     rebin,
     rebinned,
 )
+from astromodal.errors import DataError
 from helpers.spectra import SETTINGS, desi_columns, spectra
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 L = 2326
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40))

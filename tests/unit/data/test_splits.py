@@ -1,4 +1,7 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import (
@@ -11,8 +14,6 @@ from astromodal.data.splits import (
     load_split,
     split_field,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def cells_of(count):

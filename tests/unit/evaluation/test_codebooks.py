@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.codebooks import codebook_numbers, codebook_table, count_codes
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from astromodal.evaluation.coverage import cover_fields
 
 

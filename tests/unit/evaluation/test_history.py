@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
+from astromodal.errors import FormatError
 from astromodal.evaluation.history import (
     draw_history,
     history_table,

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
 from astromodal.evaluation.image_sample import reduce_cutouts, sky_noise
 from astromodal.evaluation.images import evaluate_images
@@ -122,12 +123,20 @@ def test_absent_band_is_said(make_field, as_evaluated, tmp_path):
     assert part["numbers"]["bands"]["R"]["n"] == 10
 
 
+def test_blank_cutouts_are_said(make_field, as_evaluated, tmp_path):
+    """Cutouts of one and the same value everywhere have no variance to explain."""
+    flat = pa.array([[1.0] * 576] * 3, pa.list_(pa.float32()))
+    field = make_field("F", {"splus_cut_R": flat}, 3)
+    part = _run(field, _tokenizer(), as_evaluated, tmp_path)
+    assert any("none has light that varies" in note for note in part["notes"])
+
+
 def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
     """Without centroids nothing is decoded, nothing crashes, and the report says why."""
     part = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
     assert part["figures"] == []
     assert any("image codebook is empty" in note for note in part["notes"])
-    assert any("No cutout could be evaluated" in note for note in part["notes"])
+    assert any("No evaluated object has a cutout with codes" in note for note in part["notes"])
 
 
 def test_field_without_images_is_said(make_field, as_evaluated, tmp_path):
@@ -135,7 +144,7 @@ def test_field_without_images_is_said(make_field, as_evaluated, tmp_path):
     field = make_field("F", {"mag": np.ones(3)}, 3)
     part = _run(field, _tokenizer(), as_evaluated, tmp_path)
     assert part["numbers"]["n_whole"] == 0
-    assert any("No cutout could be evaluated" in note for note in part["notes"])
+    assert any("No evaluated object has a cutout with codes" in note for note in part["notes"])
 
 
 def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):

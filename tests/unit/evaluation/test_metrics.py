@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from astromodal.evaluation.metrics import (
     bootstrap_error,
     mean_error,
@@ -15,8 +18,6 @@ from astromodal.evaluation.metrics import (
     robust_sigma,
     squares,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def test_r2_by_hand():

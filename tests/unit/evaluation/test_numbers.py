@@ -1,9 +1,10 @@
 """Numbers as text."""
 
 import pytest
-from astromodal.evaluation.numbers import show, show_measured, show_number
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.evaluation.numbers import show, show_measured, show_number
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+from hypothesis import given
+from hypothesis import strategies as st
+
 from astromodal.data.splits import TEST, TRAIN, VALIDATION, Split
+from astromodal.errors import FormatError
 from astromodal.evaluation.objects import (
     check_ids,
     described,
@@ -11,8 +14,6 @@ from astromodal.evaluation.objects import (
     evaluated_fields,
     evaluation_rows,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPLIT = Split(
     ids=np.array(["a", "b", "c", "d"]),

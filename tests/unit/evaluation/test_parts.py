@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+
 from astromodal.evaluation.parts import Part, plain
 from astromodal.evaluation.style import new_figure, styled
 

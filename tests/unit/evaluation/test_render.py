@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
 from astromodal.core.files import write_json
 from astromodal.evaluation.parts import Part, measured, table
 from astromodal.evaluation.render import render_report, versions

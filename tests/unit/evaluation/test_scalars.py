@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+
 from astromodal.config.schema import ColumnSettings, EvaluationSettings
-from astromodal.core.errors import FormatError
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError
 from astromodal.evaluation.scalars import evaluate_scalars, in_bins, ranks
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
@@ -95,8 +96,17 @@ def test_column_without_bins_is_said(make_field, as_evaluated, tmp_path):
     """A column that no training field has is named as not evaluated, with its unit in the table."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
     part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert "No bins, because no training field has a value: empty." in part["notes"]
+    assert "No bins, for no object that trains has a value: empty." in part["notes"]
     assert [row[0] for row in part["figures"][0]["table"]["rows"]] == list(COLUMNS)
+
+
+def test_single_training_value_is_said(make_field, as_evaluated, tmp_path):
+    """A column that holds one value in training has bins of no width, and that is told."""
+    values = np.column_stack([np.linspace(14, 22, 50), np.full(50, 0.05), np.full(50, np.nan)])
+    tokenizer = ScalarTokenizer.fit(ColumnSummaries.of(values, COLUMNS), COLUMNS, 8)
+    field, _ = _field(make_field, tokenizer, tmp_path)
+    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert "A single value in training, so no bin has a width: err_mag_r." in part["notes"]
 
 
 def test_lost_values_are_a_defect(make_field, as_evaluated, tmp_path):

@@ -3,10 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
-from astromodal.core.errors import FormatError
 from astromodal.core.grids import bin_centres, bin_factor, native_grid
-from astromodal.evaluation.spectra import continuum_error, evaluate_spectra, look_along
+from astromodal.errors import FormatError
+from astromodal.evaluation.spectra import evaluate_spectra
+from astromodal.evaluation.spectrum_along import continuum_error, look_along
 from astromodal.evaluation.spectrum_figures import choose_examples
 from astromodal.evaluation.spectrum_sample import GroupSample
 from astromodal.tokenizers.quantiles import ColumnSummaries

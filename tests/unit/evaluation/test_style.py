@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import pytest
+
 from astromodal.config.schema import SCALAR_COLUMNS
 from astromodal.evaluation.style import (
     BLUE,

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from astromodal.config.schema import (
     Config,
     EvaluationSettings,
@@ -15,17 +17,13 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.core.errors import FormatError
 from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
+from astromodal.errors import FormatError
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.evaluation.surprise import Surprise, choose_objects, measure_surprise
-from astromodal.evaluation.transformer import (
-    evaluate_transformer,
-    load_trained,
-    modality_numbers,
-    slot_numbers,
-)
+from astromodal.evaluation.surprise_numbers import modality_numbers, slot_numbers
+from astromodal.evaluation.transformer import evaluate_transformer, load_trained
 from astromodal.evaluation.transformer_figures import running_mean
 from astromodal.evaluation.transformer_section import ring_means
 from astromodal.models.transformer import CausalTransformerLM
@@ -34,7 +32,6 @@ from astromodal.training.checkpoint import save_model
 from astromodal.training.layout import Range, sequence_layout
 from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
 from astromodal.training.unigram import Unigram
-from torch.nn import functional as F
 
 CONFIG = Config(
     tokenizers=TokenizerSettings(
@@ -228,6 +225,16 @@ def test_modalities_without_objects_are_said(run):
         "history.png",
         "slots_scalar.png",
     ]
+
+
+def test_no_object_to_evaluate(tmp_path):
+    """Without a field to evaluate there is only the history, and each modality is named."""
+    (tmp_path / "history.jsonl").write_text("")
+    trained, model = _write(tmp_path / "t.safetensors"), _save(tmp_path / "model.pt")
+    files = [trained], model, tmp_path / "history.jsonl"
+    part = evaluate_transformer([], *files, SETTINGS, tmp_path / "figures", torch.device("cpu"))
+    assert len(part["notes"]) == 3
+    assert [f["file"] for f in part["figures"]] == ["history.png"]
 
 
 def test_other_tokenizers_are_refused(run):

@@ -3,11 +3,12 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import astromodal
 import pytest
+
+import astromodal
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
-from astromodal.core.errors import AstromodalError
+from astromodal.errors import AstromodalError
 from astromodal.jobs.entry import SCRIPTS, start
 
 

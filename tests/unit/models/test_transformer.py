@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
 from astromodal.models.transformer import SEP, slots_of

@@ -1,4 +1,5 @@
 import pytest
+
 from astromodal.provenance import code
 from astromodal.provenance.code import code_digests
 

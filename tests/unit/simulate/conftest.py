@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from astromodal.config.schema import SimulatedField, SimulateSettings
 from astromodal.simulate.field import simulate_field
 from astromodal.simulate.light import Light, integrate_light

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from astromodal.config.schema import BANDS, SimulatedField, SimulateSettings
 from astromodal.simulate import cutouts
 from astromodal.simulate.cutouts import CENTRE, PIXEL, Photographer, Telescope, telescope

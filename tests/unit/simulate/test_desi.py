@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from astromodal.simulate import desi
 from astromodal.simulate.light import Light, spectra
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources

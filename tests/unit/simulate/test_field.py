@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from astromodal.config.schema import BANDS, SCALAR_COLUMNS, SimulatedField, SimulateSettings
-from astromodal.core.errors import ConfigError
-from astromodal.simulate.field import simulate_field
 from threadpoolctl import threadpool_limits
+
+from astromodal.config.schema import BANDS, SCALAR_COLUMNS, SimulatedField, SimulateSettings
+from astromodal.errors import ConfigError
+from astromodal.simulate.field import simulate_field
 
 
 def numbers(table: pa.Table, name: str) -> np.ndarray:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from astromodal.config.schema import SimulateSettings
 from astromodal.simulate import gaia
 from astromodal.simulate.cosmology import comoving_distance
@@ -35,8 +38,6 @@ from astromodal.simulate.sources import (
 from astromodal.simulate.stars import absolute_magnitude
 from astromodal.simulate.stellar import star_spectrum
 from astromodal.simulate.streams import stream
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def band(light: Light, name: str) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from astromodal.core.errors import AstromodalError
+
+from astromodal.errors import AstromodalError
 from astromodal.simulate import xp
 from astromodal.simulate.passbands import curve
 

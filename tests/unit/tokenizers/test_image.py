@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from helpers.cutouts import cutouts, image_tokenizer, untrained_autoencoder
 

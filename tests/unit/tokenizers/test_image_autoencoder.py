@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from astromodal.core.errors import FormatError
+
+from astromodal.errors import FormatError
 from astromodal.tokenizers.image_autoencoder import (
     TrainedAutoencoder,
     build_model,

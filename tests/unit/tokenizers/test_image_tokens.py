@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+
 from astromodal.config.schema import ImageSettings
-from astromodal.core.errors import FormatError
 from astromodal.core.files import load_arrays
 from astromodal.data.cube import Cube
+from astromodal.errors import FormatError
 from astromodal.tokenizers.image_tokens import (
     encode_field_images,
     load_image_latents,

@@ -1,11 +1,12 @@
 import joblib
 import numpy as np
 import pytest
-from astromodal.core.errors import DataError
-from astromodal.tokenizers.kmeans import N_SEEDING, fit_codebook, nearest, write_joblib
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from astromodal.errors import DataError
+from astromodal.tokenizers.kmeans import N_SEEDING, fit_codebook, nearest, write_joblib
 
 
 def points(most: int, d: int, limit: float):

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import DataError
-from astromodal.tokenizers.normaliser import SOFTENING, ImageNormaliser, sky_sigma
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from astromodal.errors import DataError
+from astromodal.tokenizers.normaliser import SOFTENING, ImageNormaliser, sky_sigma
 
 BANDS = ("U", "R")
 NORMALISER = ImageNormaliser(BANDS, np.array([0.1, 2.0]))

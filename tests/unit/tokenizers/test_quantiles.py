@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
-from astromodal.tokenizers.quantiles import ColumnSummaries, merge, summarise_column
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.errors import FormatError
+from astromodal.tokenizers.quantiles import ColumnSummaries, merge, summarise_column
 
 VALUES = st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 8e-8]), max_size=60)
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
-from astromodal.core.vocab import MISSING_CODE
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError
+from astromodal.tokenizers.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalar import ScalarTokenizer
 
 FLOATS = st.floats(-1e9, 1e9, allow_subnormal=False) | st.sampled_from([0.0, 8e-8, 1e6])
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+
 from astromodal.config.schema import SelectionSettings, SplitSettings
-from astromodal.core.errors import FormatError
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
+from astromodal.errors import FormatError
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars, load_scalar_tokens

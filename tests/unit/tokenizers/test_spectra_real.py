@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_spectra, rebinned

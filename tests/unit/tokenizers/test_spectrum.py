@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.errors import ConfigError, DataError, FormatError
 from astromodal.core.files import save_arrays
 from astromodal.core.grids import bin_centres, bin_factor
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import rebin
+from astromodal.errors import ConfigError, DataError, FormatError
 from astromodal.tokenizers.spectrum import SCALE_LEEWAY, SpectrumTokenizer, decode_object
 from astromodal.tokenizers.spectrum_codebook import train_codebook
 from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GROUP = "desi_r"
 

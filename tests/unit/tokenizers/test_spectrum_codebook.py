@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
+from astromodal.errors import FormatError
 from astromodal.tokenizers.spectrum_codebook import (
     SpectrumCodebook,
     read_samples,

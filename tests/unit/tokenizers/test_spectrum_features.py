@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from astromodal.tokenizers.spectrum_features import compress, expand, object_scale
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from astromodal.tokenizers.spectrum_features import compress, expand, object_scale
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 12))
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.grids import n_bins
 from astromodal.data.cube import Cube
+from astromodal.errors import FormatError
 from astromodal.tokenizers.spectrum_samples import (
     GroupSamples,
     SpectrumSamples,

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.grids import n_bins
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
+from astromodal.errors import FormatError
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.spectra import SETTINGS, desi_columns, samples_of, spectra, tokenizer_of
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from astromodal.config.schema import ImageSettings, ScalarSettings, SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.training.batches import SequenceSet

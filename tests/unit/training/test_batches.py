@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
-from astromodal.core.vocab import BOS, EOS, SEP
-from astromodal.training.batches import SequenceSet, plan_epoch
-from astromodal.training.sequences import pack_objects, write_sequences
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.core.vocab import BOS, EOS, SEP
+from astromodal.errors import FormatError
+from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.sequences import pack_objects, write_sequences
 
 from .conftest import HASHES, make_codes
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from astromodal.core.errors import FormatError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astromodal.errors import FormatError
 from astromodal.training.checkpoint import (
     differences,
     find_resumable,
@@ -14,8 +17,6 @@ from astromodal.training.checkpoint import (
     prune,
     save_model,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 STATE = {"model_state_dict": {"w": torch.arange(3.0)}, "step": 7, "config": {"a": [1, None, "x"]}}
 

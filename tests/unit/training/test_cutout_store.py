@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import elliptical_mask
 from astromodal.tokenizers.normaliser import SOFTENING, ImageNormaliser

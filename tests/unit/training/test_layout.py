@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import astromodal
 from astromodal.config.schema import (
     Config,
     ImageSettings,
@@ -14,7 +17,7 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.core.errors import ConfigError
+from astromodal.errors import ConfigError
 from astromodal.training.layout import check_longest, longest_sequence, sequence_layout
 
 
@@ -78,4 +81,5 @@ def test_the_layout_needs_no_torch():
     """The Snakefile checks lengths without loading PyTorch, scikit-learn or pyarrow."""
     heavy = "{'torch', 'sklearn', 'pyarrow'} & set(sys.modules)"
     code = f"import sys, astromodal.training.layout; sys.exit(bool({heavy}))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    folder = Path(astromodal.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0

@@ -8,8 +8,9 @@ import logging
 import numpy as np
 import pytest
 import torch
+
 from astromodal.config.schema import SequenceSettings, TrainingSettings
-from astromodal.core.errors import AstromodalError, ConfigError
+from astromodal.errors import AstromodalError, ConfigError
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss

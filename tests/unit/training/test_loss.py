@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+
 from astromodal.config.schema import MeaningfulLossSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.training.loss import NO_TARGET, TypedLoss, find_targets
-from torch.nn import functional as F
 
 CPU = torch.device("cpu")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.files import save_arrays
 from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import Split
+from astromodal.errors import FormatError
 from astromodal.training.packing import pack_field
 from astromodal.training.sequences import SequenceStore
 

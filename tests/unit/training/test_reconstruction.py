@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from astromodal import training
-from astromodal.core.errors import ConfigError
 from astromodal.core.vocab import build_vocab_spec
+from astromodal.errors import ConfigError
 from astromodal.training.reconstruction import (
     expected_centroids,
     image_reconstruction_loss,

@@ -9,9 +9,10 @@ import signal
 
 import pytest
 import torch
+
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.core.errors import FormatError
 from astromodal.core.files import write_json
+from astromodal.errors import FormatError
 from astromodal.models import CausalTransformerLM
 from astromodal.training.reconstruction import image_reconstruction_loss
 from astromodal.training.run import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from astromodal.training.schedule import learning_rate, make_optimizer
 from torch import nn
+
+from astromodal.training.schedule import learning_rate, make_optimizer
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
-from astromodal.core.vocab import MISS, MISSING_CODE, SEP
-from astromodal.training.sequences import SequenceStore, pack_objects, write_sequences
 from safetensors import safe_open
+
+from astromodal.core.vocab import MISS, MISSING_CODE, SEP
+from astromodal.errors import FormatError
+from astromodal.training.sequences import SequenceStore, pack_objects, write_sequences
 
 
 def test_the_file_is_a_safetensors_file(survey):

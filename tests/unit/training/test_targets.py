@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
-from astromodal.training.targets import Tokenizers, cosine_features
 from hypothesis import given
 from hypothesis import strategies as st
+
+from astromodal.errors import FormatError
+from astromodal.training.targets import Tokenizers, cosine_features
 
 
 def test_features_by_hand():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
 from astromodal.training.batches import SequenceSet
 from astromodal.training.sequences import pack_objects, write_sequences

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from astromodal.core.errors import FormatError
+
 from astromodal.core.vocab import VocabSpec
+from astromodal.errors import FormatError
 from astromodal.training.vocabulary import check_hashes, read_vocabulary, write_vocabulary
 
 from .conftest import HASHES

@@ -1,4 +1,4 @@
-from astromodal.core.errors import must_be, nearest, suggestion
+from astromodal.errors import must_be, nearest, suggestion
 
 
 def test_must_be_says_what_must_got_and_do():
