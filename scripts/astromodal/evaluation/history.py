@@ -62,7 +62,9 @@ def draw_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
     for axis, modality in zip(axes[0], MODALITIES, strict=True):
         key = f"cross_entropy_{modality}"
         steps, values = series(history["train"], key)
-        axis.plot(steps, values / LN2, color=BLUE, label="training", linewidth=1)
+        axis.plot(
+            steps, values / LN2, ".-", color=BLUE, markersize=2, label="training", linewidth=1
+        )
         steps, values = series(history["validation"], key)
         axis.plot(steps, values / LN2, "o-", color=ORANGE, markersize=3, label="validation")
         baseline = series(history["validation"], f"unigram_{modality}")[1]

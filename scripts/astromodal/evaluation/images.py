@@ -88,21 +88,26 @@ def evaluate_images(
         others = f"; {sample.n_whole} objects outside of these have one" if sample.n_whole else ""
         part.notes.append(f"No evaluated object has a cutout with codes{others}.")
         return part.as_dict()
-    bands = {name: band_numbers(sample, i, evaluation.seed) for i, name in enumerate(image.bands)}
+    _evaluate_bands(part, sample, image, evaluation.seed)
+    return part.as_dict()
+
+
+def _evaluate_bands(part: Part, sample: ImageSample, image: ImageSettings, seed: int) -> None:
+    """Add numbers, headlines and figures of a sample that has at least one cutout."""
+    bands = {name: band_numbers(sample, i, seed) for i, name in enumerate(image.bands)}
     part.numbers["bands"] = bands
-    part.numbers["colours"] = colours(sample, image.bands, evaluation.seed)
+    part.numbers["colours"] = colours(sample, image.bands, seed)
     known = [name for name in bands if bands[name]["n"]]
     part.notes += [
         f"Band {name}: no evaluated cutout has it." for name in bands if name not in known
     ]
     if not known:
         part.notes.append("No cutout could be evaluated: none has light that varies in the mask.")
-        return part.as_dict()
-    part.numbers["all_bands"] = overall(sample, evaluation.seed)
+        return
+    part.numbers["all_bands"] = overall(sample, seed)
     _headlines(part, bands, known)
     with styled():
         add_figures(part, sample, known, image.bands)
-    return part.as_dict()
 
 
 def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:

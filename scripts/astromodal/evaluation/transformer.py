@@ -133,15 +133,20 @@ def evaluate_transformer(
         "modalities": modalities,
         "slots": slot_numbers(surprises, objects, chosen, seed),
     }
-    for modality, numbers in modalities.items():
+    _add_validation(part, losses)
+    with styled():
+        add_figures(part, trained.config, trained.layout, losses)
+    return part.as_dict()
+
+
+def _add_validation(part: Part, losses: dict[str, list[dict[str, Any]]]) -> None:
+    """Set what the history says of the validation split beside the numbers, and the headlines."""
+    for modality, numbers in part.numbers["modalities"].items():
         numbers["validation_bits"], numbers["validation_unigram_bits"] = (
             last_value(losses["validation"], f"{key}_{modality}") / LN2
             for key in ("cross_entropy", "unigram")
         )
         _headline(part, modality, numbers)
-    with styled():
-        add_figures(part, trained.config, trained.layout, losses)
-    return part.as_dict()
 
 
 def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

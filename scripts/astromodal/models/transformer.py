@@ -72,7 +72,8 @@ class CausalTransformerLM(nn.Module):
             )
         self.max_seq_len = max_seq_len
         # AdamW moves every weight of the logits by a full step, whatever its signal: in rows of
-        # rare ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it stays small.
+        # rare ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it is
+        # small.
         self.scale = d_model**-0.5
         self.embedding = nn.Embedding(vocab_size, d_model)  # (V, D), tied: input and logits
         self.types = nn.Embedding(n_types, d_model)

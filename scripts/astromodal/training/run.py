@@ -21,7 +21,7 @@ from astromodal.data.splits import TRAIN
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training import checkpoint
 from astromodal.training.batches import SequenceSet
-from astromodal.training.layout import sequence_layout
+from astromodal.training.layout import SequenceLayout, sequence_layout
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
 from astromodal.training.prior import fit_prior

@@ -143,3 +143,15 @@ def test_codes_of_another_tokenizer_are_refused(make_field, as_evaluated, tmp_pa
     _tokenizer(16).save(tmp_path / "tokenizer.npz")
     with pytest.raises(FormatError, match="made by the tokenizer of hash"):
         _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+
+
+def test_values_at_the_edge_of_their_bins_fall_short(make_field, as_evaluated, tmp_path):
+    """Centers at the upper edge of their bins err by far more than half a bin, and that is said."""
+    tokenizer = _tokenizer()
+    shifted = ScalarTokenizer(
+        COLUMNS, tokenizer.edges, tokenizer.edges[:, 1:] + 0.5, tokenizer.weights
+    )
+    field, _ = _field(make_field, shifted, tmp_path)
+    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert part["headlines"][0]["verdict"] == "bad"
+    assert part["numbers"]["columns_over_half_a_bin"] == ["mag_r", "err_mag_r"]
