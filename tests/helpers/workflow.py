@@ -49,8 +49,7 @@ class Workflow:
 
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs of a dry run, by rule."""
-        text = self.run("--dry-run", "--quiet", "rules", *options).text
-        return _job_table(self.run("--dry-run", *options).text if "Job stats" not in text else text)
+        return _job_table(self.run(*options, "--dry-run").text)
 
 
 def _job_table(text: str) -> dict[str, int]:

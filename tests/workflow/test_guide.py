@@ -67,7 +67,7 @@ def test_the_reconstruction_losses(guide, finished):
 
     config, vocab_spec, model, _ = guide
     image_codebook = torch.randn(config.vocab.image, config.tokenizers.image.latent_dim)
-    target_tokens = torch.tensor([[5, 6, vocab_spec.column_offset(0), 2]])
+    target_tokens = torch.tensor([[5, 6, vocab_spec.scalar_offset, 2]])
     types = torch.tensor([[1, 1, 2, 0]])
     logits = model(target_tokens, types, torch.zeros_like(types, dtype=torch.bool))
     reconstructed_latents = image_reconstruction_loss(

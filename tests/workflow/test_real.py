@@ -1,10 +1,9 @@
 """The workflow on real cubes, to the trained model and the report; skipped where there are none."""
 
-import json
-
 import numpy as np
 import pytest
 
+from astromodal.core.files import read_json
 from astromodal.core.paths import Layout
 from astromodal.tokenizers.scalar_tokens import load_scalar_tokens
 from helpers.workflow import ROOT, tiny
@@ -18,7 +17,7 @@ def run(real_cubes, tmp_path_factory):
     workflow.config["paths"]["datacube_template"] = str(real_cubes / "datacube_{field}.parquet")
     workflow.run()
     paths = Layout(str(workflow.results), codebook_size=64)
-    return paths, lambda field: json.loads(open(paths.summary(field)).read())
+    return paths, lambda field: read_json(paths.summary(field))
 
 
 def test_the_cut_out_images_are_counted(run):
