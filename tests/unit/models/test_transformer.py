@@ -7,7 +7,7 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
-from astromodal.models.transformer import SEP, slots_of
+from astromodal.models.transformer import N_FEATURES, SEP, slots_of
 
 V = 60
 
@@ -90,7 +90,8 @@ def test_flat_batches_equal_batches_of_one_length(model):
 def test_range_logits_are_the_full_logits_of_those_ids(model, positions):
     """Logits of legal ids equal the full vocabulary's, restricted to them; so do gradients."""
     model.double()
-    hidden = torch.randn(4, positions, 16, dtype=torch.float64, requires_grad=True)
+    width = 16 + N_FEATURES
+    hidden = torch.randn(4, positions, width, dtype=torch.float64, requires_grad=True)
     one, three = model.range_logits([hidden[:1], hidden[1:]], [(5, 1, 20), (30, 3, 10)])
     full = model.logits(hidden)
     wanted = torch.stack([full[1 + i, :, 30 + 10 * i : 40 + 10 * i] for i in range(3)])
