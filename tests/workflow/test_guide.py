@@ -60,20 +60,36 @@ def test_the_model_gives_logits(guide):
     assert torch.isfinite(logits).all()
 
 
-def test_the_reconstruction_losses(guide, finished):
-    """The guide's loss functions give a loss, or the reconstructed latents."""
-    from astromodal.core.files import load_arrays
-    from astromodal.training import image_reconstruction_loss, scalar_reconstruction_loss
+def test_the_image_loss(guide):
+    """`image_reconstruction_loss` gives a loss, or the reconstructed latents."""
+    from astromodal.training import image_reconstruction_loss
 
     config, vocab_spec, model, _ = guide
     image_codebook = torch.randn(config.vocab.image, config.tokenizers.image.latent_dim)
     target_tokens = torch.tensor([[5, 6, vocab_spec.scalar_offset, 2]])
-    types = torch.tensor([[1, 1, 2, 0]])
-    logits = model(target_tokens, types, torch.zeros_like(types, dtype=torch.bool))
+    token_types = torch.tensor([[1, 1, 2, 0]])
+    logits = model(target_tokens, token_types, torch.zeros_like(token_types, dtype=torch.bool))
     reconstructed_latents = image_reconstruction_loss(
         logits, target_tokens, image_codebook, return_reconstruction=True
     )
     assert reconstructed_latents.shape[-1] == config.tokenizers.image.latent_dim
-    assert image_reconstruction_loss(logits, target_tokens, image_codebook).isfinite()
-    assert scalar_reconstruction_loss is not None
-    assert load_arrays is not None
+    assert image_reconstruction_loss(logits, target_tokens, image_codebook) > 0
+
+
+def test_the_scalar_loss(guide, finished):
+    """`scalar_reconstruction_loss` takes the fitted tokenizer's centers."""
+    from astromodal.core import build_vocab_spec
+    from astromodal.core.paths import Layout
+    from astromodal.tokenizers.scalar import ScalarTokenizer
+    from astromodal.training import scalar_reconstruction_loss
+
+    config, vocab_spec, model, _ = guide
+    tokenizer = ScalarTokenizer.load(Layout(str(finished.results)).scalar_tokenizer)
+    spec = build_vocab_spec(
+        *config.vocab, config.tokenizers.spectrum.groups, config.tokenizers.scalar.n_bins
+    )
+    target_tokens = torch.tensor([[vocab_spec.scalar_offset, vocab_spec.scalar_offset + 1, 2]])
+    logits = model(target_tokens, torch.tensor([[2, 2, 0]]))
+    centers = torch.from_numpy(tokenizer.standardised())
+    loss = scalar_reconstruction_loss(logits, target_tokens, centers, vocab_spec=spec)
+    assert loss > 0

@@ -1,5 +1,8 @@
 """After a run, nothing is to be done; after a change, just what depends on it."""
 
+import os
+import time
+
 import pytest
 
 from helpers.workflow import tiny
@@ -41,3 +44,17 @@ def test_a_setting_plans_the_jobs_that_read_it(finished):
     planned = changed.planned()
     assert planned["train_transformer"] == 1
     assert not {"train_scalar_tokenizer", "encode_scalars", "pack_sequences"} & planned.keys()
+
+
+def test_one_field_s_cube_plans_that_field(finished):
+    """A held-out field's newer cube is encoded and reported on anew; nothing trains again."""
+    cube = finished.results / "cubes/datacube_T-3.parquet"
+    before = cube.stat()
+    os.utime(cube, (time.time() + 60,) * 2)
+    try:
+        planned = finished.planned()
+    finally:
+        os.utime(cube, ns=(before.st_atime_ns, before.st_mtime_ns))
+    per_field = ("summarize_field", "encode_scalars", "encode_spectra", "encode_images")
+    assert [planned.get(rule) for rule in per_field] == [1, 1, 1, 1]
+    assert not {name for name in planned if name.startswith(("train_", "sample_"))}
