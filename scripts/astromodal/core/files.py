@@ -78,6 +78,32 @@ class ArrayFile:
         return name in self.arrays
 
 
+def check_content(path: str | Path, stored_hash: str, content_hash: str, remedy: str) -> None:
+    """Raise `FormatError` where a file's content is not what it was hashed as when written."""
+    if content_hash != stored_hash:
+        raise FormatError(must_be(str(path), f"of hash {stored_hash}", content_hash, remedy))
+
+
+def check_maker(
+    path: str | Path, file: ArrayFile, tokenizer_hash: str | None, what: str, rule: str
+) -> None:
+    """Raise `FormatError` where codes were made by another tokenizer than that of a hash.
+
+    Parameters
+    ----------
+    path, file
+        The file, and what was read from it; its attribute ``tokenizer_hash`` tells the maker.
+    tokenizer_hash : str, optional
+        Hash of the tokenizer that it should be; nothing is checked where None.
+    what, rule : str
+        What the file holds, and the rule that makes it, for the message.
+    """
+    made_by = file.attributes["tokenizer_hash"]
+    if tokenizer_hash is not None and made_by != tokenizer_hash:
+        must = f"made by the tokenizer of hash {tokenizer_hash}"
+        raise FormatError(must_be(f"{path}: {what}", must, made_by, f"run {rule} again"))
+
+
 def save_arrays(
     path: str | Path,
     arrays: Mapping[str, np.ndarray],

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.files import atomic_path
+from astromodal.core.files import atomic_path, check_content
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import ImageAutoencoder
@@ -95,9 +95,7 @@ class TrainedAutoencoder:
         normaliser = ImageNormaliser(tuple(settings["bands"]), stored["softening"].numpy())
         history = tuple(stored["history"])
         loaded = cls(model.eval(), normaliser, settings, stored["n_train"], history)
-        if loaded.hash != stored["hash"]:
-            must = f"of hash {stored['hash']}"
-            raise FormatError(must_be(str(path), must, loaded.hash, _REMAKE))
+        check_content(path, stored["hash"], loaded.hash, _REMAKE)
         return loaded
 
 

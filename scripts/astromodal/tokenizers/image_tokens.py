@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.files import ArrayFile, load_arrays, save_arrays
+from astromodal.core.files import check_maker, load_arrays, save_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.cube import Cube
@@ -121,7 +121,7 @@ def load_image_tokens(path: str | Path, tokenizer_hash: str | None = None) -> Im
         Where they were made by another tokenizer than the one of `tokenizer_hash`.
     """
     stored = load_arrays(path, **_TOKENS)
-    _check(path, stored, tokenizer_hash, "image codes")
+    check_maker(path, stored, tokenizer_hash, "image codes", "encode_images")
     content: dict[str, Any] = {**stored.arrays, **stored.attributes}
     return ImageTokens(**content)
 
@@ -135,7 +135,7 @@ def load_image_latents(path: str | Path, tokenizer_hash: str | None = None) -> I
         Where they were made by another tokenizer than the one of `tokenizer_hash`.
     """
     stored = load_arrays(path, **_LATENTS)
-    _check(path, stored, tokenizer_hash, "image latents")
+    check_maker(path, stored, tokenizer_hash, "image latents", "encode_images")
     content: dict[str, Any] = {**stored.arrays, **stored.attributes}
     return ImageLatents(**content)
 
@@ -147,13 +147,6 @@ def _check_shape(tokenizer: ImageTokenizer, settings: ImageSettings) -> None:
             must = f"the tokenizer's, {made_for[name]}"
             do = "train the tokenizer again"
             raise FormatError(must_be(f"tokenizers.image.{name}", must, wanted, do))
-
-
-def _check(path: str | Path, stored: ArrayFile, tokenizer_hash: str | None, what: str) -> None:
-    made_by = stored.attributes["tokenizer_hash"]
-    if tokenizer_hash is not None and made_by != tokenizer_hash:
-        must = f"made by the tokenizer of hash {tokenizer_hash}"
-        raise FormatError(must_be(f"{path}: {what}", must, made_by, "run encode_images again"))
 
 
 def _save(path: str | Path, values: dict[str, Any], form: dict[str, Any]) -> None:

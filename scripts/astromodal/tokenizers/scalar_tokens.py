@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import load_arrays, save_arrays
+from astromodal.core.files import check_maker, load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
-from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "scalar_tokens", "version": 1}
@@ -66,15 +65,11 @@ def load_scalar_tokens(path: str | Path, tokenizer_hash: str | None = None) -> S
         Where they were made by another tokenizer than the one of `tokenizer_hash`.
     """
     stored = load_arrays(path, **_FORMAT)
-    made_by = stored.attributes["tokenizer_hash"]
-    if tokenizer_hash is not None and made_by != tokenizer_hash:
-        what = f"{path}: scalar codes"
-        must = f"made by the tokenizer of hash {tokenizer_hash}"
-        raise FormatError(must_be(what, must, made_by, "run encode_scalars again"))
+    check_maker(path, stored, tokenizer_hash, "scalar codes", "encode_scalars")
     arrays = {name: stored[name] for name in ("ids", "row", "codes", "columns")}
     return ScalarTokens(
         **arrays,
         n_bins=int(stored["n_bins"]),
-        tokenizer_hash=made_by,
+        tokenizer_hash=stored.attributes["tokenizer_hash"],
         input_hash=stored.attributes["input_hash"],
     )

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.files import load_arrays, save_arrays
+from astromodal.core.files import check_maker, load_arrays, save_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, read_spectra
-from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokens", "version": 1}
@@ -113,11 +112,7 @@ def load_spectrum_tokens(path: str | Path, tokenizer_hash: str | None = None) ->
     """
     stored = load_arrays(path, **_FORMAT)
     attributes = stored.attributes
-    made_by = attributes["tokenizer_hash"]
-    if tokenizer_hash is not None and made_by != tokenizer_hash:
-        must = f"made by the tokenizer of hash {tokenizer_hash}"
-        do = "run encode_spectra again"
-        raise FormatError(must_be(f"{path}: spectrum codes", must, made_by, do))
+    check_maker(path, stored, tokenizer_hash, "spectrum codes", "encode_spectra")
     groups = {
         group: GroupTokens(*(stored[f"{group}_{name}"] for name in _GROUP_ARRAYS))
         for group in attributes["counts"]
@@ -127,7 +122,7 @@ def load_spectrum_tokens(path: str | Path, tokenizer_hash: str | None = None) ->
         stored["row"],
         groups,
         attributes["counts"],
-        made_by,
+        attributes["tokenizer_hash"],
         attributes["input_hash"],
     )
 
