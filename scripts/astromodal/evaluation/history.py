@@ -50,6 +50,12 @@ def last_value(entries: Sequence[dict[str, Any]], key: str) -> float:
     return float(values[-1]) if values.size else np.nan
 
 
+def untrained_value(entries: Sequence[dict[str, Any]], key: str) -> float:
+    """The value of `key` before the first step; NaN where none was written down."""
+    steps, values = series(entries, key)
+    return float(values[0]) if steps.size and steps[0] == 0 else np.nan
+
+
 def tokens_per_second(entries: Sequence[dict[str, Any]]) -> float:
     """Median speed of training (tokens/s); NaN where none was written down."""
     rates = series(entries, "tokens_per_second")[1]

@@ -15,7 +15,12 @@ from astromodal.config.schema import Config, EvaluationSettings
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TEST, TRAIN
-from astromodal.evaluation.history import last_value, read_history, tokens_per_second
+from astromodal.evaluation.history import (
+    last_value,
+    read_history,
+    tokens_per_second,
+    untrained_value,
+)
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part
@@ -146,6 +151,8 @@ def _add_validation(part: Part, losses: dict[str, list[dict[str, Any]]]) -> None
             last_value(losses["validation"], f"{key}_{modality}") / LN2
             for key in ("cross_entropy", "unigram")
         )
+        untrained = untrained_value(losses["validation"], f"cross_entropy_{modality}") / LN2
+        numbers["untrained_validation_bits"] = untrained
         _headline(part, modality, numbers)
 
 
@@ -187,6 +194,8 @@ def _headline(part: Part, modality: str, numbers: dict[str, Any]) -> None:
     note = f"{model:.3f} against {unigram:.3f} bits on {numbers['n_objects']} unseen objects"
     if np.isfinite(validation).all():
         note += "; {:.3f} against {:.3f} on the validation split".format(*validation)
+    if np.isfinite(numbers["untrained_validation_bits"]):
+        note += f", {numbers['untrained_validation_bits']:.3f} there before the first step"
     good = gain["value"] > gain["error"] and not validation[0] >= validation[1]
     part.headline(
         f"Transformer, {modality}: gain over the unigram", gain["value"], gain["error"],

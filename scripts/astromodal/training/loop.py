@@ -103,6 +103,8 @@ class Trainer:
         """Train to the end, or until asked to stop; True at the end."""
         self.model.train()
         self._write_history()
+        if not self.step:  # what a model knows before it learns anything is part of the record
+            self._validate()
         plan = self._plan(self.epoch)
         while self.step < self.total:
             if self.step_in_epoch == len(plan):
@@ -176,13 +178,14 @@ class Trainer:
         means = evaluate_loss(
             self.model, self.loss, self.sequences, self.validation_objects, self.shuffled
         )
-        baseline = {f"unigram_{m}": _json_number(value) for m, value in self.unigram.items()}
+        baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
         self._record({"split": "validation", **means, **baseline})
         self._clock = (self._clock[0] + time.monotonic() - began, self._clock[1])
 
     def _record(self, values: Mapping[str, Any]) -> None:
         """Append an entry to the history, in memory and on disk, and log it."""
-        entry = {"step": self.step, "epoch": self.epoch, **values}
+        known = {k: _json_number(v) if isinstance(v, float) else v for k, v in values.items()}
+        entry = {"step": self.step, "epoch": self.epoch, **known}
         self.history.append(entry)
         with self.place.history.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry, allow_nan=False) + "\n")

@@ -13,6 +13,7 @@ from astromodal.evaluation.history import (
     read_history,
     series,
     tokens_per_second,
+    untrained_value,
 )
 from astromodal.evaluation.style import styled
 
@@ -79,3 +80,9 @@ def test_damaged_line_is_named(tmp_path, line):
     path.write_text(json.dumps(ENTRIES[0]) + "\n" + line)
     with pytest.raises(FormatError, match="line 2 must be an entry of a history"):
         read_history(path)
+
+
+def test_the_untrained_value_is_that_of_step_zero():
+    """A history that starts later does not pass its first value for an untrained model's."""
+    assert untrained_value([{"step": 0, "a": 2.0}, {"step": 9, "a": 1.0}], "a") == 2.0
+    assert np.isnan(untrained_value([{"step": 9, "a": 1.0}], "a"))

@@ -103,6 +103,15 @@ def test_history_after_the_last_checkpoint_is_written_once(make_trainer):
     assert steps == sorted(set(steps))
 
 
+def test_the_history_starts_before_the_first_step(make_trainer):
+    """What the untrained model knows stands in the record, once, also of a resumed run."""
+    trainer = make_trainer()
+    trainer.run()
+    steps = [e["step"] for e in trainer.history if e["split"] == "validation"]
+    assert steps[0] == 0
+    assert steps.count(0) == 1
+
+
 def test_history_has_every_loss_and_the_baseline(make_trainer):
     """Validation entries hold each modality's losses and its baseline; the last is final."""
     trainer = make_trainer()
@@ -142,6 +151,16 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(make_trainer):
     with pytest.raises(AstromodalError, match=r"training loss must be finite, got nan at step 0"):
         trainer.run()
     assert torch.equal(trainer.model.embedding.weight, before)
+
+
+def test_a_validation_loss_that_is_not_finite_is_null(make_trainer):
+    """A model that has diverged leaves a history that can be read, and the clear error."""
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.model.norm.bias.fill_(torch.nan)
+    with pytest.raises(AstromodalError, match="training loss must be finite"):
+        trainer.run()
+    assert history(trainer)[0]["cross_entropy"] is None
 
 
 def test_no_training_objects_is_an_error(make_trainer, survey):

@@ -147,14 +147,18 @@ def test_checkpoints_of_other_settings_are_not_gone_on_from(train, logger, caplo
     logger.addHandler(caplog.handler)
     final = torch.load(train(learning_rate=5e-3))
     assert "another config.training.learning_rate: starting anew" in caplog.text
-    assert final["loss_history"][0]["step"] == 1
+    assert "goes on from" not in caplog.text
+    assert final["loss_history"][0]["step"] == 0
 
 
-def test_a_finished_run_trains_anew(train):
+def test_a_finished_run_trains_anew(train, logger, caplog):
     """Asked for again, a finished run does not end at once with the old weights."""
     train()
+    logger.addHandler(caplog.handler)
     path = train()
-    assert torch.load(path)["loss_history"][0]["step"] == 1
+    assert "goes on from" not in caplog.text
+    assert "step 1 of" in caplog.text
+    assert torch.load(path)["loss_history"][0]["step"] == 0
     assert not (path.parent / "resume.json").exists()
 
 
