@@ -4,9 +4,9 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if 
 BIN := .venv/bin
 # The workflow's Python is the environment's, whatever environment the shell has active.
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
-CODE := scripts tests
+CODE := scripts tests benchmarks
 
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test bench lint format docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,15 @@ demo: .venv/astromodal  ## simulate a sky, train on it, and report: results/demo
 test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
+
+.venv/astromodal-bench: .venv/astromodal-dev
+	@echo "== Installing what the benchmarks compare with"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[bench]"
+	@touch $@
+
+bench: .venv/astromodal-bench  ## time every stage against another way: benchmarks/RESULTS.md
+	@echo "== Running the benchmarks (about a quarter of an hour)"
+	$(RUN) python -m benchmarks
 
 lint: .venv/astromodal-dev  ## check style and types
 	$(RUN) ruff check $(CODE)
