@@ -8,6 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
+
+# A kernel is compiled when it is first called: no call has a time that could be promised.
+settings.register_profile("astromodal", deadline=None)
+settings.load_profile("astromodal")
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,7 +1,8 @@
 """Codebooks by k-means: greedy k-means++ seeds on a subsample, then Lloyd's steps on everything.
 
-Distances are exact, by a k-d tree in float64, and a point's code depends on no other point: the
-same codes follow whatever the size or the order of a batch.
+Distances are exact in float64, by lists of candidates in the plane and by a k-d tree elsewhere, and
+a point's code depends on no other point: the same codes follow whatever the size or the order of a
+batch, and whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 from scipy.spatial import cKDTree
 
 from astromodal.core.files import atomic_path
 from astromodal.core.progress import Progress, quiet
 from astromodal.errors import DataError, must_be
+from astromodal.tokenizers.neighbours import Plane
 
 N_SEEDING = 20_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""
 
-_CHUNK = 1 << 20
 _LARGEST = 1e100  # its square is still a float64
 
 
@@ -43,7 +45,12 @@ class Codebook:
 
 
 def fit_codebook(
-    x: np.ndarray, k: int, iterations: int, seed: int, progress: Progress = quiet
+    x: np.ndarray,
+    k: int,
+    iterations: int,
+    seed: int,
+    progress: Progress = quiet,
+    threads: int = 1,
 ) -> Codebook:
     """Cluster points.
 
@@ -60,6 +67,8 @@ def fit_codebook(
         Seed of the subsample and of the k-means++ draws: same points and seed, same codebook.
     progress : callable
         Shows the steps.
+    threads : int
+        Threads that look for the nearest centroids; they change nothing else.
 
     Raises
     ------
@@ -74,18 +83,21 @@ def fit_codebook(
     chosen = points
     if len(points) > N_SEEDING:
         chosen = points[np.sort(generator.choice(len(points), N_SEEDING, replace=False))]
-    centroids = _seeds(chosen, k, generator)
+    n_trials = 2 + int(np.log(k))
+    centroids = _seeds(chosen, k, generator.random((k, n_trials)))
     for _ in progress(range(iterations), iterations, "k-means"):
-        centroids = _step(points, centroids, k)
+        centroids = _step(points, centroids, k, threads)
     rounded = np.unique(centroids.astype(np.float32), axis=0)
-    codes, squared = _assign(points, rounded)
+    codes, squared = _assign(points, rounded, threads)
     counts = np.bincount(codes, minlength=len(rounded))
     # A centroid without a point could never be a code: it takes no place in the codebook.
     return Codebook(rounded[counts > 0], counts[counts > 0], float(squared.mean()))
 
 
-def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def nearest(x: np.ndarray, centroids: np.ndarray, threads: int = 1) -> np.ndarray:
     """Index of the nearest centroid of each point, exact in float64.
+
+    Many batches of points are looked up faster through one `Finder`.
 
     Parameters
     ----------
@@ -93,18 +105,20 @@ def nearest(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         Points, finite.
     centroids : float (k, D)
         At least one centroid.
+    threads : int
+        Threads that share the points.
 
     Returns
     -------
-    int64 (N,)
+    int32 (N,)
+        Of equally near centroids the first, where D is 2.
 
     Raises
     ------
     DataError
         Where a coordinate is not finite, or so large that its square is not.
     """
-    _check(x)
-    return _assign(x, centroids)[0]
+    return Finder(centroids).nearest(x, threads)
 
 
 def write_joblib(path: str | Path, centroids: np.ndarray) -> None:
@@ -123,16 +137,36 @@ def write_joblib(path: str | Path, centroids: np.ndarray) -> None:
         joblib.dump(model, temporary)
 
 
-def _assign(x: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes int64 (N,) and squared distances float64 (N,) of points."""
-    tree = cKDTree(np.asarray(centroids, dtype=np.float64))
-    codes = np.empty(len(x), dtype=np.int64)
-    squared = np.empty(len(x))
-    for start in range(0, len(x), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        distance, codes[part] = tree.query(np.asarray(x[part], dtype=np.float64))
-        squared[part] = distance**2
-    return codes, squared
+class Finder:
+    """Looks up nearest centroids; what the search needs is prepared once.
+
+    Parameters
+    ----------
+    centroids : float (k, D)
+        At least one centroid, finite.
+    """
+
+    def __init__(self, centroids: np.ndarray) -> None:
+        points = np.asarray(centroids, dtype=np.float64)
+        self._plane = Plane(points) if points.shape[1] == 2 else None
+        self._tree = cKDTree(points) if self._plane is None else None
+
+    def nearest(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Indices int32 (N,) of the centroids nearest to points (N, D); see `nearest`."""
+        _check(x)
+        return self.find(np.asarray(x, dtype=np.float64), threads)[0]
+
+    def find(self, x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices int32 (N,) and squared distances float64 (N,) of finite float64 points."""
+        if self._plane is not None:
+            return self._plane.nearest(x, threads)
+        distance, codes = self._tree.query(x, workers=threads)
+        return codes.astype(np.int32), distance**2
+
+
+def _assign(x: np.ndarray, centroids: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes int32 (N,) and squared distances float64 (N,) of points."""
+    return Finder(centroids).find(x, threads)
 
 
 def _check(x: np.ndarray) -> None:
@@ -143,32 +177,62 @@ def _check(x: np.ndarray) -> None:
         )
 
 
-def _seeds(x: np.ndarray, k: int, generator: np.random.Generator) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def _left_by(columns, at, squared, left):  # type: ignore[no-untyped-def]
+    """Fill `left` with what point `at` leaves of the squared distances; return its total."""
+    left[:] = 0
+    for column in columns:
+        c = column[at]
+        for i in range(len(left)):
+            left[i] += (column[i] - c) ** 2
+    for i in range(len(left)):
+        left[i] = min(left[i], squared[i])
+    # Four sums at a time: a single one would wait for each addition to end.
+    t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+    whole = len(left) // 4 * 4
+    for i in range(0, whole, 4):
+        t0 += left[i]
+        t1 += left[i + 1]
+        t2 += left[i + 2]
+        t3 += left[i + 3]
+    return t0 + t1 + t2 + t3 + left[whole:].sum()
+
+
+@njit(cache=True, nogil=True)
+def _seeds(x, k, drawn):  # type: ignore[no-untyped-def]
     """Greedy k-means++ (Arthur & Vassilvitskii 2007): up to `k` distinct points of `x`.
 
     Each seed is the best of a few points drawn in proportion to their squared distance from the
-    seeds so far, best meaning that it leaves the least total.
+    seeds so far, best meaning that it leaves the least total. Row s of `drawn` (k, trials), uniform
+    numbers, draws seed s.
     """
-    n_trials = 2 + int(np.log(k))
-    seeds = [x[generator.integers(len(x))]]
-    squared = ((x - seeds[0]) ** 2).sum(axis=1)
-    while len(seeds) < k and squared.any():
-        reached = np.cumsum(squared)
-        drawn = np.searchsorted(reached, generator.random(n_trials) * reached[-1], side="right")
-        drawn = np.minimum(drawn, len(x) - 1)
-        # Rounding may hit a point without weight, a seed already: the farthest takes its place.
-        trials = x[np.where(squared[drawn] > 0, drawn, squared.argmax())]
-        left = sum((x[:, j] - trials[:, j, None]) ** 2 for j in range(x.shape[1]))
-        np.minimum(left, squared, out=left)
-        best = left.sum(axis=1).argmin()
-        seeds.append(trials[best])
-        squared = left[best]
-    return np.array(seeds)
+    n, n_dim = x.shape
+    columns = np.ascontiguousarray(x.T)
+    seeds = np.empty((k, n_dim))
+    squared, left, kept = np.full(n, np.inf), np.empty(n), np.empty(n)
+    reached = np.arange(1.0, n + 1)  # the first seed: each point as likely as any other
+    for s in range(k):
+        if s:
+            reached = np.cumsum(squared)
+            if reached[-1] == 0:
+                return seeds[:s]
+        least = np.inf
+        for trial in range(drawn.shape[1] if s else 1):
+            at = min(np.searchsorted(reached, drawn[s, trial] * reached[-1], side="right"), n - 1)
+            if squared[at] == 0:  # rounding hit a seed: the farthest takes its place
+                at = squared.argmax()
+            total = _left_by(columns, at, squared, left)
+            if total < least:
+                least = total
+                seeds[s] = x[at]
+                left, kept = kept, left
+        squared, kept = kept, squared
+    return seeds
 
 
-def _step(x: np.ndarray, centroids: np.ndarray, k: int) -> np.ndarray:
+def _step(x: np.ndarray, centroids: np.ndarray, k: int, threads: int) -> np.ndarray:
     """One of Lloyd's steps: each centroid becomes the mean of its points."""
-    codes, squared = _assign(x, centroids)
+    codes, squared = _assign(x, centroids, threads)
     counts = np.bincount(codes, minlength=len(centroids))
     kept = counts > 0
     sums = [np.bincount(codes, weights=column, minlength=len(centroids)) for column in x.T]

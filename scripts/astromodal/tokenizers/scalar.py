@@ -19,6 +19,7 @@ from astromodal.core.files import check_content, load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError, must_be
+from astromodal.tokenizers.binning import Bins
 from astromodal.tokenizers.quantiles import ColumnSummaries, ColumnSummary
 
 _FORMAT: dict[str, Any] = {"format": "scalar_tokenizer", "version": 1}
@@ -91,12 +92,19 @@ class ScalarTokenizer:
         A value that is not finite, and any value of a column without bins, gets `MISSING_CODE`.
         """
         codes = np.full(values.shape, MISSING_CODE, dtype=np.uint16)
-        for i, used in enumerate(self.n_codes.tolist()):
-            known = np.isfinite(values[:, i])
-            if used and known.any():
-                inner = self.edges[i, 1:used]
-                codes[known, i] = np.searchsorted(inner, values[known, i], side="left")
+        place = np.empty(len(values), dtype=np.uint16)
+        for i, bins in enumerate(self._bins):
+            if bins is not None:
+                column = np.ascontiguousarray(values[:, i], dtype=np.float64)
+                bins.place(column, place)
+                codes[:, i] = np.where(np.isfinite(column), place, np.uint16(MISSING_CODE))
         return codes
+
+    @cached_property
+    def _bins(self) -> list[Bins | None]:
+        """Each column's inner edges; None for a column without bins."""
+        used = enumerate(self.n_codes.tolist())
+        return [Bins(self.edges[i, 1:n]) if n else None for i, n in used]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Values of `codes` (n, C), float64 (n, C); NaN where the code is missing.

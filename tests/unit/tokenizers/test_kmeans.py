@@ -43,13 +43,14 @@ def test_codes_do_not_depend_on_the_batch(case, random):
     assert [int(nearest(x[i : i + 1], centroids)[0]) for i in range(len(x))] == every.tolist()
 
 
-def test_chunks_change_nothing(monkeypatch):
-    """Many points go through the tree in parts."""
+@pytest.mark.parametrize("d", [2, 3])
+def test_threads_change_nothing(d):
+    """Codes and codebooks are the same, bit for bit, whatever the number of threads."""
     generator = np.random.default_rng(0)
-    x, centroids = generator.normal(size=(100, 2)), generator.normal(size=(7, 2))
-    whole = nearest(x, centroids)
-    monkeypatch.setattr("astromodal.tokenizers.kmeans._CHUNK", 9)
-    np.testing.assert_array_equal(nearest(x, centroids), whole)
+    x, centroids = generator.normal(size=(1001, d)), generator.normal(size=(70, d))
+    np.testing.assert_array_equal(nearest(x, centroids, 3), nearest(x, centroids))
+    first, other = (fit_codebook(x, 20, 3, 0, threads=n).centroids for n in (1, 2))
+    np.testing.assert_array_equal(first, other)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
