@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from astromodal.config.schema import ColumnSettings
 from astromodal.errors import DataError, must_be, suggestion
 
+_BUFFER = 1 << 20  # byte
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -50,7 +52,9 @@ class Cube:
         self.field = field
         self.settings = columns or ColumnSettings()
         try:
-            self._file = pq.ParquetFile(self.path, memory_map=True)
+            # Pages come through a small buffer a column, not a map of the file: what has been read
+            # is let go, however large a row group is.
+            self._file = pq.ParquetFile(self.path, buffer_size=_BUFFER)
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, FileNotFoundError):
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
@@ -127,9 +128,7 @@ def read_cutouts(
         wanted = whole if keep is None else whole & keep[start : start + len(whole)]
         if wanted.any():
             row = (start + np.flatnonzero(wanted)).astype(np.int32)
-            pixels = _pixels(table, settings, wanted)
-            valid = np.isfinite(pixels) & (pixels != 0)
-            yield CutoutBatch(row, np.where(valid, pixels, np.float32(0)), valid)
+            yield CutoutBatch(row, *_pixels(table, settings, wanted))
 
 
 def elliptical_mask(
@@ -201,14 +200,31 @@ def _lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return lengths(column)
 
 
-def _pixels(table: pa.RecordBatch, settings: ImageSettings, wanted: np.ndarray) -> np.ndarray:
-    """Pixels of the wanted rows, float32 (m, B, S, S); NaN in a band that a row lacks."""
-    side = settings.size
-    pixels = np.full((int(wanted.sum()), len(settings.bands), side, side), np.nan, np.float32)
+def _pixels(
+    table: pa.RecordBatch, settings: ImageSettings, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels float32 and validity bool, (m, B, S, S) each, of the wanted rows."""
+    shape = int(wanted.sum()), len(settings.bands), settings.size**2
+    pixels, valid = np.zeros(shape, np.float32), np.zeros(shape, bool)
     names = set(table.schema.names)
     for channel, band in enumerate(settings.bands):
         if cutout_column(band) in names:
-            values, counts, valid = flatten(table.column(cutout_column(band)))
-            taken = values[np.repeat(wanted, counts)]  # rows wanted have a whole list or none
-            pixels[valid[wanted], channel] = taken.reshape(-1, side, side)
-    return pixels
+            values, counts, has = flatten(table.column(cutout_column(band)))
+            start = np.cumsum(counts) - counts
+            # Rows that are wanted have a whole list, or none.
+            place = np.where(has, start, -1)[wanted]
+            _take(values, place, pixels[:, channel], valid[:, channel])
+    side = settings.size
+    return pixels.reshape(*shape[:2], side, side), valid.reshape(*shape[:2], side, side)
+
+
+@njit(cache=True, nogil=True)
+def _take(values, place, pixels, valid):  # type: ignore[no-untyped-def]
+    """Copy the pixels that are neither 0 nor not finite, of each cutout from its `place` on."""
+    for i in range(len(place)):
+        if place[i] >= 0:
+            for j in range(pixels.shape[1]):
+                value = values[place[i] + j]
+                good = value != 0 and np.isfinite(value)
+                valid[i, j] = good
+                pixels[i, j] = value if good else np.float32(0)

@@ -148,8 +148,7 @@ class Finder:
 
     def __init__(self, centroids: np.ndarray) -> None:
         points = np.asarray(centroids, dtype=np.float64)
-        self._plane = Plane(points) if points.shape[1] == 2 else None
-        self._tree = cKDTree(points) if self._plane is None else None
+        self._search = Plane(points) if points.shape[1] == 2 else cKDTree(points)
 
     def nearest(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
         """Indices int32 (N,) of the centroids nearest to points (N, D); see `nearest`."""
@@ -158,9 +157,9 @@ class Finder:
 
     def find(self, x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices int32 (N,) and squared distances float64 (N,) of finite float64 points."""
-        if self._plane is not None:
-            return self._plane.nearest(x, threads)
-        distance, codes = self._tree.query(x, workers=threads)
+        if isinstance(self._search, Plane):
+            return self._search.nearest(x, threads)
+        distance, codes = self._search.query(x, workers=threads)
         return codes.astype(np.int32), distance**2
 
 

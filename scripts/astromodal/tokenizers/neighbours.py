@@ -54,8 +54,8 @@ class Plane:
         codes, squared = np.empty(len(x), np.int32), np.empty(len(x))
 
         def look_up(part: slice) -> None:
-            given = x[part], self._centroids, self._low, self._step, *self._cells
-            _look_up(*given, codes[part], squared[part])
+            grid: tuple[np.ndarray, ...] = (self._centroids, self._low, self._step, *self._cells)
+            _look_up(x[part], *grid, codes[part], squared[part])
 
         share = max(1, -(-len(x) // threads))
         parts = [slice(start, start + share) for start in range(0, len(x), share)]
