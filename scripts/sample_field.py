@@ -11,6 +11,7 @@ settings = job.settings
 cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])
 rows = load_split(snakemake.input.split).fit_rows()
 columns = settings["tokenizers.scalar.columns"]
-ColumnSummaries.of(cube.scalars(columns)[rows], columns).save(snakemake.output.quantiles)
+values = cube.scalars(columns)[rows]
+ColumnSummaries.of(values, columns, threads=job.threads).save(snakemake.output.quantiles)
 spectrum = settings["tokenizers.spectrum"]
 sample_features(cube, spectrum, rows, spectrum.seed).save(snakemake.output.spectra)

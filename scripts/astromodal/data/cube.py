@@ -62,7 +62,8 @@ class Cube:
             do = "copy the cube again, or leave the field out of `fields`"
             raise DataError(must_be(what, "a whole parquet file", str(error), do)) from error
         self.n_rows: int = self._file.metadata.num_rows
-        names = self._file.schema_arrow.names
+        self._schema: pa.Schema = self._file.schema_arrow
+        names = self._schema.names
         self.columns = frozenset(names)
         twice = (
             sorted({name for name in names if names.count(name) > 1})
@@ -117,12 +118,14 @@ class Cube:
     def scalars(self, names: Sequence[str]) -> np.ndarray:
         """Numeric columns, float64 (n, columns); missing values and absent columns are NaN.
 
+        Columns lie one after the other in memory, as what reads them wants them.
+
         Raises
         ------
         DataError
             Where a column holds no numbers.
         """
-        values = np.full((self.n_rows, len(names)), np.nan)
+        values = np.full((self.n_rows, len(names)), np.nan, order="F")
         present = [name for name in names if name in self.columns]
         if not present or not self.n_rows:
             return values
@@ -136,7 +139,7 @@ class Cube:
     def dtype(self, name: str) -> pa.DataType:
         """Arrow type of column `name`."""
         self.require(name)
-        return self._file.schema_arrow.field(name).type
+        return self._schema.field(name).type
 
     def _numbers(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         kind = column.type
@@ -147,7 +150,7 @@ class Cube:
 
     def _table(self, columns: Sequence[str]) -> pa.Table:
         batches = list(self._read(columns, 65_536))
-        schema = pa.schema([self._file.schema_arrow.field(name) for name in columns])
+        schema = pa.schema([self._schema.field(name) for name in columns])
         return (
             pa.Table.from_batches(batches, schema).select(list(columns))
             if batches

@@ -42,17 +42,19 @@ class Bins:
         # Steps may look beyond the last edge, and find that nothing lies above infinity.
         self._edges = np.append(edges, np.full(1 << self._table.n_steps, np.inf))
 
-    def place(self, values: np.ndarray, out: np.ndarray) -> None:
+    def place(self, values: np.ndarray, out: np.ndarray, missing: int) -> None:
         """Write how many edges lie below each value: ``np.searchsorted(edges, values)``.
 
         Parameters
         ----------
         values : float64 (n,)
-            Values; NaN gets some place.
+            Values.
         out : uint16 (n,)
             Filled with the places.
+        missing : int
+            What is written where a value is not finite.
         """
-        _place(values, self._edges, *self._table, out)
+        _place(values, self._edges, *self._table, out, np.uint16(missing))
 
 
 class _Table(NamedTuple):
@@ -96,7 +98,7 @@ def _keys(values: np.ndarray, softening: float) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _place(values, edges, entries, softening, first, final, shift, n_steps, out):  # type: ignore[no-untyped-def]
+def _place(values, edges, entries, softening, first, final, shift, n_steps, out, missing):  # type: ignore[no-untyped-def]
     """Fill `out`; all that is inside a loop over a block is one instruction for many values."""
     place, size = np.empty(_BLOCK, np.int32), np.empty(_BLOCK + 1)
     bits = size.view(np.int64)
@@ -117,4 +119,4 @@ def _place(values, edges, entries, softening, first, final, shift, n_steps, out)
                 place[i] += step * np.int32(above)
             step >>= 1
         for i in range(n):
-            out[start + i] = place[i]
+            out[start + i] = place[i] if abs(values[start + i]) < np.inf else missing

@@ -31,14 +31,14 @@ class Plane:
     """
 
     def __init__(self, centroids: np.ndarray) -> None:
-        self._centroids = np.ascontiguousarray(centroids, dtype=np.float64)
-        low, high = self._centroids.min(axis=0), self._centroids.max(axis=0)
+        c = np.ascontiguousarray(centroids, dtype=np.float64)
+        low, high = c.min(axis=0), c.max(axis=0)
         extent = np.where(high > low, high - low, 1.0)
-        self._low = low - _MARGIN * extent
-        self._step = (1 + 2 * _MARGIN) * extent / _SIDE
+        low -= _MARGIN * extent
+        step = (1 + 2 * _MARGIN) * extent / _SIDE
         # Corners of cells are rounded as coarsely as the largest coordinate is.
-        pad = _SLACK * self._step + 8 * np.spacing(np.abs(self._centroids).max())
-        self._cells = _build(self._centroids, self._low, self._step, pad)
+        pad = _SLACK * step + 8 * np.spacing(np.abs(c).max())
+        self._grid = (c, low, step, *_build(c, low, step, pad))
 
     def nearest(self, x: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Indices int32 (n,) and squared distances float64 (n,) of the nearest centroids.
@@ -54,8 +54,7 @@ class Plane:
         codes, squared = np.empty(len(x), np.int32), np.empty(len(x))
 
         def look_up(part: slice) -> None:
-            grid: tuple[np.ndarray, ...] = (self._centroids, self._low, self._step, *self._cells)
-            _look_up(x[part], *grid, codes[part], squared[part])
+            _look_up(x[part], self._grid, codes[part], squared[part])
 
         share = max(1, -(-len(x) // threads))
         parts = [slice(start, start + share) for start in range(0, len(x), share)]
@@ -133,8 +132,9 @@ def _build(c, low, step, pad):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _look_up(x, c, low, step, side, first, start, lists, codes, squared):  # type: ignore[no-untyped-def]
+def _look_up(x, grid, codes, squared):  # type: ignore[no-untyped-def]
     """Fill `codes` and `squared`."""
+    c, low, step, side, first, start, lists = grid
     scale0, scale1 = 1 / step[0], 1 / step[1]
     for i in range(len(x)):
         x0, x1 = x[i, 0], x[i, 1]

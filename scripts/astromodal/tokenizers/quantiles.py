@@ -9,11 +9,13 @@ read off the merged cells of many fields is off in rank by about half a cell of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.errors import FormatError, must_be
@@ -39,25 +41,46 @@ class ColumnSummary:
 
 def summarise_column(values: np.ndarray, n_cells: int = N_CELLS) -> ColumnSummary:
     """Summarise the finite values of an array (any shape, any float dtype)."""
-    ordered = np.sort(values[np.isfinite(values)].astype(np.float64), axis=None)
-    if not ordered.size:
-        nothing = np.empty(0)
-        return ColumnSummary(nothing, nothing, nothing.astype(np.int64), nothing)
-    wanted = np.unique(
-        np.linspace(0, ordered.size, min(n_cells, ordered.size) + 1).astype(np.int64)
-    )
-    # A run of equal values starts a cell and ends one, so that a spike of ties stands alone.
-    first = ordered[wanted[:-1]]
-    runs = [np.searchsorted(ordered, first, side=side) for side in ("left", "right")]
-    runs[1] = runs[1][runs[1] - runs[0] > 1]
-    starts = np.unique(np.concatenate(runs))
-    starts = starts[starts < ordered.size]
-    stops = np.append(starts[1:], ordered.size)
-    count = stops - starts
-    # The mean of offsets from the cell's own minimum keeps all digits of narrow cells far from 0.
-    low, high = ordered[starts], ordered[stops - 1]
-    offset = np.add.reduceat(ordered - np.repeat(low, count), starts) / count
-    return ColumnSummary(low, high, count, np.clip(low + offset, low, high))
+    ordered = np.sort(values[np.isfinite(values)].astype(np.float64, copy=False), axis=None)
+    return ColumnSummary(*_cells(ordered, min(n_cells, ordered.size)))
+
+
+@njit(cache=True, nogil=True)
+def _cells(ordered, n_cells):  # type: ignore[no-untyped-def]
+    """Low, high, count and mean of about `n_cells` cells of ascending values.
+
+    A run of equal values that a cell should begin in begins one and ends one, so that a spike of
+    ties stands alone.
+    """
+    n = len(ordered)
+    starts = np.empty(2 * n_cells + 1, np.int64)
+    n_starts, wanted, run = 0, 0, 0
+    while run < n:
+        stop = run + 1
+        while stop < n and ordered[stop] == ordered[run]:
+            stop += 1
+        if wanted * n // n_cells < stop:
+            if n_starts == 0 or starts[n_starts - 1] != run:
+                starts[n_starts] = run
+                n_starts += 1
+            if stop - run > 1 and stop < n:
+                starts[n_starts] = stop
+                n_starts += 1
+            while wanted * n // n_cells < stop:
+                wanted += 1
+        run = stop
+    starts[n_starts] = n
+    low, high, mean = np.empty(n_starts), np.empty(n_starts), np.empty(n_starts)
+    for k in range(n_starts):
+        first, stop = starts[k], starts[k + 1]
+        low[k], high[k] = ordered[first], ordered[stop - 1]
+        # The mean of offsets from the cell's own minimum keeps all digits of narrow cells far
+        # from 0.
+        total = 0.0
+        for i in range(first, stop):
+            total += ordered[i] - low[k]
+        mean[k] = min(max(low[k] + total / (stop - first), low[k]), high[k])
+    return low, high, np.diff(starts[: n_starts + 1]), mean
 
 
 def merge(summaries: Sequence[ColumnSummary]) -> ColumnSummary:
@@ -83,10 +106,15 @@ class ColumnSummaries:
 
     @classmethod
     def of(
-        cls, values: np.ndarray, names: Sequence[str], n_cells: int = N_CELLS
+        cls, values: np.ndarray, names: Sequence[str], n_cells: int = N_CELLS, threads: int = 1
     ) -> ColumnSummaries:
-        """Summarise each column of `values` (n, columns); what is not finite is missing."""
-        return cls({n: summarise_column(values[:, i], n_cells) for i, n in enumerate(names)})
+        """Summarise each column of `values` (n, columns); what is not finite is missing.
+
+        Threads share the columns, and change nothing.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            found = pool.map(lambda column: summarise_column(column, n_cells), values.T)
+            return cls(dict(zip(names, found, strict=True)))
 
     @classmethod
     def merge(cls, parts: Sequence[ColumnSummaries]) -> ColumnSummaries:

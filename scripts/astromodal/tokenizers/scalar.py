@@ -91,13 +91,11 @@ class ScalarTokenizer:
 
         A value that is not finite, and any value of a column without bins, gets `MISSING_CODE`.
         """
-        codes = np.full(values.shape, MISSING_CODE, dtype=np.uint16)
-        place = np.empty(len(values), dtype=np.uint16)
+        codes = np.full(values.shape, MISSING_CODE, dtype=np.uint16, order="F")
         for i, bins in enumerate(self._bins):
             if bins is not None:
                 column = np.ascontiguousarray(values[:, i], dtype=np.float64)
-                bins.place(column, place)
-                codes[:, i] = np.where(np.isfinite(column), place, np.uint16(MISSING_CODE))
+                bins.place(column, codes[:, i], MISSING_CODE)
         return codes
 
     @cached_property

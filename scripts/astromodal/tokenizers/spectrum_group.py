@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import rebin
 from astromodal.errors import DataError, FormatError, must_be
-from astromodal.tokenizers.kmeans import nearest
+from astromodal.tokenizers.kmeans import Finder
 from astromodal.tokenizers.spectrum_features import N_FEATURES, compress, expand, object_scale
 
 
@@ -79,8 +80,13 @@ class GroupTokenizer:
         features = compress(flux, ivar, scale)
         known = np.isfinite(features).all(axis=-1)
         if len(self.centroids) and known.any():
-            codes[known] = nearest((features[known] - self.mean) / self.std, self.centroids)
+            codes[known] = self._finder.nearest((features[known] - self.mean) / self.std)
         return codes
+
+    @cached_property
+    def _finder(self) -> Finder:
+        """Prepared once, for every batch of every field."""
+        return Finder(self.centroids)
 
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode spectra.

@@ -1,0 +1,103 @@
+"""Scalars: summaries of fields, and codes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from astromodal.config.schema import SCALAR_COLUMNS
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.cube import Cube
+from astromodal.tokenizers.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalar import ScalarTokenizer
+from benchmarks.harness import Row, paired
+from benchmarks.sky import N_ROWS, scalar_values, write_scalars
+
+N_BINS = 1024
+N_FIELDS = 3
+
+
+def rows() -> Iterator[Row]:
+    """Rows of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        fields = [scalar_values(N_ROWS, seed) for seed in range(N_FIELDS)]
+        paths = [Path(folder) / f"datacube_F{i}.parquet" for i in range(N_FIELDS)]
+        for path, values in zip(paths, fields, strict=True):
+            write_scalars(path, values)
+        yield from _summaries(paths, np.concatenate(fields))
+    yield _codes(fields[0])
+
+
+def _summaries(paths: list[Path], values: np.ndarray) -> Iterator[Row]:
+    pair = paired(lambda: _merged(paths), lambda: _column_by_column(paths))
+    yield Row(
+        "scalar summaries", f"bins of {len(SCALAR_COLUMNS)} columns from {N_FIELDS} fields",
+        "pandas and np.quantile, each file read once a column", pair.ratio, mark=5,
+        detail=str(pair),
+    )  # fmt: skip
+    tokenizer = ScalarTokenizer.fit(_merged(paths), SCALAR_COLUMNS, N_BINS)
+    yield Row(
+        "scalar summaries", "largest error in rank of an edge, all columns", "exact quantiles",
+        max(_rank_error(tokenizer, values, i) for i in range(len(SCALAR_COLUMNS))),
+        "bins", mark=0.1, at_most=True,
+        detail="no value stands at the rank beside long runs of ties",
+    )  # fmt: skip
+
+
+def _merged(paths: list[Path]) -> ColumnSummaries:
+    parts = [
+        ColumnSummaries.of(Cube(path, "F").scalars(SCALAR_COLUMNS), SCALAR_COLUMNS, threads=2)
+        for path in paths
+    ]
+    return ColumnSummaries.merge(parts)
+
+
+def _column_by_column(paths: list[Path]) -> list[np.ndarray]:
+    """As one would write it: a column of all files, its exact quantiles, and the next column."""
+    ranks = np.linspace(0, 1, N_BINS + 1)
+    edges = []
+    for name in SCALAR_COLUMNS:
+        column = np.concatenate([pd.read_parquet(path, columns=[name])[name] for path in paths])
+        edges.append(np.quantile(column[np.isfinite(column)], ranks))
+    return edges
+
+
+def _rank_error(tokenizer: ScalarTokenizer, values: np.ndarray, i: int) -> float:
+    """Largest distance, in bins, of an edge's rank from the nearest that an edge should have.
+
+    Equal values have all ranks from the first's to the last's. An edge below a run of them longer
+    than a tenth of a bin is left out: there is no value at the rank it should have.
+    """
+    ordered = np.sort(values[np.isfinite(values[:, i]), i])
+    size = len(ordered) / N_BINS
+    edges = tokenizer.edges[i, 1 : tokenizer.n_codes[i]]
+    low, high = (np.searchsorted(ordered, edges, side=side) / size for side in ("left", "right"))
+    following = ordered[np.minimum((high * size).astype(int), len(ordered) - 1)]
+    run = np.searchsorted(ordered, following, side="right") / size - high
+    above, below = np.ceil(low) - high, high - np.round(high)
+    distance = np.where(above <= 0, 0, np.minimum(above, np.abs(below)))
+    return float(distance[run <= 0.1].max(initial=0.0))
+
+
+def _codes(values: np.ndarray) -> Row:
+    summaries = ColumnSummaries.of(values, SCALAR_COLUMNS)
+    tokenizer = ScalarTokenizer.fit(summaries, SCALAR_COLUMNS, N_BINS)
+    if not np.array_equal(tokenizer.encode(values), _searched(tokenizer, values)):
+        raise SystemExit("scalar encoding: codes differ from those of np.searchsorted")
+    pair = paired(lambda: tokenizer.encode(values), lambda: _searched(tokenizer, values))
+    return Row(
+        "scalar encoding", f"codes of {N_ROWS} rows of {len(SCALAR_COLUMNS)} columns, identical",
+        "np.searchsorted column by column", pair.ratio, mark=8, detail=f"{pair}, one thread each",
+    )  # fmt: skip
+
+
+def _searched(tokenizer: ScalarTokenizer, values: np.ndarray) -> np.ndarray:
+    codes = np.full(values.shape, MISSING_CODE, np.uint16)
+    for i, used in enumerate(tokenizer.n_codes.tolist()):
+        known = np.isfinite(values[:, i])
+        codes[known, i] = np.searchsorted(tokenizer.edges[i, 1:used], values[known, i])
+    return codes

@@ -1,0 +1,167 @@
+"""Spectra: the codebook, nearest centroids, and a whole field from the file to its codes."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from gaiaxpy import convert
+from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
+
+from astromodal.core.grids import DESI_GRIDS, bin_factor
+from astromodal.data.cube import Cube
+from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS, XP_PARTS
+from astromodal.data.spectra import rebin
+from astromodal.tokenizers.kmeans import Codebook, Finder, fit_codebook
+from astromodal.tokenizers.spectrum import SpectrumTokenizer
+from astromodal.tokenizers.spectrum_codebook import train_codebook
+from astromodal.tokenizers.spectrum_features import compress, object_scale
+from astromodal.tokenizers.spectrum_samples import GroupSamples
+from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from benchmarks.harness import REPEATS, Pair, Row, median_seconds, paired, seconds
+from benchmarks.sky import SPECTRA, desi_spectra, list_column, n_pixels, write_spectra
+
+N_FEATURES = 2_000_000
+K = 2048
+N_SPECTRA = 1900
+"""Fibres of a field that has DESI, 2.8 % of its rows."""
+N_XP = 400
+THREADS = 2
+
+
+def rows() -> Iterator[Row]:
+    """Rows of the table."""
+    flux, ivar = desi_spectra(N_FEATURES // 450, "desi_r", 5)
+    binned = rebin(flux, ivar, bin_factor("desi_r", SPECTRA))
+    scale = object_scale(*binned)
+    compressed = _standardised(compress(*binned, scale).reshape(-1, 2))
+    raw = np.stack([binned[0] / scale[:, None], np.sqrt(binned[1]) * scale[:, None]], axis=-1)
+    yield from _codebook("compressed, as they are clustered here", compressed)
+    yield from _codebook("flux / scale and scale / error as they are", _standardised(raw))
+    yield from _nearest(compressed)
+    yield _field()
+    yield _xp()
+
+
+def _standardised(features: np.ndarray) -> np.ndarray:
+    x = features.reshape(-1, 2)[:N_FEATURES]
+    return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+def _codebook(what: str, x: np.ndarray) -> Iterator[Row]:
+    single = x.astype(np.float32)
+    ours: list[Codebook] = []
+    theirs: list[MiniBatchKMeans] = []
+
+    def mini_batches() -> None:
+        model = MiniBatchKMeans(K, batch_size=4096, max_iter=50, n_init=1, random_state=len(theirs))
+        theirs.append(model.fit(single))
+
+    iterations = SPECTRA.iterations
+    pair = paired(
+        lambda: ours.append(fit_codebook(x, K, iterations, len(ours), threads=THREADS)),
+        mini_batches,
+    )
+    errors = [np.mean(Finder(model.cluster_centers_).find(x, THREADS)[1]) for model in theirs]
+    inertia = statistics.median(c.inertia for c in ours) / statistics.median(errors)
+    against = "MiniBatchKMeans(2048, batch_size=4096, max_iter=50, n_init=1)"
+    stage = "spectrum codebook"
+    yield Row(
+        stage, f"inertia of 2048 centroids, {N_FEATURES / 1e6:g} million features {what}", against,
+        inertia, "of its inertia", mark=0.25, at_most=True,
+        detail=f"{len(ours)} seeds, {iterations} Lloyd steps",
+    )  # fmt: skip
+    yield Row(
+        stage, "time of the same", against, 1 / pair.ratio, "of its time", mark=1.2, at_most=True,
+        detail=str(pair),
+    )  # fmt: skip
+
+
+def _nearest(x: np.ndarray) -> Iterator[Row]:
+    centroids = fit_codebook(x, K, 1, 0, threads=THREADS).centroids
+    finder = Finder(centroids)
+    _check_exact(finder, centroids.astype(np.float64), x)
+    single = x.astype(np.float32)
+    index = faiss.IndexFlatL2(2)
+    index.add(np.ascontiguousarray(centroids))
+    faiss.omp_set_num_threads(THREADS)
+    pair = paired(lambda: finder.find(x, THREADS), lambda: index.search(single, 1))
+    yield Row(
+        "nearest centroid", f"{len(x) / 1e6:g} million points, K = 2048, as exact as brute force",
+        "faiss.IndexFlatL2, as many threads", pair.ratio, mark=2, detail=str(pair),
+    )  # fmt: skip
+    spectra = x[: 40 * 465].reshape(40, 465, 2)
+
+    def broadcast() -> None:
+        for spectrum in spectra:
+            ((spectrum[:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
+
+    pair = paired(lambda: finder.find(spectra.reshape(-1, 2), 1), broadcast)
+    yield Row(
+        "nearest centroid", "40 spectra of 465 bins", "a broadcast L × K for each", pair.ratio,
+        mark=100, detail=f"{pair}, one thread each",
+    )  # fmt: skip
+
+
+def _check_exact(finder: Finder, centroids: np.ndarray, x: np.ndarray) -> None:
+    """Stop where a code differs from brute force in float64, inside the centroids or far out."""
+    rng = np.random.default_rng(0)
+    some = np.concatenate([x[rng.integers(len(x), size=20_000)], 20 * rng.normal(size=(2000, 2))])
+    for part in np.array_split(some, 22):
+        brute = ((part[:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
+        if not np.array_equal(finder.find(part, 1)[0], brute):
+            raise SystemExit("nearest centroid: codes differ from those of brute force")
+
+
+def _field() -> Row:
+    tokenizer = _tokenizer()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "datacube_F.parquet"
+        write_spectra(path, N_SPECTRA)
+        taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer, SPECTRA))
+    pixels = n_pixels(tuple(DESI_GRIDS), N_SPECTRA)
+    return Row(
+        "encode_spectra", f"a field's {N_SPECTRA} DESI spectra, from the file to the codes", "",
+        pixels / taken / 1e6, "million native pixels/s", mark=3,
+        detail=f"{taken:.2f} s, one thread",
+    )  # fmt: skip
+
+
+def _tokenizer() -> SpectrumTokenizer:
+    """A tokenizer with whole codebooks of the DESI arms, and none for Gaia XP."""
+    codebooks = []
+    for group in SPECTRA.groups:
+        samples = GroupSamples.merge([])
+        if group in DESI_GRIDS:
+            binned = rebin(*desi_spectra(400, group, 4), bin_factor(group, SPECTRA))
+            scale = object_scale(*binned)
+            features = compress(*binned, scale).reshape(-1, 2).astype(np.float32)
+            samples = GroupSamples(features, scale, len(scale), len(scale))
+        codebooks.append(train_codebook(samples, group, SPECTRA))
+    return SpectrumTokenizer.assemble(codebooks, SPECTRA, 1024)
+
+
+def _xp() -> Row:
+    rng = np.random.default_rng(6)
+    numbers = _xp_numbers(rng)
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        path = Path(folder) / "datacube_F.parquet"
+        pq.write_table(pa.table(_xp_texts(numbers)), path)
+        tokenizer = _tokenizer()
+        pair = _paired_once_each(
+            lambda: encode_field_spectra(Cube(path, "F"), tokenizer, SPECTRA),
+            lambda: _converted(numbers),
+        )
+    return Row(
+        "encode_spectra", f"{N_XP} Gaia XP sources (BP and RP), from the file", "",
+        N_XP / pair.ours, "spectra/s", mark=600,
+        detail=f"one thread; GaiaXPy's convert alone, from arrays: {N_XP / pair.theirs:.0f} a second",
+    )  # fmt: skip
