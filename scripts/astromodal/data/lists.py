@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import DTypeLike
 
 
 def lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -22,17 +23,21 @@ def lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return counted.to_numpy(zero_copy_only=False).astype(np.int64), valid
 
 
-def flatten(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def flatten(
+    column: pa.Array, dtype: DTypeLike = np.float32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All values of a list column in one array.
 
     Parameters
     ----------
     column : pa.Array
         A list column of numbers, or a column of nulls, (m,).
+    dtype : floating dtype
+        Of the values; times of day 58,000 need float64.
 
     Returns
     -------
-    values : float32 (sum of lengths,)
+    values : dtype (sum of lengths,)
         Values of all rows in order; null values are NaN.
     lengths : int64 (m,)
         Number of values a row; 0 where the list is null.
@@ -46,11 +51,11 @@ def flatten(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     if pa.types.is_null(column.type):
         nothing = np.zeros(len(column), np.int64)
-        return np.empty(0, np.float32), nothing, nothing.astype(bool)
+        return np.empty(0, dtype), nothing, nothing.astype(bool)
     if not is_list(column.type):
         raise TypeError(f"column must be of lists of numbers, got {column.type}")
     counts, valid = lengths(column)
-    flat = pc.cast(column.flatten(), pa.float32(), safe=False)
+    flat = pc.cast(column.flatten(), pa.from_numpy_dtype(dtype), safe=False)
     return flat.to_numpy(zero_copy_only=False), counts, valid
 
 
