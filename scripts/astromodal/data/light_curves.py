@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from astromodal.data.cube import Cube, Slice
-from astromodal.data.lists import flatten, is_list
+from astromodal.data.lists import flatten, gather, is_list
 from astromodal.errors import DataError, must_be
 
 _PARTS = ("mag", "magerr", "hmjd")
@@ -55,10 +55,21 @@ class LightCurveBatch:
     def take(self, curves: np.ndarray) -> LightCurveBatch:
         """The curves of the numbers or the mask given, in that order."""
         place = np.arange(len(self.row))[curves]
-        lengths = self.lengths()[place]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        at = np.arange(indptr[-1]) + np.repeat(self.indptr[place] - indptr[:-1], lengths)
+        at, indptr = gather(self.indptr, place)
         return LightCurveBatch(self.row[place], indptr, self.time[at], self.mag[at], self.error[at])
+
+    @classmethod
+    def join(cls, parts: Sequence[LightCurveBatch]) -> LightCurveBatch:
+        """All curves of the parts, one part after another; none for no part."""
+        lengths = [np.zeros(1, np.int64), *(part.lengths() for part in parts)]
+        return cls(
+            np.concatenate([np.empty(0, np.int32), *(part.row for part in parts)]),
+            np.cumsum(np.concatenate(lengths)),
+            *(
+                np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
+                for name in ("time", "mag", "error")
+            ),
+        )
 
 
 def light_curve_columns(group: str) -> list[str]:

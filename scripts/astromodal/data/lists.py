@@ -59,6 +59,29 @@ def flatten(
     return flat.to_numpy(zero_copy_only=False), counts, valid
 
 
+def gather(indptr: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of some lists stand among the values of all.
+
+    Parameters
+    ----------
+    indptr : int64 (n + 1,)
+        List i's values are ``indptr[i]`` to ``indptr[i + 1]``.
+    chosen : int64 (m,)
+        Numbers of the lists wanted, in the order wanted.
+
+    Returns
+    -------
+    places : int64 (sum of lengths,)
+        Places of their values, one list after another.
+    indptr : int64 (m + 1,)
+        The same for the lists that were chosen.
+    """
+    lengths = np.diff(indptr)[chosen]
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    places = np.arange(ends[-1]) + np.repeat(indptr[:-1][chosen] - ends[:-1], lengths)
+    return places, ends
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether `kind` is a list of numbers (or of nulls, in a column without a value)."""
     listed = (
