@@ -7,13 +7,14 @@
 - Deviations below 0.05 mag, most of a quiet source's, are kept to an absolute error and larger
   ones to a relative one. A fixed magnitude serves better than the epoch's own error: relative to
   it, an error of the decoded precision multiplies the deviation (on simulated curves and 2048
-  codes, that leaves six times the χ² of variable stars and quasars).
+  codes, the χ² of the most variable sources is then about nine times as large).
 - Precision is kept to a relative error, steps to an absolute one within a night or two and to a
   relative one over seasons. Nights and months are told apart by no codebook of even steps.
 - All have an inverse in closed form.
 
-A cluster of nearest codes is round in the standardised features. Times are standardised to one
-standard deviation like magnitudes, precisions to a quarter, as those of spectra.
+A cluster of nearest codes is round in the standardised features. Magnitudes and times are
+standardised to one standard deviation, precisions to half of one: on simulated curves and 2048
+codes, decoded magnitudes are then off by a tenth of their noise, errors by 9 %, steps by 3 %.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from astromodal.data.light_curves import LightCurveBatch
 
-FEATURE_WEIGHTS = np.array([1.0, 0.25, 1.0])
+FEATURE_WEIGHTS = np.array([1.0, 0.5, 1.0])
 """Standard deviations of the standardised features: deviation, precision, time step."""
 SOFTENING = 0.05
 """Deviation (mag) up to which the compression is linear."""
