@@ -21,7 +21,7 @@ rule encode_scalars:
 
 
 rule encode_spectra:
-    """Encode one field's DESI and Gaia XP spectra."""
+    """Encode one field's DESI and Gaia XP spectra, and its light curves."""
     input:
         cube=CUBE,
         tokenizer=PATHS.spectrum_tokenizer,

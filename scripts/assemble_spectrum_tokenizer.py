@@ -1,5 +1,6 @@
 """Put the codebooks of all spectrum groups, and the bins of their scales, into one tokenizer."""
 
+from astromodal.core.grids import n_slots
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_codebook import SpectrumCodebook
@@ -12,5 +13,6 @@ n_bins = job.settings["tokenizers.scalar.n_bins"]
 tokenizer = SpectrumTokenizer.assemble(codebooks, settings, n_bins)
 for codebook in codebooks:
     used = f"{len(codebook.centroids)} of {settings.codebook_size} codes"
-    job.logger.info("%s: %s, %d bins", codebook.group, used, len(tokenizer[codebook.group].wave))
+    slots = n_slots(codebook.group, settings)
+    job.logger.info("%s: %s, %d slots of a sequence", codebook.group, used, slots)
 tokenizer.save(snakemake.output.tokenizer)

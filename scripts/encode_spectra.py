@@ -1,4 +1,4 @@
-"""Encode one field's DESI and Gaia XP spectra."""
+"""Encode one field's DESI and Gaia XP spectra, and its light curves."""
 
 from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start

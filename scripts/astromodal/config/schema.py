@@ -6,12 +6,20 @@ field is its documentation; ``config/default.yaml`` and ``config/README.md`` are
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
-SPECTRUM_GROUPS: Final = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
+Group = Literal[
+    "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i"
+]  # fmt: skip
+GROUPS: Final[tuple[Group, ...]] = get_args(Group)
+"""Every group that can be tokenized."""
+LIGHT_CURVE_GROUPS: Final = tuple(group for group in GROUPS if group.startswith("ztf_"))
+"""The groups of a measurement an epoch; a run has those that its config names."""
+SPECTRUM_GROUPS: Final = tuple(group for group in GROUPS if group not in LIGHT_CURVE_GROUPS)
+"""The groups of spectra: what a run has unless its config says otherwise."""
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
 )  # fmt: skip
@@ -37,7 +45,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
 FieldNames = Annotated[tuple[FieldName, ...] | None, BeforeValidator(_split_at_commas)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
-Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz"]
+Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz", "ztf"]
 
 
 class Settings(BaseModel):
@@ -131,6 +139,11 @@ class SimulateSettings(Settings):
     xp_fraction: Fraction = Field(0.05, description="Fraction of sources with Gaia XP spectra.")
     desi_fraction: Fraction = Field(0.08, description="Fraction of sources with DESI spectra.")
     specz_fraction: Fraction = Field(0.08, description="Fraction with a spectroscopic redshift.")
+    light_curve_fraction: Fraction = Field(
+        0.0,
+        description="Fraction of sources with ZTF light curves, whatever their declination; "
+        "0: the cubes have no such columns.",
+    )
     fields: dict[FieldName, SimulatedField] = Field(
         {f"SIM-{i:04d}": SimulatedField() for i in range(1, 5)},
         description="The simulated fields, by name.",
@@ -149,8 +162,10 @@ class ScalarSettings(Settings):
 class SpectrumSettings(Settings):
     """The spectrum tokenizers: one codebook a group."""
 
-    groups: tuple[Literal["desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp"], ...] = Field(
-        SPECTRUM_GROUPS, description="Spectrum groups, in vocabulary order."
+    groups: tuple[Group, ...] = Field(
+        SPECTRUM_GROUPS,
+        description="Groups, in vocabulary order. Name ztf_g, ztf_r or ztf_i to add light curves, "
+        "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",
     )
     codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(
         2048, description="Centroids a group."
@@ -160,6 +175,11 @@ class SpectrumSettings(Settings):
     )
     xp_samples: Annotated[int, Field(ge=8)] = Field(
         120, description="Samples of a Gaia XP spectrum along its pseudo-wavelength."
+    )
+    max_epochs: Positive = Field(
+        128,
+        description="Slots of a light curve in a sequence: of a longer one, the first epochs "
+        "stand in it. Its codes on disk are whole.",
     )
     samples_per_field: Positive = Field(
         200_000, description="Feature samples a group that one training field contributes at most."

@@ -1,4 +1,4 @@
-"""Wavelength grids of the spectrum groups, and the bins that their tokens stand for.
+"""Wavelength grids of the spectrum groups, and what the tokens of each group stand for.
 
 All of it is a function of the settings alone, so that a sequence's length is known before any data
 is read.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
+from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS, SpectrumSettings
 from astromodal.errors import ConfigError, must_be, suggestion
 
 
@@ -43,7 +43,7 @@ def native_grid(group: str, settings: SpectrumSettings) -> Grid:
     Raises
     ------
     ConfigError
-        Where there is no such group.
+        Where there is no such group of spectra.
     """
     if group not in SPECTRUM_GROUPS:
         must = f"one of {', '.join(SPECTRUM_GROUPS)}"
@@ -63,6 +63,16 @@ def bin_factor(group: str, settings: SpectrumSettings) -> int:
 def n_bins(group: str, settings: SpectrumSettings) -> int:
     """Bins, and so tokens, of a group's spectrum; the last bin may hold fewer pixels."""
     return -(-native_grid(group, settings).length // bin_factor(group, settings))
+
+
+def is_light_curve(group: str) -> bool:
+    """Whether a group's tokens stand for epochs of a light curve, not for bins of a spectrum."""
+    return group in LIGHT_CURVE_GROUPS
+
+
+def n_slots(group: str, settings: SpectrumSettings) -> int:
+    """Slots of a group's block after that of the scale: bins of a spectrum, or most epochs."""
+    return settings.max_epochs if is_light_curve(group) else n_bins(group, settings)
 
 
 def bin_centres(group: str, settings: SpectrumSettings) -> np.ndarray:

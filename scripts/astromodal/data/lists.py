@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import DTypeLike
 
 
 def lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -22,17 +23,21 @@ def lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return counted.to_numpy(zero_copy_only=False).astype(np.int64), valid
 
 
-def flatten(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def flatten(
+    column: pa.Array, dtype: DTypeLike = np.float32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All values of a list column in one array.
 
     Parameters
     ----------
     column : pa.Array
         A list column of numbers, or a column of nulls, (m,).
+    dtype : floating dtype
+        Of the values; times of day 58,000 need float64.
 
     Returns
     -------
-    values : float32 (sum of lengths,)
+    values : dtype (sum of lengths,)
         Values of all rows in order; null values are NaN.
     lengths : int64 (m,)
         Number of values a row; 0 where the list is null.
@@ -46,12 +51,35 @@ def flatten(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     if pa.types.is_null(column.type):
         nothing = np.zeros(len(column), np.int64)
-        return np.empty(0, np.float32), nothing, nothing.astype(bool)
+        return np.empty(0, dtype), nothing, nothing.astype(bool)
     if not is_list(column.type):
         raise TypeError(f"column must be of lists of numbers, got {column.type}")
     counts, valid = lengths(column)
-    flat = pc.cast(column.flatten(), pa.float32(), safe=False)
+    flat = pc.cast(column.flatten(), pa.from_numpy_dtype(dtype), safe=False)
     return flat.to_numpy(zero_copy_only=False), counts, valid
+
+
+def gather(indptr: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of some lists stand among the values of all.
+
+    Parameters
+    ----------
+    indptr : int64 (n + 1,)
+        List i's values are ``indptr[i]`` to ``indptr[i + 1]``.
+    chosen : int64 (m,)
+        Numbers of the lists wanted, in the order wanted.
+
+    Returns
+    -------
+    places : int64 (sum of lengths,)
+        Places of their values, one list after another.
+    indptr : int64 (m + 1,)
+        The same for the lists that were chosen.
+    """
+    lengths = np.diff(indptr)[chosen]
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    places = np.arange(ends[-1]) + np.repeat(indptr[:-1][chosen] - ends[:-1], lengths)
+    return places, ends
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.grids import DESI_GRIDS, bin_factor, native_grid
+from astromodal.core.grids import DESI_GRIDS, bin_factor, is_light_curve, native_grid
 from astromodal.data.cube import Cube, Slice
 from astromodal.data.gaiaxp import read_xp, xp_columns
+from astromodal.data.light_curves import LightCurveBatch, read_light_curves
 from astromodal.data.lists import flatten, is_list
 from astromodal.errors import DataError, must_be
 
@@ -141,12 +142,17 @@ def rebinned(
 
 
 def count_spectra(cube: Cube, settings: SpectrumSettings) -> dict[str, dict[str, int]]:
-    """Count every group's spectra: all (`n_spectra`), and those with a good pixel (`n_live`)."""
+    """Count every group's spectra or light curves, all (`n_spectra`) and live ones (`n_live`)."""
     counts: dict[str, dict[str, int]] = {
         group: {"n_spectra": 0, "n_live": 0} for group in settings.groups
     }
     for group, count in counts.items():
-        for batch in read_spectra(cube, group, settings):
+        batches: Iterator[SpectrumBatch | LightCurveBatch] = (
+            read_light_curves(cube, group)
+            if is_light_curve(group)
+            else read_spectra(cube, group, settings)
+        )
+        for batch in batches:
             count["n_spectra"] += len(batch.row)
             count["n_live"] += int(batch.live().sum())
     return counts

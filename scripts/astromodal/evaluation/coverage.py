@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.core.files import read_json
+from astromodal.core.grids import is_light_curve
 from astromodal.evaluation.parts import Part, table
 from astromodal.evaluation.style import BLUE, INK, ORANGE, PALETTE, new_figure, styled
 
@@ -124,16 +125,24 @@ def draw_coverage(fields: Sequence[dict[str, Any]]) -> Figure:
     left.set_xlabel("selected objects")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     kinds = {"cutouts": [f["images"]["n_whole"] for f in fields]}
-    for family in ("desi", "gaiaxp"):
+    named = {name for f in fields for name in f["spectra"]}
+    families = ["desi", "gaiaxp"] + ["ztf"] * any(map(is_light_curve, named))
+    for family in families:
         kinds[family] = [
             max((n["n_live"] for g, n in f["spectra"].items() if g.startswith(family)), default=0)
             for f in fields
         ]
     for i, (name, count) in enumerate(kinds.items()):
-        right.barh(y + 0.25 - 0.25 * i, count, height=0.23, color=PALETTE[3 + i], label=name)
+        right.barh(
+            y + 0.25 - 0.25 * i,
+            count,
+            height=0.23,
+            color=PALETTE[(3 + i) % len(PALETTE)],
+            label=name,
+        )
     right.set(xlabel="rows that have it", xscale="symlog", xlim=(0, None))
     handles = right.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper right", ncols=3)
+    figure.legend(*handles, loc="outside upper right", ncols=len(kinds))
     return figure
 
 

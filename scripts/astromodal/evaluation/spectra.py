@@ -12,6 +12,8 @@ from astromodal.config.schema import ColumnSettings, EvaluationSettings, Spectru
 from astromodal.core.grids import bin_centres
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.codebooks import codebook_numbers
+from astromodal.evaluation.light_curve_sample import sample_curves
+from astromodal.evaluation.light_curves import add_light_curves
 from astromodal.evaluation.metrics import (
     median_error,
     pooled_r2_error,
@@ -41,7 +43,7 @@ def evaluate_spectra(
     figures: str | Path,
     progress: Progress = quiet,
 ) -> dict[str, Any]:
-    """Compare decoded spectra to the observed, rebinned ones.
+    """Compare decoded spectra to the observed, rebinned ones, and light curves to the observed.
 
     Parameters
     ----------
@@ -77,9 +79,22 @@ def evaluate_spectra(
     for name, sample in samples.items():
         part.numbers["groups"][name] = group_numbers(sample, evaluation.seed)
         _note_empty(part, name, sample)
-    if not live:
+    if live:
+        _add_spectra(part, live, spectrum, evaluation)
+    else:
         part.notes.append("No spectrum could be evaluated.")
-        return part.as_dict()
+    curves = sample_curves(fields, coder, evaluation, columns)
+    add_light_curves(part, curves, evaluation.n_examples, evaluation.seed)
+    return part.as_dict()
+
+
+def _add_spectra(
+    part: Part,
+    live: dict[str, GroupSample],
+    spectrum: SpectrumSettings,
+    evaluation: EvaluationSettings,
+) -> None:
+    """Add what is seen along the wavelength, the headlines and the figures."""
     along = {
         name: look_along(s, bin_centres(name, spectrum), evaluation.seed)
         for name, s in live.items()
@@ -90,7 +105,6 @@ def evaluate_spectra(
         _headline(part, name)
     with styled():
         add_figures(part, live, along, spectrum, evaluation.n_examples)
-    return part.as_dict()
 
 
 def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS
 from astromodal.evaluation.metrics import r2, reduced_chi2
 from astromodal.evaluation.spectrum_along import Along
 from astromodal.evaluation.spectrum_sample import GroupSample
@@ -17,8 +18,9 @@ _SPANS = {"desi": (3600.0, 9824.0)}
 
 def colour(group: str) -> str:
     """The colour of a group, the same in every figure."""
-    order = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
-    return PALETTE[(0, 2, 1, 3, 4)[order.index(group)]] if group in order else INK
+    order = (*SPECTRUM_GROUPS, *LIGHT_CURVE_GROUPS)
+    places = (0, 2, 1, 3, 4, 2, 1, 3)
+    return PALETTE[places[order.index(group)]] if group in order else INK
 
 
 def draw_examples(

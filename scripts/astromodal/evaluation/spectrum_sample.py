@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
-from astromodal.core.grids import n_bins
+from astromodal.core.grids import is_light_curve, n_bins
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
@@ -56,16 +56,21 @@ def sample_spectra(
     Returns
     -------
     dict of str to GroupSample
-        Every group of the settings, also those without a spectrum.
+        Every group of spectra in the settings, also those without a spectrum. A dead fibre of an
+        object that has no other spectrum, but a light curve, is not among them.
     """
     tokens = [load_spectrum_tokens(f.files["tokens"], coder.hash) for f in fields]
-    places = [np.flatnonzero(f.rows()[t.row]) for f, t in zip(fields, tokens, strict=True)]
+    places = [
+        np.flatnonzero(f.rows()[t.row] & ~only_curves(t))
+        for f, t in zip(fields, tokens, strict=True)
+    ]
     drawn = draw(places, evaluation.max_objects, evaluation.seed)
     cubes = [f.open(columns) for f in fields]
     for f, cube, token in zip(fields, cubes, tokens, strict=True):
         check_ids(cube.ids(), token.row, token.ids, f.files["tokens"])
     samples = {}
-    for group in progress(spectrum.groups, len(spectrum.groups), "spectra"):
+    groups = [group for group in spectrum.groups if not is_light_curve(group)]
+    for group in progress(groups, len(groups), "spectra"):
         size = len(coder.groups[group].centroids)
         counts = np.zeros(size, dtype=np.int64)
         parts = [_empty(n_bins(group, spectrum))]
@@ -81,6 +86,18 @@ def sample_spectra(
         joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         samples[group] = GroupSample(**joined, counts=counts, n_dead=n_dead)
     return samples
+
+
+def only_curves(tokens: SpectrumTokens) -> np.ndarray:
+    """Which objects have codes of a light curve and of no spectrum, bool (n,).
+
+    They are no part of the spectra's sample: where there are light curves, most objects have one,
+    and the few spectra would hardly be drawn.
+    """
+    coded = {True: np.zeros(len(tokens.row), bool), False: np.zeros(len(tokens.row), bool)}
+    for name, group in tokens.groups.items():
+        coded[is_light_curve(name)] |= np.diff(group.indptr) > 0
+    return coded[True] & ~coded[False]
 
 
 def _read_group(

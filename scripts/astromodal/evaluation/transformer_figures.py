@@ -96,6 +96,20 @@ def draw_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarra
     return figure
 
 
+def draw_epoch_slots(curves: dict[str, np.ndarray]) -> Figure:
+    """Gain along the epochs of every light-curve group that has any, smoothed over 16 epochs."""
+    figure, axes = new_figure(height=2.5)
+    axis = axes[0, 0]
+    for group, gain in curves.items():
+        epoch = np.arange(1.0, 1 + len(gain))
+        axis.plot(epoch, gain, ".", color=colour(group), markersize=2, alpha=0.5)
+        axis.plot(*running_mean(epoch, gain), color=colour(group), label=group)
+    axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
+    axis.set(xlabel="epoch", ylabel="gain (bits a code)")
+    axis.legend(ncols=3)
+    return figure
+
+
 def running_mean(x: np.ndarray, y: np.ndarray, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Means of `x` and of the finite `y` over stretches of about `width` values."""
     n = max(1, len(x) // width)

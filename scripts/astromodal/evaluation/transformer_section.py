@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import Config
-from astromodal.core.grids import bin_centres
+from astromodal.core.grids import bin_centres, is_light_curve
 from astromodal.evaluation.history import draw_history, history_table
 from astromodal.evaluation.parts import Part, measured, table
 from astromodal.evaluation.transformer_figures import (
     draw_columns,
+    draw_epoch_slots,
     draw_image_slots,
     draw_nll,
     draw_spectrum_slots,
@@ -58,10 +59,14 @@ def add_figures(
     _add_scalar_slots(part, config)
     if IMAGE in slots:
         _add_image_slots(part, slots[IMAGE]["gain"])
-    groups = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
+    every = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
+    groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}
     if groups:
         waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}
         _add_spectrum_slots(part, groups, waves)
+    curves = {name: gain for name, gain in every.items() if is_light_curve(name)}
+    if curves:
+        _add_epoch_slots(part, curves)
 
 
 def _add_scalar_slots(part: Part, config: Config) -> None:
@@ -111,6 +116,19 @@ def _add_spectrum_slots(
         "Once a spectrum has begun, its continuum and noise level are known, so gain should "
         "be high throughout; it starts low where nothing of it has been seen yet.",
         _wave_table(groups, waves),
+    )  # fmt: skip
+
+
+def _add_epoch_slots(part: Part, curves: dict[str, np.ndarray]) -> None:
+    rows = []
+    for name, gain in curves.items():
+        epochs, means = running_mean(np.arange(1.0, 1 + len(gain)), gain)
+        rows += [[name, float(e), float(m)] for e, m in zip(epochs, means, strict=True)]
+    part.figure(
+        draw_epoch_slots(curves), "slots_light_curve",
+        "Gain over the unigram along light curves; dots: epochs, line: means of 16 epochs.",
+        "Once a curve has begun, how bright the source is and how much it varies are known.",
+        table(["group", "epoch", "mean gain (bits)"], rows),
     )  # fmt: skip
 
 

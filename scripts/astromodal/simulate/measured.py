@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from astromodal.config.schema import BANDS, SimulateSettings
 from astromodal.core.grids import DESI_GRIDS
-from astromodal.simulate import cutouts, desi, gaia, xp
+from astromodal.simulate import cutouts, desi, gaia, light_curves, xp
 from astromodal.simulate.columns import exact, lists, nullable, places, ragged, spread
 from astromodal.simulate.light import Light, integrate_light, spectra
 from astromodal.simulate.passbands import SPLUS, to_magnitude
@@ -89,7 +89,7 @@ class MeasuredField:
         shapes = shape_columns(self.sources, self._optics, self._stream("shapes"))
         magnitudes = splus_columns(self._light, self._stream("photometry"))
         columns |= {name: nullable(v, rng) for name, v in (shapes | magnitudes).items()}
-        for part in (self._gaia, self._xp, self._desi, self._redshifts, self._vista):
+        for part in (self._gaia, self._xp, self._desi, self._redshifts, self._vista, self._ztf):
             columns |= part(rng)
         return pa.table(columns | self._truth())
 
@@ -173,6 +173,27 @@ class MeasuredField:
             return {}
         measured = vista_columns(self._light, self._stream("vista"))
         return {name: nullable(values, nulls) for name, values in measured.items()}
+
+    def _ztf(self, _: np.random.Generator) -> Columns:
+        fraction = self._settings.light_curve_fraction
+        if "ztf" in self._absent or not fraction:
+            return {}
+        rng, n = self._stream("ztf"), len(self)
+        rows = light_curves.choose(n, fraction, rng)
+        # The middle of a field, right where it straddles RA 0.
+        angle = np.radians(self.sources.ra)
+        ra = np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())) % 360.0
+        exposures = light_curves.expose(float(ra), rng)
+        varied = light_curves.variation(self.sources, rows, exposures, rng)
+        bands = [list(SPLUS).index(band) for band in light_curves.BANDS]
+        mean = to_magnitude(self._light.flux[rows[:, None], bands])
+        columns: Columns = {}
+        for band, curves in light_curves.measure(mean, varied, exposures, rng).items():
+            length = np.zeros(n, dtype=np.int64)
+            length[rows] = curves.pop("length")
+            for part, values in curves.items():
+                columns[f"ztf_{part}_{band}"] = lists(values, length, length > 0)
+        return columns
 
     def _truth(self) -> Columns:
         sources = self.sources

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings, SpectrumSettings
+from astromodal.core.grids import is_light_curve
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
+from astromodal.data.light_curves import absent_parts
 from astromodal.data.spectra import count_spectra
 from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split
 
@@ -60,7 +62,7 @@ def summarise_field(
         "absent_columns": [name for name in columns if name not in cube.columns],
         "spectra": spectra,
         "images": images,
-        "warnings": _warnings(cube, split, values, columns, images),
+        "warnings": _warnings(cube, split, values, columns, images) + _incomplete(cube, spectrum),
     }
 
 
@@ -102,6 +104,12 @@ def _warnings(
     if not split.selected.any():
         found.append("no row passes the selection")
     return found
+
+
+def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:
+    """Light-curve groups that the cube has some columns of, but not all."""
+    missing = {g: absent_parts(cube, g) for g in spectrum.groups if is_light_curve(g)}
+    return [f"no {g} light curves without {', '.join(m)}" for g, m in missing.items() if m]
 
 
 def _repeated_gaia(cube: Cube) -> int:

@@ -13,9 +13,9 @@ from astromodal.config.schema import SpectrumSettings
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.errors import FormatError, must_be
+from astromodal.tokenizers.group_kinds import feature_weights, scale_to_column
 from astromodal.tokenizers.kmeans import fit_codebook
 from astromodal.tokenizers.quantiles import ColumnSummary, summarise_column
-from astromodal.tokenizers.spectrum_features import FEATURE_WEIGHTS
 from astromodal.tokenizers.spectrum_samples import GroupSamples, SpectrumSamples
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 1}
@@ -32,14 +32,15 @@ class SpectrumCodebook:
     ----------
     group : str
         Spectrum group.
-    centroids : float32 (k, 2)
-        Centroids of the standardised features; (0, 2) where no training field has such spectra.
+    centroids : float32 (k, D)
+        Centroids of the standardised features, two of a spectrum and three of a light curve;
+        (0, D) where no training field has any.
     counts : int64 (k,)
         Training samples of each centroid.
-    mean, std : float64 (2,)
+    mean, std : float64 (D,)
         A compressed feature x is standardised to (x - mean) / std.
     scale : ColumnSummary
-        log10 of the training spectra's scales.
+        log10 of the training spectra's scales, or median magnitudes of the light curves.
     numbers : dict
         `inertia` (mean squared distance), `n_samples`, `n_objects` fitted on, and of the training
         fields `n_spectra` and `n_live`.
@@ -102,11 +103,12 @@ def train_codebook(
     progress : callable
         Shows the steps.
     """
-    features = samples.features.astype(np.float64)
-    mean, std = np.zeros(len(FEATURE_WEIGHTS)), np.ones(len(FEATURE_WEIGHTS))
+    weights = feature_weights(group)
+    features = samples.features.astype(np.float64).reshape(-1, len(weights))
+    mean, std = np.zeros(len(weights)), np.ones(len(weights))
     if len(features):
         mean, spread = features.mean(axis=0), features.std(axis=0)
-        std = np.where(spread > 0, spread, 1) / FEATURE_WEIGHTS
+        std = np.where(spread > 0, spread, 1) / weights
     found = fit_codebook(
         (features - mean) / std,
         settings.codebook_size,
@@ -121,5 +123,5 @@ def train_codebook(
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,
     }
-    scale = summarise_column(np.log10(samples.scale))
+    scale = summarise_column(scale_to_column(group, samples.scale))
     return SpectrumCodebook(group, found.centroids, found.counts, mean, std, scale, numbers)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
+from astromodal.config.schema import GROUPS, SpectrumSettings
 from astromodal.core.files import load_arrays, save_arrays
+from astromodal.core.grids import is_light_curve
 from astromodal.data.cube import Cube
+from astromodal.data.light_curves import read_light_curves
 from astromodal.data.spectra import read_spectra, rebinned
 from astromodal.errors import FormatError, must_be
+from astromodal.tokenizers import light_curve_features
+from astromodal.tokenizers.group_kinds import n_features
 from astromodal.tokenizers.spectrum_features import N_FEATURES, compress, object_scale
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_samples", "version": 1}
@@ -25,10 +29,11 @@ class GroupSamples:
 
     Attributes
     ----------
-    features : float32 (m, 2)
-        Compressed features of good bins, not standardised.
+    features : float32 (m, D)
+        Compressed features of good bins (D = 2) or epochs (D = 3), not standardised.
     scale : float64 (objects,)
-        Scale of every live spectrum among the rows to fit on.
+        Scale of every live spectrum, or median magnitude of every live light curve, among the
+        rows to fit on.
     n_spectra, n_live : int
         Spectra of the whole field, and those with a good pixel.
     """
@@ -47,7 +52,8 @@ class GroupSamples:
     def merge(cls, parts: Iterable[GroupSamples]) -> GroupSamples:
         """Samples of several fields together; of none for no field."""
         listed = list(parts)
-        nothing = np.empty((0, N_FEATURES), np.float32)
+        width = listed[0].features.shape[1] if listed else N_FEATURES
+        nothing = np.empty((0, width), np.float32)
         return cls(
             np.concatenate([nothing, *(part.features for part in listed)]),
             np.concatenate([np.empty(0), *(part.scale for part in listed)]),
@@ -124,21 +130,43 @@ def sample_features(
 def _sample_group(
     cube: Cube, group: str, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
 ) -> GroupSamples:
-    generator = np.random.default_rng([seed, SPECTRUM_GROUPS.index(group)])
-    kept = _Thinned(settings.samples_per_field, generator)
+    generator = np.random.default_rng([seed, GROUPS.index(group)])
+    kept = _Thinned(settings.samples_per_field, n_features(group), generator)
     scales = []
     n_spectra = n_live = 0
-    for batch in read_spectra(cube, group, settings):
-        live = batch.live()
+    for live, scale, features in (
+        _curves(cube, group, rows_fit)
+        if is_light_curve(group)
+        else _spectra(cube, group, settings, rows_fit)
+    ):
         n_spectra += len(live)
         n_live += int(live.sum())
-        flux, ivar = rebinned(batch, group, settings)
-        scale = object_scale(flux, ivar)
-        chosen = live & rows_fit[batch.row]
-        scales.append(scale[chosen])
-        features = compress(flux[chosen], ivar[chosen], scale[chosen])
-        kept.add(features[ivar[chosen] > 0].astype(np.float32))
+        scales.append(scale)
+        kept.add(features.astype(np.float32))
     return GroupSamples(kept.features(), np.concatenate([np.empty(0), *scales]), n_spectra, n_live)
+
+
+def _spectra(
+    cube: Cube, group: str, settings: SpectrumSettings, rows_fit: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Which spectra of a batch are live; scales and features of those to fit on."""
+    for batch in read_spectra(cube, group, settings):
+        live = batch.live()
+        chosen = live & rows_fit[batch.row]
+        flux, ivar = (part[chosen] for part in rebinned(batch, group, settings))
+        scale = object_scale(flux, ivar)
+        yield live, scale, compress(flux, ivar, scale)[ivar > 0]
+
+
+def _curves(
+    cube: Cube, group: str, rows_fit: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Which light curves of a batch are live; median magnitudes and features of those to fit on."""
+    for batch in read_light_curves(cube, group):
+        live = batch.live()
+        fitted = batch.take(live & rows_fit[batch.row])
+        median = light_curve_features.median_magnitude(fitted)
+        yield live, median, light_curve_features.compress(fitted, median)
 
 
 class _Thinned:
@@ -148,11 +176,11 @@ class _Thinned:
     calls changes nothing.
     """
 
-    def __init__(self, limit: int, generator: np.random.Generator) -> None:
+    def __init__(self, limit: int, width: int, generator: np.random.Generator) -> None:
         self._limit = limit
         self._generator = generator
         self._drawn = np.empty(0)
-        self._rows = np.empty((0, N_FEATURES), np.float32)
+        self._rows = np.empty((0, width), np.float32)
 
     def add(self, rows: np.ndarray) -> None:
         self._drawn = np.concatenate([self._drawn, self._generator.random(len(rows))])

@@ -1,4 +1,4 @@
-"""Spectrum codes of a field, on disk."""
+"""Spectrum and light-curve codes of a field, on disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.files import check_maker, load_arrays, save_arrays
+from astromodal.core.grids import is_light_curve
 from astromodal.core.hashing import hash_values
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, read_spectra
+from astromodal.tokenizers.group_tokens import GroupTokens
+from astromodal.tokenizers.light_curve_tokens import EncodedCurves, encode_light_curves
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokens", "version": 1}
@@ -22,28 +25,8 @@ _GROUP_ARRAYS = ("codes", "indptr", "scale")
 
 
 @dataclass(frozen=True)
-class GroupTokens:
-    """Codes of one group.
-
-    Attributes
-    ----------
-    codes : uint16 (sum of lengths,)
-        Codes of all objects, one object after another; 65535 where missing.
-    indptr : int64 (n + 1,)
-        Object i's codes are ``codes[indptr[i]:indptr[i + 1]]``: all bins, or none where it has no
-        live spectrum of this group.
-    scale : uint16 (n,)
-        Codes of the scales; 65535 where there is no live spectrum.
-    """
-
-    codes: np.ndarray
-    indptr: np.ndarray
-    scale: np.ndarray
-
-
-@dataclass(frozen=True)
 class SpectrumTokens:
-    """Codes of a field's objects that have a spectrum of any group.
+    """Codes of a field's objects that have a spectrum, or a light curve, of any group.
 
     Attributes
     ----------
@@ -54,7 +37,8 @@ class SpectrumTokens:
     groups : dict of str to GroupTokens
         Every group of the tokenizer.
     counts : dict
-        Of each group, `n_spectra` and `n_live` (those with a good pixel).
+        Of each group, `n_spectra` (or light curves) and `n_live`, those with a good pixel or
+        epoch.
     tokenizer_hash, input_hash : str
         Hashes of the tokenizer, and of the spectra that were encoded.
     """
@@ -89,7 +73,7 @@ class SpectrumTokens:
 def encode_field_spectra(
     cube: Cube, tokenizer: SpectrumTokenizer, settings: SpectrumSettings
 ) -> SpectrumTokens:
-    """Encode every spectrum of a cube; rows without any are left out."""
+    """Encode every spectrum and light curve of a cube; rows without any are left out."""
     encoded = {group: _encode_group(cube, tokenizer, group, settings) for group in tokenizer.groups}
     row = np.unique(np.concatenate([found.row for found in encoded.values()]))
     return SpectrumTokens(
@@ -143,20 +127,18 @@ class _Encoded:
     def tokens(self, row: np.ndarray) -> GroupTokens:
         """Codes of the objects at `row` (n,), which holds all rows of this group."""
         known = self.scale != MISSING_CODE
-        place = np.searchsorted(row, self.row[known])
-        lengths = np.zeros(len(row), dtype=np.int64)
-        lengths[place] = self.codes.shape[1]
-        scale = np.full(len(row), MISSING_CODE, dtype=np.uint16)
-        scale[place] = self.scale[known]
-        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return GroupTokens(self.codes[known].ravel(), indptr, scale)
+        codes = self.codes[known]
+        lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
+        return GroupTokens.of_rows(row, self.row[known], codes.ravel(), lengths, self.scale[known])
 
 
 def _encode_group(
     cube: Cube, tokenizer: SpectrumTokenizer, group: str, settings: SpectrumSettings
-) -> _Encoded:
+) -> _Encoded | EncodedCurves:
+    if is_light_curve(group):
+        return encode_light_curves(cube, tokenizer, group)
     digests = [hashlib.sha256() for _ in range(3)]
-    n_bins = len(tokenizer[group].wave)
+    n_bins = len(tokenizer.spectrum(group).wave)
     rows, live = [np.empty(0, np.int32)], [np.empty(0, bool)]
     codes, scales = [np.empty((0, n_bins), np.uint16)], [np.empty(0, np.uint16)]
     for batch in read_spectra(cube, group, settings):

@@ -1,8 +1,9 @@
 """The layout of a sequence: which blocks it can hold, and which ids are legal in each slot.
 
 A sequence is ``BOS, (SEP block)..., EOS``. A block has a fixed number of slots, known from the
-config alone: 576 image codes; every scalar column; a spectrum's scale and then its bins. A SEP has
-the token type of the block that follows, so the ids that are legal next are always known.
+config alone: 576 image codes; every scalar column; a spectrum's scale and then its bins; a light
+curve's median magnitude and then its epochs in time order, MISS after the last. A SEP has the token
+type of the block that follows, so the ids that are legal next are always known.
 
 Nothing here imports torch: the Snakefile checks the longest sequence before any job runs.
 """
@@ -19,7 +20,7 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.core.grids import n_bins
+from astromodal.core.grids import n_slots
 from astromodal.core.vocab import (
     TYPE_IMAGE,
     TYPE_SCALAR,
@@ -123,7 +124,7 @@ def sequence_layout(
         Block(SCALAR, TYPE_SCALAR, n_columns, (columns,)),
     ]
     for group in spec.spectrum_groups:
-        length = n_bins(group, spectrum)
+        length = n_slots(group, spectrum)
         scale = spec.column_offset(spec.scale_column(group))
         ranges = (
             Range(SCALAR, 0, 1, scale, size, 0),
@@ -147,6 +148,6 @@ def check_longest(tokenizers: TokenizerSettings, sequences: SequenceSettings) ->
                 "sequences.max_seq_len",
                 f"at least {longest}, the tokens of an object that has every block",
                 sequences.max_seq_len,
-                "raise it, or lower tokenizers.spectrum.max_spec_tokens_per_group",
+                "raise it, or lower tokenizers.spectrum.max_spec_tokens_per_group or max_epochs",
             )
         )

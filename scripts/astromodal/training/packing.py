@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from astromodal.core.files import ArrayFile, load_arrays
+from astromodal.core.grids import is_light_curve
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.splits import load_split
 from astromodal.errors import FormatError, must_be
@@ -38,7 +39,8 @@ def pack_field(
     Returns
     -------
     dict
-        Number of ``objects``, of ``tokens``, and of objects with each block.
+        Number of ``objects``, of ``tokens``, of objects with each block, and of those whose light
+        curve of a group (``ztf_r cut``) has more epochs than its block has slots.
 
     Raises
     ------
@@ -55,7 +57,9 @@ def pack_field(
         SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),
         IMAGE: _rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens)),
         **{
-            block.name: _spectra(stored[SPECTRUM], block, str(spectrum_tokens))
+            block.name: (_curves if is_light_curve(block.name) else _spectra)(
+                stored[SPECTRUM], block, str(spectrum_tokens)
+            )
             for block in layout.groups()
         },
     }
@@ -66,6 +70,9 @@ def pack_field(
     counts = {
         block.name: int((arrays["block_type"] == block.type).sum()) for block in layout.blocks
     }
+    for block in layout.groups():
+        if is_light_curve(block.name):
+            counts[f"{block.name} cut"] = _count_cut(stored[SPECTRUM], block, arrays["row"])
     return {"objects": len(arrays["row"]), "tokens": len(arrays["tokens"]), **counts}
 
 
@@ -90,6 +97,26 @@ def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
     # A spectrum of which nothing is known would be a block of MISS: it is no measurement.
     known = (codes[:, 1:] != MISSING_CODE).any(axis=1)
     return BlockCodes(codes[known], file["row"][has][known], file["ids"][has][known], source)
+
+
+def _curves(file: ArrayFile, block: Block, source: str) -> BlockCodes:
+    """Scale code and first epochs of the objects with a light curve of a group, MISS after them."""
+    indptr = file[f"{block.name}_indptr"]
+    lengths = np.diff(indptr)
+    has = lengths > 0
+    kept = np.minimum(lengths[has], block.length - 1)
+    inside = np.arange(block.length - 1) < kept[:, None]
+    codes = np.full((len(kept), block.length), MISSING_CODE, dtype=np.uint16)
+    codes[:, 0] = file[f"{block.name}_scale"][has]
+    places = indptr[:-1][has][:, None] + np.arange(block.length - 1)
+    codes[:, 1:][inside] = file[f"{block.name}_codes"][places[inside]]
+    return BlockCodes(codes, file["row"][has], file["ids"][has], source)
+
+
+def _count_cut(file: ArrayFile, block: Block, rows: np.ndarray) -> int:
+    """Light curves of the objects at `rows` that are longer than their block."""
+    longer = np.diff(file[f"{block.name}_indptr"]) > block.length - 1
+    return int((longer & np.isin(file["row"], rows)).sum())
 
 
 def _check_split(objects: BlockCodes, ids: np.ndarray, source: str) -> None:

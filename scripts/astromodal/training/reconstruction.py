@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch.nn import functional as F
 
 from astromodal.core.vocab import N_SPECIAL, VocabSpec
 from astromodal.errors import ConfigError, must_be
@@ -108,14 +109,15 @@ def spectrum_reconstruction_loss(
     ----------
     logits, target_tokens, return_reconstruction
         As for `image_reconstruction_loss`; only spectrum codes count.
-    spectrum_codebooks : mapping of str to float (K, 2)
-        Centroids by group.
+    spectrum_codebooks : mapping of str to float (K, D)
+        Centroids by group: D is 2 for spectra and 3 for light curves.
     vocab_spec : VocabSpec
         The vocabulary.
 
     Returns
     -------
-    float () or (B, T, 2)
+    float () or (B, T, D)
+        D is the largest of the groups'; what a group does not have is NaN.
     """
     tables = [(vocab_spec.spectrum_offset(g), table) for g, table in spectrum_codebooks.items()]
     return _range_loss(logits, target_tokens, tables, return_reconstruction)
@@ -135,7 +137,7 @@ def _range_loss(
     if last > logits.shape[-1]:
         must = f"of at least {last} ids, as the centroids need"
         raise ConfigError(must_be("logits", must, str(logits.shape[-1]), "give its own vocab_spec"))
-    width = tables[0][1].shape[1] if tables else 0
+    width = max((table.shape[1] for _, table in tables), default=0)
     expected = logits.new_full((*target_tokens.shape, width), torch.nan)
     total, count = logits.sum() * 0.0, 0
     for first, table in tables:
@@ -143,7 +145,7 @@ def _range_loss(
         table = table.to(logits)
         found = expected_centroids(logits[..., first : first + len(table)][mine], table)  # (M, L)
         if return_reconstruction:
-            expected[mine] = found.to(expected)
+            expected[mine] = F.pad(found, (0, width - found.shape[1]), value=torch.nan).to(expected)
         total = total + (found - table[target_tokens[mine] - first]).square().mean(dim=1).sum()
         count += int(mine.sum())
     return expected if return_reconstruction else total / max(1, count)

@@ -78,8 +78,9 @@ class CentroidTables:
         Latents of the image codes.
     scalar : float32 (columns, n_bins)
         Centers of the scalar columns' bins, the spectra's scales last.
-    spectrum : dict of str to float32 (K, 2)
-        (flux_norm, precision) of each group's codes.
+    spectrum : dict of str to float32 (K, D)
+        (flux_norm, precision) of each spectrum group's codes, (deviation, precision, time step) of
+        each light-curve group's.
     n_image : int
     n_scalar : int64 (columns,)
     n_spectrum : dict of str to int

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from astromodal.config.schema import SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.core.grids import bin_centres, bin_factor, n_bins, native_grid
+from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS, SpectrumSettings
+from astromodal.core.grids import bin_centres, bin_factor, n_bins, n_slots, native_grid
 from astromodal.errors import ConfigError
 
 DEFAULT = SpectrumSettings()
@@ -57,3 +57,19 @@ def test_an_unknown_group_is_named_with_the_nearest():
     """A mistyped group is an error that suggests the right one."""
     with pytest.raises(ConfigError, match=r"must be one of desi_b.*got desi_y; nearest: 'desi_"):
         native_grid("desi_y", DEFAULT)
+
+
+def test_a_block_has_a_slot_a_bin_or_an_epoch():
+    """Bins of a spectrum; the most epochs of a light curve, which has no grid."""
+    settings = SpectrumSettings(max_epochs=77)
+    assert n_slots("desi_b", settings) == n_bins("desi_b", settings) == 459
+    assert n_slots("ztf_g", settings) == 77
+    with pytest.raises(ConfigError, match="got ztf_g"):
+        native_grid("ztf_g", settings)
+
+
+def test_light_curves_are_off_by_default():
+    """Known, and named by no default."""
+    assert LIGHT_CURVE_GROUPS == ("ztf_g", "ztf_r", "ztf_i")
+    assert DEFAULT.groups == SPECTRUM_GROUPS
+    assert not set(LIGHT_CURVE_GROUPS) & set(SPECTRUM_GROUPS)

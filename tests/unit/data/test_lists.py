@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.data.lists import flatten, is_list, lengths
+from astromodal.data.lists import flatten, gather, is_list, lengths
 
 ROWS = st.lists(st.none() | st.lists(st.none() | st.floats(width=32, allow_nan=False)))
 
@@ -46,3 +46,21 @@ def test_every_kind_of_list_counts(kind):
     """Lists of any offset width, and of fixed size, are lists."""
     assert is_list(kind)
     assert flatten(pa.array([[1, 2, 3]], kind))[0].tolist() == [1, 2, 3]
+
+
+def test_flatten_gives_the_dtype_asked_for():
+    """A double keeps its digits, with or without a value."""
+    column = pa.array([[58_000.123456789]], pa.list_(pa.float64()))
+    assert flatten(column, np.float64)[0].tolist() == [58_000.123456789]
+    assert flatten(pa.nulls(2), np.float64)[0].dtype == np.float64
+
+
+@given(st.lists(st.integers(0, 4), min_size=1), st.data())
+def test_gather_finds_the_values_of_the_lists_chosen(sizes, data):
+    """As joining the slices of the chosen lists does."""
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    chosen = data.draw(st.lists(st.integers(0, len(sizes) - 1)))
+    places, ends = gather(indptr, np.array(chosen, dtype=np.int64))
+    expected = [list(range(indptr[i], indptr[i + 1])) for i in chosen]
+    assert places.tolist() == [place for own in expected for place in own]
+    assert np.diff(ends).tolist() == [len(own) for own in expected]

@@ -19,12 +19,12 @@ COLUMNS = ("mag_pstotal_r", "err_mag_pstotal_u", "gaia_parallax")
 
 @pytest.fixture
 def summary(write_cube):
-    def of(**columns):
+    def of(spectrum=SpectrumSettings(), **columns):  # noqa: B008
         base = {"id": ["a", "b", "c"], "ra": [359.5, 0.5, None], "dec": [0.0, 0.0, None]}
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
         cube = Cube(write_cube(base | columns), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
-        return summarise_field(cube, split, COLUMNS, SpectrumSettings(), ImageSettings())
+        return summarise_field(cube, split, COLUMNS, spectrum, ImageSettings())
 
     return of
 
@@ -72,6 +72,20 @@ def test_short_cutouts_are_warned_of(summary):
 def test_a_field_without_a_selected_row_is_said(summary):
     """A cut that nothing passes is worth a word."""
     assert "no row passes the selection" in summary(mag_pstotal_r=[30.0] * 3)["warnings"]
+
+
+def test_light_curves_are_counted(summary):
+    """All, and those with a good epoch; a group that lacks a column has none and is warned of."""
+    spectrum = SpectrumSettings(groups=("ztf_g", "ztf_r", "ztf_i"))
+    curves = {
+        "ztf_mag_r": [[18.0, 18.1], [17.0], None],
+        "ztf_magerr_r": [[0.1, 0.1], [0.0], None],
+        "ztf_hmjd_r": [[58000.0, 58001.0], [58000.0], None],
+    }
+    found = summary(spectrum, **curves, ztf_mag_i=[[18.0], None, None])
+    assert found["spectra"]["ztf_r"] == {"n_spectra": 2, "n_live": 1}
+    assert found["spectra"]["ztf_g"] == found["spectra"]["ztf_i"] == {"n_spectra": 0, "n_live": 0}
+    assert found["warnings"][-1] == "no ztf_i light curves without ztf_magerr_i, ztf_hmjd_i"
 
 
 def test_it_is_plain_json(summary):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from astromodal.config.schema import ImageSettings, ScalarSettings, SpectrumSettings
 from astromodal.core.files import save_arrays
 from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError
+from astromodal.training.layout import sequence_layout
 from astromodal.training.packing import pack_field
 from astromodal.training.sequences import SequenceStore
 
 IDS = np.array([f"i06S-{n}" for n in range(8)])
+SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
+IMAGE = ImageSettings(size=8, codebook_size=16)
 
 
 @pytest.fixture
@@ -125,3 +129,42 @@ def test_spectra_of_another_length_are_refused(files):
     indptr = np.array([0, 7, 7, 15])
     with pytest.raises(FormatError, match="desi_b spectra must be of 8 bins, got 7"):
         files({"spectrum_tokens": {"desi_b_indptr": indptr}})
+
+
+def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
+    """MISS after the last epoch; a curve that is cut, and is an object's, is counted."""
+    spectrum = SpectrumSettings(groups=("ztf_r",), codebook_size=16, max_epochs=3)
+    layout = sequence_layout(SCALAR, spectrum, IMAGE)
+    assert layout["ztf_r"].length == 4
+    row = np.arange(4, dtype=np.int32)
+    common = {"ids": IDS[:4], "row": row}
+    arrays = {
+        "scalar_tokens": {
+            "ids": IDS[:3], "row": row[:3], "codes": np.zeros((3, 3), np.uint16),
+        },
+        "image_tokens": {
+            "ids": IDS[:0], "row": row[:0], "codes": np.zeros((0, 4), np.uint16),
+        },
+        "spectrum_tokens": {
+            # curves of 2, 0, 5 and 4 epochs; row 3 is no object
+            **common, "ztf_r_codes": np.arange(11, dtype=np.uint16),
+            "ztf_r_indptr": np.array([0, 2, 2, 7, 11]),
+            "ztf_r_scale": np.array([5, MISSING_CODE, 6, 7], dtype=np.uint16),
+        },
+    }  # fmt: skip
+    for name, own in arrays.items():
+        hashes = {"tokenizer_hash": name, "input_hash": "x"}
+        save_arrays(tmp_path / f"{name}.npz", own, format=name, version=1, **hashes)
+    Split(IDS[:4], row.astype(np.int64), np.zeros(4, np.uint8), np.ones(4, bool)).save(
+        tmp_path / "split.npz"
+    )
+    paths = {name: tmp_path / f"{name}.npz" for name in (*arrays, "split")}
+    counts = pack_field(**paths, layout=layout, path=tmp_path / "s.safetensors")
+    assert (counts["ztf_r"], counts["ztf_r cut"]) == (2, 1)
+    tokens = SequenceStore.open(tmp_path / "s.safetensors").blocks(
+        np.array([0, 2]), layout["ztf_r"]
+    )
+    spec = layout.spec
+    scale, first = spec.column_offset(spec.scale_column("ztf_r")), spec.spectrum_offset("ztf_r")
+    assert tokens[0, 1:].tolist() == [scale + 5, first, first + 1, MISS]
+    assert tokens[1, 1:].tolist() == [scale + 6, first + 2, first + 3, first + 4]

@@ -97,6 +97,19 @@ def test_spectra_are_reconstructed_with_their_groups_codebook():
     assert found.tolist() == [[[1.0, 2.0]]]
 
 
+def test_groups_of_more_features_have_wider_centroids():
+    """Light curves have three: what a spectrum's centroid lacks is NaN, and the loss is finite."""
+    spec = build_vocab_spec(4, 8, 4, ("desi_b", "ztf_r"))
+    codebooks = {"desi_b": torch.rand(4, 2), "ztf_r": torch.rand(4, 3)}
+    target = torch.tensor([[spec.spectrum_offset("desi_b"), spec.spectrum_offset("ztf_r") + 1]])
+    logits = torch.zeros(1, 2, spec.vocab_size).scatter(2, target[..., None], 1e4)
+    found = spectrum_reconstruction_loss(logits, target, codebooks, spec, True)
+    torch.testing.assert_close(found[0, 0, :2], codebooks["desi_b"][0])
+    torch.testing.assert_close(found[0, 1], codebooks["ztf_r"][1])
+    assert torch.isnan(found[0, 0, 2])
+    assert spectrum_reconstruction_loss(logits, target, codebooks, spec) == 0
+
+
 def test_without_targets_the_loss_is_zero_and_differentiable():
     """A batch without images does not make a training loss NaN."""
     logits = torch.zeros(1, 1, SPEC.vocab_size, requires_grad=True)

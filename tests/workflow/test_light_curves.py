@@ -1,0 +1,48 @@
+"""Light curves switched on: tokenized, packed, trained on and evaluated."""
+
+import numpy as np
+import pytest
+
+from astromodal.core.files import read_json
+from astromodal.core.paths import Layout
+from astromodal.tokenizers.spectrum import SpectrumTokenizer
+from astromodal.tokenizers.spectrum_tokens import load_spectrum_tokens
+from helpers.workflow import tiny
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The paths of a run on one field, up to the trained model and the spectra's evaluation."""
+    workflow = tiny(tmp_path_factory.mktemp("light_curves"), "light_curves")
+    paths = Layout(str(workflow.results))
+    workflow.run(str(paths.final_model), str(paths.evaluation("spectra")))
+    return paths
+
+
+def test_light_curves_are_tokenized(run):
+    """Ragged codes of a codebook of three features a group."""
+    tokenizer = SpectrumTokenizer.load(run.spectrum_tokenizer)
+    assert tokenizer["ztf_r"].centroids.shape == (64, 3)
+    tokens = load_spectrum_tokens(run.spectrum_tokens().format(field="L-1"), tokenizer.hash)
+    lengths = np.diff(tokens.groups["ztf_r"].indptr)
+    assert len(np.unique(lengths)) > 3
+    assert lengths.max() > 96
+
+
+def test_light_curves_are_trained_on(run):
+    """Their blocks stand in the vocabulary, and training took two steps or more."""
+    vocabulary = read_json(run.vocab_spec)
+    assert vocabulary["blocks"]["ztf_r"] == 97
+    import torch
+
+    state = torch.load(run.final_model, weights_only=True)
+    assert state["step"] >= 2
+
+
+def test_light_curves_are_evaluated(run):
+    """With numbers of every group."""
+    numbers = read_json(run.evaluation("spectra"))["numbers"]["light_curves"]
+    assert list(numbers) == ["ztf_g", "ztf_r"]
+    assert all(n["n_curves"] > 0 for n in numbers.values())
