@@ -91,7 +91,8 @@ def gaussian_widths(images: np.ndarray) -> np.ndarray:
     they agree with the moments (Bernstein & Jarvis 2002, AJ 123, 583; Hirata & Seljak 2003, MNRAS
     343, 459, without their ellipticity). For a Gaussian source this gives its sigma; the wings of
     real profiles, which an unweighted moment would follow into the noise, count little. Sums over
-    pixels stand for integrals: at a FWHM of 2 pixel, the best seeing, that is good to 2 %.
+    pixels stand for integrals: that is good to 3 % at a FWHM of 2 pixel, the best seeing, and to
+    0.2 % at 2.4.
 
     Parameters
     ----------
