@@ -68,7 +68,8 @@ def aperture_sums(pixels: np.ndarray, overlap: np.ndarray) -> np.ndarray:
     overlap : (A, S, S) float
         As of `circle_overlap`.
     """
-    return np.einsum("mbyx,ayx->mba", pixels, overlap, optimize=True, dtype=np.float64)
+    touched = overlap.any(0)
+    return pixels[..., touched].astype(np.float64) @ overlap[:, touched].T
 
 
 def complete(valid: np.ndarray, overlap: np.ndarray) -> np.ndarray:

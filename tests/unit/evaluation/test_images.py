@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
-from astromodal.evaluation.image_sample import reduce_cutouts, sky_noise
+from astromodal.evaluation.image_sums import reduce_cutouts, sky_noise
 from astromodal.evaluation.images import evaluate_images
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (
@@ -106,7 +106,9 @@ def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monke
     tokens, latents = encode_field_images(field.cube, tokenizer, IMAGE)
     tokens.save(tmp_path / "tokens.npz")
     latents.save(tmp_path / "latents.npz")
-    monkeypatch.setattr(tokenizer, "decode", lambda codes: cutouts)
+    monkeypatch.setattr(
+        tokenizer, "decode", lambda codes: np.resize(cutouts, (len(codes), 2, 24, 24))
+    )
     monkeypatch.setattr(tokenizer, "decode_latents", lambda values: cutouts)
     files = {"tokens": [tmp_path / "tokens.npz"], "latents": [tmp_path / "latents.npz"]}
     fields = as_evaluated([field], [], **files)
