@@ -99,7 +99,8 @@ class FieldImages:
         """The arrays of `HiddenBands` for those cutouts of a batch that are in `rows`."""
         some = np.isin(batch.row, rows)
         pixels, valid = batch.pixels[some], batch.valid[some]
-        hidden = draw_hidden(valid.any((2, 3)), rng)
+        present = np.asarray(valid.any((2, 3)))
+        hidden = draw_hidden(present, rng)
         mask = self._mask(batch.row[some])
         return {
             "hidden": hidden,

@@ -14,7 +14,7 @@ from astromodal.evaluation.parts import measured, table
 from astromodal.evaluation.style import BLUE, FAINT, INK, ORANGE, new_figure
 
 LITTLE = 0.01
-"""Loss of R² in the other bands, with one band missing, that counts as decoding as well as before."""
+"""Loss of R² in the other bands, with one missing, that still counts as decoding as well."""
 
 _KEYS = {
     "loss": "all light together",

@@ -59,7 +59,7 @@ def limit_numbers(sample: ImageSample, bands: Sequence[str], seed: int) -> dict[
 def _split(
     steps: dict[str, np.ndarray], total: np.ndarray, weight: np.ndarray, each: bool, seed: int
 ) -> dict[str, Any]:
-    """Shares of the `total` (n, B) under a `weight` (n, B), of all cutouts or mean of each one's."""
+    """Shares of the `total` (n, B) under a `weight` (n, B), together or mean of each cutout."""
     whole = (total * weight).sum(1)
     used = whole > 0
     numbers: dict[str, Any] = {"n": int(used.sum())}
@@ -117,7 +117,7 @@ def draw_limits(limits: dict[str, Any], known: Sequence[str]) -> Figure:
             top, bottom = top + np.maximum(value, 0), bottom + np.minimum(value, 0)
         axis.axhline(0, color=INK, linewidth=0.8)
         axis.set_title(title, loc="left", fontsize=8)
-        axis.set_ylabel("share of the variance")
+        axis.set_ylabel("unexplained, 1 - R²")
     axes[1, 0].set_xticks(x, names)
     axes[1, 0].set_xlabel("band")
     figure.legend(

@@ -101,8 +101,8 @@ def decode_without(
     residual = np.full(hidden.shape, np.nan)
     places = np.argwhere(hidden.any(2))
     # Cutouts of all passes stand together, for the network takes them in chunks that it fills up.
-    for part in np.split(places, range(_TOGETHER, len(places), _TOGETHER)):
-        i, p = part.T
+    for start in range(0, len(places), _TOGETHER):
+        i, p = places[start : start + _TOGETHER].T
         codes, _ = tokenizer.encode(pixels[i], valid[i] & ~hidden[i, p][..., None, None])
         inside = valid[i] & mask[i, None]
         difference = np.where(inside, tokenizer.decode(codes) - pixels[i], 0.0)

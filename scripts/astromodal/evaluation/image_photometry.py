@@ -18,8 +18,8 @@ CLOSE = 0.1
 """Change of a magnitude (mag) that is small enough."""
 
 BRIGHT = 30.0
-"""S/N of the measured flux above which it is asked for: there noise alone is 0.036 mag, so that 99 %
-of perfectly denoised fluxes are close to the measured ones."""
+"""S/N of the measured flux above which it is asked for: there noise alone is 0.036 mag, so that
+99 % of perfectly denoised fluxes are close to the measured ones."""
 
 SHARE = 0.95
 """Share of the bright sources that must be close in every band."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from astromodal.evaluation.image_photometry import (
     BRIGHT,
@@ -50,6 +51,7 @@ def draw_changes(
         axis.set_visible(False)
     top = float(np.nanmax(snr, initial=100.0))
     axes[0, 0].set(xscale="log", xlim=(_FAINTEST, 1.5 * top), ylim=(-1.06 * _REACH, 1.06 * _REACH))
+    axes[0, 0].xaxis.set_major_locator(LogLocator(numticks=9))
     figure.supxlabel("S/N of the measured flux in 3 arcsec", fontsize=9)
     figure.supylabel("decoded - measured (mag)", fontsize=9)
     return figure
@@ -107,7 +109,7 @@ def draw_bright(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
     upper.set(ylabel=f"share within {CLOSE:g} mag", ylim=(0, 1.03))
     lower.axhspan(-CLOSE, CLOSE, color=FAINT, alpha=0.15, linewidth=0)
     lower.axhline(0, color=FAINT, linewidth=0.8)
-    lower.set(ylabel="decoded - measured (mag)", xlabel="band (sources)")
+    lower.set(ylabel="change (mag)", xlabel="band (sources)")
     lower.set_xticks(
         np.arange(len(known)), [f"{name}\n({numbers[name]['n']})" for name in known], fontsize=7
     )
@@ -135,11 +137,13 @@ def draw_colours(sample: ImageSample, order: Sequence[str], size: int) -> Figure
                 x[here & both], y[here & both], marker, color=colour, markersize=2.4, alpha=0.6,
                 markeredgewidth=0, label=label, rasterized=True,
             )  # fmt: skip
-        shown = x[both & (lower > _FAINTEST)]
-        ends = np.quantile(shown, [0.0, 1.0]) + [-0.2, 0.2] if len(shown) else np.array([-1, 1])
+        ends = _ends(np.stack([x, y])[:, both & (lower > _FAINTEST)])
         left.plot(ends, ends, color=INK, linestyle="--", linewidth=0.9)
         left.set(xlim=ends, ylim=ends, aspect="equal")
-        left.set(xlabel=f"measured {blue} - {red} (instrumental mag)", ylabel="decoded (mag)")
+        left.set(
+            xlabel=f"measured {blue} - {red} (instrumental mag)",
+            ylabel=f"decoded {blue} - {red} (mag)",
+        )
         right.axhline(0, color=FAINT, linewidth=0.8)
         right.axvline(BRIGHT, color=INK, linestyle="--", linewidth=0.8)
         _cloud(right, lower, y - x)
@@ -150,6 +154,14 @@ def draw_colours(sample: ImageSample, order: Sequence[str], size: int) -> Figure
         *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, markerscale=2
     )
     return figure
+
+
+def _ends(colours: np.ndarray) -> tuple[float, float]:
+    """Limits that hold all but one in a hundred of the colours."""
+    if not colours.size:
+        return -1.0, 1.0
+    low, high = np.quantile(colours, [0.005, 0.995])
+    return float(low) - 0.15, float(high) + 0.15
 
 
 def bright_table(numbers: dict[str, dict[str, Any]], known: Sequence[str]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def add_photometry(
             draw_colours(sample, image.bands, image.size), "aperture_colours",
             "Colours in a circle of 3 arcsec, from codes: decoded against measured (left), and "
             "their change against the lower S/N of the two bands (right). Instrumental: counts/s "
-            "without a zero point, which moves both axes alike. Triangles and diamonds as in the "
+            "without a zero point, which moves both axes alike; one colour in a hundred lies "
+            "beyond the axes. Triangles and diamonds as in the "
             "figure of magnitudes.",
             "Points should follow the dashed line at left and zero at right; a cloud that is "
             "flatter than the line has lost colours to the mean one.",

@@ -79,9 +79,9 @@ def _add_stars(part: Part, sample: ImageSample, known: Sequence[str], size: int)
     numbers = part.numbers["stars"]
     part.figure(
         draw_stars(sample, numbers, known, size), "star_widths",
-        "Full width at half maximum of stars, from adaptive Gaussian moments, decoded against "
-        "measured: every star and band (left); median of the ratio with its bootstrap error "
-        "(thick) and 68 % half-range (thin) by band (right). Stars: sources whose Gaia parallax or "
+        "Full width at half maximum of the Gaussian that stars' adaptive moments give, decoded "
+        "against measured: every star and band (left); median of the ratio with its bootstrap "
+        "error (thick) and 68 % half-range (thin) by band (right). Stars: sources whose Gaia parallax or "
         f"proper motion is above {STAR_SIGNIFICANCE:g}σ, with a flux of S/N > {SHARP:g} in 3 "
         "arcsec and no unmeasured pixel within 3 arcsec.",
         "Points should follow the dashed line: a cloud that is flatter shows stars of one and the "

@@ -91,7 +91,7 @@ def draw_stars(
             label=f"from {way}",
         )  # fmt: skip
     seen = sample.fwhm[used]
-    limits = (0.8 * float(seen.min()), 1.25 * float(seen.max()))
+    limits = (0.88 * float(seen.min()), 1.12 * float(seen.max()))
     left.plot(limits, limits, color=INK, linewidth=0.9, linestyle="--")
     left.set(
         xlim=limits, ylim=limits, xlabel="measured FWHM (arcsec)", ylabel="decoded FWHM (arcsec)",
@@ -101,7 +101,8 @@ def draw_stars(
     right.axhline(1, color=FAINT, linewidth=0.8)
     right.set_xticks(np.arange(len(names)), names, rotation=60)
     right.set(xlabel="band", ylabel="decoded / measured FWHM")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=2)
     return figure
 
 
