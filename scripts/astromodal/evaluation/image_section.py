@@ -81,9 +81,9 @@ def _add_stars(part: Part, sample: ImageSample, known: Sequence[str], size: int)
         draw_stars(sample, numbers, known, size), "star_widths",
         "Full width at half maximum of the Gaussian that stars' adaptive moments give, decoded "
         "against measured: every star and band (left); median of the ratio with its bootstrap "
-        "error (thick) and 68 % half-range (thin) by band (right). Stars: sources whose Gaia parallax or "
-        f"proper motion is above {STAR_SIGNIFICANCE:g}σ, with a flux of S/N > {SHARP:g} in 3 "
-        "arcsec and no unmeasured pixel within 3 arcsec.",
+        "error (thick) and 68 % half-range (thin) by band (right). Stars: sources whose Gaia "
+        f"parallax or proper motion is above {STAR_SIGNIFICANCE:g}σ, with a flux of S/N > "
+        f"{SHARP:g} in 3 arcsec and no unmeasured pixel within 3 arcsec.",
         "Points should follow the dashed line: a cloud that is flatter shows stars of one and the "
         "same width, whatever the seeing. Ratios in the grey band are within 5 % of 1.",
         star_table(numbers, known),
