@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from astromodal.evaluation.image_hidden import LITTLE
 from astromodal.evaluation.image_photometry import (
     BRIGHT,
@@ -49,13 +51,14 @@ def _explained(part: Part, known: Sequence[str]) -> None:
 
 def _limit(part: Part) -> None:
     pooled, typical = (part.numbers["limits"][kind]["all"] for kind in ("pooled", "typical"))
+    differences = [n["difference"]["value"] for n in (pooled, typical)]
     part.headline(
         "Images: R² lost by the autoencoder", **pooled["autoencoder"],
         note=f"by the codebook {show_number(pooled['codebook']['value'])}; in the mean detected "
         f"cutout {show_number(typical['autoencoder']['value'])} and "
         f"{show_number(typical['codebook']['value'])}; the codebook is asked to be the limit in "
         "both",
-        verdict=_verdict(all(n["difference"]["value"] <= 0 for n in (pooled, typical))),
+        verdict=_verdict(max(differences) <= 0) if np.isfinite(differences).all() else "none",
     )  # fmt: skip
 
 
@@ -102,7 +105,8 @@ def _stars(part: Part, known: Sequence[str]) -> None:
         part.notes.append(f"No band has {FEWEST} stars of S/N > {SHARP:g}: no widths to compare.")
         return
     ratio = {name: numbers[name]["codes"]["ratio"]["value"] for name in judged}
-    worst = max(judged, key=lambda name: abs(ratio[name] - 1))
+    # A band whose stars all vanished has no ratio: nothing is farther from 1.
+    worst = max(judged, key=lambda name: np.nan_to_num(abs(ratio[name] - 1), nan=np.inf))
     part.headline(
         "Images: FWHM of stars, decoded over measured", **numbers["all"]["codes"]["ratio"],
         note=f"median, from codes; farthest from 1 in {worst}: {show_number(ratio[worst])}; "

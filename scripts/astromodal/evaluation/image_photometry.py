@@ -9,7 +9,14 @@ import numpy as np
 
 from astromodal.evaluation.image_sample import ImageSample
 from astromodal.evaluation.image_sums import APERTURES, overlaps
-from astromodal.evaluation.metrics import fraction_error, mean_error, median_error, scatter_error
+from astromodal.evaluation.metrics import (
+    fraction_error,
+    mean_error,
+    median_error,
+    of_objects,
+    robust_sigma,
+    scatter_error,
+)
 from astromodal.evaluation.parts import measured
 
 WAYS = ("codes", "latents")
@@ -84,7 +91,12 @@ def aperture_numbers(
                 **_spread(change[here, i], seed),
             }
         shares = mean_error((close & bright).sum(1), bright.sum(1), seed)
-        whole[way] = {"within_0p1": measured(*shares), **_spread(change[bright], seed)}
+        used = np.where(bright, change, np.nan)
+        whole[way] = {
+            "within_0p1": measured(*shares),
+            "dmag": measured(*of_objects(np.median, used, seed)),
+            "dmag_scatter": measured(*of_objects(robust_sigma, used, seed)),
+        }
     return {**out, "all": whole}
 
 

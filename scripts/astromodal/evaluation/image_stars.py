@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from astromodal.evaluation.image_photometry import FEWEST, WAYS, circle_snr
 from astromodal.evaluation.image_sample import ImageSample
-from astromodal.evaluation.metrics import median_error, scatter_error
+from astromodal.evaluation.metrics import of_objects, robust_sigma
 from astromodal.evaluation.parts import measured, table
 from astromodal.evaluation.style import BLUE, FAINT, INK, ORANGE, new_figure
 
@@ -39,18 +39,18 @@ def star_numbers(sample: ImageSample, bands: Sequence[str], size: int, seed: int
     places = {name: used * np.eye(len(bands), dtype=bool)[i] for i, name in enumerate(bands)}
     out: dict[str, Any] = {}
     for name, here in {**places, "all": used}.items():
-        width = sample.fwhm[here]
+        width = np.where(here, sample.fwhm, np.nan)
         out[name] = {
             "n": int(here.sum()),
-            "fwhm": measured(*median_error(width, seed)),
-            "fwhm_scatter": measured(*scatter_error(width, seed)),
+            "fwhm": measured(*of_objects(np.median, width, seed)),
+            "fwhm_scatter": measured(*of_objects(robust_sigma, width, seed)),
         }
         for way in WAYS:
-            ratio = getattr(sample, f"fwhm_{way}")[here] / width
+            ratio = getattr(sample, f"fwhm_{way}") / width
             out[name][way] = {
-                "ratio": measured(*median_error(ratio, seed)),
-                "ratio_scatter": measured(*scatter_error(ratio, seed)),
-                "failed": int(np.isnan(ratio).sum()),
+                "ratio": measured(*of_objects(np.median, ratio, seed)),
+                "ratio_scatter": measured(*of_objects(robust_sigma, ratio, seed)),
+                "failed": int((here & np.isnan(ratio)).sum()),
             }
     return out
 

@@ -185,6 +185,24 @@ def scatter_error(values: np.ndarray, seed: int) -> tuple[float, float]:
     return robust_sigma(values), float(error)
 
 
+def of_objects(
+    statistic: Callable[[np.ndarray], float], values: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Statistic of all finite `values` (n, B) of n objects together, and its bootstrap error.
+
+    Objects, not values, are drawn: the B values of one object are not independent. NaN where
+    nothing is finite.
+    """
+    values = values[np.isfinite(values).any(1)]
+
+    def pooled(index: np.ndarray) -> float:
+        found = values[index]
+        found = found[np.isfinite(found)]
+        return statistic(found) if found.size else np.nan
+
+    return pooled(np.arange(len(values))), float(bootstrap_error(pooled, len(values), seed))
+
+
 def pooled_r2_error(residual: np.ndarray, total: np.ndarray, seed: int) -> tuple[float, float]:
     """Explained variance of all objects together and its bootstrap error over objects (n,)."""
     if not len(total) or not total.sum() > 0:

@@ -10,6 +10,7 @@ from astromodal.evaluation.metrics import (
     fraction_error,
     mean_error,
     median_error,
+    of_objects,
     perplexity,
     pooled_r2_error,
     quantile_error,
@@ -184,3 +185,21 @@ def test_scatter_leaves_nan_out():
     assert scatter == pytest.approx(34)  # half of 84 - 16
     assert error > 0
     assert np.isnan(scatter_error(np.ones(1), 0)[1])
+
+
+def test_of_objects_by_hand():
+    """The median of 1 2 3 is 2, whatever is NaN beside them."""
+    values = np.array([[1.0, np.nan], [3.0, 2.0], [np.nan, np.nan]])
+    assert of_objects(np.median, values, 0)[0] == 2
+
+
+def test_values_of_one_object_do_not_shrink_the_error():
+    """Ten copies of each object's value tell no more than one: the error stays."""
+    values = np.random.default_rng(0).normal(size=(50, 1))
+    once, ten_times = (of_objects(np.mean, np.repeat(values, k, axis=1), 0)[1] for k in (1, 10))
+    assert ten_times == pytest.approx(once)
+
+
+def test_of_no_objects_is_nan():
+    """Without a finite value there is no statistic."""
+    assert np.isnan(of_objects(np.median, np.full((3, 2), np.nan), 0)).all()
