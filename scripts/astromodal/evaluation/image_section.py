@@ -67,8 +67,9 @@ def _add_limits(part: Part, known: Sequence[str]) -> None:
     part.figure(
         draw_limits(limits, known), "limits",
         "What leaves variance unexplained inside the mask, by band and over all bands in units of "
-        "their noise: sky noise, the autoencoder beyond it, the codebook beyond that. Lines: "
-        "bootstrap errors over objects, of each share alone.",
+        "their noise: sky noise, the autoencoder beyond it (with the photon noise of bright "
+        "sources, for cubes tell no gain), the codebook beyond that. Lines: bootstrap errors over "
+        "objects, of each share alone.",
         f"{sentence(limits, known)} The taller coloured part is the one to work on. A share below "
         "zero means that the step helped by chance, or kept noise.",
         limit_table(limits, known),
