@@ -67,6 +67,7 @@ rule evaluate_images:
         PATHS.log("evaluate_images"),
     conda:
         "../envs/gpu.yaml"
+    threads: 4
     resources:
         gpu=1,
     params:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.image_sample import Example, ImageSample, magnitude_change
+from astromodal.evaluation.image_field import Example
+from astromodal.evaluation.image_sample import ImageSample, magnitude_change
 from astromodal.evaluation.metrics import r2
 from astromodal.evaluation.style import AMBER, BLUE, FAINT, INK, ORANGE, new_figure
 

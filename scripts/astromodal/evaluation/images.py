@@ -11,29 +11,33 @@ import numpy as np
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.codebooks import codebook_numbers
+from astromodal.evaluation.image_headlines import add_headlines
+from astromodal.evaluation.image_hidden import hidden_numbers
+from astromodal.evaluation.image_limits import limit_numbers, sentence
+from astromodal.evaluation.image_photometry import (
+    aperture_numbers,
+    colour_numbers,
+    names_of_apertures,
+)
 from astromodal.evaluation.image_sample import (
-    DETECTED,
     ImageSample,
+    detected,
     magnitude_change,
+    noise_weights,
     sample_images,
 )
 from astromodal.evaluation.image_section import add_figures
+from astromodal.evaluation.image_stars import star_numbers
 from astromodal.evaluation.metrics import (
-    bootstrap_error,
-    column_medians,
     median_error,
     pooled_r2_error,
     r2_of,
-    robust_sigma,
+    scatter_error,
 )
-from astromodal.evaluation.numbers import show_number
 from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part, measured
 from astromodal.evaluation.style import styled
 from astromodal.tokenizers.image import ImageTokenizer
-
-MOST = 0.5
-"""Explained variance above which a code explains most of what is in the mask."""
 
 
 def evaluate_images(
@@ -63,7 +67,23 @@ def evaluate_images(
     Returns
     -------
     dict
-        As `Part.as_dict` gives it.
+        As `Part.as_dict` gives it. `measured` numbers are ``{"value", "error"}``, WAY is ``codes``
+        or ``latents``, BAND a band. Its ``numbers`` hold, where there are cutouts:
+
+        - ``bands``: BAND → ``n``, ``ceiling``, ``ceiling_object``, ``n_detected``, WAY → ``r2``,
+          ``r2_object``, ``dmag``, ``dmag_scatter`` (in the mask); ``all_bands``: WAY → ``r2``,
+          ``r2_object``.
+        - ``limits``: ``pooled`` or ``typical`` → BAND or ``all`` → as `limit_numbers`.
+        - ``apertures`` (3 arcsec) and ``apertures_6arcsec``: BAND or ``all`` → ``n``, WAY →
+          ``within_0p1``, ``dmag``, ``dmag_scatter``, of sources of S/N > 30.
+        - ``aperture_colours``: ``G-R``, ``R-Z`` → bin of S/N → ``n``, WAY → ``median``,
+          ``scatter``; ``colours``: neighbouring broad bands → ``n``, ``median``, ``scatter`` (in
+          the mask, codes).
+        - ``stars``: BAND or ``all`` → ``n``, ``fwhm``, ``fwhm_scatter``, WAY → ``ratio``,
+          ``ratio_scatter``, ``failed``.
+        - ``missing_bands``: ``by_number`` → ``1`` … → ``n``, ``loss``, ``loss_object``;
+          ``by_band`` → BAND → the same, ``seen``, ``guessed``.
+        - ``codebook``, ``n_objects``, ``n_whole``, ``n_short``, ``tokenizer_hash``.
     """
     part = Part("images", "Image cutouts", Path(figures))
     sample = sample_images(fields, tokenizer, image, evaluation, columns, progress)
@@ -105,9 +125,17 @@ def _evaluate_bands(part: Part, sample: ImageSample, image: ImageSettings, seed:
         part.notes.append("No cutout could be evaluated: none has light that varies in the mask.")
         return
     part.numbers["all_bands"] = overall(sample, seed)
-    _headlines(part, bands, known)
+    part.numbers["limits"] = limit_numbers(sample, image.bands, seed)
+    for name, aperture in names_of_apertures().items():
+        part.numbers[name] = aperture_numbers(sample, image.bands, image.size, aperture, seed)
+    part.numbers["aperture_colours"] = colour_numbers(sample, image.bands, image.size, seed)
+    part.numbers["stars"] = star_numbers(sample, image.bands, image.size, seed)
+    weights = noise_weights(sample)
+    part.numbers["missing_bands"] = hidden_numbers(sample.hidden, image.bands, weights, seed)
+    part.notes.append(sentence(part.numbers["limits"], known))
+    add_headlines(part, known)
     with styled():
-        add_figures(part, sample, known, image.bands)
+        add_figures(part, sample, known, image)
 
 
 def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:
@@ -120,24 +148,23 @@ def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:
     noise = sample.n_pixels[here, i] * sample.noise[here, i] ** 2
     numbers["ceiling"] = float(1 - noise.sum() / total.sum())
     numbers["ceiling_object"] = measured(*median_error(1 - noise / total, seed))
-    detected = _detected(sample, i)
-    numbers["n_detected"] = int(detected.sum())
+    bright = detected(sample, i)
+    numbers["n_detected"] = int(bright.sum())
     for way in ("codes", "latents"):
         residual = getattr(sample, f"residual_{way}")[here, i]
-        change = magnitude_change(sample, way, i)[detected]
+        change = magnitude_change(sample, way, i)[bright]
         numbers[way] = {
             "r2": measured(*pooled_r2_error(residual, total, seed)),
             "r2_object": measured(*median_error(r2_of(residual, total), seed)),
             "dmag": measured(*median_error(change, seed)),
-            "dmag_scatter": _scatter(change, seed),
+            "dmag_scatter": measured(*scatter_error(change, seed)),
         }
     return numbers
 
 
 def overall(sample: ImageSample, seed: int) -> dict[str, Any]:
     """Explained variance over all bands, each band in units of its noise so that none dominates."""
-    noise = column_medians(np.where(sample.noise > 0, sample.noise, np.nan))
-    weight = np.where(noise > 0, 1 / np.where(noise > 0, noise, 1) ** 2, 0.0)
+    weight = noise_weights(sample)
     total = (sample.total * weight).sum(1)
     out = {}
     for way in ("codes", "latents"):
@@ -155,35 +182,11 @@ def colours(sample: ImageSample, bands: Sequence[str], seed: int) -> dict[str, A
     broad = [b for b in ("U", "G", "R", "I", "Z") if b in bands]
     for blue, red in zip(broad[:-1], broad[1:], strict=True):
         i, j = bands.index(blue), bands.index(red)
-        both = _detected(sample, i) & _detected(sample, j)
+        both = detected(sample, i) & detected(sample, j)
         change = (magnitude_change(sample, "codes", i) - magnitude_change(sample, "codes", j))[both]
         out[f"{blue}-{red}"] = {
             "n": int(np.isfinite(change).sum()),
             "median": measured(*median_error(change, seed)),
-            "scatter": _scatter(change, seed),
+            "scatter": measured(*scatter_error(change, seed)),
         }
     return out
-
-
-def _detected(sample: ImageSample, i: int) -> np.ndarray:
-    sigma = sample.noise[:, i] * np.sqrt(sample.n_pixels[:, i])
-    return (sample.total[:, i] > 0) & (sample.flux[:, i] > DETECTED * sigma)
-
-
-def _scatter(values: np.ndarray, seed: int) -> dict[str, float]:
-    values = values[np.isfinite(values)]
-    error = bootstrap_error(lambda index: robust_sigma(values[index]), len(values), seed)
-    return measured(robust_sigma(values), float(error))
-
-
-def _headlines(part: Part, bands: dict[str, Any], known: list[str]) -> None:
-    whole = part.numbers["all_bands"]
-    worst = min(known, key=lambda name: bands[name]["codes"]["r2"]["value"])
-    lowest = bands[worst]["codes"]["r2"]["value"]
-    part.headline(
-        "Images: R² in the mask, from codes", whole["codes"]["r2"]["value"],
-        whole["codes"]["r2"]["error"],
-        note=f"from latents {show_number(whole['latents']['r2']['value'])}; lowest band {worst}: "
-        f"{show_number(lowest)}; more than {MOST:g} is asked for in every band",
-        verdict="good" if lowest > MOST else "bad",
-    )  # fmt: skip

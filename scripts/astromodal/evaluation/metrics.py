@@ -165,6 +165,44 @@ def mean_error(sums: np.ndarray, counts: np.ndarray, seed: int) -> tuple[float, 
     return float(sums.sum() / counts.sum()), float(bootstrap_error(mean, len(sums), seed))
 
 
+def fraction_error(hits: np.ndarray) -> tuple[float, float]:
+    """Share of True among `hits` (n,), and half the width of Wilson's 68 % interval.
+
+    Unlike a bootstrap's, that error is not zero where all or none are hits: few objects cannot show
+    that there are no exceptions (Wilson 1927, JASA 22, 209). NaN where there are no objects.
+    """
+    n = len(hits)
+    if not n:
+        return np.nan, np.nan
+    share = float(np.mean(hits))
+    return share, float(np.sqrt(share * (1 - share) / n + 1 / (4 * n**2)) / (1 + 1 / n))
+
+
+def scatter_error(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """`robust_sigma` of the finite `values` (n,), and its bootstrap error."""
+    values = values[np.isfinite(values)]
+    error = bootstrap_error(lambda index: robust_sigma(values[index]), len(values), seed)
+    return robust_sigma(values), float(error)
+
+
+def of_objects(
+    statistic: Callable[[np.ndarray], float], values: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Statistic of all finite `values` (n, B) of n objects together, and its bootstrap error.
+
+    Objects, not values, are drawn: the B values of one object are not independent. NaN where
+    nothing is finite.
+    """
+    values = values[np.isfinite(values).any(1)]
+
+    def pooled(index: np.ndarray) -> float:
+        found = values[index]
+        found = found[np.isfinite(found)]
+        return statistic(found) if found.size else np.nan
+
+    return pooled(np.arange(len(values))), float(bootstrap_error(pooled, len(values), seed))
+
+
 def pooled_r2_error(residual: np.ndarray, total: np.ndarray, seed: int) -> tuple[float, float]:
     """Explained variance of all objects together and its bootstrap error over objects (n,)."""
     if not len(total) or not total.sum() > 0:

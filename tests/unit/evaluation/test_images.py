@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 
 from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
-from astromodal.evaluation.image_sample import reduce_cutouts, sky_noise
 from astromodal.evaluation.images import evaluate_images
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (
@@ -29,7 +28,7 @@ def _tokenizer(n_codes=16):
     return ImageTokenizer(autoencoder, codebook)
 
 
-def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands):
+def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands, gaia=False):
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:24, :24] - 11.5
     star = np.exp(-(x**2 + y**2) / 8)
@@ -37,6 +36,8 @@ def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands):
     lists = [list(p.ravel()[: 100 if i in short else None]) for i, p in enumerate(pixels)]
     columns = {f"splus_cut_{band}": pa.array(lists, pa.list_(pa.float32())) for band in bands}
     shapes = {"a_pixel_det": np.full(n, 2.0), "b_pixel_det": np.full(n, 2.0)}
+    if gaia:
+        shapes |= {"gaia_parallax": np.full(n, 6.0), "gaia_parallax_error": np.ones(n)}
     return make_field("F", {**columns, **shapes, "theta_det": np.zeros(n)}, n)
 
 
@@ -48,33 +49,6 @@ def _run(field, tokenizer, as_evaluated, tmp_path, trained=()):
     fields = as_evaluated([field], trained, **files)
     settings = (IMAGE, SETTINGS, ColumnSettings(), tmp_path / "figures")
     return evaluate_images(fields, tokenizer, *settings)
-
-
-def test_sums_by_hand():
-    """Inside the mask: flux 1 + 3, total (1 - 2)² + (3 - 2)², residual (1 - 0)² + (3 - 4)²."""
-    pixels = np.array([[[[1.0, 3.0], [7.0, 9.0]]]])
-    valid = np.array([[[[True, True], [False, True]]]])
-    mask = np.array([[[True, True], [True, False]]])
-    decoded = np.array([[[[0.0, 4.0], [50.0, 50.0]]]])
-    sums = reduce_cutouts(pixels, valid, mask, {"codes": decoded})
-    found = {name: float(values[0, 0]) for name, values in sums.items()}
-    assert found == {
-        "n_pixels": 2, "flux": 4, "total": 2, "flux_codes": 4, "residual_codes": 2, "noise": 0,
-    }  # fmt: skip
-
-
-def test_sky_noise_ignores_the_source():
-    """Sigma of the sky is that of the pixels outside the mask."""
-    pixels = np.random.default_rng(0).normal(0, 3, (1, 1, 64, 64))
-    sky = np.ones(pixels.shape, bool)
-    sky[..., 30:34, 30:34] = False
-    pixels[~sky] = 1e6
-    assert sky_noise(pixels, sky)[0, 0] == pytest.approx(3, rel=0.05)
-
-
-def test_sky_noise_without_sky_is_zero():
-    """A band without a sky pixel has no noise that could be measured."""
-    assert sky_noise(np.ones((1, 1, 2, 2)), np.zeros((1, 1, 2, 2), bool))[0, 0] == 0
 
 
 def test_counts_and_bands(make_field, as_evaluated, tmp_path):
@@ -89,9 +63,12 @@ def test_counts_and_bands(make_field, as_evaluated, tmp_path):
 
 
 def test_figures_have_tables(make_field, as_evaluated, tmp_path):
-    """R², flux, examples and codebook each have a figure file and a table of rows."""
+    """Each figure has a file, a table of rows and what to see in it."""
     part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    names = ["r2_by_band", "flux_in_aperture", "examples", "codebook"]
+    names = [
+        "r2_by_band", "limits", "aperture_changes", "aperture_bright", "aperture_colours",
+        "missing_bands", "flux_in_mask", "examples", "codebook",
+    ]  # fmt: skip
     assert [f["file"] for f in part["figures"]] == [f"{name}.png" for name in names]
     assert all(f["table"]["rows"] and f["see"] for f in part["figures"])
 
@@ -106,7 +83,9 @@ def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monke
     tokens, latents = encode_field_images(field.cube, tokenizer, IMAGE)
     tokens.save(tmp_path / "tokens.npz")
     latents.save(tmp_path / "latents.npz")
-    monkeypatch.setattr(tokenizer, "decode", lambda codes: cutouts)
+    monkeypatch.setattr(
+        tokenizer, "decode", lambda codes: np.resize(cutouts, (len(codes), 2, 24, 24))
+    )
     monkeypatch.setattr(tokenizer, "decode_latents", lambda values: cutouts)
     files = {"tokens": [tmp_path / "tokens.npz"], "latents": [tmp_path / "latents.npz"]}
     fields = as_evaluated([field], [], **files)
@@ -114,6 +93,28 @@ def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monke
     numbers = evaluate_images(fields, tokenizer, *settings)["numbers"]
     assert numbers["all_bands"]["latents"]["r2"]["value"] == pytest.approx(1)
     assert numbers["bands"]["R"]["codes"]["dmag"]["value"] == pytest.approx(0)
+    assert numbers["apertures"]["R"]["codes"]["within_0p1"]["value"] == 1
+    assert numbers["aperture_colours"]["R-Z"]["above_30"]["codes"]["scatter"]["value"] == 0
+    assert numbers["limits"]["pooled"]["R"]["codebook"]["value"] == 0
+
+
+def test_stars_have_widths(make_field, as_evaluated, tmp_path):
+    """With Gaia's astrometry the stars' widths are drawn and judged."""
+    part = _run(_cube(make_field, gaia=True), _tokenizer(), as_evaluated, tmp_path)
+    assert "star_widths.png" in [f["file"] for f in part["figures"]]
+    assert part["numbers"]["stars"]["R"]["n"] == 10
+    assert part["numbers"]["stars"]["R"]["fwhm"]["value"] == pytest.approx(2.355 * 2 * 0.55, 0.02)
+    assert any("FWHM" in h["label"] for h in part["headlines"])
+
+
+def test_each_number_has_its_headline(make_field, as_evaluated, tmp_path):
+    """What the report asks of the cutouts stands at its top with a verdict."""
+    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    labels = " | ".join(h["label"] for h in part["headlines"])
+    for what in ("R² in the mask", "autoencoder", "3 arcsec", "R-Z", "one is missing"):
+        assert what in labels
+    assert {h["verdict"] for h in part["headlines"]} <= {"good", "bad"}
+    assert any("limit is" in note for note in part["notes"])
 
 
 def test_absent_band_is_said(make_field, as_evaluated, tmp_path):

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from astromodal.evaluation.metrics import (
     bootstrap_error,
+    fraction_error,
     mean_error,
     median_error,
+    of_objects,
     perplexity,
     pooled_r2_error,
     quantile_error,
@@ -16,6 +18,7 @@ from astromodal.evaluation.metrics import (
     r2_of,
     reduced_chi2,
     robust_sigma,
+    scatter_error,
     squares,
 )
 
@@ -158,3 +161,45 @@ def test_robust_sigma_ignores_outliers():
 def test_robust_sigma_of_nothing():
     """No finite value has no sigma."""
     assert np.isnan(robust_sigma(np.array([np.nan])))
+
+
+def test_fraction_by_hand():
+    """Three of four: 0.75, and Wilson's sqrt(0.1875 / 4 + 1 / 64) / (5 / 4) = 0.2."""
+    assert fraction_error(np.array([True, True, True, False])) == pytest.approx((0.75, 0.2))
+
+
+def test_fraction_of_all_has_an_error():
+    """Four of four leave room for an exception: sqrt(1 / 64) / (5 / 4) = 0.1."""
+    assert fraction_error(np.ones(4, bool)) == pytest.approx((1.0, 0.1))
+
+
+def test_fraction_of_nothing_is_nan():
+    """Without objects there is no share."""
+    assert np.isnan(fraction_error(np.empty(0, bool))).all()
+
+
+def test_scatter_leaves_nan_out():
+    """What is not finite has no part in a scatter or its error; one value has no error."""
+    values = np.array([0.0, np.nan, 100.0])
+    scatter, error = scatter_error(values, 0)
+    assert scatter == pytest.approx(34)  # half of 84 - 16
+    assert error > 0
+    assert np.isnan(scatter_error(np.ones(1), 0)[1])
+
+
+def test_of_objects_by_hand():
+    """The median of 1 2 3 is 2, whatever is NaN beside them."""
+    values = np.array([[1.0, np.nan], [3.0, 2.0], [np.nan, np.nan]])
+    assert of_objects(np.median, values, 0)[0] == 2
+
+
+def test_values_of_one_object_do_not_shrink_the_error():
+    """Ten copies of each object's value tell no more than one: the error stays."""
+    values = np.random.default_rng(0).normal(size=(50, 1))
+    once, ten_times = (of_objects(np.mean, np.repeat(values, k, axis=1), 0)[1] for k in (1, 10))
+    assert ten_times == pytest.approx(once)
+
+
+def test_of_no_objects_is_nan():
+    """Without a finite value there is no statistic."""
+    assert np.isnan(of_objects(np.median, np.full((3, 2), np.nan), 0)).all()
