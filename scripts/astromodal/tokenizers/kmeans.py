@@ -19,9 +19,10 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers.neighbours import Plane
 
-N_SEEDING = 20_000
+N_SEEDING = 100_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""
 
+_SEED_BLOCK = 2048
 _LARGEST = 1e100  # its square is still a float64
 
 
@@ -177,24 +178,29 @@ def _check(x: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _left_by(columns, at, squared, left):  # type: ignore[no-untyped-def]
-    """Fill `left` with what point `at` leaves of the squared distances; return its total."""
+def _left_by(columns, start, at, squared, left):  # type: ignore[no-untyped-def]
+    """Fill `left` with what a point `at` (D,) leaves of the squared distances from `start` on."""
     left[:] = 0
-    for column in columns:
-        c = column[at]
+    for j in range(len(columns)):
+        column, c = columns[j][start : start + len(left)], at[j]
         for i in range(len(left)):
             left[i] += (column[i] - c) ** 2
+    before = squared[start : start + len(left)]
     for i in range(len(left)):
-        left[i] = min(left[i], squared[i])
-    # Four sums at a time: a single one would wait for each addition to end.
+        left[i] = min(left[i], before[i])
+
+
+@njit(cache=True, nogil=True)
+def _sum(values):  # type: ignore[no-untyped-def]
+    """Sum, four at a time: a single sum would wait for each addition to end."""
     t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-    whole = len(left) // 4 * 4
+    whole = len(values) // 4 * 4
     for i in range(0, whole, 4):
-        t0 += left[i]
-        t1 += left[i + 1]
-        t2 += left[i + 2]
-        t3 += left[i + 3]
-    return t0 + t1 + t2 + t3 + left[whole:].sum()
+        t0 += values[i]
+        t1 += values[i + 1]
+        t2 += values[i + 2]
+        t3 += values[i + 3]
+    return t0 + t1 + t2 + t3 + values[whole:].sum()
 
 
 @njit(cache=True, nogil=True)
@@ -207,25 +213,31 @@ def _seeds(x, k, drawn):  # type: ignore[no-untyped-def]
     """
     n, n_dim = x.shape
     columns = np.ascontiguousarray(x.T)
-    seeds = np.empty((k, n_dim))
-    squared, left, kept = np.full(n, np.inf), np.empty(n), np.empty(n)
+    seeds, trials = np.empty((k, n_dim)), np.empty((drawn.shape[1], n_dim))
+    squared, left, total = np.full(n, np.inf), np.empty(_SEED_BLOCK), np.empty(len(trials))
     reached = np.arange(1.0, n + 1)  # the first seed: each point as likely as any other
     for s in range(k):
         if s:
             reached = np.cumsum(squared)
             if reached[-1] == 0:
                 return seeds[:s]
-        least = np.inf
-        for trial in range(drawn.shape[1] if s else 1):
+        for trial in range(len(trials)):
             at = min(np.searchsorted(reached, drawn[s, trial] * reached[-1], side="right"), n - 1)
             if squared[at] == 0:  # rounding hit a seed: the farthest takes its place
                 at = squared.argmax()
-            total = _left_by(columns, at, squared, left)
-            if total < least:
-                least = total
-                seeds[s] = x[at]
-                left, kept = kept, left
-        squared, kept = kept, squared
+            trials[trial] = x[at]
+        # Block by block, so that points are fetched once for all trials.
+        total[:] = 0
+        for start in range(0, n if s else 0, _SEED_BLOCK):
+            few = left[: min(_SEED_BLOCK, n - start)]
+            for trial in range(len(trials)):
+                _left_by(columns, start, trials[trial], squared, few)
+                total[trial] += _sum(few)
+        seeds[s] = trials[total.argmin()]
+        for start in range(0, n, _SEED_BLOCK):
+            few = left[: min(_SEED_BLOCK, n - start)]
+            _left_by(columns, start, seeds[s], squared, few)
+            squared[start : start + len(few)] = few
     return seeds
 
 

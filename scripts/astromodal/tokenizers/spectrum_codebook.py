@@ -13,7 +13,7 @@ from astromodal.config.schema import SpectrumSettings
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.errors import FormatError, must_be
-from astromodal.tokenizers.group_kinds import feature_weights, scale_to_column
+from astromodal.tokenizers.group_kinds import feature_weights, n_features, scale_to_column
 from astromodal.tokenizers.kmeans import fit_codebook
 from astromodal.tokenizers.quantiles import ColumnSummary, summarise_column
 from astromodal.tokenizers.spectrum_samples import GroupSamples, SpectrumSamples
@@ -87,8 +87,24 @@ def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPL
     return GroupSamples.merge(parts)
 
 
+def standardisation(features: np.ndarray, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and divisor, float64 (D,) each, that standardise a group's features (n, D).
+
+    Divided by it, a feature's spread is its `feature_weights`.
+    """
+    weights = feature_weights(group)
+    if not len(features):
+        return np.zeros(len(weights)), np.ones(len(weights))
+    spread = features.std(axis=0, dtype=np.float64)
+    return features.mean(axis=0, dtype=np.float64), np.where(spread > 0, spread, 1) / weights
+
+
 def train_codebook(
-    samples: GroupSamples, group: str, settings: SpectrumSettings, progress: Progress = quiet
+    samples: GroupSamples,
+    group: str,
+    settings: SpectrumSettings,
+    progress: Progress = quiet,
+    threads: int = 1,
 ) -> SpectrumCodebook:
     """Standardise a group's features and cluster them.
 
@@ -102,19 +118,18 @@ def train_codebook(
         Size of the codebook, Lloyd's steps and seed.
     progress : callable
         Shows the steps.
+    threads : int
+        Threads that look for the nearest centroids; they change nothing else.
     """
-    weights = feature_weights(group)
-    features = samples.features.astype(np.float64).reshape(-1, len(weights))
-    mean, std = np.zeros(len(weights)), np.ones(len(weights))
-    if len(features):
-        mean, spread = features.mean(axis=0), features.std(axis=0)
-        std = np.where(spread > 0, spread, 1) / weights
+    features = samples.features.reshape(-1, n_features(group))
+    mean, std = standardisation(features, group)
     found = fit_codebook(
         (features - mean) / std,
         settings.codebook_size,
         settings.iterations,
         settings.seed,
         progress,
+        threads,
     )
     numbers = {
         "inertia": found.inertia,
