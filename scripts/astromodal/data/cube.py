@@ -52,9 +52,9 @@ class Cube:
         self.field = field
         self.settings = columns or ColumnSettings()
         try:
-            # Pages come through a small buffer a column, not a map of the file: what has been read
-            # is let go, however large a row group is.
-            self._file = pq.ParquetFile(self.path, buffer_size=_BUFFER)
+            # Pages come through a small buffer a column: neither a map of the file, whose pages
+            # stay, nor pre-buffering, which fetches a row group whole, and there may be only one.
+            self._file = pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, FileNotFoundError):
                 raise

@@ -55,8 +55,17 @@ def flatten(
     if not is_list(column.type):
         raise TypeError(f"column must be of lists of numbers, got {column.type}")
     counts, valid = lengths(column)
-    flat = pc.cast(column.flatten(), pa.from_numpy_dtype(dtype), safe=False)
+    flat = pc.cast(_joined(column, int(counts.sum())), pa.from_numpy_dtype(dtype), safe=False)
     return flat.to_numpy(zero_copy_only=False), counts, valid
+
+
+def _joined(column: pa.Array, total: int) -> pa.Array:
+    """The `total` values of all lists: a view, but where nulls hide values between them."""
+    if not pa.types.is_fixed_size_list(column.type) and len(column):
+        first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
+        if last - first == total:
+            return column.values.slice(first, total)
+    return column.flatten()
 
 
 def gather(indptr: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ def has_group(cube: Cube, group: str) -> bool:
 
 
 def read_spectra(
-    cube: Cube, group: str, settings: SpectrumSettings, rows: int = 512
+    cube: Cube, group: str, settings: SpectrumSettings, rows: int = 1024
 ) -> Iterator[SpectrumBatch]:
     """Stream the spectra of one group, in row order; rows without one are skipped.
 

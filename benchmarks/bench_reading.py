@@ -1,0 +1,120 @@
+"""Reading lists: the speed of a disk, and memory that no field can fill."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from astromodal.config.schema import ImageSettings
+from astromodal.core.grids import DESI_GRIDS
+from astromodal.data.cube import Cube
+from astromodal.data.cutouts import read_cutouts
+from astromodal.data.spectra import read_spectra
+from benchmarks.harness import REPEATS, Row, peak_memory, seconds
+from benchmarks.sky import SPECTRA, write_cutouts, write_spectra
+
+N_ROWS = 70_000
+N_CUTOUTS = 3000
+"""1.3 GB of pixels: twice as much as may be in memory."""
+N_SPEED = 1000
+N_SPECTRA = 3000
+MARK_MEMORY = 600
+IMAGES = ImageSettings()
+_BLOCK = 1 << 22
+
+
+def rows() -> Iterator[Row]:
+    """Rows of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "datacube_F.parquet"
+        write_cutouts(path, 2 * N_SPEED, N_SPEED)
+        yield from _speed("cutouts", path, lambda: _every(read_cutouts(Cube(path, "F"), IMAGES)))
+        write_spectra(path, N_SPECTRA)
+        yield from _speed("DESI lists", path, lambda: _spectra(path))
+        yield _memory("DESI lists, single row group", path, _SPECTRA_IMPORTS, _SPECTRA_WORK)
+        for row_group, name in ((N_ROWS, "a single row group"), (512, "row groups of 512")):
+            write_cutouts(path, N_ROWS, N_CUTOUTS, row_group)
+            size = path.stat().st_size / 1e9
+            what = f"cutouts, {N_ROWS} rows, {N_CUTOUTS} with pixels ({size:.1f} GB), {name}"
+            yield _memory(what, path, _CUTOUT_IMPORTS, _CUTOUT_WORK)
+
+
+def _every(stream: Iterator[object]) -> None:
+    for _ in stream:
+        pass
+
+
+def _spectra(path: Path) -> None:
+    for group in DESI_GRIDS:
+        _every(read_spectra(Cube(path, "F"), group, SPECTRA))
+
+
+def _speed(what: str, path: Path, read: Callable[[], object]) -> Iterator[Row]:
+    """Ratio to reading the bytes, from the disk (pages dropped before each call) and from memory.
+
+    A field is far larger than what the system keeps in memory, so that the disk is what counts.
+    """
+    size = path.stat().st_size / 1e6
+    for cold in (True, False):
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(REPEATS + 1):
+            for way, taken in zip((read, lambda: _bytes(path)), times, strict=True):
+                if cold:
+                    _drop(path)
+                taken.append(seconds(way))
+        ours, theirs = (statistics.median(taken[1:]) for taken in times)
+        yield Row(
+            "reading", f"{what}, file {'on disk' if cold else 'in memory already'}",
+            "reading the file's bytes", theirs / ours, mark=0.7 if cold else None,
+            detail=f"{size / ours:.0f} to {size / theirs:.0f} MB/s",
+        )  # fmt: skip
+
+
+def _bytes(path: Path) -> None:
+    buffer = bytearray(_BLOCK)
+    with path.open("rb", buffering=0) as stream:
+        while stream.readinto(buffer):
+            pass
+
+
+def _drop(path: Path) -> None:
+    """Let the system forget the file's pages."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(handle)
+
+
+_CUTOUT_IMPORTS = """
+from astromodal.config.schema import ImageSettings
+from astromodal.data.cube import Cube
+from astromodal.data.cutouts import read_cutouts
+"""
+_CUTOUT_WORK = """
+for batch in read_cutouts(Cube(sys.argv[1], "F"), ImageSettings()):
+    batch.pixels.sum()
+"""
+_SPECTRA_IMPORTS = """
+from astromodal.config.schema import SpectrumSettings
+from astromodal.core.grids import DESI_GRIDS
+from astromodal.data.cube import Cube
+from astromodal.data.spectra import read_spectra
+"""
+_SPECTRA_WORK = """
+for group in DESI_GRIDS:
+    for batch in read_spectra(Cube(sys.argv[1], "F"), group, SpectrumSettings()):
+        batch.flux.sum()
+"""
+
+
+def _memory(what: str, path: Path, imports: str, work: str) -> Row:
+    peak = peak_memory(imports, work, str(path))
+    return Row(
+        "memory", what, "the interpreter with the package imported", peak, "MB",
+        mark=MARK_MEMORY, at_most=True,
+    )  # fmt: skip
