@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from astromodal.config.schema import ImageSettings
+from astromodal.data.cube import Cube
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (
     TrainedAutoencoder,
@@ -13,6 +16,8 @@ from astromodal.tokenizers.image_autoencoder import (
     shape_settings,
 )
 from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.training.cutout_shard import CutoutShard, write_shard
+from astromodal.training.cutout_store import CutoutStore
 
 BANDS = ("U", "R", "Z")
 SKY = np.array([0.01, 0.2, 0.1])
@@ -40,6 +45,25 @@ def cutout_columns(pixels: np.ndarray) -> dict[str, list]:
     }
     shapes = {"a_pixel_det": [1.5] * n, "b_pixel_det": [1.5] * n, "theta_det": [0.0] * n}
     return {"id": [f"o{i}" for i in range(n)], **lists, **shapes}
+
+
+NORMALISER = ImageNormaliser(BANDS, 8 * SKY)
+
+
+def shard_of(
+    folder: Path, cube: Cube, rows: np.ndarray | None = None, share: int = 1000, **changes: object
+) -> CutoutShard:
+    """The shard of a cube's cutouts, of all its rows by default, under changed settings."""
+    settings = SETTINGS.model_copy(update=changes)
+    files = folder / f"{cube.field}.npy", folder / f"{cube.field}.npz"
+    kept = np.ones(cube.n_rows, bool) if rows is None else rows
+    write_shard(*files, cube, kept, share, NORMALISER, settings)
+    return CutoutShard.open(*files)
+
+
+def store_of(*shards: CutoutShard) -> CutoutStore:
+    """The store of shards."""
+    return CutoutStore(shards, NORMALISER, SETTINGS.size)
 
 
 def untrained_autoencoder(seed: int = 1) -> TrainedAutoencoder:

@@ -15,13 +15,40 @@ _SQRT_HALF = np.int32(0x3F3504F3)  # bits of sqrt(1/2)
 _HUGE = np.float32(1e19)  # its square is a float32 still
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def forward(pixels, valid, factor, out):  # type: ignore[no-untyped-def]
-    """Fill `out` with arcsinh(pixels × factor), and with 0 where not valid.
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _arcsinh(scaled):  # type: ignore[no-untyped-def]
+    """Arcsinh of a float32.
 
     arcsinh t = log1p(t + t² / (1 + sqrt(1 + t²))), t ≥ 0, and log by the polynomial of `logf` in
     Moshier's Cephes library (https://www.netlib.org/cephes), with the rounding of 1 + x made good.
     Beyond 1e19 the result stays at arcsinh(1e19).
+    """
+    one, half = np.float32(1), np.float32(0.5)
+    t = min(abs(scaled), _HUGE)
+    r = t + t * t / (one + np.sqrt(one + t * t))
+    u = one + r
+    lost = (r - (u - one)) / u
+    bits = np.float32(u).view(np.int32)
+    exponent = np.int32((bits - _SQRT_HALF) >> np.int32(23))
+    f = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - one
+    p = np.float32(7.0376836292e-2)
+    p = p * f - np.float32(1.1514610310e-1)
+    p = p * f + np.float32(1.1676998740e-1)
+    p = p * f - np.float32(1.2420140846e-1)
+    p = p * f + np.float32(1.4249322787e-1)
+    p = p * f - np.float32(1.6668057665e-1)
+    p = p * f + np.float32(2.0000714765e-1)
+    p = p * f - np.float32(2.4999993993e-1)
+    p = p * f + np.float32(3.3333331174e-1)
+    e = np.float32(exponent)
+    tail = f * (f * f) * p + e * _LN2_LOW - half * (f * f)
+    log = f + tail + e * _LN2_HIGH + lost
+    return log if scaled >= 0 else -log
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def forward(pixels, valid, factor, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with arcsinh(pixels × factor), and with 0 where not valid.
 
     Parameters
     ----------
@@ -34,31 +61,49 @@ def forward(pixels, valid, factor, out):  # type: ignore[no-untyped-def]
     out : float32 (m, B, P)
         Filled.
     """
-    one, half = np.float32(1), np.float32(0.5)
     for i in range(pixels.shape[0]):
         for j in range(pixels.shape[1]):
             for k in range(pixels.shape[2]):
-                scaled = pixels[i, j, k] * factor[j] if valid[i, j, k] else np.float32(0)
-                t = min(abs(scaled), _HUGE)
-                r = t + t * t / (one + np.sqrt(one + t * t))
-                u = one + r
-                lost = (r - (u - one)) / u
-                bits = np.float32(u).view(np.int32)
-                exponent = np.int32((bits - _SQRT_HALF) >> np.int32(23))
-                f = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - one
-                p = np.float32(7.0376836292e-2)
-                p = p * f - np.float32(1.1514610310e-1)
-                p = p * f + np.float32(1.1676998740e-1)
-                p = p * f - np.float32(1.2420140846e-1)
-                p = p * f + np.float32(1.4249322787e-1)
-                p = p * f - np.float32(1.6668057665e-1)
-                p = p * f + np.float32(2.0000714765e-1)
-                p = p * f - np.float32(2.4999993993e-1)
-                p = p * f + np.float32(3.3333331174e-1)
-                e = np.float32(exponent)
-                tail = f * (f * f) * p + e * _LN2_LOW - half * (f * f)
-                log = f + tail + e * _LN2_HIGH + lost
-                out[i, j, k] = log if scaled >= 0 else -log
+                known = valid[i, j, k]
+                out[i, j, k] = _arcsinh(pixels[i, j, k] * factor[j] if known else np.float32(0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def patches(pixels, valid, factor, side, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with normalised cutouts, cut into patches: what the encoder sees.
+
+    Parameters
+    ----------
+    pixels, valid, factor
+        As in `forward`, but (m, B, S, S).
+    side : int
+        Side of a patch (pixel).
+    out : float32 (m, G, G, B × side² + B)
+        Filled: of each patch its pixels, band by band and row by row, and then the fraction of them
+        that is not valid in each band.
+    """
+    n_bands, area = pixels.shape[1], side * side
+    size = pixels.shape[3]
+    row = np.empty(size, np.float32)
+    for i in range(pixels.shape[0]):
+        for top in range(out.shape[1]):
+            into = out[i, top]  # stays in the cache
+            into[:, n_bands * area :] = 0
+            for j in range(n_bands):
+                for y in range(side):
+                    given, known = pixels[i, j, top * side + y], valid[i, j, top * side + y]
+                    n_known = 0
+                    for x in range(size):
+                        row[x] = _arcsinh(given[x] * factor[j] if known[x] else np.float32(0))
+                        n_known += known[x]
+                    first = j * area + y * side
+                    for patch in range(len(into)):
+                        for x in range(side):
+                            into[patch, first + x] = row[patch * side + x]
+                    if n_known < size:
+                        for x in range(size):
+                            if not known[x]:
+                                into[x // side, n_bands * area + j] += np.float32(1) / area
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

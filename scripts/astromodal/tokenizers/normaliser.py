@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from astromodal.core.files import check_content, load_arrays, save_arrays
+from astromodal.core.hashing import hash_arrays
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers import arcsinh
+
+_FORMAT: dict[str, Any] = {"format": "image_normaliser", "version": 1}
+_REMAKE = "delete it and run train_image_normaliser again"
 
 SOFTENING = 8.0
 """Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise stays in the
@@ -81,6 +89,37 @@ class ImageNormaliser:
         _share(threads, len(flat), lambda s: arcsinh.forward(flat[s], known[s], factor, out[s]))
         return out.reshape(pixels.shape)
 
+    def patches(
+        self, pixels: np.ndarray, valid: np.ndarray, side: int, threads: int = 1
+    ) -> np.ndarray:
+        """Normalise cutouts and cut them into patches, in one pass.
+
+        Parameters
+        ----------
+        pixels, valid, threads
+            As in `forward`.
+        side : int
+            Side of a patch (pixel), which divides that of a cutout.
+
+        Returns
+        -------
+        float32 (m, S / side, S / side, B × side² + B)
+            Of each patch its normalised pixels, band by band and row by row, and then the fraction
+            of them that is not valid in each band.
+        """
+        self._check(pixels)
+        given = np.ascontiguousarray(pixels, dtype=np.float32)
+        known = np.ascontiguousarray(np.broadcast_to(valid, pixels.shape), dtype=np.bool_)
+        factor, grid = (1 / self.softening).astype(np.float32), pixels.shape[-1] // side
+        n_channels = len(self.bands) * (side**2 + 1)
+        out = np.empty((len(given), grid, grid, n_channels), np.float32)
+        _share(
+            threads,
+            len(given),
+            lambda s: arcsinh.patches(given[s], known[s], factor, side, out[s]),
+        )
+        return out
+
     def inverse(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
         """Pixels in counts/s of normalised ones (m, B, S, S), float32; finite for finite `x`."""
         self._check(x)
@@ -92,6 +131,29 @@ class ImageNormaliser:
             lambda s: arcsinh.inverse(flat[s], self.softening, _LARGEST, out[s]),
         )
         return out.reshape(x.shape)
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the bands and their softenings."""
+        return hash_arrays(self.arrays())
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file with the normaliser's hash."""
+        save_arrays(path, self.arrays(), **_FORMAT, hash=self.hash)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ImageNormaliser:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FormatError
+            Where the file is damaged, of another format, or was changed since.
+        """
+        stored = load_arrays(path, **_FORMAT)
+        loaded = cls.from_arrays(stored.arrays)
+        check_content(path, stored.attributes["hash"], loaded.hash, _REMAKE)
+        return loaded
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays that `from_arrays` makes the same normaliser from."""
