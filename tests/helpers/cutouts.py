@@ -66,14 +66,16 @@ def store_of(*shards: CutoutShard) -> CutoutStore:
     return CutoutStore(shards, NORMALISER, SETTINGS.size)
 
 
-def untrained_autoencoder(seed: int = 1) -> TrainedAutoencoder:
+def untrained_autoencoder(seed: int = 1, **changes: object) -> TrainedAutoencoder:
     """An autoencoder as it is initialised, with a deep branch that does something."""
-    settings = shape_settings(SETTINGS)
+    chosen = SETTINGS.model_copy(update=changes)
+    settings = shape_settings(chosen)
     model = build_model(settings, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.squeeze.weight.normal_(std=0.1, generator=generator)
-    return TrainedAutoencoder(model.eval(), ImageNormaliser(BANDS, 8 * SKY), settings, 5)
+    softening = np.resize(8 * SKY, len(chosen.bands))
+    return TrainedAutoencoder(model.eval(), ImageNormaliser(chosen.bands, softening), settings, 5)
 
 
 def image_tokenizer(n_codes: int = 20, seed: int = 1) -> ImageTokenizer:
