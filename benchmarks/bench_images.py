@@ -131,7 +131,7 @@ def _peak() -> float:
     """The best FLOP/s of 3 × 3 convolutions of several widths, batches and memory formats."""
     best = 0.0
     with torch.inference_mode():
-        for channels, batch, grid in ((64, 16, 24), (64, 64, 24), (128, 16, 24), (256, 16, 48)):
+        for channels, batch, grid in ((64, 16, 24), (64, 64, 24), (128, 16, 48), (256, 16, 24)):
             for order in (torch.contiguous_format, torch.channels_last):
                 layer = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=order)
                 x = torch.randn(batch, channels, grid, grid).to(memory_format=order)
