@@ -29,6 +29,7 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 _FORMAT: dict[str, Any] = {"format": "training_cutouts", "version": 1}
 _REMAKE = "delete it and run prepare_cutouts again"
 _PIXEL = np.dtype("<f2")
+_MASKS = 64  # made at a time: the arithmetic of a mask takes some 300 kB
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,7 @@ def write_shard(
         row = taken[taken >= 0]
         _header(stream, len(row), shape)
     known = cube.scalars(SHAPE_COLUMNS)[row]
-    a, b, theta = known.T
-    mask = elliptical_mask(a, b, theta, settings.size).reshape(len(row), settings.size**2)
-    arrays = {"inside": np.packbits(mask, axis=1), "shapes": known}
+    arrays = {"inside": _packed_masks(known, settings.size), "shapes": known}
     arrays |= {"ids": cube.ids()[row].astype(np.str_), "row": row}
     input_hash = digest.hexdigest()[:HASH_LENGTH]
     made_of = {**_FORMAT, "normaliser_hash": normaliser.hash, "input_hash": input_hash}
@@ -165,6 +164,16 @@ def _reservoir(
         x = normaliser.forward(batch.pixels[kept], valid)
         x[~valid] = np.nan
         yield place[kept], batch.row[kept], x.astype(_PIXEL)
+
+
+def _packed_masks(shapes: np.ndarray, size: int) -> np.ndarray:
+    """Elliptical masks of `shapes` (n, 3), uint8 (n, ceil(S² / 8)), a few at a time."""
+    packed = [np.empty((0, -(-(size**2) // 8)), np.uint8)]
+    for start in range(0, len(shapes), _MASKS):
+        a, b, theta = shapes[start : start + _MASKS].T
+        mask = elliptical_mask(a, b, theta, size)
+        packed.append(np.packbits(mask.reshape(len(mask), size**2), axis=1))
+    return np.concatenate(packed)
 
 
 def _header(stream: BinaryIO, n: int, shape: tuple[int, ...]) -> int:
