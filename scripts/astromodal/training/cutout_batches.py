@@ -87,25 +87,27 @@ def windows(
                 window = store.cutout(number, *_place(store.size, side, numbers), side)
                 pixels, inside[place] = _turned(*window, int(numbers.integers(8)))
                 x[place] = pixels
-                brighten(x[place], inside[place], numbers)
+                brighten(x[place], inside[place], numbers, BRIGHTENED)
             yield _batch(x, inside)
 
 
 def whole_cutouts(
-    store: CutoutStore, batch_size: int, numbers: np.random.Generator
+    store: CutoutStore, batch_size: int, numbers: np.random.Generator, chance: float = 0.0
 ) -> Iterator[Batch]:
-    """All cutouts, whole and in order, some of them brightened as in training."""
+    """All cutouts, whole and in order; bright sources are brightened with a `chance`."""
     for start in range(0, len(store), batch_size):
         chosen = range(start, min(start + batch_size, len(store)))
         cutouts = [store.cutout(number) for number in chosen]
         x = np.stack([pixels for pixels, _ in cutouts]).astype(np.float32)
         inside = np.stack([mask for _, mask in cutouts])
         for pixels, mask in zip(x, inside, strict=True):
-            brighten(pixels, mask, numbers)
+            brighten(pixels, mask, numbers, chance)
         yield _batch(x, inside)
 
 
-def brighten(x: np.ndarray, inside: np.ndarray, numbers: np.random.Generator) -> None:
+def brighten(
+    x: np.ndarray, inside: np.ndarray, numbers: np.random.Generator, chance: float = BRIGHTENED
+) -> None:
     """Now and then multiply a bright source's counts by up to 4, in place.
 
     Tokenizers are fitted on the magnitudes that the selection keeps, and encode all. Without
@@ -119,9 +121,11 @@ def brighten(x: np.ndarray, inside: np.ndarray, numbers: np.random.Generator) ->
         Its mask.
     numbers : numpy Generator
         Two draws are taken, whatever comes of them.
+    chance : float
+        Chance that a bright source is made brighter.
     """
-    chance, factor = numbers.random(), _BRIGHTEST ** numbers.random()
-    if chance >= BRIGHTENED or not (x[:, inside] > _BRIGHT).any():
+    drawn, factor = numbers.random(), _BRIGHTEST ** numbers.random()
+    if drawn >= chance or not (x[:, inside] > _BRIGHT).any():
         return
     n_bands = len(x)
     flat = x.reshape(1, n_bands, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def sample_latents(
     Most of a cutout's points are drawn from the patches of its source's mask, the others from the
     rest, each patch as often as chance has it. Without that the sky, 97 % of the patches, would
     take most of the codes, and rounding would cost the sources three times as much of their
-    variance. Some cutouts are brightened as in training, so that the codes reach beyond the
-    brightest training source.
+    variance. Half of the sample is of the cutouts as they are, half with every bright source
+    brightened as in training, so that the codes reach beyond the brightest training source.
 
     Parameters
     ----------
@@ -93,8 +94,10 @@ def sample_latents(
     generator = np.random.default_rng(abs(seed))
     total, squares, count = np.zeros(n_dim), np.zeros(n_dim), 0
     points, sides = [], []
-    share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)))
-    for batch in ahead(whole_cutouts(store, _BATCH, generator.spawn(1)[0])):
+    share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)) // 2)
+    own = generator.spawn(1)[0]
+    passes = [whole_cutouts(store, _BATCH, own, chance) for chance in (0.0, 1.0)]
+    for batch in ahead(itertools.chain(*passes)):
         x, valid, _ = batch.to(device)
         with torch.inference_mode():
             raw = model.raw_latents(x, valid)
