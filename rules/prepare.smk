@@ -34,12 +34,45 @@ rule sample_field:
     output:
         quantiles=PATHS.quantiles(),
         spectra=PATHS.spectrum_samples(),
+        sky=PATHS.sky(),
     log:
         PATHS.log("sample_field", "{field}"),
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns", "tokenizers.scalar.columns", "tokenizers.spectrum"),
+        settings=settings(
+            "columns",
+            "tokenizers.scalar.columns",
+            "tokenizers.spectrum",
+            "tokenizers.image.bands",
+            "tokenizers.image.size",
+        ),
         code=code("sample_field"),
     script:
         "../scripts/sample_field.py"
+
+
+rule prepare_cutouts:
+    """Draw one training field's share of the training cutouts, and keep them normalised."""
+    input:
+        cube=CUBE,
+        split=PATHS.split(),
+        normaliser=PATHS.image_normaliser,
+    output:
+        pixels=PATHS.cutout_pixels(),
+        sources=PATHS.cutout_sources(),
+    log:
+        PATHS.log("prepare_cutouts", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        share=-(-CONFIG.tokenizers.image.max_cutouts // max(1, len(FIELDS.tokenizers))),
+        settings=settings(
+            "columns",
+            "tokenizers.image.bands",
+            "tokenizers.image.size",
+            "tokenizers.image.seed",
+        ),
+        code=code("prepare_cutouts"),
+    script:
+        "../scripts/prepare_cutouts.py"

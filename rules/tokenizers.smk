@@ -53,11 +53,29 @@ rule assemble_spectrum_tokenizer:
         "../scripts/assemble_spectrum_tokenizer.py"
 
 
+rule train_image_normaliser:
+    """Learn the arcsinh of each band of the cutouts."""
+    input:
+        sky=expand(PATHS.sky(), field=FIELDS.tokenizers),
+    output:
+        normaliser=PATHS.image_normaliser,
+    log:
+        PATHS.log("train_image_normaliser"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings("tokenizers.image.bands"),
+        code=code("train_image_normaliser"),
+    script:
+        "../scripts/train_image_normaliser.py"
+
+
 rule train_image_autoencoder:
     """Train the autoencoder of image cutouts."""
     input:
-        cubes=cubes(FIELDS.tokenizers),
-        splits=expand(PATHS.split(), field=FIELDS.tokenizers),
+        normaliser=PATHS.image_normaliser,
+        pixels=expand(PATHS.cutout_pixels(), field=FIELDS.tokenizers),
+        sources=expand(PATHS.cutout_sources(), field=FIELDS.tokenizers),
     output:
         autoencoder=PATHS.autoencoder,
         latents=PATHS.latents,
@@ -69,8 +87,7 @@ rule train_image_autoencoder:
     resources:
         gpu=1,
     params:
-        fields=FIELDS.tokenizers,
-        settings=settings("columns", "tokenizers.image"),
+        settings=settings("tokenizers.image"),
         code=code("train_image_autoencoder"),
     script:
         "../scripts/train_image_autoencoder.py"

@@ -1,21 +1,30 @@
-"""Train the autoencoder of image cutouts on the training rows of the training fields."""
+"""Train the autoencoder of image cutouts on the training fields' shards."""
 
-from astromodal.data.cube import Cube
-from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
+from astromodal.tokenizers.normaliser import ImageNormaliser
 from astromodal.training.autoencoder import train_autoencoder
-from astromodal.training.cutout_store import TrainingField
+from astromodal.training.cutout_shard import CutoutShard
+from astromodal.training.cutout_store import CutoutStore
 
 job = start(snakemake)
-columns, image = job.settings["columns"], job.settings["tokenizers.image"]
-source = snakemake.input
-fields = [
-    TrainingField(Cube(cube, name, columns), load_split(split).fit_rows())
-    for name, cube, split in zip(snakemake.params.fields, source.cubes, source.splits, strict=True)
-]
-autoencoder, latents = train_autoencoder(fields, image, job.device(), job.progress)
-job.logger.info("trained on %d cutouts of %d fields", autoencoder.n_train, len(fields))
-for epoch in autoencoder.history:
-    job.logger.info("epoch %(epoch)d: loss %(loss).5f", epoch)
+source, image = snakemake.input, job.settings["tokenizers.image"]
+normaliser = ImageNormaliser.load(source.normaliser)
+pairs = zip(source.pixels, source.sources, strict=True)
+store = CutoutStore([CutoutShard.open(*pair) for pair in pairs], normaliser, image.size)
+autoencoder, latents = train_autoencoder(
+    store,
+    normaliser,
+    image,
+    job.device(),
+    job.progress,
+    report=lambda epoch: job.logger.info(
+        "epoch %d: loss %.5f, %.0f windows/s, convolutions at %.0f GFLOP/s",
+        epoch.number,
+        epoch.loss,
+        epoch.windows_per_second,
+        epoch.flops_per_second / 1e9,
+    ),
+)
+job.logger.info("trained on %d cutouts of %d fields", len(store), len(source.pixels))
 latents.save(snakemake.output.latents)
 autoencoder.save(snakemake.output.autoencoder)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from astromodal.config.schema import ImageSettings
+from astromodal.data.cube import Cube
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (
     TrainedAutoencoder,
@@ -13,6 +16,8 @@ from astromodal.tokenizers.image_autoencoder import (
     shape_settings,
 )
 from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.training.cutout_shard import CutoutShard, write_shard
+from astromodal.training.cutout_store import CutoutStore
 
 BANDS = ("U", "R", "Z")
 SKY = np.array([0.01, 0.2, 0.1])
@@ -42,14 +47,35 @@ def cutout_columns(pixels: np.ndarray) -> dict[str, list]:
     return {"id": [f"o{i}" for i in range(n)], **lists, **shapes}
 
 
-def untrained_autoencoder(seed: int = 1) -> TrainedAutoencoder:
+NORMALISER = ImageNormaliser(BANDS, 8 * SKY)
+
+
+def shard_of(
+    folder: Path, cube: Cube, rows: np.ndarray | None = None, share: int = 1000, **changes: object
+) -> CutoutShard:
+    """The shard of a cube's cutouts, of all its rows by default, under changed settings."""
+    settings = SETTINGS.model_copy(update=changes)
+    files = folder / f"{cube.field}.npy", folder / f"{cube.field}.npz"
+    kept = np.ones(cube.n_rows, bool) if rows is None else rows
+    write_shard(*files, cube, kept, share, NORMALISER, settings)
+    return CutoutShard.open(*files)
+
+
+def store_of(*shards: CutoutShard) -> CutoutStore:
+    """The store of shards."""
+    return CutoutStore(shards, NORMALISER, SETTINGS.size)
+
+
+def untrained_autoencoder(seed: int = 1, **changes: object) -> TrainedAutoencoder:
     """An autoencoder as it is initialised, with a deep branch that does something."""
-    settings = shape_settings(SETTINGS)
+    chosen = SETTINGS.model_copy(update=changes)
+    settings = shape_settings(chosen)
     model = build_model(settings, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.squeeze.weight.normal_(std=0.1, generator=generator)
-    return TrainedAutoencoder(model.eval(), ImageNormaliser(BANDS, 8 * SKY), settings, 5)
+    softening = np.resize(8 * SKY, len(chosen.bands))
+    return TrainedAutoencoder(model.eval(), ImageNormaliser(chosen.bands, softening), settings, 5)
 
 
 def image_tokenizer(n_codes: int = 20, seed: int = 1) -> ImageTokenizer:

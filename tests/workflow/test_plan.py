@@ -16,7 +16,8 @@ def test_the_plan_of_a_fresh_sky(fresh):
     for rule in ("simulate_field", "summarize_field", "encode_scalars", "encode_spectra"):
         assert planned[rule] == 3
     assert planned["encode_images"] == planned["pack_sequences"] == 3
-    assert planned["sample_field"] == 2
+    assert planned["sample_field"] == planned["prepare_cutouts"] == 2
+    assert planned["train_image_normaliser"] == planned["train_image_autoencoder"] == 1
     assert planned["train_spectrum_codebook"] == 5
     assert planned["train_transformer"] == planned["render_report"] == 1
 

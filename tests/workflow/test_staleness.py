@@ -24,6 +24,7 @@ def test_one_field_s_setting_plans_that_field(finished):
     per_field |= {"encode_scalars", "encode_spectra", "encode_images"}
     assert {rule: planned.get(rule) for rule in per_field} == dict.fromkeys(per_field, 1)
     untouched = {"sample_field", "train_scalar_tokenizer", "train_image_autoencoder"}
+    untouched |= {"prepare_cutouts", "train_image_normaliser"}
     assert not untouched & planned.keys()
     assert "train_transformer" not in planned
 
@@ -46,6 +47,15 @@ def test_a_setting_plans_the_jobs_that_read_it(finished):
     assert not {"train_scalar_tokenizer", "encode_scalars", "pack_sequences"} & planned.keys()
 
 
+def test_training_longer_prepares_no_cutout_again(finished):
+    """Another number of epochs of the autoencoder trains on the shards that exist."""
+    changed = tiny(finished.folder)
+    changed.config["tokenizers"]["image"]["epochs"] = 3
+    planned = changed.planned()
+    assert planned["train_image_autoencoder"] == planned["train_image_codebook"] == 1
+    assert not {"sample_field", "prepare_cutouts", "train_image_normaliser"} & planned.keys()
+
+
 def test_one_field_s_cube_plans_that_field(finished):
     """A held-out field's newer cube is encoded and reported on anew; nothing trains again."""
     cube = finished.results / "cubes/datacube_T-3.parquet"
@@ -57,4 +67,4 @@ def test_one_field_s_cube_plans_that_field(finished):
         os.utime(cube, ns=(before.st_atime_ns, before.st_mtime_ns))
     per_field = ("summarize_field", "encode_scalars", "encode_spectra", "encode_images")
     assert [planned.get(rule) for rule in per_field] == [1, 1, 1, 1]
-    assert not {name for name in planned if name.startswith(("train_", "sample_"))}
+    assert not {name for name in planned if name.startswith(("train_", "sample_", "prepare_"))}

@@ -27,6 +27,7 @@ class Layout:
             f"{self.results}/spectrum_tokenizers/spectrum_tokenizer_config.npz"
         )
         self.autoencoder = f"{self.results}/codecs/autoencoder_splus_cuts.pt"
+        self.image_normaliser = f"{self.results}/codecs/image_normaliser.npz"
         self.latents = f"{self.results}/codecs/training_latents.npz"
         self.image_codebook = f"{self._codebook}.npz"
         self.image_codebook_joblib = f"{self._codebook}.joblib"
@@ -56,6 +57,18 @@ class Layout:
     def spectrum_samples(self, field: str = FIELD) -> str:
         """Feature samples of a training field's spectra."""
         return f"{self.results}/summaries/datacube_{field}_spectrum_samples.npz"
+
+    def sky(self, field: str = FIELD) -> str:
+        """Sample of the sky's noise in a training field's cutouts."""
+        return f"{self.results}/summaries/datacube_{field}_sky.npz"
+
+    def cutout_pixels(self, field: str = FIELD) -> str:
+        """Normalised pixels of a field's training cutouts, memory-mapped."""
+        return f"{self.results}/cutouts/datacube_{field}_pixels.npy"
+
+    def cutout_sources(self, field: str = FIELD) -> str:
+        """Ids, shapes and masks of a field's training cutouts."""
+        return f"{self.results}/cutouts/datacube_{field}_sources.npz"
 
     def spectrum_codebook(self, group: str = GROUP) -> str:
         """A group's codebook, as the workflow reads it."""

@@ -6,6 +6,8 @@ channels, L latent channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -82,12 +84,35 @@ class ImageAutoencoder(nn.Module):
         self.latent_mean.copy_(mean)
         self.latent_std.copy_(std)
 
+    def encoder_flops(self, size: int) -> int:
+        """Floating-point operations of the encoder's convolutions on one cutout of side `size`.
+
+        Two for each weight at each place of the coarse grid; biases, activations and sums are not
+        counted.
+        """
+        return _flops([self.enter, self.encoder, self.squeeze, self.shortcut], size)
+
+    def flops(self, size: int) -> int:
+        """The same of encoder and decoder; training costs three times as many."""
+        return _flops([self], size)
+
+    def patches(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """What the encoder sees, (B, 17 C, G, G); arguments as in `encode`.
+
+        Of each patch its pixels, band by band and row by row, and then the fraction of them that
+        is not valid in each band.
+        """
+        known = valid.to(x.dtype)
+        pixels = functional.pixel_unshuffle(x * known, PATCH)  # (B, 16 C, G, G)
+        missing = 1 - functional.avg_pool2d(known, PATCH)  # (B, C, G, G)
+        return torch.cat([pixels, missing], dim=1)
+
     def raw_latents(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Latents before they are standardised, (B, L, G, G); arguments as in `encode`."""
-        known = valid.to(x.dtype)
-        patches = functional.pixel_unshuffle(x * known, PATCH)  # (B, 16 C, G, G)
-        missing = 1 - functional.avg_pool2d(known, PATCH)  # (B, C, G, G)
-        seen = torch.cat([patches, missing], dim=1)
+        return self.raw_of(self.patches(x, valid))
+
+    def raw_of(self, seen: torch.Tensor) -> torch.Tensor:
+        """Latents before they are standardised, (B, L, G, G), of `patches`."""
         deep = functional.gelu(self.encoder(self.enter(seen)))
         latents: torch.Tensor = self.squeeze(deep) + self.shortcut(seen)
         return latents
@@ -112,9 +137,12 @@ class ImageAutoencoder(nn.Module):
         float (B, L, G, G)
             Of mean 0 and standard deviation 1 a channel over the training cutouts.
         """
-        return (self.raw_latents(x, valid) - self.latent_mean[:, None, None]) / self.latent_std[
-            :, None, None
-        ]
+        return self.encode_patches(self.patches(x, valid))
+
+    def encode_patches(self, seen: torch.Tensor) -> torch.Tensor:
+        """Standardised latents, (B, L, G, G), of `patches`."""
+        raw = self.raw_of(seen)
+        return (raw - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, C, S, S) of standardised latents (B, L, G, G)."""
@@ -136,3 +164,8 @@ class ImageAutoencoder(nn.Module):
         """
         raw = self.raw_latents(x, valid)
         return self.pixels_of(raw + noise), raw
+
+
+def _flops(parts: Sequence[nn.Module], size: int) -> int:
+    layers = [m for part in parts for m in part.modules() if isinstance(m, nn.Conv2d)]
+    return 2 * sum(layer.weight.numel() for layer in layers) * (size // PATCH) ** 2

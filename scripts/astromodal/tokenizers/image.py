@@ -18,12 +18,13 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import PATCH
 from astromodal.tokenizers.image_autoencoder import TrainedAutoencoder
-from astromodal.tokenizers.kmeans import nearest
+from astromodal.tokenizers.kmeans import Finder
 from astromodal.tokenizers.normaliser import ImageNormaliser
 
 _FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 1}
 
 _CHUNK = 16
+_CHUNK_OF_GPU = 64
 """Cutouts that pass the network together. The last chunk is filled up, so that the shapes of all
 sums are the same and a cutout's code does not depend on how many others came with it."""
 
@@ -88,6 +89,7 @@ class ImageTokenizer:
             raise FormatError(must_be("image codebook", must, codebook.autoencoder_hash, do))
         self.autoencoder, self.codebook = autoencoder, codebook
         self._device = torch.device(device)
+        self._chunk = _CHUNK if self._device.type == "cpu" else _CHUNK_OF_GPU
         copied = copy.deepcopy(autoencoder.model)  # the one that was given stays on the CPU
         order = torch.channels_last
         self._model = copied.to(self._device, memory_format=order)  # type: ignore[call-overload]
@@ -143,13 +145,32 @@ class ImageTokenizer:
         latents : float32 (m, L, S / 4, S / 4)
             Standardised latents before they are rounded to a centroid.
         """
-        x = self.normaliser.forward(pixels, valid)
-        latents = self._latents(x, valid)
-        n_dim = latents.shape[1]
+        return self.encode_patches(self.patches(pixels, valid))
+
+    def patches(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """The first half of `encode`, which needs no network: normalised pixels by patch.
+
+        Returns
+        -------
+        float32 (m, S / 4, S / 4, 17 B)
+            As `ImageNormaliser.patches` gives them.
+        """
+        return self.normaliser.patches(pixels, valid, PATCH, torch.get_num_threads())
+
+    def encode_patches(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The second half of `encode`: codes and latents of what `patches` gave."""
+        latents = self._latents(patches)
+        n, n_dim = latents.shape[:2]
         if not len(self.centroids):
-            return np.full((len(x), self.grid**2), MISSING_CODE, np.uint16), latents
-        codes = nearest(latents.transpose(0, 2, 3, 1).reshape(-1, n_dim), self.centroids)
-        return codes.reshape(len(x), self.grid**2).astype(np.uint16), latents
+            return np.full((n, self.grid**2), MISSING_CODE, np.uint16), latents
+        points = latents.transpose(0, 2, 3, 1).reshape(-1, n_dim)
+        codes = self._finder.nearest(points, torch.get_num_threads())
+        return codes.reshape(n, self.grid**2).astype(np.uint16), latents
+
+    @cached_property
+    def _finder(self) -> Finder:
+        """Prepared once, for every batch of every field."""
+        return Finder(self.centroids)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Cutouts of codes (m, (S / 4)²), float32 (m, B, S, S) in counts/s.
@@ -178,11 +199,11 @@ class ImageTokenizer:
         """Cutouts of standardised latents (m, L, S / 4, S / 4), float32 (m, B, S, S) counts/s."""
         side = self.grid * PATCH
         x = np.empty((len(latents), len(self.bands), side, side), np.float32)
-        for part, chunk in _chunks(np.ascontiguousarray(latents, dtype=np.float32)):
+        for part, chunk in _chunks(np.ascontiguousarray(latents, dtype=np.float32), self._chunk):
             with torch.inference_mode():
-                decoded = self._model.decode(torch.from_numpy(chunk).to(self._device))
+                decoded = self._model.decode(self._moved(chunk))
             x[part] = decoded.float().cpu().numpy()[: part.stop - part.start]
-        return self.normaliser.inverse(x)
+        return self.normaliser.inverse(x, torch.get_num_threads())
 
     def standardised(self) -> np.ndarray:
         """Centroids in units of the latents' own spread, float32 (codebook_size, L).
@@ -193,25 +214,36 @@ class ImageTokenizer:
         table[: len(self.centroids)] = self.centroids
         return table
 
-    def _latents(self, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        out = np.empty((len(x), self._model.latent_dim, self.grid, self.grid), np.float32)
-        for (part, chunk), (_, known) in zip(_chunks(x), _chunks(valid), strict=True):
-            with torch.inference_mode():
-                latents = self._model.encode(
-                    torch.from_numpy(chunk).to(self._device),
-                    torch.from_numpy(known).to(self._device),
-                )
+    def _latents(self, patches: np.ndarray) -> np.ndarray:
+        out = np.empty((len(patches), self._model.latent_dim, self.grid, self.grid), np.float32)
+        done: list[tuple[slice, torch.Tensor]] = []
+        with torch.inference_mode():
+            for part, chunk in _chunks(patches, self._chunk):
+                # Channels come last in memory already, as the convolutions want them.
+                seen = self._moved(chunk).permute(0, 3, 1, 2)
+                done.append((part, self._model.encode_patches(seen)))
+        for part, latents in done:
             out[part] = latents.float().cpu().numpy()[: part.stop - part.start]
         return out
 
+    def _moved(self, chunk: np.ndarray) -> torch.Tensor:
+        """A chunk on the device; to a GPU it is copied while the GPU works on the one before.
 
-def _chunks(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Places of `array` and what stands there, filled up with zeros to `_CHUNK`."""
-    for start in range(0, len(array), _CHUNK):
-        part = slice(start, min(start + _CHUNK, len(array)))
+        There the job lets convolutions use TF32, which keeps ten bits of a number where bfloat16
+        keeps seven: too few for the flux of a bright star.
+        """
+        tensor = torch.from_numpy(chunk)
+        if self._device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+
+def _chunks(array: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Places of `array` and what stands there, filled up with zeros to `size`."""
+    for start in range(0, len(array), size):
+        part = slice(start, min(start + size, len(array)))
         chunk = array[part]
-        if len(chunk) < _CHUNK:
-            chunk = np.concatenate(
-                [chunk, np.zeros((_CHUNK - len(chunk), *array.shape[1:]), array.dtype)]
-            )
+        if len(chunk) < size:
+            filling = np.zeros((size - len(chunk), *array.shape[1:]), array.dtype)
+            chunk = np.concatenate([chunk, filling])
         yield part, chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from astromodal.config.schema import ImageSettings
 from astromodal.core.files import check_maker, load_arrays, save_arrays
 from astromodal.core.hashing import hash_values
+from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import CutoutBatch, CutoutCounts, read_cutouts
@@ -92,23 +94,31 @@ def encode_field_images(
     digests = [hashlib.sha256() for _ in range(2)]
     counts = CutoutCounts()
     n_dim, grid = tokenizer.autoencoder.model.latent_dim, tokenizer.grid
-    rows = [np.empty(0, np.int32)]
-    codes = [np.empty((0, grid**2), np.uint16)]
-    latents = [np.empty((0, n_dim, grid, grid), np.float32)]
-    batches = read_cutouts(cube, settings, counts=counts)
-    for batch in progress(batches, None, f"slices of cutouts of field {cube.field}"):
-        _update(digests, batch)
-        coded, latent = tokenizer.encode(batch.pixels, batch.valid)
-        rows.append(batch.row)
-        codes.append(coded)
-        latents.append(latent)
-    row = np.concatenate(rows)
-    ids = cube.ids()[row]
+    # Room for every row of the cube; where nothing is written, none is taken.
+    rows = np.empty(cube.n_rows, np.int32)
+    codes = np.empty((cube.n_rows, grid**2), np.uint16)
+    latents = np.empty((cube.n_rows, n_dim, grid, grid), np.float32)
+    n = 0
+
+    def prepared() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows, and what the network sees of them."""
+        for batch in read_cutouts(cube, settings, counts=counts):
+            _update(digests, batch)
+            yield batch.row, tokenizer.patches(batch.pixels, batch.valid)
+
+    slices = ahead(prepared())  # a thread reads and normalises while the network is at work
+    for row, patches in progress(slices, None, f"slices of cutouts of field {cube.field}"):
+        part = slice(n, n + len(row))
+        rows[part] = row
+        codes[part], latents[part] = tokenizer.encode_patches(patches)
+        n += len(row)
+    rows, codes, latents = rows[:n], codes[:n], latents[:n]
+    ids = cube.ids()[rows]
     made_of = tokenizer.hash, hash_values([digest.hexdigest() for digest in digests])
     n_whole, n_short = counts.n_whole, counts.n_short
     return (
-        ImageTokens(ids, row, np.concatenate(codes), *made_of, n_whole, n_short),
-        ImageLatents(ids, row, np.concatenate(latents), *made_of),
+        ImageTokens(ids, rows, codes, *made_of, n_whole, n_short),
+        ImageLatents(ids, rows, latents, *made_of),
     )
 
 

@@ -7,14 +7,17 @@ that the codebook will add, so that the decoder learns to bear it.
 
 from __future__ import annotations
 
+import itertools
 import math
-import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from astromodal.config.schema import ImageSettings
+from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
 from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.tokenizers.image_autoencoder import (
@@ -22,12 +25,9 @@ from astromodal.tokenizers.image_autoencoder import (
     build_model,
     shape_settings,
 )
-from astromodal.training.cutout_store import (
-    CutoutStore,
-    TrainingField,
-    draw_cutouts,
-    fit_normaliser,
-)
+from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.training.cutout_batches import Batch, window_side, windows
+from astromodal.training.cutout_store import CutoutStore
 from astromodal.training.image_latents import TrainingLatents, sample_latents
 
 LATENT_NOISE = 0.02
@@ -39,31 +39,61 @@ LATENT_PENALTY = 1e-3
 OUTSIDE_WEIGHT = 0.1
 """Weight of a pixel outside the mask: a cutout has some fifty times more of those."""
 
+BRIGHT_POWER = 0.25
+"""Power of a pixel's flux that its weight grows by. An error of the arcsinh is a relative one of a
+bright pixel, whose noise is far smaller; weights of the inverse variance (a power of 1) would teach
+the network nothing but the brightest stars."""
+
 _WARM_UP = 0.03  # fraction of the steps
-_SMALLEST_WINDOW = 24  # pixel
-_NEAR = 2  # patches that a window's middle may lie off the source's
-_ANYWHERE = 0.1  # chance of a window anywhere in the cutout
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How a pass over the training cutouts went.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    loss : float
+        Mean over its steps.
+    windows_per_second : float
+        Windows of cutouts trained on.
+    flops_per_second : float
+        Floating-point operations of the convolutions, forward and backward.
+    """
+
+    number: int
+    loss: float
+    windows_per_second: float
+    flops_per_second: float
 
 
 def train_autoencoder(
-    fields: Sequence[TrainingField],
+    store: CutoutStore,
+    normaliser: ImageNormaliser,
     settings: ImageSettings,
     device: torch.device,
     progress: Progress = quiet,
+    report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[TrainedAutoencoder, TrainingLatents]:
-    """Fit the normaliser and the autoencoder, and sample latents for the codebook.
+    """Fit the autoencoder, and sample latents for the codebook.
 
     Parameters
     ----------
-    fields : sequence of TrainingField
-        Cubes of the training fields, and the rows that may be fitted on. Without any whole cutout
-        among them the network stays as it was initialised, and there are no latents.
+    store : CutoutStore
+        Training cutouts. Without any the network stays as it was initialised, and there are no
+        latents.
+    normaliser : ImageNormaliser
+        The one that they went through.
     settings : ImageSettings
-        Shape of the network, number of cutouts, epochs, seed and the rest.
+        Shape of the network, epochs, seed and the rest.
     device : torch.device
         Where to train; bfloat16 is used on a GPU only.
     progress : callable
-        Shows the fields and the epochs.
+        Shows the epochs.
+    report : callable
+        Told of every epoch at its end.
 
     Returns
     -------
@@ -72,25 +102,23 @@ def train_autoencoder(
     latents : TrainingLatents
         What the codebook is fitted on.
     """
-    normaliser = fit_normaliser(fields, settings)
-    model = build_model(shape_settings(settings), settings.seed)
-    with tempfile.TemporaryDirectory(prefix="astromodal_cutouts_") as folder:
-        store = draw_cutouts(fields, settings, normaliser, folder, progress)
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        history = tuple(_fit(model, store, settings, device, progress))
-        points, inside = sample_latents(model, store, settings.seed, device)
-        n_train = len(store)
-        del store  # unmaps the file before its folder goes
-    model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     plain = shape_settings(settings)
-    trained = TrainedAutoencoder(model.eval(), normaliser, plain, n_train, history)
+    model = build_model(plain, settings.seed)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    history = []
+    for epoch in _fit(model, store, settings, device, progress) if len(store) else ():
+        report(epoch)
+        history.append({"epoch": epoch.number, "loss": epoch.loss})
+    points, inside = sample_latents(model, store, settings.seed, device)
+    model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    trained = TrainedAutoencoder(model.eval(), normaliser, plain, len(store), tuple(history))
     return trained, TrainingLatents(points, inside, trained.hash)
 
 
 def reconstruction_error(
     decoded: torch.Tensor, x: torch.Tensor, valid: torch.Tensor, inside: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error over valid pixels.
+    """Weighted mean squared error over valid pixels.
 
     Parameters
     ----------
@@ -100,7 +128,8 @@ def reconstruction_error(
         Pixels that were measured; the others count for nothing.
     inside : bool (B, S, S)
         Pixels of the mask, which weigh 1; those outside weigh `OUTSIDE_WEIGHT`, so that the sky
-        and the neighbours of the source are decoded to something sane.
+        and the neighbours of the source are decoded to something sane. A bright pixel's squared
+        error counts exp(`BRIGHT_POWER` |x|) times.
 
     Returns
     -------
@@ -108,8 +137,42 @@ def reconstruction_error(
         0 where no pixel is valid.
     """
     weight = torch.where(inside, 1.0, OUTSIDE_WEIGHT)[:, None] * valid
-    squared = (decoded.float() - x) ** 2
+    squared = (decoded.float() - x).square() * (BRIGHT_POWER * x.abs()).exp()
     return (squared * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+class _Trainer:
+    """The network, its optimiser and its schedule."""
+
+    def __init__(self, model: ImageAutoencoder, settings: ImageSettings, n_steps: int) -> None:
+        self.model, self.dropout = model, settings.band_dropout
+        self.noises = torch.Generator().manual_seed(settings.seed)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=1e-4,
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: _rate(step, n_steps)
+        )
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """Take a step; return its loss."""
+        x, valid, inside = batch
+        device = x.device
+        shown = valid & _shown(valid.shape[:2], self.dropout, self.noises).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            decoded, raw = self.model(x, shown, _noise(self.model, x, self.noises))
+        penalty = LATENT_PENALTY * raw.float().square().mean()
+        loss = reconstruction_error(decoded, x, valid, inside) + penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
 
 
 def _fit(
@@ -118,36 +181,20 @@ def _fit(
     settings: ImageSettings,
     device: torch.device,
     progress: Progress,
-) -> Iterator[dict[str, float]]:
-    """Train in place; yield each epoch's number and mean loss."""
-    if not len(store):
-        return
+) -> Iterator[Epoch]:
+    """Train in place."""
+    per_epoch = math.ceil(len(store) / settings.batch_size)
+    trainer = _Trainer(model, settings, settings.epochs * per_epoch)
     numbers = np.random.default_rng(abs(settings.seed))
-    noises = torch.Generator().manual_seed(settings.seed)
-    n_steps = settings.epochs * math.ceil(len(store) / settings.batch_size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, n_steps))
-    for epoch in progress(range(settings.epochs), settings.epochs, "epochs of the autoencoder"):
-        losses = []
-        order = numbers.permutation(len(store))
-        for start in range(0, len(order), settings.batch_size):
-            chosen = np.sort(order[start : start + settings.batch_size])
-            window = store.window(chosen, *_window(store.x.shape[-1], numbers))
-            x, valid, inside = (torch.from_numpy(part).to(device) for part in window)
-            shown = valid & _shown(valid.shape[:2], settings.band_dropout, noises).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                decoded, raw = model(x, shown, _noise(model, x, noises))
-            penalty = LATENT_PENALTY * raw.float().square().mean()
-            loss = reconstruction_error(decoded, x, valid, inside) + penalty
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-        yield {"epoch": epoch, "loss": float(torch.stack(losses).mean())}
+    drawn = windows(store, settings.epochs, settings.batch_size, numbers)
+    batches = ahead((batch.to(device) for batch in drawn), depth=4)
+    flops = 3 * model.flops(window_side(store.size))  # a backward pass costs two forward ones
+    for number in progress(range(settings.epochs), settings.epochs, "epochs of the autoencoder"):
+        start = time.perf_counter()
+        losses = [trainer.step(batch) for batch in itertools.islice(batches, per_epoch)]
+        loss = float(torch.stack(losses).mean())  # waits for the GPU, too
+        speed = len(store) / (time.perf_counter() - start)
+        yield Epoch(number, loss, speed, speed * flops)
 
 
 def _rate(step: int, n_steps: int) -> float:
@@ -155,22 +202,6 @@ def _rate(step: int, n_steps: int) -> float:
     warm_up = max(1, round(_WARM_UP * n_steps))
     done = max(0.0, step - warm_up) / max(1, n_steps - warm_up)
     return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-
-def _window(size: int, numbers: np.random.Generator) -> tuple[int, int, int]:
-    """Top, left and side of a window of a third of the cutout's side, on the grid of patches.
-
-    A window has a ninth of the pixels, hence of the work; for the same time a network that sees
-    nine times as many sources explains far more of them. Most windows are about the source, which
-    is what counts; some lie anywhere, so that neighbours and borders are learned too.
-    """
-    n_patches = size // PATCH
-    side = min(n_patches, max(_SMALLEST_WINDOW // PATCH, n_patches // 3))
-    room = n_patches - side
-    near = min(_NEAR, room // 2)
-    low, high = (0, room) if numbers.random() < _ANYWHERE else (room // 2 - near, room // 2 + near)
-    top, left = numbers.integers(low, high + 1, 2).tolist()
-    return top * PATCH, left * PATCH, side * PATCH
 
 
 def _shown(shape: torch.Size, dropout: float, generator: torch.Generator) -> torch.Tensor:

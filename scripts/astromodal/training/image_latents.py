@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 
 from astromodal.config.schema import ImageSettings
 from astromodal.core.files import load_arrays, save_arrays
+from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
 from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.tokenizers.image import ImageCodebook
 from astromodal.tokenizers.kmeans import fit_codebook
+from astromodal.training.cutout_batches import whole_cutouts
 from astromodal.training.cutout_store import CutoutStore
 
 _FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 1}
@@ -64,7 +67,8 @@ def sample_latents(
     Most of a cutout's points are drawn from the patches of its source's mask, the others from the
     rest, each patch as often as chance has it. Without that the sky, 97 % of the patches, would
     take most of the codes, and rounding would cost the sources three times as much of their
-    variance.
+    variance. Half of the sample is of the cutouts as they are, half with every bright source
+    brightened as in training, so that the codes reach beyond the brightest training source.
 
     Parameters
     ----------
@@ -90,19 +94,18 @@ def sample_latents(
     generator = np.random.default_rng(abs(seed))
     total, squares, count = np.zeros(n_dim), np.zeros(n_dim), 0
     points, sides = [], []
-    for start in range(0, len(store), _BATCH):
-        x, valid, mask = store.window(np.arange(start, min(start + _BATCH, len(store))))
+    share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)) // 2)
+    own = generator.spawn(1)[0]
+    passes = [whole_cutouts(store, _BATCH, own, chance) for chance in (0.0, 1.0)]
+    for batch in ahead(itertools.chain(*passes)):
+        x, valid, _ = batch.to(device)
         with torch.inference_mode():
-            raw = model.raw_latents(
-                torch.from_numpy(x).to(device), torch.from_numpy(valid).to(device)
-            )
+            raw = model.raw_latents(x, valid)
         latents = raw.permute(0, 2, 3, 1).flatten(1, 2).cpu().numpy()  # (m, G², L)
         total += latents.sum((0, 1), dtype=np.float64)
         squares += np.square(latents, dtype=np.float64).sum((0, 1))
         count += latents.shape[0] * latents.shape[1]
-        inside = _patches_inside(mask)
-        share = max(2, min(inside.shape[1], _MAX_POINTS // len(store)))
-        for latent, within in zip(latents, inside, strict=True):
+        for latent, within in zip(latents, _patches_inside(batch.inside.numpy()), strict=True):
             chosen = _draw(within, share, generator)
             points.append(latent[chosen])
             sides.append(within[chosen])

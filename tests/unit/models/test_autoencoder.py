@@ -83,6 +83,15 @@ def test_residual_branches_start_closed():
     torch.testing.assert_close(model.raw_latents(x, everywhere(x)), expected)
 
 
+def test_flops_by_hand():
+    """Two for each weight at each place: 17 × 3 inputs, 8 channels, 2 latents, a 3 × 3 grid."""
+    model = ImageAutoencoder(3, latent_dim=2, hidden=8, blocks=1)
+    encoder = 51 * 8 + 2 * 9 * 8 * 8 + 8 * 2 + 51 * 2
+    decoder = 25 * 2 * 8 + 2 * 9 * 8 * 8 + 8 * 48
+    assert model.encoder_flops(12) == 2 * 9 * encoder
+    assert model.flops(12) == 2 * 9 * (encoder + decoder)
+
+
 def test_every_parameter_is_trained(model):
     """The error of a forward pass reaches every parameter."""
     x = images(2)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 
+from astromodal.config.schema import BANDS as BANDS_OF_S_PLUS
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
@@ -42,6 +44,34 @@ def test_codes_do_not_depend_on_the_batch(tokenizer, pixels):
         one = tokenizer.encode(pixels[i : i + 1], everywhere(pixels[:1]))
         np.testing.assert_array_equal(one[0][0], codes[i])
         np.testing.assert_array_equal(one[1][0], latents[i])
+
+
+def test_codes_do_not_depend_on_the_threads():
+    """On one thread or two, with the default network on whole cutouts: the same bits."""
+    wide = untrained_autoencoder(bands=BANDS_OF_S_PLUS, size=96, hidden=96, blocks=3)
+    centroids = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    tokenizer = ImageTokenizer(wide, ImageCodebook(centroids, 64, wide.hash))
+    pixels = np.random.default_rng(1).normal(size=(18, 12, 96, 96)).astype(np.float32)
+    valid = np.random.default_rng(2).random(pixels.shape) > 0.05
+    threads, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(tokenizer.encode(pixels, valid))
+    finally:
+        torch.set_num_threads(threads)
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_patches_are_what_the_network_makes_of_pixels(tokenizer, pixels):
+    """Cut and normalised in one pass, patches are those that training sees."""
+    valid = np.random.default_rng(3).random(pixels.shape) > 0.1
+    x = tokenizer.normaliser.forward(pixels, valid)
+    model = tokenizer.autoencoder.model
+    expected = model.patches(torch.from_numpy(x), torch.from_numpy(valid))
+    found = tokenizer.patches(pixels, valid).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_decode_gives_what_the_centroids_decode_to(tokenizer, pixels):

@@ -1,17 +1,15 @@
-import tempfile
-
 import numpy as np
 import pytest
 import torch
 
 from astromodal.data.cube import Cube
 from astromodal.training.autoencoder import (
+    BRIGHT_POWER,
     OUTSIDE_WEIGHT,
     reconstruction_error,
     train_autoencoder,
 )
-from astromodal.training.cutout_store import TrainingField
-from helpers.cutouts import SETTINGS, cutout_columns, cutouts
+from helpers.cutouts import NORMALISER, SETTINGS, cutout_columns, cutouts, shard_of, store_of
 
 CPU = torch.device("cpu")
 B, C, S = 1, 1, 2
@@ -25,11 +23,12 @@ def error(squared, valid, inside):
 
 
 @pytest.fixture
-def train(write_cube):
-    def run(n=12, **changes):
-        cube = Cube(write_cube(cutout_columns(cutouts(n))), "F1")
+def train(write_cube, tmp_path):
+    def run(n=12, pixels=None, report=lambda epoch: None, **changes):
+        cube = Cube(write_cube(cutout_columns(cutouts(n) if pixels is None else pixels)), "F1")
         settings = SETTINGS.model_copy(update=changes)
-        return train_autoencoder([TrainingField(cube, np.ones(n, bool))], settings, CPU)
+        store = store_of(shard_of(tmp_path, cube))
+        return train_autoencoder(store, NORMALISER, settings, CPU, report=report)
 
     return run
 
@@ -39,6 +38,14 @@ def test_error_by_hand():
     valid, inside = [True, False, True, False], [True, True, False, False]
     expected = (4 + OUTSIDE_WEIGHT * 9) / (1 + OUTSIDE_WEIGHT)
     assert error([4.0, 100.0, 9.0, 100.0], valid, inside) == pytest.approx(expected)
+
+
+def test_bright_pixels_weigh_more():
+    """The same error counts exp(0.25 × 4) times at a normalised flux of 4."""
+    x, decoded = torch.full((1, 1, 1, 2), 4.0), torch.full((1, 1, 1, 2), 4.5)
+    everywhere = torch.ones_like(x, dtype=torch.bool)
+    found = reconstruction_error(decoded, x, everywhere, everywhere[:, 0]).item()
+    assert found == pytest.approx(0.25 * np.exp(BRIGHT_POWER * 4))
 
 
 def test_invalid_pixels_have_no_error():
@@ -77,32 +84,30 @@ def test_all_bands_hidden(train):
     assert np.isfinite([epoch["loss"] for epoch in train(band_dropout=1.0)[0].history]).all()
 
 
-def test_extreme_pixels_do_no_harm(write_cube):
+def test_extreme_pixels_do_no_harm(train):
     """A saturated star and a band of one constant leave all weights finite."""
     pixels = cutouts(12)
     pixels[0] = 1e30
     pixels[:, 2] = 1.0
-    cube = Cube(write_cube(cutout_columns(pixels)), "F1")
-    trained, latents = train_autoencoder([TrainingField(cube, np.ones(12, bool))], SETTINGS, CPU)
+    trained, latents = train(pixels=pixels)
     assert all(torch.isfinite(t).all() for t in trained.model.state_dict().values())
     assert np.isfinite(latents.points).all()
 
 
-def test_no_training_cutouts(write_cube):
+def test_no_training_cutouts():
     """A survey without images gets a valid, untrained autoencoder and no latents."""
-    cube = Cube(write_cube({"id": ["a"]}), "F1")
-    trained, latents = train_autoencoder([TrainingField(cube, np.ones(1, bool))], SETTINGS, CPU)
+    trained, latents = train_autoencoder(store_of(), NORMALISER, SETTINGS, CPU)
     assert (trained.n_train, trained.history, len(latents.points)) == (0, (), 0)
-    assert train_autoencoder([], SETTINGS, CPU)[0].n_train == 0
 
 
-def test_nothing_is_left_behind(train, tmp_path, monkeypatch):
-    """The temporary cutouts are deleted."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    train()
-    assert not list(folder.iterdir())
+def test_every_epoch_is_reported(train):
+    """Number, loss and speed of each epoch are told, and the losses kept."""
+    told = []
+    trained, _ = train(report=told.append)
+    assert [epoch.number for epoch in told] == list(range(SETTINGS.epochs))
+    assert [epoch.loss for epoch in told] == [epoch["loss"] for epoch in trained.history]
+    ratio = 3 * trained.model.flops(24)  # windows of 24 pixels, forward and backward
+    assert told[0].flops_per_second == pytest.approx(ratio * told[0].windows_per_second)
 
 
 def test_torchs_seed_is_left_alone(train):
