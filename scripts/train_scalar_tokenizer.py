@@ -6,8 +6,8 @@ from astromodal.tokenizers.scalar import ScalarTokenizer
 
 job = start(snakemake)
 scalar = job.settings["tokenizers.scalar"]
-parts = [ColumnSummaries.load(path) for path in snakemake.input.quantiles]
-tokenizer = ScalarTokenizer.fit(ColumnSummaries.merge(parts), scalar.columns, scalar.n_bins)
+summaries = ColumnSummaries.merge_files(snakemake.input.quantiles)
+tokenizer = ScalarTokenizer.fit(summaries, scalar.columns, scalar.n_bins)
 for name, used in zip(tokenizer.columns, tokenizer.n_codes.tolist(), strict=True):
     job.logger.info("%s: %d of %d bins", name, used, tokenizer.n_bins)
 tokenizer.save(snakemake.output.tokenizer)

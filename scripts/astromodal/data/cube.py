@@ -132,8 +132,8 @@ class Cube:
         table = self._table(present)
         for place, name in enumerate(names):
             if name in self.columns:
-                values[:, place] = self._numbers(name, table.column(name))
-        values[~np.isfinite(values)] = np.nan
+                numbers = self._numbers(name, table.column(name))
+                np.copyto(values[:, place], numbers, where=np.isfinite(numbers))
         return values
 
     def dtype(self, name: str) -> pa.DataType:

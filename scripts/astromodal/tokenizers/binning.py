@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-_TABLE_BITS = 12
+_TABLE_BITS = 13
 _SOFTENINGS = np.concatenate([[0.0], 2.0 ** np.arange(-8, 31, 2)])
 """Candidates, in units of the edges' interquartile range."""
 _LARGEST = 1e280  # edges spread by less: added to any value, a softening makes no infinity
@@ -111,11 +111,11 @@ def _place(values, edges, entries, softening, first, final, shift, n_steps, out,
         for i in range(n):
             key = bits[i] - softened
             key = -key if values[start + i] < 0 else key
-            place[i] = entries[(max(first, min(final, key)) - first) >> shift]
+            place[i] = entries[np.uint64((max(first, min(final, key)) - first) >> shift)]
         step = (1 << n_steps) >> 1
         while step > 0:
             for i in range(n):
-                above = edges[place[i] + step - 1] < values[start + i]
+                above = edges[np.uint64(place[i] + step - 1)] < values[start + i]
                 place[i] += step * np.int32(above)
             step >>= 1
         for i in range(n):

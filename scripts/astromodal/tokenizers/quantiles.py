@@ -22,6 +22,8 @@ from astromodal.errors import FormatError, must_be
 
 _FORMAT: dict[str, Any] = {"format": "quantile_summaries", "version": 1}
 N_CELLS = 8192
+_MERGED_CELLS = 4 * N_CELLS
+_FAN_IN = 16
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,42 @@ class ColumnSummary:
 
 def summarise_column(values: np.ndarray, n_cells: int = N_CELLS) -> ColumnSummary:
     """Summarise the finite values of an array (any shape, any float dtype)."""
-    ordered = np.sort(values[np.isfinite(values)].astype(np.float64, copy=False), axis=None)
+    ordered = _ascending(np.ascontiguousarray(values, dtype=np.float64).ravel())
     return ColumnSummary(*_cells(ordered, min(n_cells, ordered.size)))
+
+
+@njit(cache=True, nogil=True)
+def _ascending(values):  # type: ignore[no-untyped-def]
+    """The finite values in ascending order, by a radix sort of their bits, 11 at a time.
+
+    As integers, the bits of float64 numbers order as the numbers do once those of negative ones are
+    inverted and the sign of the others is. It takes a third of np.sort's time where that does not
+    use AVX-512.
+    """
+    bits, sign = values.view(np.uint64), np.uint64(1) << np.uint64(63)
+    keys, counts = np.empty_like(bits), np.zeros((6, 2048), np.int64)
+    n = 0
+    for i in range(len(values)):
+        if abs(values[i]) < np.inf:
+            key = bits[i] if values[i] != 0 else np.uint64(0)  # -0 is 0
+            key = ~key if key & sign else key | sign
+            keys[n] = key
+            n += 1
+            for turn in range(6):
+                counts[turn, (key >> np.uint64(11 * turn)) & np.uint64(2047)] += 1
+    keys, other = keys[:n], np.empty(n, np.uint64)
+    for turn in range(6):
+        if counts[turn].max() == n:  # all alike in these bits
+            continue
+        place = np.cumsum(counts[turn]) - counts[turn]
+        for key in keys:
+            digit = (key >> np.uint64(11 * turn)) & np.uint64(2047)
+            other[place[digit]] = key
+            place[digit] += 1
+        keys, other = other, keys
+    for i in range(n):
+        other[i] = keys[i] ^ sign if keys[i] & sign else ~keys[i]
+    return other.view(np.float64)
 
 
 @njit(cache=True, nogil=True)
@@ -91,6 +127,29 @@ def merge(summaries: Sequence[ColumnSummary]) -> ColumnSummary:
     return ColumnSummary(low[order], high[order], count[order].astype(np.int64), mean[order])
 
 
+def coalesce(summary: ColumnSummary, n_cells: int) -> ColumnSummary:
+    """Join neighbouring cells until there are about `n_cells` of equal count.
+
+    A cell that is larger than that, a spike of ties for example, stays alone.
+    """
+    reached = np.cumsum(summary.count)
+    before = reached - summary.count
+    size = summary.total / n_cells
+    large = summary.count >= size
+    number = np.floor((before + summary.count / 2) / size) if summary.total else before
+    opens = np.ones(len(large), bool)
+    opens[1:] = (np.diff(number) > 0) | large[1:] | large[:-1]
+    starts = np.flatnonzero(opens)
+    if not len(starts):
+        return summary
+    count = np.add.reduceat(summary.count, starts)
+    low, high = np.minimum.reduceat(summary.low, starts), np.maximum.reduceat(summary.high, starts)
+    # As in a cell itself, offsets keep the digits of narrow cells far from 0.
+    offset = (summary.mean - np.repeat(low, np.diff(starts, append=len(opens)))) * summary.count
+    mean = np.clip(low + np.add.reduceat(offset, starts) / count, low, high)
+    return ColumnSummary(low, high, count, mean)
+
+
 def _parts(summary: ColumnSummary) -> tuple[np.ndarray, ...]:
     return summary.low, summary.high, summary.count, summary.mean
 
@@ -125,6 +184,30 @@ class ColumnSummaries:
                 got = f"{len(names)} and {len(part.columns)} columns"
                 raise FormatError(must_be("summaries", "of the same columns", got, "remake them"))
         return cls({name: merge([part[name] for part in parts]) for name in names})
+
+    @classmethod
+    def merge_files(cls, paths: Sequence[str | Path]) -> ColumnSummaries:
+        """Merge the summaries of any number of fields from their files, in bounded memory.
+
+        Sixteen summaries at a time become one of at most `_MERGED_CELLS` cells a column, sixteen
+        of those one again, and so on: a few dozen are in memory at once. Each level may move a rank
+        by half a merged cell, 1/64 of a bin of 1024.
+        """
+        levels: list[list[ColumnSummaries]] = [[]]
+        for path in paths:
+            levels[0].append(cls.load(path))
+            for level, waiting in enumerate(levels):
+                if len(waiting) < _FAN_IN:
+                    break
+                if level + 1 == len(levels):
+                    levels.append([])
+                levels[level + 1].append(cls.merge(waiting).coalesced(_MERGED_CELLS))
+                waiting.clear()
+        return cls.merge([part for waiting in levels for part in waiting])
+
+    def coalesced(self, n_cells: int) -> ColumnSummaries:
+        """Each column's summary with at most about `n_cells` cells."""
+        return ColumnSummaries({n: coalesce(s, n_cells) for n, s in self.columns.items()})
 
     def save(self, path: str | Path) -> None:
         """Write an array file: the cells of all columns, one column after another."""

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from astromodal.errors import FormatError
-from astromodal.tokenizers.quantiles import ColumnSummaries, merge, summarise_column
+from astromodal.tokenizers.quantiles import ColumnSummaries, coalesce, merge, summarise_column
 
 VALUES = st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 8e-8]), max_size=60)
 
@@ -19,6 +20,13 @@ def test_cells_account_for_every_value(values, n_cells):
     assert (s.low <= s.mean).all()
     assert (s.mean <= s.high).all()
     assert (s.high[:-1] < s.low[1:]).all()
+
+
+@given(arrays(np.float64, st.integers(0, 50), elements=st.floats(width=64)))
+def test_values_are_sorted_as_numpy_sorts_them(values):
+    """By their bits: all exponents, both signs, denormals; a cell each keeps them all."""
+    finite = np.unique(values[np.isfinite(values)])
+    np.testing.assert_array_equal(summarise_column(values, 10**6).low, finite)
 
 
 def test_ties_are_never_cut_apart():
@@ -67,3 +75,37 @@ def test_only_the_same_columns_merge():
     x = np.ones((1, 1))
     with pytest.raises(FormatError, match="summaries must be of the same columns, got 1 and 1"):
         ColumnSummaries.merge([ColumnSummaries.of(x, ["a"]), ColumnSummaries.of(x, ["b"])])
+
+
+@given(VALUES, st.integers(1, 9))
+def test_joined_cells_account_for_every_value(values, n_cells):
+    """Count and mean of all values stay; extremes too."""
+    whole = summarise_column(np.array(values))
+    joined = coalesce(whole, n_cells)
+    assert joined.total == whole.total
+    assert joined.count @ joined.mean == pytest.approx(whole.count @ whole.mean, abs=1e-6)
+    if values:
+        assert (joined.low.min(), joined.high.max()) == (min(values), max(values))
+
+
+def test_a_spike_is_joined_with_nothing():
+    """Half of the values are one: they stay a cell of their own among joined ones."""
+    values = np.concatenate([np.arange(100.0), np.full(100, 50.5), np.arange(100.0) + 200])
+    joined = coalesce(summarise_column(values), 10)
+    spike = np.flatnonzero(joined.count == 100)
+    assert (joined.low[spike], joined.high[spike]) == (50.5, 50.5)
+    assert len(joined.count) < 20
+
+
+def test_many_files_merge_to_the_ranks_of_all_values(tmp_path):
+    """More files than merge at once: quantiles within a hundredth of all values' ranks."""
+    generator = np.random.default_rng(0)
+    values = generator.standard_cauchy((40, 300))
+    paths = [tmp_path / f"{i}.npz" for i in range(len(values))]
+    for path, part in zip(paths, values, strict=True):
+        ColumnSummaries.of(part[:, None], ["a"]).save(path)
+    merged = ColumnSummaries.merge_files(paths)["a"]
+    ordered = np.sort(values, axis=None)
+    assert merged.total == ordered.size
+    rank = np.searchsorted(ordered, merged.high, side="right") / ordered.size
+    np.testing.assert_allclose(rank, np.cumsum(merged.count) / ordered.size, atol=0.01)
