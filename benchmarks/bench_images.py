@@ -67,7 +67,7 @@ def _encoding(
     valid: np.ndarray,
 ) -> Iterator[Row]:
     """Pixels to codes: normalising, the encoder, the nearest centroids."""
-    tokenizer = _tokenizer(settings, normaliser)
+    tokenizer = image_tokenizer(settings, normaliser)
     model = build_model(shape_settings(settings), settings.seed)  # in PyTorch's default format
 
     def naive() -> None:
@@ -157,7 +157,8 @@ def _cutouts(n: int) -> tuple[np.ndarray, np.ndarray]:
     return pixels.astype(np.float32), rng.random(pixels.shape) > 0.001
 
 
-def _tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> ImageTokenizer:
+def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> ImageTokenizer:
+    """A tokenizer of an untrained network and random centroids."""
     model: ImageAutoencoder = build_model(shape_settings(settings), settings.seed).eval()
     trained = TrainedAutoencoder(model, normaliser, shape_settings(settings), 1)
     centroids = np.random.default_rng(1).normal(size=(2048, 2)).astype(np.float32)

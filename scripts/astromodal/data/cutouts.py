@@ -85,7 +85,7 @@ def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
         Where a column of cutouts holds no lists of numbers.
     """
     counts = CutoutCounts(bands=dict.fromkeys(settings.bands, 0))
-    for _, _, whole, short, present in _slices(cube, settings, 32):
+    for _, _, whole, short, present in _slices(cube, settings, 64):
         counts.add(whole, short, present)
     return vars(counts)
 
@@ -93,7 +93,7 @@ def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
 def read_cutouts(
     cube: Cube,
     settings: ImageSettings,
-    rows: int = 32,
+    rows: int = 64,
     keep: np.ndarray | None = None,
     counts: CutoutCounts | None = None,
 ) -> Iterator[CutoutBatch]:
@@ -106,7 +106,7 @@ def read_cutouts(
     settings : ImageSettings
         Bands, in channel order, and the side of a cutout.
     rows : int
-        Rows of the cube that are held at a time (14 MB for 32 rows of the survey's cutouts).
+        Rows of the cube that are held at a time (28 MB for 64 rows of the survey's cutouts).
     keep : bool (n,), optional
         Rows of the cube that are wanted; None for all.
     counts : CutoutCounts, optional
