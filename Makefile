@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks
 
-.PHONY: help demo test bench lint format docs clean
+.PHONY: help demo test bench quality lint format docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ test: .venv/astromodal-dev  ## run all tests
 bench: .venv/astromodal-bench  ## time every stage against another way: benchmarks/RESULTS.md
 	@echo "== Running the benchmarks (about a quarter of an hour)"
 	$(RUN) python -m benchmarks
+
+quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: benchmarks/QUALITY.md
+	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"
+	$(RUN) python -m benchmarks.quality
 
 lint: .venv/astromodal-dev  ## check style and types
 	$(RUN) ruff check $(CODE)

@@ -29,6 +29,7 @@ localrules:
     tokenizers,
     encode,
     train,
+    evaluate_tokenizers,
     report,
 
 

@@ -32,7 +32,9 @@ from benchmarks.harness import REPEATS, Row, median_seconds, paired, seconds
 
 CPU = torch.device("cpu")
 N_CUTOUTS = 64
-NETWORKS = {"demo": {"hidden": 64, "blocks": 2}, "default": {}}
+NETWORKS = {"default": {}, "demo": {"hidden": 64, "blocks": 2}}
+"""The survey's network, which the marks are for, and the demo's, in whose smaller share of
+convolutions all else weighs more."""
 SKY = np.array([0.013, 0.011, 0.017, 0.032, 0.034, 0.151, 0.052, 0.161, 0.018, 0.203, 0.091, 0.231])
 
 
@@ -80,7 +82,8 @@ def _encoding(
     against = "a forward pass of the whole autoencoder, as one would write it"
     per_second = len(pixels) / pair.ours
     yield Row(
-        "encode_images", f"pixels in memory to codes, {name} network", against, pair.ratio, "×", 2,
+        "encode_images", f"pixels in memory to codes, {name} network", against, pair.ratio, "×",
+        _mark(name, 2),
         detail=f"{pair} for {len(pixels)} cutouts, {per_second:.0f}/s; ours normalises, encodes "
         "and looks codes up, theirs normalises, encodes and decodes",
     )  # fmt: skip
@@ -88,10 +91,14 @@ def _encoding(
     peak, taken = _beside_the_peak(lambda: tokenizer.encode(pixels, valid))
     yield Row(
         "encode_images", f"part of the convolution peak, {name} network", "the machine's own peak",
-        done / taken / peak, "", 0.6,
+        done / taken / peak, "", _mark(name, 0.6),
         detail=f"{done / taken / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s; the encoder's convolutions "
         "count, the time is that of normalising, encoding and looking up",
     )  # fmt: skip
+
+
+def _mark(name: str, value: float) -> float | None:
+    return value if name == "default" else None
 
 
 def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -> Row:
@@ -112,7 +119,7 @@ def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -
     speed = float(np.median([epoch.windows_per_second for epoch in epochs[1:]]))
     return Row(
         "train_image_autoencoder", f"part of the convolution peak, {name} network",
-        "the machine's own peak", reached / peak, "", 0.55,
+        "the machine's own peak", reached / peak, "", _mark(name, 0.55),
         detail=f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, {speed:.0f} windows of 32 × 32 "
         "a second; three times the convolutions of a forward pass count, the time is that of "
         "whole epochs: reading shards, drawing and turning windows, loss, optimiser",

@@ -88,14 +88,20 @@ def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
     )
     errors = [np.mean(Finder(model.cluster_centers_).find(x, THREADS)[1]) for model in theirs]
     inertia = statistics.median(c.inertia for c in ours) / statistics.median(errors)
-    used = [len(codebook.centroids) for codebook in ours]
     what = f"{group}, {len(x) / 1e6:.3g} million simulated features, K = {K}"
     against = "MiniBatchKMeans(2048, batch_size=4096, max_iter=50, n_init=1)"
     yield Row(
         "spectrum codebook", f"inertia: {what}", against, inertia, "×", mark=0.25, at_most=True,
-        detail=f"medians of {len(ours)} seeds; {iterations} Lloyd steps; {min(used)} codes in use; "
-        f"perplexity {min(perplexity(c.counts) for c in ours):.0f}",
+        detail=f"medians of {len(ours)} seeds; {iterations} Lloyd steps",
     )  # fmt: skip
+    for name, value, mark in (
+        ("perplexity", min(perplexity(c.counts) for c in ours), 1400),
+        ("codes in use", min(len(c.centroids) for c in ours), K),
+    ):
+        yield Row(
+            "spectrum codebook", f"{name}: {what}", "", value, "codes", mark=mark,
+            detail=f"the least of {len(ours)} seeds",
+        )  # fmt: skip
     yield Row(
         "spectrum codebook", f"time: {what}", against, 1 / pair.ratio, "×", mark=1.2, at_most=True,
         detail=str(pair),

@@ -79,6 +79,12 @@ rule evaluate_images:
         "../scripts/evaluate_images.py"
 
 
+rule evaluate_tokenizers:
+    """Evaluate every tokenizer: numbers, tables and figures of scalars, spectra and images."""
+    input:
+        expand(PATHS.evaluation("{part}"), part=("scalars", "spectra", "images")),
+
+
 rule evaluate_transformer:
     """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
     input:

@@ -20,16 +20,22 @@ def count_codes(codes: np.ndarray, size: int) -> np.ndarray:
 
 
 def codebook_numbers(counts: np.ndarray) -> dict[str, Any]:
-    """Size, tokens, dead codes and perplexity of a codebook from its codes' `counts` (K,)."""
+    """Size, tokens, dead codes, perplexity and bits of a codebook from its codes' `counts` (K,).
+
+    `bits` is the entropy of the codes' frequencies: what a code takes in an ideal coder that knows
+    them and nothing else; an id of K takes log2 K.
+    """
     size, tokens = len(counts), int(counts.sum())
     dead = int((counts == 0).sum())
+    evenly = perplexity(counts)
     return {
         "size": size,
         "tokens": tokens,
         "used": size - dead,
         "dead": dead,
         "dead_expected": round(size * (1 - 1 / size) ** tokens) if size else 0,
-        "perplexity": perplexity(counts),
+        "perplexity": evenly,
+        "bits": float(np.log2(evenly)) if evenly else 0.0,
     }
 
 
@@ -51,7 +57,7 @@ def codebook_table(numbers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A row a codebook."""
     heading = [
         "codebook", "centroids", "tokens evaluated", "codes used", "dead codes",
-        "dead if all were equally likely", "perplexity (codes)",
+        "dead if all were equally likely", "perplexity (codes)", "entropy (bits a code)",
     ]  # fmt: skip
-    keys = ("size", "tokens", "used", "dead", "dead_expected", "perplexity")
+    keys = ("size", "tokens", "used", "dead", "dead_expected", "perplexity", "bits")
     return table(heading, [[name, *(n[key] for key in keys)] for name, n in numbers.items()])

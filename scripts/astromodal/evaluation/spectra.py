@@ -15,6 +15,7 @@ from astromodal.evaluation.codebooks import codebook_numbers
 from astromodal.evaluation.light_curve_sample import sample_curves
 from astromodal.evaluation.light_curves import add_light_curves
 from astromodal.evaluation.metrics import (
+    fraction_error,
     median_error,
     pooled_r2_error,
     quantile_error,
@@ -22,6 +23,7 @@ from astromodal.evaluation.metrics import (
     reduced_chi2,
     squares,
 )
+from astromodal.evaluation.numbers import show
 from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part, measured
 from astromodal.evaluation.spectrum_along import FOLLOWS, N_SEGMENTS, look_along
@@ -30,6 +32,10 @@ from astromodal.evaluation.spectrum_section import add_figures
 from astromodal.evaluation.style import styled
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 
+CLEAR = 3.0
+"""Median S/N above which a code should keep nearly all of a spectrum's variance."""
+NEARLY_ALL = 0.98
+"""R² that counts as nearly all."""
 SNR_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0, np.inf)
 """Edges of the S/N bins (median S/N of a spectrum's rebinned pixels); below 0 joins the first."""
 
@@ -122,16 +128,29 @@ def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:
             "r2": measured(*median_error(r2[chosen], seed)),
             "chi2": measured(*median_error(chi2[chosen], seed)),
         })  # fmt: skip
+    codebook = codebook_numbers(sample.counts)
+    known = (sample.ivar > 0) & np.isfinite(sample.decoded)
     return {
         "n_live": len(sample.flux),
         "n_dead": sample.n_dead,
+        "clear": _clear(r2[snr > CLEAR], seed),
+        "bits_an_object": codebook["bits"] * float(known.sum(axis=1).mean()) if known.size else 0.0,
         "r2": measured(*median_error(r2, seed)),
         "r2_pooled": measured(*pooled_r2_error(residual, total, seed)),
         "chi2": measured(*median_error(chi2, seed)),
         "scale_error": measured(*median_error(scale, seed)),
         "scale_error_p90": measured(*quantile_error(scale, 0.9, seed)),
         "snr": bins,
-        "codebook": codebook_numbers(sample.counts),
+        "codebook": codebook,
+    }
+
+
+def _clear(r2: np.ndarray, seed: int) -> dict[str, Any]:
+    """Numbers of the spectra of a S/N above `CLEAR`, from each one's R² (n,)."""
+    return {
+        "n": len(r2),
+        "r2": measured(*median_error(r2, seed)),
+        "share": measured(*fraction_error(r2 >= NEARLY_ALL)),
     }
 
 
@@ -148,10 +167,16 @@ def _note_empty(part: Part, name: str, sample: GroupSample) -> None:
 
 def _headline(part: Part, name: str) -> None:
     numbers = part.numbers["groups"][name]
-    worst = numbers["worst_continuum_error"]
+    worst, clear = numbers["worst_continuum_error"], numbers["clear"]
+    above = (
+        f"{show(clear['r2'])} of the {clear['n']} of S/N > {CLEAR:g}, of which "
+        f"{100 * clear['share']['value']:.0f} % reach {NEARLY_ALL:g}"
+        if clear["n"]
+        else f"none of S/N > {CLEAR:g}"
+    )
     part.headline(
         f"Spectra {name}: R²", numbers["r2"]["value"], numbers["r2"]["error"],
-        note=f"median of {numbers['n_live']} spectra; 68 % keep their continuum to "
+        note=f"median of {numbers['n_live']} spectra; {above}; 68 % keep their continuum to "
         f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range",
         verdict="good" if worst <= FOLLOWS else "bad" if np.isfinite(worst) else "none",
     )  # fmt: skip

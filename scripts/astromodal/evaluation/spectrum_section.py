@@ -111,13 +111,23 @@ def _along_table(along: dict[str, Along], family: str) -> dict[str, Any]:
 def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
     heading = [
         "group", "S/N", "spectra", "median R²", "median reduced χ²", "R² of all together",
-        "median scale error (%)", "dead fibres",
+        "median scale error (%)", "dead fibres", "bits an object",
     ]  # fmt: skip
     rows = []
     for name, n in groups.items():
         scale = measured(100 * n["scale_error"]["value"], 100 * n["scale_error"]["error"])
         rows.append(
-            [name, "all", n["n_live"], n["r2"], n["chi2"], n["r2_pooled"], scale, n["n_dead"]]
+            [
+                name,
+                "all",
+                n["n_live"],
+                n["r2"],
+                n["chi2"],
+                n["r2_pooled"],
+                scale,
+                n["n_dead"],
+                n["bits_an_object"],
+            ]
         )
         for b in n["snr"]:
             if b["n"]:
@@ -126,5 +136,5 @@ def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
                     if np.isfinite(b["high"])
                     else f"over {b['low']:g}"
                 )
-                rows.append([name, text, b["n"], b["r2"], b["chi2"], None, None, None])
+                rows.append([name, text, b["n"], b["r2"], b["chi2"], None, None, None, None])
     return table(heading, rows)

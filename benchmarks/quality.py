@@ -1,0 +1,182 @@
+"""How well the tokenizers keep what they encode, over several seeds: ``benchmarks/QUALITY.md``.
+
+``python -m benchmarks.quality``: each seed fits all tokenizers anew on the same simulated sky and
+evaluates them on the two fields that nothing was trained on.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import yaml
+
+from astromodal.core.files import read_json
+from benchmarks.harness import ROOT
+
+SEEDS = (1, 2, 3)
+FOLDER = "results/quality"
+PAGE = ROOT / "benchmarks/QUALITY.md"
+PARTS = ("scalars", "spectra", "images")
+BLOCKS = ("spectrum", "image")
+
+Numbers = dict[str, dict[str, Any]]
+Get = Callable[[Numbers], float | None]
+
+
+def main() -> None:
+    """Run every seed and write the page."""
+    for seed in SEEDS:
+        _run(seed)
+    runs = [
+        {part: read_json(ROOT / _results(seed) / f"evaluation/{part}.json")["numbers"]
+         for part in PARTS}
+        for seed in SEEDS
+    ]  # fmt: skip
+    PAGE.write_text(page(runs), encoding="utf-8")
+    print(f"== wrote {PAGE.relative_to(ROOT)}")
+
+
+def _results(seed: int) -> str:
+    return f"{FOLDER}/seed_{seed}"
+
+
+def _run(seed: int) -> None:
+    """Fit and evaluate the tokenizers of one seed; the first one's sky serves all."""
+    config = yaml.safe_load((ROOT / "benchmarks/quality.yaml").read_text(encoding="utf-8"))
+    config["paths"] = {"results": _results(seed)}
+    if seed != SEEDS[0]:
+        cubes = f"{_results(SEEDS[0])}/cubes/datacube_{{field}}.parquet"
+        config["paths"]["datacube_template"] = cubes
+        del config["simulate"]
+    for block in BLOCKS:
+        config["tokenizers"].setdefault(block, {})["seed"] = seed
+    path = ROOT / FOLDER / f"seed_{seed}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "evaluate_tokenizers"]
+    command += ["--profile", "profiles/local", "--configfile", str(path)]
+    print(f"== seed {seed}", flush=True)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "MPLBACKEND": "Agg"}, check=True)
+
+
+def page(runs: list[Numbers]) -> str:
+    """The page: a table a modality, every figure the mean and the scatter over the seeds."""
+    tables = []
+    for title, lines in (
+        ("Scalars", _scalars(runs[0])), ("Spectra", _spectra(runs[0])), ("Image cutouts", _images())
+    ):  # fmt: skip
+        rows = [f"| {what} | {_over_seeds(runs, get)} | {asked} |" for what, get, asked in lines]
+        head = "| what | measured | asked for |\n| --- | --- | --- |"
+        tables.append("\n".join([f"## {title}", "", head, *rows]))
+    n = runs[0]["images"]["n_objects"], runs[0]["scalars"]["n_objects"]
+    return (
+        f"""# Quality of the tokenizers
+
+Written by `make quality` on {date.today()}: mean ± standard deviation over the seeds
+{", ".join(map(str, SEEDS))} of the codebooks and of the autoencoder, which are fitted anew for each
+on the same simulated sky (`benchmarks/quality.yaml`), and judged on two fields that nothing was
+trained on ({n[1]} objects, {n[0]} cutouts). Codebooks have 2048 codes and columns 1024 bins. The
+scatter says nothing of another sky; each run's report has errors over objects.
+
+"""
+        + "\n\n".join(tables)
+        + "\n"
+    )
+
+
+def _over_seeds(runs: list[Numbers], get: Get) -> str:
+    values = [get(run) for run in runs]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "–"
+    mean, spread = statistics.mean(known), statistics.stdev(known)
+    digits = 0 if abs(mean) >= 100 else 3
+    return f"{mean:.{digits}f} ± {spread:.{max(digits, 1)}f}"
+
+
+Line = tuple[str, Get, str]
+
+
+def _scalars(run: Numbers) -> Iterator[Line]:
+    columns = run["scalars"]["columns"]
+    yield "median error, median column (bins)", lambda r: r["scalars"]["median_bins"], "≤ 0.5"
+    yield "the same, worst column (bins)", lambda r: _worst(r, "median_bins"), "≤ 0.5"
+    yield "median error in rank, worst column (10⁻⁴)", lambda r: 1e4 * _worst(r, "median_rank"), ""
+    for name in ("err_mag_pstotal_u", "gaia_parallax", "gaia_pmra", "fwhm_n_det", "specz_z"):
+        if columns[name]["n"]:
+            what = f"`{name}`: median error over the best possible with as many bins"
+            yield what, lambda r, name=name: _to_best(r["scalars"]["columns"][name]), ""
+    for what in ("lost", "invented"):
+        total = f"values {what} by the codes, all columns"
+        yield total, lambda r, what=what: sum(c[what] for c in _used(r)), "0"
+
+
+def _used(run: Numbers) -> list[dict[str, Any]]:
+    return [c for c in run["scalars"]["columns"].values() if c["n_codes"]]
+
+
+def _worst(run: Numbers, name: str) -> float:
+    found = [c[name]["value"] for c in _used(run) if c["n"]]
+    return max(value for value in found if value is not None)
+
+
+def _to_best(column: dict[str, Any]) -> float | None:
+    best = column["best_possible"]
+    return column["median"]["value"] / best if best else None
+
+
+def _spectra(run: Numbers) -> Iterator[Line]:
+    for group, numbers in run["spectra"]["groups"].items():
+        if not numbers["n_live"]:
+            continue
+
+        def of(*keys: str, group: str = group) -> Get:
+            return lambda r: _down(r["spectra"]["groups"][group], keys)
+
+        yield f"{group}: median R², S/N > 3", of("clear", "r2", "value"), "≥ 0.98"
+        yield f"{group}: share of those at 0.98 or above", of("clear", "share", "value"), ""
+        yield f"{group}: median R², all", of("r2", "value"), ""
+        yield f"{group}: median reduced χ², all", of("chi2", "value"), ""
+        yield f"{group}: perplexity of the evaluated codes", of("codebook", "perplexity"), ""
+        yield f"{group}: bits an object", of("bits_an_object"), ""
+
+
+def _images() -> Iterator[Line]:
+    def of(*keys: str) -> Get:
+        return lambda r: _down(r["images"], keys)
+
+    for way in ("codes", "latents"):
+        yield f"R² in the mask, all bands, {way}", of("all_bands", way, "r2", "value"), ""
+        yield f"the same, median cutout, {way}", of("all_bands", way, "r2_object", "value"), ""
+    for kind in ("pooled", "typical"):
+        for part in ("noise", "autoencoder", "codebook"):
+            asked = "below the codebook's" if part == "autoencoder" else ""
+            yield f"R² lost by the {part}, {kind}", of("limits", kind, "all", part, "value"), asked
+    for way in ("codes", "latents"):
+        share = of("apertures", "all", way, "within_0p1", "value")
+        yield f"3 arcsec magnitudes within 0.1 mag at S/N > 30, {way}", share, "all"
+    for name in ("G-R", "R-Z"):
+        for what in ("median", "scatter"):
+            key = of("aperture_colours", name, "all", "codes", what, "value")
+            yield f"{name} decoded minus measured, {what} (mag)", key, ""
+    yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
+    for number in ("1", "2", "4"):
+        loss = of("missing_bands", "by_number", number, "loss_object", "value")
+        yield f"R² lost in the other bands, {number} missing, median cutout", loss, "0 for one"
+    yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
+
+
+def _down(numbers: Any, keys: tuple[str, ...]) -> float | None:
+    for key in keys:
+        numbers = numbers.get(key) if isinstance(numbers, dict) else None
+    return numbers
+
+
+if __name__ == "__main__":
+    main()
