@@ -163,8 +163,8 @@ def _images() -> Iterator[Line]:
         yield f"3 arcsec magnitudes within 0.1 mag at S/N > 30, {way}", share, "all"
     for name in ("G-R", "R-Z"):
         for what in ("median", "scatter"):
-            key = of("aperture_colours", name, "all", "codes", what, "value")
-            yield f"{name} decoded minus measured, {what} (mag)", key, ""
+            key = of("aperture_colours", name, "above_30", "codes", what, "value")
+            yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
     yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
     for number in ("1", "2", "4"):
         loss = of("missing_bands", "by_number", number, "loss_object", "value")
