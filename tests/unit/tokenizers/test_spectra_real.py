@@ -11,7 +11,9 @@ from astromodal.tokenizers.spectrum_codebook import train_codebook
 from astromodal.tokenizers.spectrum_samples import SpectrumSamples, sample_features
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
 
-SETTINGS = SpectrumSettings(codebook_size=256, iterations=5)
+# A quarter of the survey's codes for eight spectra an arm. With 256 the worst spectrum's R² is
+# 0.979 to 0.982, as the seed has it: at the mark, and no test.
+SETTINGS = SpectrumSettings(codebook_size=512, iterations=10)
 NAMES = ("STRIPE82-REAL", "GAIAXP-REAL", "HYDRA-REAL")
 
 
