@@ -19,7 +19,8 @@ rule summarize_field:
             "split",
             "tokenizers.scalar.columns",
             "tokenizers.spectrum",
-            "tokenizers.image",
+            "tokenizers.image.bands",
+            "tokenizers.image.size",
         ),
         code=code("summarize_field"),
     script:

@@ -19,15 +19,15 @@ def test_counts_of_an_empty_codebook():
 
 
 def test_numbers_by_hand():
-    """Two of four codes, used alike: perplexity 2, two dead."""
+    """Two of four codes, used alike: perplexity 2, one bit, two dead."""
     numbers = codebook_numbers(np.array([3, 0, 3, 0]))
     assert numbers == {
         "size": 4, "tokens": 6, "used": 2, "dead": 2, "dead_expected": 1,
-        "perplexity": pytest.approx(2),
+        "perplexity": pytest.approx(2), "bits": pytest.approx(1),
     }  # fmt: skip
 
 
 def test_empty_codebook_has_a_row():
     """A codebook without centroids is in the table, with zeros."""
     rows = codebook_table({"desi_b": codebook_numbers(np.zeros(0, int))})["rows"]
-    assert rows == [["desi_b", 0, 0, 0, 0, 0, 0.0]]
+    assert rows == [["desi_b", 0, 0, 0, 0, 0, 0.0, 0.0]]
