@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from astromodal.core.files import read_json
+from astromodal.evaluation.numbers import show_measured
 from benchmarks.harness import ROOT
 
 SEEDS = (1, 2, 3)
@@ -82,7 +83,7 @@ Written by `make quality` on {date.today()}: mean ± standard deviation over the
 {", ".join(map(str, SEEDS))} of the codebooks and of the autoencoder, which are fitted anew for each
 on the same simulated sky (`benchmarks/quality.yaml`), and judged on two fields that nothing was
 trained on ({n[1]} objects, {n[0]} cutouts). Codebooks have 2048 codes and columns 1024 bins. The
-scatter says nothing of another sky; each run's report has errors over objects.
+scatter says nothing of another sky; each run's report has errors over objects. Scalars have no seed.
 
 """
         + "\n\n".join(tables)
@@ -95,9 +96,7 @@ def _over_seeds(runs: list[Numbers], get: Get) -> str:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return "–"
-    mean, spread = statistics.mean(known), statistics.stdev(known)
-    digits = 0 if abs(mean) >= 100 else 3
-    return f"{mean:.{digits}f} ± {spread:.{max(digits, 1)}f}"
+    return show_measured(statistics.mean(known), statistics.stdev(known))
 
 
 Line = tuple[str, Get, str]
@@ -166,9 +165,9 @@ def _images() -> Iterator[Line]:
             key = of("aperture_colours", name, "above_30", "codes", what, "value")
             yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
     yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
-    for number in ("1", "2", "4"):
+    for number, asked in (("1", "0"), ("2", ""), ("4", "")):
         loss = of("missing_bands", "by_number", number, "loss_object", "value")
-        yield f"R² lost in the other bands, {number} missing, median cutout", loss, "0 for one"
+        yield f"R² lost in the other bands, {number} missing, median cutout", loss, asked
     yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
 
 
