@@ -83,7 +83,7 @@ Written by `make quality` on {date.today()}: mean ± standard deviation over the
 {", ".join(map(str, SEEDS))} of the codebooks and of the autoencoder, which are fitted anew for each
 on the same simulated sky (`benchmarks/quality.yaml`), and judged on two fields that nothing was
 trained on ({n[1]} objects, {n[0]} cutouts). Codebooks have 2048 codes and columns 1024 bins. The
-scatter says nothing of another sky; each run's report has errors over objects. Scalars have no seed.
+scatter says nothing of another sky; each run's report has errors over objects.
 
 """
         + "\n\n".join(tables)

@@ -18,6 +18,7 @@ from numba import njit
 _SIDE = 32  # coarse cells a side
 _FINEST = 64  # fine cells a side of a coarse one, at most
 _MARGIN = 0.05  # of the centroids' extent, added all around: most points outside it lie in it
+_SMALLEST = 1e-290  # extent whose cells still have a size, and one over it is finite
 _SLACK = 1e-9  # of a cell's size, of a squared distance: far above rounding, costs nothing
 
 
@@ -33,7 +34,7 @@ class Plane:
     def __init__(self, centroids: np.ndarray) -> None:
         c = np.ascontiguousarray(centroids, dtype=np.float64)
         low, high = c.min(axis=0), c.max(axis=0)
-        extent = np.where(high > low, high - low, 1.0)
+        extent = np.where(high - low > _SMALLEST, high - low, 1.0)
         low -= _MARGIN * extent
         step = (1 + 2 * _MARGIN) * extent / _SIDE
         # Corners of cells are rounded as coarsely as the largest coordinate is.

@@ -34,6 +34,7 @@ def test_any_point_finds_what_brute_force_finds(centroids, x):
 
 
 @given(plane_points(60, NEAR), plane_points(60, NEAR))
+@example(np.array([[0.0, 0.0], [5e-324, 0.0]]), np.array([[0.0, 0.0]]))
 def test_points_among_the_centroids(centroids, x):
     """Where cells decide."""
     check(centroids, x)
