@@ -109,8 +109,8 @@ def _scalars(run: Numbers) -> Iterator[Line]:
     yield "median error in rank, worst column (10⁻⁴)", lambda r: 1e4 * _worst(r, "median_rank"), ""
     for name in ("err_mag_pstotal_u", "gaia_parallax", "gaia_pmra", "fwhm_n_det", "specz_z"):
         if columns[name]["n"]:
-            what = f"`{name}`: median error over the best possible with as many bins"
-            yield what, lambda r, name=name: _to_best(r["scalars"]["columns"][name]), ""
+            what = f"`{name}`: median error over that of values spread evenly in their bins"
+            yield what, lambda r, name=name: _to_even(r["scalars"]["columns"][name]), ""
     for what in ("lost", "invented"):
         total = f"values {what} by the codes, all columns"
         yield total, lambda r, what=what: sum(c[what] for c in _used(r)), "0"
@@ -125,7 +125,7 @@ def _worst(run: Numbers, name: str) -> float:
     return max(value for value in found if value is not None)
 
 
-def _to_best(column: dict[str, Any]) -> float | None:
+def _to_even(column: dict[str, Any]) -> float | None:
     best = column["best_possible"]
     return column["median"]["value"] / best if best else None
 
@@ -166,8 +166,9 @@ def _images() -> Iterator[Line]:
             yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
     yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
     for number, asked in (("1", "0"), ("2", ""), ("4", "")):
-        loss = of("missing_bands", "by_number", number, "loss_object", "value")
-        yield f"R² lost in the other bands, {number} missing, median cutout", loss, asked
+        for key, kind in (("loss", "pooled"), ("loss_object", "median cutout")):
+            loss = of("missing_bands", "by_number", number, key, "value")
+            yield f"R² lost in the other bands, {number} missing, {kind}", loss, asked
     yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
 
 
