@@ -53,8 +53,9 @@ def page(rows: Sequence[Row]) -> str:
     return f"""# Benchmarks
 
 Written by `make bench` on {date.today()}: {held} of {marks} marks hold. Both sides of a ratio run
-in turn in one process; figures are medians of at least 5. A ratio (×) is the other way's time over
-ours. Rows without a mark are there to explain the others.
+in turn in one process; times are medians of at least 5, peaks of memory of one run. A ratio (×) is
+the other way's time over ours. Rows without a mark explain the others; of the image networks the
+marks are for the default one.
 
 Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}, Python
 {platform.python_version()}; {versions}.

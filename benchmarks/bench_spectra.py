@@ -91,8 +91,8 @@ def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
     what = f"{group}, {len(x) / 1e6:.3g} million simulated features, K = {K}"
     against = "MiniBatchKMeans(2048, batch_size=4096, max_iter=50, n_init=1)"
     yield Row(
-        "spectrum codebook", f"inertia: {what}", against, inertia, "×", mark=0.25, at_most=True,
-        detail=f"medians of {len(ours)} seeds; {iterations} Lloyd steps",
+        "spectrum codebook", f"inertia: {what}", against, inertia, "of its",
+        mark=0.25, at_most=True, detail=f"medians of {len(ours)} seeds; {iterations} Lloyd steps",
     )  # fmt: skip
     for name, value, mark in (
         ("perplexity", min(perplexity(c.counts) for c in ours), 1400),
@@ -103,8 +103,8 @@ def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
             detail=f"the least of {len(ours)} seeds",
         )  # fmt: skip
     yield Row(
-        "spectrum codebook", f"time: {what}", against, 1 / pair.ratio, "×", mark=1.2, at_most=True,
-        detail=str(pair),
+        "spectrum codebook", f"time: {what}", against, 1 / pair.ratio, "of its",
+        mark=1.2, at_most=True, detail=str(pair),
     )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ rule encode_images:
         PATHS.log("encode_images", "{field}"),
     conda:
         "../envs/gpu.yaml"
+    threads: 4
     resources:
         gpu=1,
     params:

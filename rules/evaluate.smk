@@ -2,7 +2,8 @@
 
 TRAINED = list(FIELDS.trained)
 EVALUATED = list(FIELDS.evaluation)
-PARTS = ("scalars", "spectra", "images", "transformer")
+TOKENIZER_PARTS = ("scalars", "spectra", "images")
+PARTS = (*TOKENIZER_PARTS, "transformer")
 
 
 rule evaluate_scalars:
@@ -82,7 +83,7 @@ rule evaluate_images:
 rule evaluate_tokenizers:
     """Evaluate every tokenizer: numbers, tables and figures of scalars, spectra and images."""
     input:
-        expand(PATHS.evaluation("{part}"), part=("scalars", "spectra", "images")),
+        expand(PATHS.evaluation("{part}"), part=TOKENIZER_PARTS),
 
 
 rule evaluate_transformer:

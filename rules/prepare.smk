@@ -40,6 +40,7 @@ rule sample_field:
         PATHS.log("sample_field", "{field}"),
     conda:
         "../envs/cpu.yaml"
+    threads: 2
     params:
         settings=settings(
             "columns",

@@ -29,6 +29,7 @@ rule train_spectrum_codebook:
         PATHS.log("train_spectrum_codebook", "{group}"),
     conda:
         "../envs/cpu.yaml"
+    threads: 4
     params:
         settings=settings("tokenizers.spectrum"),
         code=code("train_spectrum_codebook"),
@@ -104,6 +105,7 @@ rule train_image_codebook:
         PATHS.log("train_image_codebook"),
     conda:
         "../envs/cpu.yaml"
+    threads: 4
     params:
         settings=settings("tokenizers.image"),
         code=code("train_image_codebook"),

@@ -1,6 +1,5 @@
 """Draw one training field's share of cutouts, and keep them normalised for the autoencoder."""
 
-from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
@@ -9,8 +8,6 @@ from astromodal.training.cutout_shard import write_shard
 
 job = start(snakemake)
 source, output, settings = snakemake.input, snakemake.output, job.settings
-names = ("bands", "size", "seed")
-image = ImageSettings(**{name: settings[f"tokenizers.image.{name}"] for name in names})
 n_drawn = write_shard(
     output.pixels,
     output.sources,
@@ -18,7 +15,7 @@ n_drawn = write_shard(
     load_split(source.split).fit_rows(),
     snakemake.params.share,
     ImageNormaliser.load(source.normaliser),
-    image,
+    job.some("tokenizers.image"),
     job.progress,
 )
 job.logger.info("%d cutouts of at most %d", n_drawn, snakemake.params.share)

@@ -1,6 +1,5 @@
 """Sample what tokenizers learn from one training field: quantiles, spectrum features, sky."""
 
-from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
@@ -17,7 +16,4 @@ values = cube.scalars(columns)[rows]
 ColumnSummaries.of(values, columns, threads=job.threads).save(snakemake.output.quantiles)
 spectrum = settings["tokenizers.spectrum"]
 sample_features(cube, spectrum, rows, spectrum.seed).save(snakemake.output.spectra)
-image = ImageSettings(
-    bands=settings["tokenizers.image.bands"], size=settings["tokenizers.image.size"]
-)
-sample_sky(cube, rows, image).save(snakemake.output.sky)
+sample_sky(cube, rows, job.some("tokenizers.image")).save(snakemake.output.sky)

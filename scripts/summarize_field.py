@@ -1,6 +1,5 @@
 """Check one field's cube, split its objects and count what it holds."""
 
-from astromodal.config.schema import ImageSettings
 from astromodal.core.files import write_json
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
@@ -16,7 +15,7 @@ summary = summarise_field(
     split,
     settings["tokenizers.scalar.columns"],
     settings["tokenizers.spectrum"],
-    ImageSettings(bands=settings["tokenizers.image.bands"], size=settings["tokenizers.image.size"]),
+    job.some("tokenizers.image"),
 )
 for warning in summary["warnings"]:
     job.logger.warning("field %s: %s", cube.field, warning)

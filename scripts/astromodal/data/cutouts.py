@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
@@ -204,29 +203,16 @@ def _pixels(
     table: pa.RecordBatch, settings: ImageSettings, wanted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels float32 and validity bool, (m, B, S, S) each, of the wanted rows."""
-    shape = int(wanted.sum()), len(settings.bands), settings.size**2
-    pixels, valid = np.empty(shape, np.float32), np.empty(shape, bool)
+    side = settings.size
+    pixels = np.zeros((int(wanted.sum()), len(settings.bands), side, side), np.float32)
     names = set(table.schema.names)
     for channel, band in enumerate(settings.bands):
-        values, place = np.empty(0, np.float32), np.full(shape[0], -1)
         if cutout_column(band) in names:
             values, counts, has = flatten(table.column(cutout_column(band)))
-            # Rows that are wanted have a whole list, or none.
-            place = np.where(has, np.cumsum(counts) - counts, -1)[wanted]
-        _take(values, place, pixels[:, channel], valid[:, channel])
-    side = settings.size
-    return pixels.reshape(*shape[:2], side, side), valid.reshape(*shape[:2], side, side)
-
-
-@njit(cache=True, nogil=True)
-def _take(values, place, pixels, valid):  # type: ignore[no-untyped-def]
-    """Copy the pixels that are finite of each cutout, from its `place` on; none where it is < 0."""
-    for i in range(len(place)):
-        if place[i] < 0:
-            valid[i], pixels[i] = False, 0
-            continue
-        for j in range(pixels.shape[1]):
-            value = values[place[i] + j]
-            finite = abs(value) < np.inf
-            pixels[i, j] = value if finite else np.float32(0)
-            valid[i, j] = finite and value != 0
+            if not wanted[has].all():
+                values = values[np.repeat(wanted, counts)]  # these have a whole list, or none
+            pixels[has[wanted], channel] = values.reshape(-1, side, side)
+    valid = np.isfinite(pixels)
+    pixels[~valid] = 0
+    valid &= pixels != 0
+    return pixels, valid

@@ -36,6 +36,19 @@ class Job:
         """Progress of long steps, as lines of the job's log."""
         return logged(self.logger)
 
+    def some(self, group: str) -> Any:
+        """The settings of a group, for example ``tokenizers.image``, of which the rule names a few.
+
+        The others have their defaults: a rule names all that its job reads.
+        """
+        within = f"{group}."
+        given = {
+            name.removeprefix(within): value
+            for name, value in self.settings.items()
+            if name.startswith(within)
+        }
+        return rebuild_settings(group, given)
+
     def device(self) -> torch.device:
         """The GPU that the job was given, or the CPU."""
         import torch

@@ -23,10 +23,10 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 
 _FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 1}
 
-_CHUNK = 16
-_CHUNK_OF_GPU = 64
-"""Cutouts that pass the network together. The last chunk is filled up, so that the shapes of all
-sums are the same and a cutout's code does not depend on how many others came with it."""
+_CHUNK, _CHUNK_OF_GPU = 16, 64
+"""Cutouts that pass the network together, on a CPU and on a GPU. The last chunk is filled up, so
+that the shapes of all sums are the same and a cutout's code does not depend on how many others came
+with it."""
 
 
 @dataclass(frozen=True)

@@ -95,33 +95,6 @@ def fit_codebook(
     return Codebook(rounded[counts > 0], counts[counts > 0], float(squared.mean()))
 
 
-def nearest(x: np.ndarray, centroids: np.ndarray, threads: int = 1) -> np.ndarray:
-    """Index of the nearest centroid of each point, exact in float64.
-
-    Many batches of points are looked up faster through one `Finder`.
-
-    Parameters
-    ----------
-    x : float (N, D)
-        Points, finite.
-    centroids : float (k, D)
-        At least one centroid.
-    threads : int
-        Threads that share the points.
-
-    Returns
-    -------
-    int32 (N,)
-        Of equally near centroids the first, where D is 2.
-
-    Raises
-    ------
-    DataError
-        Where a coordinate is not finite, or so large that its square is not.
-    """
-    return Finder(centroids).nearest(x, threads)
-
-
 def write_joblib(path: str | Path, centroids: np.ndarray) -> None:
     """Dump the centroids as a fitted scikit-learn ``KMeans``, for users of scikit-learn.
 
@@ -152,7 +125,25 @@ class Finder:
         self._search = Plane(points) if points.shape[1] == 2 else cKDTree(points)
 
     def nearest(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Indices int32 (N,) of the centroids nearest to points (N, D); see `nearest`."""
+        """Index of the nearest centroid of each point, exact in float64.
+
+        Parameters
+        ----------
+        x : float (N, D)
+            Points, finite.
+        threads : int
+            Threads that share the points; they change nothing else.
+
+        Returns
+        -------
+        int32 (N,)
+            Of equally near centroids the first, where D is 2.
+
+        Raises
+        ------
+        DataError
+            Where a coordinate is not finite, or so large that its square is not.
+        """
         _check(x)
         return self.find(np.asarray(x, dtype=np.float64), threads)[0]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError, must_be
-from astromodal.tokenizers.kmeans import nearest
+from astromodal.tokenizers.kmeans import Finder
 from astromodal.tokenizers.light_curve_features import compress, expand
 
 
@@ -63,8 +64,13 @@ class LightCurveGroupTokenizer:
         codes = np.full(len(curves.time), MISSING_CODE, dtype=np.uint16)
         if len(self.centroids) and len(codes):
             features = (compress(curves, median) - self.mean) / self.std
-            codes[:] = nearest(features, self.centroids)
+            codes[:] = self._finder.nearest(features)
         return codes
+
+    @cached_property
+    def _finder(self) -> Finder:
+        """Prepared once, for every batch of every field."""
+        return Finder(self.centroids)
 
     def decode(self, codes: np.ndarray, indptr: np.ndarray, median: np.ndarray) -> DecodedCurves:
         """Decode light curves.

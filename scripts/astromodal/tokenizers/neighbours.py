@@ -10,10 +10,10 @@ compared with every centroid.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numba import njit
+
+from astromodal.core.threads import share
 
 _SIDE = 32  # coarse cells a side
 _FINEST = 64  # fine cells a side of a coarse one, at most
@@ -57,13 +57,7 @@ class Plane:
         def look_up(part: slice) -> None:
             _look_up(x[part], self._grid, codes[part], squared[part])
 
-        share = max(1, -(-len(x) // threads))
-        parts = [slice(start, start + share) for start in range(0, len(x), share)]
-        if len(parts) == 1:
-            look_up(parts[0])
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(look_up, parts))
+        share(threads, len(x), look_up)
         return codes, squared
 
 

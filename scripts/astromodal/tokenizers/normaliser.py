@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from astromodal.core.files import check_content, load_arrays, save_arrays
 from astromodal.core.hashing import hash_arrays
+from astromodal.core.threads import share
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers import arcsinh
 
@@ -24,7 +24,9 @@ SOFTENING = 8.0
 linear part, so that what the autoencoder learns as its mean is the mean in counts/s too."""
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
-_LARGEST = 60.0  # sinh of it is 6e25: brighter than any star, and a float32 still
+LARGEST = 60.0
+"""Largest normalised pixel that is taken back: its sinh, 6e25, is brighter than any star, and a
+float32 still."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class ImageNormaliser:
         flat = _flat(pixels, np.float32)
         known = _flat(np.broadcast_to(valid, pixels.shape), np.bool_)
         factor, out = (1 / self.softening).astype(np.float32), np.empty_like(flat)
-        _share(threads, len(flat), lambda s: arcsinh.forward(flat[s], known[s], factor, out[s]))
+        share(threads, len(flat), lambda s: arcsinh.forward(flat[s], known[s], factor, out[s]))
         return out.reshape(pixels.shape)
 
     def patches(
@@ -113,7 +115,7 @@ class ImageNormaliser:
         factor, grid = (1 / self.softening).astype(np.float32), pixels.shape[-1] // side
         n_channels = len(self.bands) * (side**2 + 1)
         out = np.empty((len(given), grid, grid, n_channels), np.float32)
-        _share(
+        share(
             threads,
             len(given),
             lambda s: arcsinh.patches(given[s], known[s], factor, side, out[s]),
@@ -125,10 +127,10 @@ class ImageNormaliser:
         self._check(x)
         flat = _flat(x, np.float32)
         out = np.empty_like(flat)
-        _share(
+        share(
             threads,
             len(flat),
-            lambda s: arcsinh.inverse(flat[s], self.softening, _LARGEST, out[s]),
+            lambda s: arcsinh.inverse(flat[s], self.softening, LARGEST, out[s]),
         )
         return out.reshape(x.shape)
 
@@ -174,17 +176,6 @@ def _flat(cutouts: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     """Cutouts as (m, B, S²); a copy only where dtype or strides ask for one."""
     plain = np.ascontiguousarray(cutouts, dtype=dtype)
     return plain.reshape(*plain.shape[:2], plain.shape[2] * plain.shape[3])
-
-
-def _share(threads: int, n: int, work: Callable[[slice], None]) -> None:
-    """Call `work` on parts of `n` cutouts, each in a thread of its own."""
-    step = max(1, -(-n // threads))
-    parts = [slice(start, start + step) for start in range(0, n, step)]
-    if len(parts) == 1:
-        work(parts[0])
-    elif parts:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, parts))
 
 
 def sky_sigma(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:

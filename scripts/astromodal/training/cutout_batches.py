@@ -10,6 +10,7 @@ import torch
 
 from astromodal.models.autoencoder import PATCH
 from astromodal.tokenizers import arcsinh
+from astromodal.tokenizers.normaliser import LARGEST
 from astromodal.training.cutout_store import CutoutStore
 
 _SMALLEST_WINDOW = 24  # pixel
@@ -21,7 +22,6 @@ BRIGHTENED = 0.3
 
 _BRIGHTEST = 4.0  # times, 1.5 mag
 _BRIGHT = 3.0  # normalised pixel: 80 sigma of the sky, whose own noise is small beside it
-_LARGEST = 60.0  # sinh of it is a float32 still
 
 
 class Batch(NamedTuple):
@@ -130,7 +130,7 @@ def brighten(
     n_bands = len(x)
     flat = x.reshape(1, n_bands, -1)
     counts, valid = np.empty_like(flat), np.isfinite(flat)
-    arcsinh.inverse(flat, np.full(n_bands, factor), _LARGEST, counts)
+    arcsinh.inverse(flat, np.full(n_bands, factor), LARGEST, counts)
     arcsinh.forward(counts, valid, np.ones(n_bands, np.float32), flat)
     flat[~valid] = np.nan
 

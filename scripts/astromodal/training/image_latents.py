@@ -118,11 +118,12 @@ def sample_latents(
 
 
 def train_image_codebook(
-    latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet
+    latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet, threads: int = 1
 ) -> ImageCodebook:
     """Cluster the latents of training cutouts into at most ``codebook_size`` centroids."""
     size = settings.codebook_size
-    codebook = fit_codebook(latents.points, size, settings.iterations, settings.seed, progress)
+    seed, steps = settings.seed, settings.iterations
+    codebook = fit_codebook(latents.points, size, steps, seed, progress, threads)
     return ImageCodebook(codebook.centroids, size, latents.autoencoder_hash)
 
 

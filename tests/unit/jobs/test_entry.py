@@ -37,6 +37,14 @@ def test_settings_arrive_as_models(snakemake):
     assert start(snakemake).settings["tokenizers.scalar"].n_bins == 1024
 
 
+def test_a_few_settings_of_a_group_make_the_group(snakemake):
+    """Those that the rule named have its values, those of other groups stay out."""
+    snakemake.params["settings"] |= {"tokenizers.image.size": 32, "tokenizers.image.seed": 9}
+    image = start(snakemake).some("tokenizers.image")
+    assert (image.size, image.seed) == (32, 9)
+    assert image.bands == load_config().tokenizers.image.bands
+
+
 def test_messages_go_to_the_job_s_log(snakemake):
     """What the job says stands in its log file."""
     start(snakemake).logger.info("hello")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from astromodal.errors import DataError
-from astromodal.tokenizers.kmeans import N_SEEDING, fit_codebook, nearest, write_joblib
+from astromodal.tokenizers.kmeans import N_SEEDING, Finder, fit_codebook, write_joblib
 
 
 def points(most: int, d: int, limit: float):
@@ -28,7 +28,7 @@ def test_nearest_is_brute_force(case):
     """No centroid is nearer than the one chosen, also for points far outside."""
     centroids, x = case
     distances = brute_force(x, centroids)
-    chosen = distances[np.arange(len(x)), nearest(x, centroids)]
+    chosen = distances[np.arange(len(x)), Finder(centroids).nearest(x)]
     np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-12)
 
 
@@ -38,9 +38,10 @@ def test_codes_do_not_depend_on_the_batch(case, random):
     centroids, x = case
     order = list(range(len(x)))
     random.shuffle(order)
-    every = nearest(x, centroids)
-    assert nearest(x[order], centroids).tolist() == every[order].tolist()
-    assert [int(nearest(x[i : i + 1], centroids)[0]) for i in range(len(x))] == every.tolist()
+    finder = Finder(centroids)
+    every = finder.nearest(x)
+    assert finder.nearest(x[order]).tolist() == every[order].tolist()
+    assert [int(finder.nearest(x[i : i + 1])[0]) for i in range(len(x))] == every.tolist()
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -48,7 +49,7 @@ def test_threads_change_nothing(d):
     """Codes and codebooks are the same, bit for bit, whatever the number of threads."""
     generator = np.random.default_rng(0)
     x, centroids = generator.normal(size=(1001, d)), generator.normal(size=(70, d))
-    np.testing.assert_array_equal(nearest(x, centroids, 3), nearest(x, centroids))
+    np.testing.assert_array_equal(Finder(centroids).nearest(x, 3), Finder(centroids).nearest(x))
     first, other = (fit_codebook(x, 20, 3, 0, threads=n).centroids for n in (1, 2))
     np.testing.assert_array_equal(first, other)
 
@@ -57,7 +58,7 @@ def test_threads_change_nothing(d):
 def test_points_must_be_finite(bad):
     """A coordinate without a finite square has no nearest centroid."""
     with pytest.raises(DataError, match="points to cluster must be finite"):
-        nearest(np.array([[bad, 0.0]]), np.zeros((1, 2)))
+        Finder(np.zeros((1, 2))).nearest(np.array([[bad, 0.0]]))
     with pytest.raises(DataError, match="points to cluster must be finite"):
         fit_codebook(np.array([[bad, 0.0]]), 2, 1, 0)
 
@@ -148,7 +149,7 @@ def test_scikit_learn_users_get_the_same_codes(tmp_path):
     centroids = fit_codebook(x, 10, 3, 0).centroids
     write_joblib(tmp_path / "k.joblib", centroids)
     model = joblib.load(tmp_path / "k.joblib")
-    np.testing.assert_array_equal(model.predict(x), nearest(x, centroids))
+    np.testing.assert_array_equal(model.predict(x), Finder(centroids).nearest(x))
 
 
 def test_an_empty_codebook_can_be_dumped(tmp_path):
