@@ -19,10 +19,10 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers.neighbours import Plane
 
-N_SEEDING = 100_000
+N_SEEDING = 400_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""
 
-_SEED_BLOCK = 2048
+_SEED_BLOCK = 256  # points that lie together and are looked at together
 _LARGEST = 1e100  # its square is still a float64
 
 
@@ -85,7 +85,8 @@ def fit_codebook(
     if len(points) > N_SEEDING:
         chosen = points[np.sort(generator.choice(len(points), N_SEEDING, replace=False))]
     n_trials = 2 + int(np.log(k))
-    centroids = _seeds(chosen, k, generator.random((k, n_trials)))
+    chosen = chosen[cKDTree(chosen).indices]  # neighbours side by side
+    centroids = _seeds(np.ascontiguousarray(chosen.T), k, generator.random((k, n_trials)))
     for _ in progress(range(iterations), iterations, "k-means"):
         centroids = _step(points, centroids, k, threads)
     rounded = np.unique(centroids.astype(np.float32), axis=0)
@@ -169,66 +170,93 @@ def _check(x: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _left_by(columns, start, at, squared, left):  # type: ignore[no-untyped-def]
-    """Fill `left` with what a point `at` (D,) leaves of the squared distances from `start` on."""
+def _left_by(points, at, before, left):  # type: ignore[no-untyped-def]
+    """What a seed `at` (D,) leaves of squared distances `before` (n,), in `left` (n or more,).
+
+    Returns its sum, four at a time: a single one would wait for each addition to end.
+    """
+    left = left[: len(before)]
     left[:] = 0
-    for j in range(len(columns)):
-        column, c = columns[j][start : start + len(left)], at[j]
+    for j in range(len(points)):
+        column, c = points[j], at[j]
         for i in range(len(left)):
             left[i] += (column[i] - c) ** 2
-    before = squared[start : start + len(left)]
     for i in range(len(left)):
         left[i] = min(left[i], before[i])
-
-
-@njit(cache=True, nogil=True)
-def _sum(values):  # type: ignore[no-untyped-def]
-    """Sum, four at a time: a single sum would wait for each addition to end."""
     t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-    whole = len(values) // 4 * 4
+    whole = len(left) // 4 * 4
     for i in range(0, whole, 4):
-        t0 += values[i]
-        t1 += values[i + 1]
-        t2 += values[i + 2]
-        t3 += values[i + 3]
-    return t0 + t1 + t2 + t3 + values[whole:].sum()
+        t0 += left[i]
+        t1 += left[i + 1]
+        t2 += left[i + 2]
+        t3 += left[i + 3]
+    return t0 + t1 + t2 + t3 + left[whole:].sum()
 
 
 @njit(cache=True, nogil=True)
-def _seeds(x, k, drawn):  # type: ignore[no-untyped-def]
-    """Greedy k-means++ (Arthur & Vassilvitskii 2007): up to `k` distinct points of `x`.
+def _beyond(box, at):  # type: ignore[no-untyped-def]
+    """Squared distance of a point `at` (D,) from a box (2, D)."""
+    total = 0.0
+    for j in range(len(at)):
+        total += max(box[0, j] - at[j], 0.0, at[j] - box[1, j]) ** 2
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _draw(uniform, sums, squared):  # type: ignore[no-untyped-def]
+    """The point that a uniform number draws, each as likely as its squared distance is large."""
+    reached = np.cumsum(sums)
+    target = uniform * reached[-1]
+    block = min(np.searchsorted(reached, target, side="right"), len(sums) - 1)
+    first = block * _SEED_BLOCK
+    inside = np.cumsum(squared[first : first + _SEED_BLOCK])
+    target -= reached[block] - sums[block]
+    at = first + min(np.searchsorted(inside, target, side="right"), len(inside) - 1)
+    return at if squared[at] else squared.argmax()  # rounding hit a seed: the farthest instead
+
+
+@njit(cache=True, nogil=True)
+def _seeds(points, k, drawn):  # type: ignore[no-untyped-def]
+    """Greedy k-means++ (Arthur & Vassilvitskii 2007): up to `k` distinct ones of points (D, n).
 
     Each seed is the best of a few points drawn in proportion to their squared distance from the
     seeds so far, best meaning that it leaves the least total. Row s of `drawn` (k, trials), uniform
-    numbers, draws seed s.
+    numbers, draws seed s. Points are taken in blocks, and a block that is farther from a new seed
+    than its points are from theirs is passed over: neighbours should lie side by side.
     """
-    n, n_dim = x.shape
-    columns = np.ascontiguousarray(x.T)
-    seeds, trials = np.empty((k, n_dim)), np.empty((drawn.shape[1], n_dim))
-    squared, left, total = np.full(n, np.inf), np.empty(_SEED_BLOCK), np.empty(len(trials))
-    reached = np.arange(1.0, n + 1)  # the first seed: each point as likely as any other
+    n_dim, n = points.shape
+    n_blocks = (n - 1) // _SEED_BLOCK + 1
+    boxes = np.empty((n_blocks, 2, n_dim))
+    for b in range(n_blocks):
+        for j in range(n_dim):
+            few = points[j, b * _SEED_BLOCK : (b + 1) * _SEED_BLOCK]
+            boxes[b, 0, j], boxes[b, 1, j] = few.min(), few.max()
+    squared, left = np.full(n, np.inf), np.empty(_SEED_BLOCK)
+    sums, largest = np.empty(n_blocks), np.full(n_blocks, np.inf)
+    seeds, gains = np.empty((k, n_dim)), np.empty(drawn.shape[1])
+    trials = np.empty((len(gains), n_dim))
     for s in range(k):
-        if s:
-            reached = np.cumsum(squared)
-            if reached[-1] == 0:
-                return seeds[:s]
-        for trial in range(len(trials)):
-            at = min(np.searchsorted(reached, drawn[s, trial] * reached[-1], side="right"), n - 1)
-            if squared[at] == 0:  # rounding hit a seed: the farthest takes its place
-                at = squared.argmax()
-            trials[trial] = x[at]
-        # Block by block, so that points are fetched once for all trials.
-        total[:] = 0
-        for start in range(0, n if s else 0, _SEED_BLOCK):
-            few = left[: min(_SEED_BLOCK, n - start)]
+        if s == 0:
+            seeds[s] = points[:, min(int(drawn[s, 0] * n), n - 1)]
+        else:
             for trial in range(len(trials)):
-                _left_by(columns, start, trials[trial], squared, few)
-                total[trial] += _sum(few)
-        seeds[s] = trials[total.argmin()]
-        for start in range(0, n, _SEED_BLOCK):
-            few = left[: min(_SEED_BLOCK, n - start)]
-            _left_by(columns, start, seeds[s], squared, few)
-            squared[start : start + len(few)] = few
+                trials[trial] = points[:, _draw(drawn[s, trial], sums, squared)]
+            gains[:] = 0
+            for b in range(n_blocks):
+                few = slice(b * _SEED_BLOCK, (b + 1) * _SEED_BLOCK)
+                for trial in range(len(trials)):
+                    at = trials[trial]
+                    if _beyond(boxes[b], at) < largest[b]:
+                        gains[trial] += sums[b] - _left_by(points[:, few], at, squared[few], left)
+            seeds[s] = trials[gains.argmax()]
+        for b in range(n_blocks):
+            few = slice(b * _SEED_BLOCK, (b + 1) * _SEED_BLOCK)
+            if _beyond(boxes[b], seeds[s]) < largest[b]:
+                sums[b] = _left_by(points[:, few], seeds[s], squared[few], left)
+                squared[few] = left[: len(squared[few])]
+                largest[b] = squared[few].max()
+        if not largest.any():
+            return seeds[: s + 1]
     return seeds
 
 

@@ -17,6 +17,7 @@ from astromodal.core.threads import share
 
 _SIDE = 32  # coarse cells a side
 _FINEST = 64  # fine cells a side of a coarse one, at most
+_BLOCK = 8  # fine cells a side of a block whose lists are drawn from one
 _MARGIN = 0.05  # of the centroids' extent, added all around: most points outside it lie in it
 _SMALLEST = 1e-290  # extent whose cells still have a size, and one over it is finite
 _SLACK = 1e-9  # of a cell's size, of a squared distance: far above rounding, costs nothing
@@ -95,41 +96,56 @@ def _build(c, low, step, pad):  # type: ignore[no-untyped-def]
         Fine cells a side of each coarse one.
     first : int32 (coarse,)
         Its first fine cell.
-    start : int32 (fine + 1,)
-        Where the list of each fine cell begins in `lists`.
+    start, stop : int32 (fine,)
+        Where the list of each fine cell begins and ends in `lists`.
     lists : int32
         Centroids, ascending in each list.
     """
     everything = np.arange(len(c), dtype=np.int32)
-    coarse, fine = np.empty_like(everything), np.empty_like(everything)
-    side = np.empty(_SIDE * _SIDE, np.int32)
-    first = np.empty(_SIDE * _SIDE, np.int32)
-    start, lists = np.zeros(1024, np.int32), np.empty(4096, np.int32)
-    n_fine = 0
+    coarse, block = np.empty_like(everything), np.empty_like(everything)
+    fine = np.empty_like(everything)
+    side, first = np.empty(_SIDE * _SIDE, np.int32), np.empty(_SIDE * _SIDE, np.int32)
+    start, stop = np.empty(1024, np.int32), np.empty(1024, np.int32)
+    lists = np.empty(4096, np.int32)
+    n_fine, n_listed = 0, 0
     for cell in range(_SIDE * _SIDE):
         at0, at1 = low[0] + (cell // _SIDE) * step[0], low[1] + (cell % _SIDE) * step[1]
         n = _compete(c, at0, at1, step[0], step[1], pad, everything, coarse)
-        side[cell] = min(_FINEST, int(np.ceil(np.sqrt(n)))) if n > 2 else 1
-        first[cell] = n_fine
-        size0, size1 = step[0] / side[cell], step[1] / side[cell]
-        for k in range(side[cell] ** 2):
-            f0, f1 = at0 + (k // side[cell]) * size0, at1 + (k % side[cell]) * size1
-            m = _compete(c, f0, f1, size0, size1, pad, coarse[:n], fine)
-            if n_fine + 2 > len(start):
-                start = np.concatenate((start, np.zeros_like(start)))
-            stop = start[n_fine] + m
-            if stop > len(lists):
-                lists = np.concatenate((lists, np.empty(max(len(lists), m), np.int32)))
-            lists[start[n_fine] : stop] = fine[:m]
-            n_fine += 1
-            start[n_fine] = stop
-    return side, first, start[: n_fine + 1], lists[: start[n_fine]]
+        n_side = min(_FINEST, int(np.ceil(np.sqrt(n)))) if n > 2 else 1
+        size0, size1 = step[0] / n_side, step[1] / n_side
+        side[cell], first[cell] = n_side, n_fine
+        start, stop = _room(start, n_fine + n_side**2), _room(stop, n_fine + n_side**2)
+        # Many compete for a crowded cell, few for a block of its fine ones.
+        n_blocks = (n_side - 1) // _BLOCK + 1
+        for k in range(n_blocks**2):
+            b0, b1 = k // n_blocks * _BLOCK, k % n_blocks * _BLOCK
+            f0, f1 = at0 + b0 * size0, at1 + b1 * size1
+            n_block = _compete(c, f0, f1, _BLOCK * size0, _BLOCK * size1, pad, coarse[:n], block)
+            for k0 in range(b0, min(b0 + _BLOCK, n_side)):
+                for k1 in range(b1, min(b1 + _BLOCK, n_side)):
+                    f0, f1 = at0 + k0 * size0, at1 + k1 * size1
+                    m = _compete(c, f0, f1, size0, size1, pad, block[:n_block], fine)
+                    lists = _room(lists, n_listed + m)
+                    lists[n_listed : n_listed + m] = fine[:m]
+                    j = n_fine + k0 * n_side + k1
+                    start[j], stop[j] = n_listed, n_listed + m
+                    n_listed += m
+        n_fine += n_side**2
+    return side, first, start[:n_fine], stop[:n_fine], lists[:n_listed]
+
+
+@njit(cache=True, nogil=True)
+def _room(values, n):  # type: ignore[no-untyped-def]
+    """The array itself where it has room for `n`, else a larger one that begins with it."""
+    if n <= len(values):
+        return values
+    return np.concatenate((values, np.empty(max(len(values), n - len(values)), values.dtype)))
 
 
 @njit(cache=True, nogil=True)
 def _look_up(x, grid, codes, squared):  # type: ignore[no-untyped-def]
     """Fill `codes` and `squared`."""
-    c, low, step, side, first, start, lists = grid
+    c, low, step, side, first, start, stop, lists = grid
     scale0, scale1 = 1 / step[0], 1 / step[1]
     for i in range(len(x)):
         x0, x1 = x[i, 0], x[i, 1]
@@ -140,7 +156,7 @@ def _look_up(x, grid, codes, squared):  # type: ignore[no-untyped-def]
             cell = k0 * _SIDE + k1
             n = side[cell]
             j = first[cell] + int((u0 - k0) * n) * n + int((u1 - k1) * n)
-            for place in range(start[j], start[j + 1]):
+            for place in range(start[j], stop[j]):
                 k = lists[place]
                 d0, d1 = x0 - c[k, 0], x1 - c[k, 1]
                 d = d0 * d0 + d1 * d1
