@@ -22,7 +22,7 @@ from astromodal.tokenizers.neighbours import Plane
 N_SEEDING = 400_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""
 
-_SEED_BLOCK = 256  # points that lie together and are looked at together
+_SEED_BLOCK = 256  # points that lie together and are looked at together; of fours
 _LARGEST = 1e100  # its square is still a float64
 
 
@@ -85,8 +85,7 @@ def fit_codebook(
     if len(points) > N_SEEDING:
         chosen = points[np.sort(generator.choice(len(points), N_SEEDING, replace=False))]
     n_trials = 2 + int(np.log(k))
-    chosen = chosen[cKDTree(chosen).indices]  # neighbours side by side
-    centroids = _seeds(np.ascontiguousarray(chosen.T), k, generator.random((k, n_trials)))
+    centroids = draw_seeds(chosen, generator.random((k, n_trials)))
     for _ in progress(range(iterations), iterations, "k-means"):
         centroids = _step(points, centroids, k, threads)
     rounded = np.unique(centroids.astype(np.float32), axis=0)
@@ -169,95 +168,114 @@ def _check(x: np.ndarray) -> None:
         )
 
 
+def draw_seeds(x: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Seeds by greedy k-means++ (Arthur & Vassilvitskii 2007).
+
+    Each seed is the best of a few points drawn in proportion to their squared distance from the
+    seeds so far, best meaning that it leaves the least total.
+
+    Parameters
+    ----------
+    x : float64 (N, D)
+        At least one point, finite.
+    drawn : float64 (k, trials)
+        Uniform numbers from 0 to below 1; row s draws seed s.
+
+    Returns
+    -------
+    float64 (up to k, D)
+        Distinct points: fewer than k where `x` has no more.
+    """
+    n = len(x)
+    order = np.pad(cKDTree(x).indices, (0, -n % _SEED_BLOCK), mode="edge")  # neighbours together
+    blocks = np.ascontiguousarray(x[order].reshape(-1, _SEED_BLOCK, x.shape[1]).swapaxes(1, 2))
+    squared = np.full((len(blocks), _SEED_BLOCK), np.inf)
+    squared.reshape(-1)[n:] = 0  # what fills the last block is a seed already: never drawn
+    return _draw_from_blocks(blocks, blocks.min(axis=2), blocks.max(axis=2), squared, n, drawn)
+
+
+@njit(cache=True, nogil=True)
+def _draw_from_blocks(blocks, low, high, squared, n, drawn):  # type: ignore[no-untyped-def]
+    """Seeds among `n` points in blocks (B, D, _SEED_BLOCK) that span `low` to `high` (B, D).
+
+    A block that is farther from a new seed than its points are from theirs is passed over. The
+    squared distances from the seeds (B, _SEED_BLOCK) come infinite, and leave updated.
+    """
+    seeds, trials = np.empty((len(drawn), low.shape[1])), np.empty((drawn.shape[1], low.shape[1]))
+    sums, largest, left = np.empty(len(low)), np.full(len(low), np.inf), np.empty(_SEED_BLOCK)
+    gains = np.empty(len(trials))
+    for s in range(len(seeds)):
+        if s == 0:
+            first = min(int(drawn[0, 0] * n), n - 1)
+            seeds[0] = blocks[first // _SEED_BLOCK, :, first % _SEED_BLOCK]
+        else:
+            reached = np.cumsum(sums)
+            for trial in range(len(trials)):
+                block, place = _draw(drawn[s, trial], reached, squared)
+                trials[trial] = blocks[block, :, place]
+            gains[:] = 0
+            for b in range(len(blocks)):
+                for trial in range(len(trials)):
+                    if _beyond(low[b], high[b], trials[trial]) < largest[b]:
+                        gains[trial] += sums[b] - _left_by(
+                            blocks[b], trials[trial], squared[b], left
+                        )
+            seeds[s] = trials[gains.argmax()]
+        for b in range(len(blocks)):
+            if _beyond(low[b], high[b], seeds[s]) < largest[b]:
+                sums[b] = _left_by(blocks[b], seeds[s], squared[b], left)
+                squared[b], largest[b] = left, left.max()
+        if not largest.any():
+            return seeds[: s + 1]
+    return seeds
+
+
+@njit(cache=True, nogil=True)
+def _draw(uniform, reached, squared):  # type: ignore[no-untyped-def]
+    """Block and place of the point that a uniform number draws in proportion to `squared`.
+
+    `reached` (B,) are cumulative sums of the blocks of `squared`.
+    """
+    target = uniform * reached[-1]
+    block = min(np.searchsorted(reached, target, side="right"), len(reached) - 1)
+    if block:
+        target -= reached[block - 1]
+    inside = np.cumsum(squared[block])
+    place = min(np.searchsorted(inside, target, side="right"), len(inside) - 1)
+    if squared[block, place] == 0:  # rounding hit a seed: the farthest takes its place
+        block, place = divmod(squared.argmax(), squared.shape[1])
+    return block, place
+
+
+@njit(cache=True, nogil=True)
+def _beyond(low, high, at):  # type: ignore[no-untyped-def]
+    """Squared distance of a point `at` (D,) from a box."""
+    total = 0.0
+    for j in range(len(at)):
+        total += max(low[j] - at[j], 0.0, at[j] - high[j]) ** 2
+    return total
+
+
 @njit(cache=True, nogil=True)
 def _left_by(points, at, before, left):  # type: ignore[no-untyped-def]
-    """What a seed `at` (D,) leaves of squared distances `before` (n,), in `left` (n or more,).
+    """Fill `left` with what a seed `at` (D,) leaves of the squared distances `before`; sum it.
 
-    Returns its sum, four at a time: a single one would wait for each addition to end.
+    The sum runs four at a time: a single one would wait for each addition to end.
     """
-    left = left[: len(before)]
     left[:] = 0
     for j in range(len(points)):
         column, c = points[j], at[j]
         for i in range(len(left)):
             left[i] += (column[i] - c) ** 2
-    for i in range(len(left)):
-        left[i] = min(left[i], before[i])
     t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-    whole = len(left) // 4 * 4
-    for i in range(0, whole, 4):
+    for i in range(0, _SEED_BLOCK, 4):
+        for place in range(i, i + 4):
+            left[place] = min(left[place], before[place])
         t0 += left[i]
         t1 += left[i + 1]
         t2 += left[i + 2]
         t3 += left[i + 3]
-    return t0 + t1 + t2 + t3 + left[whole:].sum()
-
-
-@njit(cache=True, nogil=True)
-def _beyond(box, at):  # type: ignore[no-untyped-def]
-    """Squared distance of a point `at` (D,) from a box (2, D)."""
-    total = 0.0
-    for j in range(len(at)):
-        total += max(box[0, j] - at[j], 0.0, at[j] - box[1, j]) ** 2
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _draw(uniform, sums, squared):  # type: ignore[no-untyped-def]
-    """The point that a uniform number draws, each as likely as its squared distance is large."""
-    reached = np.cumsum(sums)
-    target = uniform * reached[-1]
-    block = min(np.searchsorted(reached, target, side="right"), len(sums) - 1)
-    first = block * _SEED_BLOCK
-    inside = np.cumsum(squared[first : first + _SEED_BLOCK])
-    target -= reached[block] - sums[block]
-    at = first + min(np.searchsorted(inside, target, side="right"), len(inside) - 1)
-    return at if squared[at] else squared.argmax()  # rounding hit a seed: the farthest instead
-
-
-@njit(cache=True, nogil=True)
-def _seeds(points, k, drawn):  # type: ignore[no-untyped-def]
-    """Greedy k-means++ (Arthur & Vassilvitskii 2007): up to `k` distinct ones of points (D, n).
-
-    Each seed is the best of a few points drawn in proportion to their squared distance from the
-    seeds so far, best meaning that it leaves the least total. Row s of `drawn` (k, trials), uniform
-    numbers, draws seed s. Points are taken in blocks, and a block that is farther from a new seed
-    than its points are from theirs is passed over: neighbours should lie side by side.
-    """
-    n_dim, n = points.shape
-    n_blocks = (n - 1) // _SEED_BLOCK + 1
-    boxes = np.empty((n_blocks, 2, n_dim))
-    for b in range(n_blocks):
-        for j in range(n_dim):
-            few = points[j, b * _SEED_BLOCK : (b + 1) * _SEED_BLOCK]
-            boxes[b, 0, j], boxes[b, 1, j] = few.min(), few.max()
-    squared, left = np.full(n, np.inf), np.empty(_SEED_BLOCK)
-    sums, largest = np.empty(n_blocks), np.full(n_blocks, np.inf)
-    seeds, gains = np.empty((k, n_dim)), np.empty(drawn.shape[1])
-    trials = np.empty((len(gains), n_dim))
-    for s in range(k):
-        if s == 0:
-            seeds[s] = points[:, min(int(drawn[s, 0] * n), n - 1)]
-        else:
-            for trial in range(len(trials)):
-                trials[trial] = points[:, _draw(drawn[s, trial], sums, squared)]
-            gains[:] = 0
-            for b in range(n_blocks):
-                few = slice(b * _SEED_BLOCK, (b + 1) * _SEED_BLOCK)
-                for trial in range(len(trials)):
-                    at = trials[trial]
-                    if _beyond(boxes[b], at) < largest[b]:
-                        gains[trial] += sums[b] - _left_by(points[:, few], at, squared[few], left)
-            seeds[s] = trials[gains.argmax()]
-        for b in range(n_blocks):
-            few = slice(b * _SEED_BLOCK, (b + 1) * _SEED_BLOCK)
-            if _beyond(boxes[b], seeds[s]) < largest[b]:
-                sums[b] = _left_by(points[:, few], seeds[s], squared[few], left)
-                squared[few] = left[: len(squared[few])]
-                largest[b] = squared[few].max()
-        if not largest.any():
-            return seeds[: s + 1]
-    return seeds
+    return t0 + t1 + t2 + t3
 
 
 def _step(x: np.ndarray, centroids: np.ndarray, k: int, threads: int) -> np.ndarray:

@@ -1,12 +1,19 @@
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial import cKDTree
 
 from astromodal.errors import DataError
-from astromodal.tokenizers.kmeans import N_SEEDING, Finder, fit_codebook, write_joblib
+from astromodal.tokenizers.kmeans import (
+    N_SEEDING,
+    Finder,
+    draw_seeds,
+    fit_codebook,
+    write_joblib,
+)
 
 
 def points(most: int, d: int, limit: float):
@@ -52,6 +59,38 @@ def test_threads_change_nothing(d):
     np.testing.assert_array_equal(Finder(centroids).nearest(x, 3), Finder(centroids).nearest(x))
     first, other = (fit_codebook(x, 20, 3, 0, threads=n).centroids for n in (1, 2))
     np.testing.assert_array_equal(first, other)
+
+
+def greedy_seeds(x, drawn):
+    """Greedy k-means++ that looks at every point for every trial."""
+    x = x[cKDTree(x).indices]
+    seeds = [x[int(drawn[0, 0] * len(x))]]
+    squared = brute_force(x, np.stack(seeds))[:, 0]
+    for uniform in drawn[1:]:
+        if not squared.any():
+            break
+        reached = np.cumsum(squared)
+        trials = x[np.searchsorted(reached, uniform * reached[-1], side="right")]
+        left = np.minimum(squared[:, None], brute_force(x, trials))
+        best = left.sum(axis=0).argmin()
+        seeds.append(trials[best])
+        squared = left[:, best]
+    return np.stack(seeds)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 1500),
+    st.integers(1, 4),
+    st.sampled_from([1, 20, 999]),
+)
+@example(seed=0, n=4 * 256, d=2, extent=20)
+def test_seeds_are_those_of_greedy_kmeans(seed, n, d, extent):
+    """Blocks that are passed over change no seed; on whole numbers, whose sums are exact."""
+    generator = np.random.default_rng(seed)
+    x = np.rint(extent * generator.normal(size=(n, d)))
+    drawn = generator.random((40, 5))
+    np.testing.assert_array_equal(draw_seeds(x, drawn), greedy_seeds(x, drawn))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
