@@ -1,0 +1,99 @@
+"""Training in processes of its own: killed, interrupted, and several together."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import pytest
+import torch
+
+from astromodal.training.run import EXIT_INTERRUPTED
+from astromodal.training.sequences import pack_objects, write_sequences
+from helpers.training import (
+    ALONE,
+    TOGETHER,
+    Runs,
+    differing,
+    finish,
+    save_tokenizers,
+    signal_at,
+    start,
+)
+
+from .conftest import IMAGE, SCALAR, SPECTRUM, make_codes
+
+SEED_OF_KILLS = 20261126
+SETTINGS = {
+    "epochs": 12, "learning_rate": 1e-2, "warmup_steps": 5, "log_every": 1,
+    "validate_every": 40, "save_every": 7,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs on 120 objects whose codes follow one hidden number."""
+    from astromodal.training.layout import sequence_layout
+
+    root = tmp_path_factory.mktemp("processes")
+    layout = sequence_layout(SCALAR, SPECTRUM, IMAGE)
+    codes = make_codes(layout, 120, seed=1)
+    tokenizers, hashes = save_tokenizers(root, SCALAR, SPECTRUM, IMAGE)
+    split = [1 if i % 5 == 0 else 0 for i in range(120)]
+    path = root / "datacube_F1_sequences.safetensors"
+    arrays = pack_objects(layout, codes, torch.tensor(split, dtype=torch.uint8).numpy())
+    write_sequences(path, arrays, layout, hashes)
+    plain = {
+        f"tokenizers.{name}": part.model_dump(mode="json")
+        for name, part in (("scalar", SCALAR), ("spectrum", SPECTRUM), ("image", IMAGE))
+    }
+    vocabulary = {**layout.spec.as_dict(), "tokenizer_hashes": hashes}
+    return Runs(root, path, tokenizers, plain, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def pair(runs):
+    """The final model of two processes, with dropout, that nothing interrupted."""
+    task = runs.task("pair", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
+    return finish(start(TOGETHER, task), task)
+
+
+def test_killed_at_any_step_a_run_ends_as_one_that_was_not(runs):
+    """SIGKILL three times, at steps drawn from a seed: weights, moments and history are alike."""
+    settings = {"dropout": 0.1, "token_budget": 200, **SETTINGS}
+    task = runs.task("whole", **settings)
+    whole = finish(start(ALONE, task), task)
+    task = runs.task("killed", **settings)
+    numbers = random.Random(SEED_OF_KILLS)
+    steps = sorted(numbers.sample(range(3, whole["last_step"] - 10), 3))
+    for step in steps:
+        assert signal_at(start(ALONE, task), task, step, signal.SIGKILL) == -signal.SIGKILL
+    assert differing(whole, finish(start(ALONE, task), task)) == []
+
+
+def test_two_processes_take_the_steps_of_one(runs):
+    """With half of the budget each, and no dropout, losses and weights agree to rounding.
+
+    AdamW divides by the size of gradients: where those are rounding alone, so are its steps, which
+    is why a weight in a thousand may differ.
+    """
+    one = runs.task("one", token_budget=200, **{**SETTINGS, "epochs": 2})
+    two = runs.task("two", token_budget=100, gpus=2, **{**SETTINGS, "epochs": 2})
+    alone, together = finish(start(ALONE, one), one), finish(start(TOGETHER, two), two)
+    assert alone["last_step"] == together["last_step"]
+    for a, b in zip(alone["loss_history"], together["loss_history"], strict=True):
+        assert a["step"] == b["step"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+    for name, value in alone["model_state_dict"].items():
+        other = together["model_state_dict"][name]
+        assert ((value - other).abs() > 1e-5).float().mean() <= 1e-3, name
+
+
+def test_interrupted_processes_save_and_go_on(runs, pair):
+    """The launcher passes both signals on and ends with 75; all ends as without them."""
+    task = runs.task("parts", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
+    for step, number in ((10, signal.SIGUSR1), (50, signal.SIGTERM)):
+        assert signal_at(start(TOGETHER, task), task, step, number) == EXIT_INTERRUPTED
+    assert not (task.parent / "final_model.pt").exists()
+    assert differing(pair, finish(start(TOGETHER, task), task)) == []
+    assert "goes on from" in (task.parent / "train.log").read_text()
