@@ -13,11 +13,12 @@ from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSe
 from astromodal.errors import AstromodalError, ConfigError
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training.budget import Budget
+from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
 from astromodal.training.recorder import SPEEDS, Recorder
-from astromodal.training.step import Optimisation
+from astromodal.training.step import NotFinite, Optimisation
 from astromodal.training.steps import Steps
 
 LOGGER = logging.getLogger("test")
@@ -149,6 +150,61 @@ def test_checkpoints_are_pruned(make_trainer):
     assert f"checkpoint_step_{trainer.total}.pt" in kept
 
 
+def test_the_best_checkpoint_is_saved_and_kept(make_trainer):
+    """The step of the lowest validation loss has a checkpoint, however old it is."""
+    trainer = make_trainer(epochs=30, learning_rate=0.1, keep_checkpoints=1, dropout=0.0)
+    assert run(trainer)
+    losses = {e["step"]: e["loss"] for e in trainer.recorder.entries if "unigram_image" in e}
+    del losses[0]
+    best = min(losses, key=losses.get)
+    assert best < trainer.total, "the run was to overfit"
+    assert trainer.best.step == best
+    kept = {step_of(path) for path in trainer.place.folder.glob("*.pt")}
+    assert kept == {best, trainer.total}
+
+
+def test_patience_ends_a_run_that_no_longer_improves(make_trainer):
+    """So many validations after the best one, and no later."""
+    trainer = make_trainer(epochs=60, learning_rate=0.1, patience=3, dropout=0.0)
+    assert run(trainer)
+    assert trainer.step < trainer.total
+    assert trainer.step == trainer.best.step + 3 * 7
+    assert (trainer.place.folder / f"checkpoint_step_{trainer.step}.pt").exists()
+
+
+def test_a_run_that_patience_ended_stays_ended(make_trainer):
+    """Started again from its last checkpoint, before the final model was written, it ends at once."""
+    first = make_trainer(epochs=60, learning_rate=0.1, patience=3, dropout=0.0)
+    run(first)
+    second = make_trainer(epochs=60, learning_rate=0.1, patience=3, dropout=0.0)
+    second.restore(first.checkpoint(first.step))
+    assert run(second)
+    assert second.step == first.step
+
+
+def test_without_patience_a_run_never_ends_early(make_trainer):
+    """The default takes every step."""
+    trainer = make_trainer(epochs=30, learning_rate=0.1)
+    run(trainer)
+    assert trainer.step == trainer.total
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_micro_batches_take_the_steps_of_one_batch(make_trainer, accumulate):
+    """With a part of the budget each, gradients and steps are those of the whole, to rounding."""
+    whole = make_trainer("whole", dropout=0.0, token_budget=300, grad_clip=1e9)
+    parts = make_trainer(
+        "parts", dropout=0.0, token_budget=300 // accumulate, accumulate=accumulate, grad_clip=1e9
+    )
+    assert parts.total == whole.total
+    for trainer in (whole, parts):
+        trainer.optimisation.take(next(trainer.steps.after(0)), 1e-3, False)
+    for (name, a), (_, b) in zip(
+        whole.model.named_parameters(), parts.model.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(make_trainer):
     """The error names the objects, and the weights are those of before."""
     trainer = make_trainer()
@@ -158,6 +214,45 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(make_trainer):
     with pytest.raises(AstromodalError, match=r"training loss must be finite, got nan at step 0"):
         run(trainer)
     assert torch.equal(trainer.model.embedding.weight, before)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(make_trainer):
+    """A finite loss whose gradient overflows is an error, too, and the last checkpoint stays."""
+    trainer = make_trainer(save_every=2)
+    take = trainer.optimisation.take
+
+    def poisoned(step, rate, stop):
+        if step.number == 3:
+            trainer.model.bias.register_hook(lambda grad: grad * torch.nan)
+            trainer.before = trainer.model.embedding.weight.clone()
+        return take(step, rate, stop)
+
+    trainer.optimisation.take = poisoned
+    match = (
+        r"gradient norm must be finite, got nan at step 3 on the objects F1-\d+é, .* and \d+ more"
+    )
+    with pytest.raises(AstromodalError, match=match):
+        run(trainer)
+    assert torch.equal(trainer.model.embedding.weight, trainer.before)
+    assert trainer.checkpoint(2).exists()
+
+
+def test_the_objects_of_the_bad_micro_batch_are_named(make_trainer):
+    """Of several micro-batches only the one whose loss is not finite is told of."""
+    trainer = make_trainer(accumulate=3, token_budget=60)
+    step = next(trainer.steps.after(0))
+    terms = trainer.loss.prepared_terms
+
+    def poisoned(model, prepared):
+        found = terms(model, prepared)
+        if prepared is step.mine[1]:
+            found["scalar"].cross_entropy = found["scalar"].cross_entropy * torch.nan
+        return found
+
+    trainer.loss.prepared_terms = poisoned
+    with pytest.raises(NotFinite) as error:
+        trainer.optimisation.take(step, 1e-3, False)
+    np.testing.assert_array_equal(error.value.objects, step.parts[1])
 
 
 def test_a_validation_loss_that_is_not_finite_is_null(make_trainer):

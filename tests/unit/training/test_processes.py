@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import sys
 
 import pytest
 import torch
 
+from astromodal.training.layout import sequence_layout
 from astromodal.training.run import EXIT_INTERRUPTED
 from astromodal.training.sequences import pack_objects, write_sequences
 from helpers.training import (
@@ -30,11 +33,20 @@ SETTINGS = {
 }  # fmt: skip
 
 
+SRUN = """
+import os, subprocess, sys
+options = [word for word in sys.argv[1:] if word.startswith("--")]
+assert options == ["--nodes=2", "--ntasks=2", "--ntasks-per-node=1"], options
+command = sys.argv[1 + len(options):]
+started = [subprocess.Popen(command, env={**os.environ, "SLURM_NODEID": n}) for n in "01"]
+sys.exit(max(process.wait() for process in started))
+"""
+"""Stands for Slurm's srun: both of its nodes are this machine."""
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Runs on 120 objects whose codes follow one hidden number."""
-    from astromodal.training.layout import sequence_layout
-
     root = tmp_path_factory.mktemp("processes")
     layout = sequence_layout(SCALAR, SPECTRUM, IMAGE)
     codes = make_codes(layout, 120, seed=1)
@@ -89,6 +101,19 @@ def test_two_processes_take_the_steps_of_one(runs):
         assert ((value - other).abs() > 1e-5).float().mean() <= 1e-3, name
 
 
+def test_two_nodes_are_two_processes(runs, pair, tmp_path):
+    """Inside a Slurm job srun starts a node's processes on each; they meet, and train as a pair."""
+    srun = tmp_path / "srun"
+    srun.write_text(f"#!{sys.executable}\n{SRUN}")
+    srun.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "4242", "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1"}
+    slurm["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    task = runs.task("nodes", dropout=0.1, nodes=2, token_budget=100, **SETTINGS)
+    found = finish(start(TOGETHER, task, slurm), task)
+    assert differing(pair, found) == []
+    assert not list(task.parent.glob(".task*"))
+
+
 def test_interrupted_processes_save_and_go_on(runs, pair):
     """The launcher passes both signals on and ends with 75; all ends as without them."""
     task = runs.task("parts", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
@@ -97,3 +122,14 @@ def test_interrupted_processes_save_and_go_on(runs, pair):
     assert not (task.parent / "final_model.pt").exists()
     assert differing(pair, finish(start(TOGETHER, task), task)) == []
     assert "goes on from" in (task.parent / "train.log").read_text()
+
+
+def test_a_process_that_fails_ends_them_all(runs):
+    """The error stands in the job's log, and the launcher says how the processes ended."""
+    task = runs.task("failing", gpus=2, token_budget=100, **SETTINGS)
+    (task.parent / "vocab_spec.json").write_text("{}")
+    assert start(TOGETHER, task).wait(timeout=120) == 1
+    assert "process 0: " in (task.parent / "train.log").read_text()
+    assert (
+        "must be all done without error, got exit status 1" in (task.parent / "stderr").read_text()
+    )
