@@ -55,7 +55,7 @@ def training_resources():
     found = {"gpu": gpus, "slurm_extra": "--signal=TERM@120"}
     if gpus * nodes > 1:
         found |= {"tasks_per_gpu": -1}  # the plugin would ask for a task a GPU
-    if nodes > 1:  # `mpi`: the script runs once, on the first node, and calls srun itself
-        del found["gpu"]
+    if nodes > 1:
+        del found["gpu"]  # `mpi`: the script runs once, on the first node, and calls srun
         found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
     return found

@@ -34,7 +34,7 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.spectrum import GroupTokenizer, SpectrumTokenizer, scale_column
-from astromodal.training.recorder import SPEEDS
+from astromodal.training.speed import SPEEDS
 from astromodal.training.targets import load_tokenizers
 from astromodal.training.task import TrainingTask
 

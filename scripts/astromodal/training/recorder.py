@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from astromodal.core.files import write_text
+from astromodal.training.speed import SPEEDS
 from astromodal.training.step import Outcome
 from astromodal.training.validation import Sums
 
@@ -132,10 +133,6 @@ class Recorder:
         """Write what is left of TensorBoard's events."""
         if self.writer is not None:
             self.writer.close()
-
-
-SPEEDS = ("tokens_per_second", "seconds_per_step", "flops_utilisation")
-"""Entries that tell how fast training went, which no two runs have in common."""
 
 
 def _json_number(value: float) -> float | None:

@@ -12,6 +12,8 @@ from functools import cache
 
 import torch
 
+SPEEDS = ("tokens_per_second", "seconds_per_step", "flops_utilisation")
+"""Entries of a history that tell how fast training went, which no two runs have in common."""
 _SIDE = {"cpu": 1024, "cuda": 8192}
 """Side of the matrices: large enough to keep the device busy, small enough for its memory."""
 _WARM_UP = 3

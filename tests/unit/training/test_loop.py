@@ -17,7 +17,8 @@ from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
-from astromodal.training.recorder import SPEEDS, Recorder
+from astromodal.training.recorder import Recorder
+from astromodal.training.speed import SPEEDS
 from astromodal.training.step import NotFinite, Optimisation
 from astromodal.training.steps import Steps
 
@@ -173,7 +174,7 @@ def test_patience_ends_a_run_that_no_longer_improves(make_trainer):
 
 
 def test_a_run_that_patience_ended_stays_ended(make_trainer):
-    """Started again from its last checkpoint, before the final model was written, it ends at once."""
+    """Started again before the final model was written, it ends at once."""
     first = make_trainer(epochs=60, learning_rate=0.1, patience=3, dropout=0.0)
     run(first)
     second = make_trainer(epochs=60, learning_rate=0.1, patience=3, dropout=0.0)

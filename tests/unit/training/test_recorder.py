@@ -10,7 +10,8 @@ import types
 import numpy as np
 import pytest
 
-from astromodal.training.recorder import SPEEDS, Recorder, tensorboard_writer
+from astromodal.training.recorder import Recorder, tensorboard_writer
+from astromodal.training.speed import SPEEDS
 from astromodal.training.step import Outcome
 from astromodal.training.validation import Sums
 
