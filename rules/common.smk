@@ -54,8 +54,10 @@ def training_resources():
     gpus, nodes = CONFIG.training.gpus, CONFIG.training.nodes
     found = {"gpu": gpus, "slurm_extra": "--signal=TERM@120"}
     if gpus * nodes > 1:
-        found |= {"tasks_per_gpu": -1}  # the plugin would ask for a task a GPU
+        # The plugin would ask for a task a GPU.
+        found |= {"tasks_per_gpu": -1}
     if nodes > 1:
-        del found["gpu"]  # `mpi`: the script runs once, on the first node, and calls srun
+        # `mpi`: the script runs once, on the first node, and calls srun itself.
+        del found["gpu"]
         found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
     return found
