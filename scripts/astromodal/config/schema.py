@@ -232,6 +232,11 @@ class SequenceSettings(Settings):
     block_order: Literal["fixed", "shuffled"] = Field(
         "shuffled", description="Order of an object's blocks in training."
     )
+    hide_columns: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Chance that some scalar columns of an object, any part of them, are hidden "
+        "in training, so that a column can be predicted from any others.",
+    )
 
 
 class ModelSettings(Settings):
@@ -306,6 +311,11 @@ class TrainingSettings(Settings):
         None,
         description="Validations in a row without a better loss before training ends early; "
         "null: it never does.",
+    )
+    recompute: bool = Field(
+        False,
+        description="Keep less in memory and compute it again for the gradients: for long budgets, "
+        "at a third more time.",
     )
     save_every: Positive = Field(
         5000, description="Steps between checkpoints; the best validation's is saved besides."

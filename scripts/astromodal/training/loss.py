@@ -206,7 +206,7 @@ class TypedLoss:
             most = self.settings.sample_k_per_modality
             sampled.append(sample_known(r, most, draw) if wanted else _NONE)
         positions = np.concatenate([r.positions.ravel() for r in found] or [_NONE])
-        tokens, types, slots = (self._send(a) for a in (batch.tokens, batch.types, batch.slots))
+        tokens, types, slots = (self._send(a) for a in (batch.inputs, batch.types, batch.slots))
         return Prepared(
             batch,
             (tokens, types, slots),
