@@ -312,11 +312,6 @@ class TrainingSettings(Settings):
         description="Validations in a row without a better loss before training ends early; "
         "null: it never does.",
     )
-    recompute: bool = Field(
-        False,
-        description="Keep less in memory and compute it again for the gradients: for long budgets, "
-        "at a third more time.",
-    )
     save_every: Positive = Field(
         5000, description="Steps between checkpoints; the best validation's is saved besides."
     )

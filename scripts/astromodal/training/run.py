@@ -182,7 +182,6 @@ def _trainer(
     if group.rank:  # weights are drawn alike, dropout is not
         stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
         torch.manual_seed(int(stream[0]))
-    model.recompute = training.recompute
     loss = TypedLoss(layout, tables, training.meaningful_loss, group.device)
     budget = Budget.of(model, settings["model"])
     steps = Steps(sequences, loss, training, order, group, budget)
@@ -232,8 +231,8 @@ def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the config that decides what a run learns: not how it saves or reports."""
-    idle = ("save_every", "keep_checkpoints", "log_every", "recompute")
+    """The part of the config that decides what a run learns: not how often it saves or reports."""
+    idle = ("save_every", "keep_checkpoints", "log_every")
     training = {key: value for key, value in config["training"].items() if key not in idle}
     return {**config, "training": training}
 
