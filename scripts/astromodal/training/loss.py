@@ -221,7 +221,8 @@ class TypedLoss:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if self.device.type != "cuda":
             return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        with torch.cuda.device(self.device):  # a thread of its own starts on the first GPU
+            return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def terms(
         self, model: CausalTransformerLM, batch: Batch, draw: tuple[int, ...] | None
