@@ -1,0 +1,177 @@
+"""What a trained transformer knows of sources that nothing was trained on, modality by modality.
+
+``python -m benchmarks.study`` reads the run of ``config/study.yaml`` (`make study` makes it), prints
+tables for ``docs/results.md`` and draws ``docs/study.png``. Every difference is paired: source by
+source on the same sources, with the standard error of its mean.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from astromodal.core.paths import Layout
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.evaluation.style import BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.inference import AstroModel
+from astromodal.inference.encoded import Encoded
+from astromodal.training.history import read_history, series
+from astromodal.training.layout import MODALITIES
+from benchmarks.harness import ROOT
+
+HELD_OUT = "SIM-0005"
+TRAINING = ("SIM-0001", "SIM-0002", "SIM-0003", "SIM-0004")
+GROUPS = ("desi_b", "desi_r", "desi_z")
+FROM_IMAGES = ("mag_pstotal_r", "mag_pstotal_g", "fwhm_n_det", "a_pixel_det")
+SAMPLES = 8
+FIGURE = ROOT / "docs/study.png"
+
+
+def main(results: str = "results/study") -> int:
+    """Print the tables and draw the figure."""
+    paths = Layout(str(ROOT / results), 1024)
+    model = AstroModel.from_run(paths.run)
+    objects = model.open(paths.sequences(HELD_OUT))
+    figure, axes = new_figure(2, 2, height=5.6)
+    _draw_curves(paths.history, axes[0, 0])
+    for line in _redshifts(model, objects, axes[0, 1]):
+        print(line)
+    for line in _spectra(model, objects, paths, axes[1, 0]):
+        print(line)
+    for line in _from_images(model, objects, axes[1, 1]):
+        print(line)
+    figure.savefig(FIGURE, dpi=110)
+    return 0
+
+
+def photometry(model: AstroModel) -> list[str]:
+    """Magnitudes and their errors, S-PLUS' and VISTA's."""
+    return [name for name in model.columns if name.startswith(("mag_", "err_mag_", "vista_"))]
+
+
+def _measured(model: AstroModel, objects: Encoded, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a column, and which objects have one."""
+    codes = objects.codes("scalar")[:, model.columns.index(column)]
+    return codes, codes != MISSING_CODE
+
+
+def _marginal(model: AstroModel, column: str) -> np.ndarray:
+    """Share of each bin among the training values."""
+    share = np.asarray(model.tokenizers.scalar.weights[model.columns.index(column)])
+    return share / share.sum()
+
+
+def _paired(gain: np.ndarray) -> str:
+    return f"{gain.mean():.3f} ± {gain.std(ddof=1) / np.sqrt(len(gain)):.3f}"
+
+
+def _redshifts(model: AstroModel, objects: Encoded, axis: Axes) -> Iterator[str]:
+    """Redshift from photometry, from everything and from nothing."""
+    codes, known = _measured(model, objects, "specz_z")
+    given: dict[str, Sequence[str] | None] = {
+        "nothing": [], "photometry": photometry(model), "everything else": None,
+    }  # fmt: skip
+    true = model.tokenizers.scalar.centers[model.columns.index("specz_z")][codes[known]]
+    share = -np.log2(_marginal(model, "specz_z")[codes[known]])
+    yield f"Redshifts of {known.sum()} sources of {HELD_OUT}:\n"
+    yield "| from | gain over the marginal (bits) | σ_NMAD | outliers | inside the central 68 % |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, names in given.items():
+        told = model.predict(objects, "specz_z", given=names)["specz_z"]
+        bits = -np.log2(told.probabilities[known, codes[known]])
+        off = (told.median[known] - true) / (1 + true)
+        nmad = 1.4826 * np.median(np.abs(off - np.median(off)))
+        inside = (true >= told.quantile(0.16)[known]) & (true <= told.quantile(0.84)[known])
+        outliers = np.mean(np.abs(off) > 0.15)
+        error = np.sqrt(outliers * (1 - outliers) / len(off))
+        yield (
+            f"| {name} | {_paired(share - bits)} | {nmad:.3f} | {outliers:.1%} ± {error:.1%} | "
+            f"{inside.mean():.0%} |"
+        )
+        if name == "photometry":
+            _draw_redshifts(true, told.median[known], axis)
+    yield ""
+
+
+def _draw_redshifts(true: np.ndarray, told: np.ndarray, axis: Axes) -> None:
+    axis.plot(1 + true, 1 + told, ".", color=BLUE, markersize=3, alpha=0.5)
+    ends = [1, 1 + true.max()]
+    axis.plot(ends, ends, "--", color=INK, linewidth=0.9)
+    axis.set(xscale="log", yscale="log", xlabel="1 + z, measured")
+    axis.set_ylabel("1 + z, from photometry (median)")
+
+
+def _spectra(model: AstroModel, objects: Encoded, paths: Layout, axis: Axes) -> Iterator[str]:
+    """DESI spectra from photometry, against the training fields' mean spectrum."""
+    yield "| DESI arm | sources | squared error, of the mean spectrum's: median | log10: mean |"
+    yield "| --- | --- | --- | --- |"
+    for group in GROUPS:
+        told = model.predict(objects, group, given=photometry(model), n_samples=SAMPLES)[group]
+        flux, has = _decoded(model, objects, group), objects.has(group)
+        every = [_decoded(model, model.open(paths.sequences(field)), group) for field in TRAINING]
+        mean = np.nanmean(np.concatenate(every), axis=0)
+        own, other = (np.nanmean((flux - guess) ** 2, axis=1) for guess in (told.flux[has], mean))
+        ratio = own / other
+        yield f"| {group[-1]} | {len(flux)} | {np.median(ratio):.3f} | {_paired(np.log10(ratio))} |"
+        at = int(np.argsort(np.nanmedian(flux, axis=1))[int(0.9 * len(flux))])
+        axis.plot(told.wave, flux[at], color=FAINT, linewidth=0.6)
+        expected, std = told.flux[has][at], told.std[has][at]
+        axis.fill_between(told.wave, expected - std, expected + std, color=BLUE, alpha=0.25, lw=0)
+        axis.plot(told.wave, expected, color=BLUE)
+        axis.plot(told.wave, mean, color=ORANGE, linewidth=0.9)
+    axis.set(xlabel="wavelength (Å)", ylabel="flux (10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹)")
+    yield ""
+
+
+def _decoded(model: AstroModel, objects: Encoded, group: str) -> np.ndarray:
+    """Fluxes of the objects that have a group's spectrum, as their codes keep them, (m, L)."""
+    codes = objects.codes(group)
+    return np.asarray(model.tokenizers.spectrum.decode(group, codes[:, 1:], codes[:, 0])[0])
+
+
+def _from_images(model: AstroModel, objects: Encoded, axis: Axes) -> Iterator[str]:
+    """Scalars from the cutout alone, against their distribution."""
+    yield "| from the cutout alone | sources | gain over the marginal (bits) | scatter | marginal's |"
+    yield "| --- | --- | --- | --- | --- |"
+    told = model.predict(objects, FROM_IMAGES, given="image")
+    for column in FROM_IMAGES:
+        codes, known = _measured(model, objects, column)
+        known &= objects.has("image")
+        bits = -np.log2(told[column].probabilities[known, codes[known]])
+        share = _marginal(model, column)
+        centers = model.tokenizers.scalar.centers[model.columns.index(column)]
+        true = centers[codes[known]]
+        gain = -np.log2(share[codes[known]]) - bits
+        off, alone = true - told[column].median[known], true - np.median(true)
+        yield (
+            f"| {column} | {known.sum()} | {_paired(gain)} | {_scatter(off):.3g} | "
+            f"{_scatter(alone):.3g} |"
+        )
+        if column == FROM_IMAGES[0]:
+            axis.plot(true, told[column].median[known], ".", color=BLUE, markersize=3)
+            axis.plot([14, 22], [14, 22], "--", color=INK, linewidth=0.9)
+            axis.set(xlabel="r (mag), measured", ylabel="r (mag), from the cutout (median)")
+
+
+def _scatter(values: np.ndarray) -> float:
+    """1.4826 times the median absolute deviation."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
+
+
+def _draw_curves(history: str, axis: Axes) -> None:
+    """Validation losses by modality, the unigram's dashed."""
+    entries = read_history(history)["validation"]
+    for modality, colour in zip(MODALITIES, (BLUE, ORANGE, "#009e73"), strict=True):
+        steps, nats = series(entries, f"cross_entropy_{modality}")
+        axis.plot(steps, nats / np.log(2), color=colour, label=modality)
+        unigram = series(entries, f"unigram_{modality}")[1]
+        axis.plot(steps, unigram / np.log(2), "--", color=colour, linewidth=0.9)
+    axis.set(xlabel="step", ylabel="validation surprise (bits a code)")
+    axis.legend(loc="lower right")
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
