@@ -154,7 +154,9 @@ class SequenceSet:
         slots[begin + lengths - 1] = 0  # EOS belongs to no block
         sizes, counts = np.unique(lengths, return_counts=True)
         shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
-        inputs = tokens if hiding is None else self._hide(tokens, starts, objects, hiding)
+        inputs = tokens
+        if hiding is not None and len(objects):
+            inputs = self._hide(tokens, starts, objects, hiding)
         return Batch(tokens, types, slots, inputs, shapes, starts, objects)
 
     def _hide(

@@ -75,7 +75,10 @@ def process_group() -> Iterator[Group]:
         device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
         torch.cuda.set_device(device)
     distributed.init_process_group(backend)
+    # Not left after an error: other processes may never answer, and the launcher ends them.
     try:
         yield Group(rank, size, device)
-    finally:
+    except SystemExit:
         distributed.destroy_process_group()
+        raise
+    distributed.destroy_process_group()

@@ -87,18 +87,18 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
     if torch.cuda.is_available() and found < training.gpus:
         must = f"at most {found}, the GPUs of the node"
         raise ConfigError(must_be("training.gpus", must, training.gpus, "ask for more GPUs"))
-    config = LaunchConfig(
-        min_nodes=training.nodes,
-        max_nodes=training.nodes,
-        nproc_per_node=training.gpus,
-        run_id=run,
-        rdzv_backend="c10d",
-        rdzv_endpoint=endpoint,
-        rdzv_configs={"is_host": first},
-        max_restarts=0,  # a failure is the workflow's to retry, from the last checkpoint
-        local_addr="localhost" if training.nodes == 1 else None,
-    )
     with _environment(), _usr1_means_term():
+        config = LaunchConfig(
+            min_nodes=training.nodes,
+            max_nodes=training.nodes,
+            nproc_per_node=training.gpus,
+            run_id=run,
+            rdzv_backend="c10d",
+            rdzv_endpoint=endpoint,
+            rdzv_configs={"is_host": first},
+            max_restarts=0,  # a failure is the workflow's to retry, from the last checkpoint
+            local_addr="localhost" if training.nodes == 1 else None,
+        )
         try:
             elastic_launch(config, sys.executable)("-m", worker.__name__, str(path))
         except SignalException as error:
@@ -109,9 +109,10 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
 
 def _failure(statuses: set[int]) -> BaseException:
     """What processes that ended with these statuses come to."""
-    if EXIT_INTERRUPTED in statuses and statuses <= {EXIT_INTERRUPTED, -signal.SIGTERM}:
+    own = statuses - {-signal.SIGTERM}  # the agent's end of those that were left
+    if own <= {EXIT_INTERRUPTED}:
         return TrainingInterrupted()
-    got = f"exit status {', '.join(map(str, sorted(statuses)))}"
+    got = f"exit status {', '.join(map(str, sorted(own)))}"
     do = "look for their errors above; training goes on from its last checkpoint"
     return AstromodalError(must_be("training processes", "all done without error", got, do))
 

@@ -202,7 +202,8 @@ def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Record
     logger.info("a matrix product runs at %.3g FLOP/s on %d device(s)", peak, group.size)
     if not group.first:
         return Recorder(None, logger, trainer.total, None, peak)
-    writer = tensorboard_writer(trainer.place.folder / "tensorboard", trainer.step + 1)
+    first_step = trainer.step + 1 if trainer.step else 0
+    writer = tensorboard_writer(trainer.place.folder / "tensorboard", first_step)
     return Recorder(history, logger, trainer.total, writer, peak)
 
 

@@ -18,7 +18,7 @@ from astromodal.training.task import TrainingTask
 
 
 def main(path: str) -> None:
-    """Join the group and train."""
+    """Join the group and train; what goes wrong is logged, and the exit status is 1."""
     task = TrainingTask.read(Path(path))
     torch.set_num_threads(max(1, task.threads // task.training.gpus))
     torch.set_float32_matmul_precision("high")
@@ -30,6 +30,9 @@ def main(path: str) -> None:
         except AstromodalError as error:  # one that the user can mend: no traceback
             logger.error("process %d: %s", group.rank, error)
             sys.exit(1)
+        except Exception:
+            logger.exception("process %d failed", group.rank)
+            raise
 
 
 def _logger(log: str, group: Group) -> logging.Logger:

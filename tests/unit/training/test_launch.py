@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from dataclasses import replace
 
 import pytest
@@ -49,13 +50,30 @@ def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
         launch_node(tmp_path / "task.json", "localhost:0", "run")
 
 
-@pytest.mark.parametrize("statuses", [{EXIT_INTERRUPTED}, {EXIT_INTERRUPTED, -signal.SIGTERM}])
+def test_processes_that_are_told_to_stop_have_time_to_save(monkeypatch, tmp_path):
+    """The agent waits for minutes, not for its half of one, before it kills them."""
+    seen = []
+
+    def elastic_launch(config, entrypoint):
+        seen.append((config.shutdown_timeout, entrypoint))
+        return lambda *arguments: seen.append(arguments)
+
+    monkeypatch.setattr(module, "elastic_launch", elastic_launch)
+    launch(task(tmp_path, gpus=2))
+    assert seen[0] == (300, sys.executable)
+    assert seen[1][:2] == ("-m", "astromodal.training.worker")
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [{EXIT_INTERRUPTED}, {EXIT_INTERRUPTED, -signal.SIGTERM}, {-signal.SIGTERM}],
+)
 def test_processes_that_saved_are_an_interruption(statuses):
-    """All saved, some of them ended by the agent after that: the workflow tries again."""
+    """All saved, or were ended by SIGTERM before they began: the workflow tries again."""
     assert isinstance(module._failure(statuses), TrainingInterrupted)
 
 
-@pytest.mark.parametrize("statuses", [{1}, {1, EXIT_INTERRUPTED}, {-signal.SIGKILL}])
+@pytest.mark.parametrize("statuses", [{1}, {1, EXIT_INTERRUPTED, -15}, {-signal.SIGKILL}])
 def test_processes_that_failed_are_an_error(statuses):
     """Their statuses are named."""
     error = module._failure(statuses)

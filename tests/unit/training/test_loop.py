@@ -206,6 +206,15 @@ def test_micro_batches_take_the_steps_of_one_batch(make_trainer, accumulate):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_micro_batches_without_an_object_add_nothing(make_trainer):
+    """Where a step has fewer objects than parts, it is still taken, and so are all others."""
+    trainer = make_trainer(accumulate=4, token_budget=3, epochs=1)
+    step = next(trainer.steps.after(0))
+    assert min(len(part) for part in step.parts) == 0
+    assert run(trainer)
+    assert trainer.step == trainer.total
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_step(make_trainer):
     """The error names the objects, and the weights are those of before."""
     trainer = make_trainer()

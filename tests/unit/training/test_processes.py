@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sys
 
@@ -124,12 +125,22 @@ def test_interrupted_processes_save_and_go_on(runs, pair):
     assert "goes on from" in (task.parent / "train.log").read_text()
 
 
-def test_a_process_that_fails_ends_them_all(runs):
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("vocab_spec.json", "process 0: .*vocab_spec.json: v_image must be 16"),
+        ("missing.safetensors", "process 1 failed\nTraceback"),
+    ],
+)
+def test_a_process_that_fails_ends_them_all(runs, file, said):
     """The error stands in the job's log, and the launcher says how the processes ended."""
     task = runs.task("failing", gpus=2, token_budget=100, **SETTINGS)
-    (task.parent / "vocab_spec.json").write_text("{}")
+    if file == "vocab_spec.json":
+        (task.parent / file).write_text("{}")
+    else:
+        task.write_text(task.read_text().replace("datacube_F1_sequences.safetensors", file))
     assert start(TOGETHER, task).wait(timeout=120) == 1
-    assert "process 0: " in (task.parent / "train.log").read_text()
-    assert (
-        "must be all done without error, got exit status 1" in (task.parent / "stderr").read_text()
-    )
+    log = (task.parent / "train.log").read_text()
+    assert re.search(said, log) or re.search(said.replace("0", "1"), log)
+    ended = (task.parent / "stderr").read_text()
+    assert "must be all done without error, got exit status 1" in ended
