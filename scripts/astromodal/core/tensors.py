@@ -1,0 +1,73 @@
+"""Arrays in ``.safetensors`` files: a documented header, memory-mapped, no pickle.
+
+https://github.com/huggingface/safetensors tells the format. Files are written by hand, since the
+library writes its header in an order that changes from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astromodal.core.files import atomic_path
+
+_KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
+_HEADER = 8  # bytes of a file that hold the length of its JSON header
+
+
+def save_tensors(
+    path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, str]
+) -> None:
+    """Write arrays to a file, atomically; the same arrays and texts give the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    arrays : mapping of str to uint8, int32, int64, float32 or float64
+        Arrays by name.
+    meta : mapping of str to str
+        Texts of the header's metadata.
+    """
+    # The widest numbers come first, which keeps every array aligned.
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(meta)}
+    end = 0
+    for name in names:
+        begin, end = end, end + arrays[name].nbytes
+        kind, shape = _KINDS[arrays[name].dtype.str], list(arrays[name].shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % _HEADER)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.write(len(text).to_bytes(_HEADER, "little") + text)
+        for name in names:
+            stream.write(np.ascontiguousarray(arrays[name]).data)
+
+
+def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays of a file as views of a memory map, and its metadata.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        Where the file is none of `save_tensors`; the reader of a format says which it must be.
+    """
+    with Path(path).open("rb") as stream:
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    length = int.from_bytes(mapped[:_HEADER], "little")
+    header = json.loads(mapped[_HEADER : _HEADER + length])
+    meta = header.pop("__metadata__", {})
+    dtypes = {kind: dtype for dtype, kind in _KINDS.items()}
+    arrays = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        dtype = np.dtype(dtypes[entry["dtype"]])
+        count, offset = (end - start) // dtype.itemsize, _HEADER + length + start
+        arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(entry["shape"])
+    return arrays, meta
