@@ -134,12 +134,12 @@ class ExportLayout:
     """
 
     def __init__(self, folder: str) -> None:
-        self.folder = str(folder).rstrip("/")
-        self.weights = f"{self.folder}/model.safetensors"
-        self.config = f"{self.folder}/config.json"
-        self.vocab_spec = f"{self.folder}/vocab_spec.json"
-        self.scalar_tokenizer = f"{self.folder}/scalar_tokenizer.npz"
-        self.spectrum_tokenizer = f"{self.folder}/spectrum_tokenizer.npz"
-        self.autoencoder = f"{self.folder}/image_autoencoder.safetensors"
-        self.image_codebook = f"{self.folder}/image_codebook.npz"
-        self.card = f"{self.folder}/README.md"
+        folder = str(folder).rstrip("/")
+        self.weights = f"{folder}/model.safetensors"
+        self.config = f"{folder}/config.json"
+        self.vocab_spec = f"{folder}/vocab_spec.json"
+        self.scalar_tokenizer = f"{folder}/scalar_tokenizer.npz"
+        self.spectrum_tokenizer = f"{folder}/spectrum_tokenizer.npz"
+        self.autoencoder = f"{folder}/image_autoencoder.safetensors"
+        self.image_codebook = f"{folder}/image_codebook.npz"
+        self.card = f"{folder}/README.md"

@@ -13,12 +13,6 @@ from astromodal.config.schema import EvaluationSettings
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TEST, TRAIN
-from astromodal.evaluation.history import (
-    last_value,
-    read_history,
-    tokens_per_second,
-    untrained_value,
-)
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part
@@ -28,6 +22,12 @@ from astromodal.evaluation.surprise_numbers import modality_numbers, slot_number
 from astromodal.evaluation.transformer_section import add_figures
 from astromodal.inference.trained import Trained, load_trained
 from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.history import (
+    last_value,
+    read_history,
+    tokens_per_second,
+    untrained_value,
+)
 from astromodal.training.layout import MODALITIES
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes

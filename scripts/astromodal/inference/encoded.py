@@ -38,12 +38,9 @@ class Encoded:
     ----------
     sequences : SequenceSet
         The objects, numbered from 0.
-    folder : TemporaryDirectory, optional
-        Holds the sequences' file as long as this object lives; None where it is the workflow's.
     """
 
     sequences: SequenceSet
-    folder: TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -115,21 +112,26 @@ def encode_cube(
     source: str | Path | Cube | pa.Table | Any, bundle: Bundle, columns: ColumnSettings | None
 ) -> Encoded:
     """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
-    folder = TemporaryDirectory(prefix="astromodal-")
-    at = Path(folder.name)
-    cube = _as_cube(source, at / "rows.parquet", columns)
+    with TemporaryDirectory(prefix="astromodal-") as folder:
+        cube = _as_cube(source, Path(folder) / "rows.parquet", columns)
+        path = Path(folder) / "sequences.safetensors"
+        _encode(cube, bundle, Path(folder), path)
+        # The file stays mapped, and so readable, when its name goes with the folder.
+        return Encoded(SequenceSet([path], bundle.layout))
+
+
+def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
+    """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
     tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
     _check_bands(cube, tokenizers.image.bands)
     split = split_field(cube, bundle.trained.config.split, SelectionSettings(column=None))
-    split.save(at / "split.npz")
-    encode_field_scalars(cube, split, tokenizers.scalar).save(at / "scalars.npz")
-    spectra = encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum)
-    spectra.save(at / "spectra.npz")
-    encode_field_images(cube, tokenizers.image, settings.image)[0].save(at / "images.npz")
-    path = at / "sequences.safetensors"
-    made = (at / "scalars.npz", at / "spectra.npz", at / "images.npz", at / "split.npz")
-    pack_field(*made, bundle.layout, path)
-    return Encoded(SequenceSet([path], bundle.layout), folder)
+    names = ("scalars", "spectra", "images", "split")
+    scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
+    encode_field_scalars(cube, split, tokenizers.scalar).save(scalars)
+    encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(spectra)
+    encode_field_images(cube, tokenizers.image, settings.image)[0].save(images)
+    split.save(rows)
+    pack_field(scalars, spectra, images, rows, bundle.layout, path)
 
 
 def _as_cube(source: Any, path: Path, columns: ColumnSettings | None) -> Cube:

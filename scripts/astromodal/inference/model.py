@@ -131,6 +131,16 @@ class AstroModel:
         """
         return encode_cube(source, self.bundle, columns)
 
+    def open(self, objects: Encoded | str | Path) -> Encoded:
+        """The objects of one of the workflow's sequence files; what `encode` gave stays as it is.
+
+        Raises
+        ------
+        FormatError
+            Where the file was packed for another vocabulary, or encoded with other tokenizers.
+        """
+        return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
+
     def embed(self, objects: Encoded | str | Path, pooling: str = "mean") -> np.ndarray:
         """One vector an object.
 
@@ -151,7 +161,7 @@ class AstroModel:
         ConfigError
             Where there is no such pooling.
         """
-        found = self._encoded(objects)
+        found = self.open(objects)
         every, budget = np.arange(len(found)), self.settings.token_budget
         return embed_objects(self.bundle, found.sequences, every, pooling, budget)
 
@@ -195,8 +205,8 @@ class AstroModel:
         DataError
             Where no object has what is given, or the model has no codes for a target.
         """
-        found = self._encoded(objects)
-        question = self._ask(target, given)
+        found = self.open(objects)
+        question = self.ask(target, given)
         every = np.arange(len(found))
         n_given = count_given(found.sequences, question, every)
         _check_given(question, n_given)
@@ -206,7 +216,7 @@ class AstroModel:
         for column, chances in predict_columns(*head, self.settings).items():
             if not chances.shape[1]:
                 continue  # one of all columns, which no training field measured
-            out[self.columns[column]] = self._scalar(column, chances, found.ids, n_given)
+            out[self.columns[column]] = self.distribution(column, chances, found.ids, n_given)
         for block in question.blocks:
             sampling = (n_samples, seed)
             if block == IMAGE:
@@ -259,8 +269,8 @@ class AstroModel:
         DataError
             Where no object has what is given, or the model has no codes for a block.
         """
-        found = self._encoded(objects)
-        question = self._ask(blocks, given)
+        found = self.open(objects)
+        question = self.ask(blocks, given)
         names = self._drawn([blocks] if isinstance(blocks, str) else list(blocks))
         if not temperature >= 0:
             raise ConfigError(must_be("temperature", "at least 0", temperature))
@@ -274,12 +284,18 @@ class AstroModel:
         )
         return decode_codes(self.bundle, found.ids, codes)
 
-    def _encoded(self, objects: Encoded | str | Path) -> Encoded:
-        return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
-
-    def _ask(self, target: Names, given: Names | None) -> Question:
+    def ask(self, target: Names, given: Names | None = None) -> Question:
+        """Check the names of a question; parameters and errors as for `predict`."""
         shuffled = self.bundle.trained.shuffled
         return ask(self.bundle.layout, self.columns, target, given, shuffled)
+
+    def distribution(
+        self, column: int, chances: np.ndarray, ids: np.ndarray, n_given: np.ndarray
+    ) -> ScalarPrediction:
+        """Probabilities (n, K) of the bins of a column, by number, in physical units."""
+        scalar, used, name = self.tokenizers.scalar, chances.shape[1], self.columns[column]
+        centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
+        return ScalarPrediction(name, scalar_unit(name), ids, chances, centers, edges, n_given)
 
     def _drawn(self, names: list[str]) -> list[str]:
         """Names of whole blocks, each once, ``spectrum`` spelt out."""
@@ -287,15 +303,8 @@ class AstroModel:
         if single:
             must = "whole blocks: scalar, image or spectrum groups"
             raise ConfigError(must_be("blocks", must, f"the column {single[0]!r}"))
-        spelt = [self._ask(name, ()).blocks or (SCALAR,) for name in names]
+        spelt = [self.ask(name, ()).blocks or (SCALAR,) for name in names]
         return list(dict.fromkeys(name for each in spelt for name in each))
-
-    def _scalar(
-        self, column: int, chances: np.ndarray, ids: np.ndarray, n_given: np.ndarray
-    ) -> ScalarPrediction:
-        scalar, used, name = self.tokenizers.scalar, chances.shape[1], self.columns[column]
-        centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-        return ScalarPrediction(name, scalar_unit(name), ids, chances, centers, edges, n_given)
 
     def _check_known(self, question: Question) -> None:
         """Raise `DataError` where a target has no codes: no training field measured it."""

@@ -110,7 +110,7 @@ class Decoder:
             return cache.keys[layer][:, :, :end], cache.values[layer][:, :, :end]
 
         places = torch.arange(before, end, device=tokens.device)
-        mask = None if n == 1 else _may_see(before, 1, n, tokens.device)
+        mask = _may_see(before, 1, n, tokens.device) if before and n > 1 else None
         states = self._run(tokens, types, slots, places, mask, seen)
         cache.length = end
         return states
@@ -158,7 +158,7 @@ class Decoder:
         types: torch.Tensor,  # (N,)
         slots: torch.Tensor,  # (N,)
         places: torch.Tensor,  # (N,), where the tokens stand in their sequences
-        mask: torch.Tensor | None,  # (N, P + N), True where a key is seen; all are where None
+        mask: torch.Tensor | None,  # (N, P + N), True where a key is seen; None: no later one is
         seen: _Seen,
     ) -> torch.Tensor:
         model, (n_sequences, n) = self.model, tokens.shape
@@ -176,7 +176,8 @@ class Decoder:
                 t.unflatten(0, (n_sequences, n)).transpose(1, 2) for t in (query, key, value)
             )
             keys, values = seen(number, k, v)  # (B, H, P + N, D/H)
-            out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+            causal = mask is None and n > 1
+            out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal)
             x = x + layer.project(out.transpose(1, 2).reshape(len(x), width))
             hidden = F.gelu(layer.up(layer.norm_feedforward(x)), approximate="tanh")
             x = x + layer.down(hidden)
