@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.files import atomic_path
+from astromodal.errors import FormatError, must_be
 
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
 _HEADER = 8  # bytes of a file that hold the length of its JSON header
@@ -55,19 +56,24 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        Where the file is none of `save_tensors`; the reader of a format says which it must be.
+    FormatError
+        Where the file is none of `save_tensors`.
     """
-    with Path(path).open("rb") as stream:
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    length = int.from_bytes(mapped[:_HEADER], "little")
-    header = json.loads(mapped[_HEADER : _HEADER + length])
-    meta = header.pop("__metadata__", {})
-    dtypes = {kind: dtype for dtype, kind in _KINDS.items()}
-    arrays = {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        dtype = np.dtype(dtypes[entry["dtype"]])
-        count, offset = (end - start) // dtype.itemsize, _HEADER + length + start
-        arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(entry["shape"])
-    return arrays, meta
+    try:
+        with Path(path).open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        length = int.from_bytes(mapped[:_HEADER], "little")
+        header = json.loads(mapped[_HEADER : _HEADER + length])
+        meta = header.pop("__metadata__", {})
+        begin = _HEADER + length
+        return {name: _view(mapped, begin, entry) for name, entry in header.items()}, meta
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(must_be(str(path), "a safetensors file", str(error))) from error
+
+
+def _view(mapped: mmap.mmap, begin: int, entry: dict[str, Any]) -> np.ndarray:
+    """The array that an entry of the header describes."""
+    dtypes = {kind: np.dtype(dtype) for dtype, kind in _KINDS.items()}
+    (start, end), dtype = entry["data_offsets"], dtypes[entry["dtype"]]
+    flat = np.frombuffer(mapped, dtype, (end - start) // dtype.itemsize, begin + start)
+    return flat.reshape(entry["shape"])

@@ -159,7 +159,7 @@ def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
     try:
         arrays, meta = map_tensors(path)
         found = f"{meta.get('format')} version {meta.get('version')}"
-    except (ValueError, KeyError, TypeError) as error:
+    except FormatError as error:
         found = f"a file that cannot be read ({error})"
     if found != must:
         raise FormatError(must_be(path, must, found, "export the model again"))
