@@ -20,7 +20,17 @@ from benchmarks.harness import ROOT, Row
 NAMES = tuple(
     sorted(p.stem.removeprefix("bench_") for p in Path(__file__).parent.glob("bench_*.py"))
 )
-PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "faiss-cpu", "pyarrow", "torch", "GaiaXPy")
+PACKAGES = (
+    "numpy",
+    "numba",
+    "scipy",
+    "scikit-learn",
+    "faiss-cpu",
+    "pyarrow",
+    "torch",
+    "transformers",
+    "GaiaXPy",
+)
 RESULTS = ROOT / "benchmarks/RESULTS.md"
 
 

@@ -47,3 +47,20 @@ def one_simulated_field(wildcards):
     return {
         "simulate": {**sky, "fields": {wildcards.field: sky["fields"][wildcards.field]}}
     }
+
+
+def training_resources():
+    """GPUs and nodes of the training: one task a node, which starts the node's processes itself.
+
+    Slurm sends SIGTERM two minutes before a time limit: the training saves, and a retry goes on.
+    """
+    gpus, nodes = CONFIG.training.gpus, CONFIG.training.nodes
+    found = {"gpu": gpus, "slurm_extra": "--signal=TERM@120"}
+    if gpus * nodes > 1:
+        # The plugin would ask for a task a GPU.
+        found |= {"tasks_per_gpu": -1}
+    if nodes > 1:
+        # `mpi`: the script runs once, on the first node, and calls srun itself.
+        del found["gpu"]
+        found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
+    return found

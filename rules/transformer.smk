@@ -60,9 +60,9 @@ rule train_transformer:
         PATHS.log("train_transformer"),
     conda:
         "../envs/gpu.yaml"
-    threads: 8
+    threads: 8 * CONFIG.training.gpus
     resources:
-        gpu=1,
+        **training_resources(),
     params:
         settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
         code=code("train_transformer"),

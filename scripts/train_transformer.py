@@ -1,30 +1,31 @@
 """Train the transformer on the sequences of the training fields."""
 
-from pathlib import Path
-
 from astromodal.jobs.entry import start
-from astromodal.training.run import RunFiles, train_transformer
-from astromodal.training.targets import load_tokenizers
+from astromodal.training.distributed import Group
+from astromodal.training.launch import launch
+from astromodal.training.task import TrainingTask
 
 job = start(snakemake)
-job.seed_everything(job.settings["training"].seed)
-tokenizers = load_tokenizers(
-    snakemake.input.scalar_tokenizer,
-    snakemake.input.spectrum_tokenizer,
-    snakemake.input.autoencoder,
-    snakemake.input.image_codebook,
+task = TrainingTask(
+    sequences=list(snakemake.input.sequences),
+    tokenizers={
+        "scalar": snakemake.input.scalar_tokenizer,
+        "spectrum": snakemake.input.spectrum_tokenizer,
+        "autoencoder": snakemake.input.autoencoder,
+        "image_codebook": snakemake.input.image_codebook,
+    },
+    files={
+        "vocab_spec": snakemake.input.vocab_spec,
+        "config": snakemake.output.config,
+        "history": snakemake.output.history,
+        "final_model": snakemake.output.final_model,
+    },
+    settings=snakemake.params.settings,
+    threads=job.threads,
+    log=snakemake.log[0],
 )
-files = RunFiles(
-    vocab_spec=Path(snakemake.input.vocab_spec),
-    config=Path(snakemake.output.config),
-    history=Path(snakemake.output.history),
-    final_model=Path(snakemake.output.final_model),
-)
-train_transformer(
-    list(snakemake.input.sequences),
-    tokenizers,
-    files,
-    job.settings,
-    job.device(),
-    job.logger,
-)
+if task.training.processes > 1:
+    launch(task)
+else:
+    job.seed_everything(task.training.seed)
+    task.run(Group(device=job.device()), job.logger)

@@ -40,6 +40,26 @@ def test_every_config_of_the_repository_is_valid(path):
     assert yaml.safe_load(path.read_text())
 
 
+@pytest.mark.parametrize(("name", "millions"), [("tiny", 0.8), ("base", 85), ("large", 302)])
+def test_sizes_are_what_they_are_called(name, millions):
+    """Weights of the layers' matrices: 12 D² a layer."""
+    model = load_config(CONFIG / f"{name}.yaml").model
+    assert model.d_ff == 4 * model.d_model
+    matrices = 12 * model.d_model**2 * model.n_layers
+    assert matrices / 1e6 == pytest.approx(millions, rel=0.02)
+
+
+def test_the_base_size_is_the_guides():
+    """Its model is the default."""
+    assert load_config(CONFIG / "base.yaml").model == Config().model
+
+
+def test_a_job_that_saved_and_stopped_is_tried_again():
+    """Training ends with a status of its own when it is told to stop: Slurm's profile retries."""
+    profile = yaml.safe_load((CONFIG.parent / "profiles/slurm/config.yaml").read_text())
+    assert profile["retries"] >= 1
+
+
 def test_every_setting_is_documented():
     """A line of documentation a setting."""
     undocumented = []

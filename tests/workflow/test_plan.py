@@ -56,6 +56,31 @@ def test_settings_on_the_command_line(fresh):
     assert planned["encode_scalars"] == 2
 
 
+@pytest.mark.parametrize(
+    ("training", "resources"),
+    [
+        ({}, ["gpu=1", "slurm_extra=--signal=TERM@120"]),
+        ({"gpus": 2}, ["gpu=2", "tasks_per_gpu=-1"]),
+        ({"gpus": 2, "nodes": 3}, ["gres=gpu:2", "mpi=srun", "nodes=3", "tasks=3"]),
+    ],
+)
+def test_the_training_asks_for_its_gpus_and_nodes(fresh, training, resources):
+    """One task a node, with all of its GPUs, and a warning before the time is up."""
+    fresh.config["training"].update(training)
+    text = fresh.run("--dry-run").text
+    job = text[text.index("rule train_transformer:") :]
+    line = job[job.index("resources:") :].splitlines()[0]
+    assert [word for word in resources if word not in line] == []
+
+
+def test_a_size_is_laid_over_a_config(fresh):
+    """A second --configfile replaces what it names, deep in a group, and nothing else."""
+    overlay = [str(fresh.folder / "config.yaml"), str(ROOT / "config/large.yaml")]
+    text = fresh.run("--dry-run", "--configfile", *overlay).text
+    assert "gpu=4" in text
+    assert fresh.planned("--configfile", *overlay)["encode_scalars"] == 3
+
+
 def test_targets_by_name(fresh):
     """A step of the guide is a target: `tokenizers` plans no training."""
     planned = fresh.planned("tokenizers")

@@ -276,11 +276,23 @@ class TrainingSettings(Settings):
     fields: FieldNames = Field(
         None, description="Fields whose sequences train the transformer; null: tokenizers.fields."
     )
-    batch_size: Positive = Field(16, description="Objects of a step, when token_budget is null.")
+    batch_size: Positive = Field(
+        16, description="Objects of a micro-batch of one process, when token_budget is null."
+    )
     token_budget: Positive | None = Field(
         None,
-        description="Tokens of a step; replaces batch_size (most objects have 60, some 1,800).",
+        description="Tokens of a micro-batch of one process, what fits in its memory; replaces "
+        "batch_size (most objects have 60, some 1,800).",
     )
+    accumulate: Positive = Field(
+        1, description="Micro-batches whose gradients a process adds up for one step."
+    )
+    gpus: Positive = Field(
+        1,
+        description="Processes a node, one a GPU; a step has that many times the tokens. "
+        "Without GPUs they share the CPU.",
+    )
+    nodes: Positive = Field(1, description="Nodes; more than one only inside a Slurm job.")
     epochs: Positive = Field(5, description="Passes over the training objects.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-4, description="Peak learning rate.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(
@@ -290,8 +302,17 @@ class TrainingSettings(Settings):
     grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
     validate_every: Positive = Field(1000, description="Steps between validations.")
-    save_every: Positive = Field(5000, description="Steps between checkpoints.")
-    keep_checkpoints: Positive = Field(3, description="Last checkpoints kept; older are deleted.")
+    patience: Positive | None = Field(
+        None,
+        description="Validations in a row without a better loss before training ends early; "
+        "null: it never does.",
+    )
+    save_every: Positive = Field(
+        5000, description="Steps between checkpoints; the best validation's is saved besides."
+    )
+    keep_checkpoints: Positive = Field(
+        3, description="Last checkpoints kept; older are deleted, but not the best."
+    )
     validation_objects: Positive = Field(
         4096, description="Objects of the validation split that are used at most."
     )
@@ -300,6 +321,11 @@ class TrainingSettings(Settings):
     meaningful_loss: MeaningfulLossSettings = Field(
         MeaningfulLossSettings(), description="The reconstruction terms."
     )
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.gpus * self.nodes
 
 
 class EvaluationSettings(Settings):

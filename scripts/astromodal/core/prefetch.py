@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,7 +12,7 @@ T = TypeVar("T")
 _POLL = 0.1  # s between looks at whether anyone still wants more
 
 
-def ahead(iterable: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Yield what `iterable` yields, in order, while a thread prepares the next items.
 
     Parameters

@@ -24,11 +24,12 @@ from astromodal.inference.trained import Trained, load_trained
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.history import (
     last_value,
+    median_value,
     read_history,
-    tokens_per_second,
     untrained_value,
 )
 from astromodal.training.layout import MODALITIES
+from astromodal.training.speed import SPEEDS
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes
 
@@ -118,7 +119,7 @@ def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]])
         "parameters": sum(p.numel() for p in trained.model.parameters()),
         "steps": trained.step,
         "epochs": trained.epoch + 1,
-        "tokens_per_second": tokens_per_second(losses["train"]),
+        **{name: median_value(losses["train"], name) for name in SPEEDS},
         "vocab_size": trained.layout.spec.vocab_size,
         **{f"{modality}_tokenizer_hash": value for modality, value in hashes.items()},
         "weights_hash": hash_arrays(

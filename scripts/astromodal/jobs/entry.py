@@ -102,7 +102,9 @@ def _log_to(path: str | None, name: str) -> logging.Logger:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        Path(path).write_text("")
+        # Always at the end: processes that the job starts may add to the same file.
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
     )

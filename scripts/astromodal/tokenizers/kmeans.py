@@ -19,7 +19,7 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers.neighbours import Plane
 
-N_SEEDING = 400_000
+N_SEEDING = 100_000
 """Points that the seeds are drawn from; Lloyd's steps see all of them."""
 
 _SEED_BLOCK = 256  # points that lie together and are looked at together; of fours

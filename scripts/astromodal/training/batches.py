@@ -7,6 +7,7 @@ long sequences side by side, so that attention needs one call a length and no ma
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ class SequenceSet:
         sizes = ((self.pattern[objects][:, None] >> types) & 1) * sizes  # (m, blocks)
         if shuffle is None:
             return np.cumsum(sizes, axis=1) - sizes
-        order = np.argsort(_draws(objects, types, shuffle), axis=1)
+        order = np.argsort(draws(objects, types, shuffle), axis=1)
         ordered = np.take_along_axis(sizes, order, axis=1)
         offsets = np.empty_like(sizes)
         np.put_along_axis(offsets, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
@@ -148,11 +149,26 @@ def _check_same(store: SequenceStore, what: str, want: str, got: str) -> None:
         raise FormatError(must_be(f"{store.path}: {what}", want, got, "pack the field again"))
 
 
-def _draws(objects: np.ndarray, types: np.ndarray, shuffle: tuple[int, int]) -> np.ndarray:
-    """Random uint64 (m, types), each a function of seed, epoch, object and type alone."""
-    seed, epoch = np.random.SeedSequence(shuffle).generate_state(2, np.uint64)
-    mixed = _mix(objects.astype(np.uint64) ^ seed)[:, None] ^ epoch
-    return _mix(mixed + types.astype(np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15))
+def draws(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    """Random numbers that need no generator's state.
+
+    Parameters
+    ----------
+    objects : int64 (m,)
+        Numbers of the objects.
+    numbers : int (k,)
+        What is drawn for: types of blocks, slots.
+    key : tuple of int
+        Seed, and what else the draw depends on; none of them negative.
+
+    Returns
+    -------
+    uint64 (m, k)
+        Each a function of key, object and number alone, whatever else is in the batch.
+    """
+    first, second = np.random.SeedSequence(key).generate_state(2, np.uint64)
+    mixed = _mix(objects.astype(np.uint64) ^ first)[:, None] ^ second
+    return _mix(mixed + numbers.astype(np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -219,3 +235,35 @@ def plan_epoch(
         end = int(np.searchsorted(total, total[begin] + token_budget, side="right")) - 1
         edges.append(max(end, begin + 1))
     return EpochPlan(objects, np.array(edges, dtype=np.int64))
+
+
+def divide(objects: np.ndarray, lengths: np.ndarray, parts: int) -> list[np.ndarray]:
+    """Divide a step's objects into parts of nearly equal tokens.
+
+    The longest goes first, each to the part that has the fewest tokens so far (Graham 1969,
+    doi:10.1137/0117039: no part exceeds 4/3 of the least possible).
+
+    Parameters
+    ----------
+    objects : int64 (n,)
+        Numbers of the objects.
+    lengths : int64
+        Tokens of every object, indexed by those numbers.
+    parts : int
+        Number of parts.
+
+    Returns
+    -------
+    list of int64 (m,)
+        Objects of each part; some are empty where there are fewer objects than parts.
+    """
+    if parts == 1:
+        return [objects]
+    ordered = objects[np.argsort(-lengths[objects], kind="stable")]
+    emptiest = [(0, part) for part in range(parts)]
+    owner = np.empty(len(ordered), dtype=np.int64)
+    for i, length in enumerate(lengths[ordered].tolist()):
+        tokens, part = emptiest[0]
+        owner[i] = part
+        heapq.heapreplace(emptiest, (tokens + length, part))
+    return [ordered[owner == part] for part in range(parts)]

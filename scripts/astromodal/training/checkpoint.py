@@ -1,12 +1,15 @@
 """Checkpoints: written whole or not at all, read without unpickling code, pruned.
 
-A run's folder holds ``checkpoint_step_{n}.pt`` and, while the run is unfinished, ``resume.json``,
-which names the last checkpoint and what the run was a run of. A finished run has none, so that
-training asked for again (after a change of the code, say) begins anew.
+A run's folder holds ``checkpoint_step_{n}.pt`` of one run alone, and ``checkpoints.json``, which
+says of which (its settings and inputs) and whether it is finished. Another run's checkpoints are
+set aside in a folder of their own beneath, and taken up again when its settings return; a finished
+run's are set aside too, so that training asked for again begins anew. Nothing is deleted but what
+the run itself prunes.
 """
 
 from __future__ import annotations
 
+import logging
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -16,10 +19,11 @@ from typing import Any
 import torch
 
 from astromodal.core.files import atomic_path, read_json, write_json
+from astromodal.core.hashing import hash_values
 from astromodal.errors import FormatError, must_be
 
 FORMAT, VERSION = "transformer", 1
-_POINTER = "resume.json"
+_RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 
 def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
@@ -58,45 +62,79 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str
     return dict(state)
 
 
-def point_to(checkpoint: str | Path, identity: Mapping[str, Any]) -> None:
-    """Say which checkpoint an unfinished run goes on from, and what it is a run of."""
-    checkpoint = Path(checkpoint)
-    write_json(
-        checkpoint.parent / _POINTER, {"checkpoint": checkpoint.name, "identity": dict(identity)}
-    )
-
-
-def find_resumable(
-    folder: str | Path, identity: Mapping[str, Any]
-) -> tuple[Path | None, list[str]]:
-    """The checkpoint that a run goes on from.
+def open_folder(
+    folder: str | Path, identity: Mapping[str, Any], logger: logging.Logger
+) -> Path | None:
+    """Make a folder that of one run, and find the checkpoint that it goes on from.
 
     Parameters
     ----------
     folder : path
         The run's folder.
     identity : mapping
-        Settings and hashes of inputs, nested.
+        Settings and hashes of inputs, nested: what the run is a run of.
+    logger : logging.Logger
+        Told what was set aside, with the dotted names of what differs, and what was taken up.
 
     Returns
     -------
     path or None
         The last checkpoint of an unfinished run of the same identity.
-    list of str
-        Dotted names of what differs, where there is an unfinished run of another identity.
     """
-    pointer = Path(folder) / _POINTER
-    if not pointer.exists():
-        return None, []
-    stored = read_json(pointer)
+    folder = Path(folder)
+    known = folder / _RUN
+    stored = read_json(known) if known.exists() else {"identity": None, "finished": False}
     differing = differences(stored["identity"], identity)
-    checkpoint = pointer.parent / stored["checkpoint"]
-    return (None if differing or not checkpoint.exists() else checkpoint), differing
+    found = _checkpoints(folder)
+    if found and (differing or stored["finished"]):
+        aside = _set_aside(folder, stored)
+        of = f"with another {', '.join(differing)}" if differing else "that is finished"
+        logger.warning("checkpoints of a run %s are kept in %s", of, aside)
+    # Said before any is moved here: killed in between, the next start finds each with its own.
+    write_json(known, {"identity": dict(identity), "finished": False})
+    _take_up(folder, identity, logger)
+    return next(reversed(_checkpoints(folder)), None)
 
 
 def finish(folder: str | Path) -> None:
-    """Say that a run is finished."""
-    (Path(folder) / _POINTER).unlink(missing_ok=True)
+    """Say that a folder's run is finished."""
+    known = Path(folder) / _RUN
+    write_json(known, {**read_json(known), "finished": True})
+
+
+def _aside(folder: Path, identity: Any, finished: bool) -> Path:
+    """Where checkpoints of an identity are set aside."""
+    return folder / _ASIDE / (hash_values(identity) + ("_finished" if finished else ""))
+
+
+def _set_aside(folder: Path, stored: Mapping[str, Any]) -> Path:
+    """Move a folder's checkpoints to where others do not mix with them."""
+    aside = _aside(folder, stored["identity"], stored["finished"])
+    _move(folder, aside)
+    write_json(aside / _RUN, dict(stored))
+    return aside
+
+
+def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger) -> None:
+    """Move the checkpoints of an unfinished run of this identity back, if there are any."""
+    kept = _aside(folder, identity, finished=False)
+    if kept.is_dir():
+        logger.info("takes up the checkpoints of these settings from %s", kept)
+        _move(kept, folder)
+        (kept / _RUN).unlink(missing_ok=True)
+        kept.rmdir()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move the checkpoints of a folder; of equal names the moved one stays."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in _checkpoints(source):
+        path.replace(target / path.name)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, by step."""
+    return sorted(folder.glob("checkpoint_step_*.pt"), key=step_of)
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -106,18 +144,18 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
         inner = (differences(old.get(k), new.get(k), f"{name}.{k}".lstrip(".")) for k in keys)
         return [found for each in inner for found in each]
     same = list(old) == list(new) if _both_lists(old, new) else old == new
-    return [] if same else [name]
+    return [] if same else [name or "identity"]
 
 
 def _both_lists(old: Any, new: Any) -> bool:
     return isinstance(old, (list, tuple)) and isinstance(new, (list, tuple))
 
 
-def prune(folder: str | Path, keep: int) -> None:
-    """Delete all but the last `keep` checkpoints of a folder."""
-    found = sorted(Path(folder).glob("checkpoint_step_*.pt"), key=step_of)
-    for old in found[:-keep]:
-        old.unlink(missing_ok=True)
+def prune(folder: str | Path, keep: int, best: int | None) -> None:
+    """Delete all but the last `keep` checkpoints of a folder, and that of the step `best`."""
+    for old in _checkpoints(Path(folder))[:-keep]:
+        if step_of(old) != best:
+            old.unlink(missing_ok=True)
 
 
 def step_of(path: Path) -> int:

@@ -51,7 +51,7 @@ def untrained_value(entries: Sequence[dict[str, Any]], key: str) -> float:
     return float(values[0]) if steps.size and steps[0] == 0 else np.nan
 
 
-def tokens_per_second(entries: Sequence[dict[str, Any]]) -> float:
-    """Median speed of training (tokens/s); NaN where none was written down."""
-    rates = series(entries, "tokens_per_second")[1]
-    return float(np.median(rates)) if rates.size else np.nan
+def median_value(entries: Sequence[dict[str, Any]], key: str) -> float:
+    """The median of `key`, such as the speed of training; NaN where none was written down."""
+    values = series(entries, key)[1]
+    return float(np.median(values)) if values.size else np.nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,11 +21,17 @@ from astromodal.data.splits import TRAIN
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training import checkpoint
 from astromodal.training.batches import SequenceSet
+from astromodal.training.budget import Budget, describe
+from astromodal.training.distributed import Group
 from astromodal.training.layout import SequenceLayout, sequence_layout
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
 from astromodal.training.prior import fit_prior
+from astromodal.training.recorder import Recorder, tensorboard_writer
 from astromodal.training.sequences import vocab_hash
+from astromodal.training.speed import matmul_peak
+from astromodal.training.step import Optimisation
+from astromodal.training.steps import Steps
 from astromodal.training.targets import CentroidTables, Tokenizers
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes, read_vocabulary
@@ -56,7 +62,7 @@ def train_transformer(
     tokenizers: Tokenizers,
     files: RunFiles,
     settings: Mapping[str, Any],
-    device: torch.device,
+    group: Group,
     logger: logging.Logger,
 ) -> Path:
     """Train the transformer, going on from the run's last checkpoint where there is one.
@@ -74,15 +80,16 @@ def train_transformer(
         By dotted name:
         ``model``, ``training``, ``sequences``, ``tokenizers.scalar``, ``tokenizers.spectrum`` and
         ``tokenizers.image``.
-    device : torch.device
-        Where to train.
+    group : Group
+        The processes that train together, each of which calls this; where to train. The first of
+        them writes the files.
     logger : logging.Logger
         Takes the progress.
 
     Returns
     -------
     path
-        The final model.
+        The final model: the weights of the best validation.
 
     Raises
     ------
@@ -99,7 +106,6 @@ def train_transformer(
     for store in sequences.stores:
         check_hashes(vocabulary, store.tokenizer_hashes, str(store.path))
     config = nested_config(settings)
-    write_json(files.config, config)
     identity = {
         "config": _deciding(config),
         "vocab": vocab_hash(layout),
@@ -107,18 +113,21 @@ def train_transformer(
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
         "model": "causal transformer 1",
     }
-    place = Place(files.final_model.parent, files.history, identity)
-    extras = {"config": config, "vocab_spec": vocabulary}
+    place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
     with stop_on_signals() as stop:
-        trainer = _trainer(
-            sequences, tokenizers.tables(), settings, place, extras, device, stop, logger
-        )
-        _resume(trainer, place, logger)
-        if not trainer.run():
+        trainer = _trainer(sequences, tokenizers.tables(), settings, place, group, stop, logger)
+        if group.first:
+            write_json(files.config, config)
+        _resume(trainer, identity, logger)
+        with closing(_recorder(trainer, files.history, logger)) as recorder:
+            finished = trainer.run(recorder)
+        if not finished:
             logger.info("interrupted: saved, and goes on where it is started again")
             raise TrainingInterrupted
-    checkpoint.save_model(files.final_model, trainer.state())
-    checkpoint.finish(place.folder)
+    if group.first:
+        checkpoint.save_model(files.final_model, trainer.final_state())
+        checkpoint.finish(place.folder)
+    group.wait()
     return files.final_model
 
 
@@ -160,39 +169,53 @@ def _trainer(
     tables: CentroidTables,
     settings: Mapping[str, Any],
     place: Place,
-    extras: Mapping[str, Any],
-    device: torch.device,
+    group: Group,
     stop: Callable[[], bool],
     logger: logging.Logger,
 ) -> Trainer:
     """A trainer at its first step."""
-    training, order = settings["training"], settings["sequences"]
-    layout = sequences.layout
+    training, order, layout = settings["training"], settings["sequences"], sequences.layout
     tables.check(layout.spec)
     unigram = Unigram(sequences, np.flatnonzero(sequences.split == TRAIN))
     baseline = unigram.cross_entropy(sequences, validation_objects(sequences, training))
-    model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout).to(device)
-    loss = TypedLoss(layout, tables, training.meaningful_loss, device)
-    logger.info(
-        "%d objects, %d tokens; model of %d parameters; unigram baseline %s",
-        len(sequences),
-        int(sequences.lengths.sum()),
-        sum(p.numel() for p in model.parameters()),
-        {name: round(value, 3) for name, value in baseline.items()},
-    )
-    return Trainer(model, sequences, loss, training, order, place, baseline, extras, stop, logger)
+    model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout)
+    if group.rank:  # weights are drawn alike, dropout is not
+        stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
+        torch.manual_seed(int(stream[0]))
+    loss = TypedLoss(layout, tables, training.meaningful_loss, group.device)
+    budget = Budget.of(model, settings["model"])
+    steps = Steps(sequences, loss, training, order, group, budget)
+    optimisation = Optimisation(model.to(group.device), loss, training, group)
+    shown = {name: round(value, 3) for name, value in baseline.items()}
+    n_tokens = int(sequences.lengths.sum())
+    logger.info("%d objects, %d tokens; unigram baseline %s", len(sequences), n_tokens, shown)
+    tokens = training.token_budget or training.batch_size * layout.longest
+    logger.info("model: %s", describe(budget, layout, tokens, optimisation.half))
+    return Trainer(optimisation, steps, place, baseline, stop, logger)
 
 
-def _resume(trainer: Trainer, place: Place, logger: logging.Logger) -> None:
+def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Recorder:
+    """What takes the trainer's results: files are the first process's alone."""
+    group, device = trainer.group, trainer.group.device
+    dtype = torch.bfloat16 if trainer.optimisation.half else torch.float32
+    peak = group.size * matmul_peak(device, dtype)
+    logger.info("a matrix product runs at %.3g FLOP/s on %d device(s)", peak, group.size)
+    if not group.first:
+        return Recorder(None, logger, trainer.total, None, peak)
+    writer = tensorboard_writer(trainer.place.folder / "tensorboard", trainer.step + 1)
+    return Recorder(history, logger, trainer.total, writer, peak)
+
+
+def _resume(trainer: Trainer, identity: Mapping[str, Any], logger: logging.Logger) -> None:
     """Go on from the folder's last checkpoint, if it is of this very run."""
-    found, differing = checkpoint.find_resumable(place.folder, place.identity)
-    if differing:
-        logger.warning(
-            "checkpoints are of a run with another %s: starting anew", ", ".join(differing)
-        )
-    if found is not None:
-        trainer.restore(found)
-        logger.info("goes on from %s", found.name)
+    group, folder = trainer.group, trainer.place.folder
+    found = checkpoint.open_folder(folder, identity, logger) if group.first else None
+    step = 0 if found is None else checkpoint.step_of(found)
+    step = int(group.sum(np.array([step]))[0])  # what the first process found
+    if step:
+        path = trainer.checkpoint(step)
+        trainer.restore(path)
+        logger.info("goes on from %s", path.name)
 
 
 def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
@@ -208,8 +231,8 @@ def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the config that decides what a run learns: not how often it saves."""
-    idle = ("save_every", "keep_checkpoints")
+    """The part of the config that decides what a run learns: not how often it saves or reports."""
+    idle = ("save_every", "keep_checkpoints", "log_every")
     training = {key: value for key, value in config["training"].items() if key not in idle}
     return {**config, "training": training}
 

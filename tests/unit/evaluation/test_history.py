@@ -10,9 +10,9 @@ from astromodal.evaluation.history import draw_history, history_table
 from astromodal.evaluation.style import styled
 from astromodal.training.history import (
     last_value,
+    median_value,
     read_history,
     series,
-    tokens_per_second,
     untrained_value,
 )
 
@@ -54,7 +54,7 @@ def test_modality_without_entries_has_an_empty_row(history):
 
 def test_missing_values_are_skipped(history):
     """A null is no value: of two speeds one is known."""
-    assert tokens_per_second(history["train"]) == 10.0
+    assert median_value(history["train"], "tokens_per_second") == 10.0
     assert series(history["train"], "tokens_per_second")[0].tolist() == [1]
 
 
@@ -69,7 +69,7 @@ def test_curves_are_drawn_without_any_entry():
     with styled():
         figure = draw_history({"train": [], "validation": []})
     assert len(figure.axes) == 3
-    assert np.isnan(tokens_per_second([]))
+    assert np.isnan(median_value([], "tokens_per_second"))
 
 
 @pytest.mark.parametrize("line", ["{", '{"step": 1}', '{"split": "other"}', "3"])

@@ -139,6 +139,20 @@ def test_dropout_is_off_in_evaluation():
     assert torch.equal(model.hidden(tokens, types), model.hidden(tokens, types))
 
 
+def test_recomputing_layers_changes_no_gradient():
+    """With dropout too: the backward pass draws what the forward pass drew."""
+    tokens, types = random_tokens(2, 12)
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(5)
+        model = CausalTransformerLM(V, 16, 2, 2, 32, 0.5, 24)
+        model.recompute = recompute
+        model(tokens, types).square().sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain, rtol=0, atol=0)
+
+
 def test_heads_that_do_not_divide_the_width_are_refused():
     """d_model / n_heads must be even: rotary angles turn pairs of features."""
     with pytest.raises(ValueError, match="d_model / n_heads must be an even integer, got 15 / 3"):

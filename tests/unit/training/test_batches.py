@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from astromodal.core.vocab import BOS, EOS, SEP
 from astromodal.errors import FormatError
-from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.batches import SequenceSet, divide, plan_epoch
 from astromodal.training.sequences import pack_objects, write_sequences
 
 from .conftest import HASHES, make_codes
@@ -156,3 +156,25 @@ def test_epochs_differ_and_repeat():
     plans = [plan_epoch(objects, lengths, (1, epoch), 8, None).objects for epoch in (0, 1, 0)]
     assert (plans[0] != plans[1]).any()
     np.testing.assert_array_equal(plans[0], plans[2])
+
+
+@given(lengths, st.integers(1, 6))
+def test_parts_divide_a_step_evenly(lengths, parts):
+    """Each object is in one part; no part exceeds the emptiest by more than an object's tokens."""
+    divided = divide(np.arange(len(lengths)), lengths, parts)
+    assert len(divided) == parts
+    assert sorted(np.concatenate(divided).tolist()) == list(range(len(lengths)))
+    tokens = [int(lengths[part].sum()) for part in divided]
+    assert max(tokens) - min(tokens) <= lengths.max()
+
+
+def test_parts_by_hand():
+    """Longest first, to the emptiest of three: 9, 7, 5, then 5 to the 5, 4 to the 7, 2 to the 9."""
+    lengths = np.array([4, 9, 5, 2, 7, 5])
+    divided = divide(np.arange(6), lengths, 3)
+    assert [part.tolist() for part in divided] == [[1, 3], [4, 0], [2, 5]]
+
+
+def test_one_part_is_the_step_in_its_order():
+    """A step that nobody shares is left as it is."""
+    np.testing.assert_array_equal(divide(np.array([3, 1, 2]), np.full(4, 5), 1)[0], [3, 1, 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,14 +12,15 @@ from hypothesis import strategies as st
 from astromodal.errors import FormatError
 from astromodal.training.checkpoint import (
     differences,
-    find_resumable,
     finish,
     load_model,
-    point_to,
+    open_folder,
     prune,
     save_model,
+    step_of,
 )
 
+LOGGER = logging.getLogger("test")
 STATE = {"model_state_dict": {"w": torch.arange(3.0)}, "step": 7, "config": {"a": [1, None, "x"]}}
 
 
@@ -52,29 +55,81 @@ def test_files_of_another_version_are_refused(tmp_path):
         load_model(tmp_path / "m.pt")
 
 
-def test_a_run_goes_on_from_its_own_checkpoint(tmp_path):
-    """The same identity finds the checkpoint; once finished there is none to go on from."""
-    path = tmp_path / "checkpoint_step_7.pt"
-    save_model(path, STATE)
-    point_to(path, {"config": {"lr": 1.0}})
-    assert find_resumable(tmp_path, {"config": {"lr": 1.0}}) == (path, [])
-    finish(tmp_path)
-    assert find_resumable(tmp_path, {"config": {"lr": 1.0}}) == (None, [])
+A, B = {"config": {"lr": 1.0, "epochs": 2}}, {"config": {"lr": 1.0, "epochs": 3}, "vocab": "x"}
 
 
-def test_a_run_of_other_settings_is_named(tmp_path):
-    """Another identity gets no checkpoint, and hears what differs."""
-    path = tmp_path / "checkpoint_step_7.pt"
-    save_model(path, STATE)
-    point_to(path, {"config": {"lr": 1.0, "epochs": 2}})
-    found = find_resumable(tmp_path, {"config": {"lr": 1.0, "epochs": 3}, "vocab": "x"})
-    assert found == (None, ["config.epochs", "vocab"])
+def steps_in(folder):
+    """Steps of a folder's checkpoints."""
+    return sorted(step_of(path) for path in folder.glob("checkpoint_step_*.pt"))
 
 
-def test_a_pointer_to_a_deleted_checkpoint_starts_anew(tmp_path):
-    """A checkpoint that a user deleted is not an error."""
-    point_to(tmp_path / "checkpoint_step_7.pt", {})
-    assert find_resumable(tmp_path, {}) == (None, [])
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a run of identity A with two checkpoints."""
+    open_folder(tmp_path, A, LOGGER)
+    for step in (9, 10):
+        (tmp_path / f"checkpoint_step_{step}.pt").write_text("A")
+    return tmp_path
+
+
+def test_a_run_goes_on_from_its_own_last_checkpoint(folder):
+    """The same identity finds the last by step, not by the text of the name."""
+    assert open_folder(folder, A, LOGGER) == folder / "checkpoint_step_10.pt"
+
+
+def test_a_new_run_has_none(tmp_path):
+    """There is nothing to go on from in an empty folder."""
+    assert open_folder(tmp_path, A, LOGGER) is None
+
+
+def test_a_deleted_checkpoint_leaves_the_one_before(folder):
+    """A last checkpoint that a user deleted, since it was damaged say, is no loss of the rest."""
+    (folder / "checkpoint_step_10.pt").unlink()
+    assert open_folder(folder, A, LOGGER) == folder / "checkpoint_step_9.pt"
+
+
+def test_a_run_of_other_settings_is_set_aside_by_name(folder, caplog):
+    """Another identity gets no checkpoint, and hears what differs and where the others are."""
+    assert open_folder(folder, B, LOGGER) is None
+    assert "with another config.epochs, vocab are kept in" in caplog.text
+    (aside,) = (folder / "set_aside").iterdir()
+    assert steps_in(aside) == [9, 10]
+    assert steps_in(folder) == []
+
+
+def test_two_runs_take_turns(folder):
+    """Each identity goes on from its own checkpoints however often they change over."""
+    open_folder(folder, B, LOGGER)
+    (folder / "checkpoint_step_4.pt").write_text("B")
+    assert open_folder(folder, A, LOGGER).read_text() == "A"
+    assert steps_in(folder) == [9, 10]
+    assert open_folder(folder, B, LOGGER).read_text() == "B"
+    assert steps_in(folder) == [4]
+
+
+def test_a_finished_run_is_set_aside_for_good(folder):
+    """Its settings asked for again begin anew, also after another run."""
+    finish(folder)
+    assert open_folder(folder, A, LOGGER) is None
+    assert open_folder(folder, B, LOGGER) is None
+    assert open_folder(folder, A, LOGGER) is None
+
+
+def test_checkpoints_of_no_known_run_are_set_aside(tmp_path, caplog):
+    """Without the file that says what they are of, nothing is gone on from and nothing is lost."""
+    (tmp_path / "checkpoint_step_3.pt").touch()
+    assert open_folder(tmp_path, A, LOGGER) is None
+    assert "with another identity are kept in" in caplog.text
+
+
+def test_a_take_up_that_was_cut_short_is_completed(folder):
+    """Killed while checkpoints were moved back, the next start moves the others."""
+    open_folder(folder, B, LOGGER)
+    (aside,) = (folder / "set_aside").iterdir()
+    open_folder(folder, A, LOGGER)
+    aside.mkdir()
+    (folder / "checkpoint_step_10.pt").rename(aside / "checkpoint_step_10.pt")
+    assert open_folder(folder, A, LOGGER) == folder / "checkpoint_step_10.pt"
 
 
 def test_the_last_checkpoints_are_kept(tmp_path):
@@ -82,9 +137,17 @@ def test_the_last_checkpoints_are_kept(tmp_path):
     for step in (9, 10, 100, 2):
         (tmp_path / f"checkpoint_step_{step}.pt").touch()
     (tmp_path / "final_model.pt").touch()
-    prune(tmp_path, 2)
+    prune(tmp_path, 2, None)
     kept = sorted(p.name for p in tmp_path.iterdir())
     assert kept == ["checkpoint_step_10.pt", "checkpoint_step_100.pt", "final_model.pt"]
+
+
+def test_the_best_checkpoint_is_kept(tmp_path):
+    """However old it is."""
+    for step in (9, 10, 100, 2):
+        (tmp_path / f"checkpoint_step_{step}.pt").touch()
+    prune(tmp_path, 1, 9)
+    assert steps_in(tmp_path) == [9, 100]
 
 
 plain = st.recursive(

@@ -12,7 +12,9 @@ from astromodal.core.vocab import MISS, N_SPECIAL
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.training.loss import NO_TARGET, TypedLoss, find_targets
+from astromodal.training.batches import divide
+from astromodal.training.loss import NO_TARGET, TypedLoss, find_targets, sample_known
+from astromodal.training.validation import Sums, sums_of
 
 CPU = torch.device("cpu")
 
@@ -163,3 +165,66 @@ def test_a_batch_without_real_codes_has_no_loss(survey, model):
     batch.tokens[batch.tokens >= N_SPECIAL] = MISS
     loss = typed_loss(survey)
     assert loss.total(loss.terms(model, batch, (0, 0))).item() == 0.0
+
+
+def test_what_is_sampled_does_not_depend_on_the_batch(survey):
+    """The positions of an object are drawn from key, object and range, whoever shares its batch."""
+    sequences = survey.sequences()
+    together = find_targets(sequences.batch(np.arange(60), (1, 1)), survey.layout)
+    for number in range(0, 60, 7):
+        for found in find_targets(sequences.batch(np.array([number]), (1, 1)), survey.layout):
+            n = found.ids.n_slots
+            whole = next(r for r in together if r.ids == found.ids)
+            row = np.flatnonzero(whole.objects == number)[0]
+            sampled = sample_known(whole, 2, (4, 9))
+            if found.ids.stride:
+                mine = sampled[sampled % len(whole.objects) == row] // len(whole.objects)
+            else:
+                mine = sampled[sampled // n == row] % n
+            np.testing.assert_array_equal(sample_known(found, 2, (4, 9)), mine)
+
+
+def test_a_sample_is_of_known_targets_and_even(survey):
+    """Over many draws each known slot of an object is taken about equally often, others never."""
+    batch = survey.sequences().batch(np.arange(120))
+    (found,) = (r for r in find_targets(batch, survey.layout) if r.ids.stride)
+    counts = np.zeros(found.targets.size)
+    for step in range(400):
+        sampled = sample_known(found, 2, (4, step))
+        counts[sampled] += 1
+    known = found.targets != NO_TARGET  # (columns, objects)
+    counts = counts.reshape(found.targets.shape)
+    assert not counts[~known].any()
+    whole = counts[:, known.sum(axis=0) == 3]
+    np.testing.assert_allclose(whole, 400 * 2 / 3, rtol=0.25)
+    few = known.sum(axis=0) <= 2
+    np.testing.assert_array_equal(counts[:, few], 400 * known[:, few])
+
+
+def test_totals_over_common_counts_add_up(survey, model):
+    """Parts divided by the counts of all have totals that sum to the total of all."""
+    loss, sequences = typed_loss(survey, sample_k_per_modality=2), survey.sequences()
+    whole = loss.prepare(sequences.batch(np.arange(40), (1, 1)), (1, 5))
+    total = loss.total(loss.prepared_terms(model, whole), whole.counts())
+    parts = [
+        loss.prepare(sequences.batch(part, (1, 1)), (1, 5))
+        for part in divide(np.arange(40), sequences.lengths, 3)
+    ]
+    counts = np.sum([part.counts() for part in parts], axis=0)
+    np.testing.assert_array_equal(counts, whole.counts())
+    added = sum(loss.total(loss.prepared_terms(model, part), counts) for part in parts)
+    assert added.item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_the_objective_of_means_is_the_total(survey, batch, model):
+    """What validation calls its loss is the loss that training lowers."""
+    loss = typed_loss(survey, lambda_image=0.5)
+    terms = loss.terms(model, batch, None)
+    assert loss.objective(sums_of([terms]).means()) == pytest.approx(
+        loss.total(terms).item(), rel=1e-5
+    )
+
+
+def test_the_objective_of_nothing_is_unknown(survey):
+    """Without a target there is no loss."""
+    assert typed_loss(survey).objective(Sums().means()) is None

@@ -14,6 +14,8 @@ from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSe
 from astromodal.core.files import write_json
 from astromodal.errors import FormatError
 from astromodal.models import CausalTransformerLM
+from astromodal.training.checkpoint import step_of
+from astromodal.training.distributed import ALONE
 from astromodal.training.reconstruction import image_reconstruction_loss
 from astromodal.training.run import (
     EXIT_INTERRUPTED,
@@ -82,9 +84,9 @@ def train(survey, tmp_path, logger):
         torch.manual_seed(settings["training"].seed)
         files = RunFiles(*(path / name for name in names))
         tokenizers = FittedTokenizers(survey.tables)
-        device = torch.device("cpu")
-        return train_transformer([survey.path], tokenizers, files, settings, device, logger)
+        return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger)
 
+    run.root = tmp_path
     return run
 
 
@@ -137,38 +139,102 @@ def test_signals_mean_again_what_they_meant(train):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_checkpoints_of_other_settings_are_not_gone_on_from(train, logger, caplog):
-    """A run of other settings starts anew, and says what differs."""
-    handler = SignalAt(3, signal.SIGTERM)
+def interrupt(train, logger, step, **changed):
+    """Send SIGTERM during the step whose checkpoint is then the last."""
+    handler = SignalAt(step - 1, signal.SIGTERM)
     logger.addHandler(handler)
     with pytest.raises(TrainingInterrupted):
-        train()
+        train(**changed)
     logger.removeHandler(handler)
+
+
+def steps_in(folder):
+    """Steps of a folder's checkpoints."""
+    return {step_of(path) for path in folder.glob("checkpoint_step_*.pt")}
+
+
+def test_checkpoints_of_other_settings_are_set_aside(train, logger, caplog, tmp_path):
+    """A run of other settings starts anew, says what differs, and deletes nothing of the other."""
+    interrupt(train, logger, 5)
     logger.addHandler(caplog.handler)
-    final = torch.load(train(learning_rate=5e-3))
-    assert "another config.training.learning_rate: starting anew" in caplog.text
+    final = torch.load(train(learning_rate=5e-3, save_every=1, keep_checkpoints=1))
+    assert "with another config.training.learning_rate are kept in" in caplog.text
     assert "goes on from" not in caplog.text
     assert final["loss_history"][0]["step"] == 0
+    (aside,) = (tmp_path / "run/set_aside").iterdir()
+    assert 5 in steps_in(aside)
+
+
+def test_a_late_checkpoint_of_another_run_does_not_push_out_early_ones(train, logger, tmp_path):
+    """Pruning counts the run's own checkpoints alone."""
+    interrupt(train, logger, 5)
+    interrupt(train, logger, 2, learning_rate=5e-3, keep_checkpoints=1)
+    assert steps_in(tmp_path / "run") == {2}
+
+
+def test_a_run_is_taken_up_when_its_settings_return(train, logger, caplog, tmp_path):
+    """What was set aside is gone on from, to the same weights as without the detour."""
+    whole = torch.load(train("whole"))
+    interrupt(train, logger, 5)
+    interrupt(train, logger, 2, learning_rate=5e-3)
+    logger.addHandler(caplog.handler)
+    parts = torch.load(train())
+    assert "takes up the checkpoints of these settings" in caplog.text
+    assert "goes on from checkpoint_step_5.pt" in caplog.text
+    for name, value in whole["model_state_dict"].items():
+        assert torch.equal(value, parts["model_state_dict"][name]), name
 
 
 def test_a_finished_run_trains_anew(train, logger, caplog):
-    """Asked for again, a finished run does not end at once with the old weights."""
+    """Asked for again, a finished run does not end at once; its checkpoints are kept aside."""
     train()
     logger.addHandler(caplog.handler)
     path = train()
     assert "goes on from" not in caplog.text
+    assert "checkpoints of a run that is finished are kept in" in caplog.text
     assert "step 1 of" in caplog.text
     assert torch.load(path)["loss_history"][0]["step"] == 0
-    assert not (path.parent / "resume.json").exists()
+
+
+def test_the_final_model_is_the_best_and_says_of_which_step(train):
+    """Weights of the lowest validation loss, their step and the run's last in the file."""
+    path = train(epochs=40, validate_every=5, learning_rate=0.05, keep_checkpoints=1)
+    final = torch.load(path)
+    losses = {
+        entry["step"]: entry["loss"]
+        for entry in final["loss_history"]
+        if entry["split"] == "validation" and entry["step"]
+    }
+    best = min(losses, key=losses.get)
+    assert best < max(losses) == final["last_step"], "the run was to overfit"
+    assert final["step"] == final["best"]["step"] == best
+    kept = torch.load(path.parent / f"checkpoint_step_{best}.pt")
+    for name, value in kept["model_state_dict"].items():
+        assert torch.equal(value, final["model_state_dict"][name]), name
+
+
+def test_without_the_best_checkpoint_the_last_weights_are_final(train, logger, caplog):
+    """A best checkpoint that was deleted is said to be gone, and training still ends."""
+    settings = {"epochs": 40, "validate_every": 5, "learning_rate": 0.05, "keep_checkpoints": 1}
+
+    class Delete(logging.Handler):
+        def emit(self, record):
+            for path in train.folder.glob("checkpoint_step_*.pt"):
+                path.unlink()
+
+    train.folder = None
+    final = torch.load(train("first", **settings))
+    train.folder = train.root / "run"
+    logger.addHandler(Delete())
+    logger.addHandler(caplog.handler)
+    last = torch.load(train(**settings))
+    assert "is gone: the last step's weights are the final ones" in caplog.text
+    assert last["step"] == final["last_step"]
 
 
 def test_how_often_a_run_saves_does_not_make_it_another(train, logger, caplog):
     """A run goes on although checkpoints are now asked for more often."""
-    handler = SignalAt(3, signal.SIGTERM)
-    logger.addHandler(handler)
-    with pytest.raises(TrainingInterrupted):
-        train()
-    logger.removeHandler(handler)
+    interrupt(train, logger, 3)
     logger.addHandler(caplog.handler)
     train(save_every=4)
     assert "goes on from checkpoint_step_3.pt" in caplog.text
@@ -186,7 +252,8 @@ def test_no_temporary_files_are_left(train):
     names = {path.name for path in train().parent.iterdir()}
     checkpoints = {name for name in names if name.startswith("checkpoint_step_")}
     promised = {"vocab_spec.json", "config.json", "history.jsonl", "final_model.pt"}
-    assert names == promised | checkpoints
+    promised |= {"checkpoints.json"}
+    assert names - {"tensorboard"} == promised | checkpoints
 
 
 def test_a_vocabulary_of_other_tokenizers_is_refused(train, survey, monkeypatch):

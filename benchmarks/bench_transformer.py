@@ -1,0 +1,199 @@
+"""Training steps of the transformer, against PyTorch's and Hugging Face's; memory; data loading."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from astromodal.config.schema import MeaningfulLossSettings, ModelSettings
+from astromodal.models.transformer import CausalTransformerLM
+from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.loss import TypedLoss
+from astromodal.training.schedule import make_optimizer
+from benchmarks.harness import REPEATS, Row, median_seconds, paired, peak_memory, seconds
+from benchmarks.rivals import BATCH_SIZE, GPT2, EncoderLM, padded
+from benchmarks.survey import (
+    ALL,
+    SCALARS_ONLY,
+    WITH_DESI,
+    WITH_IMAGE,
+    default_layout,
+    made_up_tables,
+    write_survey,
+)
+
+CPU = torch.device("cpu")
+SMALL = ModelSettings(d_model=256, n_layers=4, n_heads=4, d_ff=1024)
+BASE = ModelSettings()
+BUDGET = 4096
+LONGEST = 2560
+RATE, DECAY = 1e-4, 0.05
+ENCODER = "nn.TransformerEncoder, post-norm, boolean masks, all logits"
+NAMES = {EncoderLM: ENCODER, GPT2: "Hugging Face GPT2LMHeadModel, fed the same way"}
+
+
+def rows() -> Iterator[Row]:
+    """Steps on mixed and on dense objects, part of the peak, memory, loading."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, layout = Path(name), default_layout()
+        kinds = ((SCALARS_ONLY, 20), (WITH_IMAGE, 3), (WITH_DESI, 1))
+        mixed = write_survey(folder / "mixed", layout, kinds)
+        dense = write_survey(folder / "dense", layout, ((WITH_IMAGE, BATCH_SIZE),))
+        longest = write_survey(folder / "longest", layout, ((ALL, 2),))
+        pair = write_survey(folder / "pair", layout, ((WITH_IMAGE, 2),))
+        yield from _against(mixed, "24 mixed objects", SMALL, {EncoderLM: 10, GPT2: 7})
+        yield from _against(dense, "8 objects of 635 tokens", SMALL, {EncoderLM: 3, GPT2: 2})
+        yield from _against(longest, "2 objects of 2047 tokens", SMALL, {EncoderLM: 3, GPT2: 2})
+        yield from _against(pair, "2 objects of 635 tokens", BASE, {EncoderLM: 1.5})
+        yield _part_of_peak(pair, BASE)
+        yield _memory()
+        many = tuple((kind, 400 * count) for kind, count in kinds)
+        yield from _loading(write_survey(folder / "many", layout, many), mixed)
+
+
+def our_step(
+    sequences: SequenceSet, model: ModelSettings, budget: int = BUDGET
+) -> Callable[[], None]:
+    """Steps over all objects once: reading, both losses, backward, clipping, optimiser."""
+    layout = sequences.layout
+    torch.manual_seed(0)
+    sizes = model.model_dump()
+    built = CausalTransformerLM(layout.spec.vocab_size, **sizes, max_seq_len=LONGEST)
+    loss = TypedLoss(layout, made_up_tables(layout), MeaningfulLossSettings(), CPU)
+    optimizer = make_optimizer(built, RATE, DECAY)
+    objects = np.arange(len(sequences))
+
+    def step() -> None:
+        plan = plan_epoch(objects, sequences.lengths, (0, 0), 1, budget)
+        for number in range(len(plan)):
+            batch = sequences.batch(plan.step(number), (0, 0))
+            _update(built, optimizer, loss.total(loss.terms(built, batch, (0, number))))
+
+    return step
+
+
+def their_step(
+    kind: type[EncoderLM] | type[GPT2], sequences: SequenceSet, model: ModelSettings
+) -> Callable[[], None]:
+    """The same of a rival, batches of 8 objects made beforehand."""
+    torch.manual_seed(0)
+    built = kind(sequences.layout.spec.vocab_size, model, LONGEST)
+    optimizer = make_optimizer(built, RATE, DECAY)
+    objects = np.arange(len(sequences))
+    starts = range(0, len(objects), BATCH_SIZE)
+    batches = [padded(sequences, objects[i : i + BATCH_SIZE]) for i in starts]
+
+    def step() -> None:
+        for ids, types in batches:
+            _update(built, optimizer, built(ids, types))
+
+    return step
+
+
+def _update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+
+
+def _against(
+    sequences: SequenceSet,
+    what: str,
+    model: ModelSettings,
+    marks: Mapping[type[EncoderLM] | type[GPT2], float],
+) -> Iterator[Row]:
+    """Real tokens a second against rivals."""
+    tokens = int(sequences.lengths.sum())
+    for kind, mark in marks.items():
+        pair = paired(our_step(sequences, model), their_step(kind, sequences, model))
+        yield Row(
+            "transformer", f"real tokens a second, {what}, {_size(model)}", NAMES[kind],
+            pair.ratio, "×", mark,
+            detail=f"{tokens / pair.ours:,.0f} to {tokens / pair.theirs:,.0f} of {tokens:,} tokens",
+        )  # fmt: skip
+
+
+def _size(model: ModelSettings) -> str:
+    return f"d_model {model.d_model}, {model.n_layers} layers"
+
+
+def _part_of_peak(sequences: SequenceSet, model: ModelSettings) -> Row:
+    """Model FLOPs a second over those of a large matrix product, measured in turn."""
+    step = our_step(sequences, model)
+    step()
+    measured = [(_matmul_peak(), seconds(step)) for _ in range(REPEATS)]
+    peak, taken = np.median(np.array(measured), axis=0).tolist()
+    reached = _model_flops(sequences, model) / taken
+    return Row(
+        "transformer", f"model-FLOPs utilisation, {_size(model)}, 635 tokens",
+        "a product of two 2048 × 2048 matrices", reached / peak, "", 0.40,
+        detail=f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s; matrix products of the layers, "
+        "attention to earlier tokens and logits of legal ids, three times a forward pass",
+    )  # fmt: skip
+
+
+def _matmul_peak() -> float:
+    x = torch.randn(2048, 2048)
+    return 2 * 2048**3 / median_seconds(lambda: x @ x)
+
+
+def _model_flops(sequences: SequenceSet, model: ModelSettings) -> float:
+    """Three forward passes' worth of multiplications and additions over all objects once."""
+    width, layers, lengths = model.d_model, model.n_layers, sequences.lengths
+    weights = layers * width * (4 * width + 2 * model.d_ff)
+    attention = 2 * layers * width * (lengths * (lengths + 1) // 2).sum()
+    legal = sum(
+        int(((sequences.pattern >> block.type) & 1).sum()) * ids.n_slots * ids.size
+        for block in sequences.layout.blocks
+        for ids in block.ranges
+    )
+    return 3 * 2 * float(weights * lengths.sum() + attention + legal * width)
+
+
+def _memory() -> Row:
+    """Peaks of one step on 8 objects of 635 tokens, model and optimiser there already."""
+    imports = "from benchmarks.bench_transformer import remembered; step = remembered(sys.argv[1])"
+    ours, theirs = (peak_memory(imports, "step()", side) for side in ("ours", "theirs"))
+    return Row(
+        "transformer", f"peak memory of a step above model and optimiser, {_size(SMALL)}",
+        ENCODER, ours / theirs, "of its", 0.5, at_most=True,
+        detail=f"{ours:,.0f} to {theirs:,.0f} MB for 8 objects of 635 tokens",
+    )  # fmt: skip
+
+
+def remembered(side: str) -> Callable[[], None]:
+    """A step whose model and optimiser are in memory: it was taken once, on other objects."""
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = ((WITH_IMAGE, BATCH_SIZE),)
+        sequences = write_survey(Path(folder) / "dense", default_layout(), kinds)
+        if side == "ours":
+            step = our_step(sequences, SMALL, 2 * BUDGET)
+        else:
+            step = their_step(EncoderLM, sequences, SMALL)
+    step()
+    return step
+
+
+def _loading(sequences: SequenceSet, few: SequenceSet) -> Iterator[Row]:
+    """Batches of a memory-mapped file, and their part of a step."""
+    objects = np.arange(len(sequences))
+    plan = plan_epoch(objects, sequences.lengths, (0, 0), 1, BUDGET)
+    every = range(len(plan))
+    taken = median_seconds(lambda: [sequences.batch(plan.step(i), (0, 0)) for i in every])
+    yield Row(
+        "transformer", "objects laid out a second, from memory-mapped sequences", "",
+        len(sequences) / taken, "/s", 50_000,
+        detail=f"steps of {BUDGET} tokens, blocks shuffled",
+    )  # fmt: skip
+    step = median_seconds(our_step(few, SMALL))
+    part = taken / len(sequences) / (step / len(few))
+    yield Row(
+        "transformer", f"part of a step that loading takes, {_size(SMALL)}", "the whole step",
+        part, "", 0.01, at_most=True,
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""What a model costs before it trains: parameters, memory, and floating-point operations.
+
+``python -m astromodal.training.budget config/large.yaml`` prints it for a config; a training run
+logs it before its first step.
+
+Legend: N tokens, T tokens of a sequence, D model, F centroid features, S ids of a range.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from astromodal.config.load import load_config
+from astromodal.config.schema import Config, ModelSettings
+from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.training.layout import SequenceLayout, sequence_layout
+
+_STATE_BYTES = 16  # a parameter's weight, gradient and AdamW's two moments in float32
+_FORWARD_AND_BACKWARD = 3  # a backward pass costs two forward ones
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Sizes of a model that its costs follow from.
+
+    Attributes
+    ----------
+    parameters : int
+        Numbers that are trained.
+    matrices : int
+        Those in the layers' matrices, which every token is multiplied with.
+    d_model, n_layers, d_ff : int
+        Width, layers and feed-forward width.
+    """
+
+    parameters: int
+    matrices: int
+    d_model: int
+    n_layers: int
+    d_ff: int
+
+    @classmethod
+    def of(cls, model: nn.Module, settings: ModelSettings) -> Budget:
+        """The budget of a `CausalTransformerLM` made from `settings`."""
+        layers = model.get_submodule("layers")
+        return cls(
+            sum(p.numel() for p in model.parameters() if p.requires_grad),
+            sum(p.numel() for p in layers.parameters() if p.dim() >= 2),
+            settings.d_model,
+            settings.n_layers,
+            settings.d_ff,
+        )
+
+    def flops(self, shapes: Iterable[tuple[int, int]], heads: Iterable[tuple[int, int]]) -> float:
+        """Floating-point operations of a forward and a backward pass.
+
+        Two for each token and weight of a matrix (Kaplan et al. 2020, arXiv:2001.08361, eq. 2.2),
+        and 4 T² D a layer and sequence for attention (Chowdhery et al. 2022, arXiv:2204.02311,
+        appendix B), half of which a causal mask leaves. The logits are those of the legal ids
+        alone. A backward pass costs two forward ones; what is computed again counts once.
+
+        Parameters
+        ----------
+        shapes : iterable of (int, int)
+            Sequences and tokens of each run of equally long sequences.
+        heads : iterable of (int, int)
+            Positions and legal ids of each range that is predicted.
+        """
+        shapes = list(shapes)
+        n_tokens = sum(count * length for count, length in shapes)
+        forward = 2.0 * n_tokens * (self.matrices + N_FEATURES * self.d_model)
+        squares = sum(count * length**2 for count, length in shapes)
+        forward += 2.0 * squares * self.d_model * self.n_layers
+        for positions, size in heads:
+            states = size * (self.d_model + N_FEATURES) + N_FEATURES * self.d_model
+            forward += 2.0 * positions * states
+        return _FORWARD_AND_BACKWARD * forward
+
+    def state_bytes(self) -> int:
+        """Bytes of weights, gradients and AdamW's two moments, in float32."""
+        return _STATE_BYTES * self.parameters
+
+    def activation_bytes(self, n_tokens: int, mean_ids: float, half: bool) -> float:
+        """Estimate of the bytes that a batch keeps for its backward pass.
+
+        A layer keeps the input of each of its steps (after Korthikanti et al. 2022,
+        arXiv:2205.05198, section 4.1, without the matrices of attention, which fused kernels do
+        not keep, and with rotated queries and keys, which they have not): 10 D + 2 d_ff numbers a
+        token, and dropout's masks; the logits and their softmax come to three numbers an id.
+
+        Parameters
+        ----------
+        n_tokens : int
+            Tokens of the batch.
+        mean_ids : float
+            Legal ids of a target, on average.
+        half : bool
+            Whether the layers compute in two bytes a number instead of four.
+        """
+        numbers = self.n_layers * (10 * self.d_model + 2 * self.d_ff)
+        masks = self.n_layers * 2 * self.d_model
+        return n_tokens * ((2 if half else 4) * numbers + masks + 4 * 3 * mean_ids)
+
+
+def heads_of(layout: SequenceLayout) -> list[tuple[int, int]]:
+    """Positions and legal ids of each range of an object that has every block."""
+    return [(ids.n_slots, ids.size) for block in layout.blocks for ids in block.ranges]
+
+
+def shape_of(config: Config) -> Budget:
+    """The budget of a config's model, of which no weight is made."""
+    tokenizers, sizes = config.tokenizers, config.model
+    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    with torch.device("meta"):
+        model = CausalTransformerLM(
+            layout.spec.vocab_size,
+            sizes.d_model,
+            sizes.n_layers,
+            sizes.n_heads,
+            sizes.d_ff,
+            sizes.dropout,
+            config.sequences.max_seq_len,
+        )
+    return Budget.of(model, sizes)
+
+
+def describe(budget: Budget, layout: SequenceLayout, tokens: int, half: bool) -> str:
+    """One line of what a model costs.
+
+    Parameters
+    ----------
+    budget : Budget
+        The model's sizes.
+    layout : SequenceLayout
+        Of its sequences.
+    tokens : int
+        Tokens of a micro-batch.
+    half : bool
+        Whether it computes in bfloat16.
+    """
+    heads, longest = heads_of(layout), layout.longest
+    mean_ids = sum(n * size for n, size in heads) / max(1, sum(n for n, _ in heads))
+    activations = budget.activation_bytes(tokens, mean_ids, half)
+    per_token = budget.flops([(1, longest)], heads) / longest
+    return (
+        f"{budget.parameters / 1e6:.1f} M parameters, {budget.matrices / 1e6:.1f} M of them in the "
+        f"layers' matrices; {budget.state_bytes() / 1e9:.2f} GB of weights, gradients and moments, "
+        f"about {activations / 1e9:.2f} GB of activations for {tokens} tokens; "
+        f"{per_token / 1e9:.3f} GFLOP a token of an object with every block"
+    )
+
+
+def describe_config(config: Config, half: bool) -> str:
+    """`describe` a config's model, for its ``token_budget``, or ``batch_size`` longest objects."""
+    tokenizers, training = config.tokenizers, config.training
+    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    tokens = training.token_budget or training.batch_size * layout.longest
+    return describe(shape_of(config), layout, tokens, half)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what the model of a config file costs in bfloat16; of the defaults without one."""
+    print(describe_config(load_config(*arguments[:1]), half=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

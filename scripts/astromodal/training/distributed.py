@@ -1,0 +1,81 @@
+"""The processes that train together: what they add up, and what they agree on.
+
+One process needs no process group: `Group()` is it, and its sums are what is put in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import distributed
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a training run, as one of them sees them.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process; 0 writes the files.
+    size : int
+        Number of processes.
+    device : torch.device
+        Where this process computes, and what sums travel through.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """The sum over all processes, float64 of the shape of `values`, the same bits in each."""
+        if self.size == 1:
+            return np.asarray(values, dtype=np.float64)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+    def gather(self, values: torch.Tensor) -> torch.Tensor:
+        """The `values` (n,) of every process, (size, n) on the CPU, in the order of the ranks."""
+        if self.size == 1:
+            return values.cpu()[None]
+        parts = [torch.empty_like(values, device=self.device) for _ in range(self.size)]
+        distributed.all_gather(parts, values.to(self.device))
+        return torch.stack(parts).cpu()
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        self.sum(np.zeros(1))
+
+
+ALONE = Group()
+"""One process."""
+
+
+@contextmanager
+def process_group() -> Iterator[Group]:
+    """Join the processes that the launcher started; inside, sums go through all of them.
+
+    Each process takes the GPU of its number on its node; without GPUs, processes share the CPU.
+    """
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    device, backend = torch.device("cpu"), "gloo"
+    if torch.cuda.is_available():
+        device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
+        torch.cuda.set_device(device)
+    distributed.init_process_group(backend)
+    try:
+        yield Group(rank, size, device)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,51 @@
+"""One of several training processes: ``python -m astromodal.training.worker TASK.json``.
+
+The launcher starts it and tells it its rank. Only the first one writes to the log; the others speak
+up when they fail.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import torch
+
+from astromodal.errors import AstromodalError
+from astromodal.training.distributed import Group, process_group
+from astromodal.training.task import TrainingTask
+
+
+def main(path: str) -> None:
+    """Join the group and train."""
+    task = TrainingTask.read(Path(path))
+    torch.set_num_threads(max(1, task.threads // task.training.gpus))
+    torch.set_float32_matmul_precision("high")
+    with process_group() as group:
+        logger = _logger(task.log, group)
+        torch.manual_seed(task.training.seed)
+        try:
+            task.run(group, logger)
+        except AstromodalError as error:  # one that the user can mend: no traceback
+            logger.error("process %d: %s", group.rank, error)
+            sys.exit(1)
+
+
+def _logger(log: str, group: Group) -> logging.Logger:
+    """The job's messages from the first process, errors from the others."""
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(sys.stderr),
+        logging.FileHandler(log, encoding="utf-8"),
+    ]
+    level = logging.INFO if group.first else logging.ERROR
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(message)s", handlers=handlers, force=True
+    )
+    logger = logging.getLogger("astromodal.train_transformer")
+    logger.info("%d processes train together, this one on %s", group.size, group.device)
+    return logger
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

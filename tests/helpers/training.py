@@ -1,0 +1,178 @@
+"""Training runs in processes of their own, on real but untrained tokenizers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from astromodal.config.schema import (
+    ImageSettings,
+    ModelSettings,
+    ScalarSettings,
+    SequenceSettings,
+    SpectrumSettings,
+    TrainingSettings,
+)
+from astromodal.core.files import write_json
+from astromodal.core.grids import bin_centres, bin_factor, native_grid
+from astromodal.tokenizers.image import ImageCodebook
+from astromodal.tokenizers.image_autoencoder import (
+    TrainedAutoencoder,
+    build_model,
+    shape_settings,
+)
+from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.tokenizers.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.tokenizers.spectrum import GroupTokenizer, SpectrumTokenizer, scale_column
+from astromodal.training.speed import SPEEDS
+from astromodal.training.targets import load_tokenizers
+from astromodal.training.task import TrainingTask
+
+ALONE = """
+import logging, sys, torch
+from pathlib import Path
+from astromodal.training.distributed import Group
+from astromodal.training.task import TrainingTask
+torch.set_num_threads(1)
+task = TrainingTask.read(Path(sys.argv[1]))
+torch.manual_seed(task.training.seed)
+task.run(Group(), logging.getLogger())
+"""
+"""Trains in one process, as the entry script does."""
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from astromodal.training.launch import launch
+from astromodal.training.task import TrainingTask
+launch(TrainingTask.read(Path(sys.argv[1])))
+"""
+"""Trains in several processes."""
+
+
+def save_tokenizers(
+    folder: Path, scalar: ScalarSettings, spectrum: SpectrumSettings, image: ImageSettings
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write tokenizers that fit a config; their files and their hashes."""
+    rng = np.random.default_rng(0)
+    paths = {name: str(folder / name) for name in ("scalar", "spectrum", "autoencoder")}
+    paths = {name: f"{path}.npz" for name, path in paths.items()}
+    paths["image_codebook"] = str(folder / "codebook.npz")
+
+    def bins(columns: tuple[str, ...]) -> ScalarTokenizer:
+        summaries = ColumnSummaries.of(rng.normal(size=(500, len(columns))), columns)
+        return ScalarTokenizer.fit(summaries, columns, scalar.n_bins)
+
+    bins(scalar.columns).save(paths["scalar"])
+    groups = {
+        name: GroupTokenizer(
+            name, bin_centres(name, spectrum), len(native_grid(name, spectrum).points()),
+            bin_factor(name, spectrum),
+            rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32),
+            np.zeros(2), np.ones(2),
+        )
+        for name in spectrum.groups
+    }  # fmt: skip
+    scales = bins(tuple(scale_column(name) for name in spectrum.groups))
+    SpectrumTokenizer(groups, scales, spectrum.codebook_size).save(paths["spectrum"])
+    shape = shape_settings(image)
+    normaliser = ImageNormaliser(image.bands, np.ones(len(image.bands)))
+    autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
+    autoencoder.save(paths["autoencoder"])
+    centroids = rng.normal(size=(image.codebook_size, image.latent_dim)).astype(np.float32)
+    ImageCodebook(centroids, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
+    return paths, load_tokenizers(**paths).hashes()
+
+
+class Runs:
+    """Training runs on the same sequences, each in a folder of its own."""
+
+    def __init__(self, root: Path, sequences: Path, tokenizers: dict, plain: dict, vocab: dict):
+        self.root, self.sequences, self.tokenizers = root, sequences, tokenizers
+        self.plain, self.vocab = plain, vocab
+
+    def task(self, name: str, dropout: float = 0.0, **training: object) -> Path:
+        """Write the task of a run; its file."""
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "vocab_spec.json", self.vocab)
+        files = ("vocab_spec.json", "config.json", "history.jsonl", "final_model.pt")
+        model = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32, dropout=dropout)
+        settings = {
+            **self.plain,
+            "model": model.model_dump(mode="json"),
+            "training": TrainingSettings(**training).model_dump(mode="json"),
+            "sequences": SequenceSettings(max_seq_len=40).model_dump(mode="json"),
+        }
+        task = TrainingTask(
+            sequences=[str(self.sequences)],
+            tokenizers=self.tokenizers,
+            files={Path(file).stem: str(folder / file) for file in files}
+            | {"config": str(folder / "config.json")},
+            settings=settings,
+            threads=1,
+            log=str(folder / "train.log"),
+        )
+        path = folder / "task.json"
+        task.write(path)
+        return path
+
+
+def start(code: str, task: Path, environment: Mapping[str, str] = {}) -> subprocess.Popen:
+    """Start a process that trains."""
+    scripts = str(Path(__file__).parents[2] / "scripts")
+    known = {**os.environ, "PYTHONPATH": scripts, "OMP_NUM_THREADS": "1", **environment}
+    with (task.parent / "stderr").open("a") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(task)], env=known, stderr=stream, stdout=stream
+        )
+
+
+def finish(process: subprocess.Popen, task: Path) -> dict:
+    """Wait for a process that is to succeed; the final model."""
+    status = process.wait(timeout=120)
+    assert status == 0, (task.parent / "stderr").read_text()[-4000:]
+    return torch.load(task.parent / "final_model.pt")
+
+
+def signal_at(process: subprocess.Popen, task: Path, step: int, number: signal.Signals) -> int:
+    """Send a signal once a step is in the history, and wait for the end; the exit status."""
+    path = task.parent / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        lines = path.read_text().splitlines() if path.exists() else []
+        whole = lines[-1] if lines and lines[-1].endswith("}") else "{}"
+        if json.loads(whole).get("step", 0) >= step:
+            process.send_signal(number)
+            break
+        time.sleep(0.002)
+    return process.wait(timeout=120)
+
+
+def differing(a: dict, b: dict) -> list[str]:
+    """What is not the same, bit by bit, in two final models."""
+    found = [
+        name
+        for name, value in a["model_state_dict"].items()
+        if not torch.equal(value, b["model_state_dict"][name])
+    ]
+    states = (model["optimizer_state_dict"]["state"] for model in (a, b))
+    for number, (x, y) in enumerate(zip(*(s.values() for s in states), strict=True)):
+        found += [f"{number} {name}" for name in x if not torch.equal(x[name], y[name])]
+    histories = (
+        [{k: v for k, v in entry.items() if k not in SPEEDS} for entry in model["loss_history"]]
+        for model in (a, b)
+    )
+    if next(histories) != next(histories):
+        found.append("loss_history")
+    return found + [name for name in ("step", "epoch", "best") if a[name] != b[name]]

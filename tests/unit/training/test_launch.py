@@ -1,0 +1,64 @@
+"""The start of several training processes: what is refused, and what failures come to."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from astromodal.config.schema import TrainingSettings
+from astromodal.errors import AstromodalError, ConfigError
+from astromodal.training import launch as module
+from astromodal.training.launch import launch, launch_node
+from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted
+from astromodal.training.task import TrainingTask
+
+
+def task(tmp_path, **training) -> TrainingTask:
+    plain = {"training": TrainingSettings(**training).model_dump(mode="json")}
+    files = {"final_model": str(tmp_path / "final_model.pt")}
+    return TrainingTask(["a"], {}, files, plain, 2, str(tmp_path / "log"))
+
+
+def test_a_task_survives_its_file(tmp_path):
+    """What is written is read back, settings included."""
+    wanted = task(tmp_path, gpus=3, learning_rate=0.25)
+    wanted.write(tmp_path / "task.json")
+    found = TrainingTask.read(tmp_path / "task.json")
+    assert found == wanted
+    assert found.training == TrainingSettings(gpus=3, learning_rate=0.25)
+    assert replace(found, settings={"training": {}}).training.processes == 1
+
+
+def test_several_nodes_need_a_slurm_job(tmp_path, monkeypatch):
+    """Outside one there is nothing to start processes on other machines with."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(ConfigError, match="training.nodes must be 1 outside a Slurm job, got 2"):
+        launch(task(tmp_path, nodes=2))
+
+
+def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
+    """Two processes would share a GPU, and NCCL would fail later and less clearly."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    task(tmp_path, gpus=4).write(tmp_path / "task.json")
+    match = "training.gpus must be at most 2, the GPUs of the node, got 4; ask for more GPUs"
+    with pytest.raises(ConfigError, match=match):
+        launch_node(tmp_path / "task.json", "localhost:0", "run")
+
+
+@pytest.mark.parametrize("statuses", [{EXIT_INTERRUPTED}, {EXIT_INTERRUPTED, -signal.SIGTERM}])
+def test_processes_that_saved_are_an_interruption(statuses):
+    """All saved, some of them ended by the agent after that: the workflow tries again."""
+    assert isinstance(module._failure(statuses), TrainingInterrupted)
+
+
+@pytest.mark.parametrize("statuses", [{1}, {1, EXIT_INTERRUPTED}, {-signal.SIGKILL}])
+def test_processes_that_failed_are_an_error(statuses):
+    """Their statuses are named."""
+    error = module._failure(statuses)
+    assert isinstance(error, AstromodalError)
+    with pytest.raises(AstromodalError, match="must be all done without error, got exit status"):
+        raise error

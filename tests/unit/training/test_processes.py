@@ -1,0 +1,135 @@
+"""Training in processes of its own: killed, interrupted, and several together."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+
+import pytest
+import torch
+
+from astromodal.training.layout import sequence_layout
+from astromodal.training.run import EXIT_INTERRUPTED
+from astromodal.training.sequences import pack_objects, write_sequences
+from helpers.training import (
+    ALONE,
+    TOGETHER,
+    Runs,
+    differing,
+    finish,
+    save_tokenizers,
+    signal_at,
+    start,
+)
+
+from .conftest import IMAGE, SCALAR, SPECTRUM, make_codes
+
+SEED_OF_KILLS = 20261126
+SETTINGS = {
+    "epochs": 12, "learning_rate": 1e-2, "warmup_steps": 5, "log_every": 1,
+    "validate_every": 40, "save_every": 7,
+}  # fmt: skip
+
+
+SRUN = """
+import os, subprocess, sys
+options = [word for word in sys.argv[1:] if word.startswith("--")]
+assert options == ["--nodes=2", "--ntasks=2", "--ntasks-per-node=1"], options
+command = sys.argv[1 + len(options):]
+started = [subprocess.Popen(command, env={**os.environ, "SLURM_NODEID": n}) for n in "01"]
+sys.exit(max(process.wait() for process in started))
+"""
+"""Stands for Slurm's srun: both of its nodes are this machine."""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs on 120 objects whose codes follow one hidden number."""
+    root = tmp_path_factory.mktemp("processes")
+    layout = sequence_layout(SCALAR, SPECTRUM, IMAGE)
+    codes = make_codes(layout, 120, seed=1)
+    tokenizers, hashes = save_tokenizers(root, SCALAR, SPECTRUM, IMAGE)
+    split = [1 if i % 5 == 0 else 0 for i in range(120)]
+    path = root / "datacube_F1_sequences.safetensors"
+    arrays = pack_objects(layout, codes, torch.tensor(split, dtype=torch.uint8).numpy())
+    write_sequences(path, arrays, layout, hashes)
+    plain = {
+        f"tokenizers.{name}": part.model_dump(mode="json")
+        for name, part in (("scalar", SCALAR), ("spectrum", SPECTRUM), ("image", IMAGE))
+    }
+    vocabulary = {**layout.spec.as_dict(), "tokenizer_hashes": hashes}
+    return Runs(root, path, tokenizers, plain, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def pair(runs):
+    """The final model of two processes, with dropout, that nothing interrupted."""
+    task = runs.task("pair", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
+    return finish(start(TOGETHER, task), task)
+
+
+def test_killed_at_any_step_a_run_ends_as_one_that_was_not(runs):
+    """SIGKILL three times, at steps drawn from a seed: weights, moments and history are alike."""
+    settings = {"dropout": 0.1, "token_budget": 200, **SETTINGS}
+    task = runs.task("whole", **settings)
+    whole = finish(start(ALONE, task), task)
+    task = runs.task("killed", **settings)
+    numbers = random.Random(SEED_OF_KILLS)
+    steps = sorted(numbers.sample(range(3, whole["last_step"] - 10), 3))
+    for step in steps:
+        assert signal_at(start(ALONE, task), task, step, signal.SIGKILL) == -signal.SIGKILL
+    assert differing(whole, finish(start(ALONE, task), task)) == []
+
+
+def test_two_processes_take_the_steps_of_one(runs):
+    """With half of the budget each, and no dropout, losses and weights agree to rounding.
+
+    AdamW divides by the size of gradients: where those are rounding alone, so are its steps, which
+    is why a weight in a thousand may differ.
+    """
+    one = runs.task("one", token_budget=200, **{**SETTINGS, "epochs": 2})
+    two = runs.task("two", token_budget=100, gpus=2, **{**SETTINGS, "epochs": 2})
+    alone, together = finish(start(ALONE, one), one), finish(start(TOGETHER, two), two)
+    assert alone["last_step"] == together["last_step"]
+    for a, b in zip(alone["loss_history"], together["loss_history"], strict=True):
+        assert a["step"] == b["step"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+    for name, value in alone["model_state_dict"].items():
+        other = together["model_state_dict"][name]
+        assert ((value - other).abs() > 1e-5).float().mean() <= 1e-3, name
+
+
+def test_two_nodes_are_two_processes(runs, pair, tmp_path):
+    """Inside a Slurm job srun starts a node's processes on each; they meet, and train as a pair."""
+    srun = tmp_path / "srun"
+    srun.write_text(f"#!{sys.executable}\n{SRUN}")
+    srun.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "4242", "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1"}
+    slurm["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    task = runs.task("nodes", dropout=0.1, nodes=2, token_budget=100, **SETTINGS)
+    found = finish(start(TOGETHER, task, slurm), task)
+    assert differing(pair, found) == []
+    assert not list(task.parent.glob(".task*"))
+
+
+def test_interrupted_processes_save_and_go_on(runs, pair):
+    """The launcher passes both signals on and ends with 75; all ends as without them."""
+    task = runs.task("parts", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
+    for step, number in ((10, signal.SIGUSR1), (50, signal.SIGTERM)):
+        assert signal_at(start(TOGETHER, task), task, step, number) == EXIT_INTERRUPTED
+    assert not (task.parent / "final_model.pt").exists()
+    assert differing(pair, finish(start(TOGETHER, task), task)) == []
+    assert "goes on from" in (task.parent / "train.log").read_text()
+
+
+def test_a_process_that_fails_ends_them_all(runs):
+    """The error stands in the job's log, and the launcher says how the processes ended."""
+    task = runs.task("failing", gpus=2, token_budget=100, **SETTINGS)
+    (task.parent / "vocab_spec.json").write_text("{}")
+    assert start(TOGETHER, task).wait(timeout=120) == 1
+    assert "process 0: " in (task.parent / "train.log").read_text()
+    assert (
+        "must be all done without error, got exit status 1" in (task.parent / "stderr").read_text()
+    )
