@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from astromodal.config.base import FieldName, FieldNames, Fraction, Positive, Settings
+from astromodal.config.predict import PredictSettings
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
 Group = Literal[
@@ -36,22 +39,7 @@ SCALAR_COLUMNS = (
 )  # fmt: skip
 
 
-def _split_at_commas(value: object) -> object:
-    """``A,B`` of a command line is the list [A, B]."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
-FieldNames = Annotated[tuple[FieldName, ...] | None, BeforeValidator(_split_at_commas)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
 Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz", "ztf"]
-
-
-class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class PathSettings(Settings):
@@ -341,37 +329,6 @@ class EvaluationSettings(Settings):
     )
     n_examples: Positive = Field(6, description="Examples drawn in a figure.")
     seed: int = Field(5, description="Seed of the draw of objects and of bootstrap errors.")
-
-
-class PredictSettings(Settings):
-    """What the trained model is used for, field by field."""
-
-    columns: tuple[str, ...] | None = Field(
-        None,
-        description="Scalar columns that are predicted; null: those of specz_z, "
-        "gaia_teff_gspphot, gaia_logg_gspphot and gaia_mh_gspphot that the run has.",
-    )
-    given: tuple[str, ...] | None = Field(
-        None,
-        description="Columns, blocks (image, scalar, a spectrum group) or spectrum for all groups "
-        "that they are predicted from; null: everything else that an object has.",
-    )
-    pooling: Literal["mean", "attention"] = Field(
-        "mean",
-        description="How an object's states become one embedding: their mean, or weighted by "
-        "their likeness to the last one.",
-    )
-    token_budget: Positive = Field(16_384, description="Tokens that are run at once.")
-    prior_mass: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.999,
-        description="Probability, before the columns after it are looked at, of the bins in which "
-        "a column's value is sought.",
-    )
-    max_candidates: Annotated[int, Field(ge=2)] = Field(
-        128,
-        description="Bins in which it is sought at most: of more, some spread evenly, "
-        "and their likelihood is interpolated.",
-    )
 
 
 class VocabSizes(NamedTuple):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import PredictSettings
+from astromodal.config.predict import PredictSettings
 from astromodal.inference.asking import Question
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.prompts import Prompt, parts, prompts, show

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.schema import ColumnSettings, Config, PredictSettings
+from astromodal.config.predict import PredictSettings
+from astromodal.config.schema import ColumnSettings, Config
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be
 from astromodal.inference.asking import Question, ask

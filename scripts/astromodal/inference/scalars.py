@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from astromodal.config.schema import PredictSettings
+from astromodal.config.predict import PredictSettings
 from astromodal.core.vocab import MISS, TYPE_SCALAR
 from astromodal.inference.asking import Question
 from astromodal.inference.bundle import Bundle

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astromodal.config.schema import PredictSettings
+from astromodal.config.predict import PredictSettings
 from astromodal.core.files import atomic_path
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.config.schema import PredictSettings
+from astromodal.config.predict import PredictSettings
 from astromodal.core.vocab import BOS, MISS, SEP, TYPE_SCALAR
 from astromodal.inference.asking import ask
 from astromodal.inference.scalars import candidates, predict_columns
