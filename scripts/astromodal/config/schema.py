@@ -220,6 +220,11 @@ class SequenceSettings(Settings):
     block_order: Literal["fixed", "shuffled"] = Field(
         "shuffled", description="Order of an object's blocks in training."
     )
+    hide_columns: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Chance that some scalar columns of an object, any part of them, are hidden "
+        "in training, so that a column can be predicted from any others.",
+    )
 
 
 class ModelSettings(Settings):
@@ -289,6 +294,11 @@ class TrainingSettings(Settings):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
     grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
+    checkpoint_activations: bool = Field(
+        False,
+        description="Keep each layer's input alone and compute the rest again in the backward "
+        "pass: a third more time, and far larger budgets.",
+    )
     validate_every: Positive = Field(1000, description="Steps between validations.")
     patience: Positive | None = Field(
         None,

@@ -1,8 +1,8 @@
 """Batches: which objects make a step, and their tokens laid out without padding.
 
-The order of objects is a function of (seed, epoch), the order of an object's blocks of (seed,
-epoch, object): a run that resumes at a step sees what it would have seen. A batch keeps equally
-long sequences side by side, so that attention needs one call a length and no mask.
+The order of objects is a function of (seed, epoch), the order of an object's blocks and its hidden
+columns of (seed, epoch, object): a run that resumes at a step sees what it would have seen. A batch
+keeps equally long sequences side by side, so that attention needs one call a length and no mask.
 """
 
 from __future__ import annotations
@@ -14,10 +14,37 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.vocab import BOS, EOS
+from astromodal.core.vocab import BOS, EOS, MISS
 from astromodal.errors import FormatError, must_be
-from astromodal.training.layout import SequenceLayout
+from astromodal.training.layout import SCALAR, SequenceLayout
 from astromodal.training.sequences import SequenceStore, vocab_hash
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """Which scalars the model is not shown, though it is to predict them.
+
+    A model that has always seen every column cannot predict one from a few others. An object is
+    chosen with a chance; of one that is, a part of the columns is hidden, the part itself drawn
+    evenly between none and all.
+
+    Attributes
+    ----------
+    chance : float
+        Chance that an object is chosen.
+    key : tuple of int
+        What the draws depend on beside the object.
+    """
+
+    chance: float
+    key: tuple[int, ...]
+
+    def columns(self, objects: np.ndarray, n_columns: int) -> np.ndarray:
+        """Hidden columns of objects, bool (m, n_columns)."""
+        drawn = draws(objects, np.arange(2 + n_columns), self.key)
+        even = (drawn >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
+        part = np.where(even[:, 0] < self.chance, even[:, 1], 0.0)
+        return even[:, 2:] < part[:, None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +55,8 @@ class Batch:
     ----------
     tokens, types, slots : int32 (N,)
         Token ids, token types, and distance from the latest SEP (0 before the first).
+    inputs : int32 (N,)
+        Token ids as the model is shown them: MISS where a scalar is hidden.
     shapes : tuple of (int, int)
         Sequences and tokens of each run of equally long sequences.
     starts : dict of int to int64 (m,)
@@ -39,6 +68,7 @@ class Batch:
     tokens: np.ndarray
     types: np.ndarray
     slots: np.ndarray
+    inputs: np.ndarray
     shapes: tuple[tuple[int, int], ...]
     starts: dict[int, np.ndarray]
     objects: np.ndarray
@@ -84,7 +114,12 @@ class SequenceSet:
         store = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.stores[store].id(index - int(self._starts[store]))
 
-    def batch(self, objects: np.ndarray, shuffle: tuple[int, int] | None = None) -> Batch:
+    def batch(
+        self,
+        objects: np.ndarray,
+        shuffle: tuple[int, int] | None = None,
+        hiding: Hiding | None = None,
+    ) -> Batch:
         """Lay out the sequences of `objects`.
 
         Parameters
@@ -94,6 +129,8 @@ class SequenceSet:
         shuffle : (int, int), optional
             Seed and epoch that the order of each object's blocks is drawn from; the layout's order
             where None.
+        hiding : Hiding, optional
+            What the model is not shown; nothing where None.
         """
         objects = objects[np.argsort(self.lengths[objects], kind="stable")]
         lengths = self.lengths[objects]
@@ -117,7 +154,22 @@ class SequenceSet:
         slots[begin + lengths - 1] = 0  # EOS belongs to no block
         sizes, counts = np.unique(lengths, return_counts=True)
         shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
-        return Batch(tokens, types, slots, shapes, starts, objects)
+        inputs = tokens if hiding is None else self._hide(tokens, starts, objects, hiding)
+        return Batch(tokens, types, slots, inputs, shapes, starts, objects)
+
+    def _hide(
+        self,
+        tokens: np.ndarray,
+        starts: dict[int, np.ndarray],
+        objects: np.ndarray,
+        hiding: Hiding,
+    ) -> np.ndarray:
+        """The tokens, MISS where a scalar is hidden; every object has a block of scalars."""
+        block = self.layout[SCALAR]
+        place = starts[block.type][:, None] + 1 + np.arange(block.length)
+        inputs = tokens.copy()
+        inputs[place[hiding.columns(objects, block.length)]] = MISS
+        return inputs
 
     def _block_offsets(self, objects: np.ndarray, shuffle: tuple[int, int] | None) -> np.ndarray:
         """Where each block's SEP stands after BOS, int64 (m, blocks); of no use where absent."""

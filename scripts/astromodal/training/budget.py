@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from astromodal.config.load import load_config
-from astromodal.config.schema import Config, ModelSettings
+from astromodal.config.schema import Config, ModelSettings, TrainingSettings
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training.layout import SequenceLayout, sequence_layout
 
@@ -85,7 +85,9 @@ class Budget:
         """Bytes of weights, gradients and AdamW's two moments, in float32."""
         return _STATE_BYTES * self.parameters
 
-    def activation_bytes(self, n_tokens: int, mean_ids: float, half: bool) -> float:
+    def activation_bytes(
+        self, n_tokens: int, mean_ids: float, half: bool, recompute: bool = False
+    ) -> float:
         """Estimate of the bytes that a batch keeps for its backward pass.
 
         A layer keeps the input of each of its steps (after Korthikanti et al. 2022,
@@ -101,9 +103,12 @@ class Budget:
             Legal ids of a target, on average.
         half : bool
             Whether the layers compute in two bytes a number instead of four.
+        recompute : bool
+            Whether only the input of each layer is kept, and the rest of one at a time.
         """
-        numbers = self.n_layers * (10 * self.d_model + 2 * self.d_ff)
-        masks = self.n_layers * 2 * self.d_model
+        layers, inputs = (1, self.n_layers) if recompute else (self.n_layers, 0)
+        numbers = layers * (10 * self.d_model + 2 * self.d_ff) + inputs * self.d_model
+        masks = layers * 2 * self.d_model
         return n_tokens * ((2 if half else 4) * numbers + masks + 4 * 3 * mean_ids)
 
 
@@ -129,7 +134,7 @@ def shape_of(config: Config) -> Budget:
     return Budget.of(model, sizes)
 
 
-def describe(budget: Budget, layout: SequenceLayout, tokens: int, half: bool) -> str:
+def describe(budget: Budget, layout: SequenceLayout, training: TrainingSettings, half: bool) -> str:
     """One line of what a model costs.
 
     Parameters
@@ -138,29 +143,31 @@ def describe(budget: Budget, layout: SequenceLayout, tokens: int, half: bool) ->
         The model's sizes.
     layout : SequenceLayout
         Of its sequences.
-    tokens : int
-        Tokens of a micro-batch.
+    training : TrainingSettings
+        Says how many tokens a micro-batch has: its ``token_budget``, or ``batch_size`` of the
+        longest objects.
     half : bool
         Whether it computes in bfloat16.
     """
     heads, longest = heads_of(layout), layout.longest
+    tokens = training.token_budget or training.batch_size * longest
     mean_ids = sum(n * size for n, size in heads) / max(1, sum(n for n, _ in heads))
-    activations = budget.activation_bytes(tokens, mean_ids, half)
+    recompute = training.checkpoint_activations
+    activations = budget.activation_bytes(tokens, mean_ids, half, recompute)
     per_token = budget.flops([(1, longest)], heads) / longest
     return (
-        f"{budget.parameters / 1e6:.1f} M parameters, {budget.matrices / 1e6:.1f} M of them in the "
-        f"layers' matrices; {budget.state_bytes() / 1e9:.2f} GB of weights, gradients and moments, "
-        f"about {activations / 1e9:.2f} GB of activations for {tokens} tokens; "
-        f"{per_token / 1e9:.3f} GFLOP a token of an object with every block"
+        f"{budget.parameters / 1e6:.3g} M parameters, {budget.matrices / 1e6:.3g} M of them in the "
+        f"layers' matrices; {budget.state_bytes() / 1e9:.3g} GB of weights, gradients and moments, "
+        f"about {activations / 1e9:.2g} GB of activations for {tokens} tokens; "
+        f"{per_token / 1e9:.3g} GFLOP a token of an object with every block"
     )
 
 
 def describe_config(config: Config, half: bool) -> str:
-    """`describe` a config's model, for its ``token_budget``, or ``batch_size`` longest objects."""
-    tokenizers, training = config.tokenizers, config.training
+    """`describe` the model of a config."""
+    tokenizers = config.tokenizers
     layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
-    tokens = training.token_budget or training.batch_size * layout.longest
-    return describe(shape_of(config), layout, tokens, half)
+    return describe(shape_of(config), layout, config.training, half)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -206,7 +206,7 @@ class TypedLoss:
             most = self.settings.sample_k_per_modality
             sampled.append(sample_known(r, most, draw) if wanted else _NONE)
         positions = np.concatenate([r.positions.ravel() for r in found] or [_NONE])
-        tokens, types, slots = (self._send(a) for a in (batch.tokens, batch.types, batch.slots))
+        tokens, types, slots = (self._send(a) for a in (batch.inputs, batch.types, batch.slots))
         return Prepared(
             batch,
             (tokens, types, slots),
@@ -221,7 +221,8 @@ class TypedLoss:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         if self.device.type != "cuda":
             return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        with torch.cuda.device(self.device):  # a thread of its own starts on the first GPU
+            return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def terms(
         self, model: CausalTransformerLM, batch: Batch, draw: tuple[int, ...] | None

@@ -179,6 +179,7 @@ def _trainer(
     unigram = Unigram(sequences, np.flatnonzero(sequences.split == TRAIN))
     baseline = unigram.cross_entropy(sequences, validation_objects(sequences, training))
     model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout)
+    model.recompute = training.checkpoint_activations
     if group.rank:  # weights are drawn alike, dropout is not
         stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
         torch.manual_seed(int(stream[0]))
@@ -189,8 +190,7 @@ def _trainer(
     shown = {name: round(value, 3) for name, value in baseline.items()}
     n_tokens = int(sequences.lengths.sum())
     logger.info("%d objects, %d tokens; unigram baseline %s", len(sequences), n_tokens, shown)
-    tokens = training.token_budget or training.batch_size * layout.longest
-    logger.info("model: %s", describe(budget, layout, tokens, optimisation.half))
+    logger.info("model: %s", describe(budget, layout, training, optimisation.half))
     return Trainer(optimisation, steps, place, baseline, stop, logger)
 
 
@@ -231,8 +231,8 @@ def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the config that decides what a run learns: not how often it saves or reports."""
-    idle = ("save_every", "keep_checkpoints", "log_every")
+    """The part of the config that decides what a run learns: not how it saves or reports."""
+    idle = ("save_every", "keep_checkpoints", "log_every", "checkpoint_activations")
     training = {key: value for key, value in config["training"].items() if key not in idle}
     return {**config, "training": training}
 

@@ -15,7 +15,7 @@ from astromodal.config.schema import SequenceSettings, TrainingSettings
 from astromodal.core.prefetch import ahead
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
-from astromodal.training.batches import EpochPlan, SequenceSet, divide, plan_epoch
+from astromodal.training.batches import EpochPlan, Hiding, SequenceSet, divide, plan_epoch
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
 from astromodal.training.loss import Prepared, TypedLoss
@@ -65,7 +65,7 @@ class Steps:
     training : TrainingSettings
         Budget, epochs and seed.
     order : SequenceSettings
-        Whether blocks are shuffled.
+        Whether blocks are shuffled, and how many columns are hidden.
     group : Group
         The processes that share the steps.
     budget : Budget
@@ -89,6 +89,7 @@ class Steps:
         self.sequences, self.loss, self.settings = sequences, loss, training
         self.group, self.budget = group, budget
         self.shuffled = order.block_order == "shuffled"
+        self._hidden = order.hide_columns
         self.objects = np.flatnonzero(sequences.split == TRAIN)
         if not len(self.objects):
             got = f"{len(sequences)} objects, none of them in the training split"
@@ -130,7 +131,8 @@ class Steps:
         seed = self.settings.seed
         shuffle = (seed, epoch) if self.shuffled else None
         own = parts[begin : begin + self.settings.accumulate]
-        batches = (self.sequences.batch(part, shuffle) for part in own)
+        hiding = Hiding(self._hidden, (seed, epoch, 1)) if self._hidden else None
+        batches = (self.sequences.batch(part, shuffle, hiding) for part in own)
         mine = tuple(self.loss.prepare(batch, (seed, number)) for batch in batches)
         counts = np.sum([prepared.counts() for prepared in mine], axis=0)
         tokens = sum(len(prepared.batch.tokens) for prepared in mine)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.core.vocab import BOS, EOS, SEP
+from astromodal.core.vocab import BOS, EOS, MISS, SEP
 from astromodal.errors import FormatError
-from astromodal.training.batches import SequenceSet, divide, plan_epoch
+from astromodal.training.batches import Hiding, SequenceSet, divide, plan_epoch
 from astromodal.training.sequences import pack_objects, write_sequences
 
 from .conftest import HASHES, make_codes
@@ -70,6 +70,36 @@ def test_block_orders_are_drawn_evenly(survey):
         for _, types, _ in split_up(sequences.batch(two[:5], (0, epoch)))
     ]
     assert 0.4 < np.mean(np.array(first) == 1) < 0.6
+
+
+def test_hidden_scalars_are_shown_as_missing_and_stay_targets(survey):
+    """Inputs differ from the tokens in scalars alone, where they are MISS."""
+    batch = survey.sequences().batch(np.arange(120), (0, 0), Hiding(1.0, (3, 0, 1)))
+    differ = batch.inputs != batch.tokens
+    assert differ.any()
+    assert (batch.inputs[differ] == MISS).all()
+    assert set(batch.types[differ]) == {survey.layout["scalar"].type}
+    assert SEP not in batch.tokens[differ]
+
+
+def test_nothing_is_hidden_unless_asked():
+    """A chance of 0 hides nothing."""
+    assert not Hiding(0.0, (3, 0, 1)).columns(np.arange(100), 5).any()
+
+
+def test_every_part_of_the_columns_is_hidden_equally_often():
+    """Of chosen objects none, some and all of the columns: their number is spread evenly."""
+    hidden = Hiding(0.5, (3, 0, 1)).columns(np.arange(40_000), 4).sum(axis=1)
+    found = np.bincount(hidden, minlength=5) / 40_000
+    np.testing.assert_allclose(found, [0.6, 0.1, 0.1, 0.1, 0.1], atol=0.01)
+
+
+def test_what_is_hidden_does_not_depend_on_the_batch():
+    """It is a function of the key and the object alone."""
+    hiding = Hiding(0.5, (3, 7, 1))
+    several = hiding.columns(np.array([4, 9, 2]), 6)
+    np.testing.assert_array_equal(several[1:2], hiding.columns(np.array([9]), 6))
+    assert (several != Hiding(0.5, (3, 8, 1)).columns(np.array([4, 9, 2]), 6)).any()
 
 
 def test_an_objects_block_order_does_not_depend_on_its_batch(survey):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from astromodal.config import load_config
-from astromodal.config.schema import MeaningfulLossSettings, ModelSettings
+from astromodal.config.schema import MeaningfulLossSettings, ModelSettings, TrainingSettings
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training.budget import (
     Budget,
@@ -61,6 +61,14 @@ def test_a_configs_budget_is_that_of_its_model():
     assert budget.parameters > config.vocab.scalar * 32
 
 
+def test_what_is_computed_again_is_not_kept():
+    """Of 10 layers, the inputs of 8 numbers a token and all that one layer keeps."""
+    budget = Budget(parameters=0, matrices=0, d_model=8, n_layers=10, d_ff=16)
+    one = 4 * (10 * 8 + 2 * 16) + 2 * 8
+    assert budget.activation_bytes(5, 0, False) == 5 * 10 * one
+    assert budget.activation_bytes(5, 0, False, recompute=True) == 5 * (one + 4 * 10 * 8)
+
+
 def test_activations_are_estimated_within_a_factor_of_two(survey, model):
     """Beside the bytes that PyTorch really keeps for a backward pass."""
     loss = TypedLoss(
@@ -89,7 +97,9 @@ def test_activations_are_estimated_within_a_factor_of_two(survey, model):
 
 def test_the_description_tells_parameters_memory_and_operations(survey, model):
     """One line with units."""
-    text = describe(Budget.of(model, SIZES), survey.layout, 300, half=False)
+    text = describe(
+        Budget.of(model, SIZES), survey.layout, TrainingSettings(token_budget=300), half=False
+    )
     for unit in ("M parameters", "GB of weights", "activations for 300 tokens", "GFLOP a token"):
         assert unit in text
     assert len(heads_of(survey.layout)) == 6

@@ -86,7 +86,6 @@ def train(survey, tmp_path, logger):
         tokenizers = FittedTokenizers(survey.tables)
         return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger)
 
-    run.root = tmp_path
     return run
 
 
@@ -213,23 +212,26 @@ def test_the_final_model_is_the_best_and_says_of_which_step(train):
         assert torch.equal(value, final["model_state_dict"][name]), name
 
 
-def test_without_the_best_checkpoint_the_last_weights_are_final(train, logger, caplog):
+class Delete(logging.Handler):
+    """Deletes every checkpoint of a folder as soon as it is written."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def emit(self, record):
+        """Look for some at each line."""
+        for path in self.folder.glob("checkpoint_step_*.pt"):
+            path.unlink()
+
+
+def test_without_the_best_checkpoint_the_last_weights_are_final(train, logger, caplog, tmp_path):
     """A best checkpoint that was deleted is said to be gone, and training still ends."""
-    settings = {"epochs": 40, "validate_every": 5, "learning_rate": 0.05, "keep_checkpoints": 1}
-
-    class Delete(logging.Handler):
-        def emit(self, record):
-            for path in train.folder.glob("checkpoint_step_*.pt"):
-                path.unlink()
-
-    train.folder = None
-    final = torch.load(train("first", **settings))
-    train.folder = train.root / "run"
-    logger.addHandler(Delete())
+    logger.addHandler(Delete(tmp_path / "run"))
     logger.addHandler(caplog.handler)
-    last = torch.load(train(**settings))
+    final = torch.load(train(epochs=40, validate_every=5, learning_rate=0.05))
     assert "is gone: the last step's weights are the final ones" in caplog.text
-    assert last["step"] == final["last_step"]
+    assert final["best"]["step"] < final["step"] == final["last_step"]
 
 
 def test_how_often_a_run_saves_does_not_make_it_another(train, logger, caplog):
@@ -238,6 +240,16 @@ def test_how_often_a_run_saves_does_not_make_it_another(train, logger, caplog):
     logger.addHandler(caplog.handler)
     train(save_every=4)
     assert "goes on from checkpoint_step_3.pt" in caplog.text
+
+
+def test_activations_computed_again_change_no_bit(train):
+    """Nor do they make it another run."""
+    kept, again = (
+        torch.load(train(name, checkpoint_activations=again))
+        for name, again in (("kept", False), ("again", True))
+    )
+    for name, value in kept["model_state_dict"].items():
+        assert torch.equal(value, again["model_state_dict"][name]), name
 
 
 def test_the_config_is_written(train):
