@@ -145,5 +145,5 @@ print(redshift.mean, redshift.std, redshift.quantile(0.16))
 
 def _config(trained: Trained) -> str:
     plain = trained.config.model_dump(mode="json")
-    kept = {name: plain[name] for name in ("model", "sequences", "training")}
-    return str(yaml.safe_dump(kept, sort_keys=False))
+    kept = {name: plain[name] for name in ("model", "sequences")}
+    return str(yaml.safe_dump({**kept, "training": trained.training}, sort_keys=False))

@@ -66,8 +66,8 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     tokenizers.image.codebook.save(paths.image_codebook)
     write_json(paths.vocab_spec, vocabulary)
     config = trained.config.model_dump(mode="json")
-    kept = ("tokenizers", "sequences", "model", "training")
-    write_json(paths.config, {name: config[name] for name in kept})
+    kept = {name: config[name] for name in ("tokenizers", "sequences", "model")}
+    write_json(paths.config, {**kept, "training": trained.training})
     meta = {
         **FORMAT,
         "hash": trained.hash,

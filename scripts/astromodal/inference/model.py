@@ -84,7 +84,7 @@ class AstroModel:
 
     @property
     def config(self) -> Config:
-        """Settings that it was trained with; those that training does not read are defaults."""
+        """Its ``tokenizers``, ``sequences`` and ``model``; everything else is a default."""
         return self.bundle.trained.config
 
     @property

@@ -17,13 +17,34 @@ from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.checkpoint import load_model
 from astromodal.training.layout import SequenceLayout, sequence_layout
 
+_DECIDING = ("tokenizers", "sequences", "model")
+"""Groups of settings that decide on a model's shape and on its use."""
+
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and what it was trained with."""
+    """A trained model and what it was trained with.
+
+    Attributes
+    ----------
+    model : CausalTransformerLM
+        In evaluation mode.
+    config : Config
+        Its ``tokenizers``, ``sequences`` and ``model``; everything else is a default.
+    training : dict
+        Settings of its training as they were written down: those of another version may differ,
+        and nothing that uses the model reads them.
+    layout : SequenceLayout
+        Layout of its sequences.
+    vocabulary : dict
+        What `read_vocabulary` gives.
+    step, epoch : int
+        Where its training ended.
+    """
 
     model: CausalTransformerLM
     config: Config
+    training: dict[str, Any]
     layout: SequenceLayout
     vocabulary: dict[str, Any]
     step: int
@@ -73,7 +94,7 @@ def restore(
     device : torch.device
         Where the model is to be.
     """
-    settings = load_config(config)
+    settings = load_config({name: config[name] for name in _DECIDING})
     tokenizers = settings.tokenizers
     layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
     model = CausalTransformerLM(
@@ -86,4 +107,5 @@ def restore(
         max_seq_len=settings.sequences.max_seq_len,
     )
     model.load_state_dict(weights)
-    return Trained(model.to(device).eval(), settings, layout, vocabulary, *reached)
+    training = dict(config.get("training", {}))
+    return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)

@@ -77,6 +77,16 @@ def test_a_loaded_model_is_the_one_saved(folder, model, encoded):
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
+def test_settings_of_another_version_s_training_do_no_harm(tmp_path, exported):
+    """A setting of training that no longer exists does not keep a model from being used."""
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy/config.json"
+    config = json.loads(path.read_text())
+    config["training"]["of_old"] = 1
+    path.write_text(json.dumps(config))
+    assert AstroModel.from_run(path.parent).bundle.trained.training["of_old"] == 1
+
+
 def test_the_package_offers_it():
     """`astromodal.AstroModel` is it, and importing the package loads no torch."""
     import astromodal
