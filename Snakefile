@@ -22,6 +22,7 @@ include: "rules/tokenizers.smk"
 include: "rules/encode.smk"
 include: "rules/transformer.smk"
 include: "rules/evaluate.smk"
+include: "rules/predict.smk"
 
 
 localrules:
@@ -31,6 +32,9 @@ localrules:
     train,
     evaluate_tokenizers,
     report,
+    embed,
+    predict,
+    export,
 
 
 rule all:

@@ -7,6 +7,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from astromodal.config.load import load_config, plain_settings
 from astromodal.core.fields import cube_template, layout, run_fields
+from astromodal.core.paths import ExportLayout
+from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.code import code_digests
 from astromodal.training.layout import check_longest
 
@@ -14,6 +16,7 @@ CONFIG = load_config(config)
 check_longest(CONFIG.tokenizers, CONFIG.sequences)
 FIELDS = run_fields(CONFIG)
 PATHS = layout(CONFIG)
+EXPORT = ExportLayout(PATHS.export)
 CUBE = cube_template(CONFIG)
 GROUPS = CONFIG.tokenizers.spectrum.groups
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
-LAYERS = ["config", "core", "data", "tokenizers", "training", "evaluation"]
+LAYERS = ["config", "core", "data", "tokenizers", "training", "inference", "evaluation"]
 
 
 def rules() -> set[str]:

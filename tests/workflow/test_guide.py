@@ -93,3 +93,52 @@ def test_the_scalar_loss(guide, finished):
     centers = torch.from_numpy(tokenizer.standardised())
     loss = scalar_reconstruction_loss(logits, target_tokens, centers, vocab_spec=spec)
     assert loss > 0
+
+
+def test_the_model_is_used(guide, finished):
+    """`astromodal.AstroModel` loads the run, and its latents are the losses' reconstructions."""
+    import astromodal
+    from astromodal.core.paths import Layout
+    from astromodal.training import image_reconstruction_loss
+
+    _, vocab_spec, model, _ = guide
+    paths = Layout(str(finished.results))
+    loaded = astromodal.AstroModel.from_run(paths.run)
+    assert loaded.vocabulary.vocab_size == vocab_spec.vocab_size
+    objects = loaded.open(paths.sequences("T-3"))
+    codebook = torch.from_numpy(loaded.tokenizers.image.standardised())
+    first = int(objects.has("image").argmax())
+    batch = objects.sequences.batch(torch.tensor([first]).numpy())
+    token_ids, token_types = (torch.from_numpy(a)[None].long() for a in (batch.tokens, batch.types))
+    logits = model(token_ids, token_types)
+    reconstructed_latents = image_reconstruction_loss(
+        logits[:, :-1], token_ids[:, 1:], codebook, return_reconstruction=True
+    )
+    image = (token_ids[0, 1:] >= 5) & (token_ids[0, 1:] < vocab_spec.scalar_offset)
+    latents = reconstructed_latents[0, image].detach().numpy()  # (576, L)
+    grid = latents.T.reshape(1, -1, 24, 24)
+    pixels = loaded.tokenizers.image.decode_latents(grid)
+    assert pixels.shape == (1, 12, 96, 96)
+    assert torch.isfinite(torch.from_numpy(pixels)).all()
+
+
+def test_scalars_are_reconstructed_in_physical_units(guide, finished):
+    """With the tokenizer's own centers, a reconstruction lies within the column's values."""
+    from astromodal.core import build_vocab_spec
+    from astromodal.core.paths import Layout
+    from astromodal.tokenizers.scalar import ScalarTokenizer
+    from astromodal.training import scalar_reconstruction_loss
+
+    config, _, model, _ = guide
+    tokenizer = ScalarTokenizer.load(Layout(str(finished.results)).scalar_tokenizer)
+    spec = build_vocab_spec(
+        *config.vocab, config.tokenizers.spectrum.groups, config.tokenizers.scalar.n_bins
+    )
+    column = tokenizer.columns.index("mag_pstotal_r")
+    target_tokens = torch.tensor([[spec.column_offset(column)]])
+    logits = model(torch.tensor([[3]]), torch.tensor([[2]]))
+    centers = torch.from_numpy(tokenizer.centers)
+    magnitude = scalar_reconstruction_loss(
+        logits, target_tokens, centers.nan_to_num(), return_reconstruction=True, vocab_spec=spec
+    ).item()
+    assert 14 < magnitude < 22

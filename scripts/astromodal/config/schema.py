@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from astromodal.config.base import FieldName, FieldNames, Fraction, Positive, Settings
+from astromodal.config.predict import PredictSettings
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
 Group = Literal[
@@ -36,22 +39,7 @@ SCALAR_COLUMNS = (
 )  # fmt: skip
 
 
-def _split_at_commas(value: object) -> object:
-    """``A,B`` of a command line is the list [A, B]."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
-FieldNames = Annotated[tuple[FieldName, ...] | None, BeforeValidator(_split_at_commas)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
 Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz", "ztf"]
-
-
-class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class PathSettings(Settings):
@@ -378,6 +366,7 @@ class Config(Settings):
     model: ModelSettings = Field(ModelSettings(), description="The transformer.")
     training: TrainingSettings = Field(TrainingSettings(), description="Its training.")
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
+    predict: PredictSettings = Field(PredictSettings(), description="Using the trained model.")
 
     @property
     def vocab(self) -> VocabSizes:

@@ -37,6 +37,7 @@ class Layout:
         self.final_model = f"{self.run}/final_model.pt"
         self.history = f"{self.run}/history.jsonl"
         self.report = f"{self.results}/report/report.html"
+        self.export = f"{self.results}/model"
 
     def cube(self, field: str = FIELD) -> str:
         """A simulated cube."""
@@ -98,6 +99,14 @@ class Layout:
         """Memory-mapped sequences of a field."""
         return f"{self.results}/outputs/sequences/datacube_{field}_sequences.safetensors"
 
+    def embeddings(self, field: str = FIELD) -> str:
+        """The model's embeddings of a field's objects."""
+        return f"{self.results}/outputs/embeddings/datacube_{field}_embeddings.parquet"
+
+    def predictions(self, field: str = FIELD) -> str:
+        """What the model predicts of a field's objects."""
+        return f"{self.results}/outputs/predictions/datacube_{field}_predictions.parquet"
+
     def checkpoint(self, step: int) -> str:
         """A training checkpoint: beside the declared outputs, so that a failed job keeps it."""
         return f"{self.run}/checkpoint_step_{step}.pt"
@@ -113,3 +122,24 @@ class Layout:
     def log(self, rule: str, *wildcards: str) -> str:
         """A job's log file."""
         return f"{self.results}/logs/{rule}/{'_'.join(wildcards) or rule}.log"
+
+
+class ExportLayout:
+    """Paths of a model that is passed on, as text: one folder that needs no other file.
+
+    Parameters
+    ----------
+    folder : str
+        The folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        folder = str(folder).rstrip("/")
+        self.weights = f"{folder}/model.safetensors"
+        self.config = f"{folder}/config.json"
+        self.vocab_spec = f"{folder}/vocab_spec.json"
+        self.scalar_tokenizer = f"{folder}/scalar_tokenizer.npz"
+        self.spectrum_tokenizer = f"{folder}/spectrum_tokenizer.npz"
+        self.autoencoder = f"{folder}/image_autoencoder.safetensors"
+        self.image_codebook = f"{folder}/image_codebook.npz"
+        self.card = f"{folder}/README.md"

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from astromodal.config.load import load_config
-from astromodal.config.schema import Config, EvaluationSettings
+from astromodal.config.schema import EvaluationSettings
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TEST, TRAIN
-from astromodal.evaluation.history import (
-    last_value,
-    median_value,
-    read_history,
-    untrained_value,
-)
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part
@@ -28,57 +20,20 @@ from astromodal.evaluation.style import styled
 from astromodal.evaluation.surprise import choose_objects, measure_surprise
 from astromodal.evaluation.surprise_numbers import modality_numbers, slot_numbers
 from astromodal.evaluation.transformer_section import add_figures
-from astromodal.models.transformer import CausalTransformerLM
+from astromodal.inference.trained import Trained, load_trained
 from astromodal.training.batches import SequenceSet, plan_epoch
-from astromodal.training.checkpoint import load_model
-from astromodal.training.layout import (
-    MODALITIES,
-    SequenceLayout,
-    sequence_layout,
+from astromodal.training.history import (
+    last_value,
+    median_value,
+    read_history,
+    untrained_value,
 )
+from astromodal.training.layout import MODALITIES
 from astromodal.training.speed import SPEEDS
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes
 
 _BUDGET = 16_384  # tokens of a batch without gradients
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained model and what it was trained with."""
-
-    model: CausalTransformerLM
-    config: Config
-    layout: SequenceLayout
-    vocabulary: dict[str, Any]
-    step: int
-    epoch: int
-
-    @property
-    def shuffled(self) -> bool:
-        """Whether blocks were shuffled in training."""
-        return self.config.sequences.block_order == "shuffled"
-
-
-def load_trained(path: str | Path, device: torch.device) -> Trained:
-    """The model of a ``final_model.pt``, ready to predict, and the config it was trained with."""
-    state = load_model(path, device)
-    config = load_config(state["config"])
-    tokenizers = config.tokenizers
-    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
-    model = CausalTransformerLM(
-        vocab_size=layout.spec.vocab_size,
-        d_model=config.model.d_model,
-        n_layers=config.model.n_layers,
-        n_heads=config.model.n_heads,
-        d_ff=config.model.d_ff,
-        dropout=config.model.dropout,
-        max_seq_len=config.sequences.max_seq_len,
-    )
-    model.load_state_dict(state["model_state_dict"])
-    return Trained(
-        model.to(device).eval(), config, layout, state["vocab_spec"], state["step"], state["epoch"]
-    )
 
 
 def evaluate_transformer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,12 +16,14 @@ import torch
 from astromodal.config.schema import ImageSettings
 from astromodal.core.files import atomic_path, check_content
 from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import ImageAutoencoder
 from astromodal.tokenizers.normaliser import ImageNormaliser
 
 _FORMAT: dict[str, Any] = {"format": "image_autoencoder", "version": 1}
 _SHAPE_SETTINGS = ("bands", "size", "latent_dim", "hidden", "blocks")
+_SOFTENING = "normaliser.softening"
 _REMAKE = "delete it and run train_image_autoencoder again"
 
 
@@ -75,16 +78,24 @@ class TrainedAutoencoder:
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             torch.save(stored, stream)
 
+    def save_tensors(self, path: str | Path) -> None:
+        """Write the same content as ``.safetensors``, for a model that is passed on."""
+        plain = {"settings": self.settings, "n_train": self.n_train, "history": list(self.history)}
+        meta = {name: json.dumps(value) for name, value in plain.items()}
+        meta |= {"hash": self.hash, **{name: str(value) for name, value in _FORMAT.items()}}
+        arrays = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        save_tensors(path, {**arrays, _SOFTENING: self.normaliser.softening}, meta)
+
     @classmethod
     def load(cls, path: str | Path) -> TrainedAutoencoder:
-        """Read what `save` wrote; no code in the file can run.
+        """Read what `save` or `save_tensors` wrote; no code in the file can run.
 
         Raises
         ------
         FormatError
             Where the file is damaged, of another format, or was changed since.
         """
-        stored = _read(path)
+        stored = _read_tensors(path) if Path(path).suffix == ".safetensors" else _read(path)
         found = f"{stored.get('format')} version {stored.get('version')}"
         if found != "{format} version {version}".format(**_FORMAT):
             must = "{format} version {version}".format(**_FORMAT)
@@ -127,3 +138,15 @@ def _read(path: str | Path) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise FormatError(must_be(str(path), "an autoencoder file", type(stored).__name__, _REMAKE))
     return stored
+
+
+def _read_tensors(path: str | Path) -> dict[str, Any]:
+    """What `_read` gives, from a file of `save_tensors`."""
+    try:
+        arrays, meta = map_tensors(path)
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        plain = {name: json.loads(meta[name]) for name in ("settings", "n_train", "history")}
+        softening = tensors.pop(_SOFTENING)
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(must_be(str(path), "an autoencoder file", str(error), _REMAKE)) from error
+    return {**meta, **plain, "softening": softening, "state_dict": tensors}

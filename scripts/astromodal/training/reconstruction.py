@@ -81,8 +81,8 @@ def scalar_reconstruction_loss(
     logits, target_tokens, return_reconstruction
         As for `image_reconstruction_loss`; only scalar codes count.
     scalar_centers : float (columns, n_bins)
-        Centers of the columns' bins, in vocabulary order; standardised for a loss, physical for a
-        reconstruction in physical units.
+        Centers of the columns' bins, in vocabulary order, finite in bins that are not in use too;
+        standardised for a loss, physical for a reconstruction in physical units.
     vocab_spec : VocabSpec, optional
         The vocabulary; without it, one with the default image codebook of 2048.
 

@@ -12,24 +12,20 @@ Its header's metadata hold format, version, the vocabulary's hash and the tokeni
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import atomic_path
 from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import Block, SequenceLayout
 
 FORMAT, VERSION = "sequences", "1"
-_KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64"}
-_HEADER = 8  # bytes of a safetensors file that hold the length of its JSON header
 
 
 @dataclass(frozen=True)
@@ -176,21 +172,7 @@ def write_sequences(
         "tokenizer_hashes": json.dumps(dict(tokenizer_hashes), sort_keys=True),
         "content_hash": hash_arrays(arrays),
     }
-    # By hand, since the library writes its header in an order that changes from run to run. The
-    # widest numbers come first, which keeps every array aligned.
-    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    header: dict[str, Any] = {"__metadata__": meta}
-    end = 0
-    for name in names:
-        begin, end = end, end + arrays[name].nbytes
-        kind, shape = _KINDS[arrays[name].dtype.str], list(arrays[name].shape)
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % _HEADER)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        stream.write(len(text).to_bytes(_HEADER, "little") + text)
-        for name in names:
-            stream.write(np.ascontiguousarray(arrays[name]).data)
+    save_tensors(path, arrays, meta)
 
 
 @dataclass(frozen=True)
@@ -219,7 +201,7 @@ class SequenceStore:
         """
         path = Path(path)
         try:
-            arrays, meta = _map_safetensors(path)
+            arrays, meta = map_tensors(path)
             found = f"{meta.get('format')} version {meta.get('version')}"
             if found == f"{FORMAT} version {VERSION}":
                 return cls(path=path, meta=meta, **arrays)
@@ -257,20 +239,3 @@ class SequenceStore:
         before = self.pattern[objects] & np.uint32((1 << block.type) - 1)
         number = self.object_ptr[objects] + np.bitwise_count(before)
         return self.tokens[self.block_ptr[number][:, None] + np.arange(1 + block.length)]
-
-
-def _map_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays of a safetensors file as views of a memory map, and its metadata."""
-    with path.open("rb") as stream:
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    length = int.from_bytes(mapped[:_HEADER], "little")
-    header = json.loads(mapped[_HEADER : _HEADER + length])
-    meta = header.pop("__metadata__", {})
-    dtypes = {kind: dtype for dtype, kind in _KINDS.items()}
-    arrays = {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        dtype = np.dtype(dtypes[entry["dtype"]])
-        count, offset = (end - start) // dtype.itemsize, _HEADER + length + start
-        arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(entry["shape"])
-    return arrays, meta

@@ -1,4 +1,4 @@
-from astromodal.core.paths import Layout
+from astromodal.core.paths import ExportLayout, Layout
 
 
 def test_the_promised_names():
@@ -29,3 +29,10 @@ def test_without_a_field_a_path_is_a_pattern():
     assert Layout("r").sequences() == "r/outputs/sequences/datacube_{field}_sequences.safetensors"
     assert Layout("r/").log("encode_scalars", "{field}") == "r/logs/encode_scalars/{field}.log"
     assert Layout("r").log("train_transformer") == "r/logs/train_transformer/train_transformer.log"
+
+
+def test_a_model_that_is_passed_on_is_one_folder():
+    """Every file of an export lies directly in its folder."""
+    paths = vars(ExportLayout(Layout("results").export + "/"))
+    assert {path.rpartition("/")[0] for path in paths.values()} == {"results/model"}
+    assert paths["weights"] == "results/model/model.safetensors"

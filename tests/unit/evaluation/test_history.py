@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from astromodal.errors import FormatError
-from astromodal.evaluation.history import (
-    draw_history,
-    history_table,
+from astromodal.evaluation.history import draw_history, history_table
+from astromodal.evaluation.style import styled
+from astromodal.training.history import (
     last_value,
     median_value,
     read_history,
     series,
     untrained_value,
 )
-from astromodal.evaluation.style import styled
 
 LN2 = np.log(2)
 ENTRIES = [

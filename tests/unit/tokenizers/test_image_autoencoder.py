@@ -107,3 +107,23 @@ def test_code_in_a_file_does_not_run(path):
 class Trap:
     def __reduce__(self):
         return pytest.fail, ("the file's code was run",)
+
+
+def test_it_is_the_same_as_safetensors(tmp_path, trained):
+    """Without a pickle, the same content; and the same bytes whenever it is written."""
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for path in paths:
+        trained.save_tensors(path)
+    loaded = TrainedAutoencoder.load(paths[0])
+    assert (loaded.hash, loaded.settings) == (trained.hash, trained.settings)
+    assert (loaded.n_train, loaded.history) == (trained.n_train, trained.history)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"no header at all", b"\x02\0\0\0\0\0\0\0{}"])
+def test_damaged_safetensors_are_refused(tmp_path, content):
+    """Empty, of another kind, or without what belongs in it."""
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="a.safetensors must be an autoencoder file"):
+        TrainedAutoencoder.load(path)

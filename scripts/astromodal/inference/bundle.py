@@ -1,0 +1,166 @@
+"""A model with its vocabulary and its tokenizers, which belong together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from astromodal.core.files import check_content, read_json
+from astromodal.core.paths import ExportLayout, Layout
+from astromodal.core.tensors import map_tensors
+from astromodal.errors import FormatError, must_be
+from astromodal.inference.trained import Trained, load_trained, restore
+from astromodal.models.decoding import Decoder
+from astromodal.training.layout import Range, SequenceLayout
+from astromodal.training.targets import Tokenizers
+from astromodal.training.vocabulary import check_hashes
+
+FORMAT = {"format": "exported_transformer", "version": "1"}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model and the tokenizers of its vocabulary.
+
+    Attributes
+    ----------
+    trained : Trained
+        Model, config, layout of sequences and vocabulary.
+    tokenizers : Tokenizers
+        Those that the model was trained with.
+    device : torch.device
+        Where the model is.
+    """
+
+    trained: Trained
+    tokenizers: Tokenizers
+    device: torch.device
+
+    @property
+    def layout(self) -> SequenceLayout:
+        """Layout of the sequences."""
+        return self.trained.layout
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Scalar columns, in the order of their slots."""
+        return self.tokenizers.scalar.columns
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Runs the model step by step."""
+        return Decoder(self.trained.model)
+
+    @cached_property
+    def _used(self) -> dict[int, int]:
+        """Codes in use by the first id of the ids of a slot."""
+        spec, tables = self.layout.spec, self.tokenizers.tables()
+        used = {spec.spectrum_offset(group): n for group, n in tables.n_spectrum.items()}
+        used[spec.image_offset] = tables.n_image
+        columns = enumerate(tables.n_scalar.tolist())
+        return used | {spec.column_offset(column): n for column, n in columns}
+
+    def legal(self, ids: Range, slot: int) -> tuple[int, int]:
+        """First id of the codes of a block's slot, and how many codes are in use there."""
+        first = ids.offset + ids.stride * (slot - ids.first)
+        return first, self._used[first]
+
+    @torch.no_grad()
+    def log_chances(self, states: torch.Tensor, first: int, size: int, used: int) -> torch.Tensor:
+        """Log probabilities of the codes in use, float (..., used), after states (..., D + F)."""
+        flat = states.reshape(1, -1, states.shape[-1])
+        logits = self.trained.model.range_logits([flat], [(first, 1, size)])[0][0, :, :used]
+        return logits.float().log_softmax(dim=-1).view(*states.shape[:-1], used)
+
+
+def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundle:
+    """Read a run's folder, or an exported one.
+
+    Parameters
+    ----------
+    folder : path
+        ``runs_tokens_transformer`` of a results folder, which holds the tokenizers beside it, or
+        a folder of the rule export_model, which holds everything.
+    device : torch.device
+        Where the model is to be.
+
+    Raises
+    ------
+    FormatError
+        Where the folder is neither, a file is damaged, or the tokenizers are not those of the
+        vocabulary.
+    """
+    folder, device = Path(folder), torch.device(device)
+    run, exported = Layout(str(folder.parent)), ExportLayout(str(folder))
+    if (folder / Path(run.final_model).name).is_file():
+        trained = load_trained(folder / Path(run.final_model).name, device)
+        run = Layout(str(folder.parent), trained.config.tokenizers.image.codebook_size)
+        files = (run.scalar_tokenizer, run.spectrum_tokenizer, run.autoencoder, run.image_codebook)
+    elif Path(exported.weights).is_file():
+        trained = _load_exported(exported, device)
+        files = (
+            exported.scalar_tokenizer,
+            exported.spectrum_tokenizer,
+            exported.autoencoder,
+            exported.image_codebook,
+        )
+    else:
+        names = f"{Path(run.final_model).name} or {Path(exported.weights).name}"
+        got = "a folder" if folder.is_dir() else "no folder"
+        do = "give the folder runs_tokens_transformer of a run, or one of the rule export_model"
+        raise FormatError(must_be(str(folder), f"a folder that holds {names}", got, do))
+    return _checked(trained, files, device)
+
+
+def _checked(trained: Trained, files: tuple[str, ...], device: torch.device) -> Bundle:
+    missing = [path for path in files if not Path(path).is_file()]
+    if missing:
+        what, do = f"tokenizer {missing[0]}", "keep the run's folder in its results folder"
+        raise FormatError(must_be(what, "a file", "none", do))
+    tokenizers = read_tokenizers(files, device)
+    source = ", ".join(sorted({str(Path(path).parent) for path in files}))
+    check_hashes(trained.vocabulary, tokenizers.hashes(), source)
+    return Bundle(trained, tokenizers, device)
+
+
+def read_tokenizers(files: tuple[str, ...], device: torch.device) -> Tokenizers:
+    """The tokenizers of files in the order scalar, spectrum, autoencoder, image codebook."""
+    from astromodal.tokenizers.image import ImageTokenizer
+    from astromodal.tokenizers.scalar import ScalarTokenizer
+    from astromodal.tokenizers.spectrum import SpectrumTokenizer
+
+    return Tokenizers(
+        ScalarTokenizer.load(files[0]),
+        SpectrumTokenizer.load(files[1]),
+        ImageTokenizer.load(files[2], files[3], device),
+    )
+
+
+def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
+    """The model of an exported folder; no file is unpickled."""
+    arrays, meta = _read_weights(paths.weights)
+    vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
+    weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    reached = json.loads(meta["step"]), json.loads(meta["epoch"])
+    trained = restore(weights, config, vocabulary, reached, device)
+    check_content(paths.weights, meta["hash"], trained.hash, "export the model again")
+    check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
+    return trained
+
+
+def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
+    must = "{format} version {version}".format(**FORMAT)
+    try:
+        arrays, meta = map_tensors(path)
+        found = f"{meta.get('format')} version {meta.get('version')}"
+    except FormatError as error:
+        found = f"a file that cannot be read ({error})"
+    if found != must:
+        raise FormatError(must_be(path, must, found, "export the model again"))
+    return arrays, meta

@@ -1,0 +1,170 @@
+"""Objects as the model reads them: encoded here, or by the workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from astromodal.config.schema import ColumnSettings, SelectionSettings
+from astromodal.core.vocab import MISS, MISSING_CODE
+from astromodal.data.cube import Cube
+from astromodal.data.cutouts import cutout_column
+from astromodal.data.splits import split_field
+from astromodal.errors import DataError, must_be, suggestion
+from astromodal.inference.bundle import Bundle
+from astromodal.tokenizers.image_tokens import encode_field_images
+from astromodal.tokenizers.scalar_tokens import encode_field_scalars
+from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from astromodal.training.batches import SequenceSet
+from astromodal.training.layout import SequenceLayout
+from astromodal.training.packing import pack_field
+from astromodal.training.sequences import SequenceStore
+from astromodal.training.vocabulary import check_hashes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Objects and the codes of all their blocks.
+
+    Attributes
+    ----------
+    sequences : SequenceSet
+        The objects, numbered from 0.
+    """
+
+    sequences: SequenceSet
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def layout(self) -> SequenceLayout:
+        """Layout of the sequences."""
+        return self.sequences.layout
+
+    @property
+    def _store(self) -> SequenceStore:
+        return self.sequences.stores[0]
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """Ids of the objects, unicode (n,)."""
+        return self._store.ids()
+
+    @property
+    def row(self) -> np.ndarray:
+        """Rows in the cube, int32 (n,)."""
+        return self._store.row
+
+    def has(self, block: str) -> np.ndarray:
+        """Which objects have a block, bool (n,).
+
+        Raises
+        ------
+        DataError
+            Where the model has no such block.
+        """
+        names = [known.name for known in self.layout.blocks]
+        if block not in names:
+            message = must_be("block", f"one of {', '.join(names)}", block)
+            raise DataError(message + suggestion(block, names))
+        return ((self.sequences.pattern >> self.layout[block].type) & 1).astype(bool)
+
+    def codes(self, block: str) -> np.ndarray:
+        """Codes of a block, uint16 (m, slots), of the m objects that have it.
+
+        65535 where missing. Of a spectrum group, the first slot is the scale's.
+        """
+        objects = np.flatnonzero(self.has(block))
+        names = [known.name for known in self.layout.blocks]
+        tokens = self.sequences.block_tokens(objects, names.index(block))[:, 1:]
+        codes = np.full(tokens.shape, MISSING_CODE, dtype=np.uint16)
+        for ids in self.layout[block].ranges:
+            slots = slice(ids.first, ids.first + ids.n_slots)
+            first = ids.offset + ids.stride * np.arange(ids.n_slots)
+            known = tokens[:, slots] != MISS
+            codes[:, slots] = np.where(known, tokens[:, slots] - first, MISSING_CODE)
+        return codes
+
+
+def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
+    """The objects of one of the workflow's sequence files.
+
+    Raises
+    ------
+    FormatError
+        Where the file was packed for another vocabulary, or encoded with other tokenizers.
+    """
+    sequences = SequenceSet([path], bundle.layout)
+    check_hashes(bundle.trained.vocabulary, sequences.stores[0].tokenizer_hashes, str(path))
+    return Encoded(sequences)
+
+
+def encode_cube(
+    source: str | Path | Cube | pa.Table | Any, bundle: Bundle, columns: ColumnSettings | None
+) -> Encoded:
+    """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
+    with TemporaryDirectory(prefix="astromodal-") as folder:
+        cube = _as_cube(source, Path(folder) / "rows.parquet", columns)
+        path = Path(folder) / "sequences.safetensors"
+        _encode(cube, bundle, Path(folder), path)
+        # The file stays mapped, and so readable, when its name goes with the folder.
+        return Encoded(SequenceSet([path], bundle.layout))
+
+
+def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
+    """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
+    tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
+    _check_bands(cube, tokenizers.image.bands)
+    split = split_field(cube, bundle.trained.config.split, SelectionSettings(column=None))
+    names = ("scalars", "spectra", "images", "split")
+    scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
+    encode_field_scalars(cube, split, tokenizers.scalar).save(scalars)
+    encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(spectra)
+    encode_field_images(cube, tokenizers.image, settings.image)[0].save(images)
+    split.save(rows)
+    pack_field(scalars, spectra, images, rows, bundle.layout, path)
+
+
+def _as_cube(source: Any, path: Path, columns: ColumnSettings | None) -> Cube:
+    """A cube of what is one, names one, or holds rows of one; rows are written to `path`."""
+    if isinstance(source, Cube):
+        return source
+    if isinstance(source, str | Path):
+        name = Path(source).stem.removeprefix("datacube_")
+        return Cube(source, name, columns)
+    pq.write_table(_as_table(source), path)
+    return Cube(path, "of the rows given", columns)
+
+
+def _as_table(source: Any) -> pa.Table:
+    if isinstance(source, pa.Table):
+        return source
+    if isinstance(source, pa.RecordBatch):
+        return pa.Table.from_batches([source])
+    if hasattr(source, "to_parquet"):  # a pandas DataFrame, without importing pandas
+        return pa.Table.from_pandas(source, preserve_index=False)
+    if isinstance(source, Mapping):
+        return pa.table(dict(source))
+    must = "a path, a Cube, a pyarrow table, a pandas DataFrame or a mapping of columns"
+    raise DataError(must_be("what to encode", must, type(source).__name__))
+
+
+def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
+    """Raise `DataError` where a cube's cutouts are of bands that the model does not know."""
+    prefix = cutout_column("")
+    found = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
+    others = [band for band in found if band not in bands]
+    if others:
+        what = f"field {cube.field}: bands of cutouts in {cube.path.name}"
+        must = f"among the model's, {' '.join(bands)}"
+        do = "rename or leave out the columns"
+        raise DataError(must_be(what, must, " ".join(others), do))

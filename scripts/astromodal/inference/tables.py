@@ -1,0 +1,218 @@
+"""A field's embeddings and predictions, as parquet that carries what its columns mean.
+
+Rows have the id, the row in the cube and the HEALPix cell of an object; the file's metadata hold,
+under ``astromodal`` as JSON, what made it, and every column's own metadata its unit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from astromodal.config.predict import PredictSettings
+from astromodal.core.files import atomic_path
+from astromodal.core.progress import Progress, quiet
+from astromodal.data.splits import SPLIT_NAMES, Split, load_split
+from astromodal.errors import FormatError, must_be
+from astromodal.inference.embedding import embed_objects
+from astromodal.inference.encoded import Encoded
+from astromodal.inference.model import AstroModel
+from astromodal.inference.prompts import count_given
+from astromodal.inference.scalars import predict_columns
+from astromodal.inference.units import scalar_unit
+
+KEY = b"astromodal"
+"""Name of the file's metadata."""
+_OBJECTS = 2048
+"""Objects of a row group: bounds the memory, whatever the size of a field."""
+_KEYS = {"id": pa.string(), "healpix": pa.int64(), "row": pa.int32(), "split": pa.string()}
+STATISTICS = ("mean", "median", "std", "p16", "p84")
+"""What is written of a predicted column: ``{column}_{statistic}``."""
+
+
+def embed_field(
+    model: AstroModel,
+    sequences: str | Path,
+    split: str | Path,
+    nside: int,
+    path: str | Path,
+    settings: PredictSettings,
+    progress: Progress = quiet,
+) -> int:
+    """Write the embeddings of a field's objects.
+
+    Parameters
+    ----------
+    model : AstroModel
+        The model.
+    sequences, split : path
+        The field's sequence file and split file.
+    nside : int
+        Of the HEALPix cells in the split file.
+    path : path
+        The parquet file to write: the keys, and ``embedding``, a list of D float32.
+    settings : PredictSettings
+        Pooling, and tokens that are run at once.
+    progress : Progress
+        Shows how many row groups are done.
+
+    Returns
+    -------
+    int
+        Number of objects.
+
+    Raises
+    ------
+    FormatError
+        Where the files do not belong together or to the model.
+    """
+    found, rows = model.open(sequences), load_split(split)
+    width = model.bundle.trained.model.embedding.embedding_dim
+    vectors = pa.list_(pa.float32(), width)
+    schema = pa.schema([*_key_fields(), pa.field("embedding", vectors)])
+    meta = _meta("embeddings", model, nside) | {"pooling": settings.pooling}
+
+    def tables() -> Iterator[dict[str, Any]]:
+        for objects in progress(_chunks(found), -(-len(found) // _OBJECTS), "row groups"):
+            made = embed_objects(
+                model.bundle, found.sequences, objects, settings.pooling, settings.token_budget
+            )
+            flat = pa.array(made.ravel(), pa.float32())
+            lists = pa.FixedSizeListArray.from_arrays(flat, width)
+            yield {**_keys(found, rows, objects, str(split)), "embedding": lists}
+
+    return _write(path, schema, meta, tables())
+
+
+def predict_field(
+    model: AstroModel,
+    sequences: str | Path,
+    split: str | Path,
+    nside: int,
+    path: str | Path,
+    columns: tuple[str, ...],
+    settings: PredictSettings,
+    progress: Progress = quiet,
+) -> int:
+    """Write predictions of a field's scalars.
+
+    Parameters
+    ----------
+    model, sequences, split, nside, progress
+        As for `embed_field`.
+    path : path
+        The parquet file to write: the keys; ``n_given``, the codes that an object was predicted
+        from; and ``{column}_mean``, ``_median``, ``_std``, ``_p16`` and ``_p84`` float32 in the
+        column's unit, NaN in a column that no training field measured.
+    columns : tuple of str
+        The columns to predict, each without the others.
+    settings : PredictSettings
+        What is given, and how exactly it is to be told.
+
+    Returns
+    -------
+    int
+        Number of objects.
+
+    Raises
+    ------
+    ConfigError, FormatError
+        Where a name is unknown; where the files do not belong together or to the model.
+    """
+    found, rows = model.open(sequences), load_split(split)
+    question = model.ask(columns, settings.given)
+    fields = [pa.field("n_given", pa.int32(), metadata={"unit": ""})]
+    for name in columns:
+        unit = {"unit": scalar_unit(name)}
+        fields += [pa.field(f"{name}_{s}", pa.float32(), metadata=unit) for s in STATISTICS]
+    schema = pa.schema([*_key_fields(), *fields])
+    given = None if settings.given is None else list(settings.given)
+    meta = _meta("predictions", model, nside) | {"columns": list(columns), "given": given}
+
+    def tables() -> Iterator[dict[str, Any]]:
+        for objects in progress(_chunks(found), -(-len(found) // _OBJECTS), "row groups"):
+            out = _keys(found, rows, objects, str(split))
+            n_given = count_given(found.sequences, question, objects)
+            out["n_given"] = pa.array(n_given)
+            made = predict_columns(model.bundle, found.sequences, question, objects, settings)
+            for number, chances in made.items():
+                out |= _statistics(model, number, chances, objects, n_given)
+            yield out
+
+    return _write(path, schema, meta, tables())
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a file of `embed_field` or `predict_field` says of itself."""
+    stored = pq.read_schema(path).metadata or {}
+    if KEY not in stored:
+        must = "embeddings or predictions of astromodal"
+        raise FormatError(must_be(str(path), must, "parquet without their metadata"))
+    return dict(json.loads(stored[KEY]))
+
+
+def _statistics(
+    model: AstroModel, number: int, chances: np.ndarray, objects: np.ndarray, n_given: np.ndarray
+) -> dict[str, pa.Array]:
+    name = model.columns[number]
+    if not chances.shape[1]:
+        nothing = pa.array(np.full(len(objects), np.nan), pa.float32())
+        return {f"{name}_{s}": nothing for s in STATISTICS}
+    told = model.distribution(number, chances, objects.astype(str), n_given)
+    values = (told.mean, told.median, told.std, told.quantile(0.16), told.quantile(0.84))
+    pairs = zip(STATISTICS, values, strict=True)
+    return {f"{name}_{s}": pa.array(value, pa.float32()) for s, value in pairs}
+
+
+def _chunks(found: Encoded) -> list[np.ndarray]:
+    every = np.arange(len(found))
+    return [every[begin : begin + _OBJECTS] for begin in range(0, len(every), _OBJECTS)]
+
+
+def _key_fields() -> list[pa.Field]:
+    return [pa.field(name, kind, metadata={"unit": ""}) for name, kind in _KEYS.items()]
+
+
+def _keys(found: Encoded, rows: Split, objects: np.ndarray, source: str) -> dict[str, pa.Array]:
+    """Id, HEALPix cell, row and split of some objects."""
+    row, ids = found.row[objects], found.ids[objects]
+    inside = row < len(rows.ids)
+    wrong = np.flatnonzero(~inside | (rows.ids[np.where(inside, row, 0)] != ids))
+    if len(wrong):
+        what, must = f"id of row {row[wrong[0]]} in {source}", f"{str(ids[wrong[0]])!r}"
+        raise FormatError(must_be(what, must, "another", "split and pack the cube again"))
+    names = np.array(SPLIT_NAMES)[rows.split[row]]
+    values = (ids, rows.healpix[row], row, names)
+    pairs = zip(_KEYS.items(), values, strict=True)
+    return {name: pa.array(value, kind) for (name, kind), value in pairs}
+
+
+def _meta(kind: str, model: AstroModel, nside: int) -> dict[str, Any]:
+    cells = {"nside": nside, "order": nside.bit_length() - 1, "ordering": "NESTED", "frame": "ICRS"}
+    return {
+        "format": kind,
+        "version": 1,
+        "model_hash": model.hash,
+        "tokenizer_hashes": model.tokenizers.hashes(),
+        "healpix": cells,
+    }
+
+
+def _write(
+    path: str | Path, schema: pa.Schema, meta: Mapping[str, Any], tables: Iterable[dict[str, Any]]
+) -> int:
+    """Write row groups one by one, atomically; return the number of rows."""
+    told = schema.with_metadata({KEY: json.dumps(dict(meta), sort_keys=True).encode()})
+    n_rows = 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, told) as writer:
+        for columns in tables:
+            table = pa.table([columns[name] for name in told.names], schema=told)
+            writer.write_table(table)
+            n_rows += len(table)
+    return n_rows

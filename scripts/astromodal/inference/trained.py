@@ -1,0 +1,111 @@
+"""A trained transformer, from a checkpoint or from an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from astromodal.config.load import load_config
+from astromodal.config.schema import Config
+from astromodal.core.hashing import hash_arrays
+from astromodal.models.transformer import CausalTransformerLM
+from astromodal.training.checkpoint import load_model
+from astromodal.training.layout import SequenceLayout, sequence_layout
+
+_DECIDING = ("tokenizers", "sequences", "model")
+"""Groups of settings that decide on a model's shape and on its use."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what it was trained with.
+
+    Attributes
+    ----------
+    model : CausalTransformerLM
+        In evaluation mode.
+    config : Config
+        Its ``tokenizers``, ``sequences`` and ``model``; everything else is a default.
+    training : dict
+        Settings of its training as they were written down: those of another version may differ,
+        and nothing that uses the model reads them.
+    layout : SequenceLayout
+        Layout of its sequences.
+    vocabulary : dict
+        What `read_vocabulary` gives.
+    step, epoch : int
+        Where its training ended.
+    """
+
+    model: CausalTransformerLM
+    config: Config
+    training: dict[str, Any]
+    layout: SequenceLayout
+    vocabulary: dict[str, Any]
+    step: int
+    epoch: int
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether blocks were shuffled in training."""
+        return self.config.sequences.block_order == "shuffled"
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the weights."""
+        state = self.model.state_dict()
+        return hash_arrays({name: tensor.cpu().numpy() for name, tensor in state.items()})
+
+
+def load_trained(path: str | Path, device: torch.device) -> Trained:
+    """The model of a ``final_model.pt``, ready to predict, and the config it was trained with."""
+    state = load_model(path, device)
+    return restore(
+        state["model_state_dict"],
+        state["config"],
+        state["vocab_spec"],
+        (state["step"], state["epoch"]),
+        device,
+    )
+
+
+def restore(
+    weights: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    vocabulary: dict[str, Any],
+    reached: tuple[int, int],
+    device: torch.device,
+) -> Trained:
+    """A model of the shape that a config tells, with the weights given.
+
+    Parameters
+    ----------
+    weights : mapping of str to tensor
+        A state dict.
+    config, vocabulary : mapping
+        What the run was trained with, as plain values.
+    reached : (int, int)
+        Step and epoch that training ended at.
+    device : torch.device
+        Where the model is to be.
+    """
+    settings = load_config({name: config[name] for name in _DECIDING})
+    tokenizers = settings.tokenizers
+    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    model = CausalTransformerLM(
+        vocab_size=layout.spec.vocab_size,
+        d_model=settings.model.d_model,
+        n_layers=settings.model.n_layers,
+        n_heads=settings.model.n_heads,
+        d_ff=settings.model.d_ff,
+        dropout=settings.model.dropout,
+        max_seq_len=settings.sequences.max_seq_len,
+    )
+    model.load_state_dict(weights)
+    training = dict(config.get("training", {}))
+    return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)

@@ -1,0 +1,212 @@
+"""A model is loaded with what belongs to it, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from astromodal.core.paths import ExportLayout, Layout
+from astromodal.core.tensors import map_tensors, save_tensors
+from astromodal.data.splits import TRAIN
+from astromodal.errors import FormatError
+from astromodal.inference import AstroModel
+from astromodal.inference.export import RunSources, export_model
+from astromodal.training.sequences import write_sequences
+from helpers.model import toy_tokenizers, write_run
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, bundle, encoded):
+    """The results folder of a finished run of one field."""
+    folder = tmp_path_factory.mktemp("results")
+    write_run(folder, bundle)
+    store = encoded.sequences.stores[0]
+    names = ("tokens", "block_ptr", "block_type", "object_ptr", "row", "id_bytes", "id_ptr")
+    arrays = {name: getattr(store, name) for name in names}
+    arrays["split"] = np.where(np.arange(12) < 9, TRAIN, 1).astype(np.uint8)
+    path = Path(Layout(str(folder)).sequences("F1"))
+    write_sequences(path, arrays, bundle.layout, bundle.tokenizers.hashes())
+    entry = {"split": "validation", "step": 7, "cross_entropy_scalar": 1.5, "unigram_scalar": 1.75}
+    Path(Layout(str(folder)).history).write_text(json.dumps(entry) + "\n")
+    return folder
+
+
+def sources(results) -> RunSources:
+    paths = Layout(str(results), 32)
+    tokenizers = (
+        paths.scalar_tokenizer, paths.spectrum_tokenizer, paths.autoencoder, paths.image_codebook,
+    )  # fmt: skip
+    return RunSources(
+        paths.final_model, paths.vocab_spec, paths.history, tokenizers, [paths.sequences("F1")],
+        ["F1"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, results):
+    folder = tmp_path_factory.mktemp("exported")
+    export_model(sources(results), folder)
+    return folder
+
+
+@pytest.fixture(params=["run", "export"])
+def folder(request, tmp_path, results, exported):
+    """A copy of a run's own folder, in its results, or of an exported one."""
+    source = results if request.param == "run" else exported
+    shutil.copytree(source, tmp_path / "copy")
+    return tmp_path / "copy" / ("runs_tokens_transformer" if request.param == "run" else "")
+
+
+def test_a_loaded_model_is_the_one_saved(folder, model, encoded):
+    """The same hash, embeddings and predictions, from a run and from an export."""
+    loaded = AstroModel.from_run(folder)
+    assert loaded.hash == model.hash
+    assert loaded.columns == model.columns
+    assert loaded.vocabulary == model.vocabulary
+    assert loaded.config.model == model.config.model
+    assert not loaded.model.training
+    np.testing.assert_array_equal(loaded.embed(encoded), model.embed(encoded))
+    found, expected = (m.predict(encoded, "specz_z")["specz_z"] for m in (loaded, model))
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_settings_of_another_version_s_training_do_no_harm(tmp_path, exported):
+    """A setting of training that no longer exists does not keep a model from being used."""
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy/config.json"
+    config = json.loads(path.read_text())
+    config["training"]["of_old"] = 1
+    path.write_text(json.dumps(config))
+    assert AstroModel.from_run(path.parent).bundle.trained.training["of_old"] == 1
+
+
+def test_the_package_offers_it():
+    """`astromodal.AstroModel` is it, and importing the package loads no torch."""
+    import astromodal
+    import astromodal.inference
+
+    assert astromodal.AstroModel is AstroModel
+    code = "import sys, astromodal, astromodal.inference; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    for module in (astromodal, astromodal.inference):
+        with pytest.raises(AttributeError, match="has no attribute 'AstroModl'"):
+            _ = module.AstroModl
+
+
+def test_an_export_is_loaded_without_unpickling(exported, monkeypatch):
+    """Neither torch.load nor pickle has any part in it."""
+    import pickle
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("unpickled")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(pickle, "Unpickler", refuse)
+    assert AstroModel.from_run(exported).columns
+
+
+def test_an_export_is_the_same_bytes_again(tmp_path, results, exported):
+    """Same input, same files."""
+    export_model(sources(results), tmp_path)
+    names = sorted(path.name for path in exported.iterdir())
+    assert names == sorted(Path(path).name for path in vars(ExportLayout("x")).values())
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (exported / name).read_bytes()
+
+
+def test_the_library_reads_the_weights(exported, bundle):
+    """They are plain safetensors."""
+    from safetensors.torch import load_file
+
+    state = load_file(exported / "model.safetensors")
+    for name, tensor in bundle.trained.model.state_dict().items():
+        torch.testing.assert_close(state[name], tensor, rtol=0, atol=0)
+
+
+def test_the_card_says_what_it_is(exported, model):
+    """Fields, splits, counts, losses beside the baseline, limits, and how to load it."""
+    text = (exported / "README.md").read_text()
+    assert "| F1 | 9 | 3 | 0 |" in text
+    assert "| image | 6 |" in text
+    assert "| scalar | 1.5000 | 1.7500 |" in text
+    assert "| image | none measured | none measured |" in text
+    assert model.hash in text
+    assert "## Limits" in text
+    assert "AstroModel.from_run(" in text
+
+
+def test_other_tokenizers_are_refused(folder):
+    """Both hashes are named."""
+    other = toy_tokenizers().scalar
+    other.centers[0, 0] -= 1
+    name = next(p for p in (folder, folder.parent) for p in p.rglob("*scalar_tokenizer*.npz"))
+    other.save(name)
+    own = toy_tokenizers().scalar.hash
+    message = f"scalar tokenizer must be of hash {own}, .* got {type(other)(**vars_of(other)).hash}"
+    with pytest.raises(FormatError, match=message):
+        AstroModel.from_run(folder)
+
+
+def vars_of(tokenizer):
+    return {name: getattr(tokenizer, name) for name in ("columns", "edges", "centers", "weights")}
+
+
+def test_a_missing_tokenizer_is_named(folder):
+    """With its path."""
+    exported = folder / "image_autoencoder.safetensors"
+    path = exported if exported.exists() else folder.parent / "codecs/autoencoder_splus_cuts.pt"
+    path.unlink()
+    with pytest.raises(FormatError, match=f"tokenizer .*{path.name} must be a file, got none"):
+        AstroModel.from_run(folder)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_what_is_no_model_is_refused(tmp_path, make):
+    """An empty folder, or none."""
+    folder = tmp_path / "nothing"
+    if make:
+        folder.mkdir()
+    with pytest.raises(FormatError, match="must be a folder that holds final_model.pt or model"):
+        AstroModel.from_run(folder)
+
+
+def test_changed_weights_are_refused(tmp_path, exported):
+    """An exported file that was changed since is told by its hash."""
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy/model.safetensors"
+    arrays, meta = map_tensors(path)
+    save_tensors(path, {**arrays, "bias": arrays["bias"] + 1}, meta)
+    with pytest.raises(FormatError, match=f"must be of hash {meta['hash']}"):
+        AstroModel.from_run(path.parent)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", None])
+def test_damaged_weights_are_refused(tmp_path, exported, content):
+    """A file of another kind, or none at all."""
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy/model.safetensors"
+    if content is None:
+        save_tensors(path, {"a": np.zeros(1)}, {"format": "other"})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(FormatError, match="must be exported_transformer version 1"):
+        AstroModel.from_run(path.parent)
+
+
+def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
+    """An export is of things that belong together."""
+    shutil.copytree(results, tmp_path / "copy")
+    other = toy_tokenizers().scalar
+    other.centers[0, 0] -= 1
+    other.save(Layout(str(tmp_path / "copy")).scalar_tokenizer)
+    with pytest.raises(FormatError, match="tokenizers: scalar tokenizer must be of hash"):
+        export_model(sources(tmp_path / "copy"), tmp_path / "out")

@@ -1,0 +1,53 @@
+"""Numbers of a distribution over bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astromodal.inference.distributions import ScalarPrediction
+
+
+def prediction(probabilities, centers, edges) -> ScalarPrediction:
+    chances = np.atleast_2d(np.array(probabilities, dtype=float))
+    ids, n = np.array(["a"] * len(chances)), np.zeros(len(chances), np.int32)
+    return ScalarPrediction("c", "mag", ids, chances, np.array(centers), np.array(edges), n)
+
+
+def test_a_uniform_distribution():
+    """Two even bins over [0, 2]: mean 1, variance 1/3, quantiles in proportion."""
+    found = prediction([0.5, 0.5], [0.5, 1.5], [0.0, 1.0, 2.0])
+    assert found.mean[0] == pytest.approx(1)
+    assert found.std[0] == pytest.approx(np.sqrt(1 / 3))
+    for level in (0.0, 0.16, 0.5, 0.84, 1.0):
+        assert found.quantile(level)[0] == pytest.approx(2 * level)
+    assert found.median[0] == pytest.approx(1)
+
+
+def test_a_last_bin_without_end_does_no_harm():
+    """Of a bin from 30 to 1e6 with its mean at 100, the median is near 65, not at 5e5."""
+    found = prediction([0.0, 1.0], [15.0, 100.0], [0.0, 30.0, 1e6])
+    assert found.mean[0] == pytest.approx(100)
+    assert 30 < found.median[0] < 100
+
+
+def test_a_tie_has_no_width():
+    """A bin that is one value gives that value, with no spread."""
+    found = prediction([1.0, 0.0], [3.0, 4.0], [3.0, 3.0, 5.0])
+    assert found.mean[0] == found.median[0] == found.quantile(0.84)[0] == 3
+    assert found.std[0] == 0
+
+
+@given(st.lists(st.floats(0.1, 1), min_size=4, max_size=4), st.floats(0.01, 0.99))
+def test_moments_are_those_of_the_quantiles(weights, shift):
+    """Mean and variance are those of the density whose quantiles are given."""
+    chances = np.array(weights) / np.sum(weights)
+    edges = np.array([0.0, 1.0, 1.5, 4.0, 6.0])
+    found = prediction(chances, edges[:-1] + shift * np.diff(edges), edges)
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    values = np.concatenate([found.quantile(level) for level in levels[::20]])
+    assert (np.diff(values) >= 0).all()
+    assert values.mean() == pytest.approx(found.mean[0], abs=0.02)
+    assert values.std() == pytest.approx(found.std[0], abs=0.02)

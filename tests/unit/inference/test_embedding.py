@@ -1,0 +1,47 @@
+"""Embeddings are pooled states, whatever they are batched with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from astromodal.errors import ConfigError
+
+
+def states(bundle, encoded, i):
+    batch = encoded.sequences.batch(np.array([i]))
+    parts = (torch.from_numpy(a) for a in (batch.tokens, batch.types, batch.slots))
+    with torch.no_grad():
+        return bundle.trained.model.flat_hidden(*parts, batch.shapes)[:, :16].numpy()
+
+
+def test_the_mean_is_that_of_an_object_s_states(model, bundle, encoded):
+    """Over all of its tokens, and in the order of the objects."""
+    found = model.embed(encoded)
+    assert (found.dtype, found.shape) == (np.float32, (12, 16))
+    for i in range(12):
+        np.testing.assert_allclose(found[i], states(bundle, encoded, i).mean(axis=0), atol=1e-5)
+
+
+def test_attention_is_asked_by_the_last_token(model, bundle, encoded):
+    """softmax(h_EOS · h / sqrt(D)) weights the states."""
+    found = model.embed(encoded, "attention")
+    for i in range(12):
+        h = states(bundle, encoded, i).astype(float)
+        weight = np.exp(h @ h[-1] / 4 - (h @ h[-1] / 4).max())
+        np.testing.assert_allclose(found[i], weight @ h / weight.sum(), atol=1e-5)
+
+
+def test_the_budget_changes_nothing(bundle, encoded, model):
+    """One object at a time, the same embeddings."""
+    from astromodal.inference.embedding import embed_objects
+
+    alone = embed_objects(bundle, encoded.sequences, np.arange(12), "mean", 1)
+    np.testing.assert_allclose(alone, model.embed(encoded), atol=1e-5)
+
+
+def test_an_unknown_pooling_is_refused(model, encoded):
+    """With the nearest one."""
+    with pytest.raises(ConfigError, match="pooling must be one of .* got men; nearest: 'mean'"):
+        model.embed(encoded, "men")

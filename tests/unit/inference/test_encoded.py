@@ -1,0 +1,104 @@
+"""Rows become what the workflow's jobs make of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.config.schema import ColumnSettings
+from astromodal.data.cube import Cube
+from astromodal.errors import DataError, FormatError
+from astromodal.training.sequences import write_sequences
+from helpers.model import COLUMNS, cube_table
+
+
+def test_blocks_and_codes(encoded, model):
+    """Every row is there, each block where the row has it, its codes those of the tokenizers."""
+    table = cube_table()
+    assert encoded.ids.tolist() == [f"o{i}" for i in range(12)]
+    assert encoded.row.tolist() == list(range(12))
+    assert encoded.has("image").tolist() == [i % 2 == 0 for i in range(12)]
+    assert encoded.has("desi_r").tolist() == [i % 3 == 0 for i in range(12)]
+    values = np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)
+    np.testing.assert_array_equal(encoded.codes("scalar"), model.tokenizers.scalar.encode(values))
+    assert encoded.codes("image").shape == (6, 64)
+    assert encoded.codes("desi_r").shape == (4, 9)
+
+
+@pytest.mark.parametrize("form", ["path", "cube", "batch", "pandas", "mapping"])
+def test_rows_come_in_many_forms(tmp_path, model, encoded, form):
+    """A file, a cube, a batch, a DataFrame and plain lists are read the same."""
+    table = cube_table()
+    path = tmp_path / "datacube_F1.parquet"
+    pq.write_table(table, path)
+    source = {
+        "path": lambda: path,
+        "cube": lambda: Cube(path, "F1"),
+        "batch": lambda: table.combine_chunks().to_batches()[0],
+        "pandas": lambda: table.to_pandas(),
+        "mapping": lambda: table.to_pydict(),
+    }[form]()
+    found = model.encode(source)
+    for block in ("image", "scalar", "desi_r", "gaiaxp_bp"):
+        np.testing.assert_array_equal(found.codes(block), encoded.codes(block))
+    np.testing.assert_array_equal(found.ids, encoded.ids)
+
+
+def test_no_row_is_cut(model):
+    """A source far too faint for training is encoded all the same."""
+    rows = {"id": ["a", "b"], "mag_pstotal_r": [30.0, None]}
+    assert len(model.encode(rows)) == 2
+
+
+def test_columns_of_other_names(model):
+    """The identifying column may have another name."""
+    found = model.encode({"name": [b"x"], "mag_pstotal_r": [20.0]}, ColumnSettings(id="name"))
+    assert found.ids.tolist() == ["x"]
+
+
+def test_rows_without_an_id_are_refused(model):
+    """In the words of any cube."""
+    with pytest.raises(DataError, match="column 'id' is missing"):
+        model.encode({"ids": ["a"]})
+
+
+def test_what_is_no_table_is_refused(model):
+    """A number holds no rows."""
+    with pytest.raises(DataError, match="what to encode must be a path, a Cube, .* got int"):
+        model.encode(3)
+
+
+def test_cutouts_of_other_bands_are_refused(model):
+    """A cube of another camera is no cube with bands missing."""
+    rows = {"id": ["a"], "splus_cut_R": [[0.0] * 1024], "splus_cut_Y": [[0.0] * 1024]}
+    with pytest.raises(DataError, match="bands of cutouts in .* among the model's, U R Z, got Y"):
+        model.encode(rows)
+
+
+def test_an_unknown_block_is_refused(encoded):
+    """With the nearest one."""
+    with pytest.raises(DataError, match="block must be one of .*, got desi_x; nearest: 'desi_r'"):
+        encoded.codes("desi_x")
+
+
+def test_sequences_of_other_tokenizers_are_refused(tmp_path, model, encoded):
+    """A file that was encoded otherwise is named, with both hashes."""
+    store = encoded.sequences.stores[0]
+    names = ("tokens", "block_ptr", "block_type", "object_ptr", "split", "row")
+    arrays = {name: getattr(store, name) for name in (*names, "id_bytes", "id_ptr")}
+    hashes = model.tokenizers.hashes()
+    write_sequences(tmp_path / "s.safetensors", arrays, encoded.layout, hashes)
+    np.testing.assert_array_equal(model.embed(tmp_path / "s.safetensors"), model.embed(encoded))
+    other = {**hashes, "scalar": "other"}
+    write_sequences(tmp_path / "o.safetensors", arrays, encoded.layout, other)
+    with pytest.raises(FormatError, match=f"scalar tokenizer .* {hashes['scalar']}.* got other"):
+        model.embed(tmp_path / "o.safetensors")
+
+
+def test_no_rows_are_no_objects(model):
+    """An empty table is encoded, embedded and predicted as nothing."""
+    empty = model.encode(cube_table().slice(0, 0))
+    assert len(empty) == 0
+    assert model.embed(empty).shape == (0, 16)
+    assert model.predict(empty, "specz_z")["specz_z"].mean.shape == (0,)

@@ -1,0 +1,107 @@
+"""Parquet of a field: keys, values and what they mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.config.predict import PredictSettings
+from astromodal.data.splits import Split
+from astromodal.errors import FormatError
+from astromodal.inference import tables
+from astromodal.inference.tables import embed_field, predict_field, read_meta
+
+COLUMNS = ("specz_z", "gaia_teff_gspphot", "vista_japermag6")
+
+
+@pytest.fixture
+def split(tmp_path, encoded):
+    """Split file of the field: the objects' rows, in three splits."""
+    n = len(encoded)
+    made = Split(
+        encoded.ids, np.arange(n) + 100, (np.arange(n) % 3).astype(np.uint8), np.ones(n, bool)
+    )
+    made.save(tmp_path / "split.npz")
+    return tmp_path / "split.npz"
+
+
+def test_embeddings_are_keyed(tmp_path, model, encoded, split, monkeypatch):
+    """Id, HEALPix cell, row, split and the vector; row groups bound the memory."""
+    monkeypatch.setattr(tables, "_OBJECTS", 5)
+    path = tmp_path / "e.parquet"
+    settings = PredictSettings(pooling="attention")
+    assert embed_field(model, encoded, split, 128, path, settings) == 12
+    found = pq.read_table(path)
+    assert pq.ParquetFile(path).num_row_groups == 3
+    assert found["id"].to_pylist() == encoded.ids.tolist()
+    assert found["healpix"].to_pylist() == list(range(100, 112))
+    assert found["split"].to_pylist()[:3] == ["train", "validation", "test"]
+    vectors = np.stack(found["embedding"].to_numpy())
+    np.testing.assert_allclose(vectors, model.embed(encoded, "attention"), atol=1e-6)
+    meta = read_meta(path)
+    assert meta["healpix"] == {"nside": 128, "order": 7, "ordering": "NESTED", "frame": "ICRS"}
+    assert (meta["model_hash"], meta["pooling"]) == (model.hash, "attention")
+
+
+def test_predictions_are_those_of_the_model(tmp_path, model, encoded, split, monkeypatch):
+    """The numbers of `predict`, with units; NaN in a column that no training field measured."""
+    monkeypatch.setattr(tables, "_OBJECTS", 5)
+    path = tmp_path / "p.parquet"
+    settings = PredictSettings(given=("image", "mag_pstotal_r"))
+    assert predict_field(model, encoded, split, 64, path, COLUMNS, settings) == 12
+    found = pq.read_table(path)
+    told = model.predict(encoded, ["specz_z", "gaia_teff_gspphot"], given=settings.given)
+    for name, prediction in told.items():
+        for statistic, value in (("mean", prediction.mean), ("p84", prediction.quantile(0.84))):
+            got = found[f"{name}_{statistic}"].to_numpy()
+            np.testing.assert_allclose(got, value, rtol=1e-5)
+    assert found["n_given"].to_pylist() == told["specz_z"].n_given.tolist()
+    assert np.isnan(found["vista_japermag6_mean"].to_numpy()).all()
+    assert found.schema.field("gaia_teff_gspphot_std").metadata[b"unit"] == b"K"
+    assert read_meta(path)["given"] == ["image", "mag_pstotal_r"]
+
+
+def test_the_same_bytes_again(tmp_path, model, encoded, split):
+    """A file depends on its input alone."""
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path in paths:
+        predict_field(model, encoded, split, 64, path, COLUMNS, PredictSettings())
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_field_without_what_is_given_is_predicted(tmp_path, model, encoded, split):
+    """One field without the named survey stops no workflow; `n_given` says it."""
+    path = tmp_path / "p.parquet"
+    settings = PredictSettings(given=("gaiaxp_bp",))
+    predict_field(model, encoded, split, 64, path, ("specz_z",), settings)
+    found = pq.read_table(path)
+    assert set(found["n_given"].to_pylist()) == {0}
+    assert np.isfinite(found["specz_z_mean"].to_numpy()).all()
+
+
+def test_no_objects_make_an_empty_file(tmp_path, model, split):
+    """With all its columns."""
+    from helpers.model import cube_table
+
+    empty, path = model.encode(cube_table().slice(0, 0)), tmp_path / "p.parquet"
+    assert predict_field(model, empty, split, 64, path, COLUMNS, PredictSettings()) == 0
+    assert pq.read_table(path).num_columns == 5 + 5 * len(COLUMNS)
+
+
+def test_a_split_of_another_cube_is_refused(tmp_path, model, encoded):
+    """Its ids are not the sequences'."""
+    n = 3
+    other = Split(np.array(["x"] * n), np.zeros(n, int), np.zeros(n, np.uint8), np.ones(n, bool))
+    other.save(tmp_path / "s.npz")
+    with pytest.raises(FormatError, match="id of row 0 in .*s.npz must be 'o0', got another"):
+        embed_field(model, encoded, tmp_path / "s.npz", 64, tmp_path / "e.parquet", model.settings)
+    assert not (tmp_path / "e.parquet").exists()
+
+
+def test_other_parquet_has_no_metadata(tmp_path):
+    """It is said what the file should be."""
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(FormatError, match="must be embeddings or predictions of astromodal"):
+        read_meta(tmp_path / "a.parquet")

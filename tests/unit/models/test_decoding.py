@@ -1,0 +1,100 @@
+"""Running the model step by step gives what one run over everything gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from astromodal.core import vocab
+from astromodal.models import CausalTransformerLM
+from astromodal.models.decoding import Decoder
+from astromodal.models.transformer import slots_of
+
+V = 60
+
+
+@pytest.fixture
+def model():
+    """A small model whose every parameter and feature is random."""
+    torch.manual_seed(3)
+    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.1, 24)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+        model.features.normal_()
+    return model.eval()
+
+
+@pytest.fixture
+def sequences():
+    """Token ids (3, 14), and the types and slots (14,) that they share."""
+    torch.manual_seed(4)
+    tokens = torch.randint(5, V, (3, 14))
+    tokens[:, 0], tokens[:, 1], tokens[:, 6] = vocab.BOS, vocab.SEP, vocab.SEP
+    types = torch.tensor([0] + [1] * 5 + [4] * 8)
+    return tokens, types, slots_of(tokens)[0]
+
+
+def full(model, tokens, types):
+    with torch.no_grad():
+        return model.hidden(tokens, types.expand(len(tokens), -1))
+
+
+@pytest.mark.parametrize("steps", [[14], [1] * 14, [5, 1, 1, 7], [2, 12]])
+def test_logits_step_by_step_are_those_of_one_run(model, sequences, steps):
+    """However a sequence is divided, the cached logits differ by less than 1e-5."""
+    tokens, types, slots = sequences
+    decoder = Decoder(model)
+    cache, begin, states = decoder.start(3, 20), 0, []
+    for n in steps:
+        part = slice(begin, begin + n)
+        states.append(decoder.extend(cache, tokens[:, part], types[part], slots[part]))
+        begin += n
+    found = model.logits(torch.cat(states, dim=1))
+    expected = model.logits(full(model, tokens, types))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_branches_are_those_of_runs_of_their_own(model, sequences):
+    """Branches see what was before and themselves, never one another, and leave no trace."""
+    tokens, types, slots = sequences
+    decoder = Decoder(model)
+    cache = decoder.start(3, 9)
+    decoder.extend(cache, tokens[:, :9], types[:9], slots[:9])
+    branches = torch.randint(5, V, (3, 4, 5))
+    found = decoder.branch(cache, branches, types[9:], slots[9:])
+    for k in range(4):
+        alone = full(model, torch.cat([tokens[:, :9], branches[:, k]], dim=1), types)
+        torch.testing.assert_close(found[:, k], alone[:, 9:], rtol=0, atol=1e-5)
+    assert cache.length == 9
+
+
+def test_a_repeated_cache_goes_on_by_itself(model, sequences):
+    """Copies of a sequence continue differently, each as if run alone."""
+    tokens, types, slots = sequences
+    decoder = Decoder(model)
+    cache = decoder.start(1, 10)
+    decoder.extend(cache, tokens[:1, :9], types[:9], slots[:9])
+    copies, last = cache.repeat(2), torch.tensor([[7], [8]])
+    found = decoder.extend(copies, last, types[9:10], slots[9:10])
+    for i in range(2):
+        alone = full(model, torch.cat([tokens[:1, :9], last[i : i + 1]], dim=1), types[:10])
+        torch.testing.assert_close(found[i], alone[0, 9:], rtol=0, atol=1e-5)
+
+
+def test_a_part_is_some_of_the_sequences(model, sequences):
+    """Branching from a slice of a cache is branching from those sequences."""
+    tokens, types, slots = sequences
+    decoder = Decoder(model)
+    cache = decoder.start(3, 9)
+    decoder.extend(cache, tokens[:, :9], types[:9], slots[:9])
+    branches = torch.randint(5, V, (3, 1, 5))
+    every = decoder.branch(cache, branches, types[9:], slots[9:])
+    part = decoder.branch(cache.part(slice(1, 3)), branches[1:], types[9:], slots[9:])
+    torch.testing.assert_close(part, every[1:], rtol=0, atol=1e-6)
+
+
+def test_too_long_a_sequence_is_refused(model):
+    """There is no room for more tokens than the model takes."""
+    with pytest.raises(ValueError, match="at most 24 tokens, got 25"):
+        Decoder(model).start(1, 25)
