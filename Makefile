@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks
 
-.PHONY: help demo test bench quality lint format docs clean
+.PHONY: help demo test bench quality study lint format docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,12 @@ bench: .venv/astromodal-bench  ## time every stage against another way: benchmar
 quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: benchmarks/QUALITY.md
 	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"
 	$(RUN) python -m benchmarks.quality
+
+study: .venv/astromodal-bench  ## train longer on a simulated sky, and tell what the model knows: docs/study.png
+	@echo "== Simulating, training and asking the model (about an hour)"
+	$(RUN) snakemake train results/study/outputs/sequences/datacube_SIM-0005_sequences.safetensors \
+		--profile profiles/local --configfile config/study.yaml
+	$(RUN) python -m benchmarks.study
 
 lint: .venv/astromodal-dev  ## check style and types
 	$(RUN) ruff check $(CODE)

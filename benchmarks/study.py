@@ -1,8 +1,8 @@
 """What a trained transformer knows of sources that nothing was trained on, modality by modality.
 
-``python -m benchmarks.study`` reads the run of ``config/study.yaml`` (`make study` makes it), prints
-tables for ``docs/results.md`` and draws ``docs/study.png``. Every difference is paired: source by
-source on the same sources, with the standard error of its mean.
+``python -m benchmarks.study`` reads the run of ``config/study.yaml`` (`make study` makes it),
+prints the tables of ``docs/results.md`` and draws ``docs/study.png``. Differences are paired,
+source by source, and stand with the standard error of their mean.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _decoded(model: AstroModel, objects: Encoded, group: str) -> np.ndarray:
 
 def _from_images(model: AstroModel, objects: Encoded, axis: Axes) -> Iterator[str]:
     """Scalars from the cutout alone, against their distribution."""
-    yield "| from the cutout alone | sources | gain over the marginal (bits) | scatter | marginal's |"
+    yield "| from the cutout | sources | gain over the marginal (bits) | scatter | marginal's |"
     yield "| --- | --- | --- | --- | --- |"
     told = model.predict(objects, FROM_IMAGES, given="image")
     for column in FROM_IMAGES:
