@@ -222,8 +222,8 @@ class SequenceSettings(Settings):
     )
     hide_columns: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5,
-        description="Chance that some scalar columns of an object, any part of them, are hidden "
-        "in training, so that a column can be predicted from any others.",
+        description="Chance that scalar columns of an object, all or any part of them, are hidden "
+        "in training, so that a column can be predicted from any others or from images alone.",
     )
 
 

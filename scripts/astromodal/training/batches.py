@@ -25,8 +25,8 @@ class Hiding:
     """Which scalars the model is not shown, though it is to predict them.
 
     A model that has always seen every column cannot predict one from a few others. An object is
-    chosen with a chance; of one that is, a part of the columns is hidden, the part itself drawn
-    evenly between none and all.
+    chosen with a chance. Of half of those every column is hidden, so that columns are predicted
+    from images and spectra alone; of the others a part, drawn evenly between none and all.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Hiding:
         """Hidden columns of objects, bool (m, n_columns)."""
         drawn = draws(objects, np.arange(2 + n_columns), self.key)
         even = (drawn >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
-        part = np.where(even[:, 0] < self.chance, even[:, 1], 0.0)
+        part = np.where(even[:, 0] < self.chance, np.minimum(1.0, 2 * even[:, 1]), 0.0)
         return even[:, 2:] < part[:, None]
 
 
