@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -64,17 +65,23 @@ ALONE = Group()
 
 
 @contextmanager
-def process_group() -> Iterator[Group]:
+def process_group(meeting: Path | None) -> Iterator[Group]:
     """Join the processes that the launcher started; inside, sums go through all of them.
 
     Each process takes the GPU of its number on its node; without GPUs, processes share the CPU.
+
+    Parameters
+    ----------
+    meeting : path, optional
+        A file to be, at which processes of one node meet; the launcher's host and port where None.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device, backend = torch.device("cpu"), "gloo"
     if torch.cuda.is_available():
         device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
         torch.cuda.set_device(device)
-    distributed.init_process_group(backend)
+    where = "env://" if meeting is None else meeting.absolute().as_uri()
+    distributed.init_process_group(backend, where, rank=rank, world_size=size)
     # Not left after an error: other processes may never answer, and the launcher ends them.
     try:
         yield Group(rank, size, device)

@@ -54,7 +54,7 @@ def launch(task: TrainingTask) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "task.json"
             task.write(path)
-            launch_node(path, "localhost:0", uuid.uuid4().hex)
+            launch_node(path, str(Path(folder) / "agent"), uuid.uuid4().hex)
         return
     if "SLURM_JOB_ID" not in os.environ:
         do = "submit with profiles/slurm, or raise training.gpus"
@@ -76,7 +76,8 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
     path : path
         The task's file.
     endpoint : str
-        Host and port at which the nodes meet; port 0 lets the system choose, on a single node.
+        Host and port at which the nodes meet. Of a single node a file to be: PyTorch's store would
+        listen to all the world, and the processes of a node need none.
     run : str
         Name of the run, the same on all nodes.
     first : bool
@@ -87,7 +88,8 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
     if torch.cuda.is_available() and found < training.gpus:
         must = f"at most {found}, the GPUs of the node"
         raise ConfigError(must_be("training.gpus", must, training.gpus, "ask for more GPUs"))
-    with _environment(), _usr1_means_term():
+    alone = training.nodes == 1
+    with _environment(alone), _usr1_means_term():
         config = LaunchConfig(
             min_nodes=training.nodes,
             max_nodes=training.nodes,
@@ -95,9 +97,9 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
             run_id=run,
             rdzv_backend="c10d",
             rdzv_endpoint=endpoint,
-            rdzv_configs={"is_host": first},
+            rdzv_configs={"store_type": "file"} if alone else {"is_host": first},
             max_restarts=0,  # a failure is the workflow's to retry, from the last checkpoint
-            local_addr="localhost" if training.nodes == 1 else None,
+            local_addr="localhost" if alone else None,
         )
         try:
             elastic_launch(config, sys.executable)("-m", worker.__name__, str(path))
@@ -118,11 +120,15 @@ def _failure(statuses: set[int]) -> BaseException:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """Inside, processes that are started import this very package and have time to save."""
+def _environment(alone: bool) -> Iterator[None]:
+    """Inside, processes that are started import this very package and have time to save.
+
+    The agent of a node that is `alone` opens no port for them.
+    """
     set_here = {
         "PYTHONPATH": os.pathsep.join([str(_SCRIPTS), *filter(None, [os.getenv("PYTHONPATH")])]),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SAVE_SECONDS),
+        **({"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} if alone else {}),
     }
     before = {name: os.environ.get(name) for name in set_here}
     os.environ.update(set_here)
@@ -154,7 +160,7 @@ def _on_nodes(path: Path, nodes: int) -> None:
     """Run `main` once on each node of the Slurm job."""
     command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
     command += [sys.executable, "-m", "astromodal.training.launch", str(path)]
-    with _environment():
+    with _environment(alone=False):
         started = subprocess.Popen(command)
 
     def pass_on(number: int, frame: FrameType | None) -> None:

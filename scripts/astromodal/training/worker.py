@@ -22,7 +22,9 @@ def main(path: str) -> None:
     task = TrainingTask.read(Path(path))
     torch.set_num_threads(max(1, task.threads // task.training.gpus))
     torch.set_float32_matmul_precision("high")
-    with process_group() as group:
+    # The processes of a single node meet at a file beside the task, those of several at a port.
+    meeting = Path(path).with_name("processes") if task.training.nodes == 1 else None
+    with process_group(meeting) as group:
         logger = _logger(task.log, group)
         torch.manual_seed(task.training.seed)
         try:

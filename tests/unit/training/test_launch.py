@@ -47,7 +47,7 @@ def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
     task(tmp_path, gpus=4).write(tmp_path / "task.json")
     match = "training.gpus must be at most 2, the GPUs of the node, got 4; ask for more GPUs"
     with pytest.raises(ConfigError, match=match):
-        launch_node(tmp_path / "task.json", "localhost:0", "run")
+        launch_node(tmp_path / "task.json", str(tmp_path / "agent"), "run")
 
 
 def test_processes_that_are_told_to_stop_have_time_to_save(monkeypatch, tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
 import signal
 import sys
+import time
 
+import psutil
 import pytest
 import torch
 
@@ -100,6 +103,21 @@ def test_two_processes_take_the_steps_of_one(runs):
     for name, value in alone["model_state_dict"].items():
         other = together["model_state_dict"][name]
         assert ((value - other).abs() > 1e-5).float().mean() <= 1e-3, name
+
+
+def test_processes_of_a_node_listen_to_that_node_alone(runs):
+    """No port of theirs can be reached from another machine."""
+    task = runs.task("listening", gpus=2, token_budget=100, **SETTINGS)
+    started, heard = start(TOGETHER, task), set()
+    while started.poll() is None:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found = process.net_connections("inet")
+                heard |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
+        time.sleep(0.05)
+    assert started.returncode == 0
+    assert heard <= {"127.0.0.1", "::1"}
+    assert heard
 
 
 def test_two_nodes_are_two_processes(runs, pair, tmp_path):
