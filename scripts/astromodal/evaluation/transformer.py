@@ -23,10 +23,10 @@ from astromodal.evaluation.transformer_section import add_figures
 from astromodal.inference.trained import Trained, load_trained
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.history import (
-    last_value,
     median_value,
     read_history,
     untrained_value,
+    value_at,
 )
 from astromodal.training.layout import MODALITIES
 from astromodal.training.speed import SPEEDS
@@ -82,7 +82,7 @@ def evaluate_transformer(
     eligible = eligible_objects(sequences, fields)
     chosen = choose_objects(sequences, eligible, evaluation.max_objects, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
-    part.summary = _summary(fields, len(every), trained)
+    part.summary = f"{_summary(fields, len(every), trained)} {_pace(part.numbers)}"
     plan = plan_epoch(every, sequences.lengths, None, 1, _BUDGET)
     batches = (plan.step(i) for i in range(len(plan)))
     surprises, objects = measure_surprise(
@@ -94,17 +94,20 @@ def evaluate_transformer(
         "modalities": modalities,
         "slots": slot_numbers(surprises, objects, chosen, seed),
     }
-    _add_validation(part, losses)
+    _add_validation(part, losses, trained.step)
     with styled():
         add_figures(part, trained.config, trained.layout, losses)
     return part.as_dict()
 
 
-def _add_validation(part: Part, losses: dict[str, list[dict[str, Any]]]) -> None:
-    """Set what the history says of the validation split beside the numbers, and the headlines."""
+def _add_validation(part: Part, losses: dict[str, list[dict[str, Any]]], step: int) -> None:
+    """Set what the history says of the validation split beside the numbers, and the headlines.
+
+    The final weights are those of the best validation, at `step`.
+    """
     for modality, numbers in part.numbers["modalities"].items():
         numbers["validation_bits"], numbers["validation_unigram_bits"] = (
-            last_value(losses["validation"], f"{key}_{modality}") / LN2
+            value_at(losses["validation"], f"{key}_{modality}", step) / LN2
             for key in ("cross_entropy", "unigram")
         )
         untrained = untrained_value(losses["validation"], f"cross_entropy_{modality}") / LN2
@@ -126,6 +129,18 @@ def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]])
             {name: p.detach().cpu().numpy() for name, p in trained.model.named_parameters()}
         ),
     }
+
+
+def _pace(numbers: dict[str, Any]) -> str:
+    """How fast training went."""
+    rate, seconds, used = (numbers[name] for name in SPEEDS)
+    if not np.isfinite(rate):
+        return "The history does not tell how fast training went."
+    return (
+        f"{numbers['steps']:,} steps, at a median of {rate:,.0f} tokens a second and "
+        f"{seconds:.2g} s a step; the model's operations ran at {used:.0%} of the rate of a large "
+        "matrix product."
+    )
 
 
 def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from astromodal.inference.trained import Trained
-from astromodal.training.history import last_value, read_history
+from astromodal.training.history import read_history, value_at
 from astromodal.training.layout import MODALITIES
 from astromodal.training.targets import Tokenizers
 
@@ -51,7 +51,7 @@ def model_card(
     parts = [
         _head(trained),
         _data(counts),
-        _metrics(read_history(history)["validation"]),
+        _metrics(read_history(history)["validation"], trained.step),
         _LIMITS,
         _files(trained, tokenizers),
         _USE,
@@ -85,19 +85,20 @@ def _data(counts: Counts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metrics(validation: list[dict[str, Any]]) -> str:
+def _metrics(validation: list[dict[str, Any]], step: int) -> str:
     lines = [
         "## Metrics",
         "",
-        "Mean surprise (nats a code) on the validation split, at the end of training. The unigram",
+        "Mean surprise (nats a code) of these weights on the validation split. The unigram",
         "baseline knows a code's frequency in its slot and nothing of the object.",
         "",
         "| modality | model | unigram |",
         "|---|---|---|",
     ]
     for modality in MODALITIES:
-        pair = (last_value(validation, f"{way}_{modality}") for way in ("cross_entropy", "unigram"))
-        lines.append(f"| {modality} | " + " | ".join(_number(value) for value in pair) + " |")
+        names = (f"{way}_{modality}" for way in ("cross_entropy", "unigram"))
+        pair = (_number(value_at(validation, name, step)) for name in names)
+        lines.append(f"| {modality} | " + " | ".join(pair) + " |")
     return "\n".join(lines) + "\n"
 
 

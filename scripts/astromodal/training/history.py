@@ -39,10 +39,11 @@ def series(entries: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.
     return steps, np.array([entry[key] for entry in known], dtype=float)
 
 
-def last_value(entries: Sequence[dict[str, Any]], key: str) -> float:
-    """The last value of `key`; NaN where there is none."""
-    values = series(entries, key)[1]
-    return float(values[-1]) if values.size else np.nan
+def value_at(entries: Sequence[dict[str, Any]], key: str, step: int) -> float:
+    """The last value of `key` at `step` or before it; NaN where there is none."""
+    steps, values = series(entries, key)
+    before = values[steps <= step]
+    return float(before[-1]) if before.size else np.nan
 
 
 def untrained_value(entries: Sequence[dict[str, Any]], key: str) -> float:

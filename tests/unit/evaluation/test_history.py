@@ -9,11 +9,11 @@ from astromodal.errors import FormatError
 from astromodal.evaluation.history import draw_history, history_table
 from astromodal.evaluation.style import styled
 from astromodal.training.history import (
-    last_value,
     median_value,
     read_history,
     series,
     untrained_value,
+    value_at,
 )
 
 LN2 = np.log(2)
@@ -58,10 +58,13 @@ def test_missing_values_are_skipped(history):
     assert series(history["train"], "tokens_per_second")[0].tolist() == [1]
 
 
-def test_last_value(history):
-    """The last value of a key, or NaN."""
-    assert last_value(history["validation"], "cross_entropy_image") == pytest.approx(6 * LN2)
-    assert np.isnan(last_value(history["validation"], "no_such_key"))
+def test_value_at_a_step(history):
+    """That of the step, or the last before it; NaN before the first and of an unknown key."""
+    validation = history["validation"]
+    assert value_at(validation, "cross_entropy_image", 3) == pytest.approx(2 * LN2)
+    assert value_at(validation, "cross_entropy_image", 9) == pytest.approx(6 * LN2)
+    assert np.isnan(value_at(validation, "cross_entropy_image", 1))
+    assert np.isnan(value_at(validation, "no_such_key", 9))
 
 
 def test_curves_are_drawn_without_any_entry():
