@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from astromodal.config.schema import MeaningfulLossSettings, ModelSettings
+from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.training.budget import Budget
+from astromodal.training.distributed import ALONE
 from astromodal.training.loss import TypedLoss
 from astromodal.training.schedule import make_optimizer
+from astromodal.training.step import Optimisation
+from astromodal.training.steps import Steps
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, peak_memory, seconds
 from benchmarks.rivals import BATCH_SIZE, GPT2, EncoderLM, padded
 from benchmarks.survey import (
@@ -57,24 +61,31 @@ def rows() -> Iterator[Row]:
 
 
 def our_step(
-    sequences: SequenceSet, model: ModelSettings, budget: int = BUDGET
-) -> Callable[[], None]:
-    """Steps over all objects once: reading, both losses, backward, clipping, optimiser."""
+    sequences: SequenceSet, model: ModelSettings, token_budget: int = BUDGET
+) -> Callable[[], float]:
+    """An epoch as the job takes it: reading, both losses, backward, clipping, optimiser.
+
+    What is returned tells the model's floating-point operations of its steps.
+    """
     layout = sequences.layout
     torch.manual_seed(0)
     sizes = model.model_dump()
     built = CausalTransformerLM(layout.spec.vocab_size, **sizes, max_seq_len=LONGEST)
-    loss = TypedLoss(layout, made_up_tables(layout), MeaningfulLossSettings(), CPU)
-    optimizer = make_optimizer(built, RATE, DECAY)
-    objects = np.arange(len(sequences))
+    training = TrainingSettings(
+        token_budget=token_budget, epochs=1, learning_rate=RATE, weight_decay=DECAY
+    )
+    loss = TypedLoss(layout, made_up_tables(layout), training.meaningful_loss, CPU)
+    budget = Budget.of(built, model)
+    steps = Steps(sequences, loss, training, SequenceSettings(), ALONE, budget)
+    optimisation = Optimisation(built, loss, training, ALONE)
 
-    def step() -> None:
-        plan = plan_epoch(objects, sequences.lengths, (0, 0), 1, budget)
-        for number in range(len(plan)):
-            batch = sequences.batch(plan.step(number), (0, 0))
-            _update(built, optimizer, loss.total(loss.terms(built, batch, (0, number))))
+    def epoch() -> float:
+        done = 0.0
+        for step in steps.after(0):
+            done += optimisation.take(step, RATE, False).flops
+        return done
 
-    return step
+    return epoch
 
 
 def their_step(
@@ -125,35 +136,21 @@ def _size(model: ModelSettings) -> str:
 
 def _part_of_peak(sequences: SequenceSet, model: ModelSettings) -> Row:
     """Model FLOPs a second over those of a large matrix product, measured in turn."""
-    step = our_step(sequences, model)
-    step()
-    measured = [(_matmul_peak(), seconds(step)) for _ in range(REPEATS)]
+    epoch = our_step(sequences, model)
+    done = epoch()
+    measured = [(_matmul_peak(), seconds(epoch)) for _ in range(REPEATS)]
     peak, taken = np.median(np.array(measured), axis=0).tolist()
-    reached = _model_flops(sequences, model) / taken
     return Row(
         "transformer", f"model-FLOPs utilisation, {_size(model)}, 635 tokens",
-        "a product of two 2048 × 2048 matrices", reached / peak, "", 0.40,
-        detail=f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s; matrix products of the layers, "
-        "attention to earlier tokens and logits of legal ids, three times a forward pass",
+        "a product of two 2048 × 2048 matrices", done / taken / peak, "", 0.40,
+        detail=f"{done / taken / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s; matrix products of the "
+        "layers, attention to earlier tokens and logits of legal ids, three times a forward pass",
     )  # fmt: skip
 
 
 def _matmul_peak() -> float:
     x = torch.randn(2048, 2048)
     return 2 * 2048**3 / median_seconds(lambda: x @ x)
-
-
-def _model_flops(sequences: SequenceSet, model: ModelSettings) -> float:
-    """Three forward passes' worth of multiplications and additions over all objects once."""
-    width, layers, lengths = model.d_model, model.n_layers, sequences.lengths
-    weights = layers * width * (4 * width + 2 * model.d_ff)
-    attention = 2 * layers * width * (lengths * (lengths + 1) // 2).sum()
-    legal = sum(
-        int(((sequences.pattern >> block.type) & 1).sum()) * ids.n_slots * ids.size
-        for block in sequences.layout.blocks
-        for ids in block.ranges
-    )
-    return 3 * 2 * float(weights * lengths.sum() + attention + legal * width)
 
 
 def _memory() -> Row:
@@ -167,11 +164,12 @@ def _memory() -> Row:
     )  # fmt: skip
 
 
-def remembered(side: str) -> Callable[[], None]:
+def remembered(side: str) -> Callable[[], object]:
     """A step whose model and optimiser are in memory: it was taken once, on other objects."""
     with tempfile.TemporaryDirectory() as folder:
         kinds = ((WITH_IMAGE, BATCH_SIZE),)
         sequences = write_survey(Path(folder) / "dense", default_layout(), kinds)
+        step: Callable[[], object]
         if side == "ours":
             step = our_step(sequences, SMALL, 2 * BUDGET)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,5 +72,23 @@ def _job_table(text: str) -> dict[str, int]:
 def tiny(folder: Path, name: str = "tiny") -> Workflow:
     """A workflow of one of the tests' configs, with its results in `folder`."""
     config = yaml.safe_load((ROOT / f"tests/config/{name}.yaml").read_text())
-    config["paths"]["results"] = str(folder / "results")
+    config["paths"]["results"] = "results"  # below `folder`, wherever that is copied to
     return Workflow(folder, config)
+
+
+def run_once(factory: pytest.TempPathFactory, name: str, *targets: str) -> Workflow:
+    """A workflow of one of the tests' configs, run once for all of the test processes.
+
+    Each of them gets a copy, since what its tests run in there is no other's concern.
+    """
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    shared = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / f"run_{name}"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            running = shared.with_name(f"{shared.name}.running")
+            running.mkdir()
+            tiny(running, name).run(*targets)
+            running.rename(shared)
+    own = factory.mktemp(name)
+    shutil.copytree(shared, own, dirs_exist_ok=True)
+    return tiny(own, name)

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.workflow import Workflow, tiny
+from helpers.workflow import Workflow, run_once, tiny
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workflow:
     """The tiny sky, run to the end once for all tests that only look at it."""
-    workflow = tiny(tmp_path_factory.mktemp("finished"))
-    workflow.run()
-    return workflow
+    return run_once(tmp_path_factory, "tiny")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from astromodal.core.paths import Layout
 from astromodal.core.vocab import MISSING_CODE
-from helpers.workflow import tiny
+from helpers.workflow import run_once
 
 pytestmark = pytest.mark.workflow
 
@@ -20,10 +20,9 @@ HELD_OUT, TRAINING = "S-4", ("S-1", "S-2", "S-3")
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     """A run on a sky of its own, up to the trained model."""
-    workflow = tiny(tmp_path_factory.mktemp("sky"), "sky")
-    found = Layout(str(workflow.results))
-    workflow.run("train", found.sequences(HELD_OUT))
-    return found
+    sequences = Layout("results").sequences(HELD_OUT)
+    workflow = run_once(tmp_path_factory, "sky", "train", sequences)
+    return Layout(str(workflow.results))
 
 
 @pytest.fixture(scope="module")
