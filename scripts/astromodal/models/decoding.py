@@ -3,7 +3,7 @@
 Sequences that stand side by side have the same types and slots, and their own token ids.
 
 Legend: B sequences, N new tokens of each, P tokens run before, K branches, T tokens of a branch,
-D model, H heads, F centroid features.
+D model, H heads, F features of an id.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """The causal transformer over the joint vocabulary.
 
 Legend: B batch, T tokens, N tokens of all sequences of a batch together, D model, H heads,
-V vocabulary, F centroid features, S a range of ids, C ranges.
+V vocabulary, F features of an id, S a range of ids, C ranges.
 
 A decoder with pre-norm layers in the manner of GPT-2. Three things are its own:
 
 - *Where a token stands* is told by its type, by a learned embedding of its slot (its distance from
   the latest SEP, so a block means the same wherever it stands) and by rotary angles in attention.
-- *What a code means* is known: beside a learned row a token id has fixed features of its centroid,
-  projected into the input embedding and into the logits. Codes of similar meaning are alike from
-  the first step on, and a code that was seen twice is not a stranger.
+- *What a code means* is known: beside a learned row a token id has fixed features, of its centroid
+  above all, projected into the input embedding and into the logits. Codes of similar meaning are
+  alike from the first step on, and a code that was seen twice is not a stranger.
 - *What may come next* is known too, so training asks `range_logits` for the ids that are legal
   instead of for all V. `forward` gives all of them.
 """
@@ -26,8 +26,8 @@ from torch.utils.checkpoint import checkpoint
 
 SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
-N_FEATURES = 32
-"""Centroid features of a token id."""
+N_FEATURES = 48
+"""Features of a token id."""
 
 Shapes = Sequence[tuple[int, int]]
 """Of the runs of equally long sequences that make up a flat batch: (sequences, tokens of each)."""

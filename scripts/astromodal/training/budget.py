@@ -3,7 +3,7 @@
 ``python -m astromodal.training.budget config/large.yaml`` prints it for a config; a training run
 logs it before its first step.
 
-Legend: N tokens, T tokens of a sequence, D model, F centroid features, S ids of a range.
+Legend: N tokens, T tokens of a sequence, D model, F features of an id, S ids of a range.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from astromodal.core.files import atomic_path, read_json, write_json
 from astromodal.core.hashing import hash_values
 from astromodal.errors import FormatError, must_be
 
-FORMAT, VERSION = "transformer", 1
+FORMAT, VERSION = "transformer", 2
 _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 

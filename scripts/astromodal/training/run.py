@@ -26,7 +26,7 @@ from astromodal.training.distributed import Group
 from astromodal.training.layout import SequenceLayout, sequence_layout
 from astromodal.training.loop import Place, Trainer, validation_objects
 from astromodal.training.loss import TypedLoss
-from astromodal.training.prior import fit_prior
+from astromodal.training.prior import N_CONTRASTS, fit_start
 from astromodal.training.recorder import Recorder, tensorboard_writer
 from astromodal.training.sequences import vocab_hash
 from astromodal.training.speed import matmul_peak
@@ -111,7 +111,7 @@ def train_transformer(
         "vocab": vocab_hash(layout),
         "tokenizers": tokenizers.hashes(),
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
-        "model": "causal transformer 1",
+        "model": "causal transformer 2",
     }
     place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
     with stop_on_signals() as stop:
@@ -153,13 +153,14 @@ def build_model(
         dropout=model.dropout,
         max_seq_len=max_seq_len,
     )
-    features = tables.features(spec, N_FEATURES)
+    centroids = tables.features(spec, N_FEATURES - N_CONTRASTS)
+    start = fit_start(unigram, layout.blocks, centroids)
     with torch.no_grad():
-        built.features.copy_(torch.from_numpy(features))
+        built.features.copy_(torch.from_numpy(start.features))
         built.bias.copy_(torch.from_numpy(unigram.bias()))
         for block in layout.blocks:
             first = block.type * max_seq_len  # row of slot 0: SEP, from where slot 1 is predicted
-            fitted = torch.from_numpy(fit_prior(unigram, block, features)) / built.scale
+            fitted = torch.from_numpy(start.coefficients[block.name]) / built.scale
             built.prior.weight[first : first + block.length] = fitted
     return built
 

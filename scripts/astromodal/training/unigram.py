@@ -39,7 +39,7 @@ class Unigram:
             pooled = _pooled(ids, counts)
             self._counts[ids.offset] = counts
             self._pooled[ids.offset] = np.log(pooled)
-            self._tables[ids.offset] = _smooth(counts, pooled)
+            self._tables[ids.offset] = smooth(counts, pooled)
 
     def bias(self) -> np.ndarray:
         """Log frequency of every id within its range, float32 (V,); 0 for special ids."""
@@ -110,8 +110,17 @@ def _pooled(ids: Range, counts: np.ndarray) -> np.ndarray:
     return 0.999 * inside / last[:, None] + 0.001 / ids.size
 
 
-def _smooth(counts: np.ndarray, pooled: np.ndarray) -> np.ndarray:
-    """Log of (count + strength × pooled) / (total + strength), float32 (n_slots, size)."""
+def smooth(counts: np.ndarray, pooled: np.ndarray) -> np.ndarray:
+    """Log of (count + strength × pooled) / (total + strength), float32 (n_slots, size).
+
+    Parameters
+    ----------
+    counts : int64 (n_slots, size)
+        How often each slot took each code.
+    pooled : float64 (n_slots or 1, size)
+        Frequencies that those of each slot are drawn to, as strongly as predicts each count best
+        from all others.
+    """
     total = counts.sum(axis=1, keepdims=True)
     slot, code = np.nonzero(counts)
     seen, base = counts[slot, code], np.broadcast_to(pooled, counts.shape)[slot, code]
