@@ -32,18 +32,30 @@ from astromodal.training.vocabulary import check_hashes
 
 @dataclass(frozen=True)
 class Encoded:
-    """Objects and the codes of all their blocks.
+    """Objects and the codes of all their blocks; ``objects[mask]`` are some of them.
 
     Attributes
     ----------
     sequences : SequenceSet
-        The objects, numbered from 0.
+        Sequences of one field, or of the rows given.
+    numbers : int64 (n,)
+        Numbers of the objects in it.
     """
 
     sequences: SequenceSet
+    numbers: np.ndarray
+
+    @classmethod
+    def every(cls, sequences: SequenceSet) -> Encoded:
+        """All objects of a sequence set of one file."""
+        return cls(sequences, np.arange(len(sequences)))
 
     def __len__(self) -> int:
-        return len(self.sequences)
+        return len(self.numbers)
+
+    def __getitem__(self, which: np.ndarray | slice) -> Encoded:
+        """Some of the objects, by a mask (n,), their places, or a slice."""
+        return Encoded(self.sequences, self.numbers[which])
 
     @property
     def layout(self) -> SequenceLayout:
@@ -57,12 +69,12 @@ class Encoded:
     @cached_property
     def ids(self) -> np.ndarray:
         """Ids of the objects, unicode (n,)."""
-        return self._store.ids()
+        return self._store.ids()[self.numbers]
 
     @property
     def row(self) -> np.ndarray:
         """Rows in the cube, int32 (n,)."""
-        return self._store.row
+        return self._store.row[self.numbers]
 
     def has(self, block: str) -> np.ndarray:
         """Which objects have a block, bool (n,).
@@ -76,14 +88,14 @@ class Encoded:
         if block not in names:
             message = must_be("block", f"one of {', '.join(names)}", block)
             raise DataError(message + suggestion(block, names))
-        return ((self.sequences.pattern >> self.layout[block].type) & 1).astype(bool)
+        return ((self.sequences.pattern[self.numbers] >> self.layout[block].type) & 1).astype(bool)
 
     def codes(self, block: str) -> np.ndarray:
         """Codes of a block, uint16 (m, slots), of the m objects that have it.
 
         65535 where missing. Of a spectrum group, the first slot is the scale's.
         """
-        objects = np.flatnonzero(self.has(block))
+        objects = self.numbers[self.has(block)]
         names = [known.name for known in self.layout.blocks]
         tokens = self.sequences.block_tokens(objects, names.index(block))[:, 1:]
         codes = np.full(tokens.shape, MISSING_CODE, dtype=np.uint16)
@@ -105,7 +117,7 @@ def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
     """
     sequences = SequenceSet([path], bundle.layout)
     check_hashes(bundle.trained.vocabulary, sequences.stores[0].tokenizer_hashes, str(path))
-    return Encoded(sequences)
+    return Encoded.every(sequences)
 
 
 def encode_cube(
@@ -117,7 +129,7 @@ def encode_cube(
         path = Path(folder) / "sequences.safetensors"
         _encode(cube, bundle, Path(folder), path)
         # The file stays mapped, and so readable, when its name goes with the folder.
-        return Encoded(SequenceSet([path], bundle.layout))
+        return Encoded.every(SequenceSet([path], bundle.layout))
 
 
 def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:

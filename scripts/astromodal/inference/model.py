@@ -163,8 +163,8 @@ class AstroModel:
             Where there is no such pooling.
         """
         found = self.open(objects)
-        every, budget = np.arange(len(found)), self.settings.token_budget
-        return embed_objects(self.bundle, found.sequences, every, pooling, budget)
+        budget = self.settings.token_budget
+        return embed_objects(self.bundle, found.sequences, found.numbers, pooling, budget)
 
     def predict(
         self,
@@ -208,7 +208,7 @@ class AstroModel:
         """
         found = self.open(objects)
         question = self.ask(target, given)
-        every = np.arange(len(found))
+        every = found.numbers
         n_given = count_given(found.sequences, question, every)
         _check_given(question, n_given)
         self._check_known(question)
@@ -275,7 +275,7 @@ class AstroModel:
         names = self._drawn([blocks] if isinstance(blocks, str) else list(blocks))
         if not temperature >= 0:
             raise ConfigError(must_be("temperature", "at least 0", temperature))
-        every = np.arange(len(found))
+        every = found.numbers
         _check_given(question, count_given(found.sequences, question, every))
         self._check_known(question)
         sampling = (n_samples, seed, temperature)

@@ -26,6 +26,28 @@ def test_blocks_and_codes(encoded, model):
     assert encoded.codes("desi_r").shape == (4, 9)
 
 
+@pytest.mark.parametrize("which", [np.arange(12) % 3 == 0, np.array([0, 3, 6, 9]), slice(0, 12, 3)])
+def test_some_of_the_objects(encoded, which):
+    """A mask, places or a slice choose objects; ids, rows and codes are theirs."""
+    some = encoded[which]
+    assert len(some) == 4
+    assert some.ids.tolist() == ["o0", "o3", "o6", "o9"]
+    assert some.row.tolist() == [0, 3, 6, 9]
+    assert some.has("image").tolist() == [True, False, True, False]
+    np.testing.assert_array_equal(some.codes("scalar"), encoded.codes("scalar")[::3])
+    np.testing.assert_array_equal(some.codes("desi_r"), encoded.codes("desi_r"))
+
+
+def test_what_is_asked_of_some_objects_is_what_all_were_told(model, encoded):
+    """Predictions and embeddings do not depend on what other objects there are."""
+    some = encoded[4:7]
+    column = COLUMNS[0]
+    told, every = (model.predict(o, column)[column] for o in (some, encoded))
+    assert told.ids.tolist() == every.ids[4:7].tolist()
+    np.testing.assert_allclose(told.probabilities, every.probabilities[4:7], atol=1e-5)
+    np.testing.assert_allclose(model.embed(some), model.embed(encoded)[4:7], atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["path", "cube", "batch", "pandas", "mapping"])
 def test_rows_come_in_many_forms(tmp_path, model, encoded, form):
     """A file, a cube, a batch, a DataFrame and plain lists are read the same."""
