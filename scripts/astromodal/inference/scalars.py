@@ -27,8 +27,8 @@ from astromodal.models.decoding import Cache
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import SCALAR
 
-_BRANCH_TOKENS = 1024
-"""Tokens of an object's candidates that are run at once: attention looks at their square."""
+_SCORES = 1 << 26
+"""Weights of a layer's attention that are held at once: 256 MB."""
 
 
 def predict_columns(
@@ -111,8 +111,10 @@ def _update(
     chances = prior.exp().cpu().numpy()
     chosen = candidates(chances, settings.prior_mass, settings.max_candidates)  # (B, K)
     found = np.empty(chosen.shape)
-    wide = max(1, _BRANCH_TOKENS // after.shape[1])
-    high = max(1, settings.token_budget // (wide * after.shape[1]))
+    n_after, heads = after.shape[1], bundle.decoder.layers[0].n_heads
+    tokens = min(settings.token_budget, _SCORES // (heads * (cache.length + n_after)))
+    wide = min(chosen.shape[1], max(1, tokens // n_after))
+    high = max(1, tokens // (wide * n_after))
     for top in range(0, len(chosen), high):
         rows = slice(top, top + high)
         for left in range(0, chosen.shape[1], wide):

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from astromodal.models.transformer import CausalTransformerLM, _Layer, _rotate
 
-_Seen = Callable[[int, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""Of a layer's number and its new keys and values: all keys and values that are seen."""
+_Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Attention of a layer, by its number, with new queries, keys and values, all (B, H, N, D/H)."""
 
 
 @dataclass
@@ -102,16 +102,21 @@ class Decoder:
         before, n = cache.length, tokens.shape[1]
         end = before + n
 
-        def seen(
-            layer: int, key: torch.Tensor, value: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = _may_see(before, n, tokens.device) if before and n > 1 else None
+
+        def attend(
+            layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+        ) -> torch.Tensor:
             cache.keys[layer][:, :, before:end] = key
             cache.values[layer][:, :, before:end] = value
-            return cache.keys[layer][:, :, :end], cache.values[layer][:, :, :end]
+            keys, values = cache.keys[layer][:, :, :end], cache.values[layer][:, :, :end]
+            causal = mask is None and n > 1
+            return F.scaled_dot_product_attention(
+                query, keys, values, attn_mask=mask, is_causal=causal
+            )
 
         places = torch.arange(before, end, device=tokens.device)
-        mask = _may_see(before, 1, n, tokens.device) if before and n > 1 else None
-        states = self._run(tokens, types, slots, places, mask, seen)
+        states = self._run(tokens, types, slots, places, attend)
         cache.length = end
         return states
 
@@ -134,23 +139,18 @@ class Decoder:
         -------
         float (B, K, T, D + F)
         """
-        before = cache.length
-        n_branches, n = tokens.shape[1:]
+        before, (n_branches, n) = cache.length, tokens.shape[1:]
 
-        def seen(
-            layer: int, key: torch.Tensor, value: torch.Tensor
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            keys, values = cache.keys[layer], cache.values[layer]
-            return (
-                torch.cat([keys[:, :, :before], key], dim=2),
-                torch.cat([values[:, :, :before], value], dim=2),
-            )
+        def attend(
+            layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+        ) -> torch.Tensor:
+            keys, values = cache.keys[layer][:, :, :before], cache.values[layer][:, :, :before]
+            return _attend_branches(n_branches, query, key, value, keys, values)
 
         places = torch.arange(before, before + n, device=tokens.device).repeat(n_branches)
-        mask = _may_see(before, n_branches, n, tokens.device)
         flat = tokens.flatten(1)
         types, slots = types.repeat(n_branches), slots.repeat(n_branches)
-        return self._run(flat, types, slots, places, mask, seen).unflatten(1, (n_branches, n))
+        return self._run(flat, types, slots, places, attend).unflatten(1, (n_branches, n))
 
     def _run(
         self,
@@ -158,8 +158,7 @@ class Decoder:
         types: torch.Tensor,  # (N,)
         slots: torch.Tensor,  # (N,)
         places: torch.Tensor,  # (N,), where the tokens stand in their sequences
-        mask: torch.Tensor | None,  # (N, P + N), True where a key is seen; None: no later one is
-        seen: _Seen,
+        attend: _Attend,
     ) -> torch.Tensor:
         model, (n_sequences, n) = self.model, tokens.shape
         x = model.embedding(tokens) + model.types(types) + model.slots(slots)  # (B, N, D)
@@ -175,9 +174,7 @@ class Decoder:
             q, k, v = (
                 t.unflatten(0, (n_sequences, n)).transpose(1, 2) for t in (query, key, value)
             )
-            keys, values = seen(number, k, v)  # (B, H, P + N, D/H)
-            causal = mask is None and n > 1
-            out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal)
+            out = attend(number, q, k, v)  # (B, H, N, D/H)
             x = x + layer.project(out.transpose(1, 2).reshape(len(x), width))
             hidden = F.gelu(layer.up(layer.norm_feedforward(x)), approximate="tanh")
             x = x + layer.down(hidden)
@@ -186,9 +183,27 @@ class Decoder:
         return torch.cat([states, prior.to(x.dtype).expand(n_sequences, -1, -1)], dim=2)
 
 
-def _may_see(before: int, n_branches: int, n: int, device: torch.device) -> torch.Tensor:
-    """What each new token may see, bool (K T, P + K T): what was before, and its own branch."""
-    own = torch.ones(n, n, dtype=torch.bool, device=device).tril()
-    branches = torch.block_diag(*[own] * n_branches).bool()
-    earlier = torch.ones(len(branches), before, dtype=torch.bool, device=device)
-    return torch.cat([earlier, branches], dim=1)
+def _attend_branches(
+    n_branches: int,
+    query: torch.Tensor,  # (B, H, K T, D/H), and so are key and value
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: torch.Tensor,  # (B, H, P, D/H), and so are values
+    values: torch.Tensor,
+) -> torch.Tensor:
+    """Attention to what was run before and to the own branch, without a copy of the former."""
+    before, shape = keys.shape[2], (n_branches, query.shape[2] // n_branches)
+    query = query * query.shape[3] ** -0.5
+    q, k, v = (t.unflatten(2, shape) for t in (query, key, value))  # (B, H, K, T, D/H)
+    earlier = (query @ keys.transpose(2, 3)).unflatten(2, shape)  # (B, H, K, T, P)
+    own = q @ k.transpose(3, 4)  # (B, H, K, T, T)
+    later = torch.ones(shape[1], shape[1], dtype=torch.bool, device=query.device).triu(1)
+    weights = torch.cat([earlier, own.masked_fill(later, -torch.inf)], dim=4).softmax(dim=4)
+    told = weights[..., :before].flatten(2, 3) @ values
+    return told + (weights[..., before:] @ v).flatten(2, 3)
+
+
+def _may_see(before: int, n: int, device: torch.device) -> torch.Tensor:
+    """What each of `n` new tokens may see, bool (n, P + n)."""
+    earlier = torch.ones(n, before, dtype=torch.bool, device=device)
+    return torch.cat([earlier, torch.ones(n, n, dtype=torch.bool, device=device).tril()], dim=1)
