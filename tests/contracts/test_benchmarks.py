@@ -50,6 +50,15 @@ def test_both_ways_are_timed_in_turn():
     assert pair.ratio == pair.theirs / pair.ours
 
 
+def test_a_slow_way_needs_no_call_that_does_not_count():
+    """Ours is called once before, theirs is not."""
+    from benchmarks.harness import paired
+
+    calls = []
+    paired(lambda: calls.append("a"), lambda: calls.append("b"), repeats=2, warm=False)
+    assert "".join(calls) == "aabab"
+
+
 def test_memory_of_another_process_is_measured():
     """100 MB that are held and let go count."""
     from benchmarks.harness import peak_memory
