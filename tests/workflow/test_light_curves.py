@@ -16,9 +16,9 @@ pytestmark = pytest.mark.workflow
 def run(tmp_path_factory):
     """The paths of a run on one field, up to the trained model and the spectra's evaluation."""
     workflow = tiny(tmp_path_factory.mktemp("light_curves"), "light_curves")
-    paths = Layout(str(workflow.results))
-    workflow.run(str(paths.final_model), str(paths.evaluation("spectra")))
-    return paths
+    wanted = Layout("results")
+    workflow.run(wanted.final_model, wanted.evaluation("spectra"))
+    return Layout(str(workflow.results))
 
 
 def test_light_curves_are_tokenized(run):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ def read(write_cube):
 
 def with_gaiaxpy(spectrum: dict, band: str) -> tuple[np.ndarray, np.ndarray]:
     """Flux and error as GaiaXPy's own ``convert`` gives them."""
-    with warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():  # importing it turns LaTeX on
         warnings.simplefilter("ignore")
         import pandas as pd
         from gaiaxpy import convert

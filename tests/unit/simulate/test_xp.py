@@ -5,6 +5,7 @@ import io
 import json
 import warnings
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +21,7 @@ ARRAYS = ("coefficients", "coefficient_errors", "coefficient_correlations")
 @pytest.fixture(scope="module")
 def spectra(cube: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Stars with BP and RP, and what GaiaXPy's ``calibrate`` makes of them (W/m²/nm)."""
-    with warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():  # importing it turns LaTeX on
         warnings.simplefilter("ignore")
         from gaiaxpy import calibrate
     frame = cube.to_pandas()

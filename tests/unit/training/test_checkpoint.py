@@ -36,7 +36,7 @@ def test_what_is_saved_is_read_back(tmp_path):
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     """A pickle that would call a function is refused."""
     torch.save({"format": "transformer", "version": 1, "f": print}, tmp_path / "m.pt")
-    with pytest.raises(FormatError, match=r"m.pt must be transformer version 1, got a file that"):
+    with pytest.raises(FormatError, match=r"m.pt must be transformer version 2, got a file that"):
         load_model(tmp_path / "m.pt")
 
 
@@ -44,7 +44,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 def test_damaged_files_are_refused(tmp_path, content):
     """A file cut short is named."""
     (tmp_path / "m.pt").write_bytes(content)
-    with pytest.raises(FormatError, match=r"m.pt must be transformer version 1.*delete it"):
+    with pytest.raises(FormatError, match=r"m.pt must be transformer version 2.*delete it"):
         load_model(tmp_path / "m.pt")
 
 
