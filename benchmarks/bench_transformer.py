@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import ALONE
 from astromodal.training.loss import TypedLoss
 from astromodal.training.schedule import make_optimizer
+from astromodal.training.shape import new_model
 from astromodal.training.step import Optimisation
 from astromodal.training.steps import Steps
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, peak_memory, seconds
@@ -74,8 +74,7 @@ def our_step(
     """
     layout = sequences.layout
     torch.manual_seed(0)
-    sizes = model.model_dump()
-    built = CausalTransformerLM(layout.spec.vocab_size, **sizes, max_seq_len=LONGEST)
+    built = new_model(model, layout, LONGEST)
     training = TrainingSettings(
         token_budget=token_budget, epochs=1, learning_rate=RATE, weight_decay=DECAY
     )

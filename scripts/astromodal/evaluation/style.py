@@ -13,6 +13,8 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from astromodal.inference.units import scalar_unit
+
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/, ordered by contrast on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = PALETTE
@@ -50,17 +52,8 @@ _RC: Any = {
     **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
 }
 
-_UNITS = (
-    (r"^(err_)?mag_|apermag\d(err)?$", "mag"),
-    (r"^[ab]_pixel", "pixel"),
-    (r"^theta", "degree"),
-    (r"^(ellipticity|elongation|fwhm_n)|^specz_e?_?z$", ""),
-    (r"parallax(_error)?$", "mas"),
-    (r"pm(ra|dec)(_error)?$", "mas/yr"),
-    (r"mean_flux(_error)?$", "electron/s"),
-    (r"teff", "K"),
-    (r"logg|_mh_", "dex"),
-)
+_PRINTED = {"pix": "pixel", "deg": "degree", "mas / yr": "mas/yr", "electron / s": "electron/s"}
+"""Units as figures spell them, where that is not as astropy reads them."""
 
 FLUX_UNITS = {
     "desi": "10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹",
@@ -71,10 +64,8 @@ WAVE_LABELS = {"desi": "wavelength (Å)", "gaiaxp": "pseudo-wavelength"}
 
 def unit(column: str) -> str:
     """Unit of a scalar column as text; empty where it has none, "catalogue unit" where unknown."""
-    for pattern, name in _UNITS:
-        if re.search(pattern, column):
-            return name
-    return "catalogue unit"
+    found = scalar_unit(column)
+    return "catalogue unit" if found is None else _PRINTED.get(found, found)
 
 
 def with_unit(name: str, unit_name: str) -> str:

@@ -18,7 +18,7 @@ from astromodal.errors import FormatError, must_be
 from astromodal.inference.trained import Trained, load_trained, restore
 from astromodal.models.decoding import Decoder
 from astromodal.training.layout import Range, SequenceLayout
-from astromodal.training.targets import Tokenizers
+from astromodal.training.targets import Tokenizers, load_tokenizers
 from astromodal.training.vocabulary import check_hashes
 
 FORMAT = {"format": "exported_transformer", "version": "1"}
@@ -118,28 +118,15 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
     return _checked(trained, files, device)
 
 
-def _checked(trained: Trained, files: tuple[str, ...], device: torch.device) -> Bundle:
+def _checked(trained: Trained, files: tuple[str, str, str, str], device: torch.device) -> Bundle:
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         what, do = f"tokenizer {missing[0]}", "keep the run's folder in its results folder"
         raise FormatError(must_be(what, "a file", "none", do))
-    tokenizers = read_tokenizers(files, device)
+    tokenizers = load_tokenizers(*files, device=device)
     source = ", ".join(sorted({str(Path(path).parent) for path in files}))
     check_hashes(trained.vocabulary, tokenizers.hashes(), source)
     return Bundle(trained, tokenizers, device)
-
-
-def read_tokenizers(files: tuple[str, ...], device: torch.device) -> Tokenizers:
-    """The tokenizers of files in the order scalar, spectrum, autoencoder, image codebook."""
-    from astromodal.tokenizers.image import ImageTokenizer
-    from astromodal.tokenizers.scalar import ScalarTokenizer
-    from astromodal.tokenizers.spectrum import SpectrumTokenizer
-
-    return Tokenizers(
-        ScalarTokenizer.load(files[0]),
-        SpectrumTokenizer.load(files[1]),
-        ImageTokenizer.load(files[2], files[3], device),
-    )
 
 
 def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:

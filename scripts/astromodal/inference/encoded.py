@@ -69,7 +69,7 @@ class Encoded:
     @cached_property
     def ids(self) -> np.ndarray:
         """Ids of the objects, unicode (n,)."""
-        return self._store.ids()[self.numbers]
+        return np.array([self._store.id(int(i)) for i in self.numbers], dtype=np.str_)
 
     @property
     def row(self) -> np.ndarray:

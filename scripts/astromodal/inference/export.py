@@ -14,10 +14,11 @@ from astromodal.core.files import read_json, write_json, write_text
 from astromodal.core.paths import ExportLayout
 from astromodal.core.tensors import save_tensors
 from astromodal.data.splits import SPLIT_NAMES
-from astromodal.inference.bundle import FORMAT, read_tokenizers
+from astromodal.inference.bundle import FORMAT
 from astromodal.inference.card import Counts, model_card
-from astromodal.inference.trained import load_trained
+from astromodal.inference.trained import DECIDING, load_trained
 from astromodal.training.batches import SequenceSet
+from astromodal.training.targets import load_tokenizers
 from astromodal.training.vocabulary import check_hashes
 
 
@@ -55,7 +56,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     """
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
-    tokenizers = read_tokenizers(sources.tokenizers, device)
+    tokenizers = load_tokenizers(*sources.tokenizers)
     check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
@@ -66,7 +67,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     tokenizers.image.codebook.save(paths.image_codebook)
     write_json(paths.vocab_spec, vocabulary)
     config = trained.config.model_dump(mode="json")
-    kept = {name: config[name] for name in ("tokenizers", "sequences", "model")}
+    kept = {name: config[name] for name in DECIDING}
     write_json(paths.config, {**kept, "training": trained.training})
     meta = {
         **FORMAT,

@@ -296,7 +296,8 @@ class AstroModel:
         """Probabilities (n, K) of the bins of a column, by number, in physical units."""
         scalar, used, name = self.tokenizers.scalar, chances.shape[1], self.columns[column]
         centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-        return ScalarPrediction(name, scalar_unit(name), ids, chances, centers, edges, n_given)
+        unit = scalar_unit(name) or ""
+        return ScalarPrediction(name, unit, ids, chances, centers, edges, n_given)
 
     def _drawn(self, names: list[str]) -> list[str]:
         """Names of whole blocks, each once, ``spectrum`` spelt out."""

@@ -129,7 +129,7 @@ def predict_field(
     question = model.ask(columns, settings.given)
     fields = [pa.field("n_given", pa.int32(), metadata={"unit": ""})]
     for name in columns:
-        unit = {"unit": scalar_unit(name)}
+        unit = {"unit": scalar_unit(name) or ""}
         fields += [pa.field(f"{name}_{s}", pa.float32(), metadata=unit) for s in STATISTICS]
     schema = pa.schema([*_key_fields(), *fields])
     given = None if settings.given is None else list(settings.given)

@@ -16,8 +16,9 @@ from astromodal.core.hashing import hash_arrays
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.checkpoint import load_model
 from astromodal.training.layout import SequenceLayout, sequence_layout
+from astromodal.training.shape import new_model
 
-_DECIDING = ("tokenizers", "sequences", "model")
+DECIDING = ("tokenizers", "sequences", "model")
 """Groups of settings that decide on a model's shape and on its use."""
 
 
@@ -94,18 +95,10 @@ def restore(
     device : torch.device
         Where the model is to be.
     """
-    settings = load_config({name: config[name] for name in _DECIDING})
+    settings = load_config({name: config[name] for name in DECIDING})
     tokenizers = settings.tokenizers
     layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
-    model = CausalTransformerLM(
-        vocab_size=layout.spec.vocab_size,
-        d_model=settings.model.d_model,
-        n_layers=settings.model.n_layers,
-        n_heads=settings.model.n_heads,
-        d_ff=settings.model.d_ff,
-        dropout=settings.model.dropout,
-        max_seq_len=settings.sequences.max_seq_len,
-    )
+    model = new_model(settings.model, layout, settings.sequences.max_seq_len)
     model.load_state_dict(weights)
     training = dict(config.get("training", {}))
     return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)

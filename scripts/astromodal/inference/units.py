@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from astromodal.core.grids import DESI_GRIDS
 
 PIXELS = "ct / s"
 """Unit of a cutout's pixels."""
 
-_SCALARS = {
-    "a_pixel_det": "pix",
-    "b_pixel_det": "pix",
-    "theta_det": "deg",
-    "gaia_parallax": "mas",
-    "gaia_parallax_error": "mas",
-    "gaia_teff_gspphot": "K",
-    "gaia_logg_gspphot": "dex",
-    "gaia_mh_gspphot": "dex",
-}
-_STARTS = {
-    "mag_": "mag",
-    "err_mag_": "mag",
-    "vista_": "mag",
-    "gaia_pm": "mas / yr",
-    "gaia_phot_": "electron / s",
-}
+_SCALARS = (
+    (r"^(err_)?mag_|apermag\d(err)?$", "mag"),
+    (r"^[ab]_pixel", "pix"),
+    (r"^theta", "deg"),
+    (r"^(ellipticity|elongation|fwhm_n)|^specz_e?_?z$", ""),
+    (r"parallax(_error)?$", "mas"),
+    (r"pm(ra|dec)(_error)?$", "mas / yr"),
+    (r"mean_flux(_error)?$", "electron / s"),
+    (r"teff", "K"),
+    (r"logg|_mh_", "dex"),
+)
 
 
-def scalar_unit(column: str) -> str:
-    """Unit of a scalar column; empty where it has none, or none is known."""
-    if column in _SCALARS:
-        return _SCALARS[column]
-    return next((unit for start, unit in _STARTS.items() if column.startswith(start)), "")
+def scalar_unit(column: str) -> str | None:
+    """Unit of a scalar column; empty where it has none, None where it is not known."""
+    return next((unit for pattern, unit in _SCALARS if re.search(pattern, column)), None)
 
 
 def wavelength_unit(group: str) -> str:

@@ -17,8 +17,9 @@ from torch import nn
 
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config, ModelSettings, TrainingSettings
-from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.models.transformer import N_FEATURES
 from astromodal.training.layout import SequenceLayout, sequence_layout
+from astromodal.training.shape import new_model
 
 _STATE_BYTES = 16  # a parameter's weight, gradient and AdamW's two moments in float32
 _FORWARD_AND_BACKWARD = 3  # a backward pass costs two forward ones
@@ -122,15 +123,7 @@ def shape_of(config: Config) -> Budget:
     tokenizers, sizes = config.tokenizers, config.model
     layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
     with torch.device("meta"):
-        model = CausalTransformerLM(
-            layout.spec.vocab_size,
-            sizes.d_model,
-            sizes.n_layers,
-            sizes.n_heads,
-            sizes.d_ff,
-            sizes.dropout,
-            config.sequences.max_seq_len,
-        )
+        model = new_model(sizes, layout, config.sequences.max_seq_len)
     return Budget.of(model, sizes)
 
 

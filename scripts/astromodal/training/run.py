@@ -29,6 +29,7 @@ from astromodal.training.loss import TypedLoss
 from astromodal.training.prior import N_CONTRASTS, fit_start
 from astromodal.training.recorder import Recorder, tensorboard_writer
 from astromodal.training.sequences import vocab_hash
+from astromodal.training.shape import new_model
 from astromodal.training.speed import matmul_peak
 from astromodal.training.step import Optimisation
 from astromodal.training.steps import Steps
@@ -143,17 +144,8 @@ def build_model(
     Its logits start at the training sequences' frequencies given the slot: training need not find
     those first, and a run of a minute already beats the unigram baseline.
     """
-    spec = layout.spec
-    built = CausalTransformerLM(
-        vocab_size=spec.vocab_size,
-        d_model=model.d_model,
-        n_layers=model.n_layers,
-        n_heads=model.n_heads,
-        d_ff=model.d_ff,
-        dropout=model.dropout,
-        max_seq_len=max_seq_len,
-    )
-    centroids = tables.features(spec, N_FEATURES - N_CONTRASTS)
+    built = new_model(model, layout, max_seq_len)
+    centroids = tables.features(layout.spec, N_FEATURES - N_CONTRASTS)
     start = fit_start(unigram, layout.blocks, centroids)
     with torch.no_grad():
         built.features.copy_(torch.from_numpy(start.features))

@@ -18,6 +18,8 @@ from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import Range
 
 if TYPE_CHECKING:
+    import torch
+
     from astromodal.tokenizers.image import ImageTokenizer
     from astromodal.tokenizers.scalar import ScalarTokenizer
     from astromodal.tokenizers.spectrum import SpectrumTokenizer
@@ -53,9 +55,13 @@ class Tokenizers:
 
 
 def load_tokenizers(
-    scalar: str | Path, spectrum: str | Path, autoencoder: str | Path, image_codebook: str | Path
+    scalar: str | Path,
+    spectrum: str | Path,
+    autoencoder: str | Path,
+    image_codebook: str | Path,
+    device: torch.device | str = "cpu",
 ) -> Tokenizers:
-    """Read a run's tokenizers from their files."""
+    """Read a run's tokenizers from their files; the image tokenizer's network runs on `device`."""
     # Here, not above: what only needs the tables does not load PyTorch and SciPy.
     from astromodal.tokenizers.image import ImageTokenizer
     from astromodal.tokenizers.scalar import ScalarTokenizer
@@ -64,7 +70,7 @@ def load_tokenizers(
     return Tokenizers(
         ScalarTokenizer.load(scalar),
         SpectrumTokenizer.load(spectrum),
-        ImageTokenizer.load(autoencoder, image_codebook),
+        ImageTokenizer.load(autoencoder, image_codebook, device),
     )
 
 
