@@ -6,10 +6,10 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks
 
-.PHONY: help demo test bench quality study lint format docs clean
+.PHONY: help demo test bench bench-gpu quality study lint format docs clean
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/astromodal: pyproject.toml envs/constraints.txt
 	@echo "== Installing astromodal into .venv (a few minutes the first time)"
@@ -39,6 +39,9 @@ test: .venv/astromodal-dev  ## run all tests
 bench: .venv/astromodal-bench  ## time every stage against another way: benchmarks/RESULTS.md
 	@echo "== Running the benchmarks (about a quarter of an hour)"
 	$(RUN) python -m benchmarks
+
+bench-gpu: .venv/astromodal-bench  ## the same on a GPU: benchmarks/GPU.md
+	$(RUN) python -m benchmarks.gpu
 
 quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: benchmarks/QUALITY.md
 	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"

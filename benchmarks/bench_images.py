@@ -40,7 +40,7 @@ SKY = np.array([0.013, 0.011, 0.017, 0.032, 0.034, 0.151, 0.052, 0.161, 0.018, 0
 
 def rows() -> Iterator[Row]:
     """All rows of this module."""
-    pixels, valid = _cutouts(N_CUTOUTS)
+    pixels, valid = cutouts(N_CUTOUTS)
     normaliser = ImageNormaliser(ImageSettings().bands, 8 * SKY)
     yield _normalisation(normaliser, pixels, valid)
     for name, shape in NETWORKS.items():
@@ -52,7 +52,7 @@ def rows() -> Iterator[Row]:
 def _normalisation(normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.ndarray) -> Row:
     pair = paired(
         lambda: normaliser.forward(pixels, valid, torch.get_num_threads()),
-        lambda: _plain_forward(normaliser, pixels, valid),
+        lambda: plain_forward(normaliser, pixels, valid),
     )
     return Row(
         "images", "normalisation of cutouts of 96 × 96 × 12", "NumPy's arcsinh in float64",
@@ -75,7 +75,7 @@ def _encoding(
     def naive() -> None:
         for start in range(0, len(pixels), 16):
             part = slice(start, start + 16)
-            x = torch.from_numpy(_plain_forward(normaliser, pixels[part], valid[part]))
+            x = torch.from_numpy(plain_forward(normaliser, pixels[part], valid[part]))
             model(x, torch.from_numpy(valid[part]))
 
     pair = paired(lambda: tokenizer.encode(pixels, valid), naive)
@@ -111,7 +111,7 @@ def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -
         peaks.append(_peak())
 
     with tempfile.TemporaryDirectory() as folder:
-        store = _store(Path(folder), settings, normaliser)
+        store = shard_store(Path(folder), settings, normaliser)
         train_autoencoder(store, normaliser, settings, CPU, report=report)
         del store
     reached = float(np.median([epoch.flops_per_second for epoch in epochs[1:]]))
@@ -147,14 +147,13 @@ def _peak() -> float:
     return best
 
 
-def _plain_forward(
-    normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.ndarray
-) -> np.ndarray:
+def plain_forward(normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """NumPy's arcsinh, as one would write it, float32 (m, B, S, S)."""
     known = np.where(valid, pixels, 0) / normaliser.softening[:, None, None]
     return np.arcsinh(known).astype(np.float32)
 
 
-def _cutouts(n: int) -> tuple[np.ndarray, np.ndarray]:
+def cutouts(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise with a star in the middle, and a few pixels that are not valid."""
     rng = np.random.default_rng(0)
     offset = np.arange(96) - 47.5
@@ -172,9 +171,9 @@ def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> Ima
     return ImageTokenizer(trained, ImageCodebook(centroids, 2048, trained.hash))
 
 
-def _store(folder: Path, settings: ImageSettings, normaliser: ImageNormaliser) -> CutoutStore:
-    """A shard of 1024 cutouts, in a file."""
-    pixels, valid = _cutouts(N_CUTOUTS)
+def shard_store(folder: Path, settings: ImageSettings, normaliser: ImageNormaliser) -> CutoutStore:
+    """A shard of the most cutouts, in a file."""
+    pixels, valid = cutouts(N_CUTOUTS)
     x = normaliser.forward(pixels, valid)
     x[~valid] = np.nan
     n = settings.max_cutouts

@@ -13,7 +13,7 @@ from torch import nn
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.budget import Budget
-from astromodal.training.distributed import ALONE
+from astromodal.training.distributed import Group
 from astromodal.training.loss import TypedLoss
 from astromodal.training.schedule import make_optimizer
 from astromodal.training.shape import new_model
@@ -66,22 +66,28 @@ def rows() -> Iterator[Row]:
 
 
 def our_step(
-    sequences: SequenceSet, model: ModelSettings, token_budget: int = BUDGET
+    sequences: SequenceSet,
+    model: ModelSettings,
+    token_budget: int = BUDGET,
+    device: torch.device = CPU,
+    compiled: bool = False,
 ) -> Callable[[], float]:
     """An epoch as the job takes it: reading, both losses, backward, clipping, optimiser.
 
     What is returned tells the model's floating-point operations of its steps.
     """
-    layout = sequences.layout
+    layout, group = sequences.layout, Group(device=device)
     torch.manual_seed(0)
     built = new_model(model, layout, LONGEST)
+    if compiled:
+        built.compile_layers()
     training = TrainingSettings(
         token_budget=token_budget, epochs=1, learning_rate=RATE, weight_decay=DECAY
     )
-    loss = TypedLoss(layout, made_up_tables(layout), training.meaningful_loss, CPU)
+    loss = TypedLoss(layout, made_up_tables(layout), training.meaningful_loss, device)
     budget = Budget.of(built, model)
-    steps = Steps(sequences, loss, training, SequenceSettings(), ALONE, budget)
-    optimisation = Optimisation(built, loss, training, ALONE)
+    steps = Steps(sequences, loss, training, SequenceSettings(), group, budget)
+    optimisation = Optimisation(built.to(device), loss, training, group)
 
     def epoch() -> float:
         done = 0.0
@@ -93,19 +99,25 @@ def our_step(
 
 
 def their_step(
-    kind: type[EncoderLM] | type[GPT2], sequences: SequenceSet, model: ModelSettings
+    kind: type[EncoderLM] | type[GPT2],
+    sequences: SequenceSet,
+    model: ModelSettings,
+    batch_size: int = BATCH_SIZE,
+    device: torch.device = CPU,
 ) -> Callable[[], None]:
-    """The same of a rival, batches of 8 objects made beforehand."""
+    """The same of a rival, batches made beforehand; on a GPU in bfloat16, as ours."""
     torch.manual_seed(0)
-    built = kind(sequences.layout.spec.vocab_size, model, LONGEST)
+    built = kind(sequences.layout.spec.vocab_size, model, LONGEST).to(device)
     optimizer = make_optimizer(built, RATE, DECAY)
-    objects = np.arange(len(sequences))
-    starts = range(0, len(objects), BATCH_SIZE)
-    batches = [padded(sequences, objects[i : i + BATCH_SIZE]) for i in starts]
+    objects, half = np.arange(len(sequences)), device.type == "cuda"
+    starts = range(0, len(objects), batch_size)
+    batches = [padded(sequences, objects[i : i + batch_size], device) for i in starts]
 
     def step() -> None:
         for ids, types in batches:
-            _update(built, optimizer, built(ids, types))
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                loss = built(ids, types)
+            _update(built, optimizer, loss)
 
     return step
 

@@ -35,9 +35,9 @@ class EncoderLM(nn.Module):
     def forward(self, ids: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the next ids of a padded batch, int64 (B, T)."""
         length = ids.shape[1]
-        place = torch.arange(length)
+        place = torch.arange(length, device=ids.device)
         x = self.embedding(ids) + self.types(types) + self.positions(place)
-        later = torch.ones(length, length, dtype=torch.bool).triu(1)
+        later = torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
         states = self.encoder(x, mask=later, src_key_padding_mask=ids == PAD)
         logits = self.head(states)[:, :-1]  # (B, T - 1, V)
         targets = ids[:, 1:].masked_fill(ids[:, 1:] == PAD, IGNORED)
@@ -74,7 +74,9 @@ class GPT2(nn.Module):
         return out
 
 
-def padded(sequences: SequenceSet, objects: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(
+    sequences: SequenceSet, objects: np.ndarray, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and types of objects, int64 (B, T) each, padded to the longest of them."""
     rows = [sequences.batch(objects[i : i + 1]) for i in range(len(objects))]
     longest = max(len(row.tokens) for row in rows)
@@ -83,7 +85,7 @@ def padded(sequences: SequenceSet, objects: np.ndarray) -> tuple[torch.Tensor, t
         out = np.full((len(rows), longest), PAD, dtype=np.int64)
         for i, row in enumerate(rows):
             out[i, : len(row.tokens)] = _array(row, name)
-        return torch.from_numpy(out)
+        return torch.from_numpy(out).to(device)
 
     return stacked("tokens"), stacked("types")
 

@@ -299,6 +299,10 @@ class TrainingSettings(Settings):
         description="Keep each layer's input alone and compute the rest again in the backward "
         "pass: a third more time, and far larger budgets.",
     )
+    compile_layers: bool = Field(
+        True,
+        description="torch.compile on a GPU, which takes a minute at the start; never on a CPU.",
+    )
     validate_every: Positive = Field(1000, description="Steps between validations.")
     patience: Positive | None = Field(
         None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from astromodal.models.transformer import CausalTransformerLM, _Layer, _rotate
+from astromodal.models.transformer import CausalTransformerLM, Layer
 
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Attention of a layer, by its number, with new queries, keys and values, all (B, H, N, D/H)."""
@@ -60,7 +60,7 @@ class Decoder:
 
     def __init__(self, model: CausalTransformerLM) -> None:
         self.model = model
-        self.layers = [layer for layer in model.layers if isinstance(layer, _Layer)]
+        self.layers = [layer for layer in model.layers if isinstance(layer, Layer)]
 
     def start(self, n_sequences: int, capacity: int) -> Cache:
         """A cache for sequences of which nothing was run, with room for `capacity` tokens of each.
@@ -166,18 +166,10 @@ class Decoder:
         tables = (model.cosines, model.sines)
         cos, sin = (table[places].repeat(n_sequences, 1, 1) for table in tables)
         for number, layer in enumerate(self.layers):
-            width, heads = x.shape[1], layer.n_heads
-            query_key, value = layer.qkv(layer.norm_attention(x)).split([2 * width, width], dim=1)
-            turned = _rotate(query_key.view(len(x), 2 * heads, -1), (cos, sin))
-            query, key = turned.split(heads, dim=1)  # (B N, H, D/H)
-            value = value.view(len(x), heads, -1)
-            q, k, v = (
-                t.unflatten(0, (n_sequences, n)).transpose(1, 2) for t in (query, key, value)
-            )
-            out = attend(number, q, k, v)  # (B, H, N, D/H)
-            x = x + layer.project(out.transpose(1, 2).reshape(len(x), width))
-            hidden = F.gelu(layer.up(layer.norm_feedforward(x)), approximate="tanh")
-            x = x + layer.down(hidden)
+            # (B N, H, D/H) each, and then (B, H, N, D/H)
+            parts = (t.unflatten(0, (n_sequences, n)) for t in layer.before(x, cos, sin))
+            out = attend(number, *(t.transpose(1, 2) for t in parts))
+            x = layer.after(x, out.transpose(1, 2).reshape(x.shape))
         prior = model.prior(types * model.max_seq_len + slots)  # (N, F)
         states = model.norm(x).unflatten(0, (n_sequences, n))
         return torch.cat([states, prior.to(x.dtype).expand(n_sequences, -1, -1)], dim=2)

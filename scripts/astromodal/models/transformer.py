@@ -93,9 +93,7 @@ class CausalTransformerLM(nn.Module):
         # What the slot alone says of the next code; row `type * max_seq_len + slot`.
         self.prior = nn.Embedding(n_types * max_seq_len, N_FEATURES)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.layers = nn.ModuleList(
-            _Layer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers)
-        )
+        self.layers = nn.ModuleList(Layer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("features", torch.zeros(vocab_size, N_FEATURES))
@@ -110,11 +108,27 @@ class CausalTransformerLM(nn.Module):
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
         for module in self.layers:
-            if isinstance(module, _Layer):
+            if isinstance(module, Layer):
                 module.initialise_branches(0.02 / math.sqrt(2 * n_layers))
         nn.init.normal_(self.features_in.weight, std=0.1)
         nn.init.zeros_(self.features_out.weight)
         nn.init.zeros_(self.prior.weight)
+
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Fuse what the layers do before and after attention into few kernels.
+
+        On a GPU a layer's many small steps, each of which reads and writes all of its tokens, take
+        as long as its matrix products. One compilation serves every layer and any number of tokens.
+
+        Parameters
+        ----------
+        backend : str
+            Of ``torch.compile``.
+        """
+        for layer in self.layers:
+            for name in ("before", "after"):
+                compiled = torch.compile(getattr(layer, name), dynamic=True, backend=backend)
+                setattr(layer, name, compiled)
 
     def forward(
         self,
@@ -268,8 +282,12 @@ def _range_logits(
     return torch.baddbmm(bias, torch.cat([hidden, projected], dim=2), table)
 
 
-class _Layer(nn.Module):
-    """Attention and feed-forward branches, each normalised on its way in."""
+class Layer(nn.Module):
+    """Attention and feed-forward branches, each normalised on its way in.
+
+    `before` and `after` are all of it but attention, whose form depends on what is run: whole
+    sequences here, a few tokens at a time in ``astromodal.models.decoding``.
+    """
 
     def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
         super().__init__()
@@ -294,26 +312,38 @@ class _Layer(nn.Module):
         shapes: Shapes,
         mask: torch.Tensor | None,  # (B, 1, T, T), True where a key is seen
     ) -> torch.Tensor:
-        x = x + self.dropout(self._attention(self.norm_attention(x), angles, shapes, mask))
+        """The layer's output, (N, D)."""
+        return self.after(x, _attend_runs(*self.before(x, *angles), shapes, mask))
+
+    def before(
+        self, x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What comes before attention: turned queries and keys, and values, (N, H, D/H) each."""
+        n, d = x.shape
+        query_key, value = self.qkv(self.norm_attention(x)).split([2 * d, d], dim=1)
+        turned = _rotate(query_key.view(n, 2 * self.n_heads, -1), cosines, sines)  # (N, 2H, D/H)
+        query, key = turned.to(value.dtype).split(self.n_heads, dim=1)
+        return query, key, value.view(n, self.n_heads, -1)
+
+    def after(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """What comes after it: `x` and what both branches add, (N, D)."""
+        x = x + self.dropout(self.project(attended))
         hidden = F.gelu(self.up(self.norm_feedforward(x)), approximate="tanh")
         return x + self.dropout(self.down(hidden))
 
-    def _attention(
-        self,
-        x: torch.Tensor,
-        angles: tuple[torch.Tensor, torch.Tensor],
-        shapes: Shapes,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        n, d = x.shape
-        query_key, value = self.qkv(x).split([2 * d, d], dim=1)
-        turned = _rotate(query_key.view(n, 2 * self.n_heads, -1), angles)  # (N, 2H, D/H)
-        query, key = turned.split(self.n_heads, dim=1)
-        value = value.view(n, self.n_heads, -1)
-        sizes = [count * length for count, length in shapes]
-        parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), shapes, strict=True)
-        out = [_attend(q, k, v, shape, mask) for q, k, v, shape in parts]
-        return self.project(torch.cat(out) if len(out) > 1 else out[0])
+
+def _attend_runs(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    shapes: Shapes,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    """Causal attention within each sequence, (N, H, D/H) to (N, D)."""
+    sizes = [count * length for count, length in shapes]
+    parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), shapes, strict=True)
+    out = [_attend(q, k, v, shape, mask) for q, k, v, shape in parts]
+    return torch.cat(out) if len(out) > 1 else out[0]
 
 
 def _attend(
@@ -355,8 +385,7 @@ def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor
     return angle.cos().float(), angle.sin().float()
 
 
-def _rotate(x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def _rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
     """Turn each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
-    cos, sin = angles
     first, second = x.chunk(2, dim=2)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=2)
+    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=2)

@@ -37,6 +37,8 @@ from astromodal.training.targets import CentroidTables, Tokenizers
 from astromodal.training.unigram import Unigram
 from astromodal.training.vocabulary import check_hashes, read_vocabulary
 
+HOW = ("checkpoint_activations", "compile_layers")
+"""Training settings of how, not of what, the layers compute."""
 EXIT_INTERRUPTED = 75
 """Exit status of a run that saved and stopped on a signal: EX_TEMPFAIL, "try again"."""
 
@@ -173,6 +175,8 @@ def _trainer(
     baseline = unigram.cross_entropy(sequences, validation_objects(sequences, training))
     model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout)
     model.recompute = training.checkpoint_activations
+    if training.compile_layers and group.device.type == "cuda":
+        model.compile_layers()
     if group.rank:  # weights are drawn alike, dropout is not
         stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
         torch.manual_seed(int(stream[0]))
@@ -226,7 +230,7 @@ def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the config that decides what a run learns: not how it saves or reports."""
-    idle = ("save_every", "keep_checkpoints", "log_every", "checkpoint_activations")
+    idle = ("save_every", "keep_checkpoints", "log_every", *HOW)
     training = {key: value for key, value in config["training"].items() if key not in idle}
     return {**config, "training": training}
 

@@ -164,3 +164,19 @@ def test_sequences_beyond_the_longest_are_refused(model):
     tokens, types = random_tokens(1, 25)
     with pytest.raises(ValueError, match="sequences must have at most 24 tokens, got 25"):
         model(tokens, types)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # PyTorch's own
+def test_one_compilation_serves_every_layer(model):
+    """Compiled layers give the same logits, from two graphs whatever the layers and tokens."""
+    batches, graphs = [random_tokens(2, n) for n in (12, 9)], []
+    wanted = [model(*batch) for batch in batches]
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    model.compile_layers(count)
+    for batch, logits in zip(batches, wanted, strict=True):
+        torch.testing.assert_close(model(*batch), logits)
+    assert len(graphs) == 2
