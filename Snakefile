@@ -18,11 +18,24 @@ if CONFIG.paths.datacube_template is None:
 
 
 include: "rules/prepare.smk"
-include: "rules/tokenizers.smk"
+
+
+if "tokenizers" not in CONFIG.freeze:
+
+    include: "rules/tokenizers.smk"
+
+
 include: "rules/encode.smk"
-include: "rules/transformer.smk"
+
+
+if "transformer" not in CONFIG.freeze:
+
+    include: "rules/transformer.smk"
+
+
 include: "rules/evaluate.smk"
 include: "rules/predict.smk"
+include: "rules/targets.smk"
 
 
 localrules:

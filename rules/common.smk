@@ -6,19 +6,34 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from astromodal.config.load import load_config, plain_settings
-from astromodal.core.fields import cube_template, layout, run_fields
-from astromodal.core.paths import ExportLayout
+from astromodal.core.fields import (
+    check_frozen,
+    cube_template,
+    layout,
+    notices,
+    run_fields,
+)
+from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.code import code_digests
+from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest
+from snakemake.logging import logger
 
 CONFIG = load_config(config)
 check_longest(CONFIG.tokenizers, CONFIG.sequences)
+check_frozen(CONFIG)
 FIELDS = run_fields(CONFIG)
 PATHS = layout(CONFIG)
 EXPORT = ExportLayout(PATHS.export)
 CUBE = cube_template(CONFIG)
+SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
+if workflow.is_main_process:  # not again in every job
+    if not SIMULATED:
+        refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
+    for line in notices(CONFIG, FIELDS):
+        logger.info(line)
 
 
 wildcard_constraints:
@@ -36,9 +51,30 @@ def code(rule):
     return code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
 
 
-def cubes(fields):
-    """Paths of the fields' cubes."""
-    return [CUBE.format(field=field) for field in fields]
+def cube(*modalities):
+    """Inputs of a job that reads these modalities of a field's cube.
+
+    A cube of one's own counts as old: the stamps tell when what is read of it has changed.
+    """
+    if SIMULATED:
+        return {"cube": CUBE}
+    return {"cube": ancient(CUBE), "stamps": [PATHS.stamp(m) for m in modalities]}
+
+
+def cubes(fields, *modalities):
+    """Inputs of a job that reads these modalities of several fields' cubes."""
+    of = cube(*modalities)
+    paths = expand(CUBE, field=fields)
+    if SIMULATED:
+        return {"cubes": paths}
+    return {"cubes": ancient(paths), "stamps": expand(of["stamps"], field=fields)}
+
+
+def kept(part, paths):
+    """Paths as an input: as they are, whatever made them, where the config freezes the part."""
+    if part not in CONFIG.freeze:
+        return paths
+    return {name: ancient(path) for name, path in paths.items()}
 
 
 def one_simulated_field(wildcards):
@@ -64,3 +100,23 @@ def training_resources():
         del found["gpu"]
         found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
     return found
+
+
+TOKENIZERS = kept(
+    "tokenizers",
+    {
+        "scalar_tokenizer": PATHS.scalar_tokenizer,
+        "spectrum_tokenizer": PATHS.spectrum_tokenizer,
+        "autoencoder": PATHS.autoencoder,
+        "image_codebook": PATHS.image_codebook,
+    },
+)
+MODEL = kept(
+    "transformer",
+    {
+        "final_model": PATHS.final_model,
+        "vocab_spec": PATHS.vocab_spec,
+        "history": PATHS.history,
+    },
+)
+SEQUENCE_SETTINGS = ("tokenizers.scalar", "tokenizers.spectrum", "tokenizers.image")

@@ -4,9 +4,9 @@
 rule encode_scalars:
     """Encode the scalars of one field's selected rows."""
     input:
-        cube=CUBE,
+        **cube("sources", "scalars"),
         split=PATHS.split(),
-        tokenizer=PATHS.scalar_tokenizer,
+        tokenizer=TOKENIZERS["scalar_tokenizer"],
     output:
         tokens=PATHS.scalar_tokens(),
     log:
@@ -23,8 +23,8 @@ rule encode_scalars:
 rule encode_spectra:
     """Encode one field's DESI and Gaia XP spectra, and its light curves."""
     input:
-        cube=CUBE,
-        tokenizer=PATHS.spectrum_tokenizer,
+        **cube("sources", "spectra"),
+        tokenizer=TOKENIZERS["spectrum_tokenizer"],
     output:
         tokens=PATHS.spectrum_tokens(),
     log:
@@ -41,9 +41,9 @@ rule encode_spectra:
 rule encode_images:
     """Encode one field's image cutouts."""
     input:
-        cube=CUBE,
-        autoencoder=PATHS.autoencoder,
-        codebook=PATHS.image_codebook,
+        **cube("sources", "images"),
+        autoencoder=TOKENIZERS["autoencoder"],
+        codebook=TOKENIZERS["image_codebook"],
     output:
         tokens=PATHS.image_tokens(),
         latents=PATHS.image_latents(),
@@ -61,12 +61,21 @@ rule encode_images:
         "../scripts/encode_images.py"
 
 
-rule encode:
-    """Encode every field."""
+rule pack_sequences:
+    """Join one field's tokens into memory-mapped sequences."""
     input:
-        expand(PATHS.scalar_tokens(), field=FIELDS.every),
-        expand(PATHS.spectrum_tokens(), field=FIELDS.every),
-        expand(PATHS.image_tokens(), field=FIELDS.every),
-        expand(PATHS.image_latents(), field=FIELDS.every),
-        expand(PATHS.sequences(), field=FIELDS.every),
-        expand(PATHS.summary(), field=FIELDS.every),
+        scalar_tokens=PATHS.scalar_tokens(),
+        spectrum_tokens=PATHS.spectrum_tokens(),
+        image_tokens=PATHS.image_tokens(),
+        split=PATHS.split(),
+    output:
+        sequences=PATHS.sequences(),
+    log:
+        PATHS.log("pack_sequences", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings(*SEQUENCE_SETTINGS),
+        code=code("pack_sequences"),
+    script:
+        "../scripts/pack_sequences.py"

@@ -9,10 +9,10 @@ PARTS = (*TOKENIZER_PARTS, "transformer")
 rule evaluate_scalars:
     """Compare decoded scalars to the measured ones."""
     input:
-        cubes=cubes(EVALUATED),
+        **cubes(EVALUATED, "sources", "scalars"),
         splits=expand(PATHS.split(), field=EVALUATED),
         tokens=expand(PATHS.scalar_tokens(), field=EVALUATED),
-        tokenizer=PATHS.scalar_tokenizer,
+        tokenizer=TOKENIZERS["scalar_tokenizer"],
     output:
         numbers=PATHS.evaluation("scalars"),
         figures=directory(PATHS.figures("scalars")),
@@ -32,10 +32,10 @@ rule evaluate_scalars:
 rule evaluate_spectra:
     """Compare decoded spectra to the observed ones."""
     input:
-        cubes=cubes(EVALUATED),
+        **cubes(EVALUATED, "sources", "spectra"),
         splits=expand(PATHS.split(), field=EVALUATED),
         tokens=expand(PATHS.spectrum_tokens(), field=EVALUATED),
-        tokenizer=PATHS.spectrum_tokenizer,
+        tokenizer=TOKENIZERS["spectrum_tokenizer"],
     output:
         numbers=PATHS.evaluation("spectra"),
         figures=directory(PATHS.figures("spectra")),
@@ -55,12 +55,12 @@ rule evaluate_spectra:
 rule evaluate_images:
     """Compare decoded cutouts to the measured ones."""
     input:
-        cubes=cubes(EVALUATED),
+        **cubes(EVALUATED, "sources", "scalars", "images"),
         splits=expand(PATHS.split(), field=EVALUATED),
         tokens=expand(PATHS.image_tokens(), field=EVALUATED),
         latents=expand(PATHS.image_latents(), field=EVALUATED),
-        autoencoder=PATHS.autoencoder,
-        image_codebook=PATHS.image_codebook,
+        autoencoder=TOKENIZERS["autoencoder"],
+        image_codebook=TOKENIZERS["image_codebook"],
     output:
         numbers=PATHS.evaluation("images"),
         figures=directory(PATHS.figures("images")),
@@ -80,19 +80,13 @@ rule evaluate_images:
         "../scripts/evaluate_images.py"
 
 
-rule evaluate_tokenizers:
-    """Evaluate every tokenizer: numbers, tables and figures of scalars, spectra and images."""
-    input:
-        expand(PATHS.evaluation("{part}"), part=TOKENIZER_PARTS),
-
-
 rule evaluate_transformer:
     """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
     input:
         sequences=expand(PATHS.sequences(), field=EVALUATED),
         training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
-        final_model=PATHS.final_model,
-        history=PATHS.history,
+        final_model=MODEL["final_model"],
+        history=MODEL["history"],
     output:
         numbers=PATHS.evaluation("transformer"),
         figures=directory(PATHS.figures("transformer")),
@@ -131,9 +125,3 @@ rule render_report:
         code=code("render_report"),
     script:
         "../scripts/render_report.py"
-
-
-rule report:
-    """Evaluate everything and write the report."""
-    input:
-        PATHS.report,

@@ -1,13 +1,6 @@
 # The trained model at work: embeddings and predictions of every field, and the model passed on.
 
-MODEL_FILES = {
-    "final_model": PATHS.final_model,
-    "vocab_spec": PATHS.vocab_spec,
-    "scalar_tokenizer": PATHS.scalar_tokenizer,
-    "spectrum_tokenizer": PATHS.spectrum_tokenizer,
-    "autoencoder": PATHS.autoencoder,
-    "image_codebook": PATHS.image_codebook,
-}
+MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
 PREDICTED = list(predicted_columns(CONFIG))
 
 
@@ -66,7 +59,7 @@ rule export_model:
     """Put the model, its tokenizers and a model card into one folder to pass on."""
     input:
         **MODEL_FILES,
-        history=PATHS.history,
+        history=MODEL["history"],
         sequences=expand(PATHS.sequences(), field=FIELDS.training),
     output:
         **vars(EXPORT),
@@ -79,21 +72,3 @@ rule export_model:
         code=code("export_model"),
     script:
         "../scripts/export_model.py"
-
-
-rule embed:
-    """Embed every field."""
-    input:
-        expand(PATHS.embeddings(), field=FIELDS.every),
-
-
-rule predict:
-    """Predict scalars of every field."""
-    input:
-        expand(PATHS.predictions(), field=FIELDS.every),
-
-
-rule export:
-    """Export the trained model."""
-    input:
-        EXPORT.weights,

@@ -1,13 +1,30 @@
 # From cubes to what tokenizers learn from.
 
 
-rule summarize_field:
-    """Check one field, split its objects and count what it holds."""
+rule split_field:
+    """Assign one field's objects to cells of the sky and to splits, and select them."""
     input:
-        cube=CUBE,
+        **cube("sources"),
+    output:
+        split=PATHS.split(),
+    log:
+        PATHS.log("split_field", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings("columns", "selection", "split"),
+        code=code("split_field"),
+    script:
+        "../scripts/split_field.py"
+
+
+rule summarize_field:
+    """Check one field, count what it holds, and note down its content."""
+    input:
+        **cube(*MODALITIES),
+        split=PATHS.split(),
     output:
         summary=PATHS.summary(),
-        split=PATHS.split(),
     log:
         PATHS.log("summarize_field", "{field}"),
     conda:
@@ -16,9 +33,9 @@ rule summarize_field:
         settings=settings(
             "columns",
             "selection",
-            "split",
             "tokenizers.scalar.columns",
-            "tokenizers.spectrum",
+            "tokenizers.spectrum.groups",
+            "tokenizers.spectrum.xp_samples",
             "tokenizers.image.bands",
             "tokenizers.image.size",
         ),
@@ -27,37 +44,65 @@ rule summarize_field:
         "../scripts/summarize_field.py"
 
 
-rule sample_field:
-    """Sample what tokenizers learn from one training field."""
+rule sample_scalars:
+    """Sketch the quantiles of one training field's scalars."""
     input:
-        cube=CUBE,
+        **cube("sources", "scalars"),
         split=PATHS.split(),
     output:
         quantiles=PATHS.quantiles(),
-        spectra=PATHS.spectrum_samples(),
-        sky=PATHS.sky(),
     log:
-        PATHS.log("sample_field", "{field}"),
+        PATHS.log("sample_scalars", "{field}"),
     conda:
         "../envs/cpu.yaml"
     threads: 2
     params:
-        settings=settings(
-            "columns",
-            "tokenizers.scalar.columns",
-            "tokenizers.spectrum",
-            "tokenizers.image.bands",
-            "tokenizers.image.size",
-        ),
-        code=code("sample_field"),
+        settings=settings("columns", "tokenizers.scalar.columns"),
+        code=code("sample_scalars"),
     script:
-        "../scripts/sample_field.py"
+        "../scripts/sample_scalars.py"
+
+
+rule sample_spectra:
+    """Sample the features of one training field's spectra."""
+    input:
+        **cube("sources", "spectra"),
+        split=PATHS.split(),
+    output:
+        spectra=PATHS.spectrum_samples(),
+    log:
+        PATHS.log("sample_spectra", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings("columns", "tokenizers.spectrum"),
+        code=code("sample_spectra"),
+    script:
+        "../scripts/sample_spectra.py"
+
+
+rule sample_images:
+    """Sample the noise of the sky in one training field's cutouts."""
+    input:
+        **cube("sources", "images"),
+        split=PATHS.split(),
+    output:
+        sky=PATHS.sky(),
+    log:
+        PATHS.log("sample_images", "{field}"),
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings("columns", "tokenizers.image.bands", "tokenizers.image.size"),
+        code=code("sample_images"),
+    script:
+        "../scripts/sample_images.py"
 
 
 rule prepare_cutouts:
     """Draw one training field's share of the training cutouts, and keep them normalised."""
     input:
-        cube=CUBE,
+        **cube("sources", "images"),
         split=PATHS.split(),
         normaliser=PATHS.image_normaliser,
     output:

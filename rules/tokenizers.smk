@@ -111,12 +111,3 @@ rule train_image_codebook:
         code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"
-
-
-rule tokenizers:
-    """Fit every tokenizer."""
-    input:
-        PATHS.scalar_tokenizer,
-        PATHS.spectrum_tokenizer,
-        PATHS.autoencoder,
-        PATHS.image_codebook,

@@ -1,35 +1,10 @@
-# Codes become sequences; the transformer learns from the training fields' sequences.
-
-SEQUENCE_SETTINGS = ("tokenizers.scalar", "tokenizers.spectrum", "tokenizers.image")
-
-
-rule pack_sequences:
-    """Join one field's tokens into memory-mapped sequences."""
-    input:
-        scalar_tokens=PATHS.scalar_tokens(),
-        spectrum_tokens=PATHS.spectrum_tokens(),
-        image_tokens=PATHS.image_tokens(),
-        split=PATHS.split(),
-    output:
-        sequences=PATHS.sequences(),
-    log:
-        PATHS.log("pack_sequences", "{field}"),
-    conda:
-        "../envs/cpu.yaml"
-    params:
-        settings=settings(*SEQUENCE_SETTINGS),
-        code=code("pack_sequences"),
-    script:
-        "../scripts/pack_sequences.py"
+# The transformer learns from the training fields' sequences.
 
 
 rule build_vocabulary:
     """Write the vocabulary that the tokenizers share."""
     input:
-        scalar_tokenizer=PATHS.scalar_tokenizer,
-        spectrum_tokenizer=PATHS.spectrum_tokenizer,
-        autoencoder=PATHS.autoencoder,
-        image_codebook=PATHS.image_codebook,
+        **TOKENIZERS,
     output:
         vocab_spec=PATHS.vocab_spec,
     log:
@@ -46,12 +21,9 @@ rule build_vocabulary:
 rule train_transformer:
     """Train the transformer; an interrupted run goes on from its last checkpoint."""
     input:
+        **TOKENIZERS,
         sequences=expand(PATHS.sequences(), field=FIELDS.training),
         vocab_spec=PATHS.vocab_spec,
-        scalar_tokenizer=PATHS.scalar_tokenizer,
-        spectrum_tokenizer=PATHS.spectrum_tokenizer,
-        autoencoder=PATHS.autoencoder,
-        image_codebook=PATHS.image_codebook,
     output:
         config=PATHS.run_config,
         history=PATHS.history,
@@ -68,10 +40,3 @@ rule train_transformer:
         code=code("train_transformer"),
     script:
         "../scripts/train_transformer.py"
-
-
-rule train:
-    """Train the transformer."""
-    input:
-        PATHS.final_model,
-        PATHS.vocab_spec,

@@ -11,4 +11,5 @@ cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["colum
 tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)
 tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)
 job.logger.info("field %s: %d rows of %d columns", cube.field, *tokens.codes.shape)
+cube.require_unchanged()
 tokens.save(snakemake.output.tokens)

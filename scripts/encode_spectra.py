@@ -11,4 +11,5 @@ tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
 tokens = encode_field_spectra(cube, tokenizer, job.settings["tokenizers.spectrum"])
 for group, counts in tokens.counts.items():
     job.logger.info("field %s, %s: %s", cube.field, group, counts)
+cube.require_unchanged()
 tokens.save(snakemake.output.tokens)

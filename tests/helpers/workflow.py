@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ class Workflow:
 
     folder: Path
     config: dict
+    snakefile: Path = ROOT / "Snakefile"
 
     @property
     def results(self) -> Path:
@@ -31,7 +34,7 @@ class Workflow:
         """Run Snakemake; the config is written anew, so that a test may change it between calls."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
         command += ["--directory", str(self.folder), "--configfile", str(path)]
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
@@ -48,6 +51,16 @@ class Workflow:
         if done.returncode:
             pytest.fail(f"snakemake failed\n{done.text[-6000:]}", pytrace=False)
         return done
+
+    def ran(self, *options: str) -> set[str]:
+        """Run Snakemake; the jobs that ran, as ``rule`` or ``rule wildcard``."""
+        text = self.run(*options).text
+        found = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", text, re.MULTILINE)
+        jobs = set()
+        for rule, lines in found:
+            wildcards = re.search(r"^    wildcards: \w+=(\S+)$", lines, re.MULTILINE)
+            jobs.add(f"{rule} {wildcards[1]}" if wildcards else rule)
+        return jobs - {"all"}
 
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs of a dry run, by rule."""
@@ -76,19 +89,25 @@ def tiny(folder: Path, name: str = "tiny") -> Workflow:
     return Workflow(folder, config)
 
 
-def run_once(factory: pytest.TempPathFactory, name: str, *targets: str) -> Workflow:
-    """A workflow of one of the tests' configs, run once for all of the test processes.
-
-    Each of them gets a copy, since what its tests run in there is no other's concern.
-    """
+def locked_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for all of the test processes."""
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     shared = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / f"run_{name}"
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
             running = shared.with_name(f"{shared.name}.running")
             running.mkdir()
-            tiny(running, name).run(*targets)
+            make(running)
             running.rename(shared)
+    return shared
+
+
+def run_once(factory: pytest.TempPathFactory, name: str, *targets: str) -> Workflow:
+    """A workflow of one of the tests' configs, run once for all of the test processes.
+
+    Each of them gets a copy, since what its tests run in there is no other's concern.
+    """
+    shared = locked_folder(factory, name, lambda folder: tiny(folder, name).run(*targets))
     own = factory.mktemp(name)
     shutil.copytree(shared, own, dirs_exist_ok=True)
     return tiny(own, name)

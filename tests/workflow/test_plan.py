@@ -13,10 +13,10 @@ pytestmark = pytest.mark.workflow
 def test_the_plan_of_a_fresh_sky(fresh):
     """Every field is simulated, summarised and encoded; only the training fields are sampled."""
     planned = fresh.planned()
-    for rule in ("simulate_field", "summarize_field", "encode_scalars", "encode_spectra"):
+    for rule in ("simulate_field", "split_field", "summarize_field", "encode_spectra"):
         assert planned[rule] == 3
     assert planned["encode_images"] == planned["pack_sequences"] == 3
-    assert planned["sample_field"] == planned["prepare_cutouts"] == 2
+    assert planned["sample_scalars"] == planned["sample_images"] == planned["prepare_cutouts"] == 2
     assert planned["train_image_normaliser"] == planned["train_image_autoencoder"] == 1
     assert planned["train_spectrum_codebook"] == 5
     assert planned["train_transformer"] == planned["render_report"] == 1
@@ -54,6 +54,14 @@ def test_settings_on_the_command_line(fresh):
     """`--config` reaches the same settings as a file, and restricts the fields."""
     planned = fresh.planned("--config", "fields=T-1,T-2")
     assert planned["encode_scalars"] == 2
+
+
+def test_a_field_alone_is_encoded_with_tokenizers_of_others(fresh):
+    """A pattern restricts what is encoded; the fields that train do so all the same."""
+    planned = fresh.planned("encode", "--config", "fields=*-3")
+    assert planned["encode_images"] == planned["pack_sequences"] == 1
+    assert planned["sample_scalars"] == 2
+    assert "train_transformer" not in planned
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ def _split_at_commas(value: object) -> object:
 
 
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
-FieldNames = Annotated[tuple[FieldName, ...] | None, BeforeValidator(_split_at_commas)]
+FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?\[][A-Za-z0-9_.+*?\[\]!-]{0,99}$")]
+"""A field's name, in which ``*``, ``?`` and ``[...]`` may stand for others as in a shell."""
+FieldNames = Annotated[tuple[FieldPattern, ...] | None, BeforeValidator(_split_at_commas)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 

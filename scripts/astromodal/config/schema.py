@@ -359,7 +359,13 @@ class Config(Settings):
     paths: PathSettings = Field(PathSettings(), description="Where things are.")
     fields: FieldNames = Field(
         None,
-        description="Fields of the run; null: every cube that paths.datacube_template matches.",
+        description="Fields that are encoded, by name or pattern (SIM-00*); null: every cube that "
+        "paths.datacube_template matches.",
+    )
+    freeze: tuple[Literal["tokenizers", "transformer"], ...] = Field(
+        (),
+        description="Parts that are kept as they were made, whatever changes before them: "
+        "tokenizers, transformer.",
     )
     columns: ColumnSettings = Field(ColumnSettings(), description="Columns that identify a source.")
     selection: SelectionSettings = Field(SelectionSettings(), description="The magnitude cut.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from astromodal.config.schema import Config
@@ -25,8 +27,12 @@ class RunFields:
     @property
     def trained(self) -> tuple[str, ...]:
         """Fields that something was trained on: only their test split may be evaluated."""
-        either = {*self.tokenizers, *self.training}
-        return tuple(field for field in self.every if field in either)
+        return tuple(dict.fromkeys((*self.tokenizers, *self.training)))
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Fields that any job reads."""
+        return tuple(dict.fromkeys((*self.every, *self.trained, *self.evaluation)))
 
 
 def layout(config: Config) -> Layout:
@@ -42,34 +48,74 @@ def cube_template(config: Config) -> str:
 def run_fields(config: Config) -> RunFields:
     """Resolve the fields of a run.
 
+    ``fields`` restricts what is encoded, embedded and so on; what is trained on is another list.
+    Where that is null, it is every field of the run before anything is trained, and afterwards the
+    fields that were trained on: a new cube is encoded with the tokenizers that exist.
+
     Raises
     ------
     ConfigError
-        Where there are none, or a list names a field that the run does not have.
+        Where there are none, or a list names a field that has no cube.
     """
-    every = _every_field(config)
-    tokenizers = _chosen("tokenizers.fields", config.tokenizers.fields, every) or every
-    training = _chosen("training.fields", config.training.fields, every) or tokenizers
+    known = _known_fields(config)
+    every = _chosen("fields", config.fields, known) or known
+    fitted = _fitted_before(layout(config), known)
+    tokenizers = _chosen("tokenizers.fields", config.tokenizers.fields, known) or fitted or every
+    training = _chosen("training.fields", config.training.fields, known) or tokenizers
     unseen = tuple(field for field in every if field not in {*tokenizers, *training})
-    evaluation = _chosen("evaluation.fields", config.evaluation.fields, every) or unseen or every
+    evaluation = _chosen("evaluation.fields", config.evaluation.fields, known) or unseen or every
     return RunFields(every, tokenizers, training, evaluation)
 
 
-def _every_field(config: Config) -> tuple[str, ...]:
-    template = config.paths.datacube_template
-    if template is None:
-        simulated = tuple(config.simulate.fields)
-        chosen = _chosen("fields", config.fields, simulated)
-        return chosen or simulated
-    if config.fields is not None:
-        missing = [f for f in config.fields if not Path(template.format(field=f)).is_file()]
+def check_frozen(config: Config) -> None:
+    """Raise `ConfigError` where a part that is to be kept has not been made yet."""
+    for part, paths in frozen_files(config).items():
+        missing = [path for path in paths if not Path(path).is_file()]
         if missing:
-            shown = template.format(field=missing[0])
-            raise ConfigError(
-                must_be("fields", "cubes that exist", f"{missing[0]!r} without {shown}")
-            )
-        return config.fields
-    return _discover(template)
+            must, do = "made before it is frozen", f"leave {part} out of freeze once"
+            raise ConfigError(must_be(f"freeze: {part}", must, f"no {missing[0]}", do))
+
+
+def frozen_files(config: Config) -> dict[str, tuple[str, ...]]:
+    """Files that stay as they are, by the name of the part that ``freeze`` lists."""
+    paths = layout(config)
+    files = {
+        "tokenizers": (
+            paths.scalar_tokenizer,
+            paths.spectrum_tokenizer,
+            paths.autoencoder,
+            paths.image_codebook,
+        ),
+        "transformer": (paths.vocab_spec, paths.final_model, paths.history),
+    }
+    return {part: files[part] for part in config.freeze}
+
+
+def notices(config: Config, fields: RunFields) -> Iterator[str]:
+    """What a plan says of itself: parts that are frozen, fields that nothing is trained on."""
+    for part, files in frozen_files(config).items():
+        made = datetime.fromtimestamp(max(Path(f).stat().st_mtime for f in files))
+        yield f"{part} frozen: kept as made on {made:%Y-%m-%d %H:%M}, whatever changes before them"
+    aside = [field for field in fields.every if field not in fields.trained]
+    if config.tokenizers.fields is None and aside:
+        shown = ", ".join(aside[:5]) + (f" and {len(aside) - 5} more" if len(aside) > 5 else "")
+        yield (
+            f"encoded with the tokenizers that exist, not trained on: {shown}; to train on them, "
+            "list them in tokenizers.fields"
+        )
+
+
+def _fitted_before(paths: Layout, known: Sequence[str]) -> tuple[str, ...]:
+    """Fields that the tokenizers which exist were fitted on; none where none exist."""
+    if not Path(paths.scalar_tokenizer).is_file():
+        return ()
+    return tuple(field for field in known if Path(paths.quantiles(field)).is_file())
+
+
+def _known_fields(config: Config) -> tuple[str, ...]:
+    """Every field that there is a cube of, or settings to simulate one."""
+    template = config.paths.datacube_template
+    return tuple(config.simulate.fields) if template is None else _discover(template)
 
 
 def _discover(template: str) -> tuple[str, ...]:
@@ -88,10 +134,14 @@ def _discover(template: str) -> tuple[str, ...]:
     return fields
 
 
-def _chosen(name: str, chosen: Sequence[str] | None, every: Sequence[str]) -> tuple[str, ...]:
+def _chosen(name: str, chosen: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """The known fields that a list names, by name or by patterns such as ``SIM-00*``."""
+    found = set[str]()
     for field in chosen or ():
-        if field not in every:
+        matching = fnmatch.filter(known, field)
+        if not matching:
             raise ConfigError(
-                f"{name}: {field!r} is no field of this run{suggestion(field, every)}"
+                f"{name}: {field!r} is no field of this run{suggestion(field, known)}"
             )
-    return tuple(field for field in every if field in (chosen or ()))
+        found.update(matching)
+    return tuple(field for field in known if field in found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 FIELD = "{field}"
 GROUP = "{group}"
+MODALITIES = ("sources", "scalars", "spectra", "images")
+"""What a cube's columns are told apart by: identifiers and positions, then what is measured."""
 
 
 class Layout:
@@ -38,10 +40,15 @@ class Layout:
         self.history = f"{self.run}/history.jsonl"
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
+        self.stamps = f"{self.results}/stamps/index.json"
 
     def cube(self, field: str = FIELD) -> str:
         """A simulated cube."""
         return f"{self.results}/cubes/datacube_{field}.parquet"
+
+    def stamp(self, modality: str, field: str = FIELD) -> str:
+        """Changes when a modality's columns of a user's cube do."""
+        return f"{self.results}/stamps/datacube_{field}_{modality}.txt"
 
     def summary(self, field: str = FIELD) -> str:
         """Checks, counts and coverage of a field."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from astromodal.config.schema import ColumnSettings
+from astromodal.core.version import FileVersion
 from astromodal.errors import DataError, must_be, suggestion
 
 _BUFFER = 1 << 20  # byte
@@ -51,6 +52,7 @@ class Cube:
         self.path = Path(path)
         self.field = field
         self.settings = columns or ColumnSettings()
+        self.version = FileVersion.of(self.path)
         try:
             # Pages come through a small buffer a column: neither a map of the file, whose pages
             # stay, nor pre-buffering, which fetches a row group whole, and there may be only one.
@@ -85,6 +87,14 @@ class Cube:
                 f"field {self.field}: column {name!r} is missing from {self.path.name}"
                 + suggestion(name, self.columns)
             )
+
+    def require_unchanged(self) -> None:
+        """Raise `DataError` where the file is no longer the one that was opened."""
+        now = FileVersion.of(self.path)
+        if now != self.version:
+            what = f"field {self.field}: {self.path.name}"
+            must, do = f"the file that was opened ({self.version})", "run again once it is whole"
+            raise DataError(must_be(what, must, now, do))
 
     def slices(self, columns: Sequence[str], rows: int) -> Iterator[Slice]:
         """Stream the named columns, at most `rows` rows at a time, in row order."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from astromodal.config.schema import ImageSettings, SpectrumSettings
 from astromodal.core.grids import is_light_curve
+from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
 from astromodal.data.light_curves import absent_parts
@@ -22,6 +24,7 @@ def summarise_field(
     columns: Sequence[str],
     spectrum: SpectrumSettings,
     image: ImageSettings,
+    read: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Checks, counts and coverage of a field.
 
@@ -35,13 +38,16 @@ def summarise_field(
         Scalar columns of the config.
     spectrum, image : settings
         Which spectrum groups and bands to count.
+    read : mapping of str to sequence of str
+        Columns that the workflow reads, by modality.
 
     Returns
     -------
     dict
         Plain values that JSON can hold: numbers of rows (all, selected, by split), of present
         values a column among the selected rows, of spectra and of cutouts among all rows; the
-        columns that the cube lacks; and `warnings` in words.
+        columns that the cube lacks; `warnings` in words; and ``content``: the size and time of the
+        cube and the digests of the columns that are read of it, to tell later whether they changed.
     """
     values = cube.scalars(columns)
     selected = split.selected
@@ -62,6 +68,10 @@ def summarise_field(
         "absent_columns": [name for name in columns if name not in cube.columns],
         "spectra": spectra,
         "images": images,
+        "content": {
+            **asdict(cube.version),
+            "columns": column_digests(cube, [name for names in read.values() for name in names]),
+        },
         "warnings": _warnings(cube, split, values, columns, images) + _incomplete(cube, spectrum),
     }
 

@@ -1,10 +1,11 @@
 """Checkpoints: written whole or not at all, read without unpickling code, pruned.
 
 A run's folder holds ``checkpoint_step_{n}.pt`` of one run alone, and ``checkpoints.json``, which
-says of which (its settings and inputs) and whether it is finished. Another run's checkpoints are
-set aside in a folder of their own beneath, and taken up again when its settings return; a finished
-run's are set aside too, so that training asked for again begins anew. Nothing is deleted but what
-the run itself prunes.
+says of which (its settings and inputs) and whether it is finished, and by what code. Another run's
+checkpoints are set aside in a folder of their own beneath, and taken up again when its settings
+return. A finished run's are good only for the very code that made them: a job that runs again
+because something before it did, and made the same, need not train again. Nothing is deleted but
+what the run itself prunes.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str
 
 
 def open_folder(
-    folder: str | Path, identity: Mapping[str, Any], logger: logging.Logger
+    folder: str | Path, identity: Mapping[str, Any], logger: logging.Logger, code: str = ""
 ) -> Path | None:
     """Make a folder that of one run, and find the checkpoint that it goes on from.
 
@@ -75,31 +76,39 @@ def open_folder(
         Settings and hashes of inputs, nested: what the run is a run of.
     logger : logging.Logger
         Told what was set aside, with the dotted names of what differs, and what was taken up.
+    code : str
+        Digest of the code that trains; empty where it is not known.
 
     Returns
     -------
     path or None
-        The last checkpoint of an unfinished run of the same identity.
+        The last checkpoint of a run of the same identity: of an unfinished one, which the code may
+        have changed since, or of one that the same code finished.
     """
     folder = Path(folder)
     known = folder / _RUN
     stored = read_json(known) if known.exists() else {"identity": None, "finished": False}
     differing = differences(stored["identity"], identity)
     found = _checkpoints(folder)
-    if found and (differing or stored["finished"]):
+    if found and (differing or (stored["finished"] and not _made_by(code, stored))):
         aside = _set_aside(folder, stored)
         of = f"with another {', '.join(differing)}" if differing else "that is finished"
         logger.warning("checkpoints of a run %s are kept in %s", of, aside)
     # Said before any is moved here: killed in between, the next start finds each with its own.
     write_json(known, {"identity": dict(identity), "finished": False})
-    _take_up(folder, identity, logger)
+    _take_up(folder, identity, logger, code)
     return next(reversed(_checkpoints(folder)), None)
 
 
-def finish(folder: str | Path) -> None:
-    """Say that a folder's run is finished."""
+def finish(folder: str | Path, code: str = "") -> None:
+    """Say that a folder's run is finished, and by code of which digest."""
     known = Path(folder) / _RUN
-    write_json(known, {**read_json(known), "finished": True})
+    write_json(known, {**read_json(known), "finished": True, "code": code})
+
+
+def _made_by(code: str, stored: Mapping[str, Any]) -> bool:
+    """Whether code of a digest finished a run."""
+    return bool(code) and stored.get("code") == code
 
 
 def _aside(folder: Path, identity: Any, finished: bool) -> Path:
@@ -115,10 +124,12 @@ def _set_aside(folder: Path, stored: Mapping[str, Any]) -> Path:
     return aside
 
 
-def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger) -> None:
-    """Move the checkpoints of an unfinished run of this identity back, if there are any."""
-    kept = _aside(folder, identity, finished=False)
-    if kept.is_dir():
+def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger, code: str) -> None:
+    """Move checkpoints of this identity back: of an unfinished run, or of one of the same code."""
+    unfinished, finished = (_aside(folder, identity, of_finished) for of_finished in (False, True))
+    same_code = finished.is_dir() and _made_by(code, read_json(finished / _RUN))
+    kept = unfinished if unfinished.is_dir() else finished if same_code else None
+    if kept is not None:
         logger.info("takes up the checkpoints of these settings from %s", kept)
         _move(kept, folder)
         (kept / _RUN).unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def fit_normaliser(samples: Sequence[SkySample], bands: tuple[str, ...]) -> Imag
     for sample in samples:
         if sample.bands != bands:
             must = f"of bands {' '.join(bands)}"
-            do = "run sample_field again"
+            do = "run sample_images again"
             raise FormatError(must_be("sky sample", must, " ".join(sample.bands), do))
         sky.append(sample.sigma[:share])
     return ImageNormaliser.fit(bands, np.concatenate(sky))

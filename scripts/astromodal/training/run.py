@@ -67,6 +67,7 @@ def train_transformer(
     settings: Mapping[str, Any],
     group: Group,
     logger: logging.Logger,
+    code: str = "",
 ) -> Path:
     """Train the transformer, going on from the run's last checkpoint where there is one.
 
@@ -88,6 +89,9 @@ def train_transformer(
         them writes the files.
     logger : logging.Logger
         Takes the progress.
+    code : str
+        Digest of the code that trains. A run that this very code finished, with these settings on
+        these sequences, is not trained again; empty: it is.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def train_transformer(
         trainer = _trainer(sequences, tokenizers.tables(), settings, place, group, stop, logger)
         if group.first:
             write_json(files.config, config)
-        _resume(trainer, identity, logger)
+        _resume(trainer, identity, logger, code)
         with closing(_recorder(trainer, files.history, logger)) as recorder:
             finished = trainer.run(recorder)
         if not finished:
@@ -129,7 +133,7 @@ def train_transformer(
             raise TrainingInterrupted
     if group.first:
         checkpoint.save_model(files.final_model, trainer.final_state())
-        checkpoint.finish(place.folder)
+        checkpoint.finish(place.folder, code)
     group.wait()
     return files.final_model
 
@@ -204,10 +208,12 @@ def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Record
     return Recorder(history, logger, trainer.total, writer, peak)
 
 
-def _resume(trainer: Trainer, identity: Mapping[str, Any], logger: logging.Logger) -> None:
+def _resume(
+    trainer: Trainer, identity: Mapping[str, Any], logger: logging.Logger, code: str
+) -> None:
     """Go on from the folder's last checkpoint, if it is of this very run."""
     group, folder = trainer.group, trainer.place.folder
-    found = checkpoint.open_folder(folder, identity, logger) if group.first else None
+    found = checkpoint.open_folder(folder, identity, logger, code) if group.first else None
     step = 0 if found is None else checkpoint.step_of(found)
     step = int(group.sum(np.array([step]))[0])  # what the first process found
     if step:

@@ -34,6 +34,8 @@ class TrainingTask:
         Cores of a node, which its processes share.
     log : str
         File that the first process's messages are added to.
+    code : str
+        Digest of the code that trains.
     """
 
     sequences: Sequence[str]
@@ -42,6 +44,7 @@ class TrainingTask:
     settings: Mapping[str, Any]
     threads: int
     log: str
+    code: str = ""
 
     @property
     def training(self) -> TrainingSettings:
@@ -68,4 +71,5 @@ class TrainingTask:
             settings,
             group,
             logger,
+            self.code,
         )

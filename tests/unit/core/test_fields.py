@@ -1,7 +1,17 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from astromodal.config import load_config
-from astromodal.core.fields import cube_template, run_fields
+from astromodal.core.fields import (
+    check_frozen,
+    cube_template,
+    frozen_files,
+    layout,
+    notices,
+    run_fields,
+)
 from astromodal.errors import ConfigError
 
 
@@ -58,10 +68,11 @@ def test_no_cube_at_all_is_an_error(tmp_path):
 
 
 def test_a_listed_field_needs_its_cube(tmp_path):
-    """A field without a file is named."""
+    """A field without a file is named, with the nearest that has one."""
+    (tmp_path / "A-1.parquet").touch()
     template = f"{tmp_path}/{{field}}.parquet"
-    config = load_config({"paths": {"datacube_template": template}, "fields": ["A"]})
-    with pytest.raises(ConfigError, match="fields must be cubes that exist, got 'A' without"):
+    config = load_config({"paths": {"datacube_template": template}, "fields": ["A-2"]})
+    with pytest.raises(ConfigError, match="fields: 'A-2' is no field of this run; nearest: 'A-1'"):
         run_fields(config)
 
 
@@ -77,3 +88,62 @@ def test_a_training_field_must_be_a_field():
 def test_fields_from_the_command_line():
     """`--config fields=A,C` restricts a run."""
     assert run_fields(simulated(fields="A,C")).every == ("A", "C")
+
+
+def test_fields_by_pattern():
+    """`*` and `[...]` stand for others, as in a shell."""
+    assert run_fields(simulated(fields="[AB]")).every == ("A", "B")
+    assert run_fields(simulated(fields="*")).every == ("A", "B", "C")
+
+
+def test_what_is_encoded_does_not_restrict_what_trains():
+    """A field alone is encoded with the tokenizers of others."""
+    fields = run_fields(simulated(fields="C", tokenizers={"fields": ["A", "B"]}))
+    assert (fields.every, fields.tokenizers) == (("C",), ("A", "B"))
+    assert fields.used == ("C", "A", "B")
+
+
+@pytest.fixture
+def fitted(tmp_path):
+    """Settings of a run whose tokenizers were fitted on A and B."""
+    config = simulated(paths={"results": str(tmp_path)})
+    paths = layout(config)
+    for path in (paths.scalar_tokenizer, paths.quantiles("A"), paths.quantiles("B")):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+    return {"paths": {"results": str(tmp_path)}}
+
+
+def test_a_new_field_trains_nothing(fitted):
+    """Once tokenizers exist, a field that they were not fitted on is only encoded; it is said."""
+    config = simulated(**fitted)
+    fields = run_fields(config)
+    assert (fields.tokenizers, fields.training) == (("A", "B"), ("A", "B"))
+    said = "encoded with the tokenizers that exist, not trained on: C; to train on them, list them"
+    assert list(notices(config, fields)) == [f"{said} in tokenizers.fields"]
+
+
+def test_a_new_field_trains_where_it_is_listed(fitted):
+    """A list is followed whatever was done before, and nothing more is said."""
+    config = simulated(**fitted, tokenizers={"fields": ["A", "B", "C"]})
+    assert run_fields(config).tokenizers == ("A", "B", "C")
+    assert list(notices(config, run_fields(config))) == []
+
+
+def test_what_is_frozen_must_exist(fitted):
+    """A part cannot be kept that was never made."""
+    config = simulated(**fitted, freeze=["tokenizers"])
+    with pytest.raises(ConfigError, match="freeze: tokenizers must be made before it is frozen"):
+        check_frozen(config)
+
+
+def test_what_is_frozen_is_said(fitted):
+    """With the time that it was made at."""
+    config = simulated(**fitted, freeze=["tokenizers"], tokenizers={"fields": ["A"]})
+    for path in frozen_files(config)["tokenizers"]:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+    check_frozen(config)
+    assert [re.sub(r"\d", "0", line) for line in notices(config, run_fields(config))] == [
+        "tokenizers frozen: kept as made on 0000-00-00 00:00, whatever changes before them"
+    ]

@@ -24,7 +24,9 @@ def summary(write_cube):
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
         cube = Cube(write_cube(base | columns), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
-        return summarise_field(cube, split, COLUMNS, spectrum, ImageSettings())
+        return summarise_field(
+            cube, split, COLUMNS, spectrum, ImageSettings(), {"all": ["id", "x"]}
+        )
 
     return of
 
@@ -90,4 +92,14 @@ def test_light_curves_are_counted(summary):
 
 def test_it_is_plain_json(summary):
     """The summary can be written as it is."""
-    assert json.loads(json.dumps(summary(), allow_nan=False)) == summary()
+    found = summary()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_content_is_noted_down(summary, tmp_path):
+    """Size and time of the cube, and the digests of the columns that are read of it."""
+    content = summary()["content"]
+    stat = (tmp_path / "datacube_F1.parquet").stat()
+    assert (content["size"], content["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
+    assert content["columns"].keys() == {"id", "x"}
+    assert content["columns"]["x"] == "absent"

@@ -115,6 +115,22 @@ def test_a_finished_run_is_set_aside_for_good(folder):
     assert open_folder(folder, A, LOGGER) is None
 
 
+def test_a_run_that_the_same_code_finished_is_gone_on_from(folder):
+    """It has nothing left to do; so is one to which the settings come back after another run."""
+    finish(folder, "code 1")
+    assert open_folder(folder, A, LOGGER, "code 1").name == "checkpoint_step_10.pt"
+    finish(folder, "code 1")
+    assert open_folder(folder, B, LOGGER, "code 1") is None
+    assert open_folder(folder, A, LOGGER, "code 1").name == "checkpoint_step_10.pt"
+
+
+def test_a_run_that_other_code_finished_is_not(folder):
+    """Trained by other code, the same settings begin anew, also after another run."""
+    finish(folder, "code 1")
+    assert open_folder(folder, B, LOGGER, "code 2") is None
+    assert open_folder(folder, A, LOGGER, "code 2") is None
+
+
 def test_checkpoints_of_no_known_run_are_set_aside(tmp_path, caplog):
     """Without the file that says what they are of, nothing is gone on from and nothing is lost."""
     (tmp_path / "checkpoint_step_3.pt").touch()

@@ -66,7 +66,7 @@ def logger():
 def train(survey, tmp_path, logger):
     """Train in a folder, with settings changed."""
 
-    def run(folder="run", **changed):
+    def run(folder="run", code="", **changed):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         vocabulary = {**survey.layout.spec.as_dict(), "tokenizer_hashes": HASHES}
@@ -84,7 +84,7 @@ def train(survey, tmp_path, logger):
         torch.manual_seed(settings["training"].seed)
         files = RunFiles(*(path / name for name in names))
         tokenizers = FittedTokenizers(survey.tables)
-        return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger)
+        return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger, code)
 
     return run
 
@@ -193,6 +193,21 @@ def test_a_finished_run_trains_anew(train, logger, caplog):
     assert "checkpoints of a run that is finished are kept in" in caplog.text
     assert "step 1 of" in caplog.text
     assert torch.load(path)["loss_history"][0]["step"] == 0
+
+
+def test_a_run_that_the_same_code_finished_is_not_trained_again(train, logger, caplog):
+    """Its outputs, which are deleted before a job runs again, come out the same."""
+    path = train(code="c")
+    history, before = path.parent / "history.jsonl", torch.load(path)
+    kept = history.read_text()
+    path.unlink()
+    history.unlink()
+    logger.addHandler(caplog.handler)
+    after = torch.load(train(code="c"))
+    assert "step 1 of" not in caplog.text
+    assert history.read_text() == kept
+    for name, value in before["model_state_dict"].items():
+        assert torch.equal(value, after["model_state_dict"][name]), name
 
 
 def test_the_final_model_is_the_best_and_says_of_which_step(train):

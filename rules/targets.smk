@@ -1,0 +1,58 @@
+# What a user asks for by name: `snakemake -l` lists these and all jobs.
+
+
+rule tokenizers:
+    """Fit every tokenizer."""
+    input:
+        PATHS.scalar_tokenizer,
+        PATHS.spectrum_tokenizer,
+        PATHS.autoencoder,
+        PATHS.image_codebook,
+
+
+rule encode:
+    """Encode every field."""
+    input:
+        expand(PATHS.scalar_tokens(), field=FIELDS.every),
+        expand(PATHS.spectrum_tokens(), field=FIELDS.every),
+        expand(PATHS.image_tokens(), field=FIELDS.every),
+        expand(PATHS.image_latents(), field=FIELDS.every),
+        expand(PATHS.sequences(), field=FIELDS.every),
+        expand(PATHS.summary(), field=FIELDS.every),
+
+
+rule train:
+    """Train the transformer."""
+    input:
+        PATHS.final_model,
+        PATHS.vocab_spec,
+
+
+rule evaluate_tokenizers:
+    """Evaluate every tokenizer: numbers, tables and figures of scalars, spectra and images."""
+    input:
+        expand(PATHS.evaluation("{part}"), part=TOKENIZER_PARTS),
+
+
+rule report:
+    """Evaluate everything and write the report."""
+    input:
+        PATHS.report,
+
+
+rule embed:
+    """Embed every field."""
+    input:
+        expand(PATHS.embeddings(), field=FIELDS.every),
+
+
+rule predict:
+    """Predict scalars of every field."""
+    input:
+        expand(PATHS.predictions(), field=FIELDS.every),
+
+
+rule export:
+    """Export the trained model."""
+    input:
+        EXPORT.weights,

@@ -1,0 +1,153 @@
+"""What a cube holds, as digests of its columns that no copying or rewriting changes.
+
+Digests are of values, not of bytes in the file: the same table written by another program, with
+another compression or in other row groups, has the same ones. A null number is a NaN, since both
+are missing values here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from astromodal.config.schema import ColumnSettings, SelectionSettings
+from astromodal.core.grids import is_light_curve
+from astromodal.data.cube import Cube
+from astromodal.data.cutouts import SHAPE_COLUMNS, cutout_column
+from astromodal.data.light_curves import light_curve_columns
+from astromodal.data.lists import is_list
+from astromodal.data.spectra import group_columns
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+ABSENT: Final = "absent"
+"""Stands for the digest of a column that a cube lacks."""
+DIGEST_LENGTH = 32
+_ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows that are held at a time
+
+
+def modality_columns(
+    columns: ColumnSettings,
+    selection: SelectionSettings,
+    scalars: Sequence[str],
+    groups: Iterable[str],
+    bands: Iterable[str],
+) -> dict[str, tuple[str, ...]]:
+    """Columns of a cube that the jobs of each modality read.
+
+    Parameters
+    ----------
+    columns : ColumnSettings
+        Names of the columns that identify and place a source.
+    selection : SelectionSettings
+        The magnitude cut.
+    scalars, groups, bands : iterable of str
+        Scalar columns, spectrum groups and image bands of the config.
+
+    Returns
+    -------
+    dict
+        By the names of ``astromodal.core.paths.MODALITIES``.
+    """
+    cut = () if selection.column is None else (selection.column,)
+    spectra = [
+        name
+        for group in groups
+        for name in (light_curve_columns(group) if is_light_curve(group) else group_columns(group))
+    ]
+    return {
+        "sources": (columns.id, columns.ra, columns.dec, *cut),
+        "scalars": (*scalars, "gaia_designation"),
+        "spectra": tuple(spectra),
+        "images": (*map(cutout_column, bands), *SHAPE_COLUMNS),
+    }
+
+
+def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:
+    """Digests of columns, one column after another, a slice of rows at a time.
+
+    Parameters
+    ----------
+    cube : Cube
+        The field's datacube.
+    names : iterable of str
+        Columns; of those that it lacks the digest is `ABSENT`.
+
+    Returns
+    -------
+    dict
+        Name to the first 32 hexadecimal digits of a SHA-256 over type, nulls, lengths and values.
+    """
+    return {name: _digest(cube, name) for name in dict.fromkeys(names)}
+
+
+def _digest(cube: Cube, name: str) -> str:
+    if name not in cube.columns:
+        return ABSENT
+    streams: dict[str, _Hash] = {}
+    for piece in cube.slices([name], _ROWS_OF_LISTS if is_list(cube.dtype(name)) else _ROWS):
+        _add(streams, "", piece.table.column(0))
+    whole = hashlib.sha256(str(cube.n_rows).encode())
+    for place in sorted(streams):
+        whole.update(place.encode() + streams[place].digest())
+    return whole.hexdigest()[:DIGEST_LENGTH]
+
+
+def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
+    """Add the values of an Arrow array, and those of the arrays inside it, to their streams.
+
+    Each kind of thing at each depth is a stream of its own, so that where one slice of rows ends
+    and another begins makes no difference.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if is_list(kind):
+        _stream(streams, f"{place} lists").update(_lengths(pc.list_value_length(column)))
+        _add(streams, f"{place}[]", column.flatten())
+    elif pa.types.is_floating(kind):
+        values = column.to_numpy(zero_copy_only=False)
+        gaps = np.isnan(values)
+        if gaps.any():
+            values = np.where(gaps, values.dtype.type(np.nan), values)
+        _stream(streams, f"{place} {values.dtype.str}").update(_buffer(values))
+    elif pa.types.is_integer(kind):
+        values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+        valid = pc.is_valid(column).to_numpy(zero_copy_only=False)
+        _stream(streams, f"{place} nulls").update(_buffer(valid))
+        _stream(streams, f"{place} {values.dtype.str}").update(_buffer(values))
+    elif pa.types.is_null(kind):
+        pass  # as many nulls as there are rows
+    else:
+        _add_text(streams, place, column)
+
+
+def _add_text(streams: dict[str, _Hash], place: str, column: Any) -> None:
+    """Text and bytes by their bytes, anything else as it is printed."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        column = pc.cast(column, pa.large_binary())
+    elif not pa.types.is_large_binary(kind):
+        column = pc.cast(pc.cast(column, pa.large_string()), pa.large_binary())
+    _stream(streams, f"{place} texts").update(_lengths(pc.binary_length(column)))
+    _stream(streams, f"{place} bytes").update(b"".join(column.drop_null().to_pylist()))
+
+
+def _stream(streams: dict[str, _Hash], name: str) -> _Hash:
+    return streams.setdefault(name, hashlib.sha256())
+
+
+def _lengths(counted: Any) -> memoryview:
+    """Lengths, int64; -1 where null."""
+    return _buffer(pc.fill_null(pc.cast(counted, pa.int64()), -1).to_numpy(zero_copy_only=False))
+
+
+def _buffer(values: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(values).data

@@ -1,0 +1,13 @@
+"""Sample the noise of the sky in one training field's cutouts."""
+
+from astromodal.data.cube import Cube
+from astromodal.data.splits import load_split
+from astromodal.jobs.entry import start
+from astromodal.training.image_sky import sample_sky
+
+job = start(snakemake)
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])
+rows = load_split(snakemake.input.split).fit_rows()
+sky = sample_sky(cube, rows, job.some("tokenizers.image"))
+cube.require_unchanged()
+sky.save(snakemake.output.sky)
