@@ -130,6 +130,10 @@ class Layout:
         """A job's log file."""
         return f"{self.results}/logs/{rule}/{'_'.join(wildcards) or rule}.log"
 
+    def benchmark(self, rule: str, *wildcards: str) -> str:
+        """A job's time and memory, as Snakemake records them."""
+        return f"{self.results}/benchmarks/{rule}/{'_'.join(wildcards) or rule}.tsv"
+
 
 class ExportLayout:
     """Paths of a model that is passed on, as text: one folder that needs no other file.

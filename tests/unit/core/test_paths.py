@@ -31,6 +31,14 @@ def test_without_a_field_a_path_is_a_pattern():
     assert Layout("r").log("train_transformer") == "r/logs/train_transformer/train_transformer.log"
 
 
+def test_a_jobs_record_lies_beside_its_log():
+    """Time and memory are recorded in a file a job, named as its log is."""
+    assert Layout("r/").benchmark("encode_scalars", "{field}") == (
+        "r/benchmarks/encode_scalars/{field}.tsv"
+    )
+    assert Layout("r").benchmark("render_report") == "r/benchmarks/render_report/render_report.tsv"
+
+
 def test_a_model_that_is_passed_on_is_one_folder():
     """Every file of an export lies directly in its folder."""
     paths = vars(ExportLayout(Layout("results").export + "/"))
