@@ -11,6 +11,8 @@ rule encode_scalars:
         tokens=PATHS.scalar_tokens(),
     log:
         PATHS.log("encode_scalars", "{field}"),
+    benchmark:
+        PATHS.benchmark("encode_scalars", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -29,6 +31,8 @@ rule encode_spectra:
         tokens=PATHS.spectrum_tokens(),
     log:
         PATHS.log("encode_spectra", "{field}"),
+    benchmark:
+        PATHS.benchmark("encode_spectra", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -49,6 +53,8 @@ rule encode_images:
         latents=PATHS.image_latents(),
     log:
         PATHS.log("encode_images", "{field}"),
+    benchmark:
+        PATHS.benchmark("encode_images", "{field}")
     conda:
         "../envs/gpu.yaml"
     threads: 4
@@ -72,6 +78,8 @@ rule pack_sequences:
         sequences=PATHS.sequences(),
     log:
         PATHS.log("pack_sequences", "{field}"),
+    benchmark:
+        PATHS.benchmark("pack_sequences", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:

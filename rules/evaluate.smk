@@ -18,6 +18,8 @@ rule evaluate_scalars:
         figures=directory(PATHS.figures("scalars")),
     log:
         PATHS.log("evaluate_scalars"),
+    benchmark:
+        PATHS.benchmark("evaluate_scalars")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -41,6 +43,8 @@ rule evaluate_spectra:
         figures=directory(PATHS.figures("spectra")),
     log:
         PATHS.log("evaluate_spectra"),
+    benchmark:
+        PATHS.benchmark("evaluate_spectra")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -66,6 +70,8 @@ rule evaluate_images:
         figures=directory(PATHS.figures("images")),
     log:
         PATHS.log("evaluate_images"),
+    benchmark:
+        PATHS.benchmark("evaluate_images")
     conda:
         "../envs/gpu.yaml"
     threads: 4
@@ -92,6 +98,8 @@ rule evaluate_transformer:
         figures=directory(PATHS.figures("transformer")),
     log:
         PATHS.log("evaluate_transformer"),
+    benchmark:
+        PATHS.benchmark("evaluate_transformer")
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -117,6 +125,8 @@ rule render_report:
         figures=directory(PATHS.figures("coverage")),
     log:
         PATHS.log("render_report"),
+    benchmark:
+        PATHS.benchmark("render_report")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -14,6 +14,8 @@ rule embed_field:
         embeddings=PATHS.embeddings(),
     log:
         PATHS.log("embed_field", "{field}"),
+    benchmark:
+        PATHS.benchmark("embed_field", "{field}")
     conda:
         "../envs/gpu.yaml"
     threads: 4
@@ -36,6 +38,8 @@ rule predict_field:
         predictions=PATHS.predictions(),
     log:
         PATHS.log("predict_field", "{field}"),
+    benchmark:
+        PATHS.benchmark("predict_field", "{field}")
     conda:
         "../envs/gpu.yaml"
     threads: 4
@@ -65,6 +69,8 @@ rule export_model:
         **vars(EXPORT),
     log:
         PATHS.log("export_model"),
+    benchmark:
+        PATHS.benchmark("export_model")
     conda:
         "../envs/cpu.yaml"
     params:

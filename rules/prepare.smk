@@ -9,6 +9,8 @@ rule split_field:
         split=PATHS.split(),
     log:
         PATHS.log("split_field", "{field}"),
+    benchmark:
+        PATHS.benchmark("split_field", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -27,6 +29,8 @@ rule summarize_field:
         summary=PATHS.summary(),
     log:
         PATHS.log("summarize_field", "{field}"),
+    benchmark:
+        PATHS.benchmark("summarize_field", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -53,6 +57,8 @@ rule sample_scalars:
         quantiles=PATHS.quantiles(),
     log:
         PATHS.log("sample_scalars", "{field}"),
+    benchmark:
+        PATHS.benchmark("sample_scalars", "{field}")
     conda:
         "../envs/cpu.yaml"
     threads: 2
@@ -72,6 +78,8 @@ rule sample_spectra:
         spectra=PATHS.spectrum_samples(),
     log:
         PATHS.log("sample_spectra", "{field}"),
+    benchmark:
+        PATHS.benchmark("sample_spectra", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -90,6 +98,8 @@ rule sample_images:
         sky=PATHS.sky(),
     log:
         PATHS.log("sample_images", "{field}"),
+    benchmark:
+        PATHS.benchmark("sample_images", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -110,6 +120,8 @@ rule prepare_cutouts:
         sources=PATHS.cutout_sources(),
     log:
         PATHS.log("prepare_cutouts", "{field}"),
+    benchmark:
+        PATHS.benchmark("prepare_cutouts", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -7,6 +7,8 @@ rule simulate_field:
         cube=PATHS.cube(),
     log:
         PATHS.log("simulate_field", "{field}"),
+    benchmark:
+        PATHS.benchmark("simulate_field", "{field}")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -9,6 +9,8 @@ rule train_scalar_tokenizer:
         tokenizer=PATHS.scalar_tokenizer,
     log:
         PATHS.log("train_scalar_tokenizer"),
+    benchmark:
+        PATHS.benchmark("train_scalar_tokenizer")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -27,6 +29,8 @@ rule train_spectrum_codebook:
         joblib=PATHS.spectrum_joblib(),
     log:
         PATHS.log("train_spectrum_codebook", "{group}"),
+    benchmark:
+        PATHS.benchmark("train_spectrum_codebook", "{group}")
     conda:
         "../envs/cpu.yaml"
     threads: 4
@@ -45,6 +49,8 @@ rule assemble_spectrum_tokenizer:
         tokenizer=PATHS.spectrum_tokenizer,
     log:
         PATHS.log("assemble_spectrum_tokenizer"),
+    benchmark:
+        PATHS.benchmark("assemble_spectrum_tokenizer")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -62,6 +68,8 @@ rule train_image_normaliser:
         normaliser=PATHS.image_normaliser,
     log:
         PATHS.log("train_image_normaliser"),
+    benchmark:
+        PATHS.benchmark("train_image_normaliser")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -82,6 +90,8 @@ rule train_image_autoencoder:
         latents=PATHS.latents,
     log:
         PATHS.log("train_image_autoencoder"),
+    benchmark:
+        PATHS.benchmark("train_image_autoencoder")
     conda:
         "../envs/gpu.yaml"
     threads: 8
@@ -103,6 +113,8 @@ rule train_image_codebook:
         joblib=PATHS.image_codebook_joblib,
     log:
         PATHS.log("train_image_codebook"),
+    benchmark:
+        PATHS.benchmark("train_image_codebook")
     conda:
         "../envs/cpu.yaml"
     threads: 4

@@ -9,6 +9,8 @@ rule build_vocabulary:
         vocab_spec=PATHS.vocab_spec,
     log:
         PATHS.log("build_vocabulary"),
+    benchmark:
+        PATHS.benchmark("build_vocabulary")
     conda:
         "../envs/cpu.yaml"
     params:
@@ -30,6 +32,8 @@ rule train_transformer:
         final_model=PATHS.final_model,
     log:
         PATHS.log("train_transformer"),
+    benchmark:
+        PATHS.benchmark("train_transformer")
     conda:
         "../envs/gpu.yaml"
     threads: 8 * CONFIG.training.gpus
