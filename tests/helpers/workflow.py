@@ -39,6 +39,7 @@ class Workflow:
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+        environment["PYTHONPATH"] = str(self.snakefile.parent / "scripts")
         done = subprocess.run(
             [*command, *options], capture_output=True, text=True, env=environment, timeout=500
         )

@@ -58,7 +58,7 @@ def column(name: str, value):
 
 @dataclass
 class Case:
-    """A change and the jobs that it makes run; `change` gets the survey, and returns its undoing."""
+    """A change and the jobs that it makes run; `change` gets the survey and returns its undoing."""
 
     name: str
     change: object
