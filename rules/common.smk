@@ -32,8 +32,12 @@ def settings(*names):
 
 
 def code(rule):
-    """Digests of the code that a rule's script runs: an edit of other code redoes nothing."""
-    return code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
+    """Digests of the code that a rule's script runs: an edit of other code redoes nothing.
+
+    A parameter each, so that a dry run's reason is the definition that changed.
+    """
+    digests = code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
+    return [f"{name} {digest}" for name, digest in digests.items()]
 
 
 def cubes(fields):

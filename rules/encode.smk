@@ -14,8 +14,8 @@ rule encode_scalars:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("encode_scalars"),
         settings=settings("columns"),
-        code=code("encode_scalars"),
     script:
         "../scripts/encode_scalars.py"
 
@@ -32,8 +32,8 @@ rule encode_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("encode_spectra"),
         settings=settings("columns", "tokenizers.spectrum"),
-        code=code("encode_spectra"),
     script:
         "../scripts/encode_spectra.py"
 
@@ -55,8 +55,8 @@ rule encode_images:
     resources:
         gpu=1,
     params:
+        *code("encode_images"),
         settings=settings("columns", "tokenizers.image"),
-        code=code("encode_images"),
     script:
         "../scripts/encode_images.py"
 

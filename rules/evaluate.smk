@@ -21,10 +21,10 @@ rule evaluate_scalars:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("evaluate_scalars"),
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation"),
-        code=code("evaluate_scalars"),
     script:
         "../scripts/evaluate_scalars.py"
 
@@ -44,10 +44,10 @@ rule evaluate_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("evaluate_spectra"),
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation", "tokenizers.spectrum"),
-        code=code("evaluate_spectra"),
     script:
         "../scripts/evaluate_spectra.py"
 
@@ -72,10 +72,10 @@ rule evaluate_images:
     resources:
         gpu=1,
     params:
+        *code("evaluate_images"),
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("columns", "evaluation", "tokenizers.image"),
-        code=code("evaluate_images"),
     script:
         "../scripts/evaluate_images.py"
 
@@ -104,10 +104,10 @@ rule evaluate_transformer:
     resources:
         gpu=1,
     params:
+        *code("evaluate_transformer"),
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings("evaluation"),
-        code=code("evaluate_transformer"),
     script:
         "../scripts/evaluate_transformer.py"
 
@@ -126,9 +126,9 @@ rule render_report:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("render_report"),
         trained_fields=TRAINED,
         config=CONFIG.model_dump(mode="json"),
-        code=code("render_report"),
     script:
         "../scripts/render_report.py"
 

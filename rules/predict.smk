@@ -27,8 +27,8 @@ rule embed_field:
     resources:
         gpu=1,
     params:
+        *code("embed_field"),
         settings=settings("split.nside", "predict.pooling", "predict.token_budget"),
-        code=code("embed_field"),
     script:
         "../scripts/embed_field.py"
 
@@ -49,6 +49,7 @@ rule predict_field:
     resources:
         gpu=1,
     params:
+        *code("predict_field"),
         columns=PREDICTED,
         settings=settings(
             "split.nside",
@@ -57,7 +58,6 @@ rule predict_field:
             "predict.prior_mass",
             "predict.max_candidates",
         ),
-        code=code("predict_field"),
     script:
         "../scripts/predict_field.py"
 
@@ -75,8 +75,8 @@ rule export_model:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("export_model"),
         fields=list(FIELDS.training),
-        code=code("export_model"),
     script:
         "../scripts/export_model.py"
 

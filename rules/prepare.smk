@@ -13,6 +13,7 @@ rule summarize_field:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("summarize_field"),
         settings=settings(
             "columns",
             "selection",
@@ -22,7 +23,6 @@ rule summarize_field:
             "tokenizers.image.bands",
             "tokenizers.image.size",
         ),
-        code=code("summarize_field"),
     script:
         "../scripts/summarize_field.py"
 
@@ -42,6 +42,7 @@ rule sample_field:
         "../envs/cpu.yaml"
     threads: 2
     params:
+        *code("sample_field"),
         settings=settings(
             "columns",
             "tokenizers.scalar.columns",
@@ -49,7 +50,6 @@ rule sample_field:
             "tokenizers.image.bands",
             "tokenizers.image.size",
         ),
-        code=code("sample_field"),
     script:
         "../scripts/sample_field.py"
 
@@ -68,6 +68,7 @@ rule prepare_cutouts:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("prepare_cutouts"),
         share=-(-CONFIG.tokenizers.image.max_cutouts // max(1, len(FIELDS.tokenizers))),
         settings=settings(
             "columns",
@@ -75,6 +76,5 @@ rule prepare_cutouts:
             "tokenizers.image.size",
             "tokenizers.image.seed",
         ),
-        code=code("prepare_cutouts"),
     script:
         "../scripts/prepare_cutouts.py"

@@ -10,7 +10,7 @@ rule simulate_field:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("simulate_field"),
         settings=one_simulated_field,
-        code=code("simulate_field"),
     script:
         "../scripts/simulate_field.py"

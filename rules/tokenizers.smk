@@ -12,8 +12,8 @@ rule train_scalar_tokenizer:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("train_scalar_tokenizer"),
         settings=settings("tokenizers.scalar"),
-        code=code("train_scalar_tokenizer"),
     script:
         "../scripts/train_scalar_tokenizer.py"
 
@@ -31,8 +31,8 @@ rule train_spectrum_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
+        *code("train_spectrum_codebook"),
         settings=settings("tokenizers.spectrum"),
-        code=code("train_spectrum_codebook"),
     script:
         "../scripts/train_spectrum_codebook.py"
 
@@ -48,8 +48,8 @@ rule assemble_spectrum_tokenizer:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("assemble_spectrum_tokenizer"),
         settings=settings("tokenizers.spectrum", "tokenizers.scalar.n_bins"),
-        code=code("assemble_spectrum_tokenizer"),
     script:
         "../scripts/assemble_spectrum_tokenizer.py"
 
@@ -65,8 +65,8 @@ rule train_image_normaliser:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("train_image_normaliser"),
         settings=settings("tokenizers.image.bands"),
-        code=code("train_image_normaliser"),
     script:
         "../scripts/train_image_normaliser.py"
 
@@ -88,8 +88,8 @@ rule train_image_autoencoder:
     resources:
         gpu=1,
     params:
+        *code("train_image_autoencoder"),
         settings=settings("tokenizers.image"),
-        code=code("train_image_autoencoder"),
     script:
         "../scripts/train_image_autoencoder.py"
 
@@ -107,8 +107,8 @@ rule train_image_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
+        *code("train_image_codebook"),
         settings=settings("tokenizers.image"),
-        code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"
 

@@ -17,8 +17,8 @@ rule pack_sequences:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("pack_sequences"),
         settings=settings(*SEQUENCE_SETTINGS),
-        code=code("pack_sequences"),
     script:
         "../scripts/pack_sequences.py"
 
@@ -37,8 +37,8 @@ rule build_vocabulary:
     conda:
         "../envs/cpu.yaml"
     params:
+        *code("build_vocabulary"),
         settings=settings(*SEQUENCE_SETTINGS),
-        code=code("build_vocabulary"),
     script:
         "../scripts/build_vocabulary.py"
 
@@ -64,8 +64,8 @@ rule train_transformer:
     resources:
         **training_resources(),
     params:
+        *code("train_transformer"),
         settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
-        code=code("train_transformer"),
     script:
         "../scripts/train_transformer.py"
 

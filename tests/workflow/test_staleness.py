@@ -1,10 +1,14 @@
 """After a run, nothing is to be done; after a change, just what depends on it."""
 
+import json
 import os
+import re
 import time
+from base64 import urlsafe_b64encode
 
 import pytest
 
+from astromodal.core.paths import Layout
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow
@@ -68,3 +72,20 @@ def test_one_field_s_cube_plans_that_field(finished):
     per_field = ("summarize_field", "encode_scalars", "encode_spectra", "encode_images")
     assert [planned.get(rule) for rule in per_field] == [1, 1, 1, 1]
     assert not {name for name in planned if name.startswith(("train_", "sample_", "prepare_"))}
+
+
+def test_the_dry_run_names_the_function_that_changed(finished):
+    """A job whose code had another digest is planned, for that function and for nothing else."""
+    function = "astromodal.tokenizers.scalar_tokens.encode_field_scalars"
+    output = Layout("results").scalar_tokens("T-3")
+    record = finished.folder / ".snakemake/metadata" / urlsafe_b64encode(output.encode()).decode()
+    before = record.read_text()
+    values = json.loads(before)
+    values["params"] = [re.sub(rf"({function}) \w+", r"\1 old", p) for p in values["params"]]
+    record.write_text(json.dumps(values))
+    try:
+        text = finished.run("--dry-run").text
+    finally:
+        record.write_text(before)
+    (reason,) = [line for line in text.splitlines() if "Params have changed" in line]
+    assert re.search(f"before: '{function} old' now: '{function} [0-9a-f]{{12}}' *$", reason)
