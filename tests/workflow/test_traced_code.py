@@ -1,5 +1,7 @@
 """What real jobs call is what the digests of their code cover."""
 
+import os
+
 import pytest
 
 from astromodal.core.paths import Layout
@@ -27,7 +29,7 @@ def called(tmp_path_factory):
         paths.sequences(FIELD),
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "tests/helpers/tracing"))
+        patch.setenv("PYTHONPATH", str(ROOT / "tests/helpers/tracing"), prepend=os.pathsep)
         patch.setenv("TRACE_FOLDER", str(traces))
         workflow.run("--force", "--allowed-rules", *sorted(RULES), "--", *targets)
     found = {}

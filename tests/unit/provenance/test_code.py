@@ -289,3 +289,12 @@ def test_names_imported_in_a_circle_end(digests):
     """Two modules that import a name from each other are read all the same."""
     found = digests(a="from astromodal.b import f", b="from astromodal.a import f")
     assert names(found) == []
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_the_order_of_reading_does_not_matter(digests, first):
+    """A script that names the same in another order reaches the same, in the same order."""
+    imports = ["from astromodal.a import f", "from astromodal.b import other"]
+    names_used = imports if first == "a" else imports[::-1]
+    found = names(digests(job="\n".join([*names_used, "f", "other"])))
+    assert found == ["a.LIMIT", "a.f", "b.SCALE", "b.g", "b.other"]
