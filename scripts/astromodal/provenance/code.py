@@ -165,7 +165,9 @@ class _Package:
         if name in content.units or name in content.body.refers.binds:
             return self._named(module, (name, *rest))
         if inner in self._files:
-            return self._member(inner, rest) if rest else {(inner, WHOLE)}
+            # An import first asks the package for the name, and then looks for a module.
+            asked = {(module, unit) for unit in self._lazy_units(module)}
+            return asked | (self._member(inner, rest) if rest else {(inner, WHOLE)})
         if name in content.assigned or name in _OF_EVERY_MODULE:
             return set()
         if LAZY in content.units:

@@ -223,6 +223,14 @@ def test_a_lazy_export_is_followed_for_its_name(digests):
     assert found == ["b.SCALE", "b.g", "p._HOMES", "p.__getattr__"]
 
 
+def test_a_lazily_exporting_package_is_asked_for_its_modules_too(digests):
+    """Importing a module from it calls the package's function first, and what that uses."""
+    found = names(
+        digests({"p/__init__": LAZY, "p/q": "x = 1"}, job="from astromodal.p import q\nq.x")
+    )
+    assert found == ["p._HOMES", "p.__getattr__", "p.q.x"]
+
+
 def test_a_lazy_export_that_nothing_defines_brings_what_it_could_be(digests):
     """A name that is in none of the modules written out may come from any of them."""
     found = names(digests({"p/__init__": LAZY}, job="from astromodal.p import x\nx"))
