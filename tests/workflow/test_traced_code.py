@@ -11,23 +11,17 @@ from helpers.workflow import ROOT, run_once
 pytestmark = pytest.mark.workflow
 
 FIELD = "T-3"
-RULES = {
-    "sample_field", "train_scalar_tokenizer", "train_image_codebook", "encode_scalars",
-    "encode_spectra", "encode_images", "pack_sequences", "build_vocabulary",
-}  # fmt: skip
+RULES = {"train_scalar_tokenizer", "encode_scalars", "encode_spectra"}
 
 
 @pytest.fixture(scope="module")
 def called(tmp_path_factory):
     """Definitions that each rule's script called, of quick jobs that are run once more."""
     workflow = run_once(tmp_path_factory, "tiny")
-    paths = Layout("results", codebook_size=64)
+    paths = Layout("results")
     traces = tmp_path_factory.mktemp("traces")
-    targets = [
-        paths.quantiles("T-1"), paths.scalar_tokenizer, paths.image_codebook, paths.vocab_spec,
-        paths.scalar_tokens(FIELD), paths.spectrum_tokens(FIELD), paths.image_tokens(FIELD),
-        paths.sequences(FIELD),
-    ]  # fmt: skip
+    fields = [paths.scalar_tokens(FIELD), paths.spectrum_tokens(FIELD)]
+    targets = [paths.scalar_tokenizer, *fields]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT / "tests/helpers/tracing"), prepend=os.pathsep)
         patch.setenv("TRACE_FOLDER", str(traces))

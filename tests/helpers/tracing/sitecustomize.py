@@ -16,14 +16,17 @@ if ".snakemake/scripts" in str(started):
     codes = set()
 
     def keep(frame, event, argument):
-        """Note the code that is called; the bodies of modules and classes only define."""
-        if event == "call" and frame.f_code.co_flags & inspect.CO_NEWLOCALS:
-            codes.add((frame.f_globals.get("__name__", ""), frame.f_code.co_qualname))
+        """Note the code that is called, if it stands in a module and does more than define."""
+        code, module = frame.f_code, frame.f_globals
+        # Methods that dataclasses write stand in no file.
+        here = code.co_filename == module.get("__file__")
+        if event == "call" and here and code.co_flags & inspect.CO_NEWLOCALS:
+            codes.add((module["__name__"], code.co_qualname))
 
     def write():
-        """Write what was called."""
+        """Write what was called, while threads may go on calling."""
         sys.setprofile(None)
-        ours = {(module, name.partition(".")[0]) for module, name in codes}
+        ours = {(module, name.partition(".")[0]) for module, name in codes.copy()}
         lines = {f"{m}.{n}" for m, n in ours if m.startswith("astromodal") and n.isidentifier()}
         script = started.stem.partition(".")[2]
         path = Path(os.environ["TRACE_FOLDER"]) / f"{script}.{os.getpid()}"
