@@ -57,3 +57,7 @@ rule all:
         rules.encode.input,
         rules.train.input,
         rules.report.input,
+
+
+onsuccess:
+    write_record(PATHS.last_run, CONFIG, CODE)

@@ -15,6 +15,7 @@ from astromodal.core.fields import (
 )
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
+from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
 from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest
@@ -29,10 +30,11 @@ EXPORT = ExportLayout(PATHS.export)
 CUBE = cube_template(CONFIG)
 SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
+CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("*.py"))}
 if workflow.is_main_process:  # not again in every job
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
-    for line in notices(CONFIG, FIELDS):
+    for line in (*notices(CONFIG, FIELDS), *changes(PATHS.last_run, CONFIG, CODE)):
         logger.info(line)
 
 
@@ -47,8 +49,8 @@ def settings(*names):
 
 
 def code(rule):
-    """Digests of the code that a rule's script runs: an edit of other code redoes nothing."""
-    return code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
+    """Digest of the code that a rule's script reaches: an edit of other code redoes nothing."""
+    return digest(CODE[rule])
 
 
 def cube(*modalities):

@@ -1,6 +1,5 @@
 """Train the transformer on the sequences of the training fields."""
 
-from astromodal.core.hashing import hash_values
 from astromodal.jobs.entry import start
 from astromodal.training.distributed import Group
 from astromodal.training.launch import launch
@@ -24,7 +23,7 @@ task = TrainingTask(
     settings=snakemake.params.settings,
     threads=job.threads,
     log=snakemake.log[0],
-    code=hash_values(snakemake.params.code),
+    code=snakemake.params.code,
 )
 if task.training.processes > 1:
     launch(task)

@@ -1,5 +1,7 @@
 """After a run, nothing is to be done; after a change, just what depends on it."""
 
+import json
+
 import pytest
 
 from helpers.workflow import tiny
@@ -51,3 +53,25 @@ def test_training_longer_prepares_no_cutout_again(finished):
     planned = changed.planned()
     assert planned["train_image_autoencoder"] == planned["train_image_codebook"] == 1
     assert not {"sample_images", "prepare_cutouts", "train_image_normaliser"} & planned.keys()
+
+
+def test_the_dry_run_names_what_changed(finished):
+    """A setting with both values, and a definition with the rules that use it."""
+    record = finished.results / "last_run.json"
+    before = record.read_text()
+    values = json.loads(before)
+    function = "astromodal.tokenizers.scalar_tokens.encode_field_scalars"
+    values["definitions"][function] = "old"
+    record.write_text(json.dumps(values))
+    changed = tiny(finished.folder)
+    changed.config["training"]["epochs"] = 3
+    try:
+        text = changed.run("--dry-run").text
+    finally:
+        record.write_text(before)
+    said = [line for line in text.splitlines() if line.startswith("changed since")]
+    users = "embed_field, encode_scalars, predict_field"
+    assert said == [
+        "changed since the last run: training.epochs: 2 became 3",
+        f"changed since the last run: {function}, which {users} use",
+    ]

@@ -41,6 +41,7 @@ class Layout:
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
         self.stamps = f"{self.results}/stamps/index.json"
+        self.last_run = f"{self.results}/last_run.json"
 
     def cube(self, field: str = FIELD) -> str:
         """A simulated cube."""

@@ -1,0 +1,107 @@
+"""Which entry scripts the code of the package reaches: an edit redoes their jobs, and no others."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from astromodal.provenance.code import code_digests
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+RULES = {path.stem for path in SCRIPTS.glob("*.py")}
+MODULES = sorted(
+    path
+    for path in (SCRIPTS / "astromodal").rglob("*.py")
+    if path.parent.name != "provenance"  # runs in no job, and has these names to look for them
+)
+HIDDEN = re.compile(
+    r"\b(import_module|__import__|__init_subclass__|__subclasses__|sys\.modules)\b"
+    r"|(?<![\w.])(eval|exec|globals)\("
+)
+EVALUATIONS = {
+    "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
+    "render_report",
+}  # fmt: skip
+HOLD_ALL_TOKENIZERS = {"build_vocabulary", "export_model", "train_transformer"}
+USE_THE_MODEL = {"embed_field", "predict_field"}
+
+
+@cache
+def reached(rule: str) -> frozenset[str]:
+    """What a rule's script reaches, without the package's name."""
+    found = code_digests(SCRIPTS / f"{rule}.py", SCRIPTS)
+    return frozenset(name.removeprefix("astromodal.") for name in found)
+
+
+def reaching(*prefixes: str) -> set[str]:
+    """Rules whose script reaches anything whose name starts with one of these."""
+    return {rule for rule in RULES if any(name.startswith(prefixes) for name in reached(rule))}
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "rules"),
+    [
+        (["simulate."], {"simulate_field"}),
+        (["evaluation."], EVALUATIONS),
+        (["evaluation/templates", "evaluation.render."], {"render_report"}),
+        (
+            ["tokenizers.kmeans.fit_codebook", "tokenizers.kmeans.draw_seeds"],
+            {"train_image_codebook", "train_spectrum_codebook"},
+        ),
+        (
+            ["tokenizers.kmeans."],
+            HOLD_ALL_TOKENIZERS
+            | USE_THE_MODEL
+            | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
+            | {"encode_images", "encode_spectra", "evaluate_images", "evaluate_spectra"},
+        ),
+        (
+            ["tokenizers.spectrum", "tokenizers.group_", "tokenizers.light_curve"],
+            HOLD_ALL_TOKENIZERS
+            | USE_THE_MODEL
+            | {"sample_spectra", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
+            | {"encode_spectra", "evaluate_spectra"},
+        ),
+        (
+            ["tokenizers.image", "tokenizers.normaliser", "tokenizers.arcsinh"],
+            HOLD_ALL_TOKENIZERS
+            | USE_THE_MODEL
+            | {"sample_images", "prepare_cutouts", "train_image_normaliser"}
+            | {"train_image_autoencoder", "train_image_codebook", "encode_images"}
+            | {"evaluate_images"},
+        ),
+        (["tokenizers.scalar_tokens."], {"encode_scalars", "evaluate_scalars", *USE_THE_MODEL}),
+        (["training.autoencoder."], {"train_image_autoencoder"}),
+        (["training.loop.", "training.launch.", "training.worker."], {"train_transformer"}),
+        (["training.packing."], {"pack_sequences", *USE_THE_MODEL}),
+        (
+            ["models.transformer."],
+            {"train_transformer", "evaluate_transformer", "export_model", *USE_THE_MODEL},
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_code_reaches_the_jobs_that_use_it(prefixes, rules):
+    """Exactly these rules' jobs are redone where such code is edited."""
+    assert all(reaching(prefix) for prefix in prefixes)
+    assert reaching(*prefixes) == rules
+
+
+def test_every_job_reaches_its_start():
+    """All scripts read their settings and log in the same way."""
+    assert reaching("jobs.entry.start") == RULES
+
+
+def test_no_script_reaches_everything():
+    """Nothing in the package makes the digests give up and count a module whole with all others."""
+    every = frozenset().union(*map(reached, RULES))
+    assert max(len(reached(rule)) for rule in RULES) < len(every) / 2
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SCRIPTS)))
+def test_code_is_called_by_names_that_can_be_read(path):
+    """No definition is found by a computed name; modules only in a package's lazy exports."""
+    found = {match.group() for match in HIDDEN.finditer(path.read_text())}
+    lazy = path.stem == "__init__" and found and "def __getattr__" in path.read_text()
+    assert found == ({"import_module"} if lazy else set())
