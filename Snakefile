@@ -38,18 +38,6 @@ include: "rules/predict.smk"
 include: "rules/targets.smk"
 
 
-localrules:
-    all,
-    tokenizers,
-    encode,
-    train,
-    evaluate_tokenizers,
-    report,
-    embed,
-    predict,
-    export,
-
-
 rule all:
     """Everything: every field encoded, the transformer trained, the report made."""
     default_target: True

@@ -1,6 +1,18 @@
 # What a user asks for by name: `snakemake -l` lists these and all jobs.
 
 
+localrules:
+    all,
+    tokenizers,
+    encode,
+    train,
+    evaluate_tokenizers,
+    report,
+    embed,
+    predict,
+    export,
+
+
 rule tokenizers:
     """Fit every tokenizer."""
     input:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from astromodal.provenance.references import PACKAGE, Reader, References, Target
 
 DIGEST_LENGTH = 12
+SETTINGS = "Settings"
+"""Name of the class that groups of settings are made from."""
 MAIN = "__main__"
 """Name of the unit that runs only where its module is started as a program."""
 _PLAIN = (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.Store)
@@ -70,7 +73,7 @@ def read_module(path: Path, name: str) -> Module:
     body.parts.clear()  # an import matters to those that use what it binds
     body.read(rest)
     binds = body.found.binds
-    units = {each: _unit(Reader(package).read(nodes), binds) for each, nodes in defined.items()}
+    units = {each: _definition(package, nodes, binds) for each, nodes in defined.items()}
     used = body.found.chains.union(*(unit.refers.chains for unit in units.values()))
     body.parts += _for_effect(binds, {chain[0] for chain in used})
     assigned = frozenset(name for node in rest for name in _stored(node))
@@ -115,6 +118,29 @@ def _stored(node: ast.AST) -> Iterator[str]:
             yield each.id
         elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield each.name
+
+
+def _definition(package: str, nodes: list[ast.stmt], binds: dict[str, set[Target]]) -> Unit:
+    """The unit of a name.
+
+    What a group of settings declares reaches a job as values, which Snakemake compares: of such a
+    class the methods count, not the fields.
+    """
+    whole = _unit(Reader(package).read(nodes), binds)
+    methods = [_methods(node) for node in nodes]
+    if methods == nodes:
+        return whole
+    return Unit(_unit(Reader(package).read(methods), binds).digest, whole.refers)
+
+
+def _methods(node: ast.stmt) -> ast.stmt:
+    """A class of settings without its fields; any other statement as it is."""
+    match node:
+        case ast.ClassDef(bases=[ast.Name(id=base)], body=body) if base == SETTINGS:
+            stripped = copy.copy(node)
+            stripped.body = [each for each in body if not isinstance(each, ast.AnnAssign)]
+            return stripped
+    return node
 
 
 def _for_effect(binds: dict[str, set[Target]], used: set[str]) -> list[str]:

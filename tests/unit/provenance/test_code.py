@@ -306,3 +306,15 @@ def test_the_order_of_reading_does_not_matter(digests, first):
     names_used = imports if first == "a" else imports[::-1]
     found = names(digests(job="\n".join([*names_used, "f", "other"])))
     assert found == ["a.LIMIT", "a.f", "b.SCALE", "b.g", "b.other"]
+
+
+def test_fields_of_settings_are_values(digests):
+    """A new field or default of a group changes nothing; a method, or what a type is, does."""
+    start = "from base import Settings\nKind = int\n\n\nclass G(Settings):\n"
+    group = start + "    n: Kind = {}\n    {}\n    def m(self):\n        return self.n + {}\n"
+    job = "from astromodal.a import G\nG()\n"
+    before = digests(job=job, a=group.format(1, "", 1))
+    assert digests(job=job, a=group.format(2, "m: int = 3", 1)) == before
+    assert changes(before, digests(job=job, a=group.format(1, "", 2))) == {"astromodal.a.G"}
+    other = group.replace("Kind = int", "Kind = float").format(1, "", 1)
+    assert changes(before, digests(job=job, a=other)) == {"astromodal.a.Kind"}
