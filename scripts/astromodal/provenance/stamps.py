@@ -81,8 +81,10 @@ def refresh_stamps(
             known = found[name] = _next(config, paths, name, cube, version, known, say)
         for modality, text in known.stamps.items():
             path = Path(paths.stamp(modality, name))
-            stands = path.name in there and (name not in found or path.read_text() == f"{text}\n")
-            if not stands:
+            if path.name not in there:  # thousands of them at first: none waits for the disk
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{text}\n", encoding="utf-8")
+            elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
                 write_text(path, f"{text}\n")
     if found:
         merged = {**index, **found}

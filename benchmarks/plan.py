@@ -1,0 +1,127 @@
+"""How long a plan takes: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444.
+
+A survey of empty stand-in cubes, of which two train. Its plan is timed from scratch, with nothing
+to do, and with one cube changed; with nothing to do means that all outputs are there, empty, and
+that Snakemake has records of them as after a run, written by its own code. Every plan is a process
+of its own, whose time and peak memory count.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from benchmarks.harness import ROOT
+
+FIELDS = (300, 1000, 2444)
+SECONDS, MEGABYTES = 60.0, 2000.0
+"""What each plan may take at most."""
+_FINISH = """
+import sys
+from pathlib import Path
+from snakemake.cli import main
+from snakemake.settings.types import ExecutionSettings
+from snakemake.workflow import Workflow
+
+def finish(self):
+    self.execution_settings = ExecutionSettings()
+    self._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+    self._build_dag()
+    for level in self.dag.toposorted():
+        for job in level:
+            for file in job.output:
+                path = Path(file)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir(exist_ok=True) if file.is_directory else path.touch()
+            self.async_run(self.persistence.finished(job))
+
+Workflow.printdag = finish
+main(sys.argv[1:])
+"""
+"""Snakemake, whose `--dag` writes records and empty outputs of all jobs instead of a graph."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table; the exit status is 1 where a plan takes too long or too much memory."""
+    print("| fields | plan | jobs | s | CPU s | MB |\n| --- | --- | --- | --- | --- | --- |")
+    worst = (0.0, 0.0)
+    for n in map(int, arguments or map(str, FIELDS)):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            _survey(folder, n)
+            for what, prepare in (
+                ("from scratch", None), ("nothing to do", _finish), ("one cube changed", _change),
+            ):  # fmt: skip
+                if prepare:
+                    prepare(folder)
+                jobs, seconds, busy, memory = _plan(folder)
+                print(
+                    f"| {n:,} | {what} | {jobs:,} | {seconds:.1f} | {busy:.1f} | {memory:.0f} |",
+                    flush=True,
+                )
+                worst = (max(worst[0], seconds), max(worst[1], memory))
+    return int(worst[0] > SECONDS or worst[1] > MEGABYTES)
+
+
+def _survey(folder: Path, n: int) -> None:
+    """Empty cubes and a config."""
+    (folder / "cubes").mkdir()
+    for i in range(n):
+        (folder / f"cubes/datacube_F{i:05d}.parquet").touch()
+    config = {
+        "paths": {"results": "results", "datacube_template": "cubes/datacube_{field}.parquet"},
+        "tokenizers": {"fields": ["F00000", "F00001"]},
+        "evaluation": {"fields": ["F00002", "F00003"]},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def _options(folder: Path) -> list[str]:
+    return [
+        "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
+        "--configfile", str(folder / "config.yaml"),
+        "--workflow-profile", str(ROOT / "profiles/default"),
+    ]  # fmt: skip
+
+
+def _finish(folder: Path) -> None:
+    """Empty outputs and records of all jobs."""
+    command = [sys.executable, "-c", _FINISH, "--dag", *_options(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+
+
+def _change(folder: Path) -> None:
+    """Another cube of one field, of which nothing is known but size and time."""
+    (folder / "cubes/datacube_F00009.parquet").write_bytes(b"changed")
+
+
+def _plan(folder: Path) -> tuple[int, float, float, float]:
+    """Jobs, time (s), time on cores (s) and peak memory (MB) of a dry run."""
+    with (folder / "plan").open("w+") as stream:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", *_options(folder)],
+            stdout=stream, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        stream.seek(0)
+        text = stream.read()
+    if status:
+        raise SystemExit(text[-2000:])
+    totals = [line.split()[1] for line in text.splitlines() if line.startswith("total ")]
+    jobs, busy = int(totals[0]) if totals else 0, usage.ru_utime + usage.ru_stime
+    return jobs, seconds, busy, usage.ru_maxrss / 1e3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
