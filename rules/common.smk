@@ -12,6 +12,7 @@ from astromodal.core.fields import (
     layout,
     notices,
     run_fields,
+    starting_model,
 )
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
@@ -85,6 +86,12 @@ def one_simulated_field(wildcards):
     return {
         "simulate": {**sky, "fields": {wildcards.field: sky["fields"][wildcards.field]}}
     }
+
+
+def start_of_training():
+    """The model that training starts from, as an input; `last` is one that no rule knows of."""
+    start = starting_model(CONFIG)
+    return {} if start is None else {"init_from": start}
 
 
 def training_resources():

@@ -24,6 +24,7 @@ rule train_transformer:
     """Train the transformer; an interrupted run goes on from its last checkpoint."""
     input:
         **TOKENIZERS,
+        **start_of_training(),
         sequences=expand(PATHS.sequences(), field=FIELDS.training),
         vocab_spec=PATHS.vocab_spec,
     output:

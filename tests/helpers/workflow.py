@@ -41,7 +41,7 @@ class Workflow:
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
         environment["PYTHONPATH"] = str(self.snakefile.parent / "scripts")
         done = subprocess.run(
-            [*command, *options], capture_output=True, text=True, env=environment, timeout=500
+            [*command, *options], capture_output=True, text=True, env=environment, timeout=900
         )
         done.text = done.stdout + done.stderr
         return done

@@ -294,6 +294,11 @@ class TrainingSettings(Settings):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
     grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
+    init_from: str | None = Field(
+        None,
+        description="A model file whose weights training starts from, or `last`, this run's last "
+        "model before the change; it needs the same tokenizers and sizes.",
+    )
     checkpoint_activations: bool = Field(
         False,
         description="Keep each layer's input alone and compute the rest again in the backward "

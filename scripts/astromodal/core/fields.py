@@ -76,6 +76,23 @@ def check_frozen(config: Config) -> None:
             raise ConfigError(must_be(f"freeze: {part}", must, f"no {missing[0]}", do))
 
 
+def starting_model(config: Config) -> str | None:
+    """The file whose weights training starts from, which the run must not make itself.
+
+    Raises
+    ------
+    ConfigError
+        Where it is the run's own model: that is deleted before another is trained.
+    """
+    start = config.training.init_from
+    if start is None or start == "last":
+        return None
+    if Path(start).resolve() == Path(layout(config).final_model).resolve():
+        must = "'last' or another run's model"
+        raise ConfigError(must_be("training.init_from", must, f"{start}, this run's own"))
+    return start
+
+
 def frozen_files(config: Config) -> dict[str, tuple[str, ...]]:
     """Files that stay as they are, by the name of the part that ``freeze`` lists."""
     paths = layout(config)

@@ -136,6 +136,12 @@ def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger, 
         kept.rmdir()
 
 
+def last_aside(folder: str | Path) -> Path | None:
+    """The checkpoint that was written last of all that are set aside; None without any."""
+    found = (Path(folder) / _ASIDE).glob("*/checkpoint_step_*.pt")
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, step_of(path)), default=None)
+
+
 def _move(source: Path, target: Path) -> None:
     """Move the checkpoints of a folder; of equal names the moved one stays."""
     target.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from astromodal.config.schema import ModelSettings, Settings
 from astromodal.core.files import write_json
 from astromodal.core.hashing import hash_values
 from astromodal.data.splits import TRAIN
+from astromodal.errors import ConfigError, must_be
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training import checkpoint
 from astromodal.training.batches import SequenceSet
@@ -39,6 +41,8 @@ from astromodal.training.vocabulary import check_hashes, read_vocabulary
 
 HOW = ("checkpoint_activations", "compile_layers")
 """Training settings of how, not of what, the layers compute."""
+LAST = "last"
+"""Stands in ``training.init_from`` for the run's own last model."""
 EXIT_INTERRUPTED = 75
 """Exit status of a run that saved and stopped on a signal: EX_TEMPFAIL, "try again"."""
 
@@ -104,6 +108,8 @@ def train_transformer(
         After SIGTERM or SIGUSR1, once a checkpoint is written.
     FormatError
         Where sequences, tokenizers and vocabulary do not belong together.
+    ConfigError
+        Where the model to start from is not there, or is of other tokenizers or sizes.
     """
     parts = [settings[f"tokenizers.{name}"] for name in ("scalar", "spectrum", "image")]
     layout = sequence_layout(*parts)
@@ -119,13 +125,15 @@ def train_transformer(
         "tokenizers": tokenizers.hashes(),
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
         "model": "causal transformer 2",
+        **_start_identity(settings["training"].init_from),
     }
     place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
     with stop_on_signals() as stop:
         trainer = _trainer(sequences, tokenizers.tables(), settings, place, group, stop, logger)
         if group.first:
             write_json(files.config, config)
-        _resume(trainer, identity, logger, code)
+        if not _resume(trainer, identity, logger, code):
+            _warm_start(trainer, settings["training"].init_from, logger)
         with closing(_recorder(trainer, files.history, logger)) as recorder:
             finished = trainer.run(recorder)
         if not finished:
@@ -208,10 +216,36 @@ def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Record
     return Recorder(history, logger, trainer.total, writer, peak)
 
 
+def _start_identity(init_from: str | None) -> dict[str, str]:
+    """What decides on a run of the model that it starts from: its content, where it has a path."""
+    if init_from in (None, LAST) or not Path(str(init_from)).is_file():
+        return {}
+    with Path(str(init_from)).open("rb") as stream:
+        return {"init_from": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _warm_start(trainer: Trainer, init_from: str | None, logger: logging.Logger) -> None:
+    """Take the weights of an earlier model, where the settings name one."""
+    if init_from is None:
+        return
+    path = checkpoint.last_aside(trainer.place.folder) if init_from == LAST else Path(init_from)
+    must = "a model of the same tokenizers and sizes"
+    if path is None or not path.is_file():
+        raise ConfigError(must_be("training.init_from", must, f"{init_from!r}, which is not there"))
+    state, model = checkpoint.load_model(path), trainer.model
+    if state["vocab_spec"] != trainer.place.extras["vocab_spec"]:
+        raise ConfigError(must_be("training.init_from", must, f"{path} of other tokenizers"))
+    try:
+        model.load_state_dict(state["model_state_dict"])
+    except RuntimeError as error:
+        raise ConfigError(must_be("training.init_from", must, f"{path}: {error}")) from error
+    logger.info("starts from the weights of %s, step %d", path, state["step"])
+
+
 def _resume(
     trainer: Trainer, identity: Mapping[str, Any], logger: logging.Logger, code: str
-) -> None:
-    """Go on from the folder's last checkpoint, if it is of this very run."""
+) -> bool:
+    """Go on from the folder's last checkpoint, if it is of this very run; False without one."""
     group, folder = trainer.group, trainer.place.folder
     found = checkpoint.open_folder(folder, identity, logger, code) if group.first else None
     step = 0 if found is None else checkpoint.step_of(found)
@@ -220,6 +254,7 @@ def _resume(
         path = trainer.checkpoint(step)
         trainer.restore(path)
         logger.info("goes on from %s", path.name)
+    return step > 0
 
 
 def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:

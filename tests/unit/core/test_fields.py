@@ -11,6 +11,7 @@ from astromodal.core.fields import (
     layout,
     notices,
     run_fields,
+    starting_model,
 )
 from astromodal.errors import ConfigError
 
@@ -147,3 +148,17 @@ def test_what_is_frozen_is_said(fitted):
     assert [re.sub(r"\d", "0", line) for line in notices(config, run_fields(config))] == [
         "tokenizers frozen: kept as made on 0000-00-00 00:00, whatever changes before them"
     ]
+
+
+def test_a_run_does_not_start_from_its_own_model():
+    """Snakemake deletes it before another is trained; `last` is what is meant."""
+    own = "./results/runs_tokens_transformer/final_model.pt"
+    must = "training.init_from must be 'last' or another run's model, got .*, this run's own"
+    with pytest.raises(ConfigError, match=must):
+        starting_model(simulated(training={"init_from": own}))
+
+
+@pytest.mark.parametrize(("start", "file"), [(None, None), ("last", None), ("a.pt", "a.pt")])
+def test_the_model_that_training_starts_from(start, file):
+    """A path is an input of the training; the run's last model is no file that a rule knows."""
+    assert starting_model(simulated(training={"init_from": start})) == file

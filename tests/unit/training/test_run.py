@@ -12,7 +12,7 @@ import torch
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.core.files import write_json
-from astromodal.errors import FormatError
+from astromodal.errors import ConfigError, FormatError
 from astromodal.models import CausalTransformerLM
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
@@ -289,3 +289,54 @@ def test_a_vocabulary_of_other_tokenizers_is_refused(train, survey, monkeypatch)
     must = "tokenizers: image tokenizer must be of hash i, as in the vocabulary, got new"
     with pytest.raises(FormatError, match=must):
         train()
+
+
+def test_training_starts_from_the_last_model(train, logger, caplog):
+    """With `last` and other settings, the first validation is the earlier run's last."""
+    trained = torch.load(train())
+    logger.addHandler(caplog.handler)
+    warm = torch.load(train(init_from="last", learning_rate=1e-3))
+    assert "starts from the weights of" in caplog.text
+    before = [e["loss"] for e in trained["loss_history"] if e["split"] == "validation"]
+    after = [e["loss"] for e in warm["loss_history"] if e["split"] == "validation"]
+    assert after[0] == pytest.approx(before[-1], rel=1e-5)
+    assert after[0] < before[0]
+
+
+def test_training_starts_from_a_model_file(train, logger, caplog):
+    """Another run's model, named by its path."""
+    path = train("first")
+    logger.addHandler(caplog.handler)
+    train("second", init_from=str(path))
+    assert f"starts from the weights of {path}" in caplog.text
+
+
+def test_an_interrupted_warm_start_goes_on(train, logger, caplog):
+    """It goes on from its own checkpoint, and does not start again from the model."""
+    train()
+    interrupt(train, logger, 3, learning_rate=2e-3, init_from="last")
+    logger.addHandler(caplog.handler)
+    train(learning_rate=2e-3, init_from="last")
+    assert "goes on from checkpoint_step_3.pt" in caplog.text
+    assert "starts from the weights" not in caplog.text
+
+
+@pytest.mark.parametrize("start", ["last", "no/such.pt"])
+def test_a_model_to_start_from_must_exist(train, start):
+    """Without an earlier run there is no last model; a path must be one of a file."""
+    must = "training.init_from must be a model of the same tokenizers and sizes, got"
+    with pytest.raises(ConfigError, match=f"{must} '{start}', which is not there"):
+        train(init_from=start)
+
+
+def test_a_model_of_other_sizes_is_refused(train, tmp_path):
+    """As is one of another vocabulary: its codes mean something else."""
+    path = train("first")
+    state = torch.load(path)
+    torch.save({**state, "vocab_spec": {}}, tmp_path / "vocabulary.pt")
+    weights = {k: v[:1] for k, v in state["model_state_dict"].items()}
+    torch.save({**state, "model_state_dict": weights}, tmp_path / "sizes.pt")
+    with pytest.raises(ConfigError, match="vocabulary.pt of other tokenizers"):
+        train("second", init_from=str(tmp_path / "vocabulary.pt"))
+    with pytest.raises(ConfigError, match="sizes.pt: Error"):
+        train("third", init_from=str(tmp_path / "sizes.pt"))
