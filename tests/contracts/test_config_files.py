@@ -79,7 +79,8 @@ def test_the_slurm_profile_has_what_always_holds():
     """`--workflow-profile profiles/slurm` replaces profiles/default: the same stands in both."""
     profiles = CONFIG.parent / "profiles"
     default, slurm = (
-        yaml.safe_load((profiles / name / "config.yaml").read_text()) for name in ("default", "slurm")
+        yaml.safe_load((profiles / name / "config.yaml").read_text())
+        for name in ("default", "slurm")
     )
     assert {key: slurm.get(key) for key in default} == default
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from helpers.slurm import Cluster, Job, wait_for
+from helpers.slurm import Cluster, Job, is_script, wait_for
 from helpers.workflow import ROOT, Workflow, tiny
 
 # Looks at jobs at once, not after 20 s; a file system that is no network's; a machine of two cores.
@@ -179,7 +179,7 @@ def watched(workflow: ClusterWorkflow, *options: str) -> Finished:
         while started.process.poll() is None:
             for process, variables in workflow.cluster.processes().items():
                 with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    if any(".snakemake/scripts/" in word for word in process.cmdline()):
+                    if is_script(process):
                         job = int(variables["SLURM_JOB_ID"])
                         seen.setdefault(job, set()).add(variables.get("CUDA_VISIBLE_DEVICES"))
             time.sleep(0.5)

@@ -1,7 +1,7 @@
 """A throw-away Slurm on this machine's loopback, from Debian's packages, in a folder of its own.
 
-Its nodes are two daemons on this machine: `cpu1` and `gpu1`, which has fake GPUs, and they are said
-to have more cores and memory than the machine has. No accounting database. Nothing outside the
+Its nodes are daemons on this machine: `cpu1`, and `gpu1` and `gpu2`, which have fake GPUs; they are
+said to have more cores and memory than the machine has. No accounting database. Nothing outside the
 folder is written, and only processes that were started here are ended.
 """
 
@@ -23,7 +23,7 @@ import psutil
 
 CLIENTS = ("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo", "sacct")
 PROGRAMS = ("munged", "slurmctld", "slurmd", *CLIENTS)
-NODES = {"cpu1": 0, "gpu1": 2}
+NODES = {"cpu1": 0, "gpu1": 2, "gpu2": 2}
 """Fake GPUs of each node."""
 ACTIVE = "PENDING,CONFIGURING,RUNNING,COMPLETING,SUSPENDED"
 
@@ -58,18 +58,16 @@ SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-ReturnToService=2
+ReturnToService=0
 KillWait=30
 MinJobAge=3600
 SlurmdParameters=config_overrides
 GresTypes=gpu
 DefMemPerCPU=1000
-NodeName=cpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port={cpu1} CPUs=64 RealMemory=256000
-NodeName=gpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu1} CPUs=64 RealMemory=256000 \
-Gres=gpu:{gpus}
+{nodes}
 PartitionName=cpu Nodes=cpu1 Default=YES PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=gpu Nodes=gpu1 PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=urgent Nodes=cpu1,gpu1 PriorityTier=10 PreemptMode=OFF
+PartitionName=gpu Nodes=gpu1,gpu2 PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=ALL PriorityTier=10 PreemptMode=OFF
 """
 
 
@@ -146,7 +144,7 @@ class Cluster:
         return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def start(self) -> None:
-        """Start the daemons; return when both nodes take jobs."""
+        """Start the daemons; return when all nodes take jobs."""
         self._configure()
         folder = str(self.folder)
         munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket"]
@@ -165,7 +163,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Cancel all jobs and stop the daemons, and nothing else."""
-        if "gpu1" in self.daemons:
+        if set(NODES) <= set(self.daemons):
             self.ask("scancel", "--user=root")
             self.wait_until_idle()
         for process in reversed(self.daemons.values()):
@@ -176,6 +174,10 @@ class Cluster:
                 process.kill()
                 process.wait()
         self.daemons.clear()
+
+    def start_now(self, number: int) -> None:
+        """Start a job that was queued again, which Slurm lets wait for two minutes."""
+        self.run("scontrol", "update", f"JobId={number}", "StartTime=now")
 
     def wait_until_idle(self) -> None:
         wait_for(lambda: not self.jobs(states=ACTIVE), "the end of all jobs", 120)
@@ -193,15 +195,14 @@ class Cluster:
                 found[process] = variables
         return found
 
-    def processes_of(self, number: int, name: str = "") -> list[psutil.Process]:
-        """Processes of a job whose command line holds `name`."""
-        found = []
+    def script_of(self, number: int) -> psutil.Process | None:
+        """The process in which a rule's script runs, of a job."""
         for process, variables in self.processes().items():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 own = variables.get("SLURM_JOB_ID") == str(number)
-                if own and name in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+                if own and is_script(process):
+                    return process
+        return None
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run one of Slurm's commands on this cluster."""
@@ -244,19 +245,26 @@ class Cluster:
         names = ("controller", *NODES)
         ports = dict(zip(names, _free_ports(len(names)), strict=True))
         last = min(ports.values())  # some free ports for srun
+        host = socket.gethostname().split(".")[0]
+        nodes = [
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} "
+            f"CPUs=64 RealMemory=256000{f' Gres=gpu:{gpus}' if gpus else ''}"
+            for node, gpus in NODES.items()
+        ]
         text = _CONF.format(
-            host=socket.gethostname().split(".")[0],
+            host=host,
             folder=self.folder,
+            controller=ports["controller"],
             first=last - 100,
             last=last - 1,
-            gpus=NODES["gpu1"],
-            **ports,
+            nodes="\n".join(nodes),
         )
         (self.folder / "slurm.conf").write_text(text)
-        lines = []
-        for number in range(NODES["gpu1"]):
-            device = ("/dev/null", "/dev/zero")[number]
-            lines.append(f"NodeName=gpu1 Name=gpu File={device}\n")
+        lines = [
+            f"NodeName={node} Name=gpu File={device}\n"
+            for node, gpus in NODES.items()
+            for device in ("/dev/null", "/dev/zero")[:gpus]  # any devices: no job opens them
+        ]
         for name in CLIENTS:
             script = self.folder / "bin" / name
             conf = shlex.quote(str(self.folder / "slurm.conf"))
@@ -299,6 +307,12 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+def is_script(process: psutil.Process) -> bool:
+    """Whether a process is the Python that runs a rule's script."""
+    words = process.cmdline()
+    return len(words) > 1 and "python" in words[0] and "/.snakemake/scripts/" in words[1]
 
 
 def listens_on(process: psutil.Process) -> set[str]:
