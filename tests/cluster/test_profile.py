@@ -21,7 +21,7 @@ def clone(tmp_path) -> Path:
     for name in PARTS:
         source = ROOT / name
         if source.is_dir() and not source.is_symlink():
-            shutil.copytree(source, tmp_path / name)
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.egg-info"))
         else:
             shutil.copy(source, tmp_path / name, follow_symlinks=False)
     return tmp_path
@@ -34,7 +34,8 @@ def test_the_profile_by_its_name(clone, cluster, options):
     """In the clone, both ways submit jobs, to the partition for what they ask for."""
     target = "results/cubes/datacube_SIM-0001.parquet"
     command = [sys.executable, "-m", "snakemake", *options, *HERE, target]
-    with snakemake(cluster, command, clone) as started:
+    installed = {"PYTHONPATH": str(clone / "scripts")}  # stands for `pip install -e .` in the clone
+    with snakemake(cluster, command, clone, installed) as started:
         done = started.end()
         jobs = started.jobs("simulate_field")
     assert done.returncode == 0, done.text

@@ -22,14 +22,16 @@ def held(workflow) -> Iterator[tuple[Started, Job, psutil.Process]]:
 
     So the test does not depend on how fast this machine trains.
     """
-    workflow.remove(RUN)
+    run = workflow.results / RUN
+    for made in ("final_model.pt", "checkpoints.json", "checkpoint_step_*.pt"):
+        workflow.remove(*(path.relative_to(workflow.results) for path in run.glob(made)))
     with workflow.started("train") as started:
         job = started.running("train_transformer")
         trainer = wait_for(lambda: workflow.cluster.script_of(job.number), "the training", 120)
-        saved = workflow.results / RUN / "checkpoint_step_5.pt"
+        saved = run / "checkpoint_step_5.pt"
         wait_for(saved.exists, "a checkpoint", seconds=300, every=0.02)
         trainer.suspend()
-        assert not (workflow.results / RUN / "final_model.pt").exists()
+        assert not (run / "final_model.pt").exists()
         yield started, job, trainer
 
 

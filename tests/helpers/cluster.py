@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +54,10 @@ class ClusterWorkflow(Workflow):
         with self.started(*options) as started:
             return started.end()
 
-    def remove(self, *outputs: str) -> None:
+    def remove(self, *outputs: str | Path) -> None:
         """Remove results, so that the jobs that make them run again."""
         for output in outputs:
-            found = self.results / output
-            if found.is_dir():
-                shutil.rmtree(found)
-            else:
-                found.unlink()
+            (self.results / output).unlink()
 
     def log(self, rule: str, field: str | None = None) -> Path:
         """The log of a rule's job."""
@@ -110,14 +106,16 @@ class Started:
 
 
 @contextmanager
-def snakemake(cluster: Cluster, command: list[str], folder: Path) -> Iterator[Started]:
+def snakemake(
+    cluster: Cluster, command: list[str], folder: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[Started]:
     """Inside, a Snakemake runs; it is interrupted where it has not ended by then."""
     handle, name = tempfile.mkstemp(suffix=".txt", dir=folder)
     with open(handle, "wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment(cluster),
+            env=environment(cluster) | dict(variables or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
