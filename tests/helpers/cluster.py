@@ -44,7 +44,8 @@ class ClusterWorkflow(Workflow):
         """Inside, a Snakemake runs; it is interrupted where it has not ended by then."""
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command = [sys.executable, "-P", str(ROOT / "tests/helpers/impatient.py")]
+        command += ["--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", str(path), "--profile", str(ROOT / "slurm"), *HERE]
         with snakemake(self.cluster, [*command, *options], self.folder) as started:
             yield started
