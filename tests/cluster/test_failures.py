@@ -65,7 +65,8 @@ def interrupted(finished, tmp_path_factory):
     """A run beside which another was started, and which was then interrupted."""
     workflow = finished.copy(tmp_path_factory.mktemp("interrupted"))
     workflow.remove(SCALARS)
-    with workflow.started(f"results/{SCALARS}") as started:
+    # An interruption just while the executor looks at its jobs cancels none of them.
+    with workflow.started(f"results/{SCALARS}", patient=True) as started:
         job = started.running("encode_scalars")
         script = wait_for(lambda: workflow.cluster.script_of(job.number), "its script", 120)
         script.suspend()  # a job that takes as long as the test needs

@@ -40,11 +40,15 @@ class ClusterWorkflow(Workflow):
     cluster: Cluster
 
     @contextmanager
-    def started(self, *options: str) -> Iterator[Started]:
-        """Inside, a Snakemake runs; it is interrupted where it has not ended by then."""
+    def started(self, *options: str, patient: bool = False) -> Iterator[Started]:
+        """Inside, a Snakemake runs; it is interrupted where it has not ended by then.
+
+        A `patient` one looks at its jobs as rarely as any user's does.
+        """
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config))
-        command = [sys.executable, "-P", str(ROOT / "tests/helpers/impatient.py")]
+        impatient = ["-P", str(ROOT / "tests/helpers/impatient.py")]
+        command = [sys.executable, *(["-m", "snakemake"] if patient else impatient)]
         command += ["--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", str(path), "--profile", str(ROOT / "slurm"), *HERE]
         with snakemake(self.cluster, [*command, *options], self.folder) as started:
