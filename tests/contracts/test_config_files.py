@@ -73,3 +73,19 @@ def test_every_setting_is_documented():
 
     visit(Config, "")
     assert undocumented == []
+
+
+def test_the_slurm_profile_has_what_always_holds():
+    """`--workflow-profile profiles/slurm` replaces profiles/default: the same stands in both."""
+    profiles = CONFIG.parent / "profiles"
+    default, slurm = (
+        yaml.safe_load((profiles / name / "config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    assert {key: slurm.get(key) for key in default} == default
+
+
+def test_no_rule_names_a_partition():
+    """Partitions are a site's: rules ask for GPUs, memory and time."""
+    rules = CONFIG.parent.glob("rules/*.smk")
+    assert [path.name for path in rules if "partition" in path.read_text()] == []

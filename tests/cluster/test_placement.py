@@ -1,0 +1,44 @@
+"""Where jobs run: partitions and GPUs, by what rules ask for and not by their names."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+GPU_RULES = ("encode_images", "train_transformer")
+CPU_RULES = ("encode_scalars", "encode_spectra", "pack_sequences", "build_vocabulary")
+
+
+def jobs_of(finished, rules):
+    """The finished run's jobs of these rules: some of each."""
+    found = {rule: [j for j in finished.jobs if f"rule_{rule}" in j.comment] for rule in rules}
+    assert all(found.values())
+    return [job for jobs in found.values() for job in jobs]
+
+
+@pytest.mark.parametrize(("rules", "partition"), [(CPU_RULES, "cpu"), (GPU_RULES, "gpu")])
+def test_a_rule_that_asks_for_a_gpu_runs_in_the_gpu_partition(finished, rules, partition):
+    """Any other runs in the CPU partition."""
+    assert {job.partition for job in jobs_of(finished, rules)} == {partition}
+
+
+def test_a_gpu_job_sees_its_gpu(finished):
+    """Slurm shows the job the one GPU that it asked for."""
+    seen = set().union(*(finished.gpus[job.number] for job in jobs_of(finished, GPU_RULES)))
+    assert seen <= {"0", "1"}
+    assert seen
+
+
+def test_a_cpu_job_sees_no_gpu(finished):
+    """In the CPU partition no GPU is named."""
+    seen = [finished.gpus.get(job.number, set()) for job in jobs_of(finished, CPU_RULES)]
+    assert set().union(*seen) == {None}
+
+
+def test_fields_are_encoded_side_by_side(finished):
+    """Two jobs of encode rules run at one time."""
+    cluster = finished.workflow.cluster
+    records = [cluster.record(job.number) for job in finished.jobs if "rule_encode" in job.comment]
+    times = [(record["StartTime"], record["EndTime"]) for record in records]
+    assert any(a[0] < b[1] and b[0] < a[1] for a, b in combinations(times, 2))
