@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-def _split_at_commas(value: object) -> object:
+def split_at_commas(value: object) -> object:
     """``A,B`` of a command line is the list [A, B]."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
@@ -15,7 +15,7 @@ def _split_at_commas(value: object) -> object:
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
 FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?\[][A-Za-z0-9_.+*?\[\]!-]{0,99}$")]
 """A field's name, in which ``*``, ``?`` and ``[...]`` may stand for others as in a shell."""
-FieldNames = Annotated[tuple[FieldPattern, ...] | None, BeforeValidator(_split_at_commas)]
+FieldNames = Annotated[tuple[FieldPattern, ...] | None, BeforeValidator(split_at_commas)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from astromodal.config.base import FieldName, FieldNames, Fraction, Positive, Settings
+from astromodal.config.base import (
+    FieldName,
+    FieldNames,
+    Fraction,
+    Positive,
+    Settings,
+    split_at_commas,
+)
 from astromodal.config.predict import PredictSettings
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
@@ -367,7 +374,9 @@ class Config(Settings):
         description="Fields that are encoded, by name or pattern (SIM-00*); null: every cube that "
         "paths.datacube_template matches.",
     )
-    freeze: tuple[Literal["tokenizers", "transformer"], ...] = Field(
+    freeze: Annotated[
+        tuple[Literal["tokenizers", "transformer"], ...], BeforeValidator(split_at_commas)
+    ] = Field(
         (),
         description="Parts that are kept as they were made, whatever changes before them: "
         "tokenizers, transformer.",

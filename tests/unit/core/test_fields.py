@@ -138,6 +138,11 @@ def test_what_is_frozen_must_exist(fitted):
         check_frozen(config)
 
 
+def test_parts_are_frozen_from_the_command_line():
+    """`--config freeze=tokenizers,transformer` is a list of both."""
+    assert simulated(freeze="tokenizers,transformer").freeze == ("tokenizers", "transformer")
+
+
 def test_what_is_frozen_is_said(fitted):
     """With the time that it was made at."""
     config = simulated(**fitted, freeze=["tokenizers"], tokenizers={"fields": ["A"]})
