@@ -39,7 +39,8 @@ class Workflow:
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
-        environment["PYTHONPATH"] = str(self.snakefile.parent / "scripts")
+        paths = [str(self.snakefile.parent / "scripts"), environment.get("PYTHONPATH")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         done = subprocess.run(
             [*command, *options], capture_output=True, text=True, env=environment, timeout=900
         )
