@@ -18,6 +18,7 @@ FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?\[][A-Za-z0-9_.+*?\[\
 FieldNames = Annotated[tuple[FieldPattern, ...] | None, BeforeValidator(split_at_commas)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseModel):

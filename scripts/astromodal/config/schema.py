@@ -14,6 +14,7 @@ from astromodal.config.base import (
     FieldName,
     FieldNames,
     Fraction,
+    NotNegative,
     Positive,
     Settings,
     split_at_commas,
@@ -259,15 +260,9 @@ class MeaningfulLossSettings(Settings):
     sample_k_per_modality: Positive = Field(
         64, description="Positions of a sequence, a modality, that the terms are computed on."
     )
-    lambda_image: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="Weight of the image term."
-    )
-    lambda_scalar: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="Weight of the scalar term."
-    )
-    lambda_spectrum: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="Weight of the spectrum term."
-    )
+    lambda_image: NotNegative = Field(0.1, description="Weight of the image term.")
+    lambda_scalar: NotNegative = Field(0.1, description="Weight of the scalar term.")
+    lambda_spectrum: NotNegative = Field(0.1, description="Weight of the spectrum term.")
 
 
 class TrainingSettings(Settings):
@@ -295,9 +290,7 @@ class TrainingSettings(Settings):
     nodes: Positive = Field(1, description="Nodes; more than one only inside a Slurm job.")
     epochs: Positive = Field(5, description="Passes over the training objects.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-4, description="Peak learning rate.")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
-        0.05, description="AdamW decay of matrices."
-    )
+    weight_decay: NotNegative = Field(0.05, description="AdamW decay of matrices.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
     grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
