@@ -12,7 +12,7 @@ if not workflow.configfiles:
 include: "rules/common.smk"
 
 
-if CONFIG.paths.datacube_template is None:
+if SIMULATED:
 
     include: "rules/simulate.smk"
 

@@ -55,8 +55,6 @@ def main(names: Sequence[str]) -> int:
 
 def page(rows: Sequence[Row]) -> str:
     """The page of results."""
-    heads = "| stage | what | against | measured | mark | holds | medians |"
-    table = "\n".join([heads, "|" + " --- |" * 7, *map(line, rows)])
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     held = sum(row.holds for row in rows if row.mark is not None)
     marks = sum(row.mark is not None for row in rows)
@@ -70,8 +68,14 @@ marks are for the default one.
 Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}, Python
 {platform.python_version()}; {versions}.
 
-{table}
+{table(rows)}
 """
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows below their headings."""
+    heads = "| stage | what | against | measured | mark | holds | medians |"
+    return "\n".join([heads, "|" + " --- |" * 7, *map(line, rows)])
 
 
 def line(row: Row) -> str:

@@ -23,7 +23,7 @@ from astromodal.training.autoencoder import Epoch, train_autoencoder
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.speed import matmul_peak
 from benchmarks import bench_images as images
-from benchmarks.__main__ import line
+from benchmarks.__main__ import line, table
 from benchmarks.bench_transformer import our_step, their_step
 from benchmarks.harness import ROOT, Row, median_seconds, paired
 from benchmarks.rivals import GPT2, EncoderLM
@@ -223,9 +223,7 @@ def main() -> int:
     found = []
     for row in rows(gpu):
         print(line(row), flush=True)
-        found.append(line(row))
-    heads = "| stage | what | against | measured | mark | holds | medians |"
-    table = "\n".join([heads, "|" + " --- |" * 7, *found])
+        found.append(row)
     RESULTS.write_text(
         f"""# Benchmarks on a GPU
 
@@ -234,7 +232,7 @@ sides of a ratio run in turn in one process, in bfloat16; times are medians of 5
 
 Machine: {torch.cuda.get_device_name(gpu)}; PyTorch {torch.__version__}.
 
-{table}
+{table(found)}
 """,
         encoding="utf-8",
     )

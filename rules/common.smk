@@ -66,11 +66,13 @@ def cube(*modalities):
 
 def cubes(fields, *modalities):
     """Inputs of a job that reads these modalities of several fields' cubes."""
-    of = cube(*modalities)
-    paths = expand(CUBE, field=fields)
     if SIMULATED:
-        return {"cubes": paths}
-    return {"cubes": ancient(paths), "stamps": expand(of["stamps"], field=fields)}
+        return {"cubes": expand(CUBE, field=fields)}
+    stamps = [PATHS.stamp(m) for m in modalities]
+    return {
+        "cubes": ancient(expand(CUBE, field=fields)),
+        "stamps": expand(stamps, field=fields),
+    }
 
 
 def kept(part, paths):
@@ -111,21 +113,6 @@ def training_resources():
     return found
 
 
-TOKENIZERS = kept(
-    "tokenizers",
-    {
-        "scalar_tokenizer": PATHS.scalar_tokenizer,
-        "spectrum_tokenizer": PATHS.spectrum_tokenizer,
-        "autoencoder": PATHS.autoencoder,
-        "image_codebook": PATHS.image_codebook,
-    },
-)
-MODEL = kept(
-    "transformer",
-    {
-        "final_model": PATHS.final_model,
-        "vocab_spec": PATHS.vocab_spec,
-        "history": PATHS.history,
-    },
-)
+TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
+MODEL = kept("transformer", PATHS.transformer)
 SEQUENCE_SETTINGS = ("tokenizers.scalar", "tokenizers.spectrum", "tokenizers.image")

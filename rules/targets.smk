@@ -16,10 +16,7 @@ localrules:
 rule tokenizers:
     """Fit every tokenizer."""
     input:
-        PATHS.scalar_tokenizer,
-        PATHS.spectrum_tokenizer,
-        PATHS.autoencoder,
-        PATHS.image_codebook,
+        list(PATHS.tokenizers.values()),
 
 
 rule encode:

@@ -8,14 +8,16 @@ from astromodal.training.cutout_shard import write_shard
 
 job = start(snakemake)
 source, output, settings = snakemake.input, snakemake.output, job.settings
+cube = Cube(source.cube, snakemake.wildcards.field, settings["columns"])
 n_drawn = write_shard(
     output.pixels,
     output.sources,
-    Cube(source.cube, snakemake.wildcards.field, settings["columns"]),
+    cube,
     load_split(source.split).fit_rows(),
     snakemake.params.share,
     ImageNormaliser.load(source.normaliser),
     job.some("tokenizers.image"),
     job.progress,
 )
+cube.require_unchanged()
 job.logger.info("%d cutouts of at most %d", n_drawn, snakemake.params.share)

@@ -265,6 +265,10 @@ class MeaningfulLossSettings(Settings):
     lambda_spectrum: NotNegative = Field(0.1, description="Weight of the spectrum term.")
 
 
+LAST: Final = "last"
+"""Stands in ``training.init_from`` for the run's own last model."""
+
+
 class TrainingSettings(Settings):
     """How the transformer is trained."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from astromodal.config.schema import Config
+from astromodal.config.schema import LAST, Config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, must_be, suggestion
 
@@ -85,10 +85,10 @@ def starting_model(config: Config) -> str | None:
         Where it is the run's own model: that is deleted before another is trained.
     """
     start = config.training.init_from
-    if start is None or start == "last":
+    if start is None or start == LAST:
         return None
     if Path(start).resolve() == Path(layout(config).final_model).resolve():
-        must = "'last' or another run's model"
+        must = f"{LAST!r} or another run's model"
         raise ConfigError(must_be("training.init_from", must, f"{start}, this run's own"))
     return start
 
@@ -96,16 +96,8 @@ def starting_model(config: Config) -> str | None:
 def frozen_files(config: Config) -> dict[str, tuple[str, ...]]:
     """Files that stay as they are, by the name of the part that ``freeze`` lists."""
     paths = layout(config)
-    files = {
-        "tokenizers": (
-            paths.scalar_tokenizer,
-            paths.spectrum_tokenizer,
-            paths.autoencoder,
-            paths.image_codebook,
-        ),
-        "transformer": (paths.vocab_spec, paths.final_model, paths.history),
-    }
-    return {part: files[part] for part in config.freeze}
+    files = {"tokenizers": paths.tokenizers, "transformer": paths.transformer}
+    return {part: tuple(files[part].values()) for part in config.freeze}
 
 
 def notices(config: Config, fields: RunFields) -> Iterator[str]:

@@ -43,6 +43,25 @@ class Layout:
         self.stamps = f"{self.results}/stamps/index.json"
         self.last_run = f"{self.results}/last_run.json"
 
+    @property
+    def tokenizers(self) -> dict[str, str]:
+        """Files of the fitted tokenizers, by the name that jobs have for them."""
+        return {
+            "scalar_tokenizer": self.scalar_tokenizer,
+            "spectrum_tokenizer": self.spectrum_tokenizer,
+            "autoencoder": self.autoencoder,
+            "image_codebook": self.image_codebook,
+        }
+
+    @property
+    def transformer(self) -> dict[str, str]:
+        """Files of the trained transformer, by the name that jobs have for them."""
+        return {
+            "final_model": self.final_model,
+            "vocab_spec": self.vocab_spec,
+            "history": self.history,
+        }
+
     def cube(self, field: str = FIELD) -> str:
         """A simulated cube."""
         return f"{self.results}/cubes/datacube_{field}.parquet"

@@ -11,8 +11,8 @@ made:
   summarised: that job has read it anyhow, and wrote the digests down with the cube's size and time.
   A modality's stamp changes only where one of its columns did, or where nothing is known of it.
 
-Two processes that plan at once write the same stamps. A job that reads a cube makes sure at its end
-that the cube is still the one that it began with.
+Two processes that plan at once write the same stamps. A job that makes samples or codes of a cube
+makes sure at its end that the cube is still the one that it began with.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.schema import ModelSettings, Settings
+from astromodal.config.schema import LAST, ModelSettings, Settings
 from astromodal.core.files import write_json
 from astromodal.core.hashing import hash_values
 from astromodal.data.splits import TRAIN
@@ -41,8 +41,6 @@ from astromodal.training.vocabulary import check_hashes, read_vocabulary
 
 HOW = ("checkpoint_activations", "compile_layers")
 """Training settings of how, not of what, the layers compute."""
-LAST = "last"
-"""Stands in ``training.init_from`` for the run's own last model."""
 EXIT_INTERRUPTED = 75
 """Exit status of a run that saved and stopped on a signal: EX_TEMPFAIL, "try again"."""
 
@@ -218,9 +216,9 @@ def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Record
 
 def _start_identity(init_from: str | None) -> dict[str, str]:
     """What decides on a run of the model that it starts from: its content, where it has a path."""
-    if init_from in (None, LAST) or not Path(str(init_from)).is_file():
+    if init_from is None or init_from == LAST or not Path(init_from).is_file():
         return {}
-    with Path(str(init_from)).open("rb") as stream:
+    with Path(init_from).open("rb") as stream:
         return {"init_from": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
