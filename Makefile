@@ -56,7 +56,7 @@ quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: be
 	$(RUN) python -m benchmarks.quality
 
 study: .venv/astromodal-bench  ## train longer on a simulated sky, and tell what the model knows: docs/study.png
-	@echo "== Simulating, training and asking the model (about an hour)"
+	@echo "== Simulating, training and asking the model (an hour to two)"
 	$(RUN) snakemake train results/study/outputs/sequences/datacube_SIM-0005_sequences.safetensors \
 		--profile profiles/local --configfile config/study.yaml
 	$(RUN) python -m benchmarks.study
