@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -37,7 +37,7 @@ class ClusterWorkflow(Workflow):
         Where its jobs run.
     """
 
-    cluster: Cluster
+    cluster: Cluster = field(kw_only=True)
 
     @contextmanager
     def started(self, *options: str, patient: bool = False) -> Iterator[Started]:
@@ -146,7 +146,7 @@ def environment(cluster: Cluster) -> dict[str, str]:
 
 def on(cluster: Cluster, folder: Path, name: str = "cluster") -> ClusterWorkflow:
     """A workflow of one of the tests' configs on a cluster."""
-    return ClusterWorkflow(folder, tiny(folder, name).config, cluster)
+    return ClusterWorkflow(folder, tiny(folder, name).config, cluster=cluster)
 
 
 @dataclass
