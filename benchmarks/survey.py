@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.config.schema import ImageSettings, ScalarSettings, SpectrumSettings
+from astromodal.config.schema import TokenizerSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import Block, SequenceLayout, sequence_layout
@@ -23,7 +23,7 @@ ALL = ("scalar", "image", *DESI)
 
 def default_layout() -> SequenceLayout:
     """The layout of the default config."""
-    return sequence_layout(ScalarSettings(), SpectrumSettings(), ImageSettings())
+    return sequence_layout(TokenizerSettings())
 
 
 def made_up_tables(layout: SequenceLayout) -> CentroidTables:

@@ -5,7 +5,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from astromodal.config.load import load_config, plain_settings
+from astromodal.config.load import in_braces, load_config, plain_settings
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
@@ -45,8 +45,11 @@ wildcard_constraints:
 
 
 def settings(*names):
-    """The settings that a job reads, by dotted name, as plain values that Snakemake compares."""
-    return {name: plain_settings(name, CONFIG) for name in names}
+    """The settings that a job reads, by dotted name, as plain values that Snakemake compares.
+
+    ``a.{b,c}`` stands for a.b and a.c, as in a shell. The job can read no others.
+    """
+    return {name: plain_settings(name, CONFIG) for name in in_braces(names)}
 
 
 def code(rule):
@@ -97,12 +100,14 @@ def start_of_training():
 
 
 def training_resources():
-    """GPUs and nodes of the training: one task a node, which starts the node's processes itself.
+    """What the training asks for: one task a node, which starts the node's processes itself.
 
-    Slurm sends SIGTERM two minutes before a time limit: the training saves, and a retry goes on.
+    Its time is up after a day. Slurm sends SIGTERM two minutes before that: the training saves, and
+    a retry goes on.
     """
     gpus, nodes = CONFIG.training.gpus, CONFIG.training.nodes
-    found = {"gpu": gpus, "slurm_extra": "--signal=TERM@120"}
+    found = {"gpu": gpus, "runtime": 1440, "slurm_extra": "--signal=TERM@120"}
+    found["mem_mb"] = lambda wildcards, attempt: 64000 * attempt
     if gpus * nodes > 1:
         # The plugin would ask for a task a GPU.
         found |= {"tasks_per_gpu": -1}
@@ -113,6 +118,13 @@ def training_resources():
     return found
 
 
+# A GPU to itself. Where a profile submits several fields' jobs as one, `share` is the part that one of
+# them takes of it: the jobs of a GPU run in turn, of others, whose share is 1, four at a time.
+ONE_GPU = {"gpu": 1, "share": 4}
 TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
-SEQUENCE_SETTINGS = ("tokenizers.scalar", "tokenizers.spectrum", "tokenizers.image")
+SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
+    "tokenizers.scalar",
+    "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",
+    "tokenizers.image.{size,codebook_size}",
+)

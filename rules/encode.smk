@@ -16,7 +16,7 @@ rule encode_scalars:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns"),
+        settings=settings("columns.id"),
         code=code("encode_scalars"),
     script:
         "../scripts/encode_scalars.py"
@@ -36,7 +36,7 @@ rule encode_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns", "tokenizers.spectrum"),
+        settings=settings("columns.id", "tokenizers.spectrum.xp_samples"),
         code=code("encode_spectra"),
     script:
         "../scripts/encode_spectra.py"
@@ -59,9 +59,9 @@ rule encode_images:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        gpu=1,
+        **ONE_GPU,
     params:
-        settings=settings("columns", "tokenizers.image"),
+        settings=settings("columns.id", "tokenizers.image.{bands,size}"),
         code=code("encode_images"),
     script:
         "../scripts/encode_images.py"

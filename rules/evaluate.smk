@@ -4,6 +4,7 @@ TRAINED = list(FIELDS.trained)
 EVALUATED = list(FIELDS.evaluation)
 TOKENIZER_PARTS = ("scalars", "spectra", "images")
 PARTS = (*TOKENIZER_PARTS, "transformer")
+DRAWN = "evaluation.{max_objects,n_examples,seed}"
 
 
 rule evaluate_scalars:
@@ -25,7 +26,7 @@ rule evaluate_scalars:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("columns", "evaluation"),
+        settings=settings("columns.id", DRAWN),
         code=code("evaluate_scalars"),
     script:
         "../scripts/evaluate_scalars.py"
@@ -50,7 +51,11 @@ rule evaluate_spectra:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("columns", "evaluation", "tokenizers.spectrum"),
+        settings=settings(
+            "columns.id",
+            DRAWN,
+            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples}",
+        ),
         code=code("evaluate_spectra"),
     script:
         "../scripts/evaluate_spectra.py"
@@ -80,7 +85,7 @@ rule evaluate_images:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("columns", "evaluation", "tokenizers.image"),
+        settings=settings("columns.id", DRAWN, "tokenizers.image.{bands,size}"),
         code=code("evaluate_images"),
     script:
         "../scripts/evaluate_images.py"
@@ -108,7 +113,7 @@ rule evaluate_transformer:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("evaluation"),
+        settings=settings("evaluation.{max_objects,seed}"),
         code=code("evaluate_transformer"),
     script:
         "../scripts/evaluate_transformer.py"

@@ -20,9 +20,9 @@ rule embed_field:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        gpu=1,
+        **ONE_GPU,
     params:
-        settings=settings("split.nside", "predict.pooling", "predict.token_budget"),
+        settings=settings("split.nside", "predict.{pooling,token_budget}"),
         code=code("embed_field"),
     script:
         "../scripts/embed_field.py"
@@ -44,15 +44,11 @@ rule predict_field:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        gpu=1,
+        **ONE_GPU,
     params:
         columns=PREDICTED,
         settings=settings(
-            "split.nside",
-            "predict.given",
-            "predict.token_budget",
-            "predict.prior_mass",
-            "predict.max_candidates",
+            "split.nside", "predict.{given,token_budget,prior_mass,max_candidates}"
         ),
         code=code("predict_field"),
     script:

@@ -36,12 +36,10 @@ rule summarize_field:
     params:
         settings=settings(
             "columns",
-            "selection",
+            "selection.column",
             "tokenizers.scalar.columns",
-            "tokenizers.spectrum.groups",
-            "tokenizers.spectrum.xp_samples",
-            "tokenizers.image.bands",
-            "tokenizers.image.size",
+            "tokenizers.spectrum.{groups,xp_samples}",
+            "tokenizers.image.{bands,size}",
         ),
         code=code("summarize_field"),
     script:
@@ -63,7 +61,7 @@ rule sample_scalars:
         "../envs/cpu.yaml"
     threads: 2
     params:
-        settings=settings("columns", "tokenizers.scalar.columns"),
+        settings=settings("columns.id", "tokenizers.scalar.columns"),
         code=code("sample_scalars"),
     script:
         "../scripts/sample_scalars.py"
@@ -83,7 +81,10 @@ rule sample_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns", "tokenizers.spectrum"),
+        settings=settings(
+            "columns.id",
+            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples,samples_per_field,seed}",
+        ),
         code=code("sample_spectra"),
     script:
         "../scripts/sample_spectra.py"
@@ -103,7 +104,7 @@ rule sample_images:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns", "tokenizers.image.bands", "tokenizers.image.size"),
+        settings=settings("columns.id", "tokenizers.image.{bands,size}"),
         code=code("sample_images"),
     script:
         "../scripts/sample_images.py"
@@ -126,12 +127,7 @@ rule prepare_cutouts:
         "../envs/cpu.yaml"
     params:
         share=-(-CONFIG.tokenizers.image.max_cutouts // max(1, len(FIELDS.tokenizers))),
-        settings=settings(
-            "columns",
-            "tokenizers.image.bands",
-            "tokenizers.image.size",
-            "tokenizers.image.seed",
-        ),
+        settings=settings("columns.id", "tokenizers.image.{bands,size,seed}"),
         code=code("prepare_cutouts"),
     script:
         "../scripts/prepare_cutouts.py"

@@ -35,7 +35,7 @@ rule train_spectrum_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.spectrum"),
+        settings=settings("tokenizers.spectrum.{codebook_size,iterations,seed}"),
         code=code("train_spectrum_codebook"),
     script:
         "../scripts/train_spectrum_codebook.py"
@@ -54,7 +54,10 @@ rule assemble_spectrum_tokenizer:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("tokenizers.spectrum", "tokenizers.scalar.n_bins"),
+        settings=settings(
+            "tokenizers.scalar.n_bins",
+            "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",
+        ),
         code=code("assemble_spectrum_tokenizer"),
     script:
         "../scripts/assemble_spectrum_tokenizer.py"
@@ -97,8 +100,12 @@ rule train_image_autoencoder:
     threads: 8
     resources:
         gpu=1,
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
     params:
-        settings=settings("tokenizers.image"),
+        settings=settings(
+            "tokenizers.image.{bands,size,latent_dim,hidden,blocks,epochs,batch_size,learning_rate,band_dropout,seed}"
+        ),
         code=code("train_image_autoencoder"),
     script:
         "../scripts/train_image_autoencoder.py"
@@ -119,7 +126,7 @@ rule train_image_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.image"),
+        settings=settings("tokenizers.image.{codebook_size,iterations,seed}"),
         code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"

@@ -1,5 +1,9 @@
 # The transformer learns from the training fields' sequences.
 
+TRAINING_SETTINGS = tuple(  # its fields are those of the input
+    f"training.{name}" for name in CONFIG.training.model_dump() if name != "fields"
+)
+
 
 rule build_vocabulary:
     """Write the vocabulary that the tokenizers share."""
@@ -41,7 +45,7 @@ rule train_transformer:
     resources:
         **training_resources(),
     params:
-        settings=settings("model", "sequences", "training", *SEQUENCE_SETTINGS),
+        settings=settings("model", "sequences", *TRAINING_SETTINGS, *SEQUENCE_SETTINGS),
         code=code("train_transformer"),
     script:
         "../scripts/train_transformer.py"

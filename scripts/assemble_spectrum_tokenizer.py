@@ -6,10 +6,10 @@ from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_codebook import SpectrumCodebook
 
 job = start(snakemake)
-settings = job.settings["tokenizers.spectrum"]
+settings = job.settings.tokenizers.spectrum
 paths = zip(settings.groups, snakemake.input.codebooks, strict=True)
 codebooks = [SpectrumCodebook.load(path, group) for group, path in paths]
-n_bins = job.settings["tokenizers.scalar.n_bins"]
+n_bins = job.settings.tokenizers.scalar.n_bins
 tokenizer = SpectrumTokenizer.assemble(codebooks, settings, n_bins)
 for codebook in codebooks:
     used = f"{len(codebook.centroids)} of {settings.codebook_size} codes"

@@ -6,16 +6,13 @@ from astromodal.training.targets import load_tokenizers
 from astromodal.training.vocabulary import write_vocabulary
 
 job = start(snakemake)
-settings = job.settings
 tokenizers = load_tokenizers(
     snakemake.input.scalar_tokenizer,
     snakemake.input.spectrum_tokenizer,
     snakemake.input.autoencoder,
     snakemake.input.image_codebook,
 )
-layout = sequence_layout(
-    settings["tokenizers.scalar"], settings["tokenizers.spectrum"], settings["tokenizers.image"]
-)
-columns = settings["tokenizers.scalar"].columns
+layout = sequence_layout(job.settings.tokenizers)
+columns = job.settings.tokenizers.scalar.columns
 values = write_vocabulary(snakemake.output.vocab_spec, layout, columns, tokenizers)
 job.logger.info("%d token ids; longest sequence: %d tokens", values["vocab_size"], layout.longest)

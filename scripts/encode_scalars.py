@@ -7,7 +7,7 @@ from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
 tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)
 tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)
 job.logger.info("field %s: %d rows of %d columns", cube.field, *tokens.codes.shape)

@@ -6,9 +6,9 @@ from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings["columns"])
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
 tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
-tokens = encode_field_spectra(cube, tokenizer, job.settings["tokenizers.spectrum"])
+tokens = encode_field_spectra(cube, tokenizer, job.settings.tokenizers.spectrum)
 for group, counts in tokens.counts.items():
     job.logger.info("field %s, %s: %s", cube.field, group, counts)
 cube.require_unchanged()

@@ -19,9 +19,9 @@ fields = evaluated_fields(
 part = evaluate_images(
     fields,
     ImageTokenizer.load(given.autoencoder, given.image_codebook, job.device()),
-    job.settings["tokenizers.image"],
-    job.settings["evaluation"],
-    job.settings["columns"],
+    job.settings.tokenizers.image,
+    job.settings.evaluation,
+    job.settings.columns,
     snakemake.output.figures,
     job.progress,
 )

@@ -17,8 +17,8 @@ fields = evaluated_fields(
 part = evaluate_scalars(
     fields,
     given.tokenizer,
-    job.settings["evaluation"],
-    job.settings["columns"],
+    job.settings.evaluation,
+    job.settings.columns,
     snakemake.output.figures,
     job.progress,
 )

@@ -17,9 +17,9 @@ fields = evaluated_fields(
 part = evaluate_spectra(
     fields,
     given.tokenizer,
-    job.settings["tokenizers.spectrum"],
-    job.settings["evaluation"],
-    job.settings["columns"],
+    job.settings.tokenizers.spectrum,
+    job.settings.evaluation,
+    job.settings.columns,
     snakemake.output.figures,
     job.progress,
 )

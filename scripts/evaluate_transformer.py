@@ -15,7 +15,7 @@ part = evaluate_transformer(
     list(given.training_sequences),
     given.final_model,
     given.history,
-    job.settings["evaluation"],
+    job.settings.evaluation,
     snakemake.output.figures,
     job.device(),
     job.progress,

@@ -5,15 +5,12 @@ from astromodal.training.layout import sequence_layout
 from astromodal.training.packing import pack_field
 
 job = start(snakemake)
-settings = job.settings
 counts = pack_field(
     scalar_tokens=snakemake.input.scalar_tokens,
     spectrum_tokens=snakemake.input.spectrum_tokens,
     image_tokens=snakemake.input.image_tokens,
     split=snakemake.input.split,
-    layout=sequence_layout(
-        settings["tokenizers.scalar"], settings["tokenizers.spectrum"], settings["tokenizers.image"]
-    ),
+    layout=sequence_layout(job.settings.tokenizers),
     path=snakemake.output.sequences,
 )
 job.logger.info("packed %s", ", ".join(f"{n} {what}" for what, n in counts.items()))

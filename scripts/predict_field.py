@@ -7,14 +7,14 @@ from astromodal.inference.tables import predict_field
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
-source, predict = snakemake.input, job.some("predict")
+source, predict = snakemake.input, job.settings.predict
 columns = tuple(snakemake.params.columns)
 model = AstroModel.from_run(Path(source.final_model).parent, job.device(), predict)
 n = predict_field(
     model,
     source.sequences,
     source.split,
-    job.settings["split.nside"],
+    job.settings.split.nside,
     snakemake.output.predictions,
     columns,
     predict,

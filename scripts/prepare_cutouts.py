@@ -8,7 +8,7 @@ from astromodal.training.cutout_shard import write_shard
 
 job = start(snakemake)
 source, output, settings = snakemake.input, snakemake.output, job.settings
-cube = Cube(source.cube, snakemake.wildcards.field, settings["columns"])
+cube = Cube(source.cube, snakemake.wildcards.field, settings.columns)
 n_drawn = write_shard(
     output.pixels,
     output.sources,
@@ -16,7 +16,7 @@ n_drawn = write_shard(
     load_split(source.split).fit_rows(),
     snakemake.params.share,
     ImageNormaliser.load(source.normaliser),
-    job.some("tokenizers.image"),
+    job.settings.tokenizers.image,
     job.progress,
 )
 cube.require_unchanged()

@@ -6,7 +6,7 @@ from astromodal.jobs.entry import start
 
 job = start(snakemake)
 settings = job.settings
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])
-split = split_field(cube, settings["split"], settings["selection"])
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
+split = split_field(cube, settings.split, settings.selection)
 cube.require_unchanged()
 split.save(snakemake.output.split)

@@ -8,12 +8,10 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.field_summary import summarise_field
 
 job = start(snakemake)
-settings, image = job.settings, job.some("tokenizers.image")
-spectrum, scalars = job.some("tokenizers.spectrum"), settings["tokenizers.scalar.columns"]
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings["columns"])
-read = modality_columns(
-    settings["columns"], settings["selection"], scalars, spectrum.groups, image.bands
-)
+settings, tokenizers = job.settings, job.settings.tokenizers
+scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, tokenizers.image
+cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
+read = modality_columns(settings.columns, settings.selection, scalars, spectrum.groups, image.bands)
 split = load_split(snakemake.input.split)
 summary = summarise_field(cube, split, scalars, spectrum, image, read)
 cube.require_unchanged()

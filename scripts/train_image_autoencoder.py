@@ -7,7 +7,7 @@ from astromodal.training.cutout_shard import CutoutShard
 from astromodal.training.cutout_store import CutoutStore
 
 job = start(snakemake)
-source, image = snakemake.input, job.settings["tokenizers.image"]
+source, image = snakemake.input, job.settings.tokenizers.image
 normaliser = ImageNormaliser.load(source.normaliser)
 pairs = zip(source.pixels, source.sources, strict=True)
 store = CutoutStore([CutoutShard.open(*pair) for pair in pairs], normaliser, image.size)

@@ -6,7 +6,7 @@ from astromodal.training.image_latents import TrainingLatents, train_image_codeb
 
 job = start(snakemake)
 latents = TrainingLatents.load(snakemake.input.latents)
-image = job.settings["tokenizers.image"]
+image = job.settings.tokenizers.image
 codebook = train_image_codebook(latents, image, job.progress, job.threads)
 n_points, n_codes = len(latents.points), len(codebook.centroids)
 job.logger.info("%d points of the latent space into %d codes", n_points, n_codes)

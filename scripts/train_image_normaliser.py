@@ -5,7 +5,7 @@ from astromodal.training.image_sky import SkySample, fit_normaliser
 
 job = start(snakemake)
 samples = [SkySample.load(path) for path in snakemake.input.sky]
-bands = job.settings["tokenizers.image.bands"]
+bands = job.settings.tokenizers.image.bands
 normaliser = fit_normaliser(samples, bands)
 for band, softening in zip(bands, normaliser.softening.tolist(), strict=True):
     job.logger.info("band %s bends at %.4g counts/s", band, softening)

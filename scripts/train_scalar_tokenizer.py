@@ -5,7 +5,7 @@ from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
 job = start(snakemake)
-scalar = job.settings["tokenizers.scalar"]
+scalar = job.settings.tokenizers.scalar
 summaries = ColumnSummaries.merge_files(snakemake.input.quantiles)
 tokenizer = ScalarTokenizer.fit(summaries, scalar.columns, scalar.n_bins)
 for name, used in zip(tokenizer.columns, tokenizer.n_codes.tolist(), strict=True):

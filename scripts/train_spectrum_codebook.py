@@ -7,7 +7,7 @@ from astromodal.tokenizers.spectrum_codebook import read_samples, train_codebook
 job = start(snakemake)
 group = snakemake.wildcards.group
 samples = read_samples(snakemake.input.samples, group)
-spectrum = job.settings["tokenizers.spectrum"]
+spectrum = job.settings.tokenizers.spectrum
 codebook = train_codebook(samples, group, spectrum, job.progress, job.threads)
 job.logger.info("%s: %d centroids, %s", group, len(codebook.centroids), codebook.numbers)
 codebook.save(snakemake.output.codebook)

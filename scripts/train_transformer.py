@@ -25,8 +25,8 @@ task = TrainingTask(
     log=snakemake.log[0],
     code=snakemake.params.code,
 )
-if task.training.processes > 1:
+if job.settings.training.processes > 1:
     launch(task)
 else:
-    job.seed_everything(task.training.seed)
+    job.seed_everything(job.settings.training.seed)
     task.run(Group(device=job.device()), job.logger)

@@ -12,7 +12,7 @@ CPU_RULES = ("encode_scalars", "encode_spectra", "pack_sequences", "build_vocabu
 
 def jobs_of(finished, rules):
     """The finished run's jobs of these rules: some of each."""
-    found = {rule: [j for j in finished.jobs if f"rule_{rule}" in j.comment] for rule in rules}
+    found = {rule: [j for j in finished.jobs if rule in j.comment] for rule in rules}
     assert all(found.values())
     return [job for jobs in found.values() for job in jobs]
 
@@ -36,9 +36,17 @@ def test_a_cpu_job_sees_no_gpu(finished):
     assert set().union(*seen) == {None}
 
 
+def test_jobs_of_several_fields_are_one_job_of_the_queue(finished):
+    """Both fields' images are encoded in one, in turn on its one GPU."""
+    (job,) = jobs_of(finished, ["encode_images"])
+    assert "gpu:1" in finished.workflow.cluster.record(job.number)["TresPerJob"]
+    made = sorted((finished.workflow.results / "outputs/image_tokens").iterdir())
+    assert [path.name for path in made] == [f"datacube_T-{i}_tokens.npz" for i in (1, 2)]
+
+
 def test_fields_are_encoded_side_by_side(finished):
     """Two jobs of encode rules run at one time."""
     cluster = finished.workflow.cluster
-    records = [cluster.record(job.number) for job in finished.jobs if "rule_encode" in job.comment]
+    records = [cluster.record(job.number) for job in finished.jobs if "encode" in job.comment]
     times = [(record["StartTime"], record["EndTime"]) for record in records]
     assert any(a[0] < b[1] and b[0] < a[1] for a, b in combinations(times, 2))

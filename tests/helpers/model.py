@@ -89,17 +89,29 @@ def toy_tokenizers(seed: int = 1) -> Tokenizers:
     return Tokenizers(scalar, spectrum, image_tokenizer(seed=seed))
 
 
+WRITTEN = {
+    "tokenizers": {
+        "scalar": True,
+        "spectrum": {
+            "groups", "codebook_size", "max_spec_tokens_per_group", "xp_samples", "max_epochs",
+        },
+        "image": {"size", "codebook_size"},
+    },
+    "model": True, "sequences": True, "training": True,
+}  # fmt: skip
+"""What training is given of a config, and so what a run writes down."""
+
+
 def plain_config(config: Config) -> dict:
     """What a run writes down of its config."""
-    plain = config.model_dump(mode="json")
-    return {name: plain[name] for name in ("tokenizers", "model", "sequences", "training")}
+    return config.model_dump(mode="json", include=WRITTEN)
 
 
 def toy_bundle(seed: int = 3, config: Config = CONFIG) -> Bundle:
     """A model whose every weight is random, and its tokenizers."""
     tokenizers = toy_tokenizers()
     parts = config.tokenizers
-    layout = sequence_layout(parts.scalar, parts.spectrum, parts.image)
+    layout = sequence_layout(parts)
     torch.manual_seed(seed)
     shape = config.model.model_dump()
     model = CausalTransformerLM(layout.spec.vocab_size, **shape, max_seq_len=128)
@@ -124,11 +136,12 @@ def write_run(folder: Path, bundle: Bundle) -> Path:
     tokenizers.spectrum.save(paths.spectrum_tokenizer)
     tokenizers.image.autoencoder.save(paths.autoencoder)
     tokenizers.image.codebook.save(paths.image_codebook)
+    written = config.model_dump(mode="json") | {"training": bundle.trained.training}
     vocabulary = write_vocabulary(paths.vocab_spec, bundle.layout, bundle.columns, tokenizers)
-    write_json(paths.run_config, plain_config(config))
+    write_json(paths.run_config, written)
     state = {
         "model_state_dict": bundle.trained.model.state_dict(),
-        "config": plain_config(config),
+        "config": written,
         "vocab_spec": vocabulary,
         "step": 7,
         "epoch": 1,

@@ -45,7 +45,7 @@ from astromodal.training.distributed import Group
 from astromodal.training.task import TrainingTask
 torch.set_num_threads(1)
 task = TrainingTask.read(Path(sys.argv[1]))
-torch.manual_seed(task.training.seed)
+torch.manual_seed(task.config.training.seed)
 task.run(Group(), logging.getLogger())
 """
 """Trains in one process, as the entry script does."""

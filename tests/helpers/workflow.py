@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
+TRACING = ROOT / "tests/helpers/tracing"
 
 
 @dataclass
@@ -31,7 +32,10 @@ class Workflow:
         return self.folder / "results"
 
     def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run Snakemake; the config is written anew, so that a test may change it between calls."""
+        """Run Snakemake; the config is written anew, so that a test may change it between calls.
+
+        Which settings each job reads is noted in the folder ``settings_read``.
+        """
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
@@ -39,7 +43,9 @@ class Workflow:
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
-        paths = [str(self.snakefile.parent / "scripts"), environment.get("PYTHONPATH")]
+        environment["SETTINGS_FOLDER"] = str(self.folder / "settings_read")
+        scripts = str(self.snakefile.parent / "scripts")
+        paths = [scripts, str(TRACING), environment.get("PYTHONPATH")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         done = subprocess.run(
             [*command, *options], capture_output=True, text=True, env=environment, timeout=900

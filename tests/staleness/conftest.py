@@ -12,6 +12,7 @@ from helpers.workflow import ROOT, Workflow, locked_folder, tiny
 
 CUBES = ("A", "B", "C", "D")
 """A and B train, C is held out, D joins later."""
+GROUPS = ("desi_b", "gaiaxp_bp")
 CODE = ("Snakefile", "rules", "scripts", "envs", "profiles")
 
 
@@ -45,7 +46,12 @@ def survey_in(folder: Path) -> Workflow:
     survey = tiny(folder)
     del survey.config["simulate"]
     survey.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
-    survey.config["tokenizers"]["fields"] = ["A", "B"]
+    tokenizers = survey.config["tokenizers"]
+    tokenizers["fields"] = ["A", "B"]
+    # Less of everything: the matrix runs some two hundred jobs.
+    tokenizers["spectrum"]["groups"] = list(GROUPS)
+    tokenizers["image"]["bands"] = ["G", "R", "I"]
+    survey.config["evaluation"] = {"max_objects": 10}
     return Workflow(folder, survey.config, folder / "Snakefile")
 
 

@@ -11,6 +11,13 @@ def finished(tmp_path_factory) -> Workflow:
     return run_once(tmp_path_factory, "tiny")
 
 
+@pytest.fixture(scope="session")
+def used(finished) -> Workflow:
+    """The finished workflow, with its model put to use."""
+    finished.run("embed", "predict", "export")
+    return finished
+
+
 @pytest.fixture
 def fresh(tmp_path) -> Workflow:
     """The tiny sky before anything has run."""

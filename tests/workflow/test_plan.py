@@ -1,7 +1,9 @@
 """What a dry run promises."""
 
+import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -62,6 +64,16 @@ def test_a_field_alone_is_encoded_with_tokenizers_of_others(fresh):
     assert planned["encode_images"] == planned["pack_sequences"] == 1
     assert planned["sample_scalars"] == 2
     assert "train_transformer" not in planned
+
+
+def test_on_slurm_jobs_of_many_fields_are_submitted_as_one(fresh):
+    """With the profile, sixteen fields' small jobs of a kind are one job of the queue."""
+    fields = {f"T-{i}": {} for i in range(1, 41)}
+    fresh.config["simulate"]["fields"] = fields
+    text = fresh.run("--dry-run", "encode", "--profile", str(ROOT / "slurm")).text
+    groups = Counter(re.findall(r"Group job (\w+)", text))
+    assert groups == dict.fromkeys(("prepare", "codes", "images", "sequences"), 3) | {"cutouts": 1}
+    assert len(re.findall("^ +rule encode_images:", text, re.MULTILINE)) == 40
 
 
 @pytest.mark.parametrize(

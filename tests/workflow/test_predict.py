@@ -10,13 +10,6 @@ from helpers.workflow import tiny
 pytestmark = pytest.mark.workflow
 
 
-@pytest.fixture(scope="module")
-def used(finished):
-    """The finished workflow, with its model put to use."""
-    finished.run("embed", "predict", "export")
-    return finished
-
-
 def test_every_field_is_embedded(used):
     """A vector an object of the field, keyed by id and HEALPix cell."""
     paths = Layout(str(used.results))

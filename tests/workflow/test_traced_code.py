@@ -1,7 +1,5 @@
 """What real jobs call is what the digests of their code cover."""
 
-import os
-
 import pytest
 
 from astromodal.core.paths import Layout
@@ -23,7 +21,6 @@ def called(tmp_path_factory):
     fields = [paths.scalar_tokens(FIELD), paths.spectrum_tokens(FIELD)]
     targets = [paths.scalar_tokenizer, *fields]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT / "tests/helpers/tracing"), prepend=os.pathsep)
         patch.setenv("TRACE_FOLDER", str(traces))
         workflow.run("--force", "--allowed-rules", *sorted(RULES), "--", *targets)
     found = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,3 +25,14 @@ class Settings(BaseModel):
     """A frozen group of settings that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # for a type checker every attribute would be there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say more of a setting that `partial_config` left out."""
+            if name in type(self).model_fields:
+                raise AttributeError(
+                    f"{type(self).__name__}.{name} must be given to the job that reads it; "
+                    "name it in the settings(...) of its rule"
+                )
+            return super().__getattr__(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from astromodal.config.base import Settings
 from astromodal.config.schema import Config
 from astromodal.errors import ConfigError, must_be, nearest, suggestion
 
@@ -56,12 +57,36 @@ def plain_settings(name: str, config: Config) -> Any:
     return TypeAdapter(Any).dump_python(settings_at(name, config), mode="json")
 
 
-def rebuild_settings(name: str, plain: Any) -> Any:
-    """The frozen settings that `plain_settings` wrote out."""
-    nested = plain
-    for part in reversed(name.split(".")):
-        nested = {part: nested}
-    return settings_at(name, load_config(nested))
+def in_braces(names: Iterable[str]) -> list[str]:
+    """Dotted names, where ``a.{b,c}`` stands for a.b and a.c, as in a shell."""
+    found = []
+    for name in names:
+        group, _, leaves = name.partition("{")
+        found += [group + leaf for leaf in leaves.removesuffix("}").split(",")]
+    return found
+
+
+def partial_config(values: Mapping[str, Any]) -> Config:
+    """A configuration that holds only the settings given: it refuses to tell of any other.
+
+    Parameters
+    ----------
+    values : mapping
+        What `plain_settings` wrote out, by dotted name, or as nested mappings.
+    """
+    config = load_config(values)
+    _leave_out(config, _spelt_out(dict(values)))
+    return config
+
+
+def _leave_out(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Take away the settings that are not given, whose values are mere defaults."""
+    for name in type(settings).model_fields:
+        value = settings.__dict__[name]
+        if name not in given:
+            del settings.__dict__[name]
+        elif isinstance(value, Settings):
+            _leave_out(value, given[name])
 
 
 def _read_yaml(path: str | Path | None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def predicted_columns(config: Config) -> tuple[str, ...]:
         message = must_be("predict.columns", must, unknown[0])
         raise ConfigError(message + suggestion(unknown[0], columns))
     if wanted:
-        layout = sequence_layout(parts.scalar, parts.spectrum, parts.image)
+        layout = sequence_layout(parts)
         shuffled = config.sequences.block_order == "shuffled"
         ask(layout, columns, wanted, asked.given, shuffled)
     return wanted

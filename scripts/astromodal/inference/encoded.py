@@ -13,7 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astromodal.config.schema import ColumnSettings, SelectionSettings
+from astromodal.config.schema import (
+    ColumnSettings,
+    ImageSettings,
+    SelectionSettings,
+    SplitSettings,
+)
 from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import cutout_column
@@ -136,12 +141,13 @@ def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
     """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
     tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
     _check_bands(cube, tokenizers.image.bands)
-    split = split_field(cube, bundle.trained.config.split, SelectionSettings(column=None))
+    split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
     names = ("scalars", "spectra", "images", "split")
     scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
     encode_field_scalars(cube, split, tokenizers.scalar).save(scalars)
     encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(spectra)
-    encode_field_images(cube, tokenizers.image, settings.image)[0].save(images)
+    cutouts = ImageSettings(bands=tokenizers.image.bands, size=tokenizers.image.autoencoder.size)
+    encode_field_images(cube, tokenizers.image, cutouts)[0].save(images)
     split.save(rows)
     pack_field(scalars, spectra, images, rows, bundle.layout, path)
 

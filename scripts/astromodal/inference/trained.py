@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from astromodal.config.load import load_config
+from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
 from astromodal.core.hashing import hash_arrays
 from astromodal.models.transformer import CausalTransformerLM
@@ -31,7 +31,7 @@ class Trained:
     model : CausalTransformerLM
         In evaluation mode.
     config : Config
-        Its ``tokenizers``, ``sequences`` and ``model``; everything else is a default.
+        What training read of ``tokenizers``, ``sequences`` and ``model``, and nothing else.
     training : dict
         Settings of its training as they were written down: those of another version may differ,
         and nothing that uses the model reads them.
@@ -95,9 +95,8 @@ def restore(
     device : torch.device
         Where the model is to be.
     """
-    settings = load_config({name: config[name] for name in DECIDING})
-    tokenizers = settings.tokenizers
-    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    settings = partial_config({name: config[name] for name in DECIDING})
+    layout = sequence_layout(settings.tokenizers)
     model = new_model(settings.model, layout, settings.sequences.max_seq_len)
     model.load_state_dict(weights)
     training = dict(config.get("training", {}))

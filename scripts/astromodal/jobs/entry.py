@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astromodal
-from astromodal.config.load import rebuild_settings
+from astromodal.config.load import partial_config
+from astromodal.config.schema import Config
 from astromodal.core.progress import Progress, logged
 from astromodal.errors import AstromodalError
 
@@ -24,10 +25,10 @@ SCRIPTS = Path(astromodal.__file__).parents[1]
 
 @dataclass(frozen=True)
 class Job:
-    """A running job: its settings by dotted name, its logger, its cores."""
+    """A running job: the settings that its rule names, its logger, its cores."""
 
     name: str
-    settings: dict[str, Any]
+    settings: Config
     logger: logging.Logger
     threads: int
 
@@ -35,19 +36,6 @@ class Job:
     def progress(self) -> Progress:
         """Progress of long steps, as lines of the job's log."""
         return logged(self.logger)
-
-    def some(self, group: str) -> Any:
-        """The settings of a group, for example ``tokenizers.image``, of which the rule names a few.
-
-        The others have their defaults: a rule names all that its job reads.
-        """
-        within = f"{group}."
-        given = {
-            name.removeprefix(within): value
-            for name, value in self.settings.items()
-            if name.startswith(within)
-        }
-        return rebuild_settings(group, given)
 
     def device(self) -> torch.device:
         """The GPU that the job was given, or the CPU."""
@@ -92,8 +80,7 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
-    plain = snakemake.params.get("settings", {})
-    settings = {name: rebuild_settings(name, value) for name, value in plain.items()}
+    settings = partial_config(snakemake.params.get("settings", {}))
     return Job(snakemake.rule, settings, logger, int(snakemake.threads))
 
 

@@ -112,8 +112,7 @@ class TrainedAutoencoder:
 
 def shape_settings(settings: ImageSettings) -> dict[str, Any]:
     """The settings that fix an autoencoder's shape, as plain values."""
-    plain = settings.model_dump()
-    return {name: _plain(plain[name]) for name in _SHAPE_SETTINGS}
+    return {name: _plain(getattr(settings, name)) for name in _SHAPE_SETTINGS}
 
 
 def build_model(settings: Mapping[str, Any], seed: int = 0) -> ImageAutoencoder:

@@ -120,8 +120,7 @@ def heads_of(layout: SequenceLayout) -> list[tuple[int, int]]:
 
 def shape_of(config: Config) -> Budget:
     """The budget of a config's model, of which no weight is made."""
-    tokenizers, sizes = config.tokenizers, config.model
-    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    sizes, layout = config.model, sequence_layout(config.tokenizers)
     with torch.device("meta"):
         model = new_model(sizes, layout, config.sequences.max_seq_len)
     return Budget.of(model, sizes)
@@ -158,8 +157,7 @@ def describe(budget: Budget, layout: SequenceLayout, training: TrainingSettings,
 
 def describe_config(config: Config, half: bool) -> str:
     """`describe` the model of a config."""
-    tokenizers = config.tokenizers
-    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    layout = sequence_layout(config.tokenizers)
     return describe(shape_of(config), layout, config.training, half)
 
 

@@ -49,7 +49,7 @@ def launch(task: TrainingTask) -> None:
     AstromodalError
         Where a process failed.
     """
-    nodes = task.training.nodes
+    nodes = task.config.training.nodes
     if nodes == 1:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "task.json"
@@ -83,7 +83,7 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
     first : bool
         Whether this node is the host of the endpoint.
     """
-    training = TrainingTask.read(path).training
+    training = TrainingTask.read(path).config.training
     found = torch.cuda.device_count()
     if torch.cuda.is_available() and found < training.gpus:
         must = f"at most {found}, the GPUs of the node"

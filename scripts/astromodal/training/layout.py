@@ -110,10 +110,9 @@ def vocab_spec(
     )
 
 
-def sequence_layout(
-    scalar: ScalarSettings, spectrum: SpectrumSettings, image: ImageSettings
-) -> SequenceLayout:
+def sequence_layout(tokenizers: TokenizerSettings) -> SequenceLayout:
     """The layout of the sequences that a config's tokenizers make."""
+    scalar, spectrum, image = tokenizers.scalar, tokenizers.spectrum, tokenizers.image
     spec = vocab_spec(scalar, spectrum, image)
     n_codes = (image.size // PATCH) ** 2
     codes = Range(IMAGE, 0, n_codes, spec.image_offset, spec.v_image, 0)
@@ -136,7 +135,7 @@ def sequence_layout(
 
 def longest_sequence(tokenizers: TokenizerSettings) -> int:
     """Tokens of the longest sequence that a config can make."""
-    return sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image).longest
+    return sequence_layout(tokenizers).longest
 
 
 def check_longest(tokenizers: TokenizerSettings, sequences: SequenceSettings) -> None:

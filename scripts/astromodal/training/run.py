@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.schema import LAST, ModelSettings, Settings
+from astromodal.config.schema import LAST, Config, ModelSettings
 from astromodal.core.files import write_json
 from astromodal.core.hashing import hash_values
 from astromodal.data.splits import TRAIN
@@ -66,7 +66,7 @@ def train_transformer(
     sequence_files: Sequence[str | Path],
     tokenizers: Tokenizers,
     files: RunFiles,
-    settings: Mapping[str, Any],
+    settings: Config,
     group: Group,
     logger: logging.Logger,
     code: str = "",
@@ -82,10 +82,9 @@ def train_transformer(
     files : RunFiles
         The vocabulary to read; the config, history and final model to write. Checkpoints go beside
         the final model.
-    settings : mapping of str to Settings
-        By dotted name:
-        ``model``, ``training``, ``sequences``, ``tokenizers.scalar``, ``tokenizers.spectrum`` and
-        ``tokenizers.image``.
+    settings : Config
+        Of which ``model``, ``training``, ``sequences`` and what the layout of sequences takes of
+        ``tokenizers`` are read; all that is given is written down.
     group : Group
         The processes that train together, each of which calls this; where to train. The first of
         them writes the files.
@@ -109,21 +108,20 @@ def train_transformer(
     ConfigError
         Where the model to start from is not there, or is of other tokenizers or sizes.
     """
-    parts = [settings[f"tokenizers.{name}"] for name in ("scalar", "spectrum", "image")]
-    layout = sequence_layout(*parts)
+    layout = sequence_layout(settings.tokenizers)
     vocabulary = read_vocabulary(files.vocab_spec, layout)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
     sequences = SequenceSet(sequence_files, layout)
     for store in sequences.stores:
         check_hashes(vocabulary, store.tokenizer_hashes, str(store.path))
-    config = nested_config(settings)
+    config = settings.model_dump(mode="json")
     identity = {
         "config": _deciding(config),
         "vocab": vocab_hash(layout),
         "tokenizers": tokenizers.hashes(),
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
         "model": "causal transformer 2",
-        **_start_identity(settings["training"].init_from),
+        **_start_identity(settings.training.init_from),
     }
     place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
     with stop_on_signals() as stop:
@@ -131,7 +129,7 @@ def train_transformer(
         if group.first:
             write_json(files.config, config)
         if not _resume(trainer, identity, logger, code):
-            _warm_start(trainer, settings["training"].init_from, logger)
+            _warm_start(trainer, settings.training.init_from, logger)
         with closing(_recorder(trainer, files.history, logger)) as recorder:
             finished = trainer.run(recorder)
         if not finished:
@@ -172,18 +170,18 @@ def build_model(
 def _trainer(
     sequences: SequenceSet,
     tables: CentroidTables,
-    settings: Mapping[str, Any],
+    settings: Config,
     place: Place,
     group: Group,
     stop: Callable[[], bool],
     logger: logging.Logger,
 ) -> Trainer:
     """A trainer at its first step."""
-    training, order, layout = settings["training"], settings["sequences"], sequences.layout
+    training, order, layout = settings.training, settings.sequences, sequences.layout
     tables.check(layout.spec)
     unigram = Unigram(sequences, np.flatnonzero(sequences.split == TRAIN))
     baseline = unigram.cross_entropy(sequences, validation_objects(sequences, training))
-    model = build_model(settings["model"], order.max_seq_len, tables, unigram, layout)
+    model = build_model(settings.model, order.max_seq_len, tables, unigram, layout)
     model.recompute = training.checkpoint_activations
     if training.compile_layers and group.device.type == "cuda":
         model.compile_layers()
@@ -191,7 +189,7 @@ def _trainer(
         stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
         torch.manual_seed(int(stream[0]))
     loss = TypedLoss(layout, tables, training.meaningful_loss, group.device)
-    budget = Budget.of(model, settings["model"])
+    budget = Budget.of(model, settings.model)
     steps = Steps(sequences, loss, training, order, group, budget)
     optimisation = Optimisation(model.to(group.device), loss, training, group)
     shown = {name: round(value, 3) for name, value in baseline.items()}
@@ -253,18 +251,6 @@ def _resume(
         trainer.restore(path)
         logger.info("goes on from %s", path.name)
     return step > 0
-
-
-def nested_config(settings: Mapping[str, Settings]) -> dict[str, Any]:
-    """Settings by dotted name as one nest of plain values."""
-    config: dict[str, Any] = {}
-    for name, value in settings.items():
-        *parents, last = name.split(".")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value.model_dump(mode="json") if isinstance(value, Settings) else value
-    return config
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from astromodal.config.load import rebuild_settings
-from astromodal.config.schema import TrainingSettings
+from astromodal.config.load import partial_config
+from astromodal.config.schema import Config
 from astromodal.core.files import read_json, write_json
 from astromodal.training.distributed import Group
 from astromodal.training.run import RunFiles, train_transformer
@@ -47,10 +47,9 @@ class TrainingTask:
     code: str = ""
 
     @property
-    def training(self) -> TrainingSettings:
-        """The settings of the training."""
-        found: TrainingSettings = rebuild_settings("training", self.settings["training"])
-        return found
+    def config(self) -> Config:
+        """The settings that are given."""
+        return partial_config(self.settings)
 
     def write(self, path: Path) -> None:
         """Write the task as JSON."""
@@ -63,12 +62,11 @@ class TrainingTask:
 
     def run(self, group: Group, logger: logging.Logger) -> Path:
         """Train as one process of `group`; see `train_transformer`."""
-        settings = {name: rebuild_settings(name, plain) for name, plain in self.settings.items()}
         return train_transformer(
             list(self.sequences),
             load_tokenizers(**self.tokenizers),
             RunFiles(**{name: Path(path) for name, path in self.files.items()}),
-            settings,
+            self.config,
             group,
             logger,
             self.code,

@@ -20,13 +20,13 @@ from astromodal.training.task import TrainingTask
 def main(path: str) -> None:
     """Join the group and train; what goes wrong is logged, and the exit status is 1."""
     task = TrainingTask.read(Path(path))
-    torch.set_num_threads(max(1, task.threads // task.training.gpus))
+    torch.set_num_threads(max(1, task.threads // task.config.training.gpus))
     torch.set_float32_matmul_precision("high")
     # The processes of a single node meet at a file beside the task, those of several at a port.
-    meeting = Path(path).with_name("processes") if task.training.nodes == 1 else None
+    meeting = Path(path).with_name("processes") if task.config.training.nodes == 1 else None
     with process_group(meeting) as group:
         logger = _logger(task.log, group)
-        torch.manual_seed(task.training.seed)
+        torch.manual_seed(task.config.training.seed)
         try:
             task.run(group, logger)
         except AstromodalError as error:  # one that the user can mend: no traceback

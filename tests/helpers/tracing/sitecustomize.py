@@ -1,22 +1,27 @@
-"""With this folder on PYTHONPATH, Python keeps what functions of the package a script called.
+"""With this folder on PYTHONPATH, Python notes what a script called and which settings it read.
 
-A file of the script's name and the process's number in the folder ``TRACE_FOLDER`` has one a line:
-a module and the definition at its top level, whose code ran.
+In the folder ``TRACE_FOLDER``, if it is named, a file of the script's name and the process's number
+has one a line: a module and the definition at its top level, whose code ran. In ``SETTINGS_FOLDER``
+such a file holds the settings that the script was given, and those that it read.
 """
 
 import atexit
 import inspect
+import json
 import os
 import sys
 import threading
 from pathlib import Path
 
 started = Path(" ".join(sys.orig_argv[-1:]))
-if ".snakemake/scripts" in str(started):
+script = started.stem.partition(".")[2]
+
+
+def trace_calls(folder):
+    """Note the code that is called, if it stands in a module and does more than define."""
     codes = set()
 
     def keep(frame, event, argument):
-        """Note the code that is called, if it stands in a module and does more than define."""
         code, module = frame.f_code, frame.f_globals
         # Methods that dataclasses write stand in no file.
         here = code.co_filename == module.get("__file__")
@@ -28,10 +33,50 @@ if ".snakemake/scripts" in str(started):
         sys.setprofile(None)
         ours = {(module, name.partition(".")[0]) for module, name in codes.copy()}
         lines = {f"{m}.{n}" for m, n in ours if m.startswith("astromodal") and n.isidentifier()}
-        script = started.stem.partition(".")[2]
-        path = Path(os.environ["TRACE_FOLDER"]) / f"{script}.{os.getpid()}"
-        path.write_text("\n".join(sorted(lines)))
+        (folder / f"{script}.{os.getpid()}").write_text("\n".join(sorted(lines)))
 
     atexit.register(write)
     threading.setprofile(keep)
     sys.setprofile(keep)
+
+
+def trace_settings(folder):
+    """Note which settings are read of those that `partial_config` gives to the script."""
+
+    def wait(frame, event, argument):
+        """Until the first call of `partial_config` returns."""
+        if event == "return" and frame.f_code.co_name == "partial_config" and argument is not None:
+            sys.setprofile(None)
+            watch(argument)
+
+    def watch(config):
+        from astromodal.config.base import Settings
+
+        read, ordinary = set(), Settings.__getattribute__
+
+        def noting(self, name):
+            if name in type(self).model_fields:
+                read.add(f"{type(self).__name__}.{name}")
+            return ordinary(self, name)
+
+        def leaves(settings):
+            for name, value in settings.__dict__.items():
+                if isinstance(value, Settings):
+                    yield from leaves(value)
+                else:
+                    yield f"{type(settings).__name__}.{name}"
+
+        found = {"given": sorted(leaves(config)), "read": read}
+        Settings.__getattribute__ = noting
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{script}.{os.getpid()}"
+        atexit.register(lambda: path.write_text(json.dumps(found | {"read": sorted(read)})))
+
+    sys.setprofile(wait)
+
+
+if ".snakemake/scripts" in str(started):
+    if "TRACE_FOLDER" in os.environ:
+        trace_calls(Path(os.environ["TRACE_FOLDER"]))
+    elif "SETTINGS_FOLDER" in os.environ:
+        trace_settings(Path(os.environ["SETTINGS_FOLDER"]))

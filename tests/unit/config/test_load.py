@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from astromodal.config import load_config
-from astromodal.config.load import plain_settings, rebuild_settings, settings_at
+from astromodal.config.load import in_braces, partial_config, plain_settings, settings_at
 from astromodal.errors import ConfigError
 
 
@@ -111,7 +111,41 @@ def test_settings_travel_as_plain_values(name):
     config = load_config({"tokenizers": {"scalar": {"n_bins": 7}}})
     plain = plain_settings(name, config)
     assert not hasattr(plain, "model_dump")
-    assert rebuild_settings(name, plain) == settings_at(name, config)
+    assert settings_at(name, partial_config({name: plain})) == settings_at(name, config)
+
+
+def test_names_in_braces():
+    """Several settings of a group are named at once."""
+    assert in_braces(["columns.id", "a.b.{c,d}", "e"]) == ["columns.id", "a.b.c", "a.b.d", "e"]
+
+
+def test_a_partial_config_holds_what_it_was_given():
+    """Settings of one group side by side, whole groups, and nothing else."""
+    config = partial_config({"columns.id": "name", "split": {"nside": 4}, "columns.ra": "x"})
+    assert config.model_dump() == {
+        "columns": {"id": "name", "ra": "x"},
+        "split": {"nside": 4},
+    }
+
+
+@pytest.mark.parametrize("name", ["split.seed", "model"])
+def test_a_partial_config_refuses_what_it_was_not_given(name):
+    """Not the default: a job that reads what its rule does not name would not be redone."""
+    config = partial_config({"split.nside": 4})
+    with pytest.raises(AttributeError, match="must be given to the job that reads it"):
+        settings_at(name, config)
+
+
+def test_a_partial_config_leaves_the_defaults_as_they_are():
+    """What is left out of one is there in the next."""
+    partial_config({"split.nside": 4})
+    assert load_config().split.seed == 1
+
+
+def test_an_unknown_attribute_is_an_ordinary_error():
+    """A name that is no setting at all gets Python's own message."""
+    with pytest.raises(AttributeError, match="object has no attribute 'sede'"):
+        _ = load_config().split.sede
 
 
 def test_an_unknown_dotted_name_is_refused():

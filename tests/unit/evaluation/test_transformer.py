@@ -45,7 +45,7 @@ CONFIG = Config(
     sequences=SequenceSettings(max_seq_len=32),
 )
 PARTS = CONFIG.tokenizers
-LAYOUT = sequence_layout(PARTS.scalar, PARTS.spectrum, PARTS.image)
+LAYOUT = sequence_layout(PARTS)
 HASHES = {"image": "i", "scalar": "s", "spectrum": "x"}
 SETTINGS = EvaluationSettings(max_objects=30)
 

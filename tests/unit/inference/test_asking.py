@@ -12,7 +12,7 @@ from astromodal.training.layout import sequence_layout
 from helpers.model import COLUMNS, CONFIG
 
 PARTS = CONFIG.tokenizers
-LAYOUT = sequence_layout(PARTS.scalar, PARTS.spectrum, PARTS.image)
+LAYOUT = sequence_layout(PARTS)
 
 
 def test_everything_else_is_given():
@@ -69,7 +69,7 @@ def test_wrong_names(target, given, message):
 def test_light_curves_cannot_be_asked_for():
     """How long a curve goes on is not modelled; it can be given."""
     spectrum = SpectrumSettings(groups=("ztf_r",), codebook_size=16)
-    layout = sequence_layout(PARTS.scalar, spectrum, PARTS.image)
+    layout = sequence_layout(PARTS.model_copy(update={"spectrum": spectrum}))
     assert ask(layout, COLUMNS, "specz_z", ["ztf_r"]).given_blocks == ("ztf_r",)
     assert ask(layout, COLUMNS, ["image", "spectrum"], None).blocks == ("image",)
     with pytest.raises(ConfigError, match="the length of a light curve is not modelled, got ztf_r"):

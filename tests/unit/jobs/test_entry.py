@@ -34,15 +34,16 @@ def snakemake(tmp_path, monkeypatch):
 
 def test_settings_arrive_as_models(snakemake):
     """A job reads the frozen settings that its rule named."""
-    assert start(snakemake).settings["tokenizers.scalar"].n_bins == 1024
+    assert start(snakemake).settings.tokenizers.scalar.n_bins == 1024
 
 
-def test_a_few_settings_of_a_group_make_the_group(snakemake):
-    """Those that the rule named have its values, those of other groups stay out."""
+def test_a_job_reads_only_what_its_rule_named(snakemake):
+    """A setting that the rule left out is refused, not taken at its default."""
     snakemake.params["settings"] |= {"tokenizers.image.size": 32, "tokenizers.image.seed": 9}
-    image = start(snakemake).some("tokenizers.image")
+    image = start(snakemake).settings.tokenizers.image
     assert (image.size, image.seed) == (32, 9)
-    assert image.bands == load_config().tokenizers.image.bands
+    with pytest.raises(AttributeError, match=r"ImageSettings\.bands must be given to the job"):
+        _ = image.bands
 
 
 def test_messages_go_to_the_job_s_log(snakemake):

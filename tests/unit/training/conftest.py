@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from astromodal.config.schema import ImageSettings, ScalarSettings, SpectrumSettings
+from astromodal.config.schema import (
+    ImageSettings,
+    ScalarSettings,
+    SpectrumSettings,
+    TokenizerSettings,
+)
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import SequenceLayout, sequence_layout
@@ -20,6 +25,7 @@ SPECTRUM = SpectrumSettings(
     groups=("desi_b", "gaiaxp_bp"), codebook_size=16, max_spec_tokens_per_group=8, xp_samples=10
 )
 IMAGE = ImageSettings(size=8, codebook_size=16, latent_dim=2)
+TOKENIZERS = TokenizerSettings(scalar=SCALAR, spectrum=SPECTRUM, image=IMAGE)
 HASHES = {"scalar": "s", "spectrum": "p", "image": "i"}
 
 
@@ -69,7 +75,7 @@ def make_tables(layout: SequenceLayout) -> CentroidTables:
 
 @pytest.fixture
 def layout() -> SequenceLayout:
-    return sequence_layout(SCALAR, SPECTRUM, IMAGE)
+    return sequence_layout(TOKENIZERS)
 
 
 @pytest.fixture

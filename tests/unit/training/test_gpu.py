@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
+from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.core.files import write_json
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
@@ -17,7 +17,7 @@ from astromodal.training.shape import new_model
 from astromodal.training.step import Optimisation
 from astromodal.training.steps import Steps
 
-from .conftest import HASHES, IMAGE, SCALAR, SPECTRUM
+from .conftest import HASHES, TOKENIZERS
 from .test_run import FittedTokenizers, SignalAt, signal
 
 pytestmark = [
@@ -65,15 +65,13 @@ def train(survey, folder, *handlers):
     for handler in handlers:
         logger.addHandler(handler)
     names = ("vocab_spec.json", "config.json", "history.jsonl", "final_model.pt")
-    settings = {
-        "model": SIZES.model_copy(update={"dropout": 0.1}),
-        "training": TrainingSettings(token_budget=400, epochs=2, learning_rate=1e-2, log_every=1),
-        "sequences": SequenceSettings(max_seq_len=40),
-        "tokenizers.scalar": SCALAR,
-        "tokenizers.spectrum": SPECTRUM,
-        "tokenizers.image": IMAGE,
-    }
-    torch.manual_seed(settings["training"].seed)
+    settings = Config(
+        model=SIZES.model_copy(update={"dropout": 0.1}),
+        training=TrainingSettings(token_budget=400, epochs=2, learning_rate=1e-2, log_every=1),
+        sequences=SequenceSettings(max_seq_len=40),
+        tokenizers=TOKENIZERS,
+    )
+    torch.manual_seed(settings.training.seed)
     files, tokenizers = RunFiles(*(folder / n for n in names)), FittedTokenizers(survey.tables)
     group = Group(device=GPU)
     return torch.load(train_transformer([survey.path], tokenizers, files, settings, group, logger))

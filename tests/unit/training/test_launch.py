@@ -29,8 +29,9 @@ def test_a_task_survives_its_file(tmp_path):
     wanted.write(tmp_path / "task.json")
     found = TrainingTask.read(tmp_path / "task.json")
     assert found == wanted
-    assert found.training == TrainingSettings(gpus=3, learning_rate=0.25)
-    assert replace(found, settings={"training": {}}).training.processes == 1
+    assert found.config.training == TrainingSettings(gpus=3, learning_rate=0.25)
+    alone = replace(found, settings={"training.gpus": 1, "training.nodes": 1})
+    assert alone.config.training.processes == 1
 
 
 def test_several_nodes_need_a_slurm_job(tmp_path, monkeypatch):

@@ -11,8 +11,6 @@ import pytest
 import astromodal
 from astromodal.config.schema import (
     Config,
-    ImageSettings,
-    ScalarSettings,
     SequenceSettings,
     SpectrumSettings,
     TokenizerSettings,
@@ -24,7 +22,7 @@ from astromodal.training.layout import check_longest, longest_sequence, sequence
 def test_blocks_of_the_default_config():
     """576 image codes; 55 scalars; a scale and the bins of each group, in types' order."""
     tokenizers = Config().tokenizers
-    layout = sequence_layout(tokenizers.scalar, tokenizers.spectrum, tokenizers.image)
+    layout = sequence_layout(tokenizers)
     assert [(b.name, b.type, b.length) for b in layout.blocks] == [
         ("image", 1, 576),
         ("scalar", 2, 55),
@@ -60,10 +58,9 @@ def test_ranges_are_the_vocabularys(layout):
 
 def test_ids_do_not_depend_on_which_groups_have_data():
     """A group left out of the data keeps its ids: only the config decides."""
-    parts = (ScalarSettings(), SpectrumSettings(), ImageSettings())
-    assert sequence_layout(*parts) == sequence_layout(*parts)
-    fewer = sequence_layout(parts[0], SpectrumSettings(groups=("desi_b",)), parts[2])
-    assert fewer["image"].ranges == sequence_layout(*parts)["image"].ranges
+    assert sequence_layout(TokenizerSettings()) == sequence_layout(TokenizerSettings())
+    fewer = sequence_layout(TokenizerSettings(spectrum=SpectrumSettings(groups=("desi_b",))))
+    assert fewer["image"].ranges == sequence_layout(TokenizerSettings())["image"].ranges
 
 
 def test_a_max_seq_len_that_is_exceeded_is_refused():

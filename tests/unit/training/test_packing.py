@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astromodal.config.schema import ImageSettings, ScalarSettings, SpectrumSettings
+from astromodal.config.schema import (
+    ImageSettings,
+    ScalarSettings,
+    SpectrumSettings,
+    TokenizerSettings,
+)
 from astromodal.core.files import save_arrays
 from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import Split
@@ -134,7 +139,7 @@ def test_spectra_of_another_length_are_refused(files):
 def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
     """MISS after the last epoch; a curve that is cut, and is an object's, is counted."""
     spectrum = SpectrumSettings(groups=("ztf_r",), codebook_size=16, max_epochs=3)
-    layout = sequence_layout(SCALAR, spectrum, IMAGE)
+    layout = sequence_layout(TokenizerSettings(scalar=SCALAR, spectrum=spectrum, image=IMAGE))
     assert layout["ztf_r"].length == 4
     row = np.arange(4, dtype=np.int32)
     common = {"ids": IDS[:4], "row": row}

@@ -28,7 +28,7 @@ from helpers.training import (
     start,
 )
 
-from .conftest import IMAGE, SCALAR, SPECTRUM, make_codes
+from .conftest import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 
 SEED_OF_KILLS = 20261126
 SETTINGS = {
@@ -52,17 +52,14 @@ sys.exit(max(process.wait() for process in started))
 def runs(tmp_path_factory):
     """Runs on 120 objects whose codes follow one hidden number."""
     root = tmp_path_factory.mktemp("processes")
-    layout = sequence_layout(SCALAR, SPECTRUM, IMAGE)
+    layout = sequence_layout(TOKENIZERS)
     codes = make_codes(layout, 120, seed=1)
     tokenizers, hashes = save_tokenizers(root, SCALAR, SPECTRUM, IMAGE)
     split = [1 if i % 5 == 0 else 0 for i in range(120)]
     path = root / "datacube_F1_sequences.safetensors"
     arrays = pack_objects(layout, codes, torch.tensor(split, dtype=torch.uint8).numpy())
     write_sequences(path, arrays, layout, hashes)
-    plain = {
-        f"tokenizers.{name}": part.model_dump(mode="json")
-        for name, part in (("scalar", SCALAR), ("spectrum", SPECTRUM), ("image", IMAGE))
-    }
+    plain = {"tokenizers": TOKENIZERS.model_dump(mode="json")}
     vocabulary = {**layout.spec.as_dict(), "tokenizer_hashes": hashes}
     return Runs(root, path, tokenizers, plain, vocabulary)
 

@@ -10,7 +10,7 @@ import signal
 import pytest
 import torch
 
-from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
+from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.core.files import write_json
 from astromodal.errors import ConfigError, FormatError
 from astromodal.models import CausalTransformerLM
@@ -24,7 +24,7 @@ from astromodal.training.run import (
     train_transformer,
 )
 
-from .conftest import HASHES, IMAGE, SCALAR, SPECTRUM
+from .conftest import HASHES, TOKENIZERS
 
 
 class FittedTokenizers:
@@ -73,15 +73,13 @@ def train(survey, tmp_path, logger):
         write_json(path / "vocab_spec.json", vocabulary)
         names = ("vocab_spec.json", "config.json", "history.jsonl", "final_model.pt")
         training = {"token_budget": 400, "epochs": 2, "learning_rate": 1e-2, "log_every": 1}
-        settings = {
-            "model": ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32),
-            "training": TrainingSettings(**{**training, **changed}),
-            "sequences": SequenceSettings(max_seq_len=40),
-            "tokenizers.scalar": SCALAR,
-            "tokenizers.spectrum": SPECTRUM,
-            "tokenizers.image": IMAGE,
-        }
-        torch.manual_seed(settings["training"].seed)
+        settings = Config(
+            model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32),
+            training=TrainingSettings(**{**training, **changed}),
+            sequences=SequenceSettings(max_seq_len=40),
+            tokenizers=TOKENIZERS,
+        )
+        torch.manual_seed(settings.training.seed)
         files = RunFiles(*(path / name for name in names))
         tokenizers = FittedTokenizers(survey.tables)
         return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger, code)

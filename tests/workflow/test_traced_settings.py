@@ -1,0 +1,37 @@
+"""What real jobs read of the settings is what their rules give them."""
+
+import json
+
+import pytest
+
+from helpers.workflow import ROOT
+
+pytestmark = pytest.mark.workflow
+
+LAYOUT = ("assemble_spectrum_tokenizer", "build_vocabulary", "pack_sequences", "train_transformer")
+UNREAD = {rule: {"SpectrumSettings.max_epochs"} for rule in LAYOUT}
+"""Settings that rules give and this run does not read: the tiny sky has no light curves."""
+
+
+@pytest.fixture(scope="module")
+def traced(used):
+    """Settings that the jobs of each rule were given, and those that any of them read."""
+    given, read = {}, {}
+    for path in (used.folder / "settings_read").iterdir():
+        found = json.loads(path.read_text())
+        given.setdefault(path.stem, set()).update(found["given"])
+        read.setdefault(path.stem, set()).update(found["read"])
+    return given, read
+
+
+def test_every_job_was_traced(traced):
+    """Each entry script ran, and its settings were watched."""
+    given, _ = traced
+    assert given.keys() == {path.stem for path in (ROOT / "scripts").glob("*.py")}
+
+
+def test_jobs_read_all_that_they_are_given(traced):
+    """A setting that a job is given and does not read would redo it for nothing."""
+    given, read = traced
+    unread = {rule: names - read[rule] for rule, names in given.items()}
+    assert {rule: names for rule, names in unread.items() if names} == UNREAD
