@@ -118,9 +118,6 @@ def training_resources():
     return found
 
 
-# A GPU to itself. Where a profile submits several fields' jobs as one, `share` is the part that one of
-# them takes of it: the jobs of a GPU run in turn, of others, whose share is 1, four at a time.
-ONE_GPU = {"gpu": 1, "share": 4}
 TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
 SEQUENCE_SETTINGS = (  # what the layout of sequences is made of

@@ -59,7 +59,7 @@ rule encode_images:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        **ONE_GPU,
+        gpu=1,
     params:
         settings=settings("columns.id", "tokenizers.image.{bands,size}"),
         code=code("encode_images"),

@@ -20,7 +20,7 @@ rule embed_field:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        **ONE_GPU,
+        gpu=1,
     params:
         settings=settings("split.nside", "predict.{pooling,token_budget}"),
         code=code("embed_field"),
@@ -44,7 +44,7 @@ rule predict_field:
         "../envs/gpu.yaml"
     threads: 4
     resources:
-        **ONE_GPU,
+        gpu=1,
     params:
         columns=PREDICTED,
         settings=settings(

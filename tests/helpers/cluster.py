@@ -22,8 +22,10 @@ import yaml
 from helpers.slurm import Cluster, Job, is_script, wait_for
 from helpers.workflow import ROOT, Workflow, tiny
 
-# Looks at jobs at once, not after 20 s; a file system that is no network's; a machine of two cores.
-HERE = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"]
+# Of two fields' codes two submissions, of their images one. Looks at jobs at once, not after 20 s; a
+# file system that is no network's; a machine of two cores.
+HERE = ["--group-components", "codes=2", "images=2"]
+HERE += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"]
 HERE += ["--jobs", "4", "--max-threads", "2"]
 
 
@@ -162,11 +164,14 @@ class Finished:
     gpus : dict of int to (set of str or None)
         Values of CUDA_VISIBLE_DEVICES (None: unset) in the processes of the rules' scripts, by the
         number of the job.
+    at_once : set of tuple of int
+        Numbers of the jobs whose scripts were seen to run at a time, one of each script.
     """
 
     workflow: ClusterWorkflow
     jobs: list[Job]
     gpus: dict[int, set[str | None]]
+    at_once: set[tuple[int, ...]]
 
     def copy(self, folder: Path) -> ClusterWorkflow:
         """Its results in another folder, where nothing is to be done."""
@@ -178,15 +183,19 @@ class Finished:
 def watched(workflow: ClusterWorkflow, *options: str) -> Finished:
     """Run the workflow, and look at its jobs' processes twice a second."""
     seen: dict[int, set[str | None]] = {}
+    at_once: set[tuple[int, ...]] = set()
     with workflow.started(*options) as started:
         while started.process.poll() is None:
+            now = []
             for process, variables in workflow.cluster.processes().items():
                 with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                     if is_script(process):
                         job = int(variables["SLURM_JOB_ID"])
                         seen.setdefault(job, set()).add(variables.get("CUDA_VISIBLE_DEVICES"))
+                        now.append(job)
+            at_once.add(tuple(sorted(now)))
             time.sleep(0.5)
         done = started.end()
         if done.returncode:
             pytest.fail(f"snakemake failed\n{done.text[-6000:]}", pytrace=False)
-        return Finished(workflow, started.jobs(), seen)
+        return Finished(workflow, started.jobs(), seen, at_once)
