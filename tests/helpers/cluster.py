@@ -22,8 +22,8 @@ import yaml
 from helpers.slurm import Cluster, Job, is_script, wait_for
 from helpers.workflow import ROOT, Workflow, tiny
 
-# Of two fields' codes two submissions, of their images one. Looks at jobs at once, not after 20 s; a
-# file system that is no network's; a machine of two cores.
+# Two submissions of the two fields' codes, one of their images. Looks at jobs at once, not after
+# 20 s; a file system that is no network's; a machine of two cores.
 HERE = ["--group-components", "codes=2", "images=2"]
 HERE += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"]
 HERE += ["--jobs", "4", "--max-threads", "2"]
