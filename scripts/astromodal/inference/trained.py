@@ -31,7 +31,7 @@ class Trained:
     model : CausalTransformerLM
         In evaluation mode.
     config : Config
-        What training read of ``tokenizers``, ``sequences`` and ``model``, and nothing else.
+        What training was given of ``tokenizers``, ``sequences`` and ``model``, and nothing else.
     training : dict
         Settings of its training as they were written down: those of another version may differ,
         and nothing that uses the model reads them.

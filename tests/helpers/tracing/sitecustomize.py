@@ -66,11 +66,14 @@ def trace_settings(folder):
                 else:
                     yield f"{type(settings).__name__}.{name}"
 
-        found = {"given": sorted(leaves(config)), "read": read}
+        def write():
+            folder.mkdir(exist_ok=True)
+            found = {"given": given, "read": sorted(read)}
+            (folder / f"{script}.{os.getpid()}").write_text(json.dumps(found))
+
+        given = sorted(leaves(config))
         Settings.__getattribute__ = noting
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{script}.{os.getpid()}"
-        atexit.register(lambda: path.write_text(json.dumps(found | {"read": sorted(read)})))
+        atexit.register(write)
 
     sys.setprofile(wait)
 
