@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import pytest
+
+from helpers.slurm import wait_for
 
 GPU_RULES = ("encode_images", "train_transformer")
 CPU_RULES = ("encode_scalars", "encode_spectra", "pack_sequences", "build_vocabulary")
@@ -44,12 +44,20 @@ def test_jobs_of_several_fields_are_one_job_of_the_queue(finished):
     assert [path.name for path in made] == [f"datacube_T-{i}_tokens.npz" for i in (1, 2)]
 
 
-def test_fields_are_encoded_side_by_side(finished):
-    """Two submissions of codes run at one time."""
-    cluster = finished.workflow.cluster
-    records = [cluster.record(job.number) for job in finished.jobs if "_codes_" in job.comment]
-    times = [(record["StartTime"], record["EndTime"]) for record in records]
-    assert any(a[0] < b[1] and b[0] < a[1] for a, b in combinations(times, 2))
+def test_fields_are_encoded_side_by_side(again):
+    """While the job of one field stands still, that of the other runs."""
+    codes = [f"outputs/scalar_tokens/datacube_T-{i}_scalar_tokens.npz" for i in (1, 2)]
+    again.remove(*codes)
+    targets = [f"results/{path}" for path in codes]
+    with again.started(*targets, "--group-components", "codes=1") as started:
+        first = started.running("encode_scalars")
+        script = wait_for(lambda: again.cluster.script_of(first.number), "its script", 120)
+        script.suspend()
+        ran = "RUNNING,COMPLETED"
+        wait_for(lambda: len(started.jobs("encode_scalars", ran)) == 2, "the other's job", 120)
+        script.resume()
+        done = started.end()
+    assert done.returncode == 0, done.text
 
 
 def test_jobs_of_one_submission_take_turns(finished):
