@@ -1,9 +1,7 @@
-# What came out, on objects that nothing was trained on, and the report on all of it.
+# How well tokenizers keep what was measured, on objects that nothing was trained on.
 
 TRAINED = list(FIELDS.trained)
 EVALUATED = list(FIELDS.evaluation)
-TOKENIZER_PARTS = ("scalars", "spectra", "images")
-PARTS = (*TOKENIZER_PARTS, "transformer")
 DRAWN = "evaluation.{max_objects,n_examples,seed}"
 
 
@@ -89,54 +87,3 @@ rule evaluate_images:
         code=code("evaluate_images"),
     script:
         "../scripts/evaluate_images.py"
-
-
-rule evaluate_transformer:
-    """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
-    input:
-        sequences=expand(PATHS.sequences(), field=EVALUATED),
-        training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
-        final_model=MODEL["final_model"],
-        history=MODEL["history"],
-    output:
-        numbers=PATHS.evaluation("transformer"),
-        figures=directory(PATHS.figures("transformer")),
-    log:
-        PATHS.log("evaluate_transformer"),
-    benchmark:
-        PATHS.benchmark("evaluate_transformer")
-    conda:
-        "../envs/gpu.yaml"
-    threads: 8
-    resources:
-        gpu=1,
-    params:
-        fields=EVALUATED,
-        trained_fields=TRAINED,
-        settings=settings("evaluation.{max_objects,seed}"),
-        code=code("evaluate_transformer"),
-    script:
-        "../scripts/evaluate_transformer.py"
-
-
-rule render_report:
-    """Put every figure and table into one page."""
-    input:
-        numbers=expand(PATHS.evaluation("{part}"), part=PARTS),
-        figures=expand(PATHS.figures("{part}"), part=PARTS),
-        summaries=expand(PATHS.summary(), field=FIELDS.every),
-    output:
-        report=PATHS.report,
-        figures=directory(PATHS.figures("coverage")),
-    log:
-        PATHS.log("render_report"),
-    benchmark:
-        PATHS.benchmark("render_report")
-    conda:
-        "../envs/cpu.yaml"
-    params:
-        trained_fields=TRAINED,
-        config=CONFIG.model_dump(mode="json"),
-        code=code("render_report"),
-    script:
-        "../scripts/render_report.py"

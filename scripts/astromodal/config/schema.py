@@ -19,6 +19,7 @@ from astromodal.config.base import (
     Settings,
     split_at_commas,
 )
+from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.predict import PredictSettings
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
@@ -337,21 +338,6 @@ class TrainingSettings(Settings):
     def processes(self) -> int:
         """Processes that train together."""
         return self.gpus * self.nodes
-
-
-class EvaluationSettings(Settings):
-    """What the report is made on."""
-
-    fields: FieldNames = Field(
-        None,
-        description="Fields to evaluate on; null: those nothing was trained on, or, "
-        "where there are none, the test split of all.",
-    )
-    max_objects: Positive = Field(
-        2000, description="Objects a modality that are evaluated at most."
-    )
-    n_examples: Positive = Field(6, description="Examples drawn in a figure.")
-    seed: int = Field(5, description="Seed of the draw of objects and of bootstrap errors.")
 
 
 class VocabSizes(NamedTuple):

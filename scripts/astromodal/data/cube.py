@@ -146,6 +146,25 @@ class Cube:
                 np.copyto(values[:, place], numbers, where=np.isfinite(numbers))
         return values
 
+    def text(self, name: str) -> np.ndarray:
+        """One column of text, unicode (n,); empty where it is missing, or the column absent.
+
+        Raises
+        ------
+        DataError
+            Where the column holds no text.
+        """
+        if name not in self.columns:
+            return np.full(self.n_rows, "", dtype="U1")
+        kind = self.dtype(name)
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            if pa.types.is_null(kind):
+                return np.full(self.n_rows, "", dtype="U1")
+            what = f"field {self.field}: column {name!r} of {self.path.name}"
+            raise DataError(must_be(what, "a column of text", str(kind)))
+        values = self._table([name]).column(0).fill_null("").to_pylist()
+        return np.char.strip(np.asarray(values, dtype=np.str_)) if values else np.empty(0, "U1")
+
     def dtype(self, name: str) -> pa.DataType:
         """Arrow type of column `name`."""
         self.require(name)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.codebooks import count_codes

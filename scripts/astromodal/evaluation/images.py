@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.codebooks import codebook_numbers
 from astromodal.evaluation.image_headlines import add_headlines

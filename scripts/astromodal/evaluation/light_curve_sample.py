@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings
 from astromodal.core.grids import is_light_curve
 from astromodal.data.light_curves import LightCurveBatch, read_light_curves
 from astromodal.data.lists import gather

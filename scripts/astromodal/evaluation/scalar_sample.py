@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.objects import EvaluatedField, check_ids, draw

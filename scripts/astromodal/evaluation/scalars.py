@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress, quiet
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.metrics import median_error, quantile_error, robust_sigma

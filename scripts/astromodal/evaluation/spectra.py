@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, SpectrumSettings
 from astromodal.core.grids import bin_centres
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.codebooks import codebook_numbers

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, SpectrumSettings
 from astromodal.core.grids import is_light_curve, n_bins
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE

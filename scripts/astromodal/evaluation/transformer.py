@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.schema import EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TEST, TRAIN

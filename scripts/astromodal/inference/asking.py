@@ -96,6 +96,36 @@ def ask(
     return _question(asked, rest, layout, columns, given is not None)
 
 
+def look(
+    layout: SequenceLayout, columns: Sequence[str], given: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Understand the names of what is to be seen, and nothing else.
+
+    Parameters
+    ----------
+    layout, columns, given
+        As for `ask`; everything where `given` is None.
+
+    Returns
+    -------
+    blocks : tuple of str
+        Names of the blocks, that of the scalars not among them.
+    columns : tuple of int
+        Numbers of the scalar columns.
+
+    Raises
+    ------
+    ConfigError
+        Where a name is unknown.
+    """
+    if given is None:
+        return tuple(_other_blocks(layout)), tuple(range(len(columns)))
+    listed = [given] if isinstance(given, str) else list(given)
+    named = set[str]().union(*_names("given", listed, layout, columns))
+    blocks = tuple(name for name in _other_blocks(layout) if name in named)
+    return blocks, tuple(i for i, name in enumerate(columns) if name in named)
+
+
 def predicted_columns(config: Config) -> tuple[str, ...]:
     """The columns that a config has predicted field by field.
 

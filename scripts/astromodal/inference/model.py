@@ -13,7 +13,7 @@ from astromodal.config.predict import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be
-from astromodal.inference.asking import Question, ask
+from astromodal.inference.asking import Question, ask, look
 from astromodal.inference.blocks import (
     ImagePrediction,
     SpectrumPrediction,
@@ -142,7 +142,9 @@ class AstroModel:
         """
         return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
 
-    def embed(self, objects: Encoded | str | Path, pooling: str = "mean") -> np.ndarray:
+    def embed(
+        self, objects: Encoded | str | Path, pooling: str = "mean", given: Names | None = None
+    ) -> np.ndarray:
         """One vector an object.
 
         Parameters
@@ -152,6 +154,8 @@ class AstroModel:
         pooling : str
             ``mean`` of the states of its tokens, or ``attention``: their mean weighted by
             softmax(h_EOS · h / sqrt(D)), where EOS, the last token, has seen all others.
+        given : str or sequence of str, optional
+            What is looked at of the objects, by the names of `predict`; everything where None.
 
         Returns
         -------
@@ -160,11 +164,12 @@ class AstroModel:
         Raises
         ------
         ConfigError
-            Where there is no such pooling.
+            Where there is no such pooling, or a name is unknown.
         """
         found = self.open(objects)
+        seen = found.sequences.only(*look(self.bundle.layout, self.columns, given))
         budget = self.settings.token_budget
-        return embed_objects(self.bundle, found.sequences, found.numbers, pooling, budget)
+        return embed_objects(self.bundle, seen, found.numbers, pooling, budget)
 
     def predict(
         self,

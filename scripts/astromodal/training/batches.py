@@ -7,8 +7,9 @@ keeps equally long sequences side by side, so that attention needs one call a le
 
 from __future__ import annotations
 
+import copy
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,10 +102,34 @@ class SequenceSet:
         empty = [np.empty(0, dtype=np.uint32)]
         self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
         self.split = np.concatenate([store.split for store in self.stores] or empty)
-        lengths = np.zeros(32, dtype=np.int64)
-        lengths[[block.type for block in layout.blocks]] = [1 + b.length for b in layout.blocks]
-        bits = [((self.pattern >> b.type) & 1) * lengths[b.type] for b in layout.blocks]
-        self.lengths: np.ndarray = 2 + np.stack(bits).sum(axis=0)  # (objects,) tokens of each
+        self._unseen: np.ndarray | None = None  # (columns,) scalars that `only` left out
+        self.lengths = self._count_tokens()  # (objects,) tokens of each
+
+    def _count_tokens(self) -> np.ndarray:
+        sizes = [
+            ((self.pattern >> b.type) & 1) * np.int64(1 + b.length) for b in self.layout.blocks
+        ]
+        return 2 + np.stack(sizes).sum(axis=0)
+
+    def only(self, blocks: Collection[str], columns: Collection[int]) -> SequenceSet:
+        """The same objects, as if nothing else of them had been measured.
+
+        Parameters
+        ----------
+        blocks : collection of str
+            Names of the blocks that stay, beside that of the scalars.
+        columns : collection of int
+            Numbers of the scalars that stay; without any, their block goes too.
+        """
+        kept = {*blocks, *([SCALAR] if columns else [])}
+        bits = np.uint32(sum(1 << block.type for block in self.layout.blocks if block.name in kept))
+        shown = copy.copy(self)
+        shown.pattern = self.pattern & bits
+        shown._unseen = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
+        if self._unseen is not None:
+            shown._unseen |= self._unseen
+        shown.lengths = shown._count_tokens()
+        return shown
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -195,6 +220,8 @@ class SequenceSet:
         for field in np.unique(fields):
             mine = np.flatnonzero(fields == field)
             out[mine] = self.stores[field].blocks(objects[mine] - self._starts[field], kind)
+        if kind.name == SCALAR and self._unseen is not None:
+            out[:, 1:][:, self._unseen] = MISS
         return out
 
 

@@ -68,6 +68,26 @@ def test_text_where_numbers_belong_is_refused(write_cube):
         cube.scalar("x")
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_text_is_read_without_spaces_around_it(write_cube, kind):
+    """What is null is empty."""
+    path = write_cube({"id": list("abc"), "kind": pa.array(["STAR ", None, "QSO"], kind)})
+    assert Cube(path, "F1").text("kind").tolist() == ["STAR", "", "QSO"]
+
+
+def test_absent_text_is_empty(write_cube):
+    """A column that is not there, or without any value, says nothing of a source."""
+    cube = Cube(write_cube({"id": list("ab"), "kind": pa.nulls(2)}), "F1")
+    assert cube.text("kind").tolist() == cube.text("class").tolist() == ["", ""]
+
+
+def test_numbers_where_text_belongs_are_refused(write_cube):
+    """A column of codes is no column of names."""
+    cube = Cube(write_cube({"id": ["a"], "kind": [3]}), "F1")
+    with pytest.raises(DataError, match="column 'kind' .* must be a column of text, got int64"):
+        cube.text("kind")
+
+
 def test_a_missing_id_column_is_named_with_the_nearest(write_cube):
     """The column that identifies sources must be there."""
     with pytest.raises(DataError, match="field F1: column 'id' is missing from .*; nearest: 'ids'"):

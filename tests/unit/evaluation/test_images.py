@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, ImageSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.evaluation.images import evaluate_images
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings
 from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError
 from astromodal.evaluation.light_curve_sample import CurveSample, sample_curves

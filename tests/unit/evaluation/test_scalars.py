@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
 from astromodal.evaluation.scalars import evaluate_scalars, in_bins, ranks

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from astromodal.config.schema import ColumnSettings, EvaluationSettings, SpectrumSettings
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.schema import ColumnSettings, SpectrumSettings
 from astromodal.core.grids import bin_centres, bin_factor, native_grid
 from astromodal.errors import FormatError
 from astromodal.evaluation.spectra import evaluate_spectra

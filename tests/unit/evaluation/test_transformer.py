@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import (
     Config,
-    EvaluationSettings,
     ImageSettings,
     ModelSettings,
     ScalarSettings,

@@ -45,3 +45,25 @@ def test_an_unknown_pooling_is_refused(model, encoded):
     """With the nearest one."""
     with pytest.raises(ConfigError, match="pooling must be one of .* got men; nearest: 'mean'"):
         model.embed(encoded, "men")
+
+
+def test_what_is_not_given_changes_no_embedding(model, encoded):
+    """Of objects seen through one column alone, those with the same value look the same."""
+    column = model.columns[0]
+    codes = encoded.codes("scalar")[:, 0]
+    found = model.embed(encoded, given=[column])
+    for code in np.unique(codes):
+        same = found[codes == code]
+        np.testing.assert_allclose(same, np.broadcast_to(same[0], same.shape), atol=1e-5)
+
+
+def test_everything_given_is_everything_seen(model, encoded):
+    """Naming all modalities is naming none."""
+    every = model.embed(encoded, given=["scalar", "image", "spectrum"])
+    np.testing.assert_array_equal(every, model.embed(encoded))
+
+
+def test_an_unknown_name_is_refused(model, encoded):
+    """With the nearest one."""
+    with pytest.raises(ConfigError, match="given must be a scalar column or one of"):
+        model.embed(encoded, given=["imag"])

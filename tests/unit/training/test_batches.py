@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from astromodal.core.vocab import BOS, EOS, MISS, SEP
 from astromodal.errors import FormatError
 from astromodal.training.batches import Hiding, SequenceSet, divide, plan_epoch
+from astromodal.training.layout import SCALAR
 from astromodal.training.sequences import pack_objects, write_sequences
 
 from .conftest import HASHES, make_codes
@@ -100,6 +101,43 @@ def test_what_is_hidden_does_not_depend_on_the_batch():
     several = hiding.columns(np.array([4, 9, 2]), 6)
     np.testing.assert_array_equal(several[1:2], hiding.columns(np.array([9]), 6))
     assert (several != Hiding(0.5, (3, 8, 1)).columns(np.array([4, 9, 2]), 6)).any()
+
+
+def test_only_some_blocks_stay(survey):
+    """The same objects, shorter: no block but those named, and no scalar but those numbered."""
+    whole = survey.sequences()
+    names = [block.name for block in survey.layout.blocks]
+    seen = whole.only([names[0]], [1])
+    kept = {survey.layout[name].type for name in (names[0], SCALAR)}
+    for number, (tokens, types, _) in zip(*_each(seen, 120), strict=True):
+        assert set(types[1:-1].tolist()) <= kept
+        scalars = tokens[types == survey.layout[SCALAR].type][1:]
+        own = whole.block_tokens(np.array([number]), names.index(SCALAR))[0, 1:]
+        expected = np.where(np.arange(len(own)) == 1, own, MISS)
+        np.testing.assert_array_equal(scalars, expected)
+    assert len(whole.batch(np.arange(120)).tokens) > len(seen.batch(np.arange(120)).tokens)
+
+
+def test_without_a_column_the_scalars_go(survey):
+    """An object of which nothing is left is BOS and EOS."""
+    nothing = survey.sequences().only([], [])
+    assert set(nothing.lengths.tolist()) == {2}
+    assert nothing.batch(np.arange(5)).tokens.tolist() == [BOS, EOS] * 5
+
+
+def test_only_twice_is_what_both_leave(survey):
+    """A column that was left out does not come back."""
+    seen = survey.sequences().only([], [0, 1]).only([], [1, 2])
+    place = [block.name for block in survey.layout.blocks].index(SCALAR)
+    tokens = seen.block_tokens(np.arange(120), place)[:, 1:]
+    assert (np.delete(tokens, 1, axis=1) == MISS).all()
+    assert (tokens[:, 1] != MISS).any()
+
+
+def _each(sequences, n):
+    """Numbers and sequences of some objects."""
+    batch = sequences.batch(np.arange(n))
+    return batch.objects, split_up(batch)
 
 
 def test_an_objects_block_order_does_not_depend_on_its_batch(survey):
