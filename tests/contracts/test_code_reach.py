@@ -21,10 +21,12 @@ HIDDEN = re.compile(
 )
 EVALUATIONS = {
     "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
-    "render_report",
+    "evaluate_reconstruction", "render_report",
 }  # fmt: skip
-HOLD_ALL_TOKENIZERS = {"build_vocabulary", "export_model", "train_transformer"}
-USE_THE_MODEL = {"embed_field", "predict_field"}
+HOLD_ALL_TOKENIZERS = {
+    "build_vocabulary", "export_model", "train_transformer",
+}  # fmt: skip
+USE_THE_MODEL = {"embed_field", "evaluate_reconstruction", "predict_field"}
 
 
 @cache
@@ -77,7 +79,8 @@ def reaching(*prefixes: str) -> set[str]:
         (["training.packing."], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],
-            {"train_transformer", "evaluate_transformer", "export_model", *USE_THE_MODEL},
+            {"train_transformer", "evaluate_transformer", "export_model"}
+            | USE_THE_MODEL,
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
