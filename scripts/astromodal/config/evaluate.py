@@ -49,10 +49,10 @@ class ReconstructionSettings(Settings):
     """What the model is asked to reconstruct from the rest of an object."""
 
     max_objects: Positive = Field(
-        48, description="Objects of each block that are asked for at most."
+        32, description="Objects of each block that are asked for at most."
     )
     n_samples: Positive = Field(
-        2, description="Continuations that a spectrum or cutout is averaged over."
+        3, description="Continuations that a spectrum or cutout is averaged over."
     )
     columns: tuple[str, ...] = Field(
         (

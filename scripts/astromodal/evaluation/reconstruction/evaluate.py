@@ -101,11 +101,11 @@ def _summary(bench: Bench) -> str:
     return (
         f"{described(bench.fields)}; at most {asked.max_objects} objects a block that have it and "
         "another one. Each block is hidden whole and told by the model from the object's other "
-        f"blocks; spectra and cutouts are means over {asked.n_samples} continuations. Beside it "
-        "stand the block's own codes, decoded, which is the best that it could reach, and what one "
-        "would say who knows the training fields alone: the median of a scalar, the mean of "
-        "spectra and cutouts. Brightness and shape of the latter are judged apart. Model and "
-        "baseline are compared on the same objects."
+        f"blocks; spectra and cutouts are means over {asked.n_samples} continuations, whose own "
+        "scatter costs some of their R². Beside it stand the block's own codes, decoded, which is "
+        "the best that it could reach, and what one would say who knows the training fields alone: "
+        "the median of a scalar, the mean of spectra and cutouts. Brightness and shape of the "
+        "latter are judged apart. Model and baseline are compared on the same objects."
     )
 
 

@@ -132,9 +132,9 @@ def draw_spectra(
         std = np.abs(factor) * sample.std[i]
         axis.fill_between(wave, expected - std, expected + std, color=PURPLE, alpha=0.15,
                           linewidth=0)  # fmt: skip
-        axis.plot(wave, flux, color=INK, linewidth=0.5, label="observed")
         axis.plot(wave, sample.ways[TOKENIZER][i], color=GREEN, linewidth=0.8, label=TOKENIZER)
         axis.plot(wave, expected, color=PURPLE, linewidth=1.4, label=f"{SHAPE}, 1 σ")
+        axis.plot(wave, flux, color=INK, linewidth=0.4, label="observed")
         told = f"R² {quality:.2f}, flux × {factor:.2g}"
         axis.set_title(f"{group}, {sample.ids[i]}\n{told}", loc="left", fontsize=7)
         low, high = np.nanquantile(flux, [0.005, 0.995])
