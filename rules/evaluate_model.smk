@@ -54,6 +54,7 @@ rule evaluate_reconstruction:
         settings=settings(
             "columns.id",
             "evaluation.{n_examples,seed,reconstruction}",
+            "evaluation.labels.{redshift,stellar,tied}",
             "predict.{token_budget,prior_mass,max_candidates}",
         ),
         code=code("evaluate_reconstruction"),

@@ -63,7 +63,7 @@ class ReconstructionSettings(Settings):
             "vista_japermag6",
         ),
         description="Scalar columns that are also predicted one by one, from everything else; "
-        "those that the run lacks are left out.",
+        "those that the run lacks, and labels, are left out.",
     )
 
 

@@ -65,7 +65,8 @@ def sample_scalars(bench: Bench, objects: Encoded) -> ScalarSample:
         within = (p.quantile(0.16) <= truth[:, i]) & (truth[:, i] <= p.quantile(0.84))
         inside[name] = within[known]
     errors = {TOKENIZER: own - truth, MODEL: medians - truth, BASELINE: middle - truth}
-    wanted = bench.evaluation.reconstruction.columns
+    asked = bench.evaluation  # what gives a label away is among everything else
+    wanted = set(asked.reconstruction.columns) - set(asked.labels.hidden)
     alone = {
         name: _predictions(bench, objects, name)[name].median - truth[:, i]
         for i, name in enumerate(found)

@@ -21,7 +21,9 @@ from helpers.model import COLUMNS, cube_table, toy_bundle
 SETTINGS = EvaluationSettings(
     max_objects=30,
     n_examples=2,
-    reconstruction=ReconstructionSettings(max_objects=4, n_samples=2, columns=COLUMNS[:1]),
+    reconstruction=ReconstructionSettings(
+        max_objects=4, n_samples=2, columns=COLUMNS[:1] + COLUMNS[2:3]
+    ),
 )
 
 

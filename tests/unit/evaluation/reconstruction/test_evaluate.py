@@ -50,6 +50,7 @@ def test_a_column_may_be_told_from_everything_else(evaluate):
     columns = evaluate()["numbers"]["scalar"]["columns"]
     assert ALONE in columns[COLUMNS[0]]
     assert ALONE not in columns[COLUMNS[1]]
+    assert ALONE not in columns["specz_z"]  # asked for, but a label: its error would be given
     assert columns[COLUMNS[0]][ALONE]["baseline"] == columns[COLUMNS[0]]["model"]
 
 
