@@ -36,6 +36,7 @@ if "transformer" not in CONFIG.freeze:
 include: "rules/evaluate.smk"
 include: "rules/evaluate_model.smk"
 include: "rules/report.smk"
+include: "rules/ablations.smk"
 include: "rules/predict.smk"
 include: "rules/targets.smk"
 

@@ -1,4 +1,5 @@
 # The run's configuration, fields and paths, and the helpers that rules are written with.
+import re
 import sys
 from pathlib import Path
 
@@ -6,6 +7,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from astromodal.config.load import in_braces, load_config, plain_settings
+from astromodal.config.variants import ablated, ablation_seeds, seeded
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
@@ -23,7 +25,9 @@ from astromodal.training.layout import check_longest
 from snakemake.logging import logger
 
 CONFIG = load_config(config)
-check_longest(CONFIG.tokenizers, CONFIG.sequences)
+VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
+for varied in (CONFIG, *VARIANTS.values()):
+    check_longest(varied.tokenizers, varied.sequences)
 check_frozen(CONFIG)
 FIELDS = run_fields(CONFIG)
 PATHS = layout(CONFIG)
@@ -44,12 +48,18 @@ wildcard_constraints:
     group="|".join(GROUPS) or "none",
 
 
-def settings(*names):
+def settings(*names, config=CONFIG):
     """The settings that a job reads, by dotted name, as plain values that Snakemake compares.
 
     ``a.{b,c}`` stands for a.b and a.c, as in a shell. The job can read no others.
     """
-    return {name: plain_settings(name, CONFIG) for name in in_braces(names)}
+    return {name: plain_settings(name, config) for name in in_braces(names)}
+
+
+def ablation_settings(wildcards):
+    """The settings that the training of a variant reads, with its seed."""
+    config = seeded(VARIANTS[wildcards.variant], int(wildcards.seed))
+    return settings(*RUN_SETTINGS, config=config)
 
 
 def code(rule):
@@ -99,13 +109,12 @@ def start_of_training():
     return {} if start is None else {"init_from": start}
 
 
-def training_resources():
-    """What the training asks for: one task a node, which starts the node's processes itself.
+def training_resources(gpus, nodes):
+    """What a training asks for: one task a node, which starts the node's processes itself.
 
     Its time is up after a day. Slurm sends SIGTERM two minutes before that: the training saves, and
     a retry goes on.
     """
-    gpus, nodes = CONFIG.training.gpus, CONFIG.training.nodes
     found = {"gpu": gpus, "runtime": 1440, "slurm_extra": "--signal=TERM@120"}
     found["mem_mb"] = lambda wildcards, attempt: 64000 * attempt
     if gpus * nodes > 1:
@@ -120,8 +129,15 @@ def training_resources():
 
 TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
+MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
 SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
     "tokenizers.scalar",
     "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",
     "tokenizers.image.{size,codebook_size}",
+)
+RUN_SETTINGS = (  # what a training reads; its fields are those of the input
+    "model",
+    "sequences",
+    *(f"training.{name}" for name in CONFIG.training.model_dump() if name != "fields"),
+    *SEQUENCE_SETTINGS,
 )

@@ -27,3 +27,36 @@ rule evaluate_transformer:
         code=code("evaluate_transformer"),
     script:
         "../scripts/evaluate_transformer.py"
+
+
+rule evaluate_reconstruction:
+    """Compare what the model tells of each block from the others with what was measured."""
+    input:
+        **cubes(EVALUATED, *MODALITIES),
+        **MODEL_FILES,
+        sequences=expand(PATHS.sequences(), field=EVALUATED),
+        training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
+    output:
+        numbers=PATHS.evaluation("reconstruction"),
+        figures=directory(PATHS.figures("reconstruction")),
+    log:
+        PATHS.log("evaluate_reconstruction"),
+    benchmark:
+        PATHS.benchmark("evaluate_reconstruction")
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings(
+            "columns.id",
+            "evaluation.{n_examples,seed,reconstruction}",
+            "evaluation.labels.{redshift,stellar,tied}",
+            "predict.{token_budget,prior_mass,max_candidates}",
+        ),
+        code=code("evaluate_reconstruction"),
+    script:
+        "../scripts/evaluate_reconstruction.py"

@@ -8,6 +8,7 @@ localrules:
     train,
     evaluate_tokenizers,
     report,
+    ablations,
     embed,
     predict,
     export,
@@ -47,6 +48,12 @@ rule report:
     """Evaluate everything and write the report."""
     input:
         PATHS.report,
+
+
+rule ablations:
+    """Train variants of the transformer and see what each part of its training buys."""
+    input:
+        rules.compare_ablations.output.page,
 
 
 rule embed:

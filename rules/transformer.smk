@@ -1,9 +1,5 @@
 # The transformer learns from the training fields' sequences.
 
-TRAINING_SETTINGS = tuple(  # its fields are those of the input
-    f"training.{name}" for name in CONFIG.training.model_dump() if name != "fields"
-)
-
 
 rule build_vocabulary:
     """Write the vocabulary that the tokenizers share."""
@@ -43,9 +39,9 @@ rule train_transformer:
         "../envs/gpu.yaml"
     threads: 8 * CONFIG.training.gpus
     resources:
-        **training_resources(),
+        **training_resources(CONFIG.training.gpus, CONFIG.training.nodes),
     params:
-        settings=settings("model", "sequences", *TRAINING_SETTINGS, *SEQUENCE_SETTINGS),
+        settings=settings(*RUN_SETTINGS),
         code=code("train_transformer"),
     script:
         "../scripts/train_transformer.py"

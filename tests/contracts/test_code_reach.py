@@ -21,10 +21,12 @@ HIDDEN = re.compile(
 )
 EVALUATIONS = {
     "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
-    "render_report",
+    "evaluate_reconstruction", "evaluate_ablation", "compare_ablations", "render_report",
 }  # fmt: skip
-HOLD_ALL_TOKENIZERS = {"build_vocabulary", "export_model", "train_transformer"}
-USE_THE_MODEL = {"embed_field", "predict_field"}
+HOLD_ALL_TOKENIZERS = {
+    "build_vocabulary", "evaluate_ablation", "export_model", "train_transformer",
+}  # fmt: skip
+USE_THE_MODEL = {"embed_field", "evaluate_reconstruction", "predict_field"}
 
 
 @cache
@@ -44,7 +46,7 @@ def reaching(*prefixes: str) -> set[str]:
     [
         (["simulate."], {"simulate_field"}),
         (["evaluation."], EVALUATIONS),
-        (["evaluation/templates", "evaluation.render."], {"render_report"}),
+        (["evaluation/templates", "evaluation.render."], {"compare_ablations", "render_report"}),
         (
             ["tokenizers.kmeans.fit_codebook", "tokenizers.kmeans.draw_seeds"],
             {"train_image_codebook", "train_spectrum_codebook"},
@@ -77,7 +79,8 @@ def reaching(*prefixes: str) -> set[str]:
         (["training.packing."], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],
-            {"train_transformer", "evaluate_transformer", "export_model", *USE_THE_MODEL},
+            {"train_transformer", "evaluate_transformer", "evaluate_ablation", "export_model"}
+            | USE_THE_MODEL,
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

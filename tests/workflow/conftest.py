@@ -13,8 +13,8 @@ def finished(tmp_path_factory) -> Workflow:
 
 @pytest.fixture(scope="session")
 def used(finished) -> Workflow:
-    """The finished workflow, with its model put to use."""
-    finished.run("embed", "predict", "export")
+    """The finished workflow, with its model put to use, and compared with variants of it."""
+    finished.run("embed", "predict", "export", "ablations")
     return finished
 
 

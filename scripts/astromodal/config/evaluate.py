@@ -8,7 +8,7 @@ from pydantic import Field
 
 from astromodal.config.base import FieldNames, Positive, Settings
 
-EvaluationPart = Literal["scalars", "spectra", "images", "transformer"]
+EvaluationPart = Literal["scalars", "spectra", "images", "transformer", "reconstruction"]
 EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
 """Every part of the evaluation, in the report's order."""
 
@@ -45,6 +45,28 @@ class LabelSettings(Settings):
         return (*redshift, *self.stellar, *self.tied)
 
 
+class ReconstructionSettings(Settings):
+    """What the model is asked to reconstruct from the rest of an object."""
+
+    max_objects: Positive = Field(
+        32, description="Objects of each block that are asked for at most."
+    )
+    n_samples: Positive = Field(
+        3, description="Continuations that a spectrum or cutout is averaged over."
+    )
+    columns: tuple[str, ...] = Field(
+        (
+            "fwhm_n_det",
+            "mag_pstotal_r",
+            "gaia_parallax",
+            "gaia_phot_g_mean_flux",
+            "vista_japermag6",
+        ),
+        description="Scalar columns that are also predicted one by one, from everything else; "
+        "those that the run lacks, and labels, are left out.",
+    )
+
+
 class EvaluationSettings(Settings):
     """What the report is made of, and on what."""
 
@@ -62,3 +84,6 @@ class EvaluationSettings(Settings):
     n_examples: Positive = Field(6, description="Examples drawn in a figure.")
     seed: int = Field(5, description="Seed of the draw of objects and of bootstrap errors.")
     labels: LabelSettings = Field(LabelSettings(), description="What is known of sources.")
+    reconstruction: ReconstructionSettings = Field(
+        ReconstructionSettings(), description="What the model is asked to reconstruct."
+    )

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from astromodal.config.ablations import AblationSettings
 from astromodal.config.base import (
     FieldName,
     FieldNames,
@@ -20,6 +21,7 @@ from astromodal.config.base import (
     split_at_commas,
 )
 from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.predict import PredictSettings
 
 BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
@@ -254,18 +256,6 @@ class ModelSettings(Settings):
         return self
 
 
-class MeaningfulLossSettings(Settings):
-    """The reconstruction terms: squared error between expected and true centroids."""
-
-    enabled: bool = Field(True, description="Add the reconstruction terms to the cross-entropy.")
-    sample_k_per_modality: Positive = Field(
-        64, description="Positions of a sequence, a modality, that the terms are computed on."
-    )
-    lambda_image: NotNegative = Field(0.1, description="Weight of the image term.")
-    lambda_scalar: NotNegative = Field(0.1, description="Weight of the scalar term.")
-    lambda_spectrum: NotNegative = Field(0.1, description="Weight of the spectrum term.")
-
-
 LAST: Final = "last"
 """Stands in ``training.init_from`` for the run's own last model."""
 
@@ -331,7 +321,7 @@ class TrainingSettings(Settings):
     log_every: Positive = Field(20, description="Steps between log lines.")
     seed: int = Field(4, description="Seed of weights, dropout, batches and block orders.")
     meaningful_loss: MeaningfulLossSettings = Field(
-        MeaningfulLossSettings(), description="The reconstruction terms."
+        MeaningfulLossSettings(), description="What the loss is made of."
     )
 
     @property
@@ -373,6 +363,7 @@ class Config(Settings):
     model: ModelSettings = Field(ModelSettings(), description="The transformer.")
     training: TrainingSettings = Field(TrainingSettings(), description="Its training.")
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
+    ablations: AblationSettings = Field(AblationSettings(), description="What each part buys.")
     predict: PredictSettings = Field(PredictSettings(), description="Using the trained model.")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FIELD = "{field}"
 GROUP = "{group}"
+VARIANT, SEED = "{variant}", "{seed}"
 MODALITIES = ("sources", "scalars", "spectra", "images")
 """What a cube's columns are told apart by: identifiers and positions, then what is measured."""
 
@@ -41,6 +42,7 @@ class Layout:
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
         self.stamps = f"{self.results}/stamps/index.json"
+        self.ablations = f"{self.results}/ablations"
         self.last_run = f"{self.results}/last_run.json"
 
     @property
@@ -145,6 +147,19 @@ class Layout:
     def figures(self, part: str) -> str:
         """Folder of one part's figures."""
         return f"{self.results}/evaluation/figures/{part}"
+
+    def ablation(self, variant: str = VARIANT, seed: int | str = SEED) -> dict[str, str]:
+        """Files of one training of a variant, by the name that jobs have for them."""
+        folder = f"{self.ablations}/{variant}/seed_{seed}"
+        return {
+            "config": f"{folder}/config.json",
+            "history": f"{folder}/history.jsonl",
+            "final_model": f"{folder}/final_model.pt",
+        }
+
+    def ablation_losses(self, variant: str = VARIANT, seed: int | str = SEED) -> str:
+        """Losses of the evaluated objects, under one training of a variant."""
+        return f"{self.ablations}/{variant}/seed_{seed}/losses.npz"
 
     def log(self, rule: str, *wildcards: str) -> str:
         """A job's log file."""

@@ -6,6 +6,7 @@ import base64
 import json
 import platform
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,65 @@ def render_report(
     """
     loaded = [read_json(path) for path in parts]
     coverage = cover_fields(summaries, trained, coverage_figures)
-    sections = [
-        _section(part, Path(folder))
-        for part, folder in zip([*loaded, coverage], [*figures, coverage_figures], strict=True)
-    ]
+    names = [read_json(path)["field"] for path in summaries]
+    render_page(
+        Page(
+            "How well tokens and model keep the measurements",
+            "An uncertainty is a bootstrap standard error over objects.",
+        ),
+        [*loaded, coverage],
+        [*figures, coverage_figures],
+        field_roles(names, trained),
+        config,
+        output,
+    )
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of itself: its `title`, and what its `uncertainty` is."""
+
+    title: str
+    uncertainty: str
+
+
+def render_page(
+    page: Page,
+    parts: Sequence[dict[str, Any]],
+    figures: Sequence[str | Path],
+    fields: dict[str, list[str]],
+    config: dict[str, Any],
+    output: str | Path,
+) -> None:
+    """Write parts of an evaluation as one page.
+
+    Parameters
+    ----------
+    page : Page
+        What stands at its head.
+    parts : sequence of dict
+        The parts, as `Part.as_dict` gives them.
+    figures : sequence of path
+        The folder of each part's figures, parallel to `parts`.
+    fields : dict
+        As `field_roles` gives it.
+    config : dict
+        All settings of the run, as plain values.
+    output : path
+        The HTML file, written atomically.
+    """
     environment = Environment(
         loader=PackageLoader("astromodal.evaluation"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["show"] = show
     text = environment.get_template("report.html.j2").render(
-        sections=sections,
-        headlines=[_headline(h) for part in loaded for h in part["headlines"]],
-        fields=_field_roles(summaries, trained),
+        page=page,
+        sections=[_section(p, Path(folder)) for p, folder in zip(parts, figures, strict=True)],
+        headlines=[_headline(h) for part in parts for h in part["headlines"]],
+        fields=fields,
         versions=versions(),
-        hashes=_hashes(loaded),
+        hashes=_hashes(parts),
         config=json.dumps(config, indent=2),
         long_table=_LONG_TABLE,
     )
@@ -113,8 +158,8 @@ def _headline(headline: dict[str, Any]) -> dict[str, Any]:
     return {**headline, "text": show_measured(headline["value"], headline["error"])}
 
 
-def _field_roles(summaries: Sequence[str | Path], trained: Collection[str]) -> dict[str, list[str]]:
-    names = [read_json(path)["field"] for path in summaries]
+def field_roles(names: Sequence[str], trained: Collection[str]) -> dict[str, list[str]]:
+    """Fields by name: `trained` ones, and those `held` out."""
     return {
         "trained": [name for name in names if name in trained],
         "held": [name for name in names if name not in trained],

@@ -5,7 +5,7 @@ Legend: N tokens of a batch, D model, C ranges of ids, M targets of each, S ids 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from astromodal.evaluation.objects import draw
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import Batch, SequenceSet
 from astromodal.training.layout import MODALITIES, Block, Range, SequenceLayout
-from astromodal.training.loss import NO_TARGET, find_targets
+from astromodal.training.loss import NO_TARGET, RangeTargets, find_targets
 from astromodal.training.unigram import Unigram
 
 
@@ -124,13 +124,10 @@ def measure_surprise(
 
 
 @torch.no_grad()
-def _batch_surprise(
-    model: CausalTransformerLM,
-    batch: Batch,
-    layout: SequenceLayout,
-    unigram: Unigram,
-    device: torch.device,
-) -> Iterable[tuple[Range, tuple[np.ndarray, np.ndarray]]]:
+def target_logits(
+    model: CausalTransformerLM, batch: Batch, layout: SequenceLayout, device: torch.device
+) -> Iterator[tuple[RangeTargets, torch.Tensor, torch.Tensor]]:
+    """Targets of a batch, range by range: with their logits (C, M, S), and themselves (C, M)."""
     tokens, types, slots = (
         torch.from_numpy(a).to(device) for a in (batch.tokens, batch.types, batch.slots)
     )
@@ -139,12 +136,31 @@ def _batch_surprise(
     parts = [hidden[torch.from_numpy(t.positions).to(device)] for t in targets]  # (C, M, D)
     ranges = [(t.ids.offset, len(t.positions), t.ids.size) for t in targets]
     for t, logits in zip(targets, model.range_logits(parts, ranges), strict=True):
-        wanted = torch.from_numpy(t.targets).to(device).flatten()
-        flat = logits.flatten(0, 1).float()  # (C M, S)
-        nll = F.cross_entropy(flat, wanted, ignore_index=NO_TARGET, reduction="none")
-        codes = t.targets.T if t.ids.stride else t.targets.reshape(t.n_sequences, -1)
-        found = nll.cpu().double().numpy().reshape(t.targets.shape)
-        values = found.T if t.ids.stride else found.reshape(t.n_sequences, -1)
+        yield t, logits.float(), torch.from_numpy(t.targets).to(device)
+
+
+def by_object(found: RangeTargets, values: np.ndarray) -> np.ndarray:
+    """Values of a range's targets, (C, M), as a row an object, (m, slots)."""
+    return values.T if found.ids.stride else values.reshape(found.n_sequences, -1)
+
+
+def code_surprise(logits: torch.Tensor, wanted: torch.Tensor) -> np.ndarray:
+    """Negative log-likelihoods of targets (C, M) under logits (C, M, S); 0 where missing."""
+    nll = F.cross_entropy(
+        logits.flatten(0, 1), wanted.flatten(), ignore_index=NO_TARGET, reduction="none"
+    )
+    return nll.cpu().double().numpy().reshape(wanted.shape)
+
+
+def _batch_surprise(
+    model: CausalTransformerLM,
+    batch: Batch,
+    layout: SequenceLayout,
+    unigram: Unigram,
+    device: torch.device,
+) -> Iterator[tuple[Range, tuple[np.ndarray, np.ndarray]]]:
+    for t, logits, wanted in target_logits(model, batch, layout, device):
+        values, codes = by_object(t, code_surprise(logits, wanted)), by_object(t, t.targets)
         missing = codes == NO_TARGET
         table = unigram.log_frequencies(t.ids)  # (n_slots, S)
         baseline = -table[np.arange(t.ids.n_slots), np.where(missing, 0, codes)].astype(np.float64)

@@ -115,10 +115,26 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
         got = "a folder" if folder.is_dir() else "no folder"
         do = "give the folder runs_tokens_transformer of a run, or one of the rule export_model"
         raise FormatError(must_be(str(folder), f"a folder that holds {names}", got, do))
-    return _checked(trained, files, device)
+    return join_bundle(trained, files, device)
 
 
-def _checked(trained: Trained, files: tuple[str, str, str, str], device: torch.device) -> Bundle:
+def join_bundle(trained: Trained, files: tuple[str, str, str, str], device: torch.device) -> Bundle:
+    """A model and its tokenizers.
+
+    Parameters
+    ----------
+    trained : Trained
+        The model.
+    files : tuple of str
+        Of the scalar tokenizer, the spectrum tokenizer, the autoencoder and the image codebook.
+    device : torch.device
+        Where the image tokenizer's network is to be.
+
+    Raises
+    ------
+    FormatError
+        Where a file is not there, or a tokenizer is not the one that the model was trained with.
+    """
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         what, do = f"tokenizer {missing[0]}", "keep the run's folder in its results folder"

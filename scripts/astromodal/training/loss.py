@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.schema import MeaningfulLossSettings
+from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.core.vocab import MISS
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import Batch, draws
@@ -166,7 +166,7 @@ class TypedLoss:
     tables : CentroidTables
         Centroids of the codes.
     settings : MeaningfulLossSettings
-        Weights and sampling of the reconstruction terms.
+        Weights of all terms, and sampling of the reconstruction terms.
     device : torch.device
         Where the model is.
     """
@@ -273,7 +273,7 @@ class TypedLoss:
         term.n_squared += len(sampled)
 
     def total(self, terms: Mapping[str, Term], counts: np.ndarray | None = None) -> torch.Tensor:
-        """Mean cross-entropy of all targets, and the weighted mean of each reconstruction term.
+        """Weighted means: of the cross-entropy of all targets, and of each reconstruction term.
 
         Parameters
         ----------
@@ -290,7 +290,7 @@ class TypedLoss:
         loss = torch.zeros((), device=self.device)
         for modality, count in zip(MODALITIES, n_squared, strict=True):
             term, weight = terms[modality], self._weights[modality]
-            loss = loss + term.cross_entropy / n
+            loss = loss + self.settings.lambda_cross_entropy * term.cross_entropy / n
             loss = loss + weight * term.squared_error / count
         return loss
 
@@ -299,4 +299,5 @@ class TypedLoss:
         if means["cross_entropy"] is None:
             return None
         squared = ((w, means[f"squared_error_{m}"]) for m, w in self._weights.items())
-        return means["cross_entropy"] + sum(w * mean for w, mean in squared if mean is not None)
+        entropy = self.settings.lambda_cross_entropy * means["cross_entropy"]
+        return entropy + sum(w * mean for w, mean in squared if mean is not None)

@@ -44,3 +44,11 @@ def test_a_model_that_is_passed_on_is_one_folder():
     paths = vars(ExportLayout(Layout("results").export + "/"))
     assert {path.rpartition("/")[0] for path in paths.values()} == {"results/model"}
     assert paths["weights"] == "results/model/model.safetensors"
+
+
+def test_each_training_of_a_variant_has_a_folder():
+    """Checkpoints of two trainings would not tell themselves apart in one."""
+    files = Layout("r").ablation("no_x", 4)
+    assert files["final_model"] == "r/ablations/no_x/seed_4/final_model.pt"
+    assert Layout("r").ablation_losses("no_x", 4) == "r/ablations/no_x/seed_4/losses.npz"
+    assert Layout("r").ablation()["history"] == "r/ablations/{variant}/seed_{seed}/history.jsonl"

@@ -160,6 +160,8 @@ def test_fields_are_numbered_through(tmp_path, survey):
     alone = SequenceSet([path], survey.layout)
     assert len(both) == 150
     assert both.id(123) == alone.id(3) == "F2-3é"
+    fields, rows = both.places(np.array([123, 5, 120]))
+    assert (fields.tolist(), rows.tolist()) == ([1, 0, 1], [3, 5, 0])
     chosen = np.array([3, 8])
     np.testing.assert_array_equal(both.batch(chosen + 120).tokens, alone.batch(chosen).tokens)
 

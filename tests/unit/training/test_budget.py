@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from astromodal.config import load_config
-from astromodal.config.schema import MeaningfulLossSettings, ModelSettings, TrainingSettings
+from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.schema import ModelSettings, TrainingSettings
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.training.budget import (
     Budget,

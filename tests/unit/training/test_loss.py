@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.schema import MeaningfulLossSettings
+from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.tokenizers.quantiles import ColumnSummaries
@@ -228,3 +228,19 @@ def test_the_objective_of_means_is_the_total(survey, batch, model):
 def test_the_objective_of_nothing_is_unknown(survey):
     """Without a target there is no loss."""
     assert typed_loss(survey).objective(Sums().means()) is None
+
+
+def test_cross_entropy_enters_with_its_weight(survey, batch, model):
+    """At a weight of 0 the reconstruction terms alone are left; it is linear in the weight."""
+    totals = []
+    for weight in (0.0, 1.0, 2.0):
+        loss = typed_loss(survey, lambda_cross_entropy=weight, lambda_image=3.0)
+        terms = loss.terms(model, batch, None)
+        means = sums_of([terms]).means()
+        totals.append(loss.total(terms).item())
+        assert loss.objective(means) == pytest.approx(totals[-1], rel=1e-5)
+    squared = 3.0 * means["squared_error_image"] + 0.1 * (
+        means["squared_error_scalar"] + means["squared_error_spectrum"]
+    )
+    assert totals[0] == pytest.approx(squared, rel=1e-5)
+    assert totals[2] - totals[1] == pytest.approx(means["cross_entropy"], rel=1e-4)

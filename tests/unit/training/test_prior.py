@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.config.schema import MeaningfulLossSettings, ModelSettings
+from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.schema import ModelSettings
 from astromodal.training.layout import Block, Range
 from astromodal.training.loss import TypedLoss
 from astromodal.training.prior import fit_start

@@ -1,0 +1,148 @@
+"""The page of the ablations: what each variant of the training changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from astromodal.config.ablations import AS_CONFIGURED
+from astromodal.evaluation.ablations.changes import (
+    Trainings,
+    column_changes,
+    modality_changes,
+    without_reconstruction,
+)
+from astromodal.evaluation.ablations.losses import ORDERS, ObjectLosses
+from astromodal.evaluation.ablations.section import add_changes, add_columns
+from astromodal.evaluation.numbers import show
+from astromodal.evaluation.objects import described, evaluated_fields
+from astromodal.evaluation.parts import Part
+from astromodal.evaluation.style import styled
+
+CLEAR = 2.0
+"""Errors that a change must exceed to be called one: several are looked at together."""
+
+
+def compare_ablations(
+    losses: Sequence[str | Path],
+    runs: Sequence[tuple[str, int]],
+    fields: Sequence[str],
+    trained: Sequence[str],
+    config: Mapping[str, Any],
+    figures: str | Path,
+) -> dict[str, Any]:
+    """Compare each variant with the training as configured, object by object and seed by seed.
+
+    Parameters
+    ----------
+    losses : sequence of path
+        Files of `ObjectLosses`.
+    runs : sequence of (str, int)
+        Variant and seed of each.
+    fields, trained : sequence of str
+        Evaluated fields, and fields that something was trained on.
+    config : mapping
+        All settings of the run, as plain values.
+    figures : path
+        Folder to write the figures into.
+
+    Returns
+    -------
+    dict
+        As `Part.as_dict` gives it.
+    """
+    part = Part("ablations", "Ablations", Path(figures))
+    variants, seed = config["ablations"]["variants"], config["evaluation"]["seed"]
+    trainings = Trainings.join(
+        [(run[0], ObjectLosses.load(path)) for run, path in zip(runs, losses, strict=True)]
+    )
+    n_seeds = len(trainings.surprise[AS_CONFIGURED])
+    own = config["sequences"]["block_order"]
+    orders = sorted(ORDERS, key=lambda order: order != own)
+    where = described(evaluated_fields(fields, trained))
+    part.summary = _summary(where, len(trainings.codes), n_seeds, config)
+    _note(part, variants, trainings, n_seeds)
+    part.numbers["orders"] = {
+        order: modality_changes(trainings, ORDERS.index(order), seed) for order in orders
+    }
+    off = without_reconstruction({v: c for v, c in variants.items() if v in trainings.surprise})
+    with styled():
+        for order in orders:
+            add_changes(part, part.numbers["orders"][order], order, variants)
+        if off is None:
+            part.notes.append(
+                "What the reconstruction terms buy is not told: no variant that was trained "
+                "differs in having none."
+            )
+            return part.as_dict()
+        part.notes.insert(0, _what_reconstruction_buys(part.numbers["orders"][own][off], n_seeds))
+        _headlines(part, part.numbers["orders"][own][off])
+        columns = column_changes(trainings, off, ORDERS.index(own), seed)
+        part.numbers["columns"] = columns
+        if columns:
+            add_columns(part, columns, own)
+    return part.as_dict()
+
+
+def _summary(where: str, n: int, n_seeds: int, config: Mapping[str, Any]) -> str:
+    own = config["training"]["epochs"]
+    epochs = config["ablations"]["epochs"] or own
+    return (
+        f"{n} objects: {where}. Seeds of each variant: {n_seeds}. Epochs: {epochs}; of the "
+        f"training itself: {own}. Every variant is trained on the same tokens, from the start and "
+        "by one process; its best validation is by its own loss. Every code is told from the codes "
+        "before it. A change is against the training as configured, of the same objects and seeds; "
+        "its error is over objects (bootstrap) and over seeds (Student's t) together. Squared "
+        "errors are of expected centroids, in standardised units."
+    )
+
+
+def _note(part: Part, variants: Mapping[str, Any], trainings: Trainings, n_seeds: int) -> None:
+    same = [name for name in variants if name not in trainings.surprise]
+    if same:
+        part.notes.append(
+            f"Not trained: {', '.join(same)}; it would differ in nothing, or learn nothing."
+        )
+    if n_seeds == 1:
+        part.notes.append(
+            "One seed: errors are over objects alone, and what another seed would change is not "
+            "known. Raise ablations.seeds."
+        )
+    elif n_seeds < 4:
+        part.notes.append(f"{n_seeds} seeds: how much seeds differ is itself known poorly.")
+
+
+def _what_reconstruction_buys(changes: Mapping[str, Any], n_seeds: int) -> str:
+    """The numbers of the variant without reconstruction terms, in sentences."""
+    told = "; ".join(
+        f"{name} {show(n['squared_change'])} % and {show(n['bits_change'])} bits a code"
+        for name, n in changes.items()
+    )
+    told = (
+        "What the reconstruction terms buy: without them the squared error and the surprise change "
+        f"by {told}. "
+    )
+    if n_seeds == 1:
+        return told + "Whether they buy anything, one seed cannot tell."
+    better, worse = (
+        [name for name, n in changes.items() if sign * n[key]["value"] > CLEAR * n[key]["error"]]
+        for sign, key in ((1, "squared_change"), (-1, "bits_change"))
+    )
+    bought = (
+        f"buy a smaller error of the expected {' and '.join(better)} codes"
+        if better
+        else f"buy nothing: no squared error grows by more than {CLEAR:g} errors without them"
+    )
+    price = f"; they cost surprise at {' and '.join(worse)} codes" if worse else ""
+    return f"{told}So they {bought}{price}."
+
+
+def _headlines(part: Part, changes: Mapping[str, Any]) -> None:
+    for name, n in changes.items():
+        found = n["squared_change"]
+        part.headline(
+            f"Squared error of expected {name} codes without the reconstruction terms",
+            found["value"], found["error"], unit="%",
+            note=f"surprise {show(n['bits_change'])} bits a code; {n['n']} objects",
+        )  # fmt: skip

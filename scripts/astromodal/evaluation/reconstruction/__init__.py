@@ -1,0 +1,1 @@
+"""What the model reconstructs of an object's blocks from its other blocks."""

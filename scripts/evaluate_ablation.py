@@ -1,0 +1,21 @@
+"""Losses of the evaluated objects under one training of a variant."""
+
+from astromodal.evaluation.ablations.losses import measure_losses
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.inference.bundle import join_bundle
+from astromodal.inference.trained import load_trained
+from astromodal.jobs.entry import start
+
+job = start(snakemake)
+given, device = snakemake.input, job.device()
+files = (given.scalar_tokenizer, given.spectrum_tokenizer, given.autoencoder, given.image_codebook)
+fields = evaluated_fields(
+    snakemake.params.fields, snakemake.params.trained_fields, sequences=given.sequences
+)
+losses = measure_losses(
+    fields,
+    join_bundle(load_trained(given.final_model, device), files, device),
+    job.settings.evaluation,
+    job.progress,
+)
+losses.save(snakemake.output.losses)

@@ -1,0 +1,78 @@
+"""Losses of single objects add up to those of the batch."""
+
+import numpy as np
+import pytest
+
+from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.data.splits import TEST
+from astromodal.evaluation.ablations.losses import ObjectLosses, measure_losses
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.inference.model import AstroModel
+from astromodal.training.layout import MODALITIES
+from astromodal.training.loss import TypedLoss
+from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
+from helpers.model import cube_table, toy_bundle
+
+SETTINGS = EvaluationSettings(max_objects=30)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return toy_bundle()
+
+
+@pytest.fixture(scope="module")
+def encoded(bundle):
+    return AstroModel(bundle).encode(cube_table())
+
+
+@pytest.fixture
+def measured(tmp_path, bundle, encoded):
+    """Losses of the objects of a field that nothing was trained on."""
+    found = {}
+    for block in bundle.layout.blocks:
+        has = encoded.has(block.name)
+        if has.any():
+            rows, ids = encoded.row[has].astype(np.int32), encoded.ids[has]
+            found[block.name] = BlockCodes(encoded.codes(block.name), rows, ids, block.name)
+    path, hashes = tmp_path / "s.safetensors", bundle.tokenizers.hashes()
+    split = np.full(len(encoded), TEST)
+    write_sequences(path, pack_objects(bundle.layout, found, split), bundle.layout, hashes)
+    fields = evaluated_fields(["H"], [], sequences=[path])
+    return measure_losses(fields, bundle, SETTINGS)
+
+
+@pytest.mark.parametrize(("order", "shuffle"), [(0, None), (1, (SETTINGS.seed, 0))])
+def test_objects_add_up_to_the_training_s_loss(bundle, encoded, measured, order, shuffle):
+    """Sums over objects are the terms of the loss that trains, in either order of blocks."""
+    every = np.arange(len(encoded))
+    loss = TypedLoss(
+        bundle.layout, bundle.tokenizers.tables(), MeaningfulLossSettings(), bundle.device
+    )
+    batch = encoded.sequences.batch(every, shuffle)
+    terms = loss.terms(bundle.trained.model, batch, None)
+    for m, modality in enumerate(MODALITIES):
+        term = terms[modality]
+        assert measured.codes[:, m].sum() == term.n
+        surprise, squared = (getattr(measured, n)[order, :, m] for n in ("surprise", "squared"))
+        assert surprise.sum() == pytest.approx(term.cross_entropy.item(), rel=1e-4)
+        assert squared.sum() == pytest.approx(term.squared_error.item(), rel=1e-4)
+
+
+def test_scalars_are_in_their_units(bundle, encoded, measured):
+    """Nothing where nothing was measured, and no error beyond the range of the column's bins."""
+    tokenizer = bundle.tokenizers.scalar
+    missing = ~np.isfinite(tokenizer.decode(encoded.codes("scalar")))
+    np.testing.assert_array_equal(np.isnan(measured.scalars[0]), missing)
+    for i, used in enumerate(tokenizer.n_codes):
+        errors = measured.scalars[0][~missing[:, i], i]
+        assert (errors <= np.ptp(tokenizer.centers[i, :used])).all() if used else not len(errors)
+
+
+def test_a_file_gives_them_back(tmp_path, measured):
+    """What is saved is what is loaded."""
+    measured.save(tmp_path / "l.npz")
+    loaded = ObjectLosses.load(tmp_path / "l.npz")
+    for name, value in vars(measured).items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
