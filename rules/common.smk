@@ -9,6 +9,7 @@ from astromodal.config.load import in_braces, load_config, plain_settings
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
+    labelled_fields,
     layout,
     notices,
     run_fields,
@@ -120,6 +121,7 @@ def training_resources():
 
 TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
+MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
 SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
     "tokenizers.scalar",
     "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",

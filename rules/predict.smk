@@ -1,6 +1,5 @@
 # The trained model at work: embeddings and predictions of every field, and the model passed on.
 
-MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
 PREDICTED = list(predicted_columns(CONFIG))
 
 

@@ -5,7 +5,7 @@ Legend: N tokens of a batch, D model, C ranges of ids, M targets of each, S ids 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from astromodal.evaluation.objects import draw
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import Batch, SequenceSet
 from astromodal.training.layout import MODALITIES, Block, Range, SequenceLayout
-from astromodal.training.loss import NO_TARGET, find_targets
+from astromodal.training.loss import NO_TARGET, RangeTargets, find_targets
 from astromodal.training.unigram import Unigram
 
 
@@ -124,13 +124,27 @@ def measure_surprise(
 
 
 @torch.no_grad()
-def _batch_surprise(
-    model: CausalTransformerLM,
-    batch: Batch,
-    layout: SequenceLayout,
-    unigram: Unigram,
-    device: torch.device,
-) -> Iterable[tuple[Range, tuple[np.ndarray, np.ndarray]]]:
+def legal_logits(
+    model: CausalTransformerLM, batch: Batch, layout: SequenceLayout, device: torch.device
+) -> Iterator[tuple[RangeTargets, torch.Tensor]]:
+    """Every target of a batch with the logits of the ids that are legal there.
+
+    Parameters
+    ----------
+    model : CausalTransformerLM
+        On `device`, in evaluation mode.
+    batch, layout : Batch, SequenceLayout
+        The sequences.
+    device : torch.device
+        Where the model is.
+
+    Yields
+    ------
+    targets : RangeTargets
+        Targets in one range of ids.
+    logits : float32 (C M, S)
+        On the device, parallel to the flat targets.
+    """
     tokens, types, slots = (
         torch.from_numpy(a).to(device) for a in (batch.tokens, batch.types, batch.slots)
     )
@@ -139,12 +153,26 @@ def _batch_surprise(
     parts = [hidden[torch.from_numpy(t.positions).to(device)] for t in targets]  # (C, M, D)
     ranges = [(t.ids.offset, len(t.positions), t.ids.size) for t in targets]
     for t, logits in zip(targets, model.range_logits(parts, ranges), strict=True):
+        yield t, logits.flatten(0, 1).float()
+
+
+def by_object(found: RangeTargets, values: np.ndarray) -> np.ndarray:
+    """Values of the flat targets object by object, (m, slots)."""
+    shaped = values.reshape(found.targets.shape)
+    return shaped.T if found.ids.stride else shaped.reshape(found.n_sequences, -1)
+
+
+def _batch_surprise(
+    model: CausalTransformerLM,
+    batch: Batch,
+    layout: SequenceLayout,
+    unigram: Unigram,
+    device: torch.device,
+) -> Iterator[tuple[Range, tuple[np.ndarray, np.ndarray]]]:
+    for t, logits in legal_logits(model, batch, layout, device):
         wanted = torch.from_numpy(t.targets).to(device).flatten()
-        flat = logits.flatten(0, 1).float()  # (C M, S)
-        nll = F.cross_entropy(flat, wanted, ignore_index=NO_TARGET, reduction="none")
-        codes = t.targets.T if t.ids.stride else t.targets.reshape(t.n_sequences, -1)
-        found = nll.cpu().double().numpy().reshape(t.targets.shape)
-        values = found.T if t.ids.stride else found.reshape(t.n_sequences, -1)
+        nll = F.cross_entropy(logits, wanted, ignore_index=NO_TARGET, reduction="none")
+        codes, values = by_object(t, t.targets), by_object(t, nll.cpu().double().numpy())
         missing = codes == NO_TARGET
         table = unigram.log_frequencies(t.ids)  # (n_slots, S)
         baseline = -table[np.arange(t.ids.n_slots), np.where(missing, 0, codes)].astype(np.float64)

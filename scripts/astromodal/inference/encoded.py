@@ -31,7 +31,6 @@ from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import SequenceLayout
 from astromodal.training.packing import pack_field
-from astromodal.training.sequences import SequenceStore
 from astromodal.training.vocabulary import check_hashes
 
 
@@ -42,7 +41,7 @@ class Encoded:
     Attributes
     ----------
     sequences : SequenceSet
-        Sequences of one field, or of the rows given.
+        Sequences of one field, of several, or of the rows given.
     numbers : int64 (n,)
         Numbers of the objects in it.
     """
@@ -52,7 +51,7 @@ class Encoded:
 
     @classmethod
     def every(cls, sequences: SequenceSet) -> Encoded:
-        """All objects of a sequence set of one file."""
+        """All objects of a sequence set."""
         return cls(sequences, np.arange(len(sequences)))
 
     def __len__(self) -> int:
@@ -67,19 +66,15 @@ class Encoded:
         """Layout of the sequences."""
         return self.sequences.layout
 
-    @property
-    def _store(self) -> SequenceStore:
-        return self.sequences.stores[0]
-
     @cached_property
     def ids(self) -> np.ndarray:
         """Ids of the objects, unicode (n,)."""
-        return np.array([self._store.id(int(i)) for i in self.numbers], dtype=np.str_)
+        return np.array([self.sequences.id(int(i)) for i in self.numbers], dtype=np.str_)
 
     @property
     def row(self) -> np.ndarray:
-        """Rows in the cube, int32 (n,)."""
-        return self._store.row[self.numbers]
+        """Rows in the cube of each object's field, int64 (n,)."""
+        return self.sequences.places(self.numbers)[1]
 
     def has(self, block: str) -> np.ndarray:
         """Which objects have a block, bool (n,).

@@ -139,6 +139,15 @@ class SequenceSet:
         store = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.stores[store].id(index - int(self._starts[store]))
 
+    def places(self, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which file each object is from, and its row in that field's cube, int64 (m,) each."""
+        fields = np.searchsorted(self._starts, objects, side="right") - 1
+        rows = np.empty(len(objects), dtype=np.int64)
+        for field in np.unique(fields):
+            mine = fields == field
+            rows[mine] = self.stores[field].row[objects[mine] - self._starts[field]]
+        return fields, rows
+
     def batch(
         self,
         objects: np.ndarray,
