@@ -11,6 +11,7 @@ from astromodal.config.variants import ablated, ablation_seeds, seeded
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
+    labelled_fields,
     layout,
     notices,
     run_fields,

@@ -1,5 +1,10 @@
 # What the model knows, on objects that nothing was trained on.
 
+LABELLED = list(
+    labelled_fields(FIELDS.training, CONFIG.evaluation.downstream.max_fields)
+)
+WITH_LABELS = list(dict.fromkeys((*EVALUATED, *LABELLED)))
+
 
 rule evaluate_transformer:
     """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
@@ -60,3 +65,37 @@ rule evaluate_reconstruction:
         code=code("evaluate_reconstruction"),
     script:
         "../scripts/evaluate_reconstruction.py"
+
+
+rule evaluate_downstream:
+    """Tell redshifts, stellar parameters and classes, and compare with simple rivals."""
+    input:
+        **MODEL_FILES,
+        **cubes(WITH_LABELS, "sources", "scalars"),
+        sequences=expand(PATHS.sequences(), field=WITH_LABELS),
+    output:
+        numbers=PATHS.evaluation("downstream"),
+        figures=directory(PATHS.figures("downstream")),
+    log:
+        PATHS.log("evaluate_downstream"),
+    benchmark:
+        PATHS.benchmark("evaluate_downstream")
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        fields=WITH_LABELS,
+        evaluated_fields=EVALUATED,
+        labelled_fields=LABELLED,
+        trained_fields=TRAINED,
+        settings=settings(
+            "columns.id",
+            "evaluation.{max_objects,seed,labels}",
+            "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
+            "predict.{token_budget,prior_mass,max_candidates}",
+        ),
+        code=code("evaluate_downstream"),
+    script:
+        "../scripts/evaluate_downstream.py"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from astromodal.config.base import FieldNames, Positive, Settings
+from astromodal.config.base import FieldNames, Fraction, Positive, Settings, split_at_commas
+from astromodal.errors import must_be
 
-EvaluationPart = Literal["scalars", "spectra", "images", "transformer", "reconstruction"]
+EvaluationPart = Literal[
+    "scalars", "spectra", "images", "transformer", "reconstruction", "downstream"
+]
 EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
 """Every part of the evaluation, in the report's order."""
 
@@ -67,6 +71,48 @@ class ReconstructionSettings(Settings):
     )
 
 
+GIVEN: Final = ("scalar", "image", "spectrum")
+"""Modalities that labels are told from, in the report's order."""
+
+
+def combine(modalities: Iterable[str]) -> str:
+    """Modalities joined by +, each once, in the report's order."""
+    return "+".join(name for name in GIVEN if name in set(modalities))
+
+
+def _combination(name: str) -> str:
+    """A combination of modalities, however it was written."""
+    parts = [part.strip() for part in name.split("+")]
+    if not set(parts) <= set(GIVEN):
+        known = ", ".join(GIVEN)
+        raise ValueError(must_be("a combination", f"one or more of {known}, joined by +", name))
+    return combine(parts)
+
+
+class DownstreamSettings(Settings):
+    """What the model's predictions and embeddings are worth, beside simple rivals."""
+
+    given: Annotated[
+        tuple[Annotated[str, AfterValidator(_combination)], ...] | None,
+        BeforeValidator(split_at_commas),
+    ] = Field(
+        None,
+        min_length=1,
+        description="What labels are told from: modalities joined by +, such as scalar+image; "
+        "null: every combination of scalar, image and spectrum that evaluated objects have.",
+    )
+    max_fields: Positive = Field(
+        64, description="Training fields that labels are taken from at most, evenly spread."
+    )
+    max_labels: Positive = Field(
+        20_000, description="Labels of a target that probes and rivals learn from at most."
+    )
+    label_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = Field(
+        (0.01, 0.1, 1.0), description="Parts of them that label-efficiency curves are drawn at."
+    )
+    label_draws: Positive = Field(5, description="Draws of each part: their scatter is the error.")
+
+
 class EvaluationSettings(Settings):
     """What the report is made of, and on what."""
 
@@ -86,4 +132,7 @@ class EvaluationSettings(Settings):
     labels: LabelSettings = Field(LabelSettings(), description="What is known of sources.")
     reconstruction: ReconstructionSettings = Field(
         ReconstructionSettings(), description="What the model is asked to reconstruct."
+    )
+    downstream: DownstreamSettings = Field(
+        DownstreamSettings(), description="Predictions and embeddings beside simple rivals."
     )

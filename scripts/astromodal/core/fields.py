@@ -67,6 +67,12 @@ def run_fields(config: Config) -> RunFields:
     return RunFields(every, tokenizers, training, evaluation)
 
 
+def labelled_fields(fields: Sequence[str], most: int) -> tuple[str, ...]:
+    """At most `most` of the training fields, evenly spread, which labels are taken from."""
+    step = max(1.0, len(fields) / most)
+    return tuple(fields[int(i * step)] for i in range(min(most, len(fields))))
+
+
 def check_frozen(config: Config) -> None:
     """Raise `ConfigError` where a part that is to be kept has not been made yet."""
     for part, paths in frozen_files(config).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from astromodal.core.tensors import map_tensors
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.trained import Trained, load_trained, restore
 from astromodal.models.decoding import Decoder
-from astromodal.training.layout import Range, SequenceLayout
+from astromodal.training.layout import IMAGE, SCALAR, SPECTRUM, Range, SequenceLayout
 from astromodal.training.targets import Tokenizers, load_tokenizers
 from astromodal.training.vocabulary import check_hashes
 
@@ -36,11 +36,14 @@ class Bundle:
         Those that the model was trained with.
     device : torch.device
         Where the model is.
+    temperatures : mapping of str to float
+        By modality, what logits are divided by before they become probabilities; 1 where absent.
     """
 
     trained: Trained
     tokenizers: Tokenizers
     device: torch.device
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def layout(self) -> SequenceLayout:
@@ -76,7 +79,15 @@ class Bundle:
         """Log probabilities of the codes in use, float (..., used), after states (..., D + F)."""
         flat = states.reshape(1, -1, states.shape[-1])
         logits = self.trained.model.range_logits([flat], [(first, 1, size)])[0][0, :, :used]
-        return logits.float().log_softmax(dim=-1).view(*states.shape[:-1], used)
+        logits = logits.float() / self.temperatures.get(self._modality(first), 1.0)
+        return logits.log_softmax(dim=-1).view(*states.shape[:-1], used)
+
+    def _modality(self, first: int) -> str:
+        """Modality of an id."""
+        spec = self.layout.spec
+        if first < spec.scalar_offset:
+            return IMAGE
+        return SCALAR if first < spec.scalar_offset + spec.v_scalar else SPECTRUM
 
 
 def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundle:

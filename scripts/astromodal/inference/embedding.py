@@ -6,7 +6,7 @@ Legend: N tokens of a batch, B sequences, T tokens of each, D model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -33,7 +33,6 @@ POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 """Ways from states (B, T, D) to embeddings (B, D)."""
 
 
-@torch.no_grad()
 def embed_objects(
     bundle: Bundle, sequences: SequenceSet, objects: np.ndarray, pooling: str, token_budget: int
 ) -> np.ndarray:
@@ -65,8 +64,33 @@ def embed_objects(
     if pooling not in POOLINGS:
         message = must_be("pooling", f"one of {', '.join(POOLINGS)}", pooling)
         raise ConfigError(message + suggestion(pooling, POOLINGS))
+    return embed_by(bundle, sequences, objects, (pooling,), token_budget)[pooling]
+
+
+@torch.no_grad()
+def embed_by(
+    bundle: Bundle,
+    sequences: SequenceSet,
+    objects: np.ndarray,
+    poolings: Sequence[str],
+    token_budget: int,
+) -> dict[str, np.ndarray]:
+    """Embed objects in several ways at once, the model being run once.
+
+    Parameters
+    ----------
+    bundle, sequences, objects, token_budget
+        As for `embed_objects`.
+    poolings : sequence of str
+        Names in `POOLINGS`.
+
+    Returns
+    -------
+    dict of str to float32 (n, D)
+        By pooling.
+    """
     width = bundle.trained.model.embedding.embedding_dim
-    out = np.empty((len(objects), width), dtype=np.float32)
+    out = {name: np.empty((len(objects), width), dtype=np.float32) for name in poolings}
     # Equally long sequences side by side make few and large calls of attention.
     order = np.argsort(sequences.lengths[objects], kind="stable")
     plan = plan_epoch(objects[order], sequences.lengths, None, 1, token_budget)
@@ -78,9 +102,7 @@ def embed_objects(
         )
         states = bundle.trained.model.flat_hidden(tokens, types, slots, batch.shapes)[:, :width]
         runs = states.float().split([count * length for count, length in batch.shapes])
-        pooled = [
-            POOLINGS[pooling](run.unflatten(0, shape))
-            for run, shape in zip(runs, batch.shapes, strict=True)
-        ]
-        out[place] = torch.cat(pooled).cpu().numpy()
+        shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
+        for name, vectors in out.items():
+            vectors[place] = torch.cat([POOLINGS[name](run) for run in shaped]).cpu().numpy()
     return out

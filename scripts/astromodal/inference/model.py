@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from astromodal.config.predict import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
 from astromodal.core.vocab import VocabSpec
-from astromodal.errors import ConfigError, DataError, must_be
+from astromodal.errors import ConfigError, DataError, must_be, suggestion
 from astromodal.inference.asking import Question, ask, look
 from astromodal.inference.blocks import (
     ImagePrediction,
@@ -28,7 +30,7 @@ from astromodal.inference.generation import Generated, decode_codes, generate_co
 from astromodal.inference.prompts import count_given
 from astromodal.inference.scalars import predict_columns
 from astromodal.inference.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
-from astromodal.training.layout import IMAGE, SCALAR
+from astromodal.training.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.training.targets import Tokenizers
 
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
@@ -76,6 +78,31 @@ class AstroModel:
             the model was trained with.
         """
         return cls(load_bundle(folder, device), settings)
+
+    def calibrated(self, temperatures: Mapping[str, float]) -> AstroModel:
+        """The same model, its logits divided by a temperature a modality.
+
+        Above 1 predictions become less certain, below 1 more. The report's section on what the
+        model's knowledge is worth fits temperatures on the validation split, and says whether they
+        help (Guo et al. 2017, arXiv:1706.04599).
+
+        Parameters
+        ----------
+        temperatures : mapping of str to float
+            By ``image``, ``scalar``, ``spectrum``; 1 where absent.
+
+        Raises
+        ------
+        ConfigError
+            Where there is no such modality, or a temperature is not above 0.
+        """
+        for name, value in temperatures.items():
+            if name not in MODALITIES:
+                message = must_be("temperatures", f"by {', '.join(MODALITIES)}", name)
+                raise ConfigError(message + suggestion(name, MODALITIES))
+            if not 0 < value < math.inf:
+                raise ConfigError(must_be(f"temperature of {name}", "above 0 and finite", value))
+        return AstroModel(replace(self.bundle, temperatures=dict(temperatures)), self.settings)
 
     @property
     def model(self) -> torch.nn.Module:

@@ -1,0 +1,27 @@
+"""Tell labels of unseen objects by the model, by probes of its embeddings, and by rivals."""
+
+from pathlib import Path
+
+from astromodal.core.files import write_json
+from astromodal.evaluation.downstream.evaluate import evaluate_downstream
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.inference.model import AstroModel
+from astromodal.jobs.entry import start
+
+job = start(snakemake)
+source, given = snakemake.input, snakemake.params
+folder = Path(source.final_model).parent
+fields = evaluated_fields(
+    given.fields, given.trained_fields, cube=source.cubes, sequences=source.sequences
+)
+part = evaluate_downstream(
+    fields,
+    given.evaluated_fields,
+    given.labelled_fields,
+    AstroModel.from_run(folder, job.device(), job.settings.predict),
+    job.settings.evaluation,
+    job.settings.columns,
+    snakemake.output.figures,
+    job.progress,
+)
+write_json(snakemake.output.numbers, part)
