@@ -8,7 +8,7 @@ from pydantic import Field
 
 from astromodal.config.base import FieldNames, Positive, Settings
 
-EvaluationPart = Literal["scalars", "spectra", "images", "transformer"]
+EvaluationPart = Literal["scalars", "spectra", "images", "transformer", "embeddings"]
 EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
 """Every part of the evaluation, in the report's order."""
 
