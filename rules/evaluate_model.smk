@@ -4,6 +4,8 @@ LABELLED = list(
     labelled_fields(FIELDS.training, CONFIG.evaluation.downstream.max_fields)
 )
 WITH_LABELS = list(dict.fromkeys((*EVALUATED, *LABELLED)))
+# Of some fields that trained the test split, beside the fields held out: do they differ?
+COMPARED = list(dict.fromkeys((*EVALUATED, *TRAINED[:: max(1, len(TRAINED) // 20)])))
 
 
 rule evaluate_transformer:
@@ -99,3 +101,33 @@ rule evaluate_downstream:
         code=code("evaluate_downstream"),
     script:
         "../scripts/evaluate_downstream.py"
+
+
+rule evaluate_embeddings:
+    """Embed unseen objects, and see what neighbours have in common."""
+    input:
+        **cubes(COMPARED, "sources", "scalars", "images"),
+        **TOKENIZERS,
+        sequences=expand(PATHS.sequences(), field=COMPARED),
+        final_model=MODEL["final_model"],
+    output:
+        numbers=PATHS.evaluation("embeddings"),
+        figures=directory(PATHS.figures("embeddings")),
+    log:
+        PATHS.log("evaluate_embeddings"),
+    benchmark:
+        PATHS.benchmark("evaluate_embeddings")
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        fields=COMPARED,
+        trained_fields=TRAINED,
+        settings=settings(
+            "columns.id", DRAWN, "evaluation.labels", "predict.{pooling,token_budget}"
+        ),
+        code=code("evaluate_embeddings"),
+    script:
+        "../scripts/evaluate_embeddings.py"

@@ -19,7 +19,7 @@ from .conftest import GROUPS
 
 ENCODERS = ("encode_scalars", "encode_spectra", "encode_images")
 EVALUATIONS = {"evaluate_scalars", "evaluate_spectra", "evaluate_images"}
-REPORTED = {"evaluate_transformer", "evaluate_reconstruction", "render_report"}
+REPORTED = {"evaluate_transformer", "render_report"}
 TRAINED = {"train_transformer"} | REPORTED
 
 
@@ -166,7 +166,7 @@ CASES = [
     ),
     Case(
         "examples of the report", setting("evaluation", "n_examples", value=4),
-        EVALUATIONS | {"evaluate_reconstruction", "render_report"},
+        EVALUATIONS | {"render_report"},
     ),
     Case(
         "a function that encodes scalars",

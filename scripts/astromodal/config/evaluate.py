@@ -11,7 +11,7 @@ from astromodal.config.base import FieldNames, Fraction, Positive, Settings, spl
 from astromodal.errors import must_be
 
 EvaluationPart = Literal[
-    "scalars", "spectra", "images", "transformer", "reconstruction", "downstream"
+    "scalars", "spectra", "images", "transformer", "reconstruction", "downstream", "embeddings"
 ]
 EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
 """Every part of the evaluation, in the report's order."""

@@ -96,10 +96,27 @@ class Cube:
             must, do = f"the file that was opened ({self.version})", "run again once it is whole"
             raise DataError(must_be(what, must, now, do))
 
-    def slices(self, columns: Sequence[str], rows: int) -> Iterator[Slice]:
-        """Stream the named columns, at most `rows` rows at a time, in row order."""
-        start = 0
-        for batch in self._read(columns, rows):
+    def slices(
+        self, columns: Sequence[str], rows: int, keep: np.ndarray | None = None
+    ) -> Iterator[Slice]:
+        """Stream the named columns, at most `rows` rows at a time, in row order.
+
+        Where only some rows are wanted, `keep` bool (n,), row groups without any are not read.
+        """
+        if keep is None:
+            yield from self._slices(columns, rows, 0)
+            return
+        first = 0
+        for group in range(self._file.num_row_groups):
+            after = first + self._file.metadata.row_group(group).num_rows
+            if keep[first:after].any():
+                yield from self._slices(columns, rows, first, [group])
+            first = after
+
+    def _slices(
+        self, columns: Sequence[str], rows: int, start: int, groups: list[int] | None = None
+    ) -> Iterator[Slice]:
+        for batch in self._read(columns, rows, groups):
             yield Slice(start, batch)
             start += batch.num_rows
 
@@ -186,11 +203,13 @@ class Cube:
             else schema.empty_table()
         )
 
-    def _read(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    def _read(
+        self, columns: Sequence[str], rows: int, groups: list[int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         try:
             yield from (
                 batch.select(list(columns))
-                for batch in self._file.iter_batches(batch_size=rows, columns=list(columns))
+                for batch in self._file.iter_batches(rows, groups, list(columns))
             )
         except (pa.ArrowInvalid, OSError) as error:
             what = f"field {self.field}: {self.path.name}, columns {list(columns)[:3]}"

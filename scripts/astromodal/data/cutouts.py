@@ -121,7 +121,8 @@ def read_cutouts(
     DataError
         Where a column of cutouts holds no lists of numbers.
     """
-    for start, table, whole, short, present in _slices(cube, settings, rows):
+    looked_at = keep if counts is None else None
+    for start, table, whole, short, present in _slices(cube, settings, rows, looked_at):
         if counts is not None:
             counts.add(whole, short, present)
         wanted = whole if keep is None else whole & keep[start : start + len(whole)]
@@ -167,7 +168,7 @@ def elliptical_mask(
 
 
 def _slices(
-    cube: Cube, settings: ImageSettings, rows: int
+    cube: Cube, settings: ImageSettings, rows: int, keep: np.ndarray | None = None
 ) -> Iterator[tuple[int, pa.RecordBatch, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
     """First row, lists, which rows are whole and which short (m,), and the bands they have."""
     bands = [band for band in settings.bands if cutout_column(band) in cube.columns]
@@ -176,7 +177,7 @@ def _slices(
         _check_lists(cube, name)
     if not columns:
         return
-    for part in cube.slices(columns, rows):
+    for part in cube.slices(columns, rows, keep):
         found = {band: _lengths(part.table.column(cutout_column(band))) for band in bands}
         present = {band: valid for band, (_, valid) in found.items()}
         some = np.logical_or.reduce(list(present.values()))

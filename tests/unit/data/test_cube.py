@@ -162,3 +162,13 @@ def test_the_dtype_of_a_column(write_cube):
     assert cube.dtype("x") == pa.float64()
     with pytest.raises(DataError, match="column 'xx' is missing"):
         cube.dtype("xx")
+
+
+def test_row_groups_without_a_wanted_row_are_not_read(write_cube):
+    """Of groups of four rows, the first and the last hold rows 1 and 9: the second is left out."""
+    path = write_cube({"id": [str(i) for i in range(10)], "x": list(range(10))}, row_group_size=4)
+    keep = np.isin(np.arange(10), [1, 9])
+    slices = list(Cube(path, "F1").slices(["x"], rows=3, keep=keep))
+    rows = np.concatenate([s.rows() for s in slices]).tolist()
+    assert rows == [0, 1, 2, 3, 8, 9]
+    assert [v for s in slices for v in s.table.column(0).to_pylist()] == rows

@@ -1,0 +1,169 @@
+"""The section of the embeddings, on a toy model."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.config.evaluate import EvaluationSettings, LabelSettings
+from astromodal.config.schema import ColumnSettings
+from astromodal.core.progress import quiet
+from astromodal.data.cube import Cube
+from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
+from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, categories
+from astromodal.evaluation.embeddings.retrieval import draw_in_turns
+from astromodal.evaluation.embeddings.sample import embed_evaluated, names_to_give
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.inference.encoded import _encode
+from astromodal.inference.model import AstroModel
+from helpers.model import cube_table, toy_bundle
+
+KINDS = ("STAR", "GALAXY", None)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AstroModel(toy_bundle())
+
+
+@pytest.fixture(scope="module")
+def made(model, tmp_path_factory):
+    """Write a field of n rows with some columns changed, or removed where None."""
+    folder = tmp_path_factory.mktemp("fields")
+
+    def make(name, n=40, seed=0, **changes):
+        table = cube_table(n, seed)
+        columns = {c: table.column(c) for c in table.column_names}
+        columns |= {"id": [f"{name}-{i}" for i in range(n)]}
+        columns |= {"specz_class_spec": pa.array([KINDS[i % 3] for i in range(n)])}
+        columns |= changes
+        path = folder / f"datacube_{name}.parquet"
+        pq.write_table(pa.table({c: v for c, v in columns.items() if v is not None}), path)
+        (folder / name).mkdir()
+        cube = Cube(path, name, ColumnSettings())
+        _encode(cube, model.bundle, folder / name, folder / f"{name}.safetensors")
+        return name, path, folder / f"{name}.safetensors"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def two(made):
+    """Two fields."""
+    return made("A"), made("B", seed=1)
+
+
+def as_fields(*made, trained=()):
+    names, cubes, sequences = zip(*made, strict=True)
+    return evaluated_fields(list(names), trained, cube=cubes, sequences=sequences)
+
+
+def evaluate(model, fields, folder, labels=LabelSettings(), **settings):  # noqa: B008
+    evaluation = EvaluationSettings(labels=labels, n_examples=3, **settings)
+    part = evaluate_embeddings(model, fields, evaluation, ColumnSettings(), "mean", folder)
+    assert json.loads(json.dumps(part, allow_nan=False)) == part
+    return part
+
+
+def test_everything_is_told_of_two_fields(model, two, tmp_path):
+    """A map, offsets, neighbours and retrieval, each with a table; the weights' hash."""
+    part = evaluate(model, as_fields(*two), tmp_path)
+    names = [f["file"].removesuffix(".png") for f in part["figures"]]
+    assert names == ["map", "fields", "neighbours", "retrieval"]
+    assert all(f["table"]["rows"] for f in part["figures"])
+    assert part["numbers"]["weights_hash"] == model.hash
+    assert len(part["numbers"]["map"]["x"]) == 80
+
+
+def test_labels_are_not_given(model):
+    """Redshift, stellar parameters and what is tied to them are hidden; all else is given."""
+    names = names_to_give(model, LabelSettings().hidden)
+    expected = ["image", "desi_r", "gaiaxp_bp", "mag_pstotal_r", "mag_pstotal_i", "vista_japermag6"]
+    assert names == expected
+
+
+def test_an_embedding_does_not_change_with_the_label(model, made):
+    """Another redshift in the cube, the same vectors."""
+    fields = as_fields(made("L1"), made("L2", specz_z=pa.array(np.linspace(0.1, 0.9, 40))))
+    sample = embed_evaluated(model, fields, EvaluationSettings(), ColumnSettings(), "mean", quiet)
+    first, second = sample.vectors[sample.field == 0], sample.vectors[sample.field == 1]
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_stars_have_no_redshift(model, two):
+    """Their velocity is no redshift; modalities are told in words."""
+    sample = embed_evaluated(
+        model, as_fields(*two), EvaluationSettings(), ColumnSettings(), "mean", quiet
+    )
+    assert np.isnan(sample.redshift[sample.kind == "STAR"]).all()
+    assert np.isfinite(sample.redshift[sample.kind == "GALAXY"]).any()
+    assert sample.modalities[0] == "scalar + image + spectrum"
+    assert sample.modalities[1] == "scalar"
+
+
+def test_trained_fields_give_their_test_split(model, two, tmp_path):
+    """The toy cubes lie in one HEALPix cell, and that trains: nothing is left to embed."""
+    part = evaluate(model, as_fields(*two, trained=("A", "B")), tmp_path)
+    assert part["figures"] == []
+    assert "0 embeddings: there are fewer than three" in part["notes"][0]
+
+
+def test_without_labels(model, two, tmp_path):
+    """No class, redshift or magnitude is named: the map is there, and notes say what is not."""
+    labels = LabelSettings(redshift=None, kind=None, magnitude=None)
+    part = evaluate(model, as_fields(*two), tmp_path, labels)
+    notes = "\n".join(part["notes"])
+    for what in ("class", "redshift", "magnitude"):
+        assert f"Neighbours are not compared in {what}" in notes
+    assert [f["file"] for f in part["figures"]] == ["map.png", "fields.png", "retrieval.png"]
+
+
+def test_columns_that_the_cubes_lack(model, made, tmp_path):
+    """Named labels that no cube has are the same as unknown ones."""
+    field = made("N", specz_z=None, specz_class_spec=None)
+    notes = "\n".join(evaluate(model, as_fields(field), tmp_path)["notes"])
+    assert "class (specz_class_spec): 0 evaluated objects have one" in notes
+    assert "redshift (specz_z), stars left out: 0 evaluated objects have one" in notes
+    assert "No offset between fields was measured" in notes
+
+
+def test_one_class_only(model, made, tmp_path):
+    """Where all are of one class, that neighbours are too says nothing."""
+    field = made("O", specz_class_spec=pa.array(["GALAXY"] * 40))
+    notes = evaluate(model, as_fields(field), tmp_path)["notes"]
+    assert any("all 40 evaluated objects that have one are of class GALAXY" in n for n in notes)
+
+
+def test_without_images(model, made, tmp_path):
+    """No cutouts: no neighbours are shown."""
+    cut = {f"splus_cut_{band}": None for band in ("U", "R", "Z")}
+    part = evaluate(model, as_fields(made("I", **cut)), tmp_path)
+    assert "no two evaluated objects have one" in part["notes"][-1]
+
+
+def test_columns_of_some_fields_alone_are_noted(model, two, made, tmp_path):
+    """A column that one field lacks tells it apart."""
+    lacking = made("C", mag_pstotal_i=None)
+    notes = evaluate(model, as_fields(two[0], lacking), tmp_path)["notes"]
+    assert any("C (1) lack scalar columns" in note for note in notes)
+
+
+def test_two_objects(model, two, tmp_path):
+    """Two objects are no map."""
+    part = evaluate(model, as_fields(*two), tmp_path, max_objects=2)
+    assert "2 embeddings: there are fewer than three" in part["notes"][0]
+
+
+def test_categories_by_hand():
+    """The five commonest names stay, others and the unknown are called so."""
+    names = np.array([*"aabbccddeef", ""])
+    assert categories(names).tolist() == [*"aabbccddee", OTHERS, UNKNOWN]
+
+
+def test_classes_take_turns():
+    """Of ten stars and one quasar, two draws are one of each."""
+    kind = np.array(["STAR"] * 10 + ["QSO"])
+    for seed in range(5):
+        assert set(kind[draw_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}

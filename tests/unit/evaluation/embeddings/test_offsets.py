@@ -1,0 +1,58 @@
+"""Fields are told apart where they differ, and only there."""
+
+import numpy as np
+import pytest
+
+from astromodal.evaluation.embeddings.offsets import field_offsets, most_common
+
+
+def points(n, shift, seed=0, dimensions=4):
+    """Two fields of n objects each, the second moved along the first axis."""
+    rng = np.random.default_rng(seed)
+    field = np.repeat([3, 7], n)
+    return rng.normal(size=(2 * n, dimensions)) + np.outer(field == 7, [shift, 0, 0, 0]), field
+
+
+def test_fields_that_are_alike_are_not_told():
+    """Accuracy is that of shuffled labels within its error, and no mean is off."""
+    found = field_offsets(*points(200, 0.0), seed=1)
+    excess, error = found.excess
+    assert abs(excess) < 3 * error
+    assert found.fields.tolist() == [3, 7]
+    assert np.all(np.abs(found.distance[:, 0]) < 3 * found.distance[:, 1])
+
+
+def test_a_shifted_field_is_told():
+    """A shift of s in four dimensions of unit scatter is a squared offset of s² / 4."""
+    found = field_offsets(*points(2000, 2.0), seed=1)
+    np.testing.assert_allclose(found.distance[:, 0], 1.0, atol=0.1)
+    # Two Gaussians two sigmas apart are told by the side: Phi(1).
+    assert found.accuracy[0] == pytest.approx(0.841, abs=0.02)
+    assert found.shuffled[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_balance_keeps_a_large_field_from_deciding():
+    """Of 200 and 20 objects that are alike, half are told on average, not nine tenths."""
+    rng = np.random.default_rng(0)
+    field = np.repeat([0, 1], [200, 20])
+    found = field_offsets(rng.normal(size=(220, 3)), field, seed=1)
+    assert found.accuracy[0] == pytest.approx(0.5, abs=3 * found.accuracy[1] + 0.01)
+
+
+@pytest.mark.parametrize("counts", [[30], [30, 9], [5, 5]])
+def test_too_few_fields_or_objects(counts):
+    """One field with enough objects cannot be told from another."""
+    field = np.repeat(np.arange(len(counts)), counts)
+    assert field_offsets(np.random.default_rng(0).normal(size=(len(field), 3)), field, 1) is None
+
+
+def test_the_set_of_modalities_that_most_objects_share():
+    """By hand: set 1 has 12 and 11 objects of two fields, set 2 has 40 of one, set 3 too few."""
+    blocks = np.repeat([1, 1, 2, 3, 3], [12, 11, 40, 10, 9])
+    field = np.repeat([0, 1, 0, 0, 1], [12, 11, 40, 10, 9])
+    assert most_common(blocks, field).tolist() == (blocks == 1).tolist()
+
+
+def test_no_set_of_modalities_in_two_fields():
+    """Then nothing is chosen."""
+    assert not most_common(np.repeat([1, 2], 20), np.repeat([0, 1], 20)).any()
