@@ -130,11 +130,11 @@ def _what_reconstruction_buys(changes: Mapping[str, Any], n_seeds: int) -> str:
         for sign, key in ((1, "squared_change"), (-1, "bits_change"))
     )
     bought = (
-        f"buy a smaller error of the expected {' and '.join(better)} codes"
+        f"buy a smaller error of the expected {', '.join(better)} codes"
         if better
         else f"buy nothing: no squared error grows by more than {CLEAR:g} errors without them"
     )
-    price = f"; they cost surprise at {' and '.join(worse)} codes" if worse else ""
+    price = f"; they cost surprise at {', '.join(worse)} codes" if worse else ""
     return f"{told}So they {bought}{price}."
 
 

@@ -48,10 +48,7 @@ def compare(tmp_path):
 def test_what_the_terms_buy_is_said(compare):
     """A larger error without them is what they buy, with its size."""
     part = compare(squared=1.2)
-    assert (
-        "buy a smaller error of the expected image and scalar and spectrum codes"
-        in (part["notes"][0])
-    )
+    assert "buy a smaller error of the expected image, scalar, spectrum codes" in (part["notes"][0])
     assert part["headlines"][0]["value"] == pytest.approx(20.0)
     assert len(part["figures"]) == 3
     assert all(f["see"] and f["table"]["rows"] for f in part["figures"])
@@ -61,7 +58,7 @@ def test_that_they_buy_nothing_is_said_as_plainly(compare):
     """No squared error grows without them; and what they cost is told."""
     part = compare(squared=0.9, surprise=0.9)
     assert "So they buy nothing" in part["notes"][0]
-    assert "they cost surprise at image and scalar and spectrum codes" in part["notes"][0]
+    assert "they cost surprise at image, scalar, spectrum codes" in part["notes"][0]
 
 
 def test_one_seed_tells_nothing_of_differences(compare):
