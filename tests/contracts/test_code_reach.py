@@ -20,11 +20,11 @@ HIDDEN = re.compile(
     r"|(?<![\w.])(eval|exec|globals)\("
 )
 EVALUATIONS = {
-    "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
-    "render_report",
+    "evaluate_downstream", "evaluate_images", "evaluate_scalars", "evaluate_spectra",
+    "evaluate_transformer", "render_report",
 }  # fmt: skip
 HOLD_ALL_TOKENIZERS = {"build_vocabulary", "export_model", "train_transformer"}
-USE_THE_MODEL = {"embed_field", "predict_field"}
+USE_THE_MODEL = {"embed_field", "evaluate_downstream", "predict_field"}
 
 
 @cache

@@ -19,7 +19,7 @@ from .conftest import GROUPS
 
 ENCODERS = ("encode_scalars", "encode_spectra", "encode_images")
 EVALUATIONS = {"evaluate_scalars", "evaluate_spectra", "evaluate_images"}
-REPORTED = {"evaluate_transformer", "render_report"}
+REPORTED = {"evaluate_downstream", "evaluate_transformer", "render_report"}
 TRAINED = {"train_transformer"} | REPORTED
 
 
