@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -152,3 +154,17 @@ def test_an_unknown_dotted_name_is_refused():
     """A rule that asks for a setting that does not exist learns the nearest."""
     with pytest.raises(ConfigError, match=r"tokenizers\.scaler is no setting; nearest: 'scalar'"):
         settings_at("tokenizers.scaler", load_config())
+
+
+def test_combinations_are_written_in_one_way():
+    """However modalities are ordered and spaced, and also as text of a command line."""
+    found = load_config({"evaluation.downstream.given": "image+scalar, spectrum"})
+    assert found.evaluation.downstream.given == ("scalar+image", "spectrum")
+
+
+@pytest.mark.parametrize("given", ["scalar+pixels", "", "scalar++image"])
+def test_an_unknown_combination_is_refused(given):
+    """The modalities that there are are listed."""
+    must = "given.0: a combination must be one or more of scalar, image, spectrum, joined by +"
+    with pytest.raises(ConfigError, match=re.escape(must)):
+        load_config({"evaluation.downstream.given": [given]})

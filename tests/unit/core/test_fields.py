@@ -8,6 +8,7 @@ from astromodal.core.fields import (
     check_frozen,
     cube_template,
     frozen_files,
+    labelled_fields,
     layout,
     notices,
     run_fields,
@@ -167,3 +168,10 @@ def test_a_run_does_not_start_from_its_own_model():
 def test_the_model_that_training_starts_from(start, file):
     """A path is an input of the training; the run's last model is no file that a rule knows."""
     assert starting_model(simulated(training={"init_from": start})) == file
+
+
+def test_labelled_fields_are_spread_evenly():
+    """Three of seven: the first, and as far apart as whole numbers allow; all where they fit."""
+    assert labelled_fields("abcdefg", 3) == ("a", "c", "e")
+    assert labelled_fields("ab", 64) == ("a", "b")
+    assert labelled_fields((), 3) == ()

@@ -15,7 +15,7 @@ import torch
 from astromodal.core.paths import ExportLayout, Layout
 from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.data.splits import TRAIN
-from astromodal.errors import FormatError
+from astromodal.errors import ConfigError, FormatError
 from astromodal.inference import AstroModel
 from astromodal.inference.export import RunSources, export_model
 from astromodal.training.sequences import write_sequences
@@ -210,3 +210,17 @@ def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
     other.save(Layout(str(tmp_path / "copy")).scalar_tokenizer)
     with pytest.raises(FormatError, match="tokenizers: scalar tokenizer must be of hash"):
         export_model(sources(tmp_path / "copy"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "must"),
+    [
+        ({"images": 1.0}, "by image, scalar, spectrum, got images; nearest: 'image'"),
+        ({"image": 0.0}, "temperature of image must be above 0 and finite"),
+        ({"image": float("inf")}, "temperature of image must be above 0 and finite"),
+    ],
+)
+def test_a_temperature_that_cannot_be_is_refused(model, temperatures, must):
+    """An unknown modality, and what no logit can be divided by."""
+    with pytest.raises(ConfigError, match=must):
+        model.calibrated(temperatures)

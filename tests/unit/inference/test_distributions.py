@@ -51,3 +51,49 @@ def test_moments_are_those_of_the_quantiles(weights, shift):
     assert (np.diff(values) >= 0).all()
     assert values.mean() == pytest.approx(found.mean[0], abs=0.02)
     assert values.std() == pytest.approx(found.std[0], abs=0.02)
+
+
+def test_probability_up_to_a_value():
+    """A quarter of [0, 2] lies below 0.5; nothing below it, all above its end."""
+    found = prediction([[0.5, 0.5]] * 4, [0.5, 1.5], [0.0, 1.0, 2.0])
+    below, upto = found.reached(np.array([0.5, -1.0, 2.0, 9.0]))
+    assert below == pytest.approx([0.25, 0, 1, 1])
+    assert upto == pytest.approx(below)
+
+
+def test_a_tie_has_a_probability_of_its_own():
+    """Of a bin that is one value, nothing lies below it and all of it up to it."""
+    found = prediction([0.6, 0.4], [3.0, 4.0], [3.0, 3.0, 5.0])
+    below, upto = found.reached(np.array([3.0]))
+    assert (below[0], upto[0]) == pytest.approx((0, 0.6))
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.05, 0.95))
+def test_a_quantile_is_reached_at_its_level(level, shift):
+    """Quantile and probability undo each other."""
+    edges = np.array([0.0, 1.0, 1.5, 4.0])
+    found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
+    assert found.reached(found.quantile(level))[1][0] == pytest.approx(level)
+
+
+@given(st.floats(-3, 8), st.floats(0.05, 0.95))
+def test_crps_is_the_integral(value, shift):
+    """The exact score agrees with a sum over a fine grid, inside and outside the edges."""
+    edges = np.array([0.0, 1.0, 1.5, 4.0])
+    found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
+    x = np.linspace(-4, 9, 13_001)
+    many = prediction([[0.2, 0.5, 0.3]] * len(x), found.centers, edges)
+    summed = np.trapezoid((many.reached(x)[1] - (x >= value)) ** 2, x)
+    assert found.crps(np.array([value]))[0] == pytest.approx(summed, abs=2e-3)
+
+
+def test_crps_of_one_value_is_the_absolute_error():
+    """A forecast without spread, 2 away from the truth."""
+    found = prediction([1.0, 0.0], [3.0, 4.0], [3.0, 3.0, 5.0])
+    assert found.crps(np.array([5.0]))[0] == pytest.approx(2)
+
+
+def test_some_of_the_objects():
+    """A slice holds what was predicted of them."""
+    found = prediction([[0.5, 0.5], [1.0, 0.0]], [0.5, 1.5], [0.0, 1.0, 2.0])
+    assert found[1:].mean == pytest.approx(found.mean[1:])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from astromodal.errors import ConfigError
+from astromodal.inference.embedding import POOLINGS, embed_by
 
 
 def states(bundle, encoded, i):
@@ -67,3 +68,10 @@ def test_an_unknown_name_is_refused(model, encoded):
     """With the nearest one."""
     with pytest.raises(ConfigError, match="given must be a scalar column or one of"):
         model.embed(encoded, given=["imag"])
+
+
+def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
+    """The model is run once, and each vector is the same."""
+    made = embed_by(bundle, encoded.sequences, encoded.numbers, tuple(POOLINGS), 500)
+    for pooling, vectors in made.items():
+        assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)

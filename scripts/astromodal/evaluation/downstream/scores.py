@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import median_abs_deviation
 
 from astromodal.evaluation.downstream.ways import LEAST_CHANCE
 from astromodal.evaluation.metrics import bootstrap_error, fraction_error, r2_of, robust_sigma
@@ -15,6 +14,8 @@ from astromodal.evaluation.parts import Verdict, measured
 
 OUTLIER = 0.15
 """|Δz| / (1 + z) beyond which a redshift is an outlier."""
+NORMAL_MAD = 1.4826
+"""Standard deviation of a normal distribution in units of its median absolute deviation."""
 CONFIDENCE_BINS = 10
 
 
@@ -28,7 +29,8 @@ def sigma_nmad(truth: np.ndarray, told: np.ndarray) -> float:
 
     Brammer et al. 2008 (doi:10.1086/591786), eq. 5.
     """
-    return float(median_abs_deviation(redshift_error(truth, told), scale="normal"))
+    error = redshift_error(truth, told)
+    return float(NORMAL_MAD * np.median(np.abs(error - np.median(error))))
 
 
 def outliers(truth: np.ndarray, told: np.ndarray) -> float:

@@ -1,0 +1,74 @@
+"""Labelled objects without a model, and fields with a toy model."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.data.splits import TRAIN, VALIDATION
+from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects
+from astromodal.evaluation.objects import evaluated_fields
+from astromodal.inference.model import AstroModel
+from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
+from helpers.model import COLUMNS, scalars, toy_bundle
+
+
+def _objects(n_fit=40, n_tune=10, n_score=20, **changes):
+    """Objects that all have scalars, every second an image, none a spectrum."""
+    role = np.repeat([FIT, TUNE, SCORE], [n_fit, n_tune, n_score]).astype(np.uint8)
+    n = len(role)
+    rng = np.random.default_rng(0)
+    values = {"specz_z": rng.uniform(0, 1, n), "gaia_teff_gspphot": rng.uniform(4000, 7000, n)}
+    has = np.stack([np.ones(n, bool), np.arange(n) % 2 == 0, np.zeros(n, bool)], axis=1)
+    found = {
+        "number": np.arange(n), "role": role, "has": has, "values": values,
+        "kind": np.resize(["GALAXY", "STAR"], n), "magnitude": rng.uniform(15, 22, n),
+        "absent": frozenset(),
+    }  # fmt: skip
+    return Objects(**{**found, **changes})
+
+
+def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.ndarray):
+    """A cube whose redshift and class follow the magnitude, and its sequences."""
+    rng = np.random.default_rng(seed)
+    values = scalars(n, seed)
+    values["specz_z"] = np.maximum((values["mag_pstotal_r"] - 14) / 10, 0.01)
+    values["gaia_teff_gspphot"] = 3000 + 200 * values["mag_pstotal_r"]
+    ids = np.array([f"{name}-{i}" for i in range(n)])
+    extra = 0.1 * values["mag_pstotal_r"]  # no column of the model
+    kind = np.where(values["mag_pstotal_i"] > 20, "GALAXY", "QSO")
+    cube = folder / f"datacube_{name}.parquet"
+    columns = {"id": ids, **values, "extra_logg": extra, "specz_class_spec": kind}
+    pq.write_table(pa.table(columns), cube)
+    layout, rows = bundle.layout, np.arange(n, dtype=np.int32)
+    table = np.stack([values[column] for column in COLUMNS], axis=1)
+    images = rng.integers(0, 4, (n, layout["image"].length)).astype(np.uint16)
+    codes = {
+        "scalar": BlockCodes(bundle.tokenizers.scalar.encode(table), rows, ids, "s"),
+        "image": BlockCodes(images[::2], rows[::2], ids[::2], "i"),
+    }
+    path = folder / f"{name}.safetensors"
+    hashes = bundle.tokenizers.hashes()
+    write_sequences(path, pack_objects(layout, codes, split), layout, hashes)
+    return cube, path
+
+
+@pytest.fixture(scope="session")
+def objects():
+    """Make labelled objects, with changes."""
+    return _objects
+
+
+@pytest.fixture(scope="session")
+def survey(tmp_path_factory):
+    """A training field and one kept aside, with a toy model of random weights."""
+    folder, bundle = tmp_path_factory.mktemp("survey"), toy_bundle()
+    split = np.resize([TRAIN, TRAIN, TRAIN, VALIDATION], 80).astype(np.uint8)
+    files = [_write_field(folder, name, len(s), i, bundle, s)
+             for i, (name, s) in enumerate([("T", split), ("H", split[:40])])]  # fmt: skip
+    cubes, sequences = zip(*files, strict=True)
+    fields = evaluated_fields(["T", "H"], ["T"], cube=cubes, sequences=sequences)
+    return SimpleNamespace(fields=fields, model=AstroModel(bundle), sequences=sequences)

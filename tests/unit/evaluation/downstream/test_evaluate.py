@@ -1,0 +1,136 @@
+"""The whole section, on a toy model of random weights."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings, LabelSettings
+from astromodal.config.schema import ColumnSettings
+from astromodal.errors import FormatError
+from astromodal.evaluation.downstream import ways
+from astromodal.evaluation.downstream.evaluate import evaluate_downstream
+from astromodal.evaluation.objects import EvaluatedField
+
+LABELS = LabelSettings(stellar=("gaia_teff_gspphot",))
+ASKED = DownstreamSettings(given=("scalar", "image"), label_fractions=(0.3, 1.0), label_draws=2)
+SMALL = DownstreamSettings(given=("scalar",), label_fractions=(1.0,))
+
+
+@pytest.fixture(scope="module")
+def evaluate(survey, tmp_path_factory):
+    """Evaluate the survey with changed settings; figures are drawn, not written."""
+
+    def draw_only(figure, folder, name):
+        figure.draw_without_rendering()
+        return f"{name}.png"
+
+    def go(labels=LABELS, asked=ASKED, fields=survey.fields, labelled=("T",)):
+        evaluation = EvaluationSettings(labels=labels, downstream=asked)
+        folder = tmp_path_factory.mktemp("figures")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("astromodal.evaluation.parts.save_figure", draw_only)
+            patch.setattr(ways, "ITERATIONS", 5)
+            return evaluate_downstream(
+                fields, ["H"], labelled, survey.model, evaluation, ColumnSettings(), folder
+            )
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def part(evaluate):
+    """The section with every label."""
+    return evaluate()
+
+
+def test_every_way_is_scored_on_the_same_objects(part):
+    """From scalars all six ways, from images no rival that sees scalars."""
+    cases = part["numbers"]["targets"]["specz_z"]
+    assert set(cases["scalar"]["ways"]) == {
+        "model", "probe_mean", "probe_attention", "trees", "neighbours", "constant",
+    }  # fmt: skip
+    assert set(cases["image"]["ways"]) == {"model", "probe_mean", "probe_attention", "constant"}
+    assert (cases["scalar"]["n_objects"], cases["image"]["n_objects"]) == (40, 20)
+    assert (cases["scalar"]["n_fit"], cases["scalar"]["n_tune"]) == (60, 20)
+
+
+def test_labels_that_follow_scalars_are_learned_from_them(part):
+    """Redshift is a function of a magnitude here: neighbours find it, the constant does not."""
+    told = part["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
+    assert told["neighbours"]["r2"]["value"] > 0.5 > told["constant"]["r2"]["value"]
+
+
+def test_a_random_model_is_not_called_good(part):
+    """It loses against neighbours of what tells all, and the verdict says so."""
+    verdicts = {h["label"].split(":")[0]: h["verdict"] for h in part["headlines"]}
+    assert verdicts["gaia_teff_gspphot"] != "good"
+
+
+def test_every_figure_has_a_table(part):
+    """With a caption, a sentence on what to see, and as many cells as headings."""
+    names = [figure["file"] for figure in part["figures"]]
+    assert names == [
+        "downstream_redshift.png", "downstream_stellar.png", "downstream_class.png", "truth.png",
+        "classes.png", "magnitude.png", "labels.png", "calibration.png", "temperature.png",
+    ]  # fmt: skip
+    for figure in part["figures"]:
+        assert figure["caption"]
+        assert figure["see"]
+        assert {len(row) for row in figure["table"]["rows"]} == {len(figure["table"]["columns"])}
+
+
+def test_the_model_tells_no_class(part):
+    """Text is no column of the model, which is said."""
+    assert "model" not in part["numbers"]["targets"]["specz_class_spec"]["scalar"]["ways"]
+    assert any("only probes tell it" in note for note in part["notes"])
+
+
+def test_the_published_numbers_stand_beside_ours(part):
+    """With the objects at r < 21 that ours are of."""
+    assert any("0.023" in note and "r < 21" in note for note in part["notes"])
+    assert part["numbers"]["targets"]["specz_z"]["scalar"]["bright"]["n"] < 40
+
+
+def test_the_section_is_plain_json(part):
+    """No array, no NaN."""
+    json.dumps(part, allow_nan=False)
+
+
+def test_hidden_columns_are_given_to_nothing(survey, evaluate, tmp_path):
+    """Other values of what gives a redshift away change nothing that is told."""
+    fields = []
+    for field in survey.fields:
+        table = pq.read_table(field.files["cube"])
+        place = table.column_names.index("specz_e_z")
+        path = tmp_path / field.files["cube"].name
+        pq.write_table(table.set_column(place, "specz_e_z", table.column("specz_z")), path)
+        fields.append(EvaluatedField(field.name, field.trained, {**field.files, "cube": path}))
+    labels = LabelSettings(kind=None, stellar=())
+    one, other = evaluate(labels, SMALL), evaluate(labels, SMALL, fields)
+    assert one["numbers"]["targets"] == other["numbers"]["targets"]
+
+
+def test_a_column_that_the_model_lacks_is_probed(evaluate):
+    """A stellar parameter that is none of the scalars is told by probes and rivals alone."""
+    labels = LabelSettings(redshift=None, kind=None, stellar=("extra_logg",), magnitude=None)
+    part = evaluate(labels, SMALL)
+    told = part["numbers"]["targets"]["extra_logg"]["scalar"]["ways"]
+    assert set(told) == {"probe_mean", "probe_attention", "trees", "neighbours", "constant"}
+    assert any("extra_logg is none of the model's scalars" in note for note in part["notes"])
+
+
+def test_nothing_to_evaluate_is_no_crash(evaluate):
+    """Without labels to learn from, notes and temperatures remain."""
+    part = evaluate(labelled=())
+    assert part["numbers"]["targets"] == {}
+    assert part["headlines"] == part["figures"] == []
+    assert any("Too few labels" in note for note in part["notes"])
+
+
+def test_another_fields_sequences_are_refused(evaluate, survey):
+    """Ids of cube and sequences must be the same."""
+    first, second = survey.fields
+    swapped = EvaluatedField("T", True, {**first.files, "cube": second.files["cube"]})
+    with pytest.raises(FormatError, match="must be those of the cube's rows"):
+        evaluate(fields=[swapped, second])
