@@ -13,7 +13,7 @@ rule evaluate_transformer:
         history=MODEL["history"],
     output:
         numbers=PATHS.evaluation("transformer"),
-        figures=directory(PATHS.figures("transformer")),
+        figures=figures("transformer"),
     log:
         PATHS.log("evaluate_transformer"),
     benchmark:
@@ -41,7 +41,7 @@ rule evaluate_embeddings:
         final_model=MODEL["final_model"],
     output:
         numbers=PATHS.evaluation("embeddings"),
-        figures=directory(PATHS.figures("embeddings")),
+        figures=figures("embeddings"),
     log:
         PATHS.log("evaluate_embeddings"),
     benchmark:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import platform
-from collections.abc import Collection, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import astromodal
 from astromodal.core.files import read_json, write_text
 from astromodal.evaluation.coverage import cover_fields
 from astromodal.evaluation.numbers import show, show_measured
+from astromodal.evaluation.objects import listed
+from astromodal.evaluation.provenance import provenance
 from astromodal.evaluation.style import themed_svg
 
-_PACKAGES = (
-    "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "GaiaXPy", "astropy", "matplotlib",
-    "safetensors", "pydantic", "snakemake", "jinja2",
-)  # fmt: skip
 _LONG_TABLE = 14
 """A table of more rows than this is folded until it is asked for."""
 
@@ -33,6 +28,7 @@ def render_report(
     summaries: Sequence[str | Path],
     trained: Collection[str],
     config: dict[str, Any],
+    code: Mapping[str, str],
     coverage_figures: str | Path,
     output: str | Path,
 ) -> None:
@@ -50,13 +46,15 @@ def render_report(
         Fields that something was trained on.
     config : dict
         All settings of the run, as plain values.
+    code : mapping of str to str
+        Digest of the code of each rule.
     coverage_figures : path
         Folder to write the coverage's own figures into.
     output : path
         The HTML file, written atomically.
     """
-    loaded = [read_json(path) for path in parts]
-    coverage = cover_fields(summaries, trained, coverage_figures)
+    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, summaries))
+    coverage = cover_fields(fields, trained, coverage_figures)
     sections = [
         _section(part, Path(folder))
         for part, folder in zip([*loaded, coverage], [*figures, coverage_figures], strict=True)
@@ -69,24 +67,13 @@ def render_report(
     text = environment.get_template("report.html.j2").render(
         sections=sections,
         headlines=[_headline(h) for part in loaded for h in part["headlines"]],
-        fields=_field_roles(summaries, trained),
-        versions=versions(),
-        hashes=_hashes(loaded),
+        trained=listed([f["field"] for f in fields if f["field"] in trained]),
+        held_out=listed([f["field"] for f in fields if f["field"] not in trained]),
+        provenance=provenance(loaded, fields, code, config.get("freeze", ())),
         config=json.dumps(config, indent=2),
         long_table=_LONG_TABLE,
     )
     write_text(output, text)
-
-
-def versions() -> list[tuple[str, str]]:
-    """Versions of astromodal, Python and the packages that results depend on."""
-    found = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
-    for name in _PACKAGES:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return found
 
 
 def _section(part: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -111,21 +98,3 @@ def _inline(png: Path, prefix: str, caption: str) -> Markup:
 
 def _headline(headline: dict[str, Any]) -> dict[str, Any]:
     return {**headline, "text": show_measured(headline["value"], headline["error"])}
-
-
-def _field_roles(summaries: Sequence[str | Path], trained: Collection[str]) -> dict[str, list[str]]:
-    names = [read_json(path)["field"] for path in summaries]
-    return {
-        "trained": [name for name in names if name in trained],
-        "held": [name for name in names if name not in trained],
-    }
-
-
-def _hashes(parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Every hash that the parts carry: ``{part}: {what}`` and its value."""
-    return [
-        (f"{part['title']}: {key.removesuffix('_hash').replace('_', ' ')}", str(value))
-        for part in parts
-        for key, value in part["numbers"].items()
-        if key.endswith("_hash")
-    ]
