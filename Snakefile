@@ -9,6 +9,9 @@ if not workflow.configfiles:
     configfile: "config/config.yaml"
 
 
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 

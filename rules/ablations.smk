@@ -75,6 +75,10 @@ rule compare_ablations:
         fields=EVALUATED,
         trained_fields=TRAINED,
         config=CONFIG.model_dump(mode="json"),
+        digests={
+            "train_ablation": code("train_transformer"),
+            "evaluate_ablation": code("evaluate_ablation"),
+        },
         code=code("compare_ablations"),
     script:
         "../scripts/compare_ablations.py"

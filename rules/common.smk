@@ -89,6 +89,18 @@ def cubes(fields, *modalities):
     }
 
 
+def figures(part):
+    """The output that is a section's figures; `snakemake --report` shows them."""
+    return report(
+        directory(PATHS.figures(part)),
+        patterns=["{figure}.png"],
+        caption="captions/figure.rst",
+        category="Figures",
+        subcategory=part,
+        labels={"figure": "{figure}"},
+    )
+
+
 def kept(part, paths):
     """Paths as an input: as they are, whatever made them, where the config freezes the part."""
     if part not in CONFIG.freeze:

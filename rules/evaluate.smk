@@ -14,7 +14,7 @@ rule evaluate_scalars:
         tokenizer=TOKENIZERS["scalar_tokenizer"],
     output:
         numbers=PATHS.evaluation("scalars"),
-        figures=directory(PATHS.figures("scalars")),
+        figures=figures("scalars"),
     log:
         PATHS.log("evaluate_scalars"),
     benchmark:
@@ -39,7 +39,7 @@ rule evaluate_spectra:
         tokenizer=TOKENIZERS["spectrum_tokenizer"],
     output:
         numbers=PATHS.evaluation("spectra"),
-        figures=directory(PATHS.figures("spectra")),
+        figures=figures("spectra"),
     log:
         PATHS.log("evaluate_spectra"),
     benchmark:
@@ -70,7 +70,7 @@ rule evaluate_images:
         image_codebook=TOKENIZERS["image_codebook"],
     output:
         numbers=PATHS.evaluation("images"),
-        figures=directory(PATHS.figures("images")),
+        figures=figures("images"),
     log:
         PATHS.log("evaluate_images"),
     benchmark:

@@ -17,7 +17,7 @@ rule evaluate_transformer:
         history=MODEL["history"],
     output:
         numbers=PATHS.evaluation("transformer"),
-        figures=directory(PATHS.figures("transformer")),
+        figures=figures("transformer"),
     log:
         PATHS.log("evaluate_transformer"),
     benchmark:
@@ -45,7 +45,7 @@ rule evaluate_reconstruction:
         training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
     output:
         numbers=PATHS.evaluation("reconstruction"),
-        figures=directory(PATHS.figures("reconstruction")),
+        figures=figures("reconstruction"),
     log:
         PATHS.log("evaluate_reconstruction"),
     benchmark:
@@ -77,7 +77,7 @@ rule evaluate_downstream:
         sequences=expand(PATHS.sequences(), field=WITH_LABELS),
     output:
         numbers=PATHS.evaluation("downstream"),
-        figures=directory(PATHS.figures("downstream")),
+        figures=figures("downstream"),
     log:
         PATHS.log("evaluate_downstream"),
     benchmark:
@@ -112,7 +112,7 @@ rule evaluate_embeddings:
         final_model=MODEL["final_model"],
     output:
         numbers=PATHS.evaluation("embeddings"),
-        figures=directory(PATHS.figures("embeddings")),
+        figures=figures("embeddings"),
     log:
         PATHS.log("evaluate_embeddings"),
     benchmark:

@@ -36,7 +36,7 @@ rule summarize_field:
     params:
         settings=settings(
             "columns",
-            "selection.column",
+            "selection",
             "tokenizers.scalar.columns",
             "tokenizers.spectrum.{groups,xp_samples}",
             "tokenizers.image.{bands,size}",

@@ -1,6 +1,18 @@
 # All parts of the evaluation in one page.
 
 PARTS = CONFIG.evaluation.parts
+# Rules whose code the report's numbers come from: an edit of it makes the page anew.
+MADE_BY = (
+    "simulate",
+    "split",
+    "summarize",
+    "sample",
+    "prepare",
+    "train",
+    "assemble",
+    "build",
+)
+MADE_BY += ("encode", "pack", "render", *(f"evaluate_{part}" for part in PARTS))
 
 
 rule render_report:
@@ -8,10 +20,15 @@ rule render_report:
     input:
         numbers=expand(PATHS.evaluation("{part}"), part=PARTS),
         figures=expand(PATHS.figures("{part}"), part=PARTS),
-        summaries=expand(PATHS.summary(), field=FIELDS.every),
+        summaries=expand(PATHS.summary(), field=FIELDS.used),
     output:
-        report=PATHS.report,
-        figures=directory(PATHS.figures("coverage")),
+        report=report(
+            PATHS.report,
+            caption="captions/report.rst",
+            category="Report",
+            labels={"what": "the whole report"},
+        ),
+        figures=figures("coverage"),
     log:
         PATHS.log("render_report"),
     benchmark:
@@ -21,6 +38,7 @@ rule render_report:
     params:
         trained_fields=TRAINED,
         config=CONFIG.model_dump(mode="json"),
+        digests={rule: code(rule) for rule in CODE if rule.startswith(MADE_BY)},
         code=code("render_report"),
     script:
         "../scripts/render_report.py"

@@ -2,28 +2,28 @@
 
 from astromodal.core.files import write_json
 from astromodal.evaluation.ablations.compare import compare_ablations
-from astromodal.evaluation.render import Page, field_roles, render_page
+from astromodal.evaluation.provenance import provenance
+from astromodal.evaluation.render import Page, render_page
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
+params = snakemake.params
 part = compare_ablations(
     list(snakemake.input.losses),
-    snakemake.params.runs,
-    snakemake.params.fields,
-    snakemake.params.trained_fields,
-    snakemake.params.config,
+    params.runs,
+    params.fields,
+    params.trained_fields,
+    params.config,
     snakemake.output.figures,
 )
 write_json(snakemake.output.numbers, part)
-render_page(
-    Page(
-        "What each part of the training buys",
-        "An uncertainty is a standard error over objects and over seeds of the training.",
-    ),
-    [part],
-    [snakemake.output.figures],
-    field_roles(snakemake.params.fields, snakemake.params.trained_fields),
-    snakemake.params.config,
-    snakemake.output.page,
+page = Page(
+    title="What each part of the training buys",
+    uncertainty="An uncertainty is a standard error over objects and over seeds of the training.",
+    trained=params.trained_fields,
+    held_out=[name for name in params.fields if name not in params.trained_fields],
+    provenance=provenance([part], [], params.digests, ()),
+    config=params.config,
 )
+render_page(page, [part], [snakemake.output.figures], snakemake.output.page)
 job.logger.info("wrote %s", snakemake.output.page)

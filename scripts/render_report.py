@@ -10,6 +10,7 @@ render_report(
     summaries=list(snakemake.input.summaries),
     trained=snakemake.params.trained_fields,
     config=snakemake.params.config,
+    code=snakemake.params.digests,
     coverage_figures=snakemake.output.figures,
     output=snakemake.output.report,
 )

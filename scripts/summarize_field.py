@@ -13,7 +13,7 @@ scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, token
 cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
 read = modality_columns(settings.columns, settings.selection, scalars, spectrum.groups, image.bands)
 split = load_split(snakemake.input.split)
-summary = summarise_field(cube, split, scalars, spectrum, image, read)
+summary = summarise_field(cube, split, scalars, spectrum, image, settings.selection, read)
 cube.require_unchanged()
 for warning in summary["warnings"]:
     job.logger.warning("field %s: %s", cube.field, warning)

@@ -27,3 +27,28 @@ def select(cube: Cube, settings: SelectionSettings) -> np.ndarray:
     cube.require(settings.column)
     magnitude = cube.scalar(settings.column)
     return (magnitude >= settings.minimum) & (magnitude <= settings.maximum)
+
+
+def count_cut(cube: Cube, settings: SelectionSettings) -> dict[str, int]:
+    """Why rows are not selected.
+
+    Returns
+    -------
+    dict
+        Rows that have no magnitude (``missing``), and rows outside the cut at its bright and its
+        faint end (``brighter``, ``fainter``); all 0 where the cut's column is null.
+
+    Raises
+    ------
+    DataError
+        Where the cube has no such column.
+    """
+    if settings.column is None:
+        return {"missing": 0, "brighter": 0, "fainter": 0}
+    cube.require(settings.column)
+    magnitude = cube.scalar(settings.column)
+    return {
+        "missing": int(np.isnan(magnitude).sum()),
+        "brighter": int((magnitude < settings.minimum).sum()),
+        "fainter": int((magnitude > settings.maximum).sum()),
+    }

@@ -96,9 +96,9 @@ def described(fields: Sequence[EvaluatedField]) -> str:
     tested = [f.name for f in fields if f.trained]
     parts = []
     if held:
-        parts.append(f"all selected objects of {_listed(held)}, where nothing was trained")
+        parts.append(f"all selected objects of {listed(held)}, where nothing was trained")
     if tested:
-        parts.append(f"the test split of {_listed(tested)}")
+        parts.append(f"the test split of {listed(tested)}")
     return "; ".join(parts) or "no field"
 
 
@@ -111,6 +111,7 @@ def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Pat
         )
 
 
-def _listed(names: Sequence[str], most: int = 6) -> str:
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few names in words, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import astromodal
 from astromodal.core.files import read_json, write_text
 from astromodal.evaluation.coverage import cover_fields
 from astromodal.evaluation.numbers import show, show_measured
+from astromodal.evaluation.objects import listed
+from astromodal.evaluation.provenance import provenance
 from astromodal.evaluation.style import themed_svg
 
-_PACKAGES = (
-    "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "GaiaXPy", "astropy", "matplotlib",
-    "safetensors", "pydantic", "snakemake", "jinja2",
-)  # fmt: skip
 _LONG_TABLE = 14
 """A table of more rows than this is folded until it is asked for."""
 
@@ -34,6 +29,7 @@ def render_report(
     summaries: Sequence[str | Path],
     trained: Collection[str],
     config: dict[str, Any],
+    code: Mapping[str, str],
     coverage_figures: str | Path,
     output: str | Path,
 ) -> None:
@@ -51,41 +47,56 @@ def render_report(
         Fields that something was trained on.
     config : dict
         All settings of the run, as plain values.
+    code : mapping of str to str
+        Digest of the code of each rule.
     coverage_figures : path
         Folder to write the coverage's own figures into.
     output : path
         The HTML file, written atomically.
     """
-    loaded = [read_json(path) for path in parts]
-    coverage = cover_fields(summaries, trained, coverage_figures)
-    names = [read_json(path)["field"] for path in summaries]
-    render_page(
-        Page(
-            "How well tokens and model keep the measurements",
-            "An uncertainty is a bootstrap standard error over objects.",
-        ),
-        [*loaded, coverage],
-        [*figures, coverage_figures],
-        field_roles(names, trained),
-        config,
-        output,
+    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, summaries))
+    names = [field["field"] for field in fields]
+    page = Page(
+        title="How well tokens and model keep the measurements",
+        uncertainty="An uncertainty is a standard error over objects, by bootstrap unless another "
+        "way is named.",
+        trained=[name for name in names if name in trained],
+        held_out=[name for name in names if name not in trained],
+        provenance=provenance(loaded, fields, code, config.get("freeze", ())),
+        config=config,
     )
+    coverage = cover_fields(fields, trained, coverage_figures)
+    render_page(page, [*loaded, coverage], [*figures, coverage_figures], output)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says of itself: its `title`, and what its `uncertainty` is."""
+    """What a page says beside its sections.
+
+    Attributes
+    ----------
+    title, uncertainty : str
+        Its heading, and what the errors in it are.
+    trained, held_out : sequence of str
+        Fields that something was trained on, and the others.
+    provenance : sequence of dict
+        As `provenance` gives it.
+    config : dict
+        All settings of the run, as plain values.
+    """
 
     title: str
     uncertainty: str
+    trained: Sequence[str]
+    held_out: Sequence[str]
+    provenance: Sequence[dict[str, Any]]
+    config: dict[str, Any]
 
 
 def render_page(
     page: Page,
     parts: Sequence[dict[str, Any]],
     figures: Sequence[str | Path],
-    fields: dict[str, list[str]],
-    config: dict[str, Any],
     output: str | Path,
 ) -> None:
     """Write parts of an evaluation as one page.
@@ -93,15 +104,11 @@ def render_page(
     Parameters
     ----------
     page : Page
-        What stands at its head.
+        All else that it says.
     parts : sequence of dict
         The parts, as `Part.as_dict` gives them.
     figures : sequence of path
         The folder of each part's figures, parallel to `parts`.
-    fields : dict
-        As `field_roles` gives it.
-    config : dict
-        All settings of the run, as plain values.
     output : path
         The HTML file, written atomically.
     """
@@ -109,29 +116,15 @@ def render_page(
         loader=PackageLoader("astromodal.evaluation"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["show"] = show
+    environment.filters |= {"show": show, "listed": listed}
     text = environment.get_template("report.html.j2").render(
         page=page,
         sections=[_section(p, Path(folder)) for p, folder in zip(parts, figures, strict=True)],
         headlines=[_headline(h) for part in parts for h in part["headlines"]],
-        fields=fields,
-        versions=versions(),
-        hashes=_hashes(parts),
-        config=json.dumps(config, indent=2),
+        config=json.dumps(page.config, indent=2),
         long_table=_LONG_TABLE,
     )
     write_text(output, text)
-
-
-def versions() -> list[tuple[str, str]]:
-    """Versions of astromodal, Python and the packages that results depend on."""
-    found = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
-    for name in _PACKAGES:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return found
 
 
 def _section(part: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -156,21 +149,3 @@ def _inline(png: Path, prefix: str, caption: str) -> Markup:
 
 def _headline(headline: dict[str, Any]) -> dict[str, Any]:
     return {**headline, "text": show_measured(headline["value"], headline["error"])}
-
-
-def field_roles(names: Sequence[str], trained: Collection[str]) -> dict[str, list[str]]:
-    """Fields by name: `trained` ones, and those `held` out."""
-    return {
-        "trained": [name for name in names if name in trained],
-        "held": [name for name in names if name not in trained],
-    }
-
-
-def _hashes(parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Every hash that the parts carry: ``{part}: {what}`` and its value."""
-    return [
-        (f"{part['title']}: {key.removesuffix('_hash').replace('_', ' ')}", str(value))
-        for part in parts
-        for key, value in part["numbers"].items()
-        if key.endswith("_hash")
-    ]

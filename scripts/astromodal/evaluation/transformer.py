@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import EvaluationSettings
-from astromodal.core.hashing import hash_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TEST, TRAIN
 from astromodal.evaluation.metrics import LN2
@@ -125,9 +124,7 @@ def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]])
         **{name: median_value(losses["train"], name) for name in SPEEDS},
         "vocab_size": trained.layout.spec.vocab_size,
         **{f"{modality}_tokenizer_hash": value for modality, value in hashes.items()},
-        "weights_hash": hash_arrays(
-            {name: p.detach().cpu().numpy() for name, p in trained.model.named_parameters()}
-        ),
+        "weights_hash": trained.hash,
     }
 
 

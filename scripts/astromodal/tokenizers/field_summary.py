@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import ImageSettings, SpectrumSettings
+from astromodal.config.schema import ImageSettings, SelectionSettings, SpectrumSettings
 from astromodal.core.grids import is_light_curve
 from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
 from astromodal.data.light_curves import absent_parts
+from astromodal.data.selection import count_cut
 from astromodal.data.spectra import count_spectra
 from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split
 
@@ -24,6 +25,7 @@ def summarise_field(
     columns: Sequence[str],
     spectrum: SpectrumSettings,
     image: ImageSettings,
+    selection: SelectionSettings,
     read: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Checks, counts and coverage of a field.
@@ -38,22 +40,30 @@ def summarise_field(
         Scalar columns of the config.
     spectrum, image : settings
         Which spectrum groups and bands to count.
+    selection : SelectionSettings
+        The magnitude cut.
     read : mapping of str to sequence of str
         Columns that the workflow reads, by modality.
 
     Returns
     -------
     dict
-        Plain values that JSON can hold: numbers of rows (all, selected, by split), of present
-        values a column among the selected rows, of spectra and of cutouts among all rows; the
-        columns that the cube lacks; `warnings` in words; and ``content``: the size and time of the
-        cube and the digests of the columns that are read of it, to tell later whether they changed.
+        Plain values that JSON can hold: numbers of rows (all, selected, by split), of those outside
+        the ``cut`` and why, of ``odd`` ones (that repeat an id or a Gaia source, or have no
+        position), of present values a column among the selected rows, of spectra and of cutouts
+        among all rows; the columns that the cube lacks; `warnings` in words; and ``content``: the
+        size and time of the cube and the digests of the columns that are read of it, to tell later
+        whether they changed.
     """
     values = cube.scalars(columns)
     selected = split.selected
     present = np.isfinite(values[selected]).sum(axis=0)
     images = count_cutouts(cube, image)
-    spectra = count_spectra(cube, spectrum)
+    odd = {
+        "repeated_id": len(split.ids) - len(np.unique(split.ids)),
+        "repeated_gaia": _repeated_gaia(cube),
+        "no_position": int((split.healpix == NO_CELL).sum()),
+    }
     return {
         "field": cube.field,
         "n_rows": cube.n_rows,
@@ -62,51 +72,76 @@ def summarise_field(
             name: int((selected & (split.split == number)).sum())
             for number, name in enumerate(SPLIT_NAMES)
         },
+        "cut": count_cut(cube, selection),
+        "odd": odd,
         "n_cells": int(np.unique(split.healpix[split.healpix != NO_CELL]).size),
         "position": _centre(cube),
         "scalars": dict(zip(columns, present.tolist(), strict=True)),
         "absent_columns": [name for name in columns if name not in cube.columns],
-        "spectra": spectra,
+        "spectra": count_spectra(cube, spectrum),
         "images": images,
         "content": {
             **asdict(cube.version),
             "columns": column_digests(cube, [name for names in read.values() for name in names]),
         },
-        "warnings": _warnings(cube, split, values, columns, images) + _incomplete(cube, spectrum),
+        "warnings": [
+            *_warnings(split, odd, values, columns, images),
+            *_incomplete(cube, spectrum),
+        ],
     }
 
 
 def _centre(cube: Cube) -> dict[str, float] | None:
-    """Mean direction of the rows (degree), right where the field straddles RA 0."""
-    position = np.deg2rad(cube.scalars([cube.settings.ra, cube.settings.dec]))
+    """Mean direction of the rows (degree)."""
+    position = cube.scalars([cube.settings.ra, cube.settings.dec])
     position = position[np.isfinite(position).all(axis=1)]
     if not len(position):
         return None
-    ra, dec = position.T
-    x, y, z = np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)
+    return dict(zip(("ra", "dec"), mean_direction(*position.T), strict=True))
+
+
+def mean_direction(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
+    """Mean of directions (n,), right where they straddle RA 0.
+
+    Parameters
+    ----------
+    ra, dec : float (n,)
+        Directions (degree).
+
+    Returns
+    -------
+    tuple of float
+        Right ascension in [0, 360) and declination (degree).
+    """
+    a, d = np.deg2rad(ra), np.deg2rad(dec)
+    x, y, z = np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)
     mean = np.array([x.mean(), y.mean(), z.mean()])
-    return {
-        "ra": float(np.rad2deg(np.arctan2(mean[1], mean[0])) % 360),
-        "dec": float(np.rad2deg(np.arctan2(mean[2], np.hypot(mean[0], mean[1])))),
-    }
+    return (
+        float(np.rad2deg(np.arctan2(mean[1], mean[0])) % 360),
+        float(np.rad2deg(np.arctan2(mean[2], np.hypot(mean[0], mean[1])))),
+    )
 
 
 def _warnings(
-    cube: Cube, split: Split, values: np.ndarray, columns: Sequence[str], images: dict[str, Any]
+    split: Split,
+    odd: Mapping[str, int],
+    values: np.ndarray,
+    columns: Sequence[str],
+    images: dict[str, Any],
 ) -> list[str]:
     found = []
-    unique, counts = np.unique(split.ids, return_counts=True)
-    if len(unique) < len(split.ids):
+    if odd["repeated_id"]:
+        unique, counts = np.unique(split.ids, return_counts=True)
         example = str(unique[counts.argmax()])[:40]
-        found.append(f"{len(split.ids) - len(unique)} rows repeat an id, for example {example!r}")
-    lost = int((split.healpix == NO_CELL).sum())
-    if lost:
-        found.append(f"{lost} rows without a position: their id decides on their split")
+        found.append(f"{odd['repeated_id']} rows repeat an id, for example {example!r}")
+    if odd["no_position"]:
+        found.append(
+            f"{odd['no_position']} rows without a position: their id decides on their split"
+        )
     if images["n_short"]:
         found.append(f"{images['n_short']} cutouts of a wrong length are missing")
-    repeated = _repeated_gaia(cube)
-    if repeated:
-        found.append(f"{repeated} rows share their Gaia source with another row")
+    if odd["repeated_gaia"]:
+        found.append(f"{odd['repeated_gaia']} rows share their Gaia source with another row")
     for name, column in zip(columns, values.T, strict=True):
         largest = np.nanmax(np.abs(column), initial=0.0)
         if name.startswith("err_mag") and largest > 1e3:

@@ -2,7 +2,7 @@ import pytest
 
 from astromodal.config.schema import SelectionSettings
 from astromodal.data.cube import Cube
-from astromodal.data.selection import select
+from astromodal.data.selection import count_cut, select
 from astromodal.errors import DataError
 
 
@@ -29,3 +29,13 @@ def test_a_missing_magnitude_column_is_named(write_cube):
     )
     with pytest.raises(DataError, match=message):
         select(cube, SelectionSettings())
+
+
+def test_why_rows_are_left_out(write_cube):
+    """One missing, one too bright, one too faint; nothing where there is no cut."""
+    cube = Cube(
+        write_cube({"id": list("abcde"), "mag_pstotal_r": [13.9, 14, 22, 22.1, None]}), "F1"
+    )
+    cut = count_cut(cube, SelectionSettings())
+    assert cut == {"missing": 1, "brighter": 1, "fainter": 1}
+    assert not any(count_cut(cube, SelectionSettings(column=None)).values())

@@ -22,6 +22,8 @@ def _summary(field, **changes):
         "n_rows": 100,
         "n_selected": 90,
         "splits": {"train": 70, "validation": 10, "test": 10},
+        "cut": {"missing": 1, "brighter": 2, "fainter": 7},
+        "odd": {"repeated_id": 0, "repeated_gaia": 3, "no_position": 0},
         "n_cells": 4,
         "position": {"ra": 10.0, "dec": -30.0},
         "scalars": {"mag_r": 90, "z": 3},
@@ -32,6 +34,7 @@ def _summary(field, **changes):
         },
         "images": {"n_whole": 60, "n_short": 2, "bands": {"R": 60}},
         "warnings": [],
+        "content": {"size": 2_500_000, "mtime_ns": 1, "columns": {"id": "0a", "z": "absent"}},
         **changes,
     }  # fmt: skip
 

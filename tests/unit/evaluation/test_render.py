@@ -9,7 +9,7 @@ import pytest
 
 from astromodal.core.files import write_json
 from astromodal.evaluation.parts import Part, measured, table
-from astromodal.evaluation.render import render_report, versions
+from astromodal.evaluation.render import render_report
 from astromodal.evaluation.style import new_figure, styled
 
 
@@ -36,6 +36,7 @@ def inputs(tmp_path_factory, summary):
         "summaries": [tmp_path / "summary.json"],
         "trained": ["A"],
         "config": {"paths": {"results": "<results>"}},
+        "code": {"encode_scalars": "feedc0de"},
         "coverage_figures": tmp_path / "coverage",
         "output": tmp_path / "report.html",
     }
@@ -91,6 +92,7 @@ def test_report_tells_headlines_and_provenance(text):
         "0.9321 ± 0.0042 mag",
         "reaches what is asked",
         "0123456789abcdef",
+        "feedc0de",
         "matplotlib",
         "numpy",
     ):
@@ -149,16 +151,3 @@ def test_report_without_any_result(inputs, tmp_path):
     text = _render(inputs, **nothing)
     assert "Nothing could be evaluated" in text
     assert "There is no field." in text
-
-
-def test_versions_name_the_package_and_python():
-    """What results depend on is listed, and what is absent is said."""
-    found = dict(versions())
-    assert {"astromodal", "Python", "numpy", "torch"} <= set(found)
-    assert "not installed" not in found["numpy"]
-
-
-def test_absent_package_is_said(monkeypatch):
-    """A package that is not installed does not stop the report."""
-    monkeypatch.setattr("astromodal.evaluation.render._PACKAGES", ("no-such-package-here",))
-    assert versions()[-1] == ("no-such-package-here", "not installed")

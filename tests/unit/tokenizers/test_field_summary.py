@@ -24,8 +24,9 @@ def summary(write_cube):
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
         cube = Cube(write_cube(base | columns), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
+        read = {"all": ["id", "x"]}
         return summarise_field(
-            cube, split, COLUMNS, spectrum, ImageSettings(), {"all": ["id", "x"]}
+            cube, split, COLUMNS, spectrum, ImageSettings(), SelectionSettings(), read
         )
 
     return of
@@ -38,6 +39,25 @@ def test_counts_by_hand(summary):
     assert sum(found["splits"].values()) == 2
     assert found["scalars"] == {COLUMNS[0]: 2, COLUMNS[1]: 1, COLUMNS[2]: 0}
     assert found["absent_columns"] == ["gaia_parallax"]
+
+
+def test_why_rows_are_not_selected(summary):
+    """Without a magnitude, too bright, too faint; the rest is selected."""
+    found = summary(
+        id=list("abcde"),
+        ra=[1.0] * 5,
+        dec=[1.0] * 5,
+        mag_pstotal_r=[None, 10.0, 14.0, 22.0, 22.1],
+        err_mag_pstotal_u=[0.1] * 5,
+    )
+    assert found["cut"] == {"missing": 1, "brighter": 1, "fainter": 1}
+    assert found["n_selected"] == 2
+
+
+def test_odd_rows_are_counted(summary):
+    """Rows with an id or a Gaia source that an earlier row has, and rows without a position."""
+    odd = summary(id=["a", "a", "c"], gaia_designation=["G 1", "G 1", "G 1"])["odd"]
+    assert odd == {"repeated_id": 1, "repeated_gaia": 2, "no_position": 1}
 
 
 def test_a_field_without_images_and_spectra_counts_none(summary):

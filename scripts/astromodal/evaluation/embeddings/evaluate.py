@@ -20,7 +20,7 @@ from astromodal.evaluation.embeddings.section import (
     add_retrieval,
 )
 from astromodal.evaluation.embeddings.space import embedding_space, plane
-from astromodal.evaluation.objects import EvaluatedField, described
+from astromodal.evaluation.objects import EvaluatedField, described, listed
 from astromodal.evaluation.parts import Part
 from astromodal.evaluation.style import styled
 from astromodal.inference.model import AstroModel
@@ -66,8 +66,8 @@ def evaluate_embeddings(
                     "weights_hash": model.hash}  # fmt: skip
     part.summary = (
         f"{len(sample)} objects: {described(fields)}. Embedded ({pooling} of the states) from all "
-        f"that an object has but {_listed(labels.hidden)}. Distances are those of the 30 leading "
-        "principal components of standardised embeddings."
+        f"that an object has but {listed(labels.hidden, 12) or 'nothing'}. Distances are those of "
+        "the 30 leading principal components of standardised embeddings."
     )
     if len(sample) < 3 or not np.ptp(sample.vectors, axis=0).any():
         why = "all embeddings are equal" if len(sample) >= 3 else "there are fewer than three"
@@ -89,7 +89,3 @@ def _absent(sample: Sample, model: AstroModel, columns: ColumnSettings) -> dict[
     present = {f.name: f.open(columns).columns & set(model.columns) for f in used}
     every = frozenset().union(*present.values())
     return {name: len(every - found) for name, found in present.items()}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "nothing"
