@@ -135,7 +135,7 @@ def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
     vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
     weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     reached = json.loads(meta["step"]), json.loads(meta["epoch"])
-    trained = restore(weights, config, vocabulary, reached, device)
+    trained = restore(weights, config, vocabulary, reached, device, paths.weights)
     check_content(paths.weights, meta["hash"], trained.hash, "export the model again")
     check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
     return trained

@@ -104,6 +104,8 @@ def _warnings(
         found.append(f"{lost} rows without a position: their id decides on their split")
     if images["n_short"]:
         found.append(f"{images['n_short']} cutouts of a wrong length are missing")
+    if images["n_blank"]:
+        found.append(f"{images['n_blank']} cutouts without a valid pixel are missing")
     repeated = _repeated_gaia(cube)
     if repeated:
         found.append(f"{repeated} rows share their Gaia source with another row")
@@ -124,11 +126,5 @@ def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:
 
 def _repeated_gaia(cube: Cube) -> int:
     """Rows whose Gaia source stands on an earlier row too."""
-    if "gaia_designation" not in cube.columns:
-        return 0
-    names = [
-        name
-        for part in cube.slices(["gaia_designation"], 65_536)
-        for name in part.table.column(0).drop_null().to_pylist()
-    ]
+    names = [name for name in cube.text("gaia_designation").tolist() if name]
     return len(names) - len(set(names))

@@ -65,6 +65,7 @@ def test_short_cutouts_are_counted(mixed):
     assert count_cutouts(mixed, SETTINGS) == {
         "n_whole": 2,
         "n_short": 1,
+        "n_blank": 0,
         "bands": {"U": 1, "R": 2},
     }
 
@@ -96,7 +97,12 @@ def test_no_cutout_columns(cube_of):
     """A cube without any image column has no cutouts."""
     cube = cube_of(other=listed([1.0]))
     assert not list(read_cutouts(cube, SETTINGS))
-    assert count_cutouts(cube, SETTINGS) == {"n_whole": 0, "n_short": 0, "bands": {"U": 0, "R": 0}}
+    assert count_cutouts(cube, SETTINGS) == {
+        "n_whole": 0,
+        "n_short": 0,
+        "n_blank": 0,
+        "bands": {"U": 0, "R": 0},
+    }
 
 
 def test_column_of_nulls(cube_of):
