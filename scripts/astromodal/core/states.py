@@ -49,7 +49,11 @@ def load_state(
 
 
 def filled(
-    build: Callable[[], _Model], n_layers: int, weights: Mapping[str, torch.Tensor], source: str
+    build: Callable[[], _Model],
+    n_layers: int,
+    weights: Mapping[str, torch.Tensor],
+    source: str,
+    remedy: str,
 ) -> _Model:
     """A model with weights that fit it, compared before anything of its size is made.
 
@@ -61,8 +65,8 @@ def filled(
         Layers of that shape, each of which has weights.
     weights : mapping of str to tensor
         A state dict.
-    source : str
-        Where shape and weights are from, for the error.
+    source, remedy : str
+        Where shape and weights are from, and what to do about it, for the error.
 
     Raises
     ------
@@ -72,14 +76,17 @@ def filled(
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if n_layers > len(found):
         must = f"of at least as many weights as layers, {n_layers}"
-        raise FormatError(must_be(source, must, len(found), remake("")))
-    with torch.device("meta"):  # shapes without numbers
-        wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+        raise FormatError(must_be(source, must, len(found), remedy))
+    try:
+        with torch.device("meta"):  # shapes without numbers
+            wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+    except RuntimeError as error:
+        raise FormatError(must_be(source, "of a possible shape", str(error), remedy)) from error
     if wanted != found:
         name = min(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         must = f"{wanted.get(name, 'absent')}, as its settings tell"
         got = str(found.get(name, "absent"))
-        raise FormatError(must_be(f"{source}: shape of {name}", must, got, remake("")))
+        raise FormatError(must_be(f"{source}: shape of {name}", must, got, remedy))
     model = build()
     model.load_state_dict(weights)
     return model

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from astromodal.errors import DataError, must_be, suggestion
 _BUFFER = 1 << 20  # byte
 _ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed
 _LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
-_UNREADABLE = (pa.ArrowException, OSError, OverflowError, UnicodeDecodeError, KeyError)
+_UNREADABLE = (pa.ArrowException, OSError, OverflowError, binascii.Error, UnicodeError, KeyError)
 """What pyarrow raises at a damaged file."""
 _MEND = "mend the cube, or leave the field out of `fields`"
 
@@ -67,12 +70,12 @@ class Cube:
                 self.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             )
             self._schema: pa.Schema = self._file.schema_arrow
+            self.n_rows: int = self._file.metadata.num_rows
+            self._check_footer()
         except FileNotFoundError:
             raise
         except _UNREADABLE as error:
             raise self._damaged("a whole parquet file", error) from error
-        self.n_rows: int = self._file.metadata.num_rows
-        self._check_rows()
         names = self._schema.names
         self.columns = frozenset(names)
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -222,14 +225,25 @@ class Cube:
         except _UNREADABLE as error:
             raise self._damaged(f"readable in columns {list(columns)[:3]}", error) from error
 
-    def _check_rows(self) -> None:
-        """Raise `DataError` where the file tells of rows that it cannot hold."""
+    def _check_footer(self) -> None:
+        """Raise `DataError` where the file tells of rows that it cannot hold, or of other columns.
+
+        Pages have checksums, the footer has none. But Arrow and pandas write the names of columns
+        twice: one with a flipped bit would otherwise be that of a column that is absent.
+        """
         meta = self._file.metadata
         groups = sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups))
         most = min(_ROWS_A_BYTE * self.version.size, np.iinfo(np.int32).max)
         if not 0 <= self.n_rows == groups <= most:
             got = f"{self.n_rows} rows, {groups} in its row groups, in {self.version.size} byte"
             raise self._damaged("a whole parquet file", got)
+        stored = (meta.metadata or {}).get(b"ARROW:schema")
+        if stored is not None:
+            names = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))).names
+            if names != self._schema.names:
+                pairs = zip_longest(names, self._schema.names)
+                differ = next(f"{a!r:.80} and {b!r:.80}" for a, b in pairs if a != b)
+                raise self._damaged("a whole parquet file", f"two names of a column, {differ}")
 
     def _damaged(self, must: str, got: object) -> DataError:
         """The error that says that the file is not as it was written."""

@@ -98,7 +98,9 @@ class TrainedAutoencoder:
         stored = read(path, **_FORMAT)
         settings = stored["settings"]
         weights = stored["state_dict"]
-        model = filled(lambda: build_model(settings), settings["blocks"], weights, str(path))
+        model = filled(
+            lambda: build_model(settings), settings["blocks"], weights, str(path), _REMAKE
+        )
         normaliser = ImageNormaliser(tuple(settings["bands"]), stored["softening"].numpy())
         history = tuple(stored["history"])
         loaded = cls(model.eval(), normaliser, settings, stored["n_train"], history)
