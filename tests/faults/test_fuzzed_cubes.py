@@ -87,12 +87,14 @@ def test_lost_pieces(good, ending, damage):
 @given(flips(0, 0.96))
 def test_flipped_bits_without_checksums(unchecked, ending, damage):
     """A cube whose writer made no checksums may lose a value without a trace; nothing crashes."""
-    ending(damage(unchecked), "bits of a cube without checksums")
+    ending(damage(unchecked.read_bytes()), "bits of a cube without checksums")
 
 
 @pytest.fixture(scope="module")
-def unchecked():
-    return as_bytes(good_table(), write_page_checksum=False)
+def unchecked(tmp_path_factory):
+    path = tmp_path_factory.mktemp("unchecked") / "cube.parquet"
+    path.write_bytes(as_bytes(good_table(), write_page_checksum=False))
+    return path
 
 
 @examples(10)

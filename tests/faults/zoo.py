@@ -841,3 +841,18 @@ def epochs_out_of_time(table):
     table = edited(table, "ztf_hmjd_r", 0, lambda values: values[::-1])
     table = edited(table, "ztf_hmjd_r", 1, lambda values: [values[0]] * len(values))
     return edited(table, "ztf_hmjd_r", 2, lambda values: [-1e300, *values[1:-1], 1e300])
+
+
+@refused("id")
+def text_of_other_bytes(table):
+    """A damaged text that parquet still calls text."""
+    bad = pa.array([b"\xff\xfe", *[b"a"] * (N - 1)])
+    return put(table, "id", pa.Array.from_buffers(pa.string(), N, bad.buffers()))
+
+
+@refused(COEFFICIENTS, row=0)
+def xp_text_of_other_bytes(table):
+    """The same among coefficients."""
+    texts = table.column(COEFFICIENTS).combine_chunks().cast(pa.binary()).to_pylist()
+    bad = pa.array([b"[\xb8" + texts[0][2:], *texts[1:]], pa.binary())
+    return put(table, COEFFICIENTS, pa.Array.from_buffers(pa.string(), N, bad.buffers()))

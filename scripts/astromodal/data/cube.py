@@ -202,6 +202,8 @@ class Cube:
         column = self._table([name]).column(0)
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        if not pa.types.is_integer(column.type):
+            column = column.cast(pa.large_binary())  # text that was damaged is not trusted either
         try:
             return pc.cast(column, pa.string())
         except pa.ArrowInvalid as error:

@@ -148,6 +148,8 @@ def basis(group: str, grid: tuple[float, ...]) -> np.ndarray:
 def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -> np.ndarray:
     """Numbers in the texts of column `name` at `rows` of a slice, float64 (m, length)."""
     column = piece.table.column(name).take(pa.array(rows))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())  # damaged, it may be no UTF-8
     values = np.empty((len(rows), length))
     for i, text in enumerate(column.to_pylist()):
         numbers = _numbers(text)
