@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks
 
-.PHONY: help demo test staleness cluster bench bench-gpu quality study lint format docs clean
+.PHONY: help demo test faults staleness cluster bench bench-gpu quality study lint format docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ demo: .venv/astromodal  ## simulate a sky, train on it, and report: results/demo
 test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
+
+faults: .venv/astromodal-dev  ## damage cubes and files in thousands of ways, and count how it ends (an hour)
+	@echo "== Injecting faults"
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults --hypothesis-profile faults --durations 10
 
 staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (half an hour)
 	@echo "== Changing, running, undoing, running"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from astromodal.core.files import MAKERS
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
@@ -75,3 +77,11 @@ def test_nothing_is_unpickled(path):
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
     bare = [n for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler) and n.type is None]
     assert not bare
+
+
+def test_every_format_has_a_rule():
+    """What makes a file again is known of every format, and is a rule."""
+    text = "".join(path.read_text() for path in MODULES)
+    written = set(re.findall(r'"format": "(\w+)"', text)) | {"sequences", "transformer"}
+    assert written == set(MAKERS)
+    assert set(MAKERS.values()) <= rules()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,17 @@ from astromodal.config.schema import (
 )
 from astromodal.core.files import write_json
 from astromodal.core.paths import Layout
+from astromodal.data.splits import TRAIN
 from astromodal.inference.bundle import Bundle
+from astromodal.inference.encoded import Encoded
+from astromodal.inference.export import RunSources
 from astromodal.inference.trained import Trained, restore
 from astromodal.models import CausalTransformerLM
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.training.checkpoint import save_model
 from astromodal.training.layout import sequence_layout
+from astromodal.training.sequences import write_sequences
 from astromodal.training.targets import Tokenizers
 from astromodal.training.vocabulary import write_vocabulary
 from helpers.cutouts import SETTINGS as IMAGE
@@ -87,6 +92,33 @@ def toy_tokenizers(seed: int = 1) -> Tokenizers:
     samples = {"desi_r": samples_of(*spectra(30))}
     spectrum = tokenizer_of(samples, CONFIG.tokenizers.spectrum, N_BINS)
     return Tokenizers(scalar, spectrum, image_tokenizer(seed=seed))
+
+
+def write_results(folder: Path, bundle: Bundle, encoded: Encoded) -> RunSources:
+    """The files of a finished run of one field, nine of whose objects train."""
+    write_run(folder, bundle)
+    paths = Layout(str(folder), bundle.trained.config.tokenizers.image.codebook_size)
+    store = encoded.sequences.stores[0]
+    names = ("tokens", "block_ptr", "block_type", "object_ptr", "row", "id_bytes", "id_ptr")
+    arrays = {name: getattr(store, name) for name in names}
+    arrays["split"] = np.where(np.arange(12) < 9, TRAIN, 1).astype(np.uint8)
+    hashes = bundle.tokenizers.hashes()
+    write_sequences(paths.sequences("F1"), arrays, bundle.layout, hashes)
+    entry = {"split": "validation", "step": 7, "cross_entropy_scalar": 1.5, "unigram_scalar": 1.75}
+    Path(paths.history).write_text(json.dumps(entry) + "\n")
+    return run_sources(folder)
+
+
+def run_sources(folder: Path) -> RunSources:
+    """What an export of a run of `write_results` is made of."""
+    paths = Layout(str(folder), CONFIG.tokenizers.image.codebook_size)
+    tokenizers = (
+        paths.scalar_tokenizer, paths.spectrum_tokenizer, paths.autoencoder, paths.image_codebook,
+    )  # fmt: skip
+    sequences = [paths.sequences("F1")]
+    return RunSources(
+        paths.final_model, paths.vocab_spec, paths.history, tokenizers, sequences, ["F1"]
+    )
 
 
 WRITTEN = {

@@ -1,9 +1,8 @@
 """After a run, nothing is to be done; after a change, just what depends on it."""
 
-import json
-
 import pytest
 
+from astromodal.core.files import read_json, write_json
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow
@@ -59,10 +58,10 @@ def test_the_dry_run_names_what_changed(finished):
     """A setting with both values, and a definition with the rules that use it."""
     record = finished.results / "last_run.json"
     before = record.read_text()
-    values = json.loads(before)
+    values = read_json(record)
     function = "astromodal.tokenizers.scalar_tokens.encode_field_scalars"
     values["definitions"][function] = "old"
-    record.write_text(json.dumps(values))
+    write_json(record, values)
     changed = tiny(finished.folder)
     changed.config["training"]["epochs"] = 3
     try:

@@ -12,7 +12,11 @@ def split_at_commas(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
+FIELD_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}"
+"""What a field may be called: its name becomes part of paths and of commands."""
+A_FIELD_NAME = "a name of letters, digits and _ . + - that starts with a letter or digit"
+"""The same in words."""
+FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$")]
 FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?\[][A-Za-z0-9_.+*?\[\]!-]{0,99}$")]
 """A field's name, in which ``*``, ``?`` and ``[...]`` may stand for others as in a shell."""
 FieldNames = Annotated[tuple[FieldPattern, ...] | None, BeforeValidator(split_at_commas)]

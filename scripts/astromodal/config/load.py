@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from astromodal.config.base import Settings
+from astromodal.config.base import A_FIELD_NAME, Settings
 from astromodal.config.schema import Config
 from astromodal.errors import ConfigError, must_be, nearest, suggestion
 
@@ -122,20 +122,25 @@ def _spelt_out(values: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(detail: ErrorDetails) -> str:
     """One line for one of pydantic's findings, in the grammar of `must_be`."""
-    where = [str(part) for part in detail["loc"]]
+    where = [_printable(str(part)) for part in detail["loc"]]
     name = ".".join(where)
     if detail["type"] == "extra_forbidden":
         return f"{name} is no setting" + _hint(where)
     got = detail["input"]
     must = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "string_pattern_mismatch":
-        must = "a name of letters, digits and _ . + - that starts with a letter or digit"
+        must, got = A_FIELD_NAME, repr(got)
     bounds = _bounds(where)
     if bounds and detail["type"].startswith(("int", "float", "greater", "less")):
         must = bounds
     if detail["type"] == "value_error":
         return f"{name or 'config'} {must}, got {got!r}" if "got" not in must else f"{name}: {must}"
     return must_be(name, must, got)
+
+
+def _printable(text: str) -> str:
+    """Text in one line, whatever characters it holds."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _model_at(where: list[str]) -> tuple[type[BaseModel], str | None]:

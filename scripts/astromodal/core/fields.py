@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from astromodal.config.base import A_FIELD_NAME, FIELD_NAME
 from astromodal.config.schema import LAST, Config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, must_be, suggestion
@@ -134,19 +135,18 @@ def _known_fields(config: Config) -> tuple[str, ...]:
 
 
 def _discover(template: str) -> tuple[str, ...]:
-    """Fields whose cubes match `template`, sorted by name."""
+    """Fields whose cubes match `template`, sorted by name; `ConfigError` where one has none."""
     before, after = template.split("{field}")
-    pattern = re.compile(
-        re.escape(before) + r"([A-Za-z0-9][A-Za-z0-9_.+-]{0,99})" + re.escape(after)
-    )
-    found = (
-        pattern.fullmatch(p) for p in glob.iglob(f"{glob.escape(before)}*{glob.escape(after)}")
-    )
-    fields = tuple(sorted(match[1] for match in found if match))
+    found = glob.glob(f"{glob.escape(before)}*{glob.escape(after)}")
+    fields = sorted(path[len(before) : len(path) - len(after)] for path in found)
+    for field in fields:
+        if not re.fullmatch(FIELD_NAME, field):
+            what, do = f"{{field}} of {template}", "rename the cube, or move it elsewhere"
+            raise ConfigError(must_be(what, A_FIELD_NAME, repr(field), do))
     if not fields:
         do = "set it to your cubes, or to null to simulate a sky"
         raise ConfigError(must_be("paths.datacube_template", "the path of some cube", template, do))
-    return fields
+    return tuple(fields)
 
 
 def _chosen(name: str, chosen: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 An array file is a ``.npz`` whose member ``meta`` holds, as JSON text, its format name, its version
 and whatever else identifies it (the hash of the tokenizer that made it, of its input columns).
+A JSON file of a mapping ends with the hash of the rest. Damage to either is noticed on reading.
 """
 
 from __future__ import annotations
@@ -9,16 +10,49 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from astromodal.core.archives import DAMAGE, read_arrays
+from astromodal.core.hashing import hash_values
 from astromodal.errors import FormatError, must_be
+
+MAKERS: Final = {
+    "split": "split_field",
+    "quantile_summaries": "sample_scalars",
+    "spectrum_samples": "sample_spectra",
+    "sky_sample": "sample_images",
+    "training_cutouts": "prepare_cutouts",
+    "scalar_tokenizer": "train_scalar_tokenizer",
+    "spectrum_codebook": "train_spectrum_codebook",
+    "spectrum_tokenizer": "assemble_spectrum_tokenizer",
+    "image_normaliser": "train_image_normaliser",
+    "image_autoencoder": "train_image_autoencoder",
+    "image_training_latents": "train_image_autoencoder",
+    "image_codebook": "train_image_codebook",
+    "scalar_tokens": "encode_scalars",
+    "spectrum_tokens": "encode_spectra",
+    "image_tokens": "encode_images",
+    "image_latents": "encode_images",
+    "sequences": "pack_sequences",
+    "transformer": "train_transformer",
+    "exported_transformer": "export_model",
+    "ablation_losses": "evaluate_ablation",
+}
+"""The rule that makes a file of each format."""
+_HASH = "content_hash"
+"""Key of a JSON file's hash of everything else in it."""
+
+
+def remake(format: str) -> str:
+    """What to do about a damaged file of a format."""
+    rule = MAKERS.get(format)
+    return f"delete it and run {rule} again" if rule else "delete it and run again"
 
 
 @contextmanager
@@ -51,17 +85,34 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, values: object) -> None:
-    """Write `values` as indented JSON, atomically; NaN and infinity are refused."""
+    """Write `values` as indented JSON, atomically; NaN and infinity are refused.
+
+    A mapping is given the hash of its content under ``content_hash``, which `read_json` takes away.
+    """
+    if isinstance(values, Mapping):
+        plain = json.loads(json.dumps(values, allow_nan=False))  # as it will be read
+        values = {**plain, _HASH: hash_values(plain)}
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raise `FormatError` where it is not one."""
+    """Read a JSON file.
+
+    Raises
+    ------
+    FormatError
+        Where it is none, or its content is not that of the hash in it. One without a hash, which
+        somebody else wrote, is taken as it is.
+    """
+    remedy = remake("")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        message = must_be(str(path), "a JSON file", str(error), "delete it and run again")
-        raise FormatError(message) from error
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        stored = values.pop(_HASH, None) if isinstance(values, dict) else None
+        found = hash_values(values) if stored is not None else None
+    except (ValueError, RecursionError) as error:
+        raise FormatError(must_be(str(path), "a JSON file", str(error), remedy)) from error
+    check_content(path, stored, found, remedy)
+    return values
 
 
 @dataclass(frozen=True)
@@ -70,15 +121,23 @@ class ArrayFile:
 
     arrays: dict[str, np.ndarray]
     attributes: dict[str, Any]
+    path: str = ""
 
     def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            held = ", ".join(sorted(self.arrays))
+            raise FormatError(
+                must_be(self.path, f"a file with an array {name!r}", held, remake(""))
+            )
         return self.arrays[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
 
 
-def check_content(path: str | Path, stored_hash: str, content_hash: str, remedy: str) -> None:
+def check_content(
+    path: str | Path, stored_hash: str | None, content_hash: str | None, remedy: str
+) -> None:
     """Raise `FormatError` where a file's content is not what it was hashed as when written."""
     if content_hash != stored_hash:
         raise FormatError(must_be(str(path), f"of hash {stored_hash}", content_hash, remedy))
@@ -138,25 +197,23 @@ def save_arrays(
 
 
 def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
-    """Read a file of `save_arrays`; never unpickle.
+    """Read a file of `save_arrays`; never unpickle, nor make an array that is larger than the file.
 
     Raises
     ------
     FormatError
         Where the file is damaged, or of another format or version.
     """
-    remake = "delete it and run again"
     try:
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-            meta = json.loads(str(arrays.pop("meta")))
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise FormatError(
-            must_be(str(path), "an array file of astromodal", str(error), remake)
-        ) from error
+        arrays = read_arrays(path)
+        meta = dict(json.loads(str(arrays.pop("meta"))))
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        must = f"an array file of astromodal, {format}"
+        raise FormatError(must_be(str(path), must, str(error), remake(format))) from error
     found = f"{meta.pop('format', None)} version {meta.pop('version', None)}"
     if found != f"{format} version {version}":
-        raise FormatError(must_be(str(path), f"{format} version {version}", found, remake))
-    return ArrayFile(arrays, meta)
+        must = f"{format} version {version}"
+        raise FormatError(must_be(str(path), must, found, remake(format)))
+    return ArrayFile(arrays, meta, str(path))

@@ -1,10 +1,11 @@
-"""Content hashes: of arrays, and of plain nested values."""
+"""Content hashes: of arrays, of plain nested values, and of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -31,3 +32,9 @@ def hash_values(values: object) -> str:
     """Hash a nest of dicts, lists, text and numbers; the order of keys does not matter."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def hash_file(path: str | Path) -> str:
+    """Hash a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:HASH_LENGTH]

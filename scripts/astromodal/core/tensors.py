@@ -7,6 +7,7 @@ library writes its header in an order that changes from run to run.
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import atomic_path
+from astromodal.core.files import atomic_path, remake
 from astromodal.errors import FormatError, must_be
 
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
@@ -54,6 +55,8 @@ def save_tensors(
 def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays of a file as views of a memory map, and its metadata.
 
+    Nothing is allocated: an array that the file has no room for is refused.
+
     Raises
     ------
     FormatError
@@ -65,15 +68,26 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
         length = int.from_bytes(mapped[:_HEADER], "little")
         header = json.loads(mapped[_HEADER : _HEADER + length])
         meta = header.pop("__metadata__", {})
-        begin = _HEADER + length
-        return {name: _view(mapped, begin, entry) for name, entry in header.items()}, meta
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(must_be(str(path), "a safetensors file", str(error))) from error
+        data = memoryview(mapped)[_HEADER + length :]
+        return {name: _view(data, entry) for name, entry in header.items()}, _texts(meta)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise FormatError(
+            must_be(str(path), "a safetensors file", str(error), remake(""))
+        ) from error
 
 
-def _view(mapped: mmap.mmap, begin: int, entry: dict[str, Any]) -> np.ndarray:
+def _texts(meta: dict[str, str]) -> dict[str, str]:
+    """Metadata, which must be texts by name."""
+    if not all(isinstance(value, str) for value in meta.values()):
+        raise TypeError("metadata that are no texts")
+    return meta
+
+
+def _view(data: memoryview, entry: dict[str, Any]) -> np.ndarray:
     """The array that an entry of the header describes."""
     dtypes = {kind: np.dtype(dtype) for dtype, kind in _KINDS.items()}
-    (start, end), dtype = entry["data_offsets"], dtypes[entry["dtype"]]
-    flat = np.frombuffer(mapped, dtype, (end - start) // dtype.itemsize, begin + start)
-    return flat.reshape(entry["shape"])
+    (start, end), dtype, shape = entry["data_offsets"], dtypes[entry["dtype"]], entry["shape"]
+    claimed = math.prod(shape) * dtype.itemsize
+    if not 0 <= start <= end <= len(data) or claimed != end - start:
+        raise ValueError(f"an array of shape {shape} at {start} to {end} of {len(data)} byte")
+    return np.frombuffer(data[start:end], dtype).reshape(shape)

@@ -132,10 +132,11 @@ def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
 def _add_text(streams: dict[str, _Hash], place: str, column: Any) -> None:
     """Text and bytes by their bytes, anything else as it is printed."""
     kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         column = pc.cast(column, pa.large_binary())
     elif not pa.types.is_large_binary(kind):
-        column = pc.cast(pc.cast(column, pa.large_string()), pa.large_binary())
+        printed = [None if value is None else str(value) for value in column.to_pylist()]
+        column = pa.array(printed, pa.large_string()).cast(pa.large_binary())
     _stream(streams, f"{place} texts").update(_lengths(pc.binary_length(column)))
     _stream(streams, f"{place} bytes").update(b"".join(column.drop_null().to_pylist()))
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,15 @@ import pyarrow.parquet as pq
 
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.version import FileVersion
+from astromodal.data.lists import is_list
 from astromodal.errors import DataError, must_be, suggestion
 
 _BUFFER = 1 << 20  # byte
+_ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed
+_LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
+_UNREADABLE = (pa.ArrowException, OSError, OverflowError, binascii.Error, UnicodeError, KeyError)
+"""What pyarrow raises at a damaged file."""
+_MEND = "mend the cube, or leave the field out of `fields`"
 
 
 @dataclass(frozen=True)
@@ -56,36 +66,41 @@ class Cube:
         try:
             # Pages come through a small buffer a column: neither a map of the file, whose pages
             # stay, nor pre-buffering, which fetches a row group whole, and there may be only one.
-            self._file = pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            what = f"field {field}: {self.path.name}"
-            do = "copy the cube again, or leave the field out of `fields`"
-            raise DataError(must_be(what, "a whole parquet file", str(error), do)) from error
-        self.n_rows: int = self._file.metadata.num_rows
-        self._schema: pa.Schema = self._file.schema_arrow
+            self._file = pq.ParquetFile(
+                self.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+            )
+            self._schema: pa.Schema = self._file.schema_arrow
+            self.n_rows: int = self._file.metadata.num_rows
+            self._check_footer()
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            raise self._damaged("a whole parquet file", error) from error
         names = self._schema.names
         self.columns = frozenset(names)
-        twice = (
-            sorted({name for name in names if names.count(name) > 1})
-            if len(names) > len(self.columns)
-            else []
-        )
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
-            raise DataError(
-                must_be(
-                    f"field {field}: column names of {self.path.name}", "unique", f"{twice} twice"
-                )
-            )
+            what = f"field {field}: column names of {self.path.name}"
+            raise DataError(must_be(what, "unique", f"{twice[:3]} twice", _MEND))
         self.require(self.settings.id)
+
+    def error(self, column: str, must: str, got: object, do: str = _MEND) -> DataError:
+        """The error that says what a column must be, and was found to be instead."""
+        what = f"field {self.field}: column {column!r} of {self.path.name}"
+        return DataError(must_be(what, must, got, do))
+
+    def require_lists(self, name: str) -> None:
+        """Raise `DataError` where column `name` holds no lists of numbers, nor only nulls."""
+        kind = self.dtype(name)
+        if not (is_list(kind) or pa.types.is_null(kind)):
+            raise self.error(name, "a column of lists of numbers", str(kind))
 
     def require(self, name: str) -> None:
         """Raise `DataError` where column `name` is missing, suggesting the nearest one."""
         if name not in self.columns:
             raise DataError(
                 f"field {self.field}: column {name!r} is missing from {self.path.name}"
-                + suggestion(name, self.columns)
+                + (suggestion(name, self.columns) or f"; {_MEND}")
             )
 
     def require_unchanged(self) -> None:
@@ -104,39 +119,53 @@ class Cube:
         Where only some rows are wanted, `keep` bool (n,), row groups without any are not read.
         """
         if keep is None:
-            yield from self._slices(columns, rows, 0)
+            yield from self._slices(columns, rows, (0, self.n_rows))
             return
         first = 0
         for group in range(self._file.num_row_groups):
             after = first + self._file.metadata.row_group(group).num_rows
             if keep[first:after].any():
-                yield from self._slices(columns, rows, first, [group])
+                yield from self._slices(columns, rows, (first, after), [group])
             first = after
 
     def _slices(
-        self, columns: Sequence[str], rows: int, start: int, groups: list[int] | None = None
+        self,
+        columns: Sequence[str],
+        rows: int,
+        span: tuple[int, int],
+        groups: list[int] | None = None,
     ) -> Iterator[Slice]:
+        """The rows of a span, which are those of some row groups, or of all."""
+        start, end = span
         for batch in self._read(columns, rows, groups):
             yield Slice(start, batch)
             start += batch.num_rows
+        if start != end:
+            raise self._damaged(f"of {end} rows up to there in columns {list(columns)[:3]}", start)
 
     def ids(self) -> np.ndarray:
-        """Identifiers as text, (n,) unicode; binary and text ids read the same.
+        """Identifiers as text, (n,) unicode; text, bytes and whole numbers read the same.
 
         Raises
         ------
         DataError
-            Where an id is missing or is no UTF-8 text.
+            Where an id is missing, longer than 256 characters or no UTF-8 text.
         """
-        column = self._table([self.settings.id]).column(0)
-        what = f"field {self.field}: column {self.settings.id!r} of {self.path.name}"
-        if column.null_count:
-            raise DataError(must_be(what, "present in every row", f"{column.null_count} nulls"))
-        try:
-            text = pc.cast(column, pa.string())
-        except pa.ArrowInvalid as error:
-            raise DataError(must_be(what, "UTF-8 text", str(error))) from error
-        return np.asarray(text.to_pylist(), dtype=np.str_) if self.n_rows else np.empty(0, "U1")
+        name = self.settings.id
+        if not _is_text(self.dtype(name)) and not pa.types.is_integer(self.dtype(name)):
+            do = "name another column in columns.id"
+            must = "a column of text, bytes or whole numbers"
+            raise self.error(name, must, str(self.dtype(name)), do)
+        column = self._texts(name)
+        lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy()
+        for wrong, must in (
+            (lengths == 0, "present in every row"),
+            (lengths > _LONGEST_ID, f"of at most {_LONGEST_ID} characters"),
+        ):
+            if wrong.any():
+                got = f"{wrong.sum()} of {self.n_rows} rows not, from row {wrong.argmax()} on"
+                raise self.error(name, must, got)
+        return np.asarray(column.to_pylist(), dtype=np.str_) if self.n_rows else np.empty(0, "U1")
 
     def scalar(self, name: str) -> np.ndarray:
         """One numeric column, float64 (n,); what is null, NaN or infinite is NaN."""
@@ -173,13 +202,11 @@ class Cube:
         """
         if name not in self.columns:
             return np.full(self.n_rows, "", dtype="U1")
-        kind = self.dtype(name)
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            if pa.types.is_null(kind):
-                return np.full(self.n_rows, "", dtype="U1")
-            what = f"field {self.field}: column {name!r} of {self.path.name}"
-            raise DataError(must_be(what, "a column of text", str(kind)))
-        values = self._table([name]).column(0).fill_null("").to_pylist()
+        if pa.types.is_null(self.dtype(name)):
+            return np.full(self.n_rows, "", dtype="U1")
+        if not _is_text(self.dtype(name)):
+            raise self.error(name, "a column of text", str(self.dtype(name)))
+        values = self._texts(name).fill_null("").to_pylist()
         return np.char.strip(np.asarray(values, dtype=np.str_)) if values else np.empty(0, "U1")
 
     def dtype(self, name: str) -> pa.DataType:
@@ -190,12 +217,23 @@ class Cube:
     def _numbers(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         kind = column.type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-            what = f"field {self.field}: column {name!r} of {self.path.name}"
-            raise DataError(must_be(what, "a column of numbers", str(kind)))
+            raise self.error(name, "a column of numbers", str(kind))
         return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
+    def _texts(self, name: str) -> pa.ChunkedArray:
+        """A column of text, bytes or whole numbers as text."""
+        column = self._table([name]).column(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if not pa.types.is_integer(column.type):
+            column = column.cast(pa.large_binary())  # text that was damaged is not trusted either
+        try:
+            return pc.cast(column, pa.string())
+        except pa.ArrowInvalid as error:
+            raise self.error(name, "UTF-8 text", str(error)) from error
+
     def _table(self, columns: Sequence[str]) -> pa.Table:
-        batches = list(self._read(columns, 65_536))
+        batches = [piece.table for piece in self.slices(columns, 65_536)]
         schema = pa.schema([self._schema.field(name) for name in columns])
         return (
             pa.Table.from_batches(batches, schema).select(list(columns))
@@ -211,6 +249,47 @@ class Cube:
                 batch.select(list(columns))
                 for batch in self._file.iter_batches(rows, groups, list(columns))
             )
-        except (pa.ArrowInvalid, OSError) as error:
-            what = f"field {self.field}: {self.path.name}, columns {list(columns)[:3]}"
-            raise DataError(must_be(what, "readable", str(error), "copy the cube again")) from error
+        except _UNREADABLE as error:
+            raise self._damaged(f"readable in columns {list(columns)[:3]}", error) from error
+
+    def _check_footer(self) -> None:
+        """Raise `DataError` where the file tells of rows that it cannot hold, or of other columns.
+
+        Pages have checksums, the footer has none. But Arrow and pandas write the names of columns
+        twice: one with a flipped bit would otherwise be that of a column that is absent.
+        """
+        meta = self._file.metadata
+        groups = sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups))
+        most = min(_ROWS_A_BYTE * self.version.size, np.iinfo(np.int32).max)
+        if not 0 <= self.n_rows == groups <= most:
+            got = f"{self.n_rows} rows, {groups} in its row groups, in {self.version.size} byte"
+            raise self._damaged("a whole parquet file", got)
+        stored = (meta.metadata or {}).get(b"ARROW:schema")
+        if stored is not None:
+            names = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))).names
+            if names != self._schema.names:
+                pairs = zip_longest(names, self._schema.names)
+                differ = next(f"{a!r:.80} and {b!r:.80}" for a, b in pairs if a != b)
+                raise self._damaged("a whole parquet file", f"two names of a column, {differ}")
+
+    def _damaged(self, must: str, got: object) -> DataError:
+        """The error that says that the file is not as it was written."""
+        what = f"field {self.field}: {self.path.name}"
+        do = "copy the cube again, or leave the field out of `fields`"
+        return DataError(must_be(what, must, str(got), do))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column of a type holds text or bytes, be it by codes of a dictionary."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+        pa.types.is_fixed_size_binary,
+    )
+    return any(test(kind) for test in tests)

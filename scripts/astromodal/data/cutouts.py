@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
-from astromodal.data.lists import flatten, is_list, lengths
-from astromodal.errors import DataError, must_be
+from astromodal.data.lists import flatten, lengths
 
 SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
 """Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""
@@ -46,23 +45,38 @@ class CutoutCounts:
 
     Attributes
     ----------
-    n_whole, n_short : int
-        Rows whose present bands all have the right number of pixels, and rows with a band that
-        has not: it was cut by an image's edge, and its shape cannot be recovered.
+    n_whole, n_short, n_blank : int
+        Rows whose present bands all have the right number of pixels; rows with a band that has
+        not: it was cut by an image's edge, and its shape cannot be recovered; and rows that would
+        be whole but have no valid pixel: nothing was measured there.
     bands : dict of str to int
         Whole cutouts that have this band.
     """
 
     n_whole: int = 0
     n_short: int = 0
+    n_blank: int = 0
     bands: dict[str, int] = field(default_factory=dict)
 
-    def add(self, whole: np.ndarray, short: np.ndarray, present: dict[str, np.ndarray]) -> None:
-        """Count one slice: bool (m,) each, `present` by band."""
-        self.n_whole += int(whole.sum())
-        self.n_short += int(short.sum())
-        for band, has in present.items():
-            self.bands[band] = self.bands.get(band, 0) + int((has & whole).sum())
+    def add(self, found: _Found) -> None:
+        """Count one slice."""
+        self.n_whole += int(found.whole.sum())
+        self.n_short += int(found.short.sum())
+        self.n_blank += int(found.blank.sum())
+        for band, has in found.present.items():
+            self.bands[band] = self.bands.get(band, 0) + int((has & found.whole).sum())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A slice of rows with lists: which are whole, short and blank, bool (m,), and their bands."""
+
+    start: int
+    table: pa.RecordBatch
+    whole: np.ndarray
+    short: np.ndarray
+    blank: np.ndarray
+    present: dict[str, np.ndarray]
 
 
 def cutout_column(band: str) -> str:
@@ -71,7 +85,7 @@ def cutout_column(band: str) -> str:
 
 
 def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
-    """Count a cube's cutouts from the lengths of their lists.
+    """Count a cube's cutouts.
 
     Returns
     -------
@@ -84,8 +98,8 @@ def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
         Where a column of cutouts holds no lists of numbers.
     """
     counts = CutoutCounts(bands=dict.fromkeys(settings.bands, 0))
-    for _, _, whole, short, present in _slices(cube, settings, 64):
-        counts.add(whole, short, present)
+    for found in _slices(cube, settings, 64):
+        counts.add(found)
     return vars(counts)
 
 
@@ -96,7 +110,7 @@ def read_cutouts(
     keep: np.ndarray | None = None,
     counts: CutoutCounts | None = None,
 ) -> Iterator[CutoutBatch]:
-    """Stream the whole cutouts of a cube, in row order; short ones are skipped.
+    """Stream the whole cutouts of a cube, in row order; short and blank ones are skipped.
 
     Parameters
     ----------
@@ -122,13 +136,15 @@ def read_cutouts(
         Where a column of cutouts holds no lists of numbers.
     """
     looked_at = keep if counts is None else None
-    for start, table, whole, short, present in _slices(cube, settings, rows, looked_at):
+    for found in _slices(cube, settings, rows, looked_at):
         if counts is not None:
-            counts.add(whole, short, present)
-        wanted = whole if keep is None else whole & keep[start : start + len(whole)]
+            counts.add(found)
+        wanted = found.whole
+        if keep is not None:
+            wanted = wanted & keep[found.start : found.start + len(wanted)]
         if wanted.any():
-            row = (start + np.flatnonzero(wanted)).astype(np.int32)
-            yield CutoutBatch(row, *_pixels(table, settings, wanted))
+            row = (found.start + np.flatnonzero(wanted)).astype(np.int32)
+            yield CutoutBatch(row, *_pixels(found.table, settings, wanted))
 
 
 def elliptical_mask(
@@ -169,12 +185,11 @@ def elliptical_mask(
 
 def _slices(
     cube: Cube, settings: ImageSettings, rows: int, keep: np.ndarray | None = None
-) -> Iterator[tuple[int, pa.RecordBatch, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-    """First row, lists, which rows are whole and which short (m,), and the bands they have."""
+) -> Iterator[_Found]:
     bands = [band for band in settings.bands if cutout_column(band) in cube.columns]
     columns = [cutout_column(band) for band in bands]
     for name in columns:
-        _check_lists(cube, name)
+        cube.require_lists(name)
     if not columns:
         return
     for part in cube.slices(columns, rows, keep):
@@ -183,14 +198,28 @@ def _slices(
         some = np.logical_or.reduce(list(present.values()))
         wrong = [valid & (counts != settings.size**2) for counts, valid in found.values()]
         short = np.logical_or.reduce(wrong)
-        yield part.start, part.table, some & ~short, short, present
+        whole = some & ~short
+        blank = _blank(part.table, whole)
+        yield _Found(part.start, part.table, whole & ~blank, short, blank, present)
 
 
-def _check_lists(cube: Cube, name: str) -> None:
-    kind = cube.dtype(name)
-    if not (pa.types.is_null(kind) or is_list(kind)):
-        what = f"field {cube.field}: column {name!r} of {cube.path.name}"
-        raise DataError(must_be(what, "a column of lists of numbers", str(kind)))
+def _blank(table: pa.RecordBatch, whole: np.ndarray) -> np.ndarray:
+    """Which of the whole cutouts have no valid pixel, bool (m,): few get beyond their first one."""
+    blank = whole.copy()
+    for column in table.columns:
+        if not blank.any():
+            break
+        values, counts, has = flatten(column)
+        starts, rows = np.cumsum(counts) - counts, np.flatnonzero(blank & has)
+        blank[rows] = ~_valid(values[starts[rows]])
+        for row in rows[blank[rows]]:
+            blank[row] = not _valid(values[starts[row] : starts[row] + counts[row]]).any()
+    return blank
+
+
+def _valid(pixels: np.ndarray) -> np.ndarray:
+    """Pixels that were measured."""
+    return np.isfinite(pixels) & (pixels != 0)
 
 
 def _lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +242,6 @@ def _pixels(
             if not wanted[has].all():
                 values = values[np.repeat(wanted, counts)]  # these have a whole list, or none
             pixels[has[wanted], channel] = values.reshape(-1, side, side)
-    valid = np.isfinite(pixels)
+    valid = _valid(pixels)
     pixels[~valid] = 0
-    valid &= pixels != 0
     return pixels, valid

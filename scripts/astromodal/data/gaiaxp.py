@@ -20,7 +20,6 @@ from pydantic_core import from_json
 from threadpoolctl import ThreadpoolController
 
 from astromodal.data.cube import Cube, Slice
-from astromodal.errors import DataError, must_be
 
 N_COEFFICIENTS = 55
 N_CORRELATIONS = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
@@ -73,11 +72,11 @@ def read_xp(
         _parse(cube, piece, name, np.flatnonzero(has), length)
         for name, length in zip(xp_columns(group), XP_PARTS.values(), strict=True)
     )
-    flux, error = sample_xp(coefficients, errors, correlations, basis(group, tuple(grid)))
-    known = np.isfinite(flux) & np.isfinite(error) & (error > 0)
-    ivar = np.zeros(flux.shape, dtype=np.float32)
-    ivar[known] = 1 / error[known] ** 2
-    return has, flux.astype(np.float32), ivar
+    # What overflows on the way is a bad pixel in the end.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        flux, error = sample_xp(coefficients, errors, correlations, basis(group, tuple(grid)))
+        flux, ivar = flux.astype(np.float32), (1 / error**2).astype(np.float32)
+    return has, flux, np.where(np.isfinite(flux) & np.isfinite(ivar), ivar, 0)
 
 
 def sample_xp(
@@ -149,14 +148,15 @@ def basis(group: str, grid: tuple[float, ...]) -> np.ndarray:
 def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -> np.ndarray:
     """Numbers in the texts of column `name` at `rows` of a slice, float64 (m, length)."""
     column = piece.table.column(name).take(pa.array(rows))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())  # damaged, it may be no UTF-8
     values = np.empty((len(rows), length))
     for i, text in enumerate(column.to_pylist()):
         numbers = _numbers(text)
         if numbers is None or numbers.shape != (length,):
-            what = f"field {cube.field}: column {name!r} of {cube.path.name}"
             shown = f"{text!r:.40}" if numbers is None else f"{numbers.size} numbers"
             got = f"{shown} in row {piece.start + rows[i]}"
-            raise DataError(must_be(what, f"a text '[a,b,…]' of {length} numbers", got))
+            raise cube.error(name, f"a text '[a,b,…]' of {length} numbers", got)
         values[i] = numbers
     return values
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from astromodal.data.cube import Cube, Slice
-from astromodal.data.lists import flatten, gather, is_list
-from astromodal.errors import DataError, must_be
+from astromodal.data.lists import flatten, gather
 
 _PARTS = ("mag", "magerr", "hmjd")
 
@@ -112,9 +110,7 @@ def read_light_curves(cube: Cube, group: str, rows: int = 2048) -> Iterator[Ligh
     if not cube.columns.issuperset(columns):
         return
     for name in columns:
-        kind = cube.dtype(name)
-        if not is_list(kind) and not pa.types.is_null(kind):
-            raise DataError(must_be(_place(cube, name), "a column of lists of numbers", str(kind)))
+        cube.require_lists(name)
     for piece in cube.slices(columns, rows):
         batch = _read(cube, piece, columns)
         if len(batch.row):
@@ -132,7 +128,7 @@ def _read(cube: Cube, piece: Slice, columns: list[str]) -> LightCurveBatch:
         at = int(np.flatnonzero(found != found[0])[0])
         must = f"a list as long as that of {columns[0]!r}, {found[0]}"
         got = f"{found[at]} in row {piece.start + wrong[0]}"
-        raise DataError(must_be(_place(cube, columns[at]), must, got))
+        raise cube.error(columns[at], must, got)
     mag, error, time = (part[0] for part in parts)
     has = lengths[0] > 0
     good = np.isfinite(mag) & np.isfinite(time) & np.isfinite(error) & (error > 0)
@@ -142,7 +138,3 @@ def _read(cube: Cube, piece: Slice, columns: list[str]) -> LightCurveBatch:
     counts = np.bincount(owner, minlength=int(has.sum()))
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return LightCurveBatch(piece.rows()[has], indptr, time[order], mag[order], error[order])
-
-
-def _place(cube: Cube, column: str) -> str:
-    return f"field {cube.field}: column {column!r} of {cube.path.name}"

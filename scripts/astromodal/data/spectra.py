@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.grids import DESI_GRIDS, bin_factor, is_light_curve, native_grid
 from astromodal.data.cube import Cube, Slice
 from astromodal.data.gaiaxp import read_xp, xp_columns
 from astromodal.data.light_curves import LightCurveBatch, read_light_curves
-from astromodal.data.lists import flatten, is_list
-from astromodal.errors import DataError, must_be
+from astromodal.data.lists import flatten
 
 _DESI_PARTS = ("flux", "ivar", "wave")
 
@@ -88,9 +86,8 @@ def read_spectra(
     columns = group_columns(group)
     for name in columns:
         cube.require(name)
-        kind = cube.dtype(name)
-        if group in DESI_GRIDS and not is_list(kind) and not pa.types.is_null(kind):
-            raise DataError(must_be(_place(cube, name), "a column of lists of numbers", str(kind)))
+        if group in DESI_GRIDS:
+            cube.require_lists(name)
     grid = native_grid(group, settings).points()
     for piece in cube.slices(columns, rows):
         if group in DESI_GRIDS:
@@ -158,10 +155,6 @@ def count_spectra(cube: Cube, settings: SpectrumSettings) -> dict[str, dict[str,
     return counts
 
 
-def _place(cube: Cube, column: str) -> str:
-    return f"field {cube.field}: column {column!r} of {cube.path.name}"
-
-
 def _read_desi(
     cube: Cube, piece: Slice, columns: list[str], grid: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,7 +170,7 @@ def _read_desi(
             )
             must = f"a list of {len(grid)} values where the fibre has a spectrum"
             got = f"lengths {others} in row {piece.start + wrong[0]}"
-            raise DataError(must_be(_place(cube, name), must, got))
+            raise cube.error(name, must, got)
     flux, ivar, wave = (part[0].reshape(-1, len(grid)) for part in parts)
     half = (grid[1] - grid[0]) / 2
     off = np.flatnonzero(~(np.abs(wave - grid) < half).all(axis=1))
@@ -185,5 +178,5 @@ def _read_desi(
         must = f"{grid[0]:g} to {grid[-1]:g} Angstrom in steps of {2 * half:g}"
         first = wave[off[0]]
         got = f"{first[0]:g} to {first[-1]:g} in row {piece.start + np.flatnonzero(has)[off[0]]}"
-        raise DataError(must_be(_place(cube, columns[2]), must, got))
+        raise cube.error(columns[2], must, got)
     return has, flux, ivar

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from astromodal.core.files import check_content, read_json
+from astromodal.core.files import check_content, read_json, remake
 from astromodal.core.paths import ExportLayout, Layout
 from astromodal.core.tensors import map_tensors
 from astromodal.errors import FormatError, must_be
@@ -22,6 +22,7 @@ from astromodal.training.targets import Tokenizers, load_tokenizers
 from astromodal.training.vocabulary import check_hashes
 
 FORMAT = {"format": "exported_transformer", "version": "1"}
+_REMAKE = remake(FORMAT["format"])
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
     vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
     weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     reached = json.loads(meta["step"]), json.loads(meta["epoch"])
-    trained = restore(weights, config, vocabulary, reached, device)
-    check_content(paths.weights, meta["hash"], trained.hash, "export the model again")
+    trained = restore(weights, config, vocabulary, reached, device, paths.weights, _REMAKE)
+    check_content(paths.weights, meta["hash"], trained.hash, _REMAKE)
     check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
     return trained
 
@@ -176,5 +177,5 @@ def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
     except FormatError as error:
         found = f"a file that cannot be read ({error})"
     if found != must:
-        raise FormatError(must_be(path, must, found, "export the model again"))
+        raise FormatError(must_be(path, must, found, _REMAKE))
     return arrays, meta

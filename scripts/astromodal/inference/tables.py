@@ -210,7 +210,10 @@ def _write(
     """Write row groups one by one, atomically; return the number of rows."""
     told = schema.with_metadata({KEY: json.dumps(dict(meta), sort_keys=True).encode()})
     n_rows = 0
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, told) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, told, write_page_checksum=True) as writer,
+    ):
         for columns in tables:
             table = pa.table([columns[name] for name in told.names], schema=told)
             writer.write_table(table)

@@ -12,9 +12,11 @@ import torch
 
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
+from astromodal.core.files import remake
 from astromodal.core.hashing import hash_arrays
+from astromodal.core.states import filled
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.training.checkpoint import load_model
+from astromodal.training.checkpoint import FORMAT, load_model
 from astromodal.training.layout import SequenceLayout, sequence_layout
 from astromodal.training.shape import new_model
 
@@ -72,6 +74,7 @@ def load_trained(path: str | Path, device: torch.device) -> Trained:
         state["vocab_spec"],
         (state["step"], state["epoch"]),
         device,
+        str(path),
     )
 
 
@@ -81,6 +84,8 @@ def restore(
     vocabulary: dict[str, Any],
     reached: tuple[int, int],
     device: torch.device,
+    source: str = "model",
+    remedy: str = remake(FORMAT),
 ) -> Trained:
     """A model of the shape that a config tells, with the weights given.
 
@@ -94,10 +99,19 @@ def restore(
         Step and epoch that training ended at.
     device : torch.device
         Where the model is to be.
+    source, remedy : str
+        What the weights are from, and what to do about it, for the error.
+
+    Raises
+    ------
+    FormatError
+        Where the weights are not of that shape.
     """
     settings = partial_config({name: config[name] for name in DECIDING})
     layout = sequence_layout(settings.tokenizers)
-    model = new_model(settings.model, layout, settings.sequences.max_seq_len)
-    model.load_state_dict(weights)
+    shape, longest = settings.model, settings.sequences.max_seq_len
+    model = filled(
+        lambda: new_model(shape, layout, longest), shape.n_layers, weights, source, remedy
+    )
     training = dict(config.get("training", {}))
     return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)

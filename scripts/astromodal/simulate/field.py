@@ -62,7 +62,8 @@ def _write(measured: MeasuredField, path: Path) -> None:
     compression = {
         leaf: "NONE" if leaf.startswith("splus_cut_") else "ZSTD" for leaf in _leaves(schema)
     }
-    with pq.ParquetWriter(path, schema, compression=compression, use_dictionary=False) as writer:
+    options = {"compression": compression, "use_dictionary": False, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
         for start in range(0, scalars.num_rows, ROW_GROUP):
             part = scalars.slice(start, ROW_GROUP)
             images = measured.cutouts(start, part.num_rows)

@@ -140,6 +140,8 @@ def _warnings(
         )
     if images["n_short"]:
         found.append(f"{images['n_short']} cutouts of a wrong length are missing")
+    if images["n_blank"]:
+        found.append(f"{images['n_blank']} cutouts without a valid pixel are missing")
     if odd["repeated_gaia"]:
         found.append(f"{odd['repeated_gaia']} rows share their Gaia source with another row")
     for name, column in zip(columns, values.T, strict=True):
@@ -159,11 +161,5 @@ def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:
 
 def _repeated_gaia(cube: Cube) -> int:
     """Rows whose Gaia source stands on an earlier row too."""
-    if "gaia_designation" not in cube.columns:
-        return 0
-    names = [
-        name
-        for part in cube.slices(["gaia_designation"], 65_536)
-        for name in part.table.column(0).drop_null().to_pylist()
-    ]
+    names = [name for name in cube.text("gaia_designation").tolist() if name]
     return len(names) - len(set(names))

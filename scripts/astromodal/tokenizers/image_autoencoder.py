@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.files import atomic_path, check_content
+from astromodal.core.files import atomic_path, check_content, remake
 from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.core.states import filled, load_state
 from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import ImageAutoencoder
@@ -24,7 +23,7 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 _FORMAT: dict[str, Any] = {"format": "image_autoencoder", "version": 1}
 _SHAPE_SETTINGS = ("bands", "size", "latent_dim", "hidden", "blocks")
 _SOFTENING = "normaliser.softening"
-_REMAKE = "delete it and run train_image_autoencoder again"
+_REMAKE = remake(_FORMAT["format"])
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,13 @@ class TrainedAutoencoder:
         FormatError
             Where the file is damaged, of another format, or was changed since.
         """
-        stored = _read_tensors(path) if Path(path).suffix == ".safetensors" else _read(path)
-        found = f"{stored.get('format')} version {stored.get('version')}"
-        if found != "{format} version {version}".format(**_FORMAT):
-            must = "{format} version {version}".format(**_FORMAT)
-            raise FormatError(must_be(str(path), must, found, _REMAKE))
+        read = _read_tensors if Path(path).suffix == ".safetensors" else load_state
+        stored = read(path, **_FORMAT)
         settings = stored["settings"]
-        model = build_model(settings)
-        model.load_state_dict(stored["state_dict"])
+        weights = stored["state_dict"]
+        model = filled(
+            lambda: build_model(settings), settings["blocks"], weights, str(path), _REMAKE
+        )
         normaliser = ImageNormaliser(tuple(settings["bands"]), stored["softening"].numpy())
         history = tuple(stored["history"])
         loaded = cls(model.eval(), normaliser, settings, stored["n_train"], history)
@@ -128,19 +126,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
-def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).partition("\n")[0]
-        raise FormatError(must_be(str(path), "an autoencoder file", first, _REMAKE)) from error
-    if not isinstance(stored, dict):
-        raise FormatError(must_be(str(path), "an autoencoder file", type(stored).__name__, _REMAKE))
-    return stored
-
-
-def _read_tensors(path: str | Path) -> dict[str, Any]:
-    """What `_read` gives, from a file of `save_tensors`."""
+def _read_tensors(path: str | Path, format: str, version: int) -> dict[str, Any]:
+    """What `load_state` gives, from a file of `save_tensors`."""
     try:
         arrays, meta = map_tensors(path)
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -148,4 +135,10 @@ def _read_tensors(path: str | Path) -> dict[str, Any]:
         softening = tensors.pop(_SOFTENING)
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(must_be(str(path), "an autoencoder file", str(error), _REMAKE)) from error
+    must, found = (
+        f"{format} version {version}",
+        f"{meta.get('format')} version {meta.get('version')}",
+    )
+    if found != must:
+        raise FormatError(must_be(str(path), must, found, _REMAKE))
     return {**meta, **plain, "softening": softening, "state_dict": tensors}

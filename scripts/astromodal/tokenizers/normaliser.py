@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import check_content, load_arrays, save_arrays
+from astromodal.core.files import check_content, load_arrays, remake, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.threads import share
 from astromodal.errors import DataError, must_be
 from astromodal.tokenizers import arcsinh
 
 _FORMAT: dict[str, Any] = {"format": "image_normaliser", "version": 1}
-_REMAKE = "delete it and run train_image_normaliser again"
+_REMAKE = remake(_FORMAT["format"])
 
 SOFTENING = 8.0
 """Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise stays in the

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import check_content, load_arrays, save_arrays
+from astromodal.core.files import check_content, load_arrays, remake, save_arrays
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError, must_be
@@ -161,7 +161,7 @@ class ScalarTokenizer:
         """Read what `save` wrote; raise `FormatError` where its content was changed since."""
         stored = load_arrays(path, **_FORMAT)
         tokenizer = cls.from_arrays(stored.arrays)
-        check_content(path, stored.attributes["hash"], tokenizer.hash, "delete it and run again")
+        check_content(path, stored.attributes["hash"], tokenizer.hash, remake(_FORMAT["format"]))
         return tokenizer
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.files import check_content, load_arrays, save_arrays
+from astromodal.core.files import check_content, load_arrays, remake, save_arrays
 from astromodal.core.grids import bin_centres, bin_factor, is_light_curve, native_grid
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.vocab import MISSING_CODE
@@ -234,7 +234,7 @@ class SpectrumTokenizer:
         """Read what `save` wrote; raise `FormatError` where its content was changed since."""
         stored = load_arrays(path, **_FORMAT)
         tokenizer = cls.from_arrays(stored.arrays)
-        check_content(path, stored.attributes["hash"], tokenizer.hash, "delete it and run again")
+        check_content(path, stored.attributes["hash"], tokenizer.hash, remake(_FORMAT["format"]))
         return tokenizer
 
     def _column(self, group: str) -> int:

@@ -20,6 +20,8 @@ from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import SCALAR, SequenceLayout
 from astromodal.training.sequences import SequenceStore, vocab_hash
 
+_EVERY = slice(None)
+
 
 @dataclass(frozen=True)
 class Hiding:
@@ -84,16 +86,27 @@ class SequenceSet:
         Sequence files.
     layout : SequenceLayout
         The layout that they must have been packed with.
+    verified : slice
+        Which of the files are read whole and compared with their hashes, all by default: processes
+        that train together share that work.
 
     Raises
     ------
     FormatError
-        Where a file was packed for another vocabulary, or two from different tokenizers.
+        Where a file is damaged or was packed for another vocabulary, or two from different
+        tokenizers.
     """
 
-    def __init__(self, paths: Sequence[str | Path], layout: SequenceLayout) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        layout: SequenceLayout,
+        verified: slice = _EVERY,
+    ) -> None:
         self.layout = layout
         self.stores = [SequenceStore.open(path) for path in paths]
+        for store in self.stores[verified]:
+            store.verify()
         for store in self.stores:
             _check_same(store, "vocabulary of hash", vocab_hash(layout), store.meta["vocab_hash"])
             first = self.stores[0].tokenizer_hashes

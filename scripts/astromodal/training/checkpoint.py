@@ -11,8 +11,6 @@ what the run itself prunes.
 from __future__ import annotations
 
 import logging
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ import torch
 
 from astromodal.core.files import atomic_path, read_json, write_json
 from astromodal.core.hashing import hash_values
-from astromodal.errors import FormatError, must_be
+from astromodal.core.states import load_state
 
 FORMAT, VERSION = "transformer", 2
 _RUN, _ASIDE = "checkpoints.json", "set_aside"
@@ -49,18 +47,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str
     FormatError
         Where the file is damaged or no checkpoint of this version.
     """
-    must = f"{FORMAT} version {VERSION}"
-    try:
-        # PyTorch takes what is no archive for a bare pickle, and fails at it in many ways.
-        if not zipfile.is_zipfile(path):
-            raise RuntimeError("no archive")
-        state = torch.load(path, map_location=device, weights_only=True)
-        found = f"{state['format']} version {state['version']}"
-    except (RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        found = f"a file that cannot be read ({type(error).__name__})"
-    if found != must:
-        raise FormatError(must_be(str(path), must, found, "delete it and train again"))
-    return dict(state)
+    return load_state(path, FORMAT, VERSION, device)
 
 
 def open_folder(

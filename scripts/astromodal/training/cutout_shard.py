@@ -2,12 +2,13 @@
 
 A shard is two files: the pixels as a plain ``.npy`` (float16, NaN where not valid), and an array
 file of what belongs to each cutout: its id, its row, its source's shape and mask, and the hashes of
-the normaliser and of the input.
+the normaliser, of the input and of the pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,15 @@ import numpy as np
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.files import atomic_path, load_arrays, save_arrays
-from astromodal.core.hashing import HASH_LENGTH
+from astromodal.core.archives import npy_header
+from astromodal.core.files import (
+    atomic_path,
+    check_content,
+    load_arrays,
+    remake,
+    save_arrays,
+)
+from astromodal.core.hashing import HASH_LENGTH, hash_file
 from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.cube import Cube
@@ -26,8 +34,8 @@ from astromodal.data.cutouts import SHAPE_COLUMNS, elliptical_mask, read_cutouts
 from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.normaliser import ImageNormaliser
 
-_FORMAT: dict[str, Any] = {"format": "training_cutouts", "version": 1}
-_REMAKE = "delete it and run prepare_cutouts again"
+_FORMAT: dict[str, Any] = {"format": "training_cutouts", "version": 2}
+_REMAKE = remake(_FORMAT["format"])
 _PIXEL = np.dtype("<f2")
 _MASKS = 64  # made at a time: the arithmetic of a mask takes some 300 kB
 
@@ -65,7 +73,7 @@ class CutoutShard:
 
     @classmethod
     def open(cls, pixels: str | Path, sources: str | Path) -> CutoutShard:
-        """Map the files of `write_shard`; pixels are read when they are used.
+        """Map the files of `write_shard`; pixels are read once to compare them with their hash.
 
         Raises
         ------
@@ -78,6 +86,7 @@ class CutoutShard:
             must = f"of {len(stored['row'])} cutouts, as {sources}"
             raise FormatError(must_be(str(pixels), must, len(x), _REMAKE))
         content: dict[str, Any] = {**stored.arrays, **stored.attributes}
+        check_content(pixels, content.pop("pixels_hash"), hash_file(pixels), _REMAKE)
         return cls(x, **content)
 
 
@@ -136,7 +145,7 @@ def write_shard(
     arrays |= {"ids": cube.ids()[row].astype(np.str_), "row": row}
     input_hash = digest.hexdigest()[:HASH_LENGTH]
     made_of = {**_FORMAT, "normaliser_hash": normaliser.hash, "input_hash": input_hash}
-    save_arrays(sources, arrays, **made_of)
+    save_arrays(sources, arrays, **made_of, pixels_hash=hash_file(pixels))
     return len(row)
 
 
@@ -192,16 +201,15 @@ def _map(path: str | Path) -> np.ndarray:
     """
     try:
         with Path(path).open("rb") as stream:
-            np.lib.format.read_magic(stream)
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+            shape, fortran, dtype = npy_header(stream, Path(path).stat().st_size)
             first = stream.tell()
+        if dtype != _PIXEL or fortran:
+            raise ValueError(f"an array of {dtype}")
     except ValueError as error:
-        raise FormatError(must_be(str(path), "a .npy file", str(error), _REMAKE)) from error
-    count = int(np.prod(shape))
-    size = Path(path).stat().st_size
-    if dtype != _PIXEL or fortran or size != first + count * _PIXEL.itemsize:
-        must = "whole, of float16"
-        raise FormatError(must_be(str(path), must, f"{size} byte of {dtype}", _REMAKE))
+        raise FormatError(
+            must_be(str(path), "a whole .npy of float16", str(error), _REMAKE)
+        ) from error
+    count = math.prod(shape)
     if not count:
         return np.empty(shape, _PIXEL)
     skipped = first // _PIXEL.itemsize

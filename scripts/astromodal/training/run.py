@@ -111,7 +111,7 @@ def train_transformer(
     layout = sequence_layout(settings.tokenizers)
     vocabulary = read_vocabulary(files.vocab_spec, layout)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
-    sequences = SequenceSet(sequence_files, layout)
+    sequences = SequenceSet(sequence_files, layout, slice(group.rank, None, group.size))
     for store in sequences.stores:
         check_hashes(vocabulary, store.tokenizer_hashes, str(store.path))
     config = settings.model_dump(mode="json")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astromodal.core.files import check_content, remake
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
@@ -26,6 +27,9 @@ from astromodal.errors import FormatError, must_be
 from astromodal.training.layout import Block, SequenceLayout
 
 FORMAT, VERSION = "sequences", "1"
+_ARRAYS = (
+    "tokens", "block_ptr", "block_type", "object_ptr", "split", "row", "id_bytes", "id_ptr",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,23 +196,27 @@ class SequenceStore:
 
     @classmethod
     def open(cls, path: str | Path) -> SequenceStore:
-        """Map a file of `write_sequences`; nothing is read before it is used.
+        """Map a file of `write_sequences`; nothing is read before it is used, or `verify` called.
 
         Raises
         ------
         FormatError
             Where the file is damaged or of another format or version.
         """
-        path = Path(path)
+        path, must = Path(path), f"{FORMAT} version {VERSION}"
         try:
             arrays, meta = map_tensors(path)
             found = f"{meta.get('format')} version {meta.get('version')}"
-            if found == f"{FORMAT} version {VERSION}":
+            if found == must:
                 return cls(path=path, meta=meta, **arrays)
         except (ValueError, KeyError, TypeError) as error:
             found = f"a file that cannot be read ({error})"
-        must = f"{FORMAT} version {VERSION}"
-        raise FormatError(must_be(str(path), must, found, "delete it and run again"))
+        raise FormatError(must_be(str(path), must, found, remake(FORMAT)))
+
+    def verify(self) -> None:
+        """Read all of the file; raise `FormatError` where its content is not as it was written."""
+        content = hash_arrays({name: getattr(self, name) for name in _ARRAYS})
+        check_content(self.path, self.meta.get("content_hash"), content, remake(FORMAT))
 
     def __len__(self) -> int:
         return len(self.row)

@@ -54,12 +54,16 @@ def test_cubes_are_discovered(tmp_path):
     assert run_fields(config).every == ("A", "B-1")
 
 
-def test_names_that_are_no_field_names_are_not_discovered(tmp_path):
-    """A file name cannot bring spaces or shell characters in."""
-    (tmp_path / "datacube_A;rm x.parquet").touch()
+@pytest.mark.parametrize("name", ["A;rm x", "A B", "..", "A\nB", "$(x)", "é", "-A", ""])
+def test_cubes_of_other_names_are_refused(tmp_path, name):
+    """A file name cannot bring spaces or shell characters in, nor is its cube left out silently."""
+    (tmp_path / f"datacube_{name}.parquet").touch()
     (tmp_path / "datacube_A.parquet").touch()
     config = load_config({"paths": {"datacube_template": f"{tmp_path}/datacube_{{field}}.parquet"}})
-    assert run_fields(config).every == ("A",)
+    with pytest.raises(ConfigError) as caught:
+        run_fields(config)
+    assert "must be a name of letters, digits" in str(caught.value)
+    assert f"got {name!r}; rename the cube, or move it" in str(caught.value)
 
 
 def test_no_cube_at_all_is_an_error(tmp_path):

@@ -156,3 +156,40 @@ def test_broken_json_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(FormatError, match=r"a\.json must be a JSON file"):
         read_json(tmp_path / "a.json")
+
+
+def test_a_changed_json_file_is_noticed(tmp_path):
+    """Whoever changed it: its content is not that of the hash in it."""
+    write_json(tmp_path / "a.json", {"a": 1, "b": {"é": [None, 2.5]}})
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").write_text(text.replace("2.5", "2.6"))
+    with pytest.raises(FormatError, match=r"a\.json must be of hash \w{16}, got \w{16}; delete it"):
+        read_json(tmp_path / "a.json")
+
+
+def test_a_json_file_of_another_layout_is_the_same(tmp_path):
+    """The hash is of the content, whatever the order and the spaces."""
+    write_json(tmp_path / "a.json", {"a": 1, "b": 2})
+    values = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(dict(reversed(values.items()))))
+    assert read_json(tmp_path / "a.json") == {"a": 1, "b": 2}
+
+
+def test_a_json_file_without_a_hash_is_taken(tmp_path):
+    """Somebody else wrote it."""
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_an_array_that_is_not_there(tmp_path):
+    """The file is named, and what it holds."""
+    save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, **KIND)
+    with pytest.raises(FormatError, match=r"a\.npz must be a file with an array 'y', got x;"):
+        load_arrays(tmp_path / "a.npz", **KIND)["y"]
+
+
+def test_the_rule_that_makes_a_file_is_named(tmp_path):
+    """Where it is known."""
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(FormatError, match="delete it and run encode_scalars again"):
+        load_arrays(tmp_path / "a.npz", format="scalar_tokens", version=1)

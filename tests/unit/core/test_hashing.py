@@ -1,6 +1,6 @@
 import numpy as np
 
-from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.core.hashing import hash_arrays, hash_file, hash_values
 
 
 def test_the_order_of_names_does_not_matter():
@@ -31,3 +31,11 @@ def test_hash_values_ignores_the_order_of_keys():
     """Settings hash by content."""
     assert hash_values({"a": 1, "b": [2]}) == hash_values({"b": [2], "a": 1})
     assert hash_values({"a": 1}) != hash_values({"a": 2})
+
+
+def test_files_hash_by_their_bytes(tmp_path):
+    """And by nothing else."""
+    for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c = (hash_file(tmp_path / name) for name in "abc")
+    assert a == b != c

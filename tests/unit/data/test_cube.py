@@ -24,7 +24,8 @@ def test_missing_ids_are_refused(write_cube):
     """A row without an id cannot be joined to anything."""
     cube = Cube(write_cube({"id": ["a", None]}), "F1")
     with pytest.raises(
-        DataError, match=r"field F1: column 'id' .* present in every row, got 1 nulls"
+        DataError,
+        match=r"field F1: column 'id' .* present in every row, got 1 of 2 rows not",
     ):
         cube.ids()
 
@@ -172,3 +173,54 @@ def test_row_groups_without_a_wanted_row_are_not_read(write_cube):
     rows = np.concatenate([s.rows() for s in slices]).tolist()
     assert rows == [0, 1, 2, 3, 8, 9]
     assert [v for s in slices for v in s.table.column(0).to_pylist()] == rows
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.float64(), pa.timestamp("us"), pa.bool_(), pa.list_(pa.int64()), pa.date32()]
+)
+def test_ids_of_other_types_are_refused(write_cube, kind):
+    """Floats are rounded, dates are printed in many ways, lists are no ids."""
+    cube = Cube(write_cube({"id": pa.nulls(2, kind)}), "F1")
+    with pytest.raises(DataError, match="must be a column of text, bytes or whole .*columns.id"):
+        cube.ids()
+
+
+@pytest.mark.parametrize(("ids", "row"), [(["a", "", "b"], 1), (["a", "b", "x" * 257], 2)])
+def test_ids_that_are_none(write_cube, ids, row):
+    """An empty id, or one that would make every id's array a thousand characters wide."""
+    with pytest.raises(DataError, match=rf"got 1 of 3 rows not, from row {row} on; mend"):
+        Cube(write_cube({"id": ids}), "F1").ids()
+
+
+def test_text_in_a_dictionary(write_cube):
+    """As pandas writes categories; and bytes."""
+    kinds = pa.array(["STAR", None, "QSO"]).dictionary_encode()
+    table = {"id": kinds.fill_null("x"), "kind": kinds, "raw": pa.array([b"A", b"B", None])}
+    cube = Cube(write_cube(table), "F1")
+    assert cube.ids().tolist() == ["STAR", "x", "QSO"]
+    assert cube.text("kind").tolist() == ["STAR", "", "QSO"]
+    assert cube.text("raw").tolist() == ["A", "B", ""]
+
+
+def test_lists_where_lists_belong(write_cube):
+    """A column of lists of numbers, or of nulls alone."""
+    cube = Cube(write_cube({"id": ["a"], "x": [[1.0]], "y": pa.nulls(1), "z": [["b"]]}), "F1")
+    cube.require_lists("x")
+    cube.require_lists("y")
+    with pytest.raises(DataError, match="column 'z' .* must be a column of lists of numbers, got"):
+        cube.require_lists("z")
+
+
+def test_more_rows_than_bytes_are_refused(write_cube, monkeypatch):
+    """A footer that tells of rows that the file has no room for makes no array of them."""
+    monkeypatch.setattr("astromodal.data.cube._ROWS_A_BYTE", 0)
+    with pytest.raises(DataError, match="whole parquet file, got 1 rows, 1 in its row groups, in"):
+        Cube(write_cube({"id": ["a"]}), "F1")
+
+
+def test_a_column_of_two_names_is_refused(write_cube):
+    """Arrow writes the names of columns twice: a bit flipped in one is no absent column."""
+    path = write_cube({"id": ["a"], "magnitude": [1.0]})
+    path.write_bytes(path.read_bytes().replace(b"magnitude", b"magnitudf"))
+    with pytest.raises(DataError, match="two names of a column, 'magnitude' and 'magnitudf'; copy"):
+        Cube(path, "F1")

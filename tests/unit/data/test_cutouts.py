@@ -65,6 +65,7 @@ def test_short_cutouts_are_counted(mixed):
     assert count_cutouts(mixed, SETTINGS) == {
         "n_whole": 2,
         "n_short": 1,
+        "n_blank": 0,
         "bands": {"U": 1, "R": 2},
     }
 
@@ -96,7 +97,12 @@ def test_no_cutout_columns(cube_of):
     """A cube without any image column has no cutouts."""
     cube = cube_of(other=listed([1.0]))
     assert not list(read_cutouts(cube, SETTINGS))
-    assert count_cutouts(cube, SETTINGS) == {"n_whole": 0, "n_short": 0, "bands": {"U": 0, "R": 0}}
+    assert count_cutouts(cube, SETTINGS) == {
+        "n_whole": 0,
+        "n_short": 0,
+        "n_blank": 0,
+        "bands": {"U": 0, "R": 0},
+    }
 
 
 def test_column_of_nulls(cube_of):
@@ -179,3 +185,16 @@ def test_real_cutouts(real_cubes):
     assert batch.pixels.shape == (9, 12, 96, 96)
     hydra = Cube(real_cubes / "datacube_HYDRA-REAL.parquet", "HYDRA-REAL")
     assert count_cutouts(hydra, settings)["n_whole"] == 0
+
+
+@pytest.mark.parametrize("nothing", [0.0, np.nan, np.inf])
+def test_cutouts_without_a_valid_pixel_are_missing(cube_of, nothing):
+    """Nothing was measured in row 1: it is counted, and not read; one pixel in row 2 is enough."""
+    seen = np.full(64, nothing)
+    seen[40] = 2.0
+    blank = np.full(64, nothing)
+    cube = cube_of(U=listed(np.ones(64), blank, blank), R=listed(None, blank, seen))
+    assert read_all(cube)[0].tolist() == [0, 2]
+    counts = count_cutouts(cube, SETTINGS)
+    assert (counts["n_whole"], counts["n_blank"]) == (2, 1)
+    assert counts["bands"] == {"U": 2, "R": 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,47 +11,27 @@ import numpy as np
 import pytest
 import torch
 
+from astromodal.core.files import read_json, write_json
 from astromodal.core.paths import ExportLayout, Layout
 from astromodal.core.tensors import map_tensors, save_tensors
-from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, FormatError
 from astromodal.inference import AstroModel
-from astromodal.inference.export import RunSources, export_model
-from astromodal.training.sequences import write_sequences
-from helpers.model import toy_tokenizers, write_run
+from astromodal.inference.export import export_model
+from helpers.model import run_sources, toy_tokenizers, write_results
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, bundle, encoded):
     """The results folder of a finished run of one field."""
     folder = tmp_path_factory.mktemp("results")
-    write_run(folder, bundle)
-    store = encoded.sequences.stores[0]
-    names = ("tokens", "block_ptr", "block_type", "object_ptr", "row", "id_bytes", "id_ptr")
-    arrays = {name: getattr(store, name) for name in names}
-    arrays["split"] = np.where(np.arange(12) < 9, TRAIN, 1).astype(np.uint8)
-    path = Path(Layout(str(folder)).sequences("F1"))
-    write_sequences(path, arrays, bundle.layout, bundle.tokenizers.hashes())
-    entry = {"split": "validation", "step": 7, "cross_entropy_scalar": 1.5, "unigram_scalar": 1.75}
-    Path(Layout(str(folder)).history).write_text(json.dumps(entry) + "\n")
+    write_results(folder, bundle, encoded)
     return folder
-
-
-def sources(results) -> RunSources:
-    paths = Layout(str(results), 32)
-    tokenizers = (
-        paths.scalar_tokenizer, paths.spectrum_tokenizer, paths.autoencoder, paths.image_codebook,
-    )  # fmt: skip
-    return RunSources(
-        paths.final_model, paths.vocab_spec, paths.history, tokenizers, [paths.sequences("F1")],
-        ["F1"],
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, results):
     folder = tmp_path_factory.mktemp("exported")
-    export_model(sources(results), folder)
+    export_model(run_sources(results), folder)
     return folder
 
 
@@ -81,9 +60,9 @@ def test_settings_of_another_version_s_training_do_no_harm(tmp_path, exported):
     """A setting of training that no longer exists does not keep a model from being used."""
     shutil.copytree(exported, tmp_path / "copy")
     path = tmp_path / "copy/config.json"
-    config = json.loads(path.read_text())
+    config = read_json(path)
     config["training"]["of_old"] = 1
-    path.write_text(json.dumps(config))
+    write_json(path, config)
     assert AstroModel.from_run(path.parent).bundle.trained.training["of_old"] == 1
 
 
@@ -116,7 +95,7 @@ def test_an_export_is_loaded_without_unpickling(exported, monkeypatch):
 
 def test_an_export_is_the_same_bytes_again(tmp_path, results, exported):
     """Same input, same files."""
-    export_model(sources(results), tmp_path)
+    export_model(run_sources(results), tmp_path)
     names = sorted(path.name for path in exported.iterdir())
     assert names == sorted(Path(path).name for path in vars(ExportLayout("x")).values())
     for name in names:
@@ -209,7 +188,7 @@ def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
     other.centers[0, 0] -= 1
     other.save(Layout(str(tmp_path / "copy")).scalar_tokenizer)
     with pytest.raises(FormatError, match="tokenizers: scalar tokenizer must be of hash"):
-        export_model(sources(tmp_path / "copy"), tmp_path / "out")
+        export_model(run_sources(tmp_path / "copy"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

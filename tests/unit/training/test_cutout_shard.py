@@ -111,10 +111,10 @@ def test_damaged_pixels(cube_of, tmp_path):
     path = tmp_path / "F1.npy"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    with pytest.raises(FormatError, match=r"F1.npy must be whole, of float16, got \d+ byte"):
+    with pytest.raises(FormatError, match=r"F1.npy must be a whole .npy of float16, got an array"):
         CutoutShard.open(path, tmp_path / "F1.npz")
     path.write_bytes(b"nothing" + whole)
-    with pytest.raises(FormatError, match=r"F1.npy must be a .npy file, got"):
+    with pytest.raises(FormatError, match=r"F1.npy must be a whole .npy of float16, got"):
         CutoutShard.open(path, tmp_path / "F1.npz")
 
 
@@ -127,3 +127,13 @@ def test_an_error_leaves_no_file(write_cube, tmp_path):
             *files, Cube(write_cube(columns), "F1"), np.ones(2, bool), 5, NORMALISER, SETTINGS
         )
     assert not any(path.exists() for path in files)
+
+
+def test_changed_pixels_are_noticed(cube_of, tmp_path):
+    """A flipped bit of a training cutout."""
+    shard_of(tmp_path, cube_of(3))
+    whole = bytearray((tmp_path / "F1.npy").read_bytes())
+    whole[-5] ^= 1
+    (tmp_path / "F1.npy").write_bytes(whole)
+    with pytest.raises(FormatError, match=r"F1\.npy must be of hash .*run prepare_cutouts again"):
+        CutoutShard.open(tmp_path / "F1.npy", tmp_path / "F1.npz")

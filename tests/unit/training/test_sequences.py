@@ -138,3 +138,14 @@ def test_a_file_cut_short_is_refused(tmp_path, survey):
     path.write_bytes(survey.path.read_bytes()[:-40])
     with pytest.raises(FormatError, match=r"cut.safetensors must be sequences version 1"):
         SequenceStore.open(path)
+
+
+def test_changed_sequences_are_noticed(survey):
+    """A flipped bit of a token, once the file is read whole."""
+    whole = bytearray(survey.path.read_bytes())
+    tokens = SequenceStore.open(survey.path).tokens.tobytes()
+    whole[whole.index(tokens) + 40] ^= 1
+    survey.path.write_bytes(whole)
+    store = SequenceStore.open(survey.path)
+    with pytest.raises(FormatError, match=r"must be of hash .*; delete it and run pack_sequences"):
+        store.verify()

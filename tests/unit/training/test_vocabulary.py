@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from astromodal.core.files import read_json, write_json
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import FormatError
 from astromodal.training.vocabulary import check_hashes, read_vocabulary, write_vocabulary
@@ -56,8 +56,7 @@ def test_a_vocabulary_of_another_config_is_refused(tmp_path, survey, tokenizers)
     """The first entry that differs is named."""
     path = tmp_path / "vocab_spec.json"
     write_vocabulary(path, survey.layout, ("a", "b", "c"), tokenizers)
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({**values, "v_image": 2048}))
+    write_json(path, {**read_json(path), "v_image": 2048})
     with pytest.raises(FormatError, match=r"v_image must be 16, as in the config, got 2048"):
         read_vocabulary(path, survey.layout)
 

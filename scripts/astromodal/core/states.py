@@ -1,0 +1,94 @@
+"""Files of ``torch.save``, read as anybody's: no code in them is run, and nothing is made up.
+
+Not imported by what the Snakefile imports: PyTorch takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from astromodal.core.archives import DAMAGE, check_archive
+from astromodal.core.files import remake
+from astromodal.errors import FormatError, must_be
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def load_state(
+    path: str | Path, format: str, version: int, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """Read a mapping of tensors and plain values that carries its ``format`` and ``version``.
+
+    The file is mapped, and a tensor on the CPU is a private view of it. Otherwise PyTorch believes
+    the size that the pickle tells of a tensor, and looks beyond the bytes that the file has of it.
+
+    Raises
+    ------
+    FormatError
+        Where the file is damaged, would run code, or is of another format or version.
+    """
+    must = f"{format} version {version}"
+    try:
+        check_archive(path)  # of which PyTorch checks no CRC; what is none it takes for a pickle
+        state = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        found = f"{state['format']} version {state['version']}"
+    except FileNotFoundError:
+        raise
+    except UnpicklingError:  # whose text tells how to run the code
+        found = "a file of more than tensors and plain values"
+    except (*DAMAGE, AttributeError) as error:
+        first = str(error).partition("\n")[0]
+        found = f"a file that cannot be read ({type(error).__name__}: {first:.120})"
+    if found != must:
+        raise FormatError(must_be(str(path), must, found, remake(format)))
+    return dict(state)
+
+
+def filled(
+    build: Callable[[], _Model],
+    n_layers: int,
+    weights: Mapping[str, torch.Tensor],
+    source: str,
+    remedy: str,
+) -> _Model:
+    """A model with weights that fit it, compared before anything of its size is made.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the model of the shape that a file's settings tell.
+    n_layers : int
+        Layers of that shape, each of which has weights.
+    weights : mapping of str to tensor
+        A state dict.
+    source, remedy : str
+        Where shape and weights are from, and what to do about it, for the error.
+
+    Raises
+    ------
+    FormatError
+        Where the weights are of another shape than the settings.
+    """
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if n_layers > len(found):
+        must = f"of at least as many weights as layers, {n_layers}"
+        raise FormatError(must_be(source, must, len(found), remedy))
+    try:
+        with torch.device("meta"):  # shapes without numbers
+            wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+    except RuntimeError as error:
+        raise FormatError(must_be(source, "of a possible shape", str(error), remedy)) from error
+    if wanted != found:
+        name = min(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        must = f"{wanted.get(name, 'absent')}, as its settings tell"
+        got = str(found.get(name, "absent"))
+        raise FormatError(must_be(f"{source}: shape of {name}", must, got, remedy))
+    model = build()
+    model.load_state_dict(weights)
+    return model

@@ -1,0 +1,1 @@
+"""What must not hurt: bad cubes, damaged files, hostile files and names."""

@@ -1,0 +1,65 @@
+"""Files of torch.save, and models made of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from astromodal.core.states import filled, load_state
+from astromodal.errors import FormatError
+
+KIND = {"format": "transformer", "version": 3}
+
+
+def test_a_state_is_read_back(tmp_path):
+    """Tensors and plain values, and a tensor may be changed without changing the file."""
+    torch.save({**KIND, "x": torch.arange(3.0), "y": [1, None]}, tmp_path / "a.pt")
+    found = load_state(tmp_path / "a.pt", **KIND)
+    found["x"] += 1
+    again = load_state(tmp_path / "a.pt", **KIND)
+    assert (found["x"].tolist(), again["x"].tolist()) == ([1, 2, 3], [0, 1, 2])
+    assert again["y"] == [1, None]
+
+
+def test_what_is_no_mapping_is_refused(tmp_path):
+    """A tensor alone carries no format."""
+    torch.save(torch.zeros(2), tmp_path / "a.pt")
+    with pytest.raises(FormatError, match=r"a\.pt must be transformer version 3, got a file that"):
+        load_state(tmp_path / "a.pt", **KIND)
+
+
+def test_an_absent_state_is_absent(tmp_path):
+    """Absence is not damage."""
+    with pytest.raises(FileNotFoundError):
+        load_state(tmp_path / "a.pt", **KIND)
+
+
+def make(width: int = 2) -> nn.Module:
+    return nn.Linear(width, 1)
+
+
+def test_a_model_is_filled():
+    """With the weights given."""
+    weights = make().state_dict()
+    found = filled(make, 1, weights, "w", "go")
+    assert all(torch.equal(value, weights[name]) for name, value in found.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("build", "n_layers", "message"),
+    [
+        (make, 3, "w must be of at least as many weights as layers, 3, got 2; go"),
+        (
+            lambda: make(10**15),
+            1,
+            r"shape of weight must be \(1, 10{15}\), .*got \(1, 2\); go",
+        ),
+        (lambda: nn.Linear(10**12, 10**12), 1, "w must be of a possible shape, got .*; go"),
+        (lambda: nn.Linear(2, 1, bias=False), 1, r"shape of bias must be absent, .*got \(1,\); go"),
+    ],
+)
+def test_a_model_of_another_shape(build, n_layers, message):
+    """Is refused before it is made, however large it would be."""
+    with pytest.raises(FormatError, match=message):
+        filled(build, n_layers, make().state_dict(), "w", "go")
