@@ -79,7 +79,7 @@ def draw_cases(
         Takes what cannot be evaluated, and why.
     """
     found: list[Case] = []
-    few: list[str] = []
+    few, untuned = list[str](), list[str]()
     for given in asked_for(objects, evaluation.downstream.given):
         have = objects.have(given)
         if not (have & (objects.role == SCORE)).any():
@@ -96,16 +96,18 @@ def draw_cases(
                 notes.append(f"{target.name} from {given}: all labels to learn from say {only}.")
                 continue
             if len(case.tune) < LEAST_TUNE:
-                notes.append(
-                    f"{target.name} from {given}: {len(case.tune)} labels in the validation split; "
-                    "a fifth of the training split tunes instead."
-                )
+                untuned.append(f"{target.name} from {given} ({len(case.tune)})")
                 case = _hold_out(case, evaluation.seed)
             found.append(case)
     if few:
         notes.append(
             f"Too few labels, at least {LEAST_FIT} to learn from and {LEAST_SCORE} to score being "
             f"needed: {', '.join(few)}."
+        )
+    if untuned:
+        notes.append(
+            f"Fewer than {LEAST_TUNE} labels in the validation split, so that a fifth of the "
+            f"training split's tune instead: {', '.join(untuned)}."
         )
     return found
 

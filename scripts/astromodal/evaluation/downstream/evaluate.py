@@ -100,7 +100,7 @@ def evaluate_downstream(
     part.numbers["temperature"] = temperature_numbers(validation, unseen, seed)
     found = add_numbers(part, answers, objects.magnitude, seed)
     add_headlines(part, answers, found)
-    add_notes(part, answers, found)
+    add_notes(part, answers, found, labels.magnitude)
     with styled():
         add_figures(part, answers, found, labels.magnitude or "")
     return part.as_dict()

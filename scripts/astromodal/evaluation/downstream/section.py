@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,17 +93,36 @@ def add_headlines(part: Part, answers: Sequence[Answers], found: Numbers) -> Non
         _coverage(part, max(checked, key=_miss))
 
 
-def add_notes(part: Part, answers: Sequence[Answers], found: Numbers) -> None:
-    """Say what a reader should know before believing a number."""
-    text = sorted({a.case.target.name for a in answers if a.case.target.classes})
-    part.notes.extend(
-        f"{name} is text, no column of the model: only probes tell it." for name in text
-    )
-    blind = sorted({a.case.given for a in answers if "trees" not in a.told})
+def add_notes(
+    part: Part, answers: Sequence[Answers], found: Numbers, magnitude: str | None
+) -> None:
+    """Say what a reader should know before believing a number.
+
+    Parameters
+    ----------
+    part : Part
+        Where to say it; its numbers hold the temperatures.
+    answers, found
+        All answers, and their numbers.
+    magnitude : str, optional
+        Column of the magnitude that results are divided by.
+    """
+    part.notes += _notes_on_sight(answers)
+    part.notes += _notes_on_calibration(answers)
+    part.notes += _notes_on_redshifts(found, magnitude)
+    part.notes += _notes_on_temperatures(part.numbers["temperature"])
+
+
+def _notes_on_sight(answers: Sequence[Answers]) -> Iterator[str]:
+    """Which ways see what."""
+    for name in sorted({a.case.target.name for a in answers if a.case.target.classes}):
+        yield f"{name} is text, no column of the model: only probes tell it."
+    blind = list(dict.fromkeys(a.case.given for a in answers if "trees" not in a.told))
     if blind:
-        part.notes.append(
-            f"Trees and neighbours see scalars only: from {', '.join(blind)} there are none."
-        )
+        yield f"Trees and neighbours see scalars only: from {', '.join(blind)} there are none."
+
+
+def _notes_on_calibration(answers: Sequence[Answers]) -> Iterator[str]:
     poor = [
         f"{_percent(a.calibration.numbers['coverage'][str(CHECKED)])} of {a.case.target.name} "
         f"from {a.case.given}"
@@ -111,23 +130,42 @@ def add_notes(part: Part, answers: Sequence[Answers], found: Numbers) -> None:
         if a.calibration is not None and a.calibration.poor
     ]
     if poor:
-        part.notes.append(
-            f"Calibration is poor: of the model's {CHECKED:.0%} intervals hold {', '.join(poor)}."
-        )
+        yield f"Calibration is poor: the model's {CHECKED:.0%} intervals hold {', '.join(poor)}."
+
+
+def _notes_on_redshifts(found: Numbers, magnitude: str | None) -> Iterator[str]:
+    """What the model was not told, and the published numbers beside ours."""
     for target, cases in found.items():
-        if target.role == "redshift":
-            part.notes.append(
+        if target.role != "redshift":
+            continue
+        if any(MODEL in numbers["ways"] for numbers in cases.values()):
+            yield (
                 f"The model learned {target.name} of every object that has it. It is not told that "
-                "those scored here are no stars, as all labels of probes and rivals are."
+                "those scored here are no known stars, as all labels of probes and rivals are."
             )
-            part.notes.append(_bar({given: n["bright"] for given, n in cases.items()}))
-    for modality, n in part.numbers["temperature"].items():
+        if magnitude is not None:
+            ours = "; ".join(_bright_text(given, n["bright"]) for given, n in cases.items())
+            yield (
+                f"{PUBLISHED}. Here, of objects at {magnitude} < {BRIGHT:g} that are no known "
+                f"stars, quasars among them: {ours}."
+            )
+
+
+def _bright_text(given: str, bright: Mapping[str, Any]) -> str:
+    told = [
+        f"{WAYS[way][0]} {show(bright[way]['sigma_nmad'])} and {_percent(bright[way]['outliers'])}"
+        for way in COMPARED
+        if way in bright
+    ]
+    return f"from {given} ({bright['n']} objects) {', '.join(told) or 'nothing'}"
+
+
+def _notes_on_temperatures(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for modality, n in found.items():
         if n["edge"]:
-            part.notes.append(
-                f"The temperature of {modality} is the end of the range that was tried."
-            )
+            yield f"The temperature of {modality} is the end of the range that was tried."
         if not n["helps"]:
-            part.notes.append(
+            yield (
                 f"Temperature {show(n['temperature'])}, fitted on the validation split, does not "
                 f"help with codes of modality {modality}: {show(n['gain'])} nats a code."
             )
@@ -146,23 +184,6 @@ def _bright(found: Answers, bright: np.ndarray, seed: int) -> dict[str, Any]:
             measures = (m for m in MEASURES["redshift"] if m.name in ("sigma_nmad", "outliers"))
             out[way] = {m.name: score(m, truth, told[bright], seed) for m in measures}
     return out
-
-
-def _bar(by_given: Mapping[str, Mapping[str, Any]]) -> str:
-    """The published numbers beside ours."""
-    ours = []
-    for given, bright in by_given.items():
-        told = [
-            f"{WAYS[way][0]} {show(bright[way]['sigma_nmad'])} and "
-            f"{_percent(bright[way]['outliers'])}"
-            for way in COMPARED
-            if way in bright
-        ]
-        ours.append(f"from {given} ({bright['n']} objects) {', '.join(told) or 'nothing'}")
-    return (
-        f"{PUBLISHED}. Here, of objects at r < {BRIGHT:g} that are no known stars, quasars among "
-        f"them: {'; '.join(ours)}."
-    )
 
 
 def _headline(part: Part, found: Answers, numbers: Mapping[str, Any]) -> None:

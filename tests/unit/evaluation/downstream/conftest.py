@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.data.splits import TRAIN, VALIDATION
+from astromodal.data.splits import TEST, TRAIN, VALIDATION
 from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.inference.model import AstroModel
@@ -67,6 +67,7 @@ def survey(tmp_path_factory):
     """A training field and one kept aside, with a toy model of random weights."""
     folder, bundle = tmp_path_factory.mktemp("survey"), toy_bundle()
     split = np.resize([TRAIN, TRAIN, TRAIN, VALIDATION], 80).astype(np.uint8)
+    split[-1] = TEST
     files = [_write_field(folder, name, len(s), i, bundle, s)
              for i, (name, s) in enumerate([("T", split), ("H", split[:40])])]  # fmt: skip
     cubes, sequences = zip(*files, strict=True)

@@ -136,7 +136,7 @@ def test_training_labels_tune_where_validation_has_too_few(objects):
     teff = cases[1]
     assert (len(teff.fit), len(teff.tune)) == (32, 8)
     assert not set(teff.fit) & set(teff.tune)
-    assert any("4 labels in the validation split" in note for note in notes)
+    assert any("gaia_teff_gspphot from scalar (4)" in note for note in notes)
 
 
 def test_curves_are_made_where_all_ways_can_take_part(objects):

@@ -2,15 +2,19 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.errors import FormatError
+from astromodal.data.splits import TEST, TRAIN
+from astromodal.errors import ConfigError, FormatError
 from astromodal.evaluation.downstream import ways
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
+from astromodal.evaluation.downstream.objects import FIT, SCORE, find_roles
 from astromodal.evaluation.objects import EvaluatedField
+from astromodal.training.batches import SequenceSet
 
 LABELS = LabelSettings(stellar=("gaia_teff_gspphot",))
 ASKED = DownstreamSettings(given=("scalar", "image"), label_fractions=(0.3, 1.0), label_draws=2)
@@ -52,7 +56,7 @@ def test_every_way_is_scored_on_the_same_objects(part):
     }  # fmt: skip
     assert set(cases["image"]["ways"]) == {"model", "probe_mean", "probe_attention", "constant"}
     assert (cases["scalar"]["n_objects"], cases["image"]["n_objects"]) == (40, 20)
-    assert (cases["scalar"]["n_fit"], cases["scalar"]["n_tune"]) == (60, 20)
+    assert (cases["scalar"]["n_fit"], cases["scalar"]["n_tune"]) == (60, 19)
 
 
 def test_labels_that_follow_scalars_are_learned_from_them(part):
@@ -88,7 +92,7 @@ def test_the_model_tells_no_class(part):
 
 def test_the_published_numbers_stand_beside_ours(part):
     """With the objects at r < 21 that ours are of."""
-    assert any("0.023" in note and "r < 21" in note for note in part["notes"])
+    assert any("0.023" in note and "mag_pstotal_r < 21" in note for note in part["notes"])
     assert part["numbers"]["targets"]["specz_z"]["scalar"]["bright"]["n"] < 40
 
 
@@ -118,6 +122,30 @@ def test_a_column_that_the_model_lacks_is_probed(evaluate):
     told = part["numbers"]["targets"]["extra_logg"]["scalar"]["ways"]
     assert set(told) == {"probe_mean", "probe_attention", "trees", "neighbours", "constant"}
     assert any("extra_logg is none of the model's scalars" in note for note in part["notes"])
+
+
+def test_what_the_model_cannot_tell_is_noted(evaluate, survey, monkeypatch):
+    """A model that never learned to tell this from that says so; the probes go on."""
+
+    def refuse(*_):
+        raise ConfigError("given must be before the target")
+
+    monkeypatch.setattr(survey.model, "predict", refuse)
+    part = evaluate(LabelSettings(kind=None, stellar=()), SMALL)
+    told = part["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
+    assert "model" not in told
+    assert "probe_mean" in told
+    assert any("tells nothing from scalar: given must be" in note for note in part["notes"])
+
+
+def test_a_field_may_be_both_taught_from_and_scored_on(survey):
+    """Its test split is scored, the others teach and tune; one kept aside is scored whole."""
+    sequences = SequenceSet(survey.sequences, survey.model.bundle.layout)
+    every = sequences.split.copy()
+    roles = find_roles(survey.fields, sequences, ["T", "H"], ["T"])
+    assert set(roles[80:]) == {SCORE}
+    assert np.array_equal(roles[:80] == FIT, every[:80] == TRAIN)
+    assert np.array_equal(roles[:80] == SCORE, every[:80] == TEST)
 
 
 def test_nothing_to_evaluate_is_no_crash(evaluate):
