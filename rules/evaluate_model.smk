@@ -39,7 +39,7 @@ rule evaluate_transformer:
 rule evaluate_reconstruction:
     """Compare what the model tells of each block from the others with what was measured."""
     input:
-        **cubes(EVALUATED, *MODALITIES),
+        **cubes(EVALUATED, "sources", "scalars", "spectra", "images"),
         **MODEL_FILES,
         sequences=expand(PATHS.sequences(), field=EVALUATED),
         training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
@@ -73,7 +73,7 @@ rule evaluate_downstream:
     """Tell redshifts, stellar parameters and classes, and compare with simple rivals."""
     input:
         **MODEL_FILES,
-        **cubes(WITH_LABELS, "sources", "scalars"),
+        **cubes(WITH_LABELS, "sources", "scalars", "labels"),
         sequences=expand(PATHS.sequences(), field=WITH_LABELS),
     output:
         numbers=PATHS.evaluation("downstream"),
@@ -106,7 +106,7 @@ rule evaluate_downstream:
 rule evaluate_embeddings:
     """Embed unseen objects, and see what neighbours have in common."""
     input:
-        **cubes(COMPARED, "sources", "scalars", "images"),
+        **cubes(COMPARED, "sources", "scalars", "images", "labels"),
         **TOKENIZERS,
         sequences=expand(PATHS.sequences(), field=COMPARED),
         final_model=MODEL["final_model"],

@@ -40,6 +40,7 @@ rule summarize_field:
             "tokenizers.scalar.columns",
             "tokenizers.spectrum.{groups,xp_samples}",
             "tokenizers.image.{bands,size}",
+            "evaluation.labels.{redshift,kind,stellar,tied,magnitude}",
         ),
         code=code("summarize_field"),
     script:

@@ -11,7 +11,7 @@ job = start(snakemake)
 settings, tokenizers = job.settings, job.settings.tokenizers
 scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, tokenizers.image
 cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
-read = modality_columns(settings.columns, settings.selection, scalars, spectrum.groups, image.bands)
+read = modality_columns(settings)
 split = load_split(snakemake.input.split)
 summary = summarise_field(cube, split, scalars, spectrum, image, settings.selection, read)
 cube.require_unchanged()

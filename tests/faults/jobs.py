@@ -119,8 +119,10 @@ def run_jobs(
         return made
 
     split = job(lambda cube: split_field(cube, CONFIG.split, CONFIG.selection))
-    read = modality_columns(CONFIG.columns, CONFIG.selection, COLUMNS, GROUPS, image.bands)
-    summary = job(lambda cube: summarise_field(cube, split, COLUMNS, parts.spectrum, image, read))
+    read, cut = modality_columns(CONFIG), CONFIG.selection
+    summary = job(
+        lambda cube: summarise_field(cube, split, COLUMNS, parts.spectrum, image, cut, read)
+    )
     rows = split.fit_rows()
     job(lambda cube: ColumnSummaries.of(cube.scalars(COLUMNS)[rows], COLUMNS))
     samples = job(lambda cube: sample_features(cube, parts.spectrum, split.selected, seed=0))

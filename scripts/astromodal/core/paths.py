@@ -5,8 +5,9 @@ from __future__ import annotations
 FIELD = "{field}"
 GROUP = "{group}"
 VARIANT, SEED = "{variant}", "{seed}"
-MODALITIES = ("sources", "scalars", "spectra", "images")
-"""What a cube's columns are told apart by: identifiers and positions, then what is measured."""
+MODALITIES = ("sources", "scalars", "spectra", "images", "labels")
+"""What a cube's columns are told apart by: identifiers and positions, what is measured, and what
+models are asked for in the report."""
 
 
 class Layout:

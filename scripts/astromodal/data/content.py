@@ -8,14 +8,14 @@ are missing values here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from astromodal.config.schema import ColumnSettings, SelectionSettings
+from astromodal.config.schema import Config
 from astromodal.core.grids import is_light_curve
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import SHAPE_COLUMNS, cutout_column
@@ -32,41 +32,39 @@ DIGEST_LENGTH = 32
 _ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows that are held at a time
 
 
-def modality_columns(
-    columns: ColumnSettings,
-    selection: SelectionSettings,
-    scalars: Sequence[str],
-    groups: Iterable[str],
-    bands: Iterable[str],
-) -> dict[str, tuple[str, ...]]:
+def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
     """Columns of a cube that the jobs of each modality read.
 
     Parameters
     ----------
-    columns : ColumnSettings
-        Names of the columns that identify and place a source.
-    selection : SelectionSettings
-        The magnitude cut.
-    scalars, groups, bands : iterable of str
-        Scalar columns, spectrum groups and image bands of the config.
+    config : Config
+        Of which columns, selection and labels are read, and the names of the tokenizers' columns,
+        groups and bands.
 
     Returns
     -------
     dict
-        By the names of ``astromodal.core.paths.MODALITIES``.
+        By the names of ``astromodal.core.paths.MODALITIES``. A column may stand in several.
     """
-    cut = () if selection.column is None else (selection.column,)
+    columns, tokenizers, labels = config.columns, config.tokenizers, config.evaluation.labels
     spectra = [
         name
-        for group in groups
+        for group in tokenizers.spectrum.groups
         for name in (light_curve_columns(group) if is_light_curve(group) else group_columns(group))
     ]
+    told = (labels.redshift, labels.kind, *labels.stellar, *labels.tied, labels.magnitude)
     return {
-        "sources": (columns.id, columns.ra, columns.dec, *cut),
-        "scalars": (*scalars, "gaia_designation"),
+        "sources": (columns.id, columns.ra, columns.dec, *_named(config.selection.column)),
+        "scalars": (*tokenizers.scalar.columns, "gaia_designation"),
         "spectra": tuple(spectra),
-        "images": (*map(cutout_column, bands), *SHAPE_COLUMNS),
+        "images": (*map(cutout_column, tokenizers.image.bands), *SHAPE_COLUMNS),
+        "labels": _named(*told),
     }
+
+
+def _named(*columns: str | None) -> tuple[str, ...]:
+    """Columns without those that a config has set to null."""
+    return tuple(name for name in columns if name is not None)
 
 
 def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:

@@ -109,7 +109,9 @@ def _next(
         say(f"field {name}: {cube.name} has changed, and was never summarised to compare it with")
         return _Known(version, fresh)
     say(f"field {name}: {cube.name} is newer; reading its {version.size / 1e6:,.0f} MB to compare")
-    columns = _columns(config)
+    from astromodal.data.content import modality_columns  # here: most plans read no parquet
+
+    columns = modality_columns(config)
     try:
         now = _digests(cube, name, config, columns)
     except DataError as error:  # whichever job reads it will say so
@@ -124,19 +126,6 @@ def _next(
     changed = [m for m in columns if found.stamps[m] != known.stamps[m]]
     say(f"field {name}: changed: {', '.join(changed) or 'nothing that is read of it'}")
     return found
-
-
-def _columns(config: Config) -> dict[str, tuple[str, ...]]:
-    from astromodal.data.content import modality_columns  # here: most plans read no parquet
-
-    tokenizers = config.tokenizers
-    return modality_columns(
-        config.columns,
-        config.selection,
-        tokenizers.scalar.columns,
-        tokenizers.spectrum.groups,
-        tokenizers.image.bands,
-    )
 
 
 def _digests(
@@ -168,12 +157,16 @@ def _read_index(path: str) -> dict[str, _Known]:
     """The index; empty where it is lost, which makes every cube one of the first time."""
     try:
         stored: dict[str, dict[str, Any]] = read_json(path)
-        return {
-            name: _Known(**{**known, "version": FileVersion(**known["version"])})
-            for name, known in stored.items()
-        }
+        return {name: _read_known(known) for name, known in stored.items()}
     except (OSError, FormatError, KeyError, TypeError):
         return {}
+
+
+def _read_known(stored: Mapping[str, Any]) -> _Known:
+    """What the index tells of a cube; of an earlier release, without stamps of newer modalities."""
+    version = FileVersion(**stored["version"])
+    stamps = dict.fromkeys(MODALITIES, str(version)) | stored["stamps"]
+    return _Known(**{**stored, "version": version, "stamps": stamps})
 
 
 def _names(folder: Path) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astromodal.config.schema import ColumnSettings, SelectionSettings
+from astromodal.config.load import load_config
 from astromodal.core.paths import MODALITIES
 from astromodal.data import content
 from astromodal.data.content import ABSENT, column_digests, modality_columns
@@ -113,10 +113,16 @@ def test_an_absent_column_is_said_to_be(tmp_path, table):
 
 def test_columns_of_each_modality():
     """What the jobs of a modality read follows the config: its columns, groups and bands."""
-    found = modality_columns(
-        ColumnSettings(), SelectionSettings(), ("mag_pstotal_r",), ("desi_b", "ztf_g"), ("R",)
-    )
+    tokenizers = {
+        "scalar": {"columns": ["mag_pstotal_r"]},
+        "spectrum": {"groups": ["desi_b", "ztf_g"]},
+        "image": {"bands": ["R"]},
+    }
+    labels = {"kind": None, "redshift": "z", "stellar": ["teff"], "tied": ["z_error"]}
+    config = load_config({"tokenizers": tokenizers, "evaluation": {"labels": labels}})
+    found = modality_columns(config)
     assert set(found) == set(MODALITIES)
     assert found["sources"] == ("id", "ra", "dec", "mag_pstotal_r")
     assert {"desi_flux_b", "ztf_mag_g", "ztf_hmjd_g"} < set(found["spectra"])
     assert found["images"] == ("splus_cut_R", "a_pixel_det", "b_pixel_det", "theta_det")
+    assert found["labels"] == ("z", "teff", "z_error", "mag_pstotal_r")

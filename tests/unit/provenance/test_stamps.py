@@ -11,7 +11,7 @@ import pytest
 
 from astromodal.config import load_config
 from astromodal.core.fields import layout
-from astromodal.core.files import write_json
+from astromodal.core.files import read_json, write_json
 from astromodal.core.paths import MODALITIES
 from astromodal.data.content import column_digests, modality_columns
 from astromodal.data.cube import Cube
@@ -44,6 +44,7 @@ class Survey:
             "mag_pstotal_r": [15.0, 16.0], "fwhm_n_det": [3.0, None],
             "desi_flux_b": [[1.0, 2.0], None], "desi_ivar_b": [[1.0, 1.0], None],
             "splus_cut_R": [[1.0] * 4, None], "unread": [1, 2],
+            "specz_class_spec": ["GALAXY", "STAR"],
         }  # fmt: skip
         self.said: list[str] = []
         self.write()
@@ -71,11 +72,7 @@ class Survey:
 
     def summarise(self):
         """What the job that summarises the field writes down."""
-        cube, parts = Cube(self.cube, FIELD), self.config.tokenizers
-        names = modality_columns(
-            self.config.columns, self.config.selection, parts.scalar.columns,
-            parts.spectrum.groups, parts.image.bands,
-        )  # fmt: skip
+        cube, names = Cube(self.cube, FIELD), modality_columns(self.config)
         every = [name for group in names.values() for name in group]
         content = {**asdict(cube.version), "columns": column_digests(cube, every)}
         write_json(self.paths.summary(FIELD), {"content": content})
@@ -133,7 +130,8 @@ def test_it_is_read_once(survey, monkeypatch):
         ("desi_flux_b", [[1.0, 3.0], None], {"spectra"}),
         ("splus_cut_R", [[2.0] * 4, None], {"images"}),
         ("fwhm_n_det", [3.0, 4.0], {"scalars"}),
-        ("mag_pstotal_r", [15.5, 16.0], {"sources", "scalars"}),
+        ("mag_pstotal_r", [15.5, 16.0], {"sources", "scalars", "labels"}),
+        ("specz_class_spec", ["QSO", "STAR"], {"labels"}),
         ("ra", [11.0, 10.1], {"sources"}),
         ("unread", [1, 3], set()),
     ],
@@ -172,6 +170,16 @@ def test_without_a_summary_every_stamp_changes(survey):
     before = survey.plan()
     survey.write()
     assert changed(before, survey.plan()) == set(MODALITIES)
+
+
+def test_an_index_of_an_earlier_release_lacks_a_modality(survey):
+    """Its cubes get a stamp of the new one, and keep the stamps that they have."""
+    before = survey.plan()
+    index = read_json(survey.paths.stamps)
+    del index[FIELD]["stamps"]["labels"]
+    write_json(survey.paths.stamps, index)
+    os.unlink(survey.paths.stamp("labels", FIELD))
+    assert survey.plan() == before
 
 
 def test_a_summary_of_another_cube_is_not_trusted(survey):

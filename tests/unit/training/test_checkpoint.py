@@ -36,7 +36,9 @@ def test_what_is_saved_is_read_back(tmp_path):
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     """A pickle that would call a function is refused."""
     torch.save({"format": "transformer", "version": 1, "f": print}, tmp_path / "m.pt")
-    with pytest.raises(FormatError, match=r"m.pt must be transformer version 2, got a file of more"):
+    with pytest.raises(
+        FormatError, match=r"m.pt must be transformer version 2, got a file of more"
+    ):
         load_model(tmp_path / "m.pt")
 
 
