@@ -76,7 +76,9 @@ def test_building_leaves_torchs_seed_alone():
 def test_damaged_file(path):
     """A file that is cut short is refused by name."""
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(FormatError, match=r"autoencoder\.pt must be an autoencoder file, got"):
+    with pytest.raises(
+        FormatError, match=r"autoencoder\.pt must be image_auto.*BadZipFile"
+    ):
         TrainedAutoencoder.load(path)
 
 
@@ -86,7 +88,7 @@ def test_file_of_another_kind(path):
     with pytest.raises(FormatError, match="must be image_autoencoder version 1, got .* 99"):
         TrainedAutoencoder.load(path)
     torch.save(torch.zeros(1), path)
-    with pytest.raises(FormatError, match="must be an autoencoder file, got Tensor"):
+    with pytest.raises(FormatError, match="must be image_autoencoder version 1, got a file that"):
         TrainedAutoencoder.load(path)
 
 
@@ -100,7 +102,9 @@ def test_changed_file(path):
 def test_code_in_a_file_does_not_run(path):
     """A file that would run code when unpickled is refused, and the code does not run."""
     torch.save({"format": Trap()}, path)
-    with pytest.raises(FormatError, match="must be an autoencoder file"):
+    with pytest.raises(
+        FormatError, match="must be image_auto.*UnpicklingError"
+    ):
         TrainedAutoencoder.load(path)
 
 
