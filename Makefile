@@ -31,7 +31,7 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files in thousands of ways, and count how it ends (an hour)
+faults: .venv/astromodal-dev  ## damage cubes and files in thousands of ways, and count how it ends (minutes)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults --hypothesis-profile faults --durations 10
 

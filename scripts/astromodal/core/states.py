@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, read as anybody's: no code in them is run, and nothing is made up.
+"""Files of ``torch.save``, read as anybody's: no code in them is run, and no damage is missed.
 
 Not imported by what the Snakefile imports: PyTorch takes seconds.
 """
@@ -25,9 +25,6 @@ def load_state(
 ) -> dict[str, Any]:
     """Read a mapping of tensors and plain values that carries its ``format`` and ``version``.
 
-    The file is mapped, and a tensor on the CPU is a private view of it. Otherwise PyTorch believes
-    the size that the pickle tells of a tensor, and looks beyond the bytes that the file has of it.
-
     Raises
     ------
     FormatError
@@ -36,7 +33,7 @@ def load_state(
     must = f"{format} version {version}"
     try:
         check_archive(path)  # of which PyTorch checks no CRC; what is none it takes for a pickle
-        state = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        state = torch.load(path, map_location=device, weights_only=True)
         found = f"{state['format']} version {state['version']}"
     except FileNotFoundError:
         raise

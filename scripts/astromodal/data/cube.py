@@ -55,7 +55,8 @@ class Cube:
     Raises
     ------
     DataError
-        Where the file is no parquet file, is empty or cut short, or lacks an identifying column.
+        Where the file is no parquet file, is empty or cut short, tells of rows or columns that it
+        does not have, or lacks an identifying column.
     """
 
     def __init__(self, path: str | Path, field: str, columns: ColumnSettings | None = None) -> None:

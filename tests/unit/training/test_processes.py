@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 
+from astromodal.core.files import read_json, write_json
 from astromodal.training.layout import sequence_layout
 from astromodal.training.run import EXIT_INTERRUPTED
 from astromodal.training.sequences import pack_objects, write_sequences
@@ -153,7 +154,7 @@ def test_a_process_that_fails_ends_them_all(runs, file, said):
     if file == "vocab_spec.json":
         (task.parent / file).write_text("{}")
     else:
-        task.write_text(task.read_text().replace("datacube_F1_sequences.safetensors", file))
+        write_json(task, {**read_json(task), "sequences": [str(task.parent / file)]})
     assert start(TOGETHER, task).wait(timeout=120) == 1
     log = (task.parent / "train.log").read_text()
     assert re.search(said, log) or re.search(said.replace("0", "1"), log)
