@@ -29,9 +29,10 @@ from astromodal.evaluation.embeddings.offsets import (
     field_offsets,
     most_common,
 )
-from astromodal.evaluation.embeddings.retrieval import Retrieval
+from astromodal.evaluation.embeddings.retrieval import N_NEAREST, Retrieval
 from astromodal.evaluation.embeddings.sample import Sample
 from astromodal.evaluation.parts import Part, measured, table
+from astromodal.training.layout import IMAGE
 
 _SIGNIFICANT = 2.0
 """Errors above which fields count as told apart."""
@@ -172,7 +173,10 @@ def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSe
 def add_retrieval(part: Part, sample: Sample, found: Retrieval | None) -> None:
     """Cutouts of a few objects and of those that are nearest to them."""
     if found is None:
-        part.notes.append("No neighbours are shown as cutouts: no two evaluated objects have one.")
+        part.notes.append(
+            f"No neighbours are shown as cutouts: {sample.has(IMAGE).sum()} evaluated objects have "
+            f"one, and it takes {1 + N_NEAREST}."
+        )
         return
     rows: list[list[Any]] = []
     for line, distances in zip(found.objects.tolist(), found.distance, strict=True):
