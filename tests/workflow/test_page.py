@@ -5,10 +5,7 @@ import pytest
 from astromodal.core.paths import Layout
 from helpers.browser import CHROMIUM, Browser
 
-pytestmark = [
-    pytest.mark.workflow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
+pytestmark = pytest.mark.workflow
 
 SIZES = """[...document.querySelectorAll("figure")].map(figure => {
   const drawn = figure.querySelector("svg, img"), box = drawn.getBoundingClientRect();
@@ -22,6 +19,8 @@ LUMINANCE = """["backgroundColor", "color"].map(name =>
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("no chromium: apt-get install chromium")
     with Browser(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
 
@@ -69,3 +68,14 @@ def test_the_page_is_as_light_as_asked(page):
     """Dark on light, or light on dark."""
     background, ink = page[0].run(LUMINANCE)
     assert (background > ink) == (page[1] == "light")
+
+
+def test_snakemakes_own_report_needs_no_network(finished, monkeypatch):
+    """It is made with captions and categories where no address can be reached."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    finished.run("--report", "snakemake.html")
+    text = (finished.folder / "snakemake.html").read_text(encoding="utf-8")
+    for piece in ("the whole report", "Datacubes of survey fields became tokens", "slots_scalar"):
+        assert piece in text
+    assert "A figure of the section <em>embeddings</em>" in text

@@ -117,8 +117,8 @@ def add_offsets(part: Part, sample: Sample, space: np.ndarray, absent: Mapping[s
     excess, error = found[title].excess
     part.headline(
         f"Embeddings: field told, {title}", *(100 * np.array(found[title].accuracy)), unit="%",
-        note=f"balanced accuracy over {len(found[title].fields)} fields; "
-        f"{100 * found[title].shuffled[0]:.1f} % with shuffled labels",
+        note=f"balanced accuracy over {len(found[title].fields)} fields; no more is asked for than "
+        f"with shuffled labels, {100 * found[title].shuffled[0]:.1f} %",
         verdict="bad" if excess > _SIGNIFICANT * error else "none",
     )  # fmt: skip
 
@@ -225,8 +225,8 @@ def _headline(
     (value, error), (gain, gain_error) = numbers["near"], numbers["gain"]
     part.headline(
         f"Embeddings: {what}", scale * value, scale * error, unit=unit,
-        note=f"{scale * numbers['random'][0]:.3g} {unit}".strip()
-        + f" of random ones; {title}, {len(found)} of them",
+        note=f"{'more' if better > 0 else 'less'} is asked for than of random ones, "
+        f"{scale * numbers['random'][0]:.3g} {unit}".strip() + f"; {title}, {len(found)} of them",
         verdict="good" if better * gain > gain_error else "bad",
     )  # fmt: skip
 
