@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from astromodal.core.grids import is_light_curve
 from astromodal.data.splits import SPLIT_NAMES
@@ -52,6 +53,7 @@ def draw_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
         axis.hist(numbers, bins=30, color=BLUE)
         axis.set(xlabel=f"{what} of a field", ylabel="fields", yscale="symlog")
         axis.set_ylim(0, None)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
     for axis in axes.flat[len(counts) :]:
         axis.set_visible(False)
     return figure

@@ -65,12 +65,12 @@ def retrieve(
     Returns
     -------
     Retrieval or None
-        None where fewer than two objects have a cutout.
+        None where fewer objects have a cutout than one and its neighbours.
     """
     pool = np.flatnonzero(sample.has(IMAGE))
-    if len(pool) < 2:
+    if len(pool) <= N_NEAREST:
         return None
-    near = nearest(space[pool], min(N_NEAREST, len(pool) - 1))
+    near = nearest(space[pool], N_NEAREST)
     chosen = draw_in_turns(sample.kind[pool], n_queries, seed)
     objects = pool[np.column_stack([chosen, near[chosen]])]
     steps = np.linalg.norm(space[objects] - space[objects[:, :1]], axis=2)

@@ -29,9 +29,10 @@ from astromodal.evaluation.embeddings.offsets import (
     field_offsets,
     most_common,
 )
-from astromodal.evaluation.embeddings.retrieval import Retrieval
+from astromodal.evaluation.embeddings.retrieval import N_NEAREST, Retrieval
 from astromodal.evaluation.embeddings.sample import Sample
 from astromodal.evaluation.parts import Part, measured, table
+from astromodal.training.layout import IMAGE
 
 _SIGNIFICANT = 2.0
 """Errors above which fields count as told apart."""
@@ -116,8 +117,8 @@ def add_offsets(part: Part, sample: Sample, space: np.ndarray, absent: Mapping[s
     excess, error = found[title].excess
     part.headline(
         f"Embeddings: field told, {title}", *(100 * np.array(found[title].accuracy)), unit="%",
-        note=f"balanced accuracy over {len(found[title].fields)} fields; "
-        f"{100 * found[title].shuffled[0]:.1f} % with shuffled labels",
+        note=f"balanced accuracy over {len(found[title].fields)} fields; no more is asked for than "
+        f"with shuffled labels, {100 * found[title].shuffled[0]:.1f} %",
         verdict="bad" if excess > _SIGNIFICANT * error else "none",
     )  # fmt: skip
 
@@ -172,7 +173,10 @@ def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSe
 def add_retrieval(part: Part, sample: Sample, found: Retrieval | None) -> None:
     """Cutouts of a few objects and of those that are nearest to them."""
     if found is None:
-        part.notes.append("No neighbours are shown as cutouts: no two evaluated objects have one.")
+        part.notes.append(
+            f"No neighbours are shown as cutouts: {sample.has(IMAGE).sum()} evaluated objects have "
+            f"one, and it takes {1 + N_NEAREST}."
+        )
         return
     rows: list[list[Any]] = []
     for line, distances in zip(found.objects.tolist(), found.distance, strict=True):
@@ -221,8 +225,8 @@ def _headline(
     (value, error), (gain, gain_error) = numbers["near"], numbers["gain"]
     part.headline(
         f"Embeddings: {what}", scale * value, scale * error, unit=unit,
-        note=f"{scale * numbers['random'][0]:.3g} {unit}".strip()
-        + f" of random ones; {title}, {len(found)} of them",
+        note=f"{'more' if better > 0 else 'less'} is asked for than of random ones, "
+        f"{scale * numbers['random'][0]:.3g} {unit}".strip() + f"; {title}, {len(found)} of them",
         verdict="good" if better * gain > gain_error else "bad",
     )  # fmt: skip
 

@@ -140,7 +140,7 @@ def test_without_images(model, made, tmp_path):
     """No cutouts: no neighbours are shown."""
     cut = {f"splus_cut_{band}": None for band in ("U", "R", "Z")}
     part = evaluate(model, as_fields(made("I", **cut)), tmp_path)
-    assert "no two evaluated objects have one" in part["notes"][-1]
+    assert "0 evaluated objects have one, and it takes 6" in part["notes"][-1]
 
 
 def test_columns_of_some_fields_alone_are_noted(model, two, made, tmp_path):

@@ -1,0 +1,77 @@
+"""Cubes that lack what a report asks for: it is made, and says what it could not tell."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from astromodal.core.files import read_json
+from astromodal.core.paths import Layout
+from helpers.workflow import tiny
+
+pytestmark = pytest.mark.workflow
+
+TRAINED, HELD_OUT = "W-1", "W-2"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two cubes of one's own: ids of another name, no redshift, and no image in the field held out.
+
+    The labels named are columns that no cube has.
+    """
+    folder = tmp_path_factory.mktemp("wandering")
+    workflow, paths = tiny(folder), Layout("results")
+    simulate = workflow.config.pop("simulate") | {"n_sources": 40}
+    absent = {TRAINED: ["specz", "desi"], HELD_OUT: ["specz", "desi", "images"]}
+    simulate["fields"] = {name: {"absent": surveys} for name, surveys in absent.items()}
+    tokenizers = workflow.config["tokenizers"]
+    tokenizers["fields"] = [TRAINED]
+    tokenizers["spectrum"]["groups"] = ["gaiaxp_bp"]
+    tokenizers["image"]["bands"] = ["G", "R"]
+    workflow.config["simulate"] = simulate
+    workflow.run(*map(paths.cube, absent))
+    (folder / "cubes").mkdir()
+    for name in absent:
+        table = pq.read_table(folder / paths.cube(name))
+        names = ["source" if column == "id" else column for column in table.column_names]
+        pq.write_table(table.rename_columns(names), folder / f"cubes/datacube_{name}.parquet")
+    del workflow.config["simulate"]
+    workflow.config["paths"] = {
+        "results": "own",
+        "datacube_template": "cubes/datacube_{field}.parquet",
+    }
+    workflow.config["columns"] = {"id": "source"}
+    labels = {"redshift": "my_z", "kind": "my_class", "stellar": ["my_teff"], "tied": []}
+    workflow.config["evaluation"] = {"labels": labels}
+    workflow.run(Layout("own").report)
+    return Layout(str(folder / "own"))
+
+
+def notes(run, part):
+    return "\n".join(read_json(run.evaluation(part))["notes"])
+
+
+def test_the_report_says_what_it_could_not_tell(run):
+    """Images, classes and redshifts: each with the reason."""
+    assert "No neighbours are shown as cutouts" in notes(run, "embeddings")
+    for what in ("class (my_class)", "redshift (my_z), stars left out"):
+        assert f"not compared in {what}: 0 evaluated objects have one" in notes(run, "embeddings")
+    assert "No evaluated object has a code of modality image." in notes(run, "transformer")
+    assert notes(run, "images") == "No evaluated object has a cutout with codes."
+
+
+def test_the_report_is_whole(run):
+    """Every section stands in it, and the notes are on the page."""
+    text = Path(run.report).read_text(encoding="utf-8")
+    for part in ("scalars", "spectra", "images", "transformer", "embeddings", "coverage"):
+        assert f'<section id="{part}">' in text
+    assert "no column specz_z, specz_e_z; missing there." in text
+    assert "No evaluated object has a code of modality image." in text
+
+
+def test_no_number_is_made_up(run):
+    """No headline is of images, redshifts or classes."""
+    for part in ("images", "embeddings"):
+        labels = [h["label"] for h in read_json(run.evaluation(part))["headlines"]]
+        assert [label for label in labels if "field told" not in label] == []
