@@ -76,9 +76,7 @@ def test_building_leaves_torchs_seed_alone():
 def test_damaged_file(path):
     """A file that is cut short is refused by name."""
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(
-        FormatError, match=r"autoencoder\.pt must be image_auto.*BadZipFile"
-    ):
+    with pytest.raises(FormatError, match=r"autoencoder\.pt must be image_auto.*BadZipFile"):
         TrainedAutoencoder.load(path)
 
 
@@ -102,9 +100,7 @@ def test_changed_file(path):
 def test_code_in_a_file_does_not_run(path):
     """A file that would run code when unpickled is refused, and the code does not run."""
     torch.save({"format": Trap()}, path)
-    with pytest.raises(
-        FormatError, match="must be image_auto.*UnpicklingError"
-    ):
+    with pytest.raises(FormatError, match="must be image_auto.*UnpicklingError"):
         TrainedAutoencoder.load(path)
 
 
