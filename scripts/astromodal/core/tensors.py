@@ -1,7 +1,8 @@
 """Arrays in ``.safetensors`` files: a documented header, memory-mapped, no pickle.
 
 https://github.com/huggingface/safetensors tells the format. Files are written by hand, since the
-library writes its header in an order that changes from run to run.
+library writes its header in an order that changes from run to run. The header holds the hash of
+the rest of it among its metadata; of the arrays whoever writes them keeps one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.files import atomic_path, remake
+from astromodal.core.hashing import hash_values
 from astromodal.errors import FormatError, must_be
 
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
+_HASH = "header_hash"
 _HEADER = 8  # bytes of a file that hold the length of its JSON header
 
 
@@ -44,6 +47,7 @@ def save_tensors(
         begin, end = end, end + arrays[name].nbytes
         kind, shape = _KINDS[arrays[name].dtype.str], list(arrays[name].shape)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+    header["__metadata__"][_HASH] = hash_values(header)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _HEADER)
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -68,6 +72,9 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
         length = int.from_bytes(mapped[:_HEADER], "little")
         header = json.loads(mapped[_HEADER : _HEADER + length])
         meta = header.pop("__metadata__", {})
+        stored = meta.pop(_HASH, None)
+        if stored is not None and stored != hash_values({**header, "__metadata__": meta}):
+            raise ValueError("a header of another hash than it tells")
         data = memoryview(mapped)[_HEADER + length :]
         return {name: _view(data, entry) for name, entry in header.items()}, _texts(meta)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:

@@ -30,6 +30,15 @@ def test_a_file_gives_back_what_was_written(tmp_path):
             assert each[name].dtype == array.dtype
 
 
+def test_a_changed_header_is_noticed(tmp_path):
+    """Texts, names and shapes are those that were written."""
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, ARRAYS, {"format": "f", "step": "7"})
+    path.write_bytes(path.read_bytes().replace(b'"step": "7"', b'"step": "8"'))
+    with pytest.raises(FormatError, match="must be a safetensors file, got a header of another h"):
+        map_tensors(path)
+
+
 def test_the_order_of_arrays_does_not_matter(tmp_path):
     """The same content is the same bytes."""
     paths = tmp_path / "x.safetensors", tmp_path / "y.safetensors"
