@@ -175,9 +175,11 @@ def _headline(part: Part, name: str) -> None:
         if clear["n"]
         else f"none of S/N > {CLEAR:g}"
     )
+    reached = worst <= FOLLOWS and (not clear["n"] or clear["r2"]["value"] >= NEARLY_ALL)
     part.headline(
         f"Spectra {name}: R²", numbers["r2"]["value"], numbers["r2"]["error"],
         note=f"median of {numbers['n_live']} spectra; {above}; 68 % keep their continuum to "
-        f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range",
-        verdict="good" if worst <= FOLLOWS else "bad" if np.isfinite(worst) else "none",
+        f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range; asked for: "
+        f"{NEARLY_ALL:g} of S/N > {CLEAR:g}, and {100 * FOLLOWS:g} %",
+        verdict=("good" if reached else "bad") if np.isfinite(worst) else "none",
     )  # fmt: skip

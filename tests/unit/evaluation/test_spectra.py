@@ -8,6 +8,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings, SpectrumSettings
 from astromodal.core.grids import bin_centres, bin_factor, native_grid
 from astromodal.errors import FormatError
+from astromodal.evaluation import spectra
 from astromodal.evaluation.spectra import evaluate_spectra
 from astromodal.evaluation.spectrum_along import continuum_error, look_along
 from astromodal.evaluation.spectrum_figures import choose_examples
@@ -117,6 +118,14 @@ def test_good_codes_are_found_good(make_field, as_evaluated, tmp_path):
 def test_coarse_codes_are_found_bad(make_field, as_evaluated, tmp_path):
     """With a codebook of four codes the continuum is lost, and the report says so."""
     part = _run(_cube(make_field), _tokenizer(4), as_evaluated, tmp_path)
+    assert part["headlines"][0]["verdict"] == "bad"
+
+
+def test_a_followed_continuum_is_not_enough(make_field, as_evaluated, tmp_path, monkeypatch):
+    """Codes that keep it, but less of the variance than is asked for, fall short."""
+    monkeypatch.setattr(spectra, "NEARLY_ALL", 1.1)
+    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    assert part["numbers"]["groups"]["desi_b"]["worst_continuum_error"] < 0.1
     assert part["headlines"][0]["verdict"] == "bad"
 
 
