@@ -69,7 +69,10 @@ def test_the_dry_run_names_what_changed(finished):
     finally:
         record.write_text(before)
     said = [line for line in text.splitlines() if line.startswith("changed since")]
-    users = "embed_field, encode_scalars, predict_field"
+    users = (
+        "embed_field, encode_scalars, evaluate_downstream, evaluate_embeddings, "
+        "evaluate_reconstruction, predict_field"
+    )
     assert said == [
         "changed since the last run: training.epochs: 2 became 3",
         f"changed since the last run: {function}, which {users} use",
