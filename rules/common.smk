@@ -11,10 +11,10 @@ from astromodal.config.variants import ablated, ablation_seeds, seeded
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
-    labelled_fields,
     layout,
     notices,
     run_fields,
+    spread_evenly,
     starting_model,
 )
 from astromodal.core.paths import MODALITIES, ExportLayout

@@ -1,11 +1,9 @@
 # What the model knows, on objects that nothing was trained on.
 
-LABELLED = list(
-    labelled_fields(FIELDS.training, CONFIG.evaluation.downstream.max_fields)
-)
+LABELLED = list(spread_evenly(FIELDS.training, CONFIG.evaluation.downstream.max_fields))
 WITH_LABELS = list(dict.fromkeys((*EVALUATED, *LABELLED)))
 # Of some fields that trained the test split, beside the fields held out: do they differ?
-COMPARED = list(dict.fromkeys((*EVALUATED, *TRAINED[:: max(1, len(TRAINED) // 20)])))
+COMPARED = list(dict.fromkeys((*EVALUATED, *spread_evenly(TRAINED, 20))))
 
 
 rule evaluate_transformer:

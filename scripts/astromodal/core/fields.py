@@ -68,8 +68,8 @@ def run_fields(config: Config) -> RunFields:
     return RunFields(every, tokenizers, training, evaluation)
 
 
-def labelled_fields(fields: Sequence[str], most: int) -> tuple[str, ...]:
-    """At most `most` of the training fields, evenly spread, which labels are taken from."""
+def spread_evenly(fields: Sequence[str], most: int) -> tuple[str, ...]:
+    """At most `most` of some fields, as far apart in their order as can be."""
     step = max(1.0, len(fields) / most)
     return tuple(fields[int(i * step)] for i in range(min(most, len(fields))))
 

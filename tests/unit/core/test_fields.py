@@ -8,10 +8,10 @@ from astromodal.core.fields import (
     check_frozen,
     cube_template,
     frozen_files,
-    labelled_fields,
     layout,
     notices,
     run_fields,
+    spread_evenly,
     starting_model,
 )
 from astromodal.errors import ConfigError
@@ -174,8 +174,8 @@ def test_the_model_that_training_starts_from(start, file):
     assert starting_model(simulated(training={"init_from": start})) == file
 
 
-def test_labelled_fields_are_spread_evenly():
+def test_fields_are_spread_evenly():
     """Three of seven: the first, and as far apart as whole numbers allow; all where they fit."""
-    assert labelled_fields("abcdefg", 3) == ("a", "c", "e")
-    assert labelled_fields("ab", 64) == ("a", "b")
-    assert labelled_fields((), 3) == ()
+    assert spread_evenly("abcdefg", 3) == ("a", "c", "e")
+    assert spread_evenly("ab", 64) == ("a", "b")
+    assert spread_evenly((), 3) == ()
