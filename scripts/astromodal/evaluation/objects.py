@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, Split, load_split
 from astromodal.errors import FormatError, must_be
+
+if TYPE_CHECKING:
+    from astromodal.training.batches import SequenceSet
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,13 @@ def evaluated_fields(
 def evaluation_rows(split: Split, trained: bool) -> np.ndarray:
     """Selected rows, and of a field that trained only the test split, bool (n,)."""
     return split.selected & (split.split == TEST) if trained else split.selected.copy()
+
+
+def eligible_objects(sequences: SequenceSet, fields: Sequence[EvaluatedField]) -> np.ndarray:
+    """Objects that nothing was trained on, int64 (n,): of fields that trained, the test split."""
+    counts = [len(store) for store in sequences.stores]
+    trained = np.repeat([f.trained for f in fields], counts).astype(bool)
+    return np.flatnonzero(~trained | (sequences.split == TEST))
 
 
 def draw(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[np.ndarray]:

@@ -11,9 +11,9 @@ import torch
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.core.progress import Progress, quiet
-from astromodal.data.splits import TEST, TRAIN
+from astromodal.data.splits import TRAIN
 from astromodal.evaluation.metrics import LN2
-from astromodal.evaluation.objects import EvaluatedField, described
+from astromodal.evaluation.objects import EvaluatedField, described, eligible_objects
 from astromodal.evaluation.parts import Part
 from astromodal.evaluation.style import styled
 from astromodal.evaluation.surprise import choose_objects, measure_surprise
@@ -169,10 +169,3 @@ def _headline(part: Part, modality: str, numbers: dict[str, Any]) -> None:
         f"Transformer, {modality}: gain over the unigram", gain["value"], gain["error"],
         unit="bits a code", note=note, verdict="good" if good else "bad",
     )  # fmt: skip
-
-
-def eligible_objects(sequences: SequenceSet, fields: Sequence[EvaluatedField]) -> np.ndarray:
-    """Objects that nothing was trained on, int64 (n,): of fields that trained, the test split."""
-    counts = [len(store) for store in sequences.stores]
-    trained = np.repeat([f.trained for f in fields], counts).astype(bool)
-    return np.flatnonzero(~trained | (sequences.split == TEST))

@@ -16,9 +16,8 @@ import torch
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.objects import EvaluatedField
+from astromodal.evaluation.objects import EvaluatedField, eligible_objects
 from astromodal.evaluation.surprise import by_object, choose_objects, code_surprise, target_logits
-from astromodal.evaluation.transformer import eligible_objects
 from astromodal.inference.bundle import Bundle
 from astromodal.training.batches import SequenceSet, plan_epoch
 from astromodal.training.layout import MODALITIES, SCALAR

@@ -10,8 +10,7 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
-from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
-from astromodal.evaluation.transformer import eligible_objects
+from astromodal.evaluation.objects import EvaluatedField, check_ids, draw, eligible_objects
 from astromodal.inference.encoded import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.training.layout import IMAGE, SCALAR

@@ -13,7 +13,7 @@ from astromodal.config.schema import ColumnSettings
 from astromodal.core.grids import is_light_curve
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.numbers import show
-from astromodal.evaluation.objects import EvaluatedField, described
+from astromodal.evaluation.objects import EvaluatedField, described, eligible_objects
 from astromodal.evaluation.parts import Part
 from astromodal.evaluation.reconstruction import images, scalars, section, spectra
 from astromodal.evaluation.reconstruction.bench import Bench
@@ -27,7 +27,6 @@ from astromodal.evaluation.reconstruction.compare import (
     verdict,
 )
 from astromodal.evaluation.style import styled
-from astromodal.evaluation.transformer import eligible_objects
 from astromodal.inference.model import AstroModel
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import IMAGE, SCALAR
