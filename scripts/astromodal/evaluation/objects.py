@@ -17,9 +17,6 @@ from astromodal.errors import FormatError, must_be
 if TYPE_CHECKING:
     from astromodal.training.batches import SequenceSet
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class EvaluatedField:
