@@ -41,7 +41,7 @@ staleness: .venv/astromodal-dev  ## change everything in turn on real small runs
 
 cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Debian's munge slurmctld slurmd slurm-client)
 	@echo "== Running the tests on a Slurm cluster of this machine's own"
-	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --durations 10
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
 
 .venv/astromodal-bench: .venv/astromodal-dev
 	@echo "== Installing what the benchmarks compare with"

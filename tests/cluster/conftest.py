@@ -12,8 +12,11 @@ from helpers.workflow import tiny
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    """A live Slurm: partitions cpu, gpu and urgent, in a folder of its own."""
+def cluster(request) -> Cluster:
+    """A live Slurm: partitions cpu, gpu and urgent, in a folder of its own.
+
+    Where a test fails, the end of what its controller noted is shown.
+    """
     if why := missing():
         pytest.skip(why)
     # Not pytest's: the path of a socket has 107 characters at most.
@@ -22,6 +25,11 @@ def cluster() -> Cluster:
         with running_cluster(folder) as running:
             yield running
     finally:
+        if request.session.testsfailed:
+            noted = (folder / "slurmctld.log").read_text().splitlines()[-150:]
+            capture = request.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                print("\nslurmctld.log:", *noted, sep="\n")
         shutil.rmtree(folder)
 
 

@@ -34,10 +34,9 @@ def test_a_node_that_goes_down_and_comes_back_loses_nothing(again):
     again.remove(SCALARS)
     with again.started(f"results/{SCALARS}") as started:
         job = started.running("encode_scalars")
-        again.cluster.run("scontrol", "update", "NodeName=cpu1", "State=down", "Reason=test")
-        wait_for(lambda: started.jobs(states="PENDING"), "the job to be queued again")
-        again.cluster.run("scontrol", "update", "NodeName=cpu1", "State=resume")
-        again.cluster.start_now(job.number)
+        with again.cluster.down("cpu1"):
+            wait_for(lambda: started.jobs(states="PENDING"), "the job to be queued again")
+        again.cluster.start_soon(job.number)
         done = started.end()
     assert done.returncode == 0, done.text
     assert again.cluster.record(job.number)["Restarts"] == "1"

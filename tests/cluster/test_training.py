@@ -74,7 +74,7 @@ def test_a_preempted_training_is_queued_again_and_goes_on(again, finished):
         again.cluster.run(*urgent)
         wait_for(lambda: again.cluster.record(job.number)["Restarts"] == "1", "the preemption")
         wait_for(lambda: started.jobs(states="PENDING"), "the end of what was preempted")
-        again.cluster.start_now(job.number)
+        again.cluster.start_soon(job.number)
         done = started.end()
         jobs = started.jobs("train_transformer")
     assert done.returncode == 0, done.text

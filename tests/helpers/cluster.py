@@ -104,9 +104,12 @@ class Started:
         if self.process.poll() is not None:
             pytest.fail(f"snakemake ended\n{self.text[-6000:]}", pytrace=False)
 
-    def end(self, seconds: float = 1500) -> subprocess.CompletedProcess:
-        """Wait for its end."""
-        self.process.wait(seconds)
+    def end(self, seconds: float = 400) -> subprocess.CompletedProcess:
+        """Wait for its end; fail with all that was printed where it does not come."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"snakemake ran for {seconds} s\n{self.text[-6000:]}", pytrace=False)
         done = subprocess.CompletedProcess(self.process.args, self.process.returncode)
         done.text, done.run = self.text, self.run if "SLURM run ID" in self.text else ""
         return done
@@ -116,8 +119,12 @@ class Started:
 def snakemake(
     cluster: Cluster, command: list[str], folder: Path, variables: Mapping[str, str] | None = None
 ) -> Iterator[Started]:
-    """Inside, a Snakemake runs; it is interrupted where it has not ended by then."""
+    """Inside, a Snakemake runs; it is interrupted where it has not ended by then.
+
+    Its parent may ignore Ctrl-C, as what a shell starts in the background does: it does not.
+    """
     handle, name = tempfile.mkstemp(suffix=".txt", dir=folder)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(handle, "wb") as output:
         process = subprocess.Popen(
             command,
@@ -127,6 +134,7 @@ def snakemake(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+    signal.signal(signal.SIGINT, before)
     try:
         yield Started(process, Path(name), cluster)
     finally:

@@ -175,9 +175,22 @@ class Cluster:
                 process.wait()
         self.daemons.clear()
 
-    def start_now(self, number: int) -> None:
-        """Start a job that was queued again, which Slurm lets wait for two minutes."""
-        self.run("scontrol", "update", f"JobId={number}", "StartTime=now")
+    @contextmanager
+    def down(self, node: str) -> Iterator[None]:
+        """Inside, a node is down; afterwards it takes jobs again, whatever happened."""
+        self.run("scontrol", "update", f"NodeName={node}", "State=down", "Reason=test")
+        try:
+            yield
+        finally:
+            self.run("scontrol", "update", f"NodeName={node}", "State=resume")
+            wait_for(lambda: self.state_of(node) in ("idle", "mix", "alloc"), f"node {node}")
+
+    def start_soon(self, number: int) -> None:
+        """Start a job that was queued again, which Slurm lets wait for two minutes.
+
+        Not at once: nodes refuse a job that starts in the second in which it was taken away.
+        """
+        self.run("scontrol", "update", f"JobId={number}", "StartTime=now+3")
 
     def wait_until_idle(self) -> None:
         wait_for(lambda: not self.jobs(states=ACTIVE), "the end of all jobs", 120)
