@@ -55,3 +55,5 @@ rule all:
 
 onsuccess:
     write_record(PATHS.last_run, CONFIG, CODE)
+    for line in skipped(PATHS.skipped, FIELDS.used):
+        logger.warning(line)

@@ -1,4 +1,5 @@
 # The run's configuration, fields and paths, and the helpers that rules are written with.
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
+from astromodal.provenance.skipped import FOLDER, check_skipped, skipped
 from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest
 from snakemake.logging import logger
@@ -40,8 +42,14 @@ CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("
 if workflow.is_main_process:  # not again in every job
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
-    for line in (*notices(CONFIG, FIELDS), *changes(PATHS.last_run, CONFIG, CODE)):
+    check_skipped(CONFIG, PATHS.skipped, FIELDS.used)
+    for line in (
+        *notices(CONFIG, FIELDS),
+        *skipped(PATHS.skipped, FIELDS.used),
+        *changes(PATHS.last_run, CONFIG, CODE),
+    ):
         logger.info(line)
+os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
 
 
 wildcard_constraints:

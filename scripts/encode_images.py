@@ -6,11 +6,14 @@ from astromodal.tokenizers.image import ImageTokenizer
 from astromodal.tokenizers.image_tokens import encode_field_images
 
 job = start(snakemake)
-source, image = snakemake.input, job.settings.tokenizers.image
-cube = Cube(source.cube, snakemake.wildcards.field, job.settings.columns)
-tokenizer = ImageTokenizer.load(source.autoencoder, source.codebook, job.device())
-tokens, latents = encode_field_images(cube, tokenizer, image, job.progress)
-job.logger.info("field %s: %d whole cutouts, %d short", cube.field, tokens.n_whole, tokens.n_short)
-cube.require_unchanged()
-latents.save(snakemake.output.latents)
-tokens.save(snakemake.output.tokens)
+with job.one_field():
+    source, image = snakemake.input, job.settings.tokenizers.image
+    cube = Cube(source.cube, snakemake.wildcards.field, job.settings.columns)
+    tokenizer = ImageTokenizer.load(source.autoencoder, source.codebook, job.device())
+    tokens, latents = encode_field_images(cube, tokenizer, image, job.progress)
+    job.logger.info(
+        "field %s: %d whole cutouts, %d short", cube.field, tokens.n_whole, tokens.n_short
+    )
+    cube.require_unchanged()
+    latents.save(snakemake.output.latents)
+    tokens.save(snakemake.output.tokens)

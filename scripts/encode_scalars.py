@@ -7,9 +7,10 @@ from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
-tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)
-tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)
-job.logger.info("field %s: %d rows of %d columns", cube.field, *tokens.codes.shape)
-cube.require_unchanged()
-tokens.save(snakemake.output.tokens)
+with job.one_field():
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
+    tokenizer = ScalarTokenizer.load(snakemake.input.tokenizer)
+    tokens = encode_field_scalars(cube, load_split(snakemake.input.split), tokenizer)
+    job.logger.info("field %s: %d rows of %d columns", cube.field, *tokens.codes.shape)
+    cube.require_unchanged()
+    tokens.save(snakemake.output.tokens)

@@ -6,10 +6,11 @@ from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
-tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
-tokens = encode_field_spectra(cube, tokenizer, job.settings.tokenizers.spectrum)
-for group, counts in tokens.counts.items():
-    job.logger.info("field %s, %s: %s", cube.field, group, counts)
-cube.require_unchanged()
-tokens.save(snakemake.output.tokens)
+with job.one_field():
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
+    tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
+    tokens = encode_field_spectra(cube, tokenizer, job.settings.tokenizers.spectrum)
+    for group, counts in tokens.counts.items():
+        job.logger.info("field %s, %s: %s", cube.field, group, counts)
+    cube.require_unchanged()
+    tokens.save(snakemake.output.tokens)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from astromodal.core.files import write_json
+from astromodal.core.skips import usable
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
 from astromodal.inference.model import AstroModel
@@ -19,7 +20,7 @@ fields = evaluated_fields(
 )
 part = evaluate_reconstruction(
     fields,
-    list(given.training_sequences),
+    usable(given.training_sequences),
     AstroModel.from_run(folder, job.device(), job.settings.predict),
     job.settings.evaluation,
     job.settings.columns,

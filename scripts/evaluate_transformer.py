@@ -1,6 +1,7 @@
 """Compare the transformer's surprise at unseen codes with that of a unigram baseline."""
 
 from astromodal.core.files import write_json
+from astromodal.core.skips import usable
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.evaluation.transformer import evaluate_transformer
 from astromodal.jobs.entry import start
@@ -12,7 +13,7 @@ fields = evaluated_fields(
 )
 part = evaluate_transformer(
     fields,
-    list(given.training_sequences),
+    usable(given.training_sequences),
     given.final_model,
     given.history,
     job.settings.evaluation,

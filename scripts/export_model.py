@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from astromodal.core.skips import skip_at
 from astromodal.inference.export import RunSources, export_model
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
 source = snakemake.input
+pairs = zip(snakemake.params.fields, source.sequences, strict=True)
+trained = [pair for pair in pairs if skip_at(pair[1]) is None]
 sources = RunSources(
     final_model=source.final_model,
     vocab_spec=source.vocab_spec,
@@ -17,8 +20,8 @@ sources = RunSources(
         source.autoencoder,
         source.image_codebook,
     ),
-    sequences=list(source.sequences),
-    fields=snakemake.params.fields,
+    sequences=[path for _, path in trained],
+    fields=[name for name, _ in trained],
 )
 folder = Path(snakemake.output.weights).parent
 export_model(sources, folder)

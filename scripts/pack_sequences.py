@@ -5,12 +5,13 @@ from astromodal.training.layout import sequence_layout
 from astromodal.training.packing import pack_field
 
 job = start(snakemake)
-counts = pack_field(
-    scalar_tokens=snakemake.input.scalar_tokens,
-    spectrum_tokens=snakemake.input.spectrum_tokens,
-    image_tokens=snakemake.input.image_tokens,
-    split=snakemake.input.split,
-    layout=sequence_layout(job.settings.tokenizers),
-    path=snakemake.output.sequences,
-)
-job.logger.info("packed %s", ", ".join(f"{n} {what}" for what, n in counts.items()))
+with job.one_field():
+    counts = pack_field(
+        scalar_tokens=snakemake.input.scalar_tokens,
+        spectrum_tokens=snakemake.input.spectrum_tokens,
+        image_tokens=snakemake.input.image_tokens,
+        split=snakemake.input.split,
+        layout=sequence_layout(job.settings.tokenizers),
+        path=snakemake.output.sequences,
+    )
+    job.logger.info("packed %s", ", ".join(f"{n} {what}" for what, n in counts.items()))

@@ -7,17 +7,18 @@ from astromodal.inference.tables import predict_field
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
-source, predict = snakemake.input, job.settings.predict
-columns = tuple(snakemake.params.columns)
-model = AstroModel.from_run(Path(source.final_model).parent, job.device(), predict)
-n = predict_field(
-    model,
-    source.sequences,
-    source.split,
-    job.settings.split.nside,
-    snakemake.output.predictions,
-    columns,
-    predict,
-    job.progress,
-)
-job.logger.info("predicted %s of %d objects", ", ".join(columns) or "nothing", n)
+with job.one_field():
+    source, predict = snakemake.input, job.settings.predict
+    columns = tuple(snakemake.params.columns)
+    model = AstroModel.from_run(Path(source.final_model).parent, job.device(), predict)
+    n = predict_field(
+        model,
+        source.sequences,
+        source.split,
+        job.settings.split.nside,
+        snakemake.output.predictions,
+        columns,
+        predict,
+        job.progress,
+    )
+    job.logger.info("predicted %s of %d objects", ", ".join(columns) or "nothing", n)

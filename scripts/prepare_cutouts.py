@@ -7,17 +7,18 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 from astromodal.training.cutout_shard import write_shard
 
 job = start(snakemake)
-source, output, settings = snakemake.input, snakemake.output, job.settings
-cube = Cube(source.cube, snakemake.wildcards.field, settings.columns)
-n_drawn = write_shard(
-    output.pixels,
-    output.sources,
-    cube,
-    load_split(source.split).fit_rows(),
-    snakemake.params.share,
-    ImageNormaliser.load(source.normaliser),
-    job.settings.tokenizers.image,
-    job.progress,
-)
-cube.require_unchanged()
-job.logger.info("%d cutouts of at most %d", n_drawn, snakemake.params.share)
+with job.one_field():
+    source, output, settings = snakemake.input, snakemake.output, job.settings
+    cube = Cube(source.cube, snakemake.wildcards.field, settings.columns)
+    n_drawn = write_shard(
+        output.pixels,
+        output.sources,
+        cube,
+        load_split(source.split).fit_rows(),
+        snakemake.params.share,
+        ImageNormaliser.load(source.normaliser),
+        job.settings.tokenizers.image,
+        job.progress,
+    )
+    cube.require_unchanged()
+    job.logger.info("%d cutouts of at most %d", n_drawn, snakemake.params.share)

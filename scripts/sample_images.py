@@ -6,8 +6,9 @@ from astromodal.jobs.entry import start
 from astromodal.training.image_sky import sample_sky
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
-rows = load_split(snakemake.input.split).fit_rows()
-sky = sample_sky(cube, rows, job.settings.tokenizers.image)
-cube.require_unchanged()
-sky.save(snakemake.output.sky)
+with job.one_field():
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
+    rows = load_split(snakemake.input.split).fit_rows()
+    sky = sample_sky(cube, rows, job.settings.tokenizers.image)
+    cube.require_unchanged()
+    sky.save(snakemake.output.sky)

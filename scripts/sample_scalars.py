@@ -6,9 +6,10 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.quantiles import ColumnSummaries
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
-columns = job.settings.tokenizers.scalar.columns
-values = cube.scalars(columns)[load_split(snakemake.input.split).fit_rows()]
-summaries = ColumnSummaries.of(values, columns, threads=job.threads)
-cube.require_unchanged()
-summaries.save(snakemake.output.quantiles)
+with job.one_field():
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
+    columns = job.settings.tokenizers.scalar.columns
+    values = cube.scalars(columns)[load_split(snakemake.input.split).fit_rows()]
+    summaries = ColumnSummaries.of(values, columns, threads=job.threads)
+    cube.require_unchanged()
+    summaries.save(snakemake.output.quantiles)

@@ -6,8 +6,9 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.spectrum_samples import sample_features
 
 job = start(snakemake)
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
-spectrum, rows = job.settings.tokenizers.spectrum, load_split(snakemake.input.split).fit_rows()
-samples = sample_features(cube, spectrum, rows, spectrum.seed)
-cube.require_unchanged()
-samples.save(snakemake.output.spectra)
+with job.one_field():
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
+    spectrum, rows = job.settings.tokenizers.spectrum, load_split(snakemake.input.split).fit_rows()
+    samples = sample_features(cube, spectrum, rows, spectrum.seed)
+    cube.require_unchanged()
+    samples.save(snakemake.output.spectra)

@@ -5,8 +5,9 @@ from astromodal.data.splits import split_field
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
-settings = job.settings
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
-split = split_field(cube, settings.split, settings.selection)
-cube.require_unchanged()
-split.save(snakemake.output.split)
+with job.one_field():
+    settings = job.settings
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
+    split = split_field(cube, settings.split, settings.selection)
+    cube.require_unchanged()
+    split.save(snakemake.output.split)

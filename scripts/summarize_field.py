@@ -8,13 +8,14 @@ from astromodal.jobs.entry import start
 from astromodal.tokenizers.field_summary import summarise_field
 
 job = start(snakemake)
-settings, tokenizers = job.settings, job.settings.tokenizers
-scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, tokenizers.image
-cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
-read = modality_columns(settings)
-split = load_split(snakemake.input.split)
-summary = summarise_field(cube, split, scalars, spectrum, image, settings.selection, read)
-cube.require_unchanged()
-for warning in summary["warnings"]:
-    job.logger.warning("field %s: %s", cube.field, warning)
-write_json(snakemake.output.summary, summary)
+with job.one_field():
+    settings, tokenizers = job.settings, job.settings.tokenizers
+    scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, tokenizers.image
+    cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
+    read = modality_columns(settings)
+    split = load_split(snakemake.input.split)
+    summary = summarise_field(cube, split, scalars, spectrum, image, settings.selection, read)
+    cube.require_unchanged()
+    for warning in summary["warnings"]:
+        job.logger.warning("field %s: %s", cube.field, warning)
+    write_json(snakemake.output.summary, summary)

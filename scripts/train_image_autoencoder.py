@@ -1,5 +1,6 @@
 """Train the autoencoder of image cutouts on the training fields' shards."""
 
+from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.normaliser import ImageNormaliser
 from astromodal.training.autoencoder import train_autoencoder
@@ -9,7 +10,7 @@ from astromodal.training.cutout_store import CutoutStore
 job = start(snakemake)
 source, image = snakemake.input, job.settings.tokenizers.image
 normaliser = ImageNormaliser.load(source.normaliser)
-pairs = zip(source.pixels, source.sources, strict=True)
+pairs = list(zip(usable(source.pixels), usable(source.sources), strict=True))
 store = CutoutStore([CutoutShard.open(*pair) for pair in pairs], normaliser, image.size)
 autoencoder, latents = train_autoencoder(
     store,
@@ -25,6 +26,6 @@ autoencoder, latents = train_autoencoder(
         epoch.flops_per_second / 1e9,
     ),
 )
-job.logger.info("trained on %d cutouts of %d fields", len(store), len(source.pixels))
+job.logger.info("trained on %d cutouts of %d fields", len(store), len(pairs))
 latents.save(snakemake.output.latents)
 autoencoder.save(snakemake.output.autoencoder)

@@ -1,10 +1,11 @@
 """Learn the arcsinh of each band from the sky of the training fields."""
 
+from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
 from astromodal.training.image_sky import SkySample, fit_normaliser
 
 job = start(snakemake)
-samples = [SkySample.load(path) for path in snakemake.input.sky]
+samples = [SkySample.load(path) for path in usable(snakemake.input.sky)]
 bands = job.settings.tokenizers.image.bands
 normaliser = fit_normaliser(samples, bands)
 for band, softening in zip(bands, normaliser.softening.tolist(), strict=True):

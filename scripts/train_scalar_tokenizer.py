@@ -1,12 +1,13 @@
 """Cut every scalar column into equal-mass bins, from the training fields' summaries."""
 
+from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 
 job = start(snakemake)
 scalar = job.settings.tokenizers.scalar
-summaries = ColumnSummaries.merge_files(snakemake.input.quantiles)
+summaries = ColumnSummaries.merge_files(usable(snakemake.input.quantiles))
 tokenizer = ScalarTokenizer.fit(summaries, scalar.columns, scalar.n_bins)
 for name, used in zip(tokenizer.columns, tokenizer.n_codes.tolist(), strict=True):
     job.logger.info("%s: %d of %d bins", name, used, tokenizer.n_bins)

@@ -1,12 +1,13 @@
 """Cluster the features of one spectrum group into a codebook."""
 
+from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.kmeans import write_joblib
 from astromodal.tokenizers.spectrum_codebook import read_samples, train_codebook
 
 job = start(snakemake)
 group = snakemake.wildcards.group
-samples = read_samples(snakemake.input.samples, group)
+samples = read_samples(usable(snakemake.input.samples), group)
 spectrum = job.settings.tokenizers.spectrum
 codebook = train_codebook(samples, group, spectrum, job.progress, job.threads)
 job.logger.info("%s: %d centroids, %s", group, len(codebook.centroids), codebook.numbers)

@@ -1,5 +1,6 @@
 """Train the transformer on the sequences of the training fields."""
 
+from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
 from astromodal.training.distributed import Group
 from astromodal.training.launch import launch
@@ -7,7 +8,7 @@ from astromodal.training.task import TrainingTask
 
 job = start(snakemake)
 task = TrainingTask(
-    sequences=list(snakemake.input.sequences),
+    sequences=usable(snakemake.input.sequences),
     tokenizers={
         "scalar": snakemake.input.scalar_tokenizer,
         "spectrum": snakemake.input.spectrum_tokenizer,

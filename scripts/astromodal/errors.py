@@ -18,6 +18,10 @@ class DataError(AstromodalError):
     """A datacube is not what it must be."""
 
 
+class ChangedError(DataError):
+    """A datacube was written to while it was read."""
+
+
 class FormatError(AstromodalError):
     """A file that astromodal wrote is damaged, or belongs to something else."""
 

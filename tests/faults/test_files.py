@@ -38,8 +38,9 @@ from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_tokens import load_spectrum_tokens
 from astromodal.training.checkpoint import load_model, save_model
 from astromodal.training.cutout_shard import CutoutShard
+from astromodal.training.history import history_line, read_history
 from astromodal.training.sequences import SequenceStore
-from faults.fuzz import cuts, examples, flips, holes, strangers
+from faults.fuzz import Damage, cuts, examples, flips, holes, strangers
 from helpers.cutouts import image_tokenizer
 from helpers.model import cube_table, toy_bundle, write_results
 
@@ -140,12 +141,8 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples(20)
-@given(damage=flips() | flips(0, 0.05) | flips(0.95) | cuts() | holes() | strangers())
-def test_damage_is_noticed(artefacts, tally, name, damage):
-    """What is read is what was written, or an error names the file and the rule to run."""
-    artefact = artefacts[name]
+def check_damage(artefact: Artefact, damage: Damage) -> str:
+    """Read a damaged file: "right" where that gives what was written, "refused" by an error."""
     whole, wanted = artefact.path.read_bytes(), content(artefact.read(artefact.path))
     message = ""
     try:
@@ -155,12 +152,37 @@ def test_damage_is_noticed(artefacts, tally, name, damage):
         message = str(error)
     finally:
         artefact.path.write_bytes(whole)
-    if message:
-        assert artefact.path.name in message or artefact.path.parent.name in message
-        assert f"; delete it and run {artefact.rule}" in message
-    else:
+    if not message:
         assert found == wanted
-    tally(f"damage to {name}", "refused" if message else "right")
+        return "right"
+    assert artefact.path.name in message or artefact.path.parent.name in message
+    assert f"; delete it and run {artefact.rule}" in message
+    return "refused"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@examples(20)
+@given(damage=flips() | flips(0, 0.05) | flips(0.95) | cuts() | holes() | strangers())
+def test_damage_is_noticed(artefacts, tally, name, damage):
+    """What is read is what was written, or an error names the file and the rule to run."""
+    tally(f"damage to {name}", check_damage(artefacts[name], damage))
+
+
+@examples(20)
+@given(damage=flips() | flips(0.95) | holes() | strangers())
+def test_damage_to_a_history_is_noticed(history, tally, damage):
+    """A line that is not what was written is refused; nothing tells of lines lost at the end."""
+    tally("damage to history", check_damage(history, damage))
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory) -> Artefact:
+    """The losses of a training."""
+    path = tmp_path_factory.mktemp("run") / "history.jsonl"
+    splits = ("train", "validation") * 5
+    entries = [{"step": n, "split": split, "loss": n / 7} for n, split in enumerate(splits)]
+    path.write_text("".join(map(history_line, entries)))
+    return Artefact(path, read_history, "train_transformer")
 
 
 class Evil:

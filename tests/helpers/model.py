@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from astromodal.models import CausalTransformerLM
 from astromodal.tokenizers.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.training.checkpoint import save_model
+from astromodal.training.history import history_line
 from astromodal.training.layout import sequence_layout
 from astromodal.training.sequences import write_sequences
 from astromodal.training.targets import Tokenizers
@@ -105,7 +105,7 @@ def write_results(folder: Path, bundle: Bundle, encoded: Encoded) -> RunSources:
     hashes = bundle.tokenizers.hashes()
     write_sequences(paths.sequences("F1"), arrays, bundle.layout, hashes)
     entry = {"split": "validation", "step": 7, "cross_entropy_scalar": 1.5, "unigram_scalar": 1.75}
-    Path(paths.history).write_text(json.dumps(entry) + "\n")
+    Path(paths.history).write_text(history_line(entry))
     return run_sources(folder)
 
 

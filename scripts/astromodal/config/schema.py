@@ -347,6 +347,11 @@ class Config(Settings):
         description="Fields that are encoded, by name or pattern (SIM-00*); null: every cube that "
         "paths.datacube_template matches.",
     )
+    on_bad_field: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What a bad cube does: stop its job with an error, and with it what depends on "
+        "it; or skip the field, which the end of the run and the report then list.",
+    )
     freeze: Annotated[
         tuple[Literal["tokenizers", "transformer"], ...], BeforeValidator(split_at_commas)
     ] = Field(

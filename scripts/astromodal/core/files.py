@@ -20,6 +20,7 @@ import numpy as np
 
 from astromodal.core.archives import DAMAGE, read_arrays
 from astromodal.core.hashing import hash_values
+from astromodal.core.skips import refuse_skipped
 from astromodal.errors import FormatError, must_be
 
 MAKERS: Final = {
@@ -203,6 +204,8 @@ def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
     ------
     FormatError
         Where the file is damaged, or of another format or version.
+    SkippedError
+        Where the field was skipped.
     """
     try:
         arrays = read_arrays(path)
@@ -210,6 +213,7 @@ def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
     except FileNotFoundError:
         raise
     except DAMAGE as error:
+        refuse_skipped(path)
         must = f"an array file of astromodal, {format}"
         raise FormatError(must_be(str(path), must, str(error), remake(format))) from error
     found = f"{meta.pop('format', None)} version {meta.pop('version', None)}"

@@ -18,6 +18,7 @@ import numpy as np
 
 from astromodal.core.files import atomic_path, remake
 from astromodal.core.hashing import hash_values
+from astromodal.core.skips import refuse_skipped
 from astromodal.errors import FormatError, must_be
 
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
@@ -65,6 +66,8 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     ------
     FormatError
         Where the file is none of `save_tensors`.
+    SkippedError
+        Where the field was skipped.
     """
     try:
         with Path(path).open("rb") as stream:
@@ -78,6 +81,7 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
         data = memoryview(mapped)[_HEADER + length :]
         return {name: _view(data, entry) for name, entry in header.items()}, _texts(meta)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        refuse_skipped(path)
         raise FormatError(
             must_be(str(path), "a safetensors file", str(error), remake(""))
         ) from error

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.version import FileVersion
 from astromodal.data.lists import is_list
-from astromodal.errors import DataError, must_be, suggestion
+from astromodal.errors import ChangedError, DataError, must_be, suggestion
 
 _BUFFER = 1 << 20  # byte
 _ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed
@@ -73,9 +73,8 @@ class Cube:
             self._schema: pa.Schema = self._file.schema_arrow
             self.n_rows: int = self._file.metadata.num_rows
             self._check_footer()
-        except FileNotFoundError:
-            raise
         except _UNREADABLE as error:
+            _let_pass(error)
             raise self._damaged("a whole parquet file", error) from error
         names = self._schema.names
         self.columns = frozenset(names)
@@ -105,12 +104,12 @@ class Cube:
             )
 
     def require_unchanged(self) -> None:
-        """Raise `DataError` where the file is no longer the one that was opened."""
+        """Raise `ChangedError` where the file is no longer the one that was opened."""
         now = FileVersion.of(self.path)
         if now != self.version:
             what = f"field {self.field}: {self.path.name}"
             must, do = f"the file that was opened ({self.version})", "run again once it is whole"
-            raise DataError(must_be(what, must, now, do))
+            raise ChangedError(must_be(what, must, now, do))
 
     def slices(
         self, columns: Sequence[str], rows: int, keep: np.ndarray | None = None
@@ -251,6 +250,7 @@ class Cube:
                 for batch in self._file.iter_batches(rows, groups, list(columns))
             )
         except _UNREADABLE as error:
+            _let_pass(error)
             raise self._damaged(f"readable in columns {list(columns)[:3]}", error) from error
 
     def _check_footer(self) -> None:
@@ -278,6 +278,12 @@ class Cube:
         what = f"field {self.field}: {self.path.name}"
         do = "copy the cube again, or leave the field out of `fields`"
         return DataError(must_be(what, must, str(got), do))
+
+
+def _let_pass(error: Exception) -> None:
+    """Raise an error of the file system again: it says nothing of what the file holds."""
+    if isinstance(error, OSError) and error.errno:
+        raise error
 
 
 def _is_text(kind: pa.DataType) -> bool:

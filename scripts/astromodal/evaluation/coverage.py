@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from astromodal.core.skips import Skip
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.evaluation.coverage_figures import (
     MOST_SHOWN,
@@ -30,13 +31,17 @@ _MOST_NOTES = 20
 _REASONS = ["what", "what becomes of it", "number", "of all (%)", "fields", "most in"]
 
 
-def cover_fields(fields: Fields, trained: Collection[str], figures: str | Path) -> dict[str, Any]:
+def cover_fields(
+    fields: Fields, skips: Sequence[Skip], trained: Collection[str], figures: str | Path
+) -> dict[str, Any]:
     """Tabulate the fields' summaries.
 
     Parameters
     ----------
     fields : sequence of mapping
         One summary a field.
+    skips : sequence of Skip
+        Fields that were left out, and why.
     trained : collection of str
         Fields that something was trained on.
     figures : path
@@ -48,6 +53,7 @@ def cover_fields(fields: Fields, trained: Collection[str], figures: str | Path) 
         As `Part.as_dict` gives it.
     """
     part = Part("coverage", "Coverage", Path(figures))
+    part.notes += _cut([f"{skip}." for skip in skips], "skipped fields")
     if not fields:
         part.notes.append("There is no field.")
         return part.as_dict()
@@ -203,7 +209,7 @@ def _notes(fields: Fields) -> list[str]:
 
 def _cut(lines: list[str], what: str) -> list[str]:
     more = len(lines) - _MOST_NOTES
-    rest = f"{more} more {what}: they are in the fields' summaries, under summaries/."
+    rest = f"{more} more {what}: they are in the fields' files under summaries/."
     return [*lines[:_MOST_NOTES], rest] if more > 0 else lines
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astromodal.config.schema import ColumnSettings
+from astromodal.core.skips import skip_at
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, Split, load_split
-from astromodal.errors import FormatError, must_be
+from astromodal.errors import DataError, FormatError, must_be
 
 if TYPE_CHECKING:
     from astromodal.training.batches import SequenceSet
@@ -48,18 +49,29 @@ class EvaluatedField:
 def evaluated_fields(
     names: Sequence[str], trained: Collection[str], **files: Sequence[str | Path]
 ) -> list[EvaluatedField]:
-    """Fields by name with their files, each list of files being parallel to `names`."""
+    """Fields by name with their files, each list of files being parallel to `names`.
+
+    Fields that were skipped are left out.
+
+    Raises
+    ------
+    DataError
+        Where that leaves none.
+    """
     for what, paths in files.items():
         if len(paths) != len(names):
             raise FormatError(
                 must_be(f"files of {what!r}", f"{len(names)}, one a field", len(paths))
             )
-    return [
-        EvaluatedField(
-            name, name in trained, {what: Path(paths[i]) for what, paths in files.items()}
-        )
-        for i, name in enumerate(names)
-    ]
+    found = []
+    for i, name in enumerate(names):
+        own = {what: Path(paths[i]) for what, paths in files.items()}
+        if not any(map(skip_at, own.values())):
+            found.append(EvaluatedField(name, name in trained, own))
+    if names and not found:
+        must = "at least one that was not skipped"
+        raise DataError(must_be("evaluated fields", must, listed(names), "mend their cubes"))
+    return found
 
 
 def evaluation_rows(split: Split, trained: bool) -> np.ndarray:

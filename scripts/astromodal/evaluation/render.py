@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from astromodal.core.files import read_json, write_text
+from astromodal.core.skips import skip_at
 from astromodal.evaluation.coverage import cover_fields
 from astromodal.evaluation.numbers import show, show_measured
 from astromodal.evaluation.objects import listed
@@ -42,7 +43,7 @@ def render_report(
     figures : sequence of path
         The folder of each part's figures, parallel to `parts`.
     summaries : sequence of path
-        The fields' JSON summaries.
+        The fields' JSON summaries; fields that were skipped are listed.
     trained : collection of str
         Fields that something was trained on.
     config : dict
@@ -54,7 +55,9 @@ def render_report(
     output : path
         The HTML file, written atomically.
     """
-    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, summaries))
+    skips = [skip for path in summaries if (skip := skip_at(path))]
+    whole = [path for path in summaries if skip_at(path) is None]
+    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, whole))
     names = [field["field"] for field in fields]
     page = Page(
         title="How well tokens and model keep the measurements",
@@ -65,7 +68,7 @@ def render_report(
         provenance=provenance(loaded, fields, code, config.get("freeze", ())),
         config=config,
     )
-    coverage = cover_fields(fields, trained, coverage_figures)
+    coverage = cover_fields(fields, skips, trained, coverage_figures)
     render_page(page, [*loaded, coverage], [*figures, coverage_figures], output)
 
 

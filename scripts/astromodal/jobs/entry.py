@@ -6,16 +6,23 @@ Only entry scripts use it. Everything below takes plain arguments and returns va
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
+from astromodal.core.files import write_json
 from astromodal.core.progress import Progress, logged
-from astromodal.errors import AstromodalError
+from astromodal.core.skips import SKIPPED, Skip, SkippedError
+from astromodal.core.version import FileVersion
+from astromodal.errors import AstromodalError, ChangedError, DataError
+from astromodal.provenance.skipped import FOLDER, Note, note_path, write_note
 
 if TYPE_CHECKING:
     import torch
@@ -25,17 +32,57 @@ SCRIPTS = Path(astromodal.__file__).parents[1]
 
 @dataclass(frozen=True)
 class Job:
-    """A running job: the settings that its rule names, its logger, its cores."""
+    """A running job: the settings that its rule names, its logger, its cores.
+
+    Attributes
+    ----------
+    field, cube : str, optional
+        The field that it is about, and that field's cube where it reads that.
+    outputs : tuple of str
+        Files that it makes.
+    """
 
     name: str
     settings: Config
     logger: logging.Logger
     threads: int
+    field: str | None = None
+    cube: str | None = None
+    outputs: tuple[str, ...] = ()
 
     @property
     def progress(self) -> Progress:
         """Progress of long steps, as lines of the job's log."""
         return logged(self.logger)
+
+    @contextmanager
+    def one_field(self) -> Iterator[None]:
+        """Inside is the work on one field; where its cube is bad, and that may be, it is skipped.
+
+        Its outputs then say so, as do those of a job that is given such outputs.
+        """
+        folder = os.environ.get(FOLDER, "")
+        try:
+            yield
+            note_path(folder, str(self.field), self.name).unlink(missing_ok=True)
+        except ChangedError:  # another attempt may find it whole
+            raise
+        except SkippedError as error:
+            if not folder:
+                raise
+            self._skip(error.skip)
+        except DataError as error:
+            if not folder:
+                raise
+            skip = Skip(str(self.field), self.name, str(error))
+            self._skip(skip)
+            write_note(folder, Note(skip, FileVersion.of(str(self.cube)), self.outputs))
+
+    def _skip(self, skip: Skip) -> None:
+        """Write why the field is skipped in place of every output."""
+        self.logger.warning("%s", skip)
+        for output in self.outputs:
+            write_json(output, {"format": SKIPPED, **asdict(skip)})
 
     def device(self) -> torch.device:
         """The GPU that the job was given, or the CPU."""
@@ -81,7 +128,15 @@ def start(snakemake: Any) -> Job:
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
     settings = partial_config(snakemake.params.get("settings", {}))
-    return Job(snakemake.rule, settings, logger, int(snakemake.threads))
+    return Job(
+        name=snakemake.rule,
+        settings=settings,
+        logger=logger,
+        threads=int(snakemake.threads),
+        field=snakemake.wildcards.get("field"),
+        cube=snakemake.input.get("cube"),
+        outputs=tuple(snakemake.output),
+    )
 
 
 def _log_to(path: str | None, name: str) -> logging.Logger:

@@ -1,15 +1,25 @@
-"""The losses of a training run, as it wrote them down, read again."""
+"""The losses of a training run, a JSON object a line, each of which ends with its own CRC-32."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from astromodal.core.files import remake
 from astromodal.errors import FormatError, must_be
+
+_CHECK = ', "crc32": "'
+
+
+def history_line(entry: Mapping[str, Any]) -> str:
+    """An entry as it is written down, with its line's end."""
+    text = json.dumps(entry, allow_nan=False)
+    return f'{text[:-1]}{_CHECK}{zlib.crc32(text.encode()):08x}"}}\n'
 
 
 def read_history(path: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -18,18 +28,28 @@ def read_history(path: str | Path) -> dict[str, list[dict[str, Any]]]:
     Raises
     ------
     FormatError
-        Where a line is no entry of a history.
+        Where a line is no entry of a history, or not what was written.
     """
     entries: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
+    lines = Path(path).read_bytes().removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(filter(None, lines), start=1):
         try:
-            entry = json.loads(line)
+            entry = _entry(line.decode())
             entries[entry["split"]].append(entry)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            message = must_be(f"{path}, line {number}", "an entry of a history", f"{line!r:.60}")
-            raise FormatError(message) from error
+        except (ValueError, KeyError, TypeError) as error:
+            what, must = f"{path}, line {number}", "an entry of a history"
+            got = f"{line!r:.60}"
+            raise FormatError(must_be(what, must, got, remake("transformer"))) from error
     return entries
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """What was written as a line; raise `ValueError` where it is another now."""
+    text, mark, check = line.rpartition(_CHECK)
+    text += "}"
+    if not mark or check != f'{zlib.crc32(text.encode()):08x}"}}':
+        raise ValueError("a line without its CRC-32")
+    return dict(json.loads(text))
 
 
 def series(entries: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:

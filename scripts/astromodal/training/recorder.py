@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from astromodal.core.files import write_text
+from astromodal.training.history import history_line
 from astromodal.training.speed import SPEEDS
 from astromodal.training.step import Outcome
 from astromodal.training.validation import Sums
@@ -81,7 +81,7 @@ class Recorder:
         """Go on from `entries` and the losses since; later lines of the file are dropped."""
         self.entries, self.window = list(entries), window
         if self.path is not None:
-            write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in entries))
+            write_text(self.path, "".join(map(history_line, entries)))
         self._restart()
 
     def add(self, outcome: Outcome) -> None:
@@ -121,7 +121,7 @@ class Recorder:
         self.entries.append(entry)
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry, allow_nan=False) + "\n")
+                stream.write(history_line(entry))
         numbers = {k: float(v) for k, v in values.items() if v is not None}
         if self.writer is not None:
             for name, value in numbers.items():

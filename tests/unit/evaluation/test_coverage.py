@@ -2,11 +2,12 @@
 
 import pytest
 
+from astromodal.core.skips import Skip
 from astromodal.evaluation.coverage import cover_fields, reasons
 
 
-def _cover(tmp_path, *summaries, trained=("A",)):
-    return cover_fields(summaries, trained, tmp_path / "figures")
+def _cover(tmp_path, *summaries, trained=("A",), skips=()):
+    return cover_fields(summaries, skips, trained, tmp_path / "figures")
 
 
 def _figure(part, name):
@@ -34,6 +35,12 @@ def test_warnings_and_absent_columns_are_told(tmp_path, summary):
     assert "A: no column a, b, c, d, e, f, g, h and 2 more; missing there." in part["notes"]
 
 
+def test_skipped_fields_are_told(tmp_path, summary):
+    """A field that was left out is in the notes, with the rule and the error."""
+    skip = Skip("B", "encode_images", "field B: column 'x' must be a column of numbers, got text")
+    assert _cover(tmp_path, summary("A"), skips=[skip])["notes"][0] == f"{skip}."
+
+
 def test_percentages_by_hand(tmp_path, summary):
     """3 of 90 selected objects are 3.3 per cent; a field without selected objects has none."""
     empty = summary(
@@ -56,7 +63,7 @@ def test_field_without_position_is_not_on_the_map(tmp_path, summary):
 
 def test_no_field(tmp_path):
     """Without fields the coverage says so."""
-    assert cover_fields([], [], tmp_path)["notes"] == ["There is no field."]
+    assert cover_fields([], [], [], tmp_path)["notes"] == ["There is no field."]
 
 
 def test_reasons_by_hand(summary):

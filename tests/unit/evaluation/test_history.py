@@ -1,7 +1,5 @@
 """The losses of a training run, as it wrote them down."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ from astromodal.errors import FormatError
 from astromodal.evaluation.history import draw_history, history_table
 from astromodal.evaluation.style import styled
 from astromodal.training.history import (
+    history_line,
     median_value,
     read_history,
     series,
@@ -30,7 +29,7 @@ ENTRIES = [
 def history(tmp_path):
     """A short history."""
     path = tmp_path / "history.jsonl"
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in ENTRIES))
+    path.write_text("".join(map(history_line, ENTRIES)))
     return read_history(path)
 
 
@@ -75,11 +74,13 @@ def test_curves_are_drawn_without_any_entry():
     assert np.isnan(median_value([], "tokens_per_second"))
 
 
-@pytest.mark.parametrize("line", ["{", '{"step": 1}', '{"split": "other"}', "3"])
+@pytest.mark.parametrize(
+    "line", ["{", history_line({"step": 1}), history_line({"split": "other"}), "3", "\0", "é"]
+)
 def test_damaged_line_is_named(tmp_path, line):
     """A line that is no entry is refused with its number."""
     path = tmp_path / "history.jsonl"
-    path.write_text(json.dumps(ENTRIES[0]) + "\n" + line)
+    path.write_text(history_line(ENTRIES[0]) + line, encoding="latin-1")
     with pytest.raises(FormatError, match="line 2 must be an entry of a history"):
         read_history(path)
 

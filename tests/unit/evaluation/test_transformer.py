@@ -1,7 +1,5 @@
 """How well the transformer predicts codes that it never saw."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -29,6 +27,7 @@ from astromodal.evaluation.transformer_section import ring_means
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import SequenceSet
 from astromodal.training.checkpoint import save_model
+from astromodal.training.history import history_line
 from astromodal.training.layout import Range, sequence_layout
 from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
 from astromodal.training.unigram import Unigram
@@ -98,7 +97,7 @@ def run(tmp_path):
     def go(blocks=("image", "gaiaxp_bp"), hashes=HASHES, n=40):
         history = tmp_path / "history.jsonl"
         entry = {"step": 1, "split": "validation", "cross_entropy_image": 1.0, "unigram_image": 2.0}
-        history.write_text(json.dumps(entry) + "\n")
+        history.write_text(history_line(entry))
         trained = _write(tmp_path / "t.safetensors", seed=1, blocks=blocks)
         held = _write(tmp_path / "h.safetensors", n=n, seed=2, blocks=blocks)
         fields = evaluated_fields(["T", "H"], ["T"], sequences=[trained, held])

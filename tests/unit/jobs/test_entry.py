@@ -8,8 +8,11 @@ import pytest
 import astromodal
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
-from astromodal.errors import AstromodalError
+from astromodal.core.files import write_json
+from astromodal.core.skips import Skip, SkippedError, skip_at
+from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.jobs.entry import SCRIPTS, start
+from astromodal.provenance.skipped import FOLDER, read_notes
 
 
 @pytest.fixture
@@ -22,6 +25,8 @@ def snakemake(tmp_path, monkeypatch):
         log=[str(tmp_path / "logs/job.log")],
         rule="encode_scalars",
         wildcards={"field": "F1"},
+        input={"cube": str(tmp_path / "cube.parquet")},
+        output=[str(tmp_path / "codes.npz"), str(tmp_path / "latents.npz")],
         params={
             "settings": {"tokenizers.scalar": plain_settings("tokenizers.scalar", load_config())}
         },
@@ -81,3 +86,52 @@ def test_progress_is_logged(snakemake):
     job = start(snakemake)
     assert list(job.progress(range(3), 3, "counting")) == [0, 1, 2]
     assert "counting: done in" in Path(snakemake.log[0]).read_text()
+
+
+@pytest.fixture
+def skipping(tmp_path, monkeypatch):
+    """The folder of notes of a run that may skip a bad field, whose cube is there."""
+    (tmp_path / "cube.parquet").write_bytes(b"bad")
+    monkeypatch.setenv(FOLDER, str(tmp_path / "skipped"))
+    return tmp_path / "skipped"
+
+
+def test_a_bad_field_is_skipped(snakemake, skipping):
+    """Every output says why, and a note."""
+    with start(snakemake).one_field():
+        raise DataError("it is bad")
+    skip = Skip("F1", "encode_scalars", "it is bad")
+    assert [skip_at(path) for path in snakemake.output] == [skip, skip]
+    assert [note.skip for note in read_notes(skipping, ["F1"])] == [skip]
+
+
+def test_a_bad_field_stops_its_job_by_default(snakemake, tmp_path):
+    """Nothing is written in place of its outputs."""
+    with pytest.raises(DataError, match="it is bad"), start(snakemake).one_field():
+        raise DataError("it is bad")
+    assert not Path(snakemake.output[0]).exists()
+
+
+def test_what_follows_a_skipped_field_is_skipped(snakemake, skipping):
+    """For the reason that the first job met; that job's note is enough."""
+    skip = Skip("F1", "split_field", "it is bad")
+    with start(snakemake).one_field():
+        raise SkippedError(skip)
+    assert [skip_at(path) for path in snakemake.output] == [skip, skip]
+    assert read_notes(skipping, ["F1"]) == []
+
+
+def test_a_cube_that_changes_is_not_skipped(snakemake, skipping):
+    """Another attempt may find it whole."""
+    with pytest.raises(ChangedError, match="changed"), start(snakemake).one_field():
+        raise ChangedError("changed")
+    assert not skipping.exists()
+
+
+def test_a_field_that_is_good_again_has_no_note(snakemake, skipping):
+    """The note of the same rule is gone; that of another stands."""
+    for name in ("F1.encode_scalars.json", "F1.encode_images.json"):
+        write_json(skipping / name, {})
+    with start(snakemake).one_field():
+        pass
+    assert [path.name for path in skipping.iterdir()] == ["F1.encode_images.json"]
