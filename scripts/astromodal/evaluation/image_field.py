@@ -18,7 +18,7 @@ from astromodal.evaluation.image_sums import (
     reduce_cutouts,
     star_widths,
 )
-from astromodal.evaluation.objects import EvaluatedField, check_ids
+from astromodal.evaluation.objects import EvaluatedField, check_codes, check_ids
 from astromodal.tokenizers.image import ImageTokenizer
 from astromodal.tokenizers.image_tokens import ImageTokens, load_image_latents
 
@@ -69,7 +69,11 @@ class FieldImages:
     ) -> tuple[dict[str, np.ndarray], list[Example]]:
         """Sums, widths and class of each cutout of a batch, and the examples among them."""
         place = np.searchsorted(self.tokens.row, batch.row)
-        codes = self.tokenizer.decode(self.tokens.codes[place])
+        stored = self.tokens.codes[place]
+        again, _ = self.tokenizer.encode(batch.pixels, batch.valid)
+        half = stored.shape[1] // 2  # of other pixels nearly all differ, on another GPU a few
+        check_codes(self.cube, "cutouts", stored, again, "encode_images", most=half)
+        codes = self.tokenizer.decode(stored)
         latent = self.latents.latents[np.searchsorted(self.latents.row, batch.row)]
         ways = {"codes": codes, "latents": self.tokenizer.decode_latents(latent)}
         mask, star = self._mask(batch.row), self.star[batch.row]

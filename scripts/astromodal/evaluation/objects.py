@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from astromodal.config.schema import ColumnSettings
+from astromodal.core.hashing import hash_arrays
 from astromodal.core.skips import skip_at
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, Split, load_split
@@ -132,6 +133,30 @@ def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Pat
         raise FormatError(
             must_be(f"ids of {path.name}", "those of the cube's rows", "others", "encode again")
         )
+
+
+def check_codes(
+    cube: Cube, what: str, stored: np.ndarray, now: np.ndarray, rule: str, most: int = 0
+) -> None:
+    """Raise `FormatError` where codes are not those of the cube as it is now.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube.
+    what : str
+        What was encoded, for the error.
+    stored, now : uint16 (n, L)
+        Codes as they were stored, and of the cube's values; objects in the same order.
+    rule : str
+        The rule that stores them.
+    most : int
+        Codes of an object that may differ, where two machines may round differently.
+    """
+    if ((stored != now).sum(axis=1) > most).any():
+        was, found = (hash_arrays({"codes": np.asarray(codes)}) for codes in (stored, now))
+        must, do = f"those of {cube.path.name} as it is now, of hash {found}", f"run {rule} again"
+        raise FormatError(must_be(f"field {cube.field}: codes of {what}", must, was, do))
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

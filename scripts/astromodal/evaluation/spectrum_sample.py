@@ -16,7 +16,7 @@ from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
 from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.metrics import column_medians
-from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
+from astromodal.evaluation.objects import EvaluatedField, check_codes, check_ids, draw
 from astromodal.tokenizers.spectrum import SpectrumTokenizer
 from astromodal.tokenizers.spectrum_features import object_scale
 from astromodal.tokenizers.spectrum_tokens import SpectrumTokens, load_spectrum_tokens
@@ -128,6 +128,8 @@ def _read_group(
             SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept]), group, spectrum
         )
         found = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
+        again, _ = coder.encode(group, batch.flux[kept], batch.ivar[kept])
+        check_codes(cube, f"{group} spectra", found, again, "encode_spectra")
         parts.append(
             {
                 "ids": token.ids[place],

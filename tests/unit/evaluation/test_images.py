@@ -6,6 +6,7 @@ import pytest
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings, ImageSettings
+from astromodal.errors import FormatError
 from astromodal.evaluation.images import evaluate_images
 from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.image_autoencoder import (
@@ -29,8 +30,8 @@ def _tokenizer(n_codes=16):
     return ImageTokenizer(autoencoder, codebook)
 
 
-def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands, gaia=False):
-    rng = np.random.default_rng(1)
+def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands, gaia=False, seed=1):
+    rng = np.random.default_rng(seed)
     y, x = np.mgrid[:24, :24] - 11.5
     star = np.exp(-(x**2 + y**2) / 8)
     pixels = rng.uniform(20, 200, (n, 1, 1)) * star + rng.normal(size=(n, 24, 24))
@@ -50,6 +51,20 @@ def _run(field, tokenizer, as_evaluated, tmp_path, trained=()):
     fields = as_evaluated([field], trained, **files)
     settings = (IMAGE, SETTINGS, ColumnSettings(), tmp_path / "figures")
     return evaluate_images(fields, tokenizer, *settings)
+
+
+def test_codes_of_an_earlier_cube_are_refused(make_field, as_evaluated, tmp_path):
+    """Where pixels changed since, what codes decode to is not compared with them."""
+    tokenizer, field = _tokenizer(), _cube(make_field)
+    tokens, latents = encode_field_images(field.cube, tokenizer, IMAGE)
+    tokens.save(tmp_path / "tokens.npz")
+    latents.save(tmp_path / "latents.npz")
+    files = {"tokens": [tmp_path / "tokens.npz"], "latents": [tmp_path / "latents.npz"]}
+    fields = as_evaluated([_cube(make_field, seed=2)], [], **files)
+    with pytest.raises(
+        FormatError, match="field F: codes of cutouts must be .*; run encode_images"
+    ):
+        evaluate_images(fields, tokenizer, IMAGE, SETTINGS, ColumnSettings(), tmp_path / "figures")
 
 
 def test_counts_and_bands(make_field, as_evaluated, tmp_path):

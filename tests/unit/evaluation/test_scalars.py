@@ -146,6 +146,15 @@ def test_codes_of_another_tokenizer_are_refused(make_field, as_evaluated, tmp_pa
         _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
 
 
+def test_codes_of_an_earlier_cube_are_refused(make_field, as_evaluated, tmp_path):
+    """Where values changed since, codes do not stand beside them; both hashes are told."""
+    field, _ = _field(make_field, _tokenizer(), tmp_path)
+    make_field("F", {"mag_r": np.full(400, 18.0), "err_mag_r": np.full(400, 0.05)}, 400)
+    hashes = r"as it is now, of hash [0-9a-f]{16}, got [0-9a-f]{16}; run encode_scalars again"
+    with pytest.raises(FormatError, match=f"field F: codes of scalars must be those .* {hashes}"):
+        _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+
+
 def test_values_at_the_edge_of_their_bins_fall_short(make_field, as_evaluated, tmp_path):
     """Centers at the upper edge of their bins err by far more than half a bin, and that is said."""
     tokenizer = _tokenizer()
