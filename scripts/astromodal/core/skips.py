@@ -42,7 +42,9 @@ class SkippedError(DataError):
 
 
 def skip_at(path: str | Path) -> Skip | None:
-    """Why there is no more at a path than such a text; None where there is anything else."""
+    """Why such a text lies at a path; None where anything else does, or nothing."""
+    if not Path(path).is_file():
+        return None
     with Path(path).open("rb") as stream:
         if stream.read(len(_HEAD)) != _HEAD:
             return None

@@ -46,7 +46,7 @@ def read_notes(folder: str | Path, fields: Collection[str]) -> list[Note]:
     for path in sorted(Path(folder).glob("*.json")):
         stored = read_json(path)
         skip, version = Skip(**stored["skip"]), FileVersion(**stored["version"])
-        if skip.field in fields and all(map(_stands, stored["outputs"])):
+        if skip.field in fields and all(map(skip_at, stored["outputs"])):
             found.append(Note(skip, version, tuple(stored["outputs"])))
     return found
 
@@ -70,7 +70,3 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
             outputs = ", ".join(note.outputs)
             do = f"mend or move the cube; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
-
-
-def _stands(output: str) -> bool:
-    return Path(output).is_file() and skip_at(output) is not None
