@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
+from astromodal.core.files import clear_leftovers
 from astromodal.core.progress import Progress, logged
-from astromodal.errors import AstromodalError
+from astromodal.errors import AstromodalError, machine_error
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,8 @@ class Job:
 def start(snakemake: Any) -> Job:
     """Set up logging and threads for the job that `snakemake` describes.
 
+    What an earlier attempt left that was killed in the middle of a write goes away.
+
     Parameters
     ----------
     snakemake : snakemake.script.Snakemake
@@ -80,28 +83,39 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    for path in snakemake.output:
+        clear_leftovers(path)
     settings = partial_config(snakemake.params.get("settings", {}))
     return Job(snakemake.rule, settings, logger, int(snakemake.threads))
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short, without a word: the job's stderr has all of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _log_to(path: str | None, name: str) -> logging.Logger:
     """Send the job's messages, and the traceback of its failure, to its log and to stderr."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text("")
-        # Always at the end: processes that the job starts may add to the same file.
-        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
-    )
+    options: dict[str, Any] = {"level": logging.INFO, "format": "%(asctime)s %(message)s"}
+    logging.basicConfig(**options, handlers=[logging.StreamHandler(sys.stderr)], force=True)
     logger = logging.getLogger(f"astromodal.{name}")
 
     def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if issubclass(kind, AstromodalError):
-            logger.error("%s", error)
+        told = machine_error(error) or error
+        if isinstance(told, AstromodalError):
+            logger.error("%s", told)
         else:
             logger.error("failed", exc_info=(kind, error, trace))
 
     sys.excepthook = report
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("")
+        # Always at the end: processes that the job starts may add to the same file.
+        handler = _LogFile(path, mode="a", encoding="utf-8")
+        handler.setFormatter(logging.Formatter(options["format"]))
+        logging.getLogger().addHandler(handler)
     return logger

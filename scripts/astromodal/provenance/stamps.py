@@ -25,7 +25,7 @@ from typing import Any
 
 from astromodal.config.schema import Config
 from astromodal.core.fields import cube_template
-from astromodal.core.files import read_json, write_json, write_text
+from astromodal.core.files import read_json, storing, write_json, write_text
 from astromodal.core.paths import MODALITIES, Layout
 from astromodal.core.version import FileVersion
 from astromodal.errors import DataError, FormatError
@@ -82,8 +82,9 @@ def refresh_stamps(
         for modality, text in known.stamps.items():
             path = Path(paths.stamp(modality, name))
             if path.name not in there:  # thousands of them at first: none waits for the disk
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(f"{text}\n", encoding="utf-8")
+                with storing(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(f"{text}\n", encoding="utf-8")
             elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
                 write_text(path, f"{text}\n")
     if found:

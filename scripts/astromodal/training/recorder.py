@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from astromodal.core.files import write_text
+from astromodal.core.files import storing, write_text
 from astromodal.training.speed import SPEEDS
 from astromodal.training.step import Outcome
 from astromodal.training.validation import Sums
@@ -120,7 +120,7 @@ class Recorder:
         entry = {"step": step, "epoch": epoch, "split": split, **known}
         self.entries.append(entry)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as stream:
+            with storing(self.path), self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(entry, allow_nan=False) + "\n")
         numbers = {k: float(v) for k, v in values.items() if v is not None}
         if self.writer is not None:
