@@ -62,7 +62,7 @@ class Workflow:
         """Run Snakemake, as `start` starts it, to its end."""
         with self.start(*options) as process:
             try:
-                out, said = process.communicate(timeout=900)
+                out, said = process.communicate(timeout=3600)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise

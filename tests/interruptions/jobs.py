@@ -22,7 +22,12 @@ def run_job(
     run: Interrupted, reference: Interrupted, name: str, prepare: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess:
     """Run the job of a name, ``RULE.JOB``, as Snakemake would; `prepare` is called in it first."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts"), "PYTHONHASHSEED": "0"}
+    environment = {
+        **os.environ,
+        **run.variables,
+        "PYTHONPATH": str(ROOT / "scripts"),
+        "PYTHONHASHSEED": "0",
+    }
     return subprocess.run(
         [sys.executable, str(reference.told / f"jobs/{name}.py")],
         cwd=run.folder,

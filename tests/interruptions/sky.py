@@ -59,6 +59,7 @@ def sky(folder: Path) -> Interrupted:
     found = Interrupted(folder, config, hooks=HOOKS)
     found.told.mkdir(parents=True, exist_ok=True)
     found.variables["INTERRUPTIONS"] = str(found.told)
+    found.variables["OMP_WAIT_POLICY"] = "PASSIVE"  # two jobs on two cores: none waits by spinning
     return found
 
 

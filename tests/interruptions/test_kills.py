@@ -51,7 +51,7 @@ def test_killed_anywhere(reference, tmp_path, tally):
     print(f"seed {SEED}; drawn {sum(drawn.values())} kills of {len(drawn)} rules")
     for number in range(len(drawn) * 2):
         if number < WHOLE_RUNS:
-            kill_whole(run, float(generator.uniform(5, 25)))
+            kill_whole(run, float(generator.uniform(1, 12)))
             tally("Snakemake and its jobs killed", "same result")
         done = run.call(*COMMAND)
         if done.returncode == 0:
@@ -68,12 +68,13 @@ def test_killed_anywhere(reference, tmp_path, tally):
 
 
 def kill_whole(run: Interrupted, seconds: float) -> None:
-    """Kill Snakemake and all its jobs at a time of its run, and take its lock away."""
+    """Kill Snakemake and all its jobs at a time of its run; its lock stands, and is taken away."""
+    locks = run.folder / ".snakemake/locks"
     with run.start(*COMMAND) as process:
+        while not (locks.is_dir() and any(locks.iterdir())):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
         time.sleep(seconds)
-        assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)
-    refused = run.call(*COMMAND)
-    if (run.folder / ".snakemake/locks").exists():  # not if it had not yet begun
-        assert "Directory cannot be locked" in refused.text
-        run.run("--unlock")
+    assert "Directory cannot be locked" in run.call(*COMMAND).text
+    run.run("--unlock")
