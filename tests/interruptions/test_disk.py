@@ -106,7 +106,7 @@ def test_a_checkpoint_on_a_full_disk(reference, on_small_disk, tally):
     assert done.stderr.count(FULL) == 1, done.stderr
     (last,) = folder.glob("checkpoint_step_*.pt")
     step = load_model(last)["step"]
-    run.run(*TARGETS)
+    run.run("train")
     log = (run.results / "logs/train_transformer/train_transformer.log").read_text()
     assert f"goes on from checkpoint_step_{step}.pt" in log
     assert contents(run.results) == whole
@@ -128,7 +128,7 @@ def test_a_read_only_disk(on_small_disk, reference, tally):
     assert "Read-only file system" in done.text
     assert "must be on a disk that may be written, got Read-only file system" in script.stderr
     assert "Traceback" not in script.stderr
-    run.run(*TARGETS)
+    run.run(output)
     assert contents(run.results) == whole
     tally("read-only disk", "named error", 2)
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from interruptions.sky import TARGETS, contents
+from interruptions.sky import contents
 
 pytestmark = pytest.mark.workflow
 
@@ -38,7 +38,7 @@ def test_an_output_that_appears_too_late(finished, tally):
     assert SCALARS in done.text
     time.sleep(10)  # the file appears, or Snakemake has seen to it that it does not
     (finished.told / "late").unlink()
-    finished.run(*TARGETS)
+    finished.run(SEQUENCES)
     assert contents(finished.results) == whole
     tally("output appears late", "named error")
 
@@ -50,11 +50,11 @@ def test_two_at_once(finished, tally):
         (finished.folder / output).unlink()
     (finished.told / "late").write_text("1")
     locks = finished.folder / ".snakemake/locks"
-    with finished.start(*TARGETS, "--latency-wait", "60") as first:
+    with finished.start(SEQUENCES, "--latency-wait", "60") as first:
         while not (locks.is_dir() and any(locks.iterdir())):
             assert first.poll() is None, first.communicate()
             time.sleep(0.05)
-        second = finished.call(*TARGETS)
+        second = finished.call(SEQUENCES)
         out, said = first.communicate()
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.text
@@ -70,9 +70,9 @@ def test_clocks_that_differ(finished, tally, skew):
     for output in (SCALARS, SEQUENCES):
         (finished.folder / output).unlink()
     (finished.told / "skew").write_text(str(skew))
-    finished.run(*TARGETS)
+    finished.run(SEQUENCES)
     assert contents(finished.results) == whole
-    assert finished.planned(*TARGETS) == {}
+    assert finished.planned(SEQUENCES) == {}
     tally("clocks that differ", "same result")
 
 
