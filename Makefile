@@ -31,9 +31,10 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files in thousands of ways, and count how it ends (minutes)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (half an hour)
 	@echo "== Injecting faults"
-	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults --hypothesis-profile faults --durations 10
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
+		--hypothesis-profile faults --durations 10
 
 staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (half an hour)
 	@echo "== Changing, running, undoing, running"

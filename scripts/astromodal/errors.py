@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class AstromodalError(ValueError):
@@ -24,6 +27,62 @@ class ChangedError(DataError):
 
 class FormatError(AstromodalError):
     """A file that astromodal wrote is damaged, or belongs to something else."""
+
+
+class MachineError(AstromodalError):
+    """The disk or the memory is not what the work takes."""
+
+
+_AGAIN = "and run the same command again"
+_OWNED = ("yours to read and write", f"see whose it and its folder are (ls -l), {_AGAIN}")
+_DISK = {
+    errno.ENOSPC: ("on a disk with room for it", f"make room on that disk, {_AGAIN}"),
+    errno.EDQUOT: ("within your quota", f"delete what is not needed or ask for more, {_AGAIN}"),
+    errno.EFBIG: ("within the limit of a file's size", f"raise it (ulimit -f), {_AGAIN}"),
+    errno.EROFS: (
+        "on a disk that may be written",
+        f"have it mounted so or choose another paths.results, {_AGAIN}",
+    ),
+    errno.EACCES: _OWNED,
+    errno.EPERM: _OWNED,
+    errno.EIO: ("on a disk that works", f"see what the system says of it (dmesg), {_AGAIN}"),
+}
+"""What a file must be and what to do, by what the operating system says of it."""
+_MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")
+"""What libraries say that have an error of their own for it."""
+
+
+def machine_error(error: BaseException, path: str | Path | None = None) -> MachineError | None:
+    """What an error comes to that is the disk's or the memory's; None for any other.
+
+    Parameters
+    ----------
+    error : exception
+        Which may have another one as its cause, as that of a library has.
+    path : path, optional
+        The file that was being written; without it, the one that the error names.
+    """
+    for each in _chain(error):
+        if isinstance(each, MachineError):
+            return each
+        code = each.errno if isinstance(each, OSError) else None
+        name = path or getattr(each, "filename", None)
+        if code in _DISK and name is not None:
+            must, do = _DISK[code]
+            return MachineError(must_be(str(name), must, os.strerror(code), do))
+        said = str(each).lower()
+        if code == errno.ENOMEM or isinstance(each, MemoryError) or any(s in said for s in _MEMORY):
+            got = str(each).partition("\n")[0] or "no more"
+            do = "run fewer jobs at once (--cores) or give the job more (mem_mb in the profile), "
+            return MachineError(must_be("memory", "enough for the job", got, do + _AGAIN))
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def must_be(what: str, must: str, got: object, do: str | None = None) -> str:

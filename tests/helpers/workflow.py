@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,20 @@ class Workflow:
     folder: Path
     config: dict
     snakefile: Path = ROOT / "Snakefile"
+    hooks: Path = TRACING
+    """Holds the ``sitecustomize.py`` that its Pythons start with."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of its environment, beside the tests' own."""
 
     @property
     def results(self) -> Path:
         return self.folder / "results"
 
-    def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run Snakemake; the config is written anew, so that a test may change it between calls.
+    def start(self, *options: str) -> subprocess.Popen:
+        """Start Snakemake, in a process group of its own.
 
-        Which settings each job reads is noted in the folder ``settings_read``.
+        The config is written anew, so that a test may change it between calls. Which settings each
+        job reads is noted in the folder ``settings_read``.
         """
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(self.config))
@@ -42,15 +48,26 @@ class Workflow:
         command += ["--directory", str(self.folder), "--configfile", str(path)]
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
-        environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+        environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", **self.variables}
         environment["SETTINGS_FOLDER"] = str(self.folder / "settings_read")
         scripts = str(self.snakefile.parent / "scripts")
-        paths = [scripts, str(TRACING), environment.get("PYTHONPATH")]
+        paths = [scripts, str(self.hooks), environment.get("PYTHONPATH")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        done = subprocess.run(
-            [*command, *options], capture_output=True, text=True, env=environment, timeout=900
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            [*command, *options], **pipes, text=True, env=environment, process_group=0
         )
-        done.text = done.stdout + done.stderr
+
+    def call(self, *options: str) -> subprocess.CompletedProcess:
+        """Run Snakemake, as `start` starts it, to its end."""
+        with self.start(*options) as process:
+            try:
+                out, said = process.communicate(timeout=3600)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        done = subprocess.CompletedProcess(process.args, process.returncode, out, said)
+        done.text = out + said
         return done
 
     def run(self, *options: str) -> subprocess.CompletedProcess:

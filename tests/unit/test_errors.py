@@ -1,4 +1,8 @@
-from astromodal.errors import must_be, nearest, suggestion
+import errno
+
+import pytest
+
+from astromodal.errors import FormatError, machine_error, must_be, nearest, suggestion
 
 
 def test_must_be_says_what_must_got_and_do():
@@ -20,3 +24,63 @@ def test_nearest_is_none_where_nothing_is_close():
     """No suggestion is better than a silly one."""
     assert nearest("parallax", ["ra", "id"]) is None
     assert suggestion("parallax", ["ra", "id"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "on a disk with room for it, got No space left on device; make room"),
+        (errno.EDQUOT, "within your quota, got Disk quota exceeded; delete what is not needed"),
+        (errno.EFBIG, "within the limit of a file's size, got File too large; raise it"),
+        (errno.EROFS, "on a disk that may be written, got Read-only file system; have it mounted"),
+        (errno.EACCES, "yours to read and write, got Permission denied; see whose"),
+        (errno.EPERM, "yours to read and write, got Operation not permitted; see whose"),
+        (errno.EIO, "on a disk that works, got Input/output error; see what the system says"),
+    ],
+)
+def test_what_the_disk_refuses(code, message):
+    """An error of the disk names the file, what is wrong with the disk, and the remedy."""
+    told = str(machine_error(OSError(code, "text", "a.npz")))
+    assert told.startswith(f"a.npz must be {message}")
+    assert told.endswith("and run the same command again")
+
+
+def test_the_file_is_the_one_that_was_written():
+    """Writes of bytes name no file: whoever writes them does."""
+    error = OSError(errno.ENOSPC, "text")
+    assert machine_error(error) is None
+    assert "b.npz must be on a disk" in str(machine_error(error, "b.npz"))
+
+
+def test_the_cause_of_a_library_s_error():
+    """A full disk is found behind what a library made of it, unless it said that it is not."""
+    behind = RuntimeError("unexpected pos 704")
+    behind.__context__ = OSError(errno.ENOSPC, "text", "a.pt")
+    assert "a.pt must be on a disk" in str(machine_error(behind))
+    behind.__suppress_context__ = True
+    assert machine_error(behind) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 GiB"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+    ],
+)
+def test_too_little_memory(error):
+    """However a library says it, memory is short, and the remedy is told."""
+    assert str(machine_error(error)).startswith("memory must be enough for the job, got ")
+    behind = FormatError("a.pt must be whole, got a file that cannot be read; delete it")
+    behind.__cause__ = error
+    assert "run fewer jobs at once (--cores)" in str(machine_error(behind))
+
+
+def test_other_errors_are_not_the_machine_s():
+    """A file that is not there, and a bug, are what they are."""
+    assert machine_error(FileNotFoundError(errno.ENOENT, "text", "a")) is None
+    assert machine_error(KeyError("a")) is None

@@ -21,7 +21,7 @@ import numpy as np
 from astromodal.core.archives import DAMAGE, read_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.skips import refuse_skipped
-from astromodal.errors import FormatError, must_be
+from astromodal.errors import FormatError, machine_error, must_be
 
 MAKERS: Final = {
     "split": "split_field",
@@ -57,26 +57,58 @@ def remake(format: str) -> str:
 
 
 @contextmanager
+def storing(path: str | Path) -> Iterator[None]:
+    """Inside, a full, read-only or broken disk is an error that names `path` and what to do."""
+    try:
+        yield
+    except Exception as error:
+        told = machine_error(error, path)
+        if told is None or told is error:
+            raise
+        raise told from error
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
+    A process that is killed leaves its temporary file, for `clear_leftovers`.
+
+    Raises
+    ------
+    MachineError
+        Where the disk is full, read-only or broken.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: str | Path) -> None:
+    """Delete the temporary files of `path` that killed processes left.
+
+    For a process that alone writes `path`, whose name may be a pattern: what another one is at
+    would be lost.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{path.name}.????????{path.suffix}"):
+        left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

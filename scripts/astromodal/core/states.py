@@ -30,7 +30,7 @@ def load_state(
     FormatError
         Where the file is damaged, would run code, or is of another format or version.
     """
-    must = f"{format} version {version}"
+    must, cause = f"{format} version {version}", None
     try:
         check_archive(path)  # of which PyTorch checks no CRC; what is none it takes for a pickle
         state = torch.load(path, map_location=device, weights_only=True)
@@ -40,10 +40,10 @@ def load_state(
     except UnpicklingError:  # whose text tells how to run the code
         found = "a file of more than tensors and plain values"
     except (*DAMAGE, AttributeError) as error:
-        first = str(error).partition("\n")[0]
+        first, cause = str(error).partition("\n")[0], error
         found = f"a file that cannot be read ({type(error).__name__}: {first:.120})"
     if found != must:
-        raise FormatError(must_be(str(path), must, found, remake(format)))
+        raise FormatError(must_be(str(path), must, found, remake(format))) from cause
     return dict(state)
 
 

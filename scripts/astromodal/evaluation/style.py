@@ -13,6 +13,7 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from astromodal.core.files import storing
 from astromodal.inference.units import scalar_unit
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/, ordered by contrast on white.
@@ -104,9 +105,10 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it has done its work: once, not once a file
-    figure.savefig(folder / f"{name}.png", facecolor="white", metadata={"Software": None})
-    figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-    figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
+    with storing(folder / name):
+        figure.savefig(folder / f"{name}.png", facecolor="white", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
     return f"{name}.png"
 
 

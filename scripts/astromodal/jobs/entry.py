@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
-from astromodal.core.files import write_json
+from astromodal.core.files import clear_leftovers, write_json
 from astromodal.core.progress import Progress, logged
 from astromodal.core.skips import SKIPPED, Skip, SkippedError
 from astromodal.core.version import FileVersion
-from astromodal.errors import AstromodalError, ChangedError, DataError
+from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
 from astromodal.provenance.skipped import FOLDER, Note, note_path, write_note
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Job:
 def start(snakemake: Any) -> Job:
     """Set up logging and threads for the job that `snakemake` describes.
 
+    What an earlier attempt left that was killed in the middle of a write goes away.
+
     Parameters
     ----------
     snakemake : snakemake.script.Snakemake
@@ -127,6 +129,8 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    for path in snakemake.output:
+        clear_leftovers(path)
     settings = partial_config(snakemake.params.get("settings", {}))
     return Job(
         name=snakemake.rule,
@@ -139,24 +143,33 @@ def start(snakemake: Any) -> Job:
     )
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short, without a word: the job's stderr has all of it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _log_to(path: str | None, name: str) -> logging.Logger:
     """Send the job's messages, and the traceback of its failure, to its log and to stderr."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text("")
-        # Always at the end: processes that the job starts may add to the same file.
-        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True
-    )
+    options: dict[str, Any] = {"level": logging.INFO, "format": "%(asctime)s %(message)s"}
+    logging.basicConfig(**options, handlers=[logging.StreamHandler(sys.stderr)], force=True)
     logger = logging.getLogger(f"astromodal.{name}")
 
     def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        if issubclass(kind, AstromodalError):
-            logger.error("%s", error)
+        told = machine_error(error) or error
+        if isinstance(told, AstromodalError):
+            logger.error("%s", told)
         else:
             logger.error("failed", exc_info=(kind, error, trace))
 
     sys.excepthook = report
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("")
+        # Always at the end: processes that the job starts may add to the same file.
+        handler = _LogFile(path, mode="a", encoding="utf-8")
+        handler.setFormatter(logging.Formatter(options["format"]))
+        logging.getLogger().addHandler(handler)
     return logger

@@ -18,18 +18,22 @@ makes sure at its end that the cube is still the one that it began with.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from astromodal.config.schema import Config
 from astromodal.core.fields import cube_template
-from astromodal.core.files import read_json, write_json, write_text
+from astromodal.core.files import read_json, storing, write_json, write_text
 from astromodal.core.paths import MODALITIES, Layout
 from astromodal.core.version import FileVersion
-from astromodal.errors import DataError, FormatError
+from astromodal.errors import DataError, FormatError, must_be
 
+_AHEAD = 60 * 10**9
+"""How far ahead of this machine's clock a cube's time may be (ns): by the end of its jobs, past."""
 _REMEMBERED = 4
 """Earlier states of a modality to which a cube may come back."""
 
@@ -71,24 +75,42 @@ def refresh_stamps(
         The fields.
     say : callable
         Takes a line for every cube that has to be read.
+
+    Raises
+    ------
+    DataError
+        Where a cube is from the future.
+    MachineError
+        Where stamps cannot be written.
     """
     index, template = _read_index(paths.stamps), cube_template(config)
     there, found = _names(Path(paths.stamps).parent), dict[str, _Known]()
     for name in fields:
         cube = Path(template.format(field=name))
         version, known = FileVersion.of(cube), index.get(name)
+        _require_past(name, cube, version)
         if known is None or known.version != version:
             known = found[name] = _next(config, paths, name, cube, version, known, say)
         for modality, text in known.stamps.items():
             path = Path(paths.stamp(modality, name))
             if path.name not in there:  # thousands of them at first: none waits for the disk
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(f"{text}\n", encoding="utf-8")
+                with storing(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(f"{text}\n", encoding="utf-8")
             elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
                 write_text(path, f"{text}\n")
     if found:
         merged = {**index, **found}
         write_json(paths.stamps, {name: asdict(known) for name, known in merged.items()})
+
+
+def _require_past(name: str, cube: Path, version: FileVersion) -> None:
+    """Refuse a cube of a time to come: Snakemake fails each job whose output is older than it."""
+    ahead = version.mtime_ns - time.time_ns()
+    if ahead > _AHEAD:
+        got = f"a time that is {timedelta(seconds=ahead // 10**9)} ahead of this machine's clock"
+        do = "set the clocks right, and touch it"
+        raise DataError(must_be(f"field {name}: {cube}", "written in the past", got, do))
 
 
 def _next(

@@ -11,13 +11,14 @@ what the run itself prunes.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from astromodal.core.files import atomic_path, read_json, write_json
+from astromodal.core.files import atomic_path, clear_leftovers, read_json, write_json
 from astromodal.core.hashing import hash_values
 from astromodal.core.states import load_state
 
@@ -26,7 +27,7 @@ _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 
 def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint, atomically.
+    """Write a checkpoint, atomically; the same state gives the same bytes.
 
     Parameters
     ----------
@@ -35,8 +36,22 @@ def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
     state : mapping
         Tensors, numbers, text, and dicts and lists of them.
     """
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "version": VERSION, **state}, temporary)
+    # To a stream: given a path, PyTorch writes its random name into the file.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(_afresh({"format": FORMAT, "version": VERSION, **state}), stream)
+
+
+def _afresh(value: Any) -> Any:
+    """Equal values in containers of their own, with one object for equal texts.
+
+    A pickle refers back to an object that it has met: after a resumption, which reads some of them
+    from a file, other objects are shared than in one go.
+    """
+    if isinstance(value, Mapping):
+        return {_afresh(key): _afresh(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_afresh(item) for item in value)
+    return sys.intern(value) if type(value) is str else value
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -74,6 +89,8 @@ def open_folder(
     """
     folder = Path(folder)
     known = folder / _RUN
+    for path in (known, folder / "checkpoint_step_*.pt"):
+        clear_leftovers(path)
     stored = read_json(known) if known.exists() else {"identity": None, "finished": False}
     differing = differences(stored["identity"], identity)
     found = _checkpoints(folder)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from astromodal.core.files import write_text
+from astromodal.core.files import storing, write_text
 from astromodal.training.history import history_line
 from astromodal.training.speed import SPEEDS
 from astromodal.training.step import Outcome
@@ -120,7 +120,7 @@ class Recorder:
         entry = {"step": step, "epoch": epoch, "split": split, **known}
         self.entries.append(entry)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as stream:
+            with storing(self.path), self.path.open("a", encoding="utf-8") as stream:
                 stream.write(history_line(entry))
         numbers = {k: float(v) for k, v in values.items() if v is not None}
         if self.writer is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from astromodal.errors import AstromodalError
+from astromodal.errors import AstromodalError, machine_error
 from astromodal.training.distributed import Group, process_group
 from astromodal.training.task import TrainingTask
 
@@ -29,12 +29,13 @@ def main(path: str) -> None:
         torch.manual_seed(task.config.training.seed)
         try:
             task.run(group, logger)
-        except AstromodalError as error:  # one that the user can mend: no traceback
-            logger.error("process %d: %s", group.rank, error)
+        except Exception as error:
+            told = machine_error(error) or error
+            if not isinstance(told, AstromodalError):
+                logger.exception("process %d failed", group.rank)
+                raise
+            logger.error("process %d: %s", group.rank, told)  # the user can mend it: no traceback
             sys.exit(1)
-        except Exception:
-            logger.exception("process %d failed", group.rank)
-            raise
 
 
 def _logger(log: str, group: Group) -> logging.Logger:

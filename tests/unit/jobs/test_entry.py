@@ -1,3 +1,4 @@
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def snakemake(tmp_path, monkeypatch):
         scriptdir=str(SCRIPTS),
         log=[str(tmp_path / "logs/job.log")],
         rule="encode_scalars",
+        output=[str(tmp_path / "results/a.npz")],
         wildcards={"field": "F1"},
         input={"cube": str(tmp_path / "cube.parquet")},
         output=[str(tmp_path / "codes.npz"), str(tmp_path / "latents.npz")],
@@ -71,6 +73,53 @@ def test_another_error_shows_its_traceback(snakemake):
     start(snakemake)
     sys.excepthook(KeyError, KeyError("k"), None)
     assert "KeyError: 'k'" in Path(snakemake.log[0]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "text", "a.png"), "a.png must be on a disk with room for it"),
+        (MemoryError("Unable to allocate 3 GiB"), "memory must be enough for the job, got Unable"),
+    ],
+)
+def test_an_error_of_the_machine_is_one_line_in_the_log(snakemake, error, message):
+    """A full disk or memory is no bug: its message stands alone."""
+    start(snakemake)
+    sys.excepthook(type(error), error, None)
+    text = Path(snakemake.log[0]).read_text()
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_a_log_on_a_full_disk_makes_no_noise(snakemake, capsys):
+    """What the log cannot take stands on stderr all the same, once."""
+    job = start(snakemake)
+    (log,) = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
+    log.stream.close()
+    log.stream = Path("/dev/full").open("w")  # noqa: SIM115
+    job.logger.info("hello")
+    with pytest.raises(OSError, match="No space left"):  # what did not fit is still in its buffer
+        log.stream.close()
+    log.stream = None
+    said = capsys.readouterr().err
+    assert said.count("hello") == 1
+    assert "Logging error" not in said
+
+
+def test_a_bug_in_logging_is_told(snakemake, capsys):
+    """Only the disk is forgiven."""
+    start(snakemake).logger.info("%d", "no number")
+    assert "Logging error" in capsys.readouterr().err
+
+
+def test_leftovers_of_a_killed_attempt_go(snakemake, tmp_path):
+    """What was killed in the middle of a write left a temporary file; no other file goes."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name in (".a.npz.abcd1234.npz", ".b.npz.abcd1234.npz", "a.npz"):
+        (folder / name).touch()
+    start(snakemake)
+    assert sorted(path.name for path in folder.iterdir()) == [".b.npz.abcd1234.npz", "a.npz"]
 
 
 def test_another_copy_of_the_package_is_refused(snakemake, tmp_path):

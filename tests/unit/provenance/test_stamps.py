@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from astromodal.core.files import read_json, write_json
 from astromodal.core.paths import MODALITIES
 from astromodal.data.content import column_digests, modality_columns
 from astromodal.data.cube import Cube
+from astromodal.errors import DataError
 from astromodal.provenance import stamps
 
 FIELD = "F1"
@@ -197,6 +199,16 @@ def test_a_damaged_cube_is_left_to_the_jobs(survey):
     survey.cube.write_bytes(b"no parquet")
     assert changed(before, survey.plan()) == set(MODALITIES)
     assert "must be a whole parquet file" in survey.said[-1]
+
+
+def test_a_cube_from_the_future_is_refused(survey):
+    """Of a machine whose clock is ahead: it is said before any job runs; a minute is forgiven."""
+    survey.touch(time.time_ns() + 30 * 10**9)
+    survey.plan()
+    survey.touch(time.time_ns() + 3600 * 10**9)
+    message = "field F1: .* must be written in the past, got a time that is 0:59:59 ahead"
+    with pytest.raises(DataError, match=message):
+        survey.plan()
 
 
 def test_two_plans_at_once_write_the_same(survey):

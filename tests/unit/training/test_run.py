@@ -129,6 +129,17 @@ def test_a_signal_saves_and_the_next_start_goes_on(train, logger, number):
         assert torch.equal(value, parts["model_state_dict"][name]), name
 
 
+def test_an_interrupted_run_ends_with_the_same_file(train, logger):
+    """No time is in the final model, nor how often the run was interrupted."""
+    whole = train("whole")
+    handler = SignalAt(3, signal.SIGTERM)
+    logger.addHandler(handler)
+    with pytest.raises(TrainingInterrupted):
+        train("parts")
+    logger.removeHandler(handler)
+    assert train("parts").read_bytes() == whole.read_bytes()
+
+
 def test_signals_mean_again_what_they_meant(train):
     """After the run the process dies of SIGTERM as before."""
     before = signal.getsignal(signal.SIGTERM)

@@ -1,0 +1,151 @@
+"""With this folder on PYTHONPATH, a job of Snakemake's is killed, or writes late, when it is told.
+
+All is told and noted in the folder ``INTERRUPTIONS``:
+
+- ``faults/RULE/N.json`` is for the first job of the rule that finds it: ``{"after": seconds}``
+  kills it at that time, ``{"write": n}`` before the n-th time that it opens a file to be written,
+  renames or deletes one in the results. ``killed.jsonl`` has a line of each that was killed.
+- If there is a folder ``jobs``, each job leaves a copy of its script there, with which it can be
+  run without Snakemake, and ``ended.jsonl`` has a line of each: its outputs, and how many writes,
+  seconds and bytes of address space it took.
+- ``late`` and ``skew`` hold seconds: what is renamed into place appears that much later, or has a
+  time that is that much ahead.
+"""
+
+import atexit
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+script = Path(" ".join(sys.orig_argv[-1:]))
+folder = Path(os.environ.get("INTERRUPTIONS", "/nowhere"))
+results = os.path.join(os.getcwd(), "results", "")
+
+
+def writes(event, values):
+    """Whether an audit event is a write below the results, of anything but a log."""
+    if event == "open":
+        writing = values[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    else:
+        writing = event in ("os.rename", "os.remove")
+    if not writing or not isinstance(values[0], (str, bytes, os.PathLike)):
+        return False
+    path = os.path.abspath(os.fsdecode(values[0]))
+    return path.startswith(results) and not path.startswith(f"{results}logs/")
+
+
+def note(name, **values):
+    """Add a line to a file; one write, since jobs run side by side."""
+    with (folder / name).open("a") as stream:
+        stream.write(json.dumps({"rule": rule, "job": job, **values}) + "\n")
+
+
+def fault():
+    """The first fault for this rule that no other job has taken."""
+    for path in sorted((folder / "faults" / rule).glob("*.json")):
+        taken = path.with_suffix(".taken")
+        try:
+            path.rename(taken)
+        except FileNotFoundError:
+            continue
+        return json.loads(taken.read_text())
+    return {}
+
+
+def kill_after(seconds, parent):
+    """Kill the job at a time of its life, from a process beside it."""
+    if os.fork():
+        return
+    os.closerange(0, 3)  # or whoever reads the job's output would wait for this process
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and os.getppid() == parent:
+        time.sleep(0.01)
+    if os.getppid() == parent:
+        note("killed.jsonl", after=seconds)
+        os.kill(parent, signal.SIGKILL)
+    os._exit(0)
+
+
+def kill_at_write(number):
+    """Kill the job before a write; before its end where there are fewer."""
+    seen = 0
+
+    def die():
+        note("killed.jsonl", write=number)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def count(event, values):
+        nonlocal seen
+        if writes(event, values):
+            seen += 1
+            if seen == number:
+                die()
+
+    sys.addaudithook(count)
+    atexit.register(die)
+
+
+def record():
+    """Keep the script, and count its writes and seconds."""
+    shutil.copy(script, folder / "jobs" / f"{rule}.{job}.py")
+    began, seen = time.monotonic(), 0
+
+    def count(event, values):
+        nonlocal seen
+        seen += writes(event, values)
+
+    def write():
+        seconds, outputs = time.monotonic() - began, list(sys.modules["__main__"].snakemake.output)
+        status = Path("/proc/self/status").read_text()
+        peak = int(re.search(r"VmPeak:\s+(\d+) kB", status)[1]) << 10
+        note("ended.jsonl", writes=seen, seconds=seconds, peak=peak, outputs=outputs)
+
+    sys.addaudithook(count)
+    atexit.register(write)
+
+
+def renamed(replace, late, skew):
+    """A rename into the results that another node sees late, or that has the time of its clock."""
+
+    def rename(source, target, **options):
+        if late:
+            kept = f"{os.fspath(source)}.late"
+            replace(source, kept)
+            if not os.fork():
+                os.setsid()
+                os.closerange(0, 3)
+                time.sleep(late)
+                replace(kept, target)
+                os._exit(0)
+        else:
+            replace(source, target, **options)
+            moment = time.time() + skew
+            os.utime(target, (moment, moment))
+
+    return rename
+
+
+def told(name):
+    """Seconds that a file tells, 0 without it."""
+    path = folder / name
+    return float(path.read_text()) if path.exists() else 0.0
+
+
+if ".snakemake/scripts" in str(script) and folder.is_dir():
+    # Its log is named in what Snakemake writes before the script.
+    rule, job = re.search(rb"results/logs/(\w+)/([\w.+-]+)\.log", script.read_bytes()).groups()
+    rule, job = rule.decode(), job.decode()
+    if (folder / "jobs").is_dir():
+        record()
+    if told("late") or told("skew"):
+        os.replace = renamed(os.replace, told("late"), told("skew"))
+    match fault():
+        case {"after": seconds}:
+            kill_after(seconds, os.getpid())
+        case {"write": number}:
+            kill_at_write(number)

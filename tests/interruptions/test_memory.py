@@ -1,0 +1,46 @@
+"""Jobs that may not have the memory that they need."""
+
+from __future__ import annotations
+
+import resource
+from functools import partial
+
+import pytest
+
+from interruptions.jobs import NOISE, remove, run_job, under
+from interruptions.sky import contents
+
+pytestmark = pytest.mark.workflow
+
+ENCODINGS = ("encode_scalars", "encode_spectra", "encode_images", "pack_sequences")
+LEVELS = (0.5, 0.7, 0.85, 0.95)
+"""Of the address space that the job took when nothing limited it."""
+ENOUGH = "memory must be enough for the job, got "
+
+
+@pytest.mark.parametrize("rule", ENCODINGS)
+def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
+    """A job ends rightly, or says in one line that memory is not enough, and leaves nothing."""
+    whole, wrong = contents(finished.results), []
+    ended = reference.noted("ended.jsonl")
+    (job,) = [line for line in ended if (line["rule"], line["job"]) == (rule, "T-2")]
+    for level in LEVELS:
+        remove(finished, job)
+        bytes_ = int(level * job["peak"])
+        limit = partial(resource.setrlimit, resource.RLIMIT_AS, (bytes_, bytes_))
+        done = run_job(finished, reference, f"{rule}.T-2", limit)
+        left = under(contents(finished.results), job)
+        print(f"{rule}, {level} of {job['peak']}: status {done.returncode}, left {list(left)}")
+        print(done.stderr[-1200:])
+        if done.returncode:
+            clear = done.stderr.count(ENOUGH) == 1 and not any(n in done.stderr for n in NOISE)
+            end = "named error" if clear and not left else "lost"
+        else:
+            end = "same result" if left == under(whole, job) else "lost"
+        tally("memory limit in an encoding", end)
+        if end == "lost":
+            wrong.append(f"{level}: status {done.returncode}, left {left}\n{done.stderr[-1500:]}")
+    assert not wrong, "\n\n".join(wrong)
+    remove(finished, job)
+    finished.run(*job["outputs"])
+    assert contents(finished.results) == whole
