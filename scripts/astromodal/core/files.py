@@ -20,6 +20,7 @@ import numpy as np
 
 from astromodal.core.archives import DAMAGE, read_arrays
 from astromodal.core.hashing import hash_values
+from astromodal.core.leftovers import temporary_prefix
 from astromodal.errors import FormatError, must_be
 
 MAKERS: Final = {
@@ -60,10 +61,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
+    What a killed process leaves, `clear_leftovers` finds by its name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
