@@ -31,25 +31,29 @@ class Workflow:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run Snakemake; the config is written anew, so that a test may change it between calls.
-
-        Which settings each job reads is noted in the folder ``settings_read``.
-        """
+    def command(self, *options: str) -> list[str]:
+        """The call of Snakemake; the config, in its order, is written anew for it."""
         path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(self.config))
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
         command += ["--directory", str(self.folder), "--configfile", str(path)]
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
+        return [*command, *options]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the call: which settings each job reads goes to ``settings_read``."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
         environment["SETTINGS_FOLDER"] = str(self.folder / "settings_read")
         scripts = str(self.snakefile.parent / "scripts")
         paths = [scripts, str(TRACING), environment.get("PYTHONPATH")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        done = subprocess.run(
-            [*command, *options], capture_output=True, text=True, env=environment, timeout=900
-        )
+        return environment
+
+    def call(self, *options: str) -> subprocess.CompletedProcess:
+        """Run Snakemake; a test may change the config between calls."""
+        command, environment = self.command(*options), self.environment()
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
         done.text = done.stdout + done.stderr
         return done
 
