@@ -11,6 +11,7 @@ what the run itself prunes.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 
 def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint, atomically.
+    """Write a checkpoint, atomically; the same state gives the same bytes.
 
     Parameters
     ----------
@@ -35,8 +36,22 @@ def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
     state : mapping
         Tensors, numbers, text, and dicts and lists of them.
     """
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "version": VERSION, **state}, temporary)
+    # Given a name, torch.save would write it, a temporary one, into the file.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(_as_if_new({"format": FORMAT, "version": VERSION, **state}), stream)
+
+
+def _as_if_new(value: Any) -> Any:
+    """The same values, equal texts being one object and all else of its own.
+
+    A pickle writes an object that it meets again as a reference, so that the bytes of a state that
+    was read from a file would be others than of one that was not.
+    """
+    if isinstance(value, Mapping):
+        return {_as_if_new(name): _as_if_new(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_as_if_new, value))
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from astromodal.training import checkpoint
 from astromodal.training.batches import SequenceSet
 from astromodal.training.recorder import Recorder
 from astromodal.training.schedule import learning_rate
+from astromodal.training.speed import SPEEDS
 from astromodal.training.step import NotFinite, Optimisation
 from astromodal.training.steps import Step, Steps
 from astromodal.training.validation import Best, Sums, evaluate_loss
@@ -174,8 +175,15 @@ class Trainer:
         }
 
     def final_state(self) -> dict[str, Any]:
-        """The state with the weights of the best validation, and ``last_step`` of the run."""
-        state = {**self.state(), "last_step": self.step}
+        """The state with the weights of the best validation, and ``last_step`` of the run.
+
+        Its history is without speeds: the same run gives the same state on any machine.
+        """
+        losses = [
+            {name: value for name, value in entry.items() if name not in SPEEDS}
+            for entry in self.recorder.entries
+        ]
+        state = {**self.state(), "loss_history": losses, "last_step": self.step}
         best = self.checkpoint(self.best.step)
         if self.best.step in (None, self.step):
             return state

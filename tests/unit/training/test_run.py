@@ -129,6 +129,18 @@ def test_a_signal_saves_and_the_next_start_goes_on(train, logger, number):
         assert torch.equal(value, parts["model_state_dict"][name]), name
 
 
+def test_the_same_run_gives_the_same_bytes(train, logger):
+    """Once more, or interrupted in between: the same final model, to the byte."""
+    whole = train("whole").read_bytes()
+    assert train("again").read_bytes() == whole
+    handler = SignalAt(3, signal.SIGTERM)
+    logger.addHandler(handler)
+    with pytest.raises(TrainingInterrupted):
+        train("parts")
+    logger.removeHandler(handler)
+    assert train("parts").read_bytes() == whole
+
+
 def test_signals_mean_again_what_they_meant(train):
     """After the run the process dies of SIGTERM as before."""
     before = signal.getsignal(signal.SIGTERM)
