@@ -9,7 +9,9 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from threadpoolctl import threadpool_limits
 
 import astromodal
 from astromodal.config.load import partial_config
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     import torch
 
 SCRIPTS = Path(astromodal.__file__).parents[1]
+TORCH_THREADS: Final = 4
+"""Threads of PyTorch on a CPU, however many cores there are: sums are split among them, and with
+another number a training, which rounds otherwise from its first step on, ends elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,14 @@ class Job:
         return logged(self.logger)
 
     def device(self) -> torch.device:
-        """The GPU that the job was given, or the CPU."""
+        """The GPU that the job was given, or the CPU: there the cores that it has change no bit."""
         import torch
 
-        torch.set_num_threads(self.threads)
+        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(TORCH_THREADS if chosen.type == "cpu" else self.threads)
         # Convolutions and matrix products of fp32 inputs may use the tensor cores' TF32.
         torch.set_float32_matmul_precision("high")
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.logger.info("runs on %s with %d threads", chosen, self.threads)
+        self.logger.info("runs on %s with %d threads", chosen, torch.get_num_threads())
         return chosen
 
     def seed_everything(self, seed: int) -> None:
@@ -59,7 +64,7 @@ class Job:
 
 
 def start(snakemake: Any) -> Job:
-    """Set up logging and threads for the job that `snakemake` describes.
+    """Set up logging and linear algebra for the job that `snakemake` describes.
 
     Parameters
     ----------
@@ -81,6 +86,8 @@ def start(snakemake: Any) -> Job:
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
     settings = partial_config(snakemake.params.get("settings", {}))
+    # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
+    threadpool_limits(1, "blas")
     return Job(snakemake.rule, settings, logger, int(snakemake.threads))
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import astromodal
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError
-from astromodal.jobs.entry import SCRIPTS, start
+from astromodal.jobs.entry import SCRIPTS, TORCH_THREADS, start
 
 
 @pytest.fixture
@@ -81,3 +82,25 @@ def test_progress_is_logged(snakemake):
     job = start(snakemake)
     assert list(job.progress(range(3), 3, "counting")) == [0, 1, 2]
     assert "counting: done in" in Path(snakemake.log[0]).read_text()
+
+
+def test_linear_algebra_has_one_thread(snakemake):
+    """Whatever the cores of a job: BLAS splits its sums by threads."""
+    snakemake.threads = 2
+    with threadpool_limits(2, "blas"):
+        start(snakemake)
+        threads = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert threads == {1}
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_torch_has_the_same_threads_on_any_number_of_cores(snakemake, monkeypatch, cores):
+    """On a CPU, where a sum is split among them."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    snakemake.threads, before = cores, torch.get_num_threads()
+    try:
+        start(snakemake).device()
+        assert torch.get_num_threads() == TORCH_THREADS
+    finally:
+        torch.set_num_threads(before)
