@@ -26,6 +26,8 @@ class Workflow:
     folder: Path
     config: dict
     snakefile: Path = ROOT / "Snakefile"
+    timeout: float = 900.0
+    """Seconds that a call may take."""
 
     @property
     def results(self) -> Path:
@@ -53,7 +55,9 @@ class Workflow:
     def call(self, *options: str) -> subprocess.CompletedProcess:
         """Run Snakemake; a test may change the config between calls."""
         command, environment = self.command(*options), self.environment()
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=self.timeout
+        )
         done.text = done.stdout + done.stderr
         return done
 
