@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks
 
-.PHONY: help demo test faults staleness cluster bench bench-gpu quality study lint format docs clean
+.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,14 @@ faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, 
 staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (half an hour)
 	@echo "== Changing, running, undoing, running"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal tests/staleness --durations 10
+
+steady: .venv/astromodal-dev  ## run the tests' sky in four ways, and compare every byte (a quarter of an hour)
+	@echo "== Running on one core, on two, with fields in another order and beside a load"
+	$(RUN) pytest tests/steadiness
+
+soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and settings change (an hour): results/soak/soak.md
+	@echo "== A long run, disturbed"
+	$(RUN) PYTHONPATH=tests:scripts python tests/steadiness/soak.py
 
 cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Debian's munge slurmctld slurmd slurm-client)
 	@echo "== Running the tests on a Slurm cluster of this machine's own"

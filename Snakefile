@@ -42,6 +42,7 @@ include: "rules/report.smk"
 include: "rules/ablations.smk"
 include: "rules/predict.smk"
 include: "rules/targets.smk"
+include: "rules/ending.smk"
 
 
 rule all:
@@ -51,9 +52,3 @@ rule all:
         rules.encode.input,
         rules.train.input,
         rules.report.input,
-
-
-onsuccess:
-    write_record(PATHS.last_run, CONFIG, CODE)
-    for line in skipped(PATHS.skipped, FIELDS.used):
-        logger.warning(line)

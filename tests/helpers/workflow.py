@@ -31,38 +31,43 @@ class Workflow:
     """Holds the ``sitecustomize.py`` that its Pythons start with."""
     variables: dict[str, str] = field(default_factory=dict)
     """Of its environment, beside the tests' own."""
+    timeout: float = 900.0
+    """Seconds that a call may take."""
 
     @property
     def results(self) -> Path:
         return self.folder / "results"
 
-    def start(self, *options: str) -> subprocess.Popen:
-        """Start Snakemake, in a process group of its own.
-
-        The config is written anew, so that a test may change it between calls. Which settings each
-        job reads is noted in the folder ``settings_read``.
-        """
+    def command(self, *options: str) -> list[str]:
+        """The call of Snakemake; the config, in its order, is written anew for it."""
         path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(self.config))
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
         command += ["--directory", str(self.folder), "--configfile", str(path)]
         command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
+        return [*command, *options]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the call: which settings each job reads goes to ``settings_read``."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
         environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", **self.variables}
         environment["SETTINGS_FOLDER"] = str(self.folder / "settings_read")
         scripts = str(self.snakefile.parent / "scripts")
         paths = [scripts, str(self.hooks), environment.get("PYTHONPATH")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return environment
+
+    def start(self, *options: str) -> subprocess.Popen:
+        """Start Snakemake, in a process group of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            [*command, *options], **pipes, text=True, env=environment, process_group=0
-        )
+        command, environment = self.command(*options), self.environment()
+        return subprocess.Popen(command, **pipes, text=True, env=environment, process_group=0)
 
     def call(self, *options: str) -> subprocess.CompletedProcess:
-        """Run Snakemake, as `start` starts it, to its end."""
+        """Run Snakemake to its end; a test may change the config between calls."""
         with self.start(*options) as process:
             try:
-                out, said = process.communicate(timeout=3600)
+                out, said = process.communicate(timeout=self.timeout)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise

@@ -13,6 +13,15 @@ def test_nothing_is_to_be_done_after_a_run(finished):
     assert finished.planned() == {}
 
 
+def test_fields_in_another_order_plan_nothing(finished):
+    """Which field is listed first says nothing."""
+    changed = tiny(finished.folder)
+    fields = changed.config["simulate"]["fields"]
+    changed.config["simulate"]["fields"] = dict(reversed(fields.items()))
+    changed.config["tokenizers"]["fields"].reverse()
+    assert changed.planned() == {}
+
+
 def test_one_field_s_setting_plans_that_field(finished):
     """A held-out field of another size is made and encoded anew, then reported on."""
     changed = tiny(finished.folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from astromodal.config.ablations import AblationSettings
 from astromodal.config.base import (
@@ -18,6 +18,7 @@ from astromodal.config.base import (
     NotNegative,
     Positive,
     Settings,
+    by_name,
     split_at_commas,
 )
 from astromodal.config.evaluate import EvaluationSettings
@@ -143,7 +144,7 @@ class SimulateSettings(Settings):
         description="Fraction of sources with ZTF light curves, whatever their declination; "
         "0: the cubes have no such columns.",
     )
-    fields: dict[FieldName, SimulatedField] = Field(
+    fields: Annotated[dict[FieldName, SimulatedField], AfterValidator(by_name)] = Field(
         {f"SIM-{i:04d}": SimulatedField() for i in range(1, 5)},
         description="The simulated fields, by name.",
     )

@@ -20,6 +20,7 @@ import numpy as np
 
 from astromodal.core.archives import DAMAGE, read_arrays
 from astromodal.core.hashing import hash_values
+from astromodal.core.leftovers import temporary_prefix
 from astromodal.core.skips import refuse_skipped
 from astromodal.errors import FormatError, machine_error, must_be
 
@@ -73,7 +74,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
-    A process that is killed leaves its temporary file, for `clear_leftovers`.
+    What a killed process leaves, `clear_leftovers` finds by its name.
 
     Raises
     ------
@@ -83,9 +84,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
+        handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -98,17 +97,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def clear_leftovers(path: str | Path) -> None:
-    """Delete the temporary files of `path` that killed processes left.
-
-    For a process that alone writes `path`, whose name may be a pattern: what another one is at
-    would be lost.
-    """
-    path = Path(path)
-    for left in path.parent.glob(f".{path.name}.????????{path.suffix}"):
-        left.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

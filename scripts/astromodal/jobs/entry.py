@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from threadpoolctl import threadpool_limits
 
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
-from astromodal.core.files import clear_leftovers, write_json
+from astromodal.core.files import write_json
 from astromodal.core.progress import Progress, logged
 from astromodal.core.skips import SKIPPED, Skip, SkippedError
 from astromodal.core.version import FileVersion
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     import torch
 
 SCRIPTS = Path(astromodal.__file__).parents[1]
+TORCH_THREADS: Final = 4
+"""Threads of PyTorch on a CPU, however many cores there are: sums are split among them, and with
+another number a training, which rounds otherwise from its first step on, ends elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Job:
         folder = os.environ.get(FOLDER, "")
         try:
             yield
-            note_path(folder, str(self.field), self.name).unlink(missing_ok=True)
+            if folder:
+                note_path(folder, str(self.field), self.name).unlink(missing_ok=True)
         except ChangedError:  # another attempt may find it whole
             raise
         except SkippedError as error:
@@ -85,14 +91,14 @@ class Job:
             write_json(output, {"format": SKIPPED, **asdict(skip)})
 
     def device(self) -> torch.device:
-        """The GPU that the job was given, or the CPU."""
+        """The GPU that the job was given, or the CPU: there the cores that it has change no bit."""
         import torch
 
-        torch.set_num_threads(self.threads)
+        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_num_threads(TORCH_THREADS if chosen.type == "cpu" else self.threads)
         # Convolutions and matrix products of fp32 inputs may use the tensor cores' TF32.
         torch.set_float32_matmul_precision("high")
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.logger.info("runs on %s with %d threads", chosen, self.threads)
+        self.logger.info("runs on %s with %d threads", chosen, torch.get_num_threads())
         return chosen
 
     def seed_everything(self, seed: int) -> None:
@@ -106,9 +112,7 @@ class Job:
 
 
 def start(snakemake: Any) -> Job:
-    """Set up logging and threads for the job that `snakemake` describes.
-
-    What an earlier attempt left that was killed in the middle of a write goes away.
+    """Set up logging and linear algebra for the job that `snakemake` describes.
 
     Parameters
     ----------
@@ -129,9 +133,9 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
-    for path in snakemake.output:
-        clear_leftovers(path)
     settings = partial_config(snakemake.params.get("settings", {}))
+    # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
+    threadpool_limits(1, "blas")
     return Job(
         name=snakemake.rule,
         settings=settings,

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from astromodal.core.files import atomic_path, clear_leftovers, read_json, write_json
+from astromodal.core.files import atomic_path, read_json, write_json
 from astromodal.core.hashing import hash_values
 from astromodal.core.states import load_state
 
@@ -89,8 +89,6 @@ def open_folder(
     """
     folder = Path(folder)
     known = folder / _RUN
-    for path in (known, folder / "checkpoint_step_*.pt"):
-        clear_leftovers(path)
     stored = read_json(known) if known.exists() else {"identity": None, "finished": False}
     differing = differences(stored["identity"], identity)
     found = _checkpoints(folder)

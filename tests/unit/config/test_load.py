@@ -168,3 +168,17 @@ def test_an_unknown_combination_is_refused(given):
     must = "given.0: a combination must be one or more of scalar, image, spectrum, joined by +"
     with pytest.raises(ConfigError, match=re.escape(must)):
         load_config({"evaluation.downstream.given": [given]})
+
+
+def test_the_order_of_fields_does_not_matter():
+    """Listed in another order, the same settings in the same order."""
+    first, second = (
+        load_config({
+            "simulate": {"fields": {name: {} for name in names}},
+            "fields": names,
+            "tokenizers": {"fields": names[:2]},
+        })
+        for names in (["C", "A", "B"], ["A", "C", "B"])
+    )  # fmt: skip
+    assert first.model_dump_json() == second.model_dump_json()
+    assert list(first.simulate.fields) == ["A", "B", "C"]

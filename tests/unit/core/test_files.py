@@ -7,7 +7,6 @@ import pytest
 
 from astromodal.core.files import (
     atomic_path,
-    clear_leftovers,
     load_arrays,
     read_json,
     save_arrays,
@@ -64,17 +63,6 @@ def test_a_folder_that_may_not_be_written(tmp_path):
     """It is not there and cannot be made: the error names the file that was to be."""
     with pytest.raises(MachineError, match=r"/sys/none/a must be .*, got .*; .* run the same"):
         write_text("/sys/none/a", "x")
-
-
-def test_leftovers_are_those_of_one_file(tmp_path):
-    """What a killed process left of a file goes, and of a pattern of files too; nothing else."""
-    names = [".a.npz.abcd_123.npz", ".a.npz.x.npz", "a.npz", ".b_1.pt.abcd_123.pt"]
-    for name in names:
-        (tmp_path / name).touch()
-    clear_leftovers(tmp_path / "a.npz")
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
-    clear_leftovers(tmp_path / "b_*.pt")
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:3])
 
 
 def test_the_file_appears_only_at_the_end(tmp_path):

@@ -75,3 +75,15 @@ def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
     made = embed_by(bundle, encoded.sequences, encoded.numbers, tuple(POOLINGS), 500)
     for pooling, vectors in made.items():
         assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)
+
+
+def test_threads_change_no_more_than_the_rounding(model, encoded):
+    """On one thread or three, embeddings agree to single precision."""
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(model.embed(encoded))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)

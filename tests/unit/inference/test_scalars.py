@@ -90,6 +90,20 @@ def test_batches_change_nothing(bundle, encoded):
     np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-7)
 
 
+def test_threads_change_no_more_than_the_rounding(bundle, encoded):
+    """On one thread or three, the same distributions."""
+    question = ask(bundle.layout, COLUMNS, "mag_pstotal_r", None)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            every = np.arange(len(encoded))
+            found.append(predict_columns(bundle, encoded.sequences, question, every, EXACT)[0])
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-7)
+
+
 def test_the_target_itself_is_never_looked_at(bundle, encoded, model):
     """Another value of the target, and the same prediction."""
     from helpers.model import cube_table

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import astromodal
 from astromodal.config import load_config
@@ -12,7 +13,7 @@ from astromodal.config.load import plain_settings
 from astromodal.core.files import write_json
 from astromodal.core.skips import Skip, SkippedError, skip_at
 from astromodal.errors import AstromodalError, ChangedError, DataError
-from astromodal.jobs.entry import SCRIPTS, start
+from astromodal.jobs.entry import SCRIPTS, TORCH_THREADS, start
 from astromodal.provenance.skipped import FOLDER, read_notes
 
 
@@ -25,7 +26,6 @@ def snakemake(tmp_path, monkeypatch):
         scriptdir=str(SCRIPTS),
         log=[str(tmp_path / "logs/job.log")],
         rule="encode_scalars",
-        output=[str(tmp_path / "results/a.npz")],
         wildcards={"field": "F1"},
         input={"cube": str(tmp_path / "cube.parquet")},
         output=[str(tmp_path / "codes.npz"), str(tmp_path / "latents.npz")],
@@ -112,16 +112,6 @@ def test_a_bug_in_logging_is_told(snakemake, capsys):
     assert "Logging error" in capsys.readouterr().err
 
 
-def test_leftovers_of_a_killed_attempt_go(snakemake, tmp_path):
-    """What was killed in the middle of a write left a temporary file; no other file goes."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for name in (".a.npz.abcd1234.npz", ".b.npz.abcd1234.npz", "a.npz"):
-        (folder / name).touch()
-    start(snakemake)
-    assert sorted(path.name for path in folder.iterdir()) == [".b.npz.abcd1234.npz", "a.npz"]
-
-
 def test_another_copy_of_the_package_is_refused(snakemake, tmp_path):
     """A stale install does not shadow the working copy in silence."""
     snakemake.scriptdir = str(tmp_path)
@@ -184,3 +174,25 @@ def test_a_field_that_is_good_again_has_no_note(snakemake, skipping):
     with start(snakemake).one_field():
         pass
     assert [path.name for path in skipping.iterdir()] == ["F1.encode_images.json"]
+
+
+def test_linear_algebra_has_one_thread(snakemake):
+    """Whatever the cores of a job: BLAS splits its sums by threads."""
+    snakemake.threads = 2
+    with threadpool_limits(2, "blas"):
+        start(snakemake)
+        threads = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert threads == {1}
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16])
+def test_torch_has_the_same_threads_on_any_number_of_cores(snakemake, monkeypatch, cores):
+    """On a CPU, where a sum is split among them."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    snakemake.threads, before = cores, torch.get_num_threads()
+    try:
+        start(snakemake).device()
+        assert torch.get_num_threads() == TORCH_THREADS
+    finally:
+        torch.set_num_threads(before)

@@ -40,16 +40,6 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-def test_half_a_checkpoint_is_cleared_away(tmp_path):
-    """What a killed run was writing goes when the next one starts; whole checkpoints stay."""
-    save_model(tmp_path / "checkpoint_step_7.pt", STATE)
-    (tmp_path / ".checkpoint_step_9.pt.abcd1234.pt").touch()
-    (tmp_path / ".checkpoints.json.abcd1234.json").touch()
-    open_folder(tmp_path, {}, LOGGER)
-    assert not list(tmp_path.glob(".*"))
-    assert list(tmp_path.rglob("checkpoint_step_7.pt"))
-
-
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     """A pickle that would call a function is refused."""
     torch.save({"format": "transformer", "version": 1, "f": print}, tmp_path / "m.pt")

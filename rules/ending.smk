@@ -1,0 +1,17 @@
+# What follows a run, however it ended.
+
+
+def end_run():
+    """Clear away what killed writers left, and say which fields were skipped."""
+    clear_leftovers(PATHS.results)
+    for line in skipped(PATHS.skipped, FIELDS.used):
+        logger.warning(line)
+
+
+onsuccess:
+    write_record(PATHS.last_run, CONFIG, CODE)
+    end_run()
+
+
+onerror:
+    end_run()

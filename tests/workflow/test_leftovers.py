@@ -1,0 +1,46 @@
+"""At its end a run clears away what killed writers left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from astromodal.core.leftovers import machine
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def left(fresh):
+    """A file of a writer that is no more, among the results."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    name = f".datacube_T-1_split.npz.{machine()}-{ended.pid}.abcd1234.npz"
+    path = fresh.results / "splits" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+    return path
+
+
+def test_after_a_run_that_ended_well(fresh, left):
+    """One job ran; the leftover is gone."""
+    fresh.run("results/cubes/datacube_T-1.parquet")
+    assert not left.exists()
+
+
+def test_after_a_run_that_failed(fresh, left):
+    """A cube that is none stops the run; the leftover is gone all the same."""
+    cube = fresh.folder / "datacube_T-1.parquet"
+    cube.write_text("no cube")
+    fresh.config["paths"]["datacube_template"] = str(fresh.folder / "datacube_{field}.parquet")
+    del fresh.config["tokenizers"]["fields"]
+    assert fresh.call("results/splits/datacube_T-1_split.npz").returncode != 0
+    assert not left.exists()
+
+
+def test_a_plan_clears_nothing(fresh, left):
+    """A dry run only reads."""
+    fresh.run("--dry-run")
+    assert left.exists()
