@@ -23,10 +23,9 @@ ASIDE = {"logs", "benchmarks"}
 TIMED = {
     "runs_tokens_transformer/history.jsonl",
     "evaluation/transformer.json",
-    "evaluation/reconstruction.json",
     "report/report.html",
 }
-"""Files that tell how fast something went: the rest of them is the same."""
+"""Files that tell how fast the training went."""
 BUSY = "while True: pass"
 
 
