@@ -50,7 +50,7 @@ rule evaluate_ablation:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("evaluation.{max_objects,seed}"),
+        settings=settings("cpu_threads", "evaluation.{max_objects,seed}"),
         code=code("evaluate_ablation"),
     script:
         "../scripts/evaluate_ablation.py"

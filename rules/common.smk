@@ -50,8 +50,9 @@ if workflow.is_main_process:  # not again in every job
         *changes(PATHS.last_run, CONFIG, CODE),
     ):
         logger.info(line)
-# Threads that spin while they wait take twentyfold as long where others use the same cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Threads that spin for long while they wait starve each other where cores are shared.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
 
 
@@ -160,6 +161,7 @@ SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
     "tokenizers.image.{size,codebook_size}",
 )
 RUN_SETTINGS = (  # what a training reads; its fields are those of the input
+    "cpu_threads",
     "model",
     "sequences",
     *(f"training.{name}" for name in CONFIG.training.model_dump() if name != "fields"),

@@ -61,7 +61,7 @@ rule encode_images:
     resources:
         gpu=1,
     params:
-        settings=settings("columns.id", "tokenizers.image.{bands,size}"),
+        settings=settings("cpu_threads", "columns.id", "tokenizers.image.{bands,size}"),
         code=code("encode_images"),
     script:
         "../scripts/encode_images.py"

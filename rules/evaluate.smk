@@ -83,7 +83,9 @@ rule evaluate_images:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("columns.id", DRAWN, "tokenizers.image.{bands,size}"),
+        settings=settings(
+            "cpu_threads", "columns.id", DRAWN, "tokenizers.image.{bands,size}"
+        ),
         code=code("evaluate_images"),
     script:
         "../scripts/evaluate_images.py"

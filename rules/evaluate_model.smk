@@ -28,7 +28,7 @@ rule evaluate_transformer:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("evaluation.{max_objects,seed}"),
+        settings=settings("cpu_threads", "evaluation.{max_objects,seed}"),
         code=code("evaluate_transformer"),
     script:
         "../scripts/evaluate_transformer.py"
@@ -57,6 +57,7 @@ rule evaluate_reconstruction:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings(
+            "cpu_threads",
             "columns.id",
             "evaluation.{n_examples,seed,reconstruction}",
             "evaluation.labels.{redshift,stellar,tied}",
@@ -91,6 +92,7 @@ rule evaluate_downstream:
         labelled_fields=LABELLED,
         trained_fields=TRAINED,
         settings=settings(
+            "cpu_threads",
             "columns.id",
             "evaluation.{max_objects,seed,labels}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
@@ -124,7 +126,11 @@ rule evaluate_embeddings:
         fields=COMPARED,
         trained_fields=TRAINED,
         settings=settings(
-            "columns.id", DRAWN, "evaluation.labels", "predict.{pooling,token_budget}"
+            "cpu_threads",
+            "columns.id",
+            DRAWN,
+            "evaluation.labels",
+            "predict.{pooling,token_budget}",
         ),
         code=code("evaluate_embeddings"),
     script:

@@ -21,7 +21,9 @@ rule embed_field:
     resources:
         gpu=1,
     params:
-        settings=settings("split.nside", "predict.{pooling,token_budget}"),
+        settings=settings(
+            "cpu_threads", "split.nside", "predict.{pooling,token_budget}"
+        ),
         code=code("embed_field"),
     script:
         "../scripts/embed_field.py"
@@ -47,7 +49,9 @@ rule predict_field:
     params:
         columns=PREDICTED,
         settings=settings(
-            "split.nside", "predict.{given,token_budget,prior_mass,max_candidates}"
+            "cpu_threads",
+            "split.nside",
+            "predict.{given,token_budget,prior_mass,max_candidates}",
         ),
         code=code("predict_field"),
     script:

@@ -104,7 +104,8 @@ rule train_image_autoencoder:
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
         settings=settings(
-            "tokenizers.image.{bands,size,latent_dim,hidden,blocks,epochs,batch_size,learning_rate,band_dropout,seed}"
+            "cpu_threads",
+            "tokenizers.image.{bands,size,latent_dim,hidden,blocks,epochs,batch_size,learning_rate,band_dropout,seed}",
         ),
         code=code("train_image_autoencoder"),
     script:

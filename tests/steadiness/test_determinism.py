@@ -48,6 +48,7 @@ def run(folder: Path, way: str, name: str = "tiny", targets: tuple[str, ...] = T
     folder.mkdir(parents=True, exist_ok=True)
     workflow = tiny(folder, name)
     workflow.timeout = 7200
+    workflow.config["cpu_threads"] = 2
     if way == "other order":
         fields = workflow.config["simulate"]["fields"]
         workflow.config["simulate"]["fields"] = dict(reversed(fields.items()))

@@ -360,6 +360,12 @@ class Config(Settings):
         description="Parts that are kept as they were made, whatever changes before them: "
         "tokenizers, transformer.",
     )
+    cpu_threads: Positive | None = Field(
+        None,
+        description="Threads of a job of PyTorch on a CPU; null: its cores, which is fastest. Sums "
+        "are split among threads: with a number here, trainings end with the same bits on any "
+        "number of cores.",
+    )
     columns: ColumnSettings = Field(ColumnSettings(), description="Columns that identify a source.")
     selection: SelectionSettings = Field(SelectionSettings(), description="The magnitude cut.")
     split: SplitSettings = Field(SplitSettings(), description="Train, validation and test.")

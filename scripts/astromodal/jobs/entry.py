@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 SCRIPTS = Path(astromodal.__file__).parents[1]
-TORCH_THREADS: Final = 4
-"""Threads of PyTorch on a CPU, however many cores there are: sums are split among them, and with
-another number a training, which rounds otherwise from its first step on, ends elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,12 @@ class Job:
             write_json(output, {"format": SKIPPED, **asdict(skip)})
 
     def device(self) -> torch.device:
-        """The GPU that the job was given, or the CPU: there the cores that it has change no bit."""
+        """The GPU that the job was given, or the CPU with as many threads as the config wants."""
         import torch
 
         chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.set_num_threads(TORCH_THREADS if chosen.type == "cpu" else self.threads)
+        wanted = self.settings.cpu_threads if chosen.type == "cpu" else None
+        torch.set_num_threads(wanted or self.threads)
         # Convolutions and matrix products of fp32 inputs may use the tensor cores' TF32.
         torch.set_float32_matmul_precision("high")
         self.logger.info("runs on %s with %d threads", chosen, torch.get_num_threads())

@@ -13,7 +13,7 @@ from astromodal.config.load import plain_settings
 from astromodal.core.files import write_json
 from astromodal.core.skips import Skip, SkippedError, skip_at
 from astromodal.errors import AstromodalError, ChangedError, DataError
-from astromodal.jobs.entry import SCRIPTS, TORCH_THREADS, start
+from astromodal.jobs.entry import SCRIPTS, start
 from astromodal.provenance.skipped import FOLDER, read_notes
 
 
@@ -185,14 +185,17 @@ def test_linear_algebra_has_one_thread(snakemake):
     assert threads == {1}
 
 
-@pytest.mark.parametrize("cores", [1, 2, 16])
-def test_torch_has_the_same_threads_on_any_number_of_cores(snakemake, monkeypatch, cores):
+@pytest.mark.parametrize(("wanted", "threads"), [(None, 2), (3, 3)])
+def test_torch_has_the_job_s_cores_or_what_the_config_wants(
+    snakemake, monkeypatch, wanted, threads
+):
     """On a CPU, where a sum is split among them."""
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    snakemake.threads, before = cores, torch.get_num_threads()
+    snakemake.params["settings"]["cpu_threads"] = wanted
+    snakemake.threads, before = 2, torch.get_num_threads()
     try:
         start(snakemake).device()
-        assert torch.get_num_threads() == TORCH_THREADS
+        assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
