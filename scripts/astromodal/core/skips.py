@@ -30,7 +30,7 @@ class Skip:
     error: str
 
     def __str__(self) -> str:
-        return f"field {self.field} was skipped by {self.rule}: {self.error}"
+        return f"field {self.field} was skipped by {self.rule}: {self.error.rstrip('.')}"
 
 
 class SkippedError(DataError):

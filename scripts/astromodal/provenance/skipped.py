@@ -52,9 +52,12 @@ def read_notes(folder: str | Path, fields: Collection[str]) -> list[Note]:
 
 
 def skipped(folder: str | Path, fields: Collection[str]) -> Iterator[str]:
-    """A line for each field that was skipped."""
+    """A line for each field that was skipped and each error, with the rules that met it."""
+    met: dict[tuple[str, str], list[str]] = {}
     for note in read_notes(folder, fields):
-        yield str(note.skip)
+        met.setdefault((note.skip.field, note.skip.error), []).append(note.skip.rule)
+    for (field, error), rules in met.items():
+        yield str(Skip(field, ", ".join(rules), error))
 
 
 def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from astromodal.core.files import check_content, remake
 from astromodal.core.hashing import hash_arrays, hash_values
+from astromodal.core.skips import SkippedError
 from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.errors import FormatError, must_be
@@ -202,6 +203,8 @@ class SequenceStore:
         ------
         FormatError
             Where the file is damaged or of another format or version.
+        SkippedError
+            Where the field was skipped.
         """
         path, must = Path(path), f"{FORMAT} version {VERSION}"
         try:
@@ -209,6 +212,8 @@ class SequenceStore:
             found = f"{meta.get('format')} version {meta.get('version')}"
             if found == must:
                 return cls(path=path, meta=meta, **arrays)
+        except SkippedError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             found = f"a file that cannot be read ({error})"
         raise FormatError(must_be(str(path), must, found, remake(FORMAT)))
