@@ -14,7 +14,10 @@ pytestmark = pytest.mark.workflow
 
 ENCODINGS = ("encode_scalars", "encode_spectra", "encode_images", "pack_sequences")
 LEVELS = (0.5, 0.7, 0.85, 0.95)
-"""Of the address space that the job took when nothing limited it."""
+"""Of the address space that the job took when nothing limited it; no less than its imports took.
+
+Where OpenBLAS, which SciPy loads later, finds no 32 MB for itself, it asks for them for ever.
+"""
 ENOUGH = "memory must be enough for the job, got "
 
 
@@ -26,12 +29,11 @@ def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
     (job,) = [line for line in ended if (line["rule"], line["job"]) == (rule, "T-2")]
     for level in LEVELS:
         remove(finished, job)
-        bytes_ = int(level * job["peak"])
-        limit = partial(resource.setrlimit, resource.RLIMIT_AS, (bytes_, bytes_))
+        room = max(job["imported"], int(level * job["peak"]))
+        limit = partial(resource.setrlimit, resource.RLIMIT_AS, (room, room))
         done = run_job(finished, reference, f"{rule}.T-2", limit)
         left = under(contents(finished.results), job)
-        print(f"{rule}, {level} of {job['peak']}: status {done.returncode}, left {list(left)}")
-        print(done.stderr[-1200:])
+        print(f"{rule}, {room:,} byte: status {done.returncode}, left {list(left)}")
         if done.returncode:
             clear = done.stderr.count(ENOUGH) == 1 and not any(n in done.stderr for n in NOISE)
             end = "named error" if clear and not left else "lost"

@@ -6,8 +6,8 @@ All is told and noted in the folder ``INTERRUPTIONS``:
   kills it at that time, ``{"write": n}`` before the n-th time that it opens a file to be written,
   renames or deletes one in the results. ``killed.jsonl`` has a line of each that was killed.
 - If there is a folder ``jobs``, each job leaves a copy of its script there, with which it can be
-  run without Snakemake, and ``ended.jsonl`` has a line of each: its outputs, and how many writes,
-  seconds and bytes of address space it took.
+  run without Snakemake, and ``ended.jsonl`` has a line of each: its outputs, how many writes and
+  seconds it took, and how many bytes of address space until its imports were done, and at most.
 - ``late`` and ``skew`` hold seconds: what is renamed into place appears that much later, or has a
   time that is that much ahead.
 """
@@ -90,20 +90,28 @@ def kill_at_write(number):
     atexit.register(die)
 
 
+def peak():
+    """The most address space that the process has had (byte)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmPeak:\s+(\d+) kB", status)[1]) << 10
+
+
 def record():
     """Keep the script, and count its writes and seconds."""
     shutil.copy(script, folder / "jobs" / f"{rule}.{job}.py")
-    began, seen = time.monotonic(), 0
+    began, seen, imported = time.monotonic(), 0, 0
 
     def count(event, values):
-        nonlocal seen
+        nonlocal seen, imported
+        if not imported and event == "open" and str(values[0]).endswith(f"{rule}/{job}.log"):
+            imported = 1  # what looks for the peak opens a file, too
+            imported = peak()
         seen += writes(event, values)
 
     def write():
         seconds, outputs = time.monotonic() - began, list(sys.modules["__main__"].snakemake.output)
-        status = Path("/proc/self/status").read_text()
-        peak = int(re.search(r"VmPeak:\s+(\d+) kB", status)[1]) << 10
-        note("ended.jsonl", writes=seen, seconds=seconds, peak=peak, outputs=outputs)
+        took = {"seconds": seconds, "imported": imported, "peak": peak()}
+        note("ended.jsonl", writes=seen, outputs=outputs, **took)
 
     sys.addaudithook(count)
     atexit.register(write)
