@@ -20,6 +20,8 @@ LEVELS = (0.5, 0.7, 0.85, 0.95)
 Where OpenBLAS, which SciPy loads later, finds no 32 MB for itself, it asks for them for ever.
 """
 ENOUGH = "memory must be enough for the job, got "
+ABORTED = {-signal.SIGABRT: "bad_alloc", 127: "cannot allocate memory for thread-local data"}
+"""How C++ and the C library end a process before Python hears of it, and what they say."""
 
 
 @pytest.mark.parametrize("rule", ENCODINGS)
@@ -38,8 +40,9 @@ def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
         done = run_job(finished, reference, f"{rule}.T-2", limit)
         left = under(contents(finished.results), job)
         print(f"{rule}, {room:,} byte: status {done.returncode}, left {list(left)}")
-        if done.returncode == -signal.SIGABRT:  # of C++, before Python hears of it
-            end = "library aborts" if "bad_alloc" in done.stderr and not left else "lost"
+        if done.returncode in ABORTED:
+            told = ABORTED[done.returncode] in done.stderr
+            end = "library aborts" if told and not left else "lost"
         elif done.returncode:
             clear = done.stderr.count(ENOUGH) == 1 and not any(n in done.stderr for n in NOISE)
             end = "named error" if clear and not left else "lost"
