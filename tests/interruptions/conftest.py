@@ -14,7 +14,7 @@ from interruptions.disks import mounted
 from interruptions.sky import Interrupted, make, sky
 
 TALLY = pytest.StashKey[Counter]()
-ENDS = ("same result", "named error", "lost")
+ENDS = ("same result", "named error", "library aborts", "lost")
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter, config):
         if not number:
             terminalreporter.section("interruptions")
             terminalreporter.line(f"| interruption | number | {' | '.join(ENDS)} |")
-            terminalreporter.line("| --- | --- | --- | --- | --- |")
+            terminalreporter.line("| --- | --- | --- | --- | --- | --- |")
         found = [counts[kind, end] for end in ENDS]
         cells = " | ".join(f"{n:,}" for n in (sum(found), *found))
         terminalreporter.line(f"| {kind} | {cells} |")

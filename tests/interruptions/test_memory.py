@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import resource
+import signal
 from functools import partial
 
 import pytest
@@ -19,11 +21,19 @@ LEVELS = (0.5, 0.7, 0.85, 0.95)
 Where OpenBLAS, which SciPy loads later, finds no 32 MB for itself, it asks for them for ever.
 """
 ENOUGH = "memory must be enough for the job, got "
+ABORTED = {
+    -signal.SIGABRT: "bad_alloc|LLVM ERROR: out of memory",
+    127: "cannot allocate memory for thread-local data",
+}
+"""How C++, LLVM and the C library end a process before Python hears of it, and what they say."""
 
 
 @pytest.mark.parametrize("rule", ENCODINGS)
 def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
-    """A job ends rightly, or says in one line that memory is not enough, and leaves nothing."""
+    """A job ends rightly, or says in one line that memory is not enough, and leaves nothing.
+
+    In threads of C++ a library ends the process itself, and says why.
+    """
     whole, wrong = contents(finished.results), []
     ended = reference.noted("ended.jsonl")
     (job,) = [line for line in ended if (line["rule"], line["job"]) == (rule, "T-2")]
@@ -34,7 +44,10 @@ def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
         done = run_job(finished, reference, f"{rule}.T-2", limit)
         left = under(contents(finished.results), job)
         print(f"{rule}, {room:,} byte: status {done.returncode}, left {list(left)}")
-        if done.returncode:
+        if done.returncode in ABORTED:
+            told = re.search(ABORTED[done.returncode], done.stderr)
+            end = "library aborts" if told and not left else "lost"
+        elif done.returncode:
             clear = done.stderr.count(ENOUGH) == 1 and not any(n in done.stderr for n in NOISE)
             end = "named error" if clear and not left else "lost"
         else:
