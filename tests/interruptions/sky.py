@@ -23,8 +23,8 @@ _SPEEDS = rb'"(%s)": [^,}\n]+' % "|".join(SPEEDS).encode()
 _PACE = rb"at a median of [^;]+; the model(?:'|&#39;)s operations ran at \d+% of"
 _HASH = rb'"content_hash": "\w+"'
 TIMES = {
-    # How fast training went, which is measured.
-    "*/history.jsonl": _SPEEDS,
+    # How fast training went, which is measured, and the line's check.
+    "*/history.jsonl": _SPEEDS + rb'|"crc32": "\w+"',
     # The median of that, the sentence that tells it, and the hash of the file.
     "evaluation/transformer.json": b"|".join([_SPEEDS, _PACE, _HASH]),
     "report/report.html": _PACE,
