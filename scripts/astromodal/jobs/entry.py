@@ -75,11 +75,11 @@ class Job:
                 raise
             self._skip(error.skip)
         except DataError as error:
-            if not folder:
+            if not folder or self.cube is None:  # without a cube, no cube is to blame
                 raise
             skip = Skip(str(self.field), self.name, str(error))
             self._skip(skip)
-            write_note(folder, Note(skip, FileVersion.of(str(self.cube)), self.outputs))
+            write_note(folder, Note(skip, FileVersion.of(self.cube), self.outputs))
 
     def _skip(self, skip: Skip) -> None:
         """Write why the field is skipped in place of every output."""

@@ -160,6 +160,14 @@ def test_what_follows_a_skipped_field_is_skipped(snakemake, skipping):
     assert read_notes(skipping, ["F1"]) == []
 
 
+def test_a_job_without_a_cube_skips_nothing_of_its_own(snakemake, skipping):
+    """It may be given what was skipped; an error that it meets itself is no cube's."""
+    snakemake.input = {}
+    with pytest.raises(DataError, match="it is bad"), start(snakemake).one_field():
+        raise DataError("it is bad")
+    assert not Path(snakemake.output[0]).exists()
+
+
 def test_a_cube_that_changes_is_not_skipped(snakemake, skipping):
     """Another attempt may find it whole."""
     with pytest.raises(ChangedError, match="changed"), start(snakemake).one_field():
