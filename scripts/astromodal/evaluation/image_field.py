@@ -18,7 +18,7 @@ from astromodal.evaluation.image_sums import (
     reduce_cutouts,
     star_widths,
 )
-from astromodal.evaluation.objects import EvaluatedField, check_codes, check_ids
+from astromodal.evaluation.objects import EvaluatedField, check_cutouts, check_ids
 from astromodal.tokenizers.image import ImageTokenizer
 from astromodal.tokenizers.image_tokens import ImageTokens, load_image_latents
 
@@ -71,8 +71,7 @@ class FieldImages:
         place = np.searchsorted(self.tokens.row, batch.row)
         stored = self.tokens.codes[place]
         again, _ = self.tokenizer.encode(batch.pixels, batch.valid)
-        half = stored.shape[1] // 2  # of other pixels nearly all differ, on another GPU a few
-        check_codes(self.cube, "cutouts", stored, again, "encode_images", most=half)
+        check_cutouts(self.cube, stored, again, "encode_images")
         codes = self.tokenizer.decode(stored)
         latent = self.latents.latents[np.searchsorted(self.latents.row, batch.row)]
         ways = {"codes": codes, "latents": self.tokenizer.decode_latents(latent)}

@@ -15,9 +15,16 @@ from astromodal.core.skips import skip_at
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, Split, load_split
 from astromodal.errors import DataError, FormatError, must_be
+from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.training.layout import SCALAR
 
 if TYPE_CHECKING:
+    from astromodal.inference.encoded import Encoded
     from astromodal.training.batches import SequenceSet
+
+
+PACKED = "{} and pack_sequences"
+"""The rules that bring codes up to date in sequences."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,42 @@ def check_codes(
         was, found = (hash_arrays({"codes": np.asarray(codes)}) for codes in (stored, now))
         must, do = f"those of {cube.path.name} as it is now, of hash {found}", f"run {rule} again"
         raise FormatError(must_be(f"field {cube.field}: codes of {what}", must, was, do))
+
+
+def check_cutouts(cube: Cube, stored: np.ndarray, now: np.ndarray, rule: str) -> None:
+    """`check_codes` of cutouts: of other pixels nearly all codes differ, on another GPU a few."""
+    check_codes(cube, "cutouts", stored, now, rule, most=stored.shape[1] // 2)
+
+
+def coded_scalars(
+    cube: Cube, coder: ScalarTokenizer, rows: np.ndarray, stored: np.ndarray, rule: str
+) -> np.ndarray:
+    """Scalars of some rows of a cube, float64 (n, C), NaN where missing.
+
+    Raises
+    ------
+    FormatError
+        Where `stored`, uint16 (n, C), are not their codes: the cube has changed since.
+    """
+    values = cube.scalars(coder.columns)[rows]
+    check_codes(cube, "scalars", stored, coder.encode(values), rule)
+    return values
+
+
+def check_scalars(cube: Cube, objects: Encoded, coder: ScalarTokenizer) -> None:
+    """Raise `FormatError` where scalars in sequences are not the cube's in the same rows.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube, of the same ids.
+    objects : Encoded
+        Objects of its field.
+    coder : ScalarTokenizer
+        What their scalars were encoded with.
+    """
+    coded = objects[objects.has(SCALAR)]
+    coded_scalars(cube, coder, coded.row, coded.codes(SCALAR), PACKED.format("encode_scalars"))
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -11,7 +11,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.objects import EvaluatedField, check_codes, check_ids, draw
+from astromodal.evaluation.objects import EvaluatedField, check_ids, coded_scalars, draw
 from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.tokenizers.scalar_tokens import load_scalar_tokens
 
@@ -48,10 +48,7 @@ def sample_scalars(
         cube = field.open(columns)
         rows = token.row[chosen]
         check_ids(cube.ids(), rows, token.ids[chosen], field.files["tokens"])
-        truth.append(cube.scalars(coder.columns)[rows])
         codes.append(token.codes[chosen])
-        # What was lost is counted later.
-        again = np.where(codes[-1] == MISSING_CODE, MISSING_CODE, coder.encode(truth[-1]))
-        check_codes(cube, "scalars", codes[-1], again, "encode_scalars")
+        truth.append(coded_scalars(cube, coder, rows, codes[-1], "encode_scalars"))
     n_eligible = sum(len(p) for p in places)
     return ScalarSample(np.concatenate(truth), np.concatenate(codes), used, n_eligible)

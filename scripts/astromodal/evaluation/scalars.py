@@ -90,8 +90,6 @@ def _column_numbers(
         "unit": unit(name),
         "n": int(both.sum()),
         "missing": float(1 - both.mean()) if len(truth) else np.nan,
-        "lost": int((np.isfinite(truth) & ~both).sum()),
-        "invented": int((~np.isfinite(truth) & (codes != MISSING_CODE)).sum()),
         "n_codes": n_codes,
         **_code_use(sample.used[i], n_codes),
     }
@@ -174,7 +172,6 @@ def _notes(rows: list[dict[str, Any]], n: int) -> list[str]:
     notes = []
     empty = [row["column"] for row in rows if not row["n_codes"]]
     unseen = [row["column"] for row in rows if row["n_codes"] and not row["n"]]
-    wrong = [row["column"] for row in rows if row["invented"] or (row["lost"] and row["n_codes"])]
     if not n:
         notes.append("There is no object to evaluate scalars on.")
     if empty:
@@ -184,10 +181,6 @@ def _notes(rows: list[dict[str, Any]], n: int) -> list[str]:
     tied = [row["column"] for row in rows if row["n"] and not _known(row["median_bins"])]
     if tied:
         notes.append(f"A single value in training, so no bin has a width: {', '.join(tied)}.")
-    if wrong:
-        notes.append(
-            f"Values lost or invented by the codes (this is a defect): {', '.join(wrong)}."
-        )
     return notes
 
 

@@ -83,7 +83,7 @@ def test_counts(make_field, as_evaluated, tmp_path):
     assert (part["numbers"]["n_objects"], part["numbers"]["n_eligible"]) == (150, 400)
     mag = part["numbers"]["columns"]["mag_r"]
     assert mag["n"] + round(mag["missing"] * 150) == 150
-    assert (mag["used"], mag["n_codes"], mag["lost"], mag["invented"]) == (1.0, 8, 0, 0)
+    assert (mag["used"], mag["n_codes"]) == (1.0, 8)
 
 
 def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
@@ -110,13 +110,13 @@ def test_single_training_value_is_said(make_field, as_evaluated, tmp_path):
     assert "A single value in training, so no bin has a width: err_mag_r." in part["notes"]
 
 
-def test_lost_values_are_a_defect(make_field, as_evaluated, tmp_path):
-    """A value whose code is missing is reported."""
+def test_a_value_without_its_code_is_refused(make_field, as_evaluated, tmp_path):
+    """As it is where a cube has gained values since it was encoded."""
     field, tokens = _field(make_field, _tokenizer(), tmp_path)
     tokens.codes[:, 1] = MISSING_CODE
     tokens.save(tmp_path / "tokens.npz")
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert any("this is a defect): err_mag_r" in note for note in part["notes"])
+    with pytest.raises(FormatError, match="field F: codes of scalars must be those"):
+        _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
 
 
 def test_no_object_to_evaluate(make_field, as_evaluated, tmp_path):

@@ -76,7 +76,8 @@ def evaluate_downstream(
     roles = find_roles(fields, sequences, scored, labelled)
     part.summary = _summary(fields, scored, labelled, evaluation)
     seen = [i for i, name in enumerate(model.columns) if name not in labels.hidden]
-    objects = find_objects(fields, sequences, roles, seen, labels, columns, progress)
+    coder = model.tokenizers.scalar
+    objects = find_objects(fields, sequences, roles, coder, seen, labels, columns, progress)
     targets = find_targets(objects, labels, part.notes)
     cases = draw_cases(objects, targets, evaluation, part.notes)
     names = [model.columns[i] for i in seen]

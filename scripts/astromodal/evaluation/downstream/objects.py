@@ -14,7 +14,9 @@ from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISS
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
-from astromodal.evaluation.objects import EvaluatedField, check_ids
+from astromodal.evaluation.objects import EvaluatedField, check_ids, check_scalars
+from astromodal.inference.encoded import Encoded
+from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import IMAGE, SCALAR
 from astromodal.training.sequences import SequenceStore
@@ -99,6 +101,7 @@ def find_objects(
     fields: Sequence[EvaluatedField],
     sequences: SequenceSet,
     roles: np.ndarray,
+    coder: ScalarTokenizer,
     seen: Sequence[int],
     labels: LabelSettings,
     columns: ColumnSettings,
@@ -114,6 +117,8 @@ def find_objects(
         Their sequences.
     roles : uint8 (objects of `sequences`,)
         What each is for; those for nothing are left out.
+    coder : ScalarTokenizer
+        What scalars were encoded with.
     seen : sequence of int
         Numbers of the scalar columns that may be given.
     labels, columns : LabelSettings, ColumnSettings
@@ -124,7 +129,7 @@ def find_objects(
     Raises
     ------
     FormatError
-        Where a sequence file is not of its cube.
+        Where a sequence file is not of its cube as it is now.
     """
     found = []
     absent = {*label_columns(labels), *([] if labels.kind is None else [labels.kind])}
@@ -133,7 +138,9 @@ def find_objects(
     for field, store, start in progress(every, len(every), "labels of fields"):
         cube = field.open(columns)
         absent -= cube.columns
-        found.append(_of_field(cube, store, start, roles, labels))
+        known = _of_field(cube, store, start, roles, labels)
+        check_scalars(cube, Encoded(sequences, known["number"]), coder)
+        found.append(known)
     joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     number = joined.pop("number")
     kind, magnitude = joined.pop("kind"), joined.pop("magnitude")

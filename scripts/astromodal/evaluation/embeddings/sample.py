@@ -10,9 +10,16 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
-from astromodal.evaluation.objects import EvaluatedField, check_ids, draw, eligible_objects
+from astromodal.evaluation.objects import (
+    EvaluatedField,
+    check_ids,
+    check_scalars,
+    draw,
+    eligible_objects,
+)
 from astromodal.inference.encoded import Encoded
 from astromodal.inference.model import AstroModel
+from astromodal.tokenizers.scalar import ScalarTokenizer
 from astromodal.training.layout import IMAGE, SCALAR
 
 
@@ -97,7 +104,8 @@ def embed_evaluated(
         objects = found[i][drawn[i]]
         if len(objects):
             vectors = model.embed(objects, pooling, given)
-            known = _known(fields[i], objects, evaluation.labels, columns)
+            coder = model.tokenizers.scalar
+            known = _known(fields[i], objects, coder, evaluation.labels, columns)
             parts.append({"vectors": vectors, "field": np.full(len(objects), i), **known})
     empty = _nothing(model.bundle.trained.model.embedding.embedding_dim)
     joined = {name: np.concatenate([e, *(p[name] for p in parts)]) for name, e in empty.items()}
@@ -111,11 +119,16 @@ def names_to_give(model: AstroModel, hidden: Collection[str]) -> list[str]:
 
 
 def _known(
-    evaluated: EvaluatedField, objects: Encoded, labels: LabelSettings, columns: ColumnSettings
+    evaluated: EvaluatedField,
+    objects: Encoded,
+    coder: ScalarTokenizer,
+    labels: LabelSettings,
+    columns: ColumnSettings,
 ) -> dict[str, np.ndarray]:
     """What is known of some objects of a field; all but `vectors` and `field` of a `Sample`."""
     cube, row = evaluated.open(columns), objects.row.astype(np.int64)
     check_ids(cube.ids(), row, objects.ids, evaluated.files["sequences"])
+    check_scalars(cube, objects, coder)
     nothing = np.full(len(row), np.nan)
     kind = cube.text(labels.kind)[row] if labels.kind else np.full(len(row), "")
     redshift = cube.scalar(labels.redshift)[row] if labels.redshift else nothing

@@ -11,7 +11,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TRAIN
-from astromodal.evaluation.objects import EvaluatedField, check_ids, draw
+from astromodal.evaluation.objects import EvaluatedField, check_ids, check_scalars, draw
 from astromodal.inference.encoded import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.training.batches import SequenceSet
@@ -77,7 +77,7 @@ class Bench:
         Raises
         ------
         FormatError
-            Where the cube has other ids in those rows.
+            Where the cube has other ids or scalars in those rows.
         """
         fields, rows = self.sequences.places(objects.numbers)
         for i in np.unique(fields).tolist():
@@ -86,6 +86,7 @@ class Bench:
             cube = self.fields[i].open(self.columns)
             path = self.fields[i].files["sequences"]
             check_ids(cube.ids(), rows[mine], objects.ids[mine], path)
+            check_scalars(cube, objects[mine], self.model.tokenizers.scalar)
             yield mine, cube, rows[mine]
 
     def _bits(self, blocks: Sequence[str]) -> np.uint32:

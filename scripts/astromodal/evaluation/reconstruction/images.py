@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
+from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cutouts import SHAPE_COLUMNS, elliptical_mask, read_cutouts
 from astromodal.evaluation.image_sample import DETECTED
 from astromodal.evaluation.image_sums import reduce_cutouts
 from astromodal.evaluation.metrics import median_error, r2_of, scatter_error
+from astromodal.evaluation.objects import PACKED, check_cutouts
 from astromodal.evaluation.parts import measured
 from astromodal.evaluation.reconstruction.bench import Bench
 from astromodal.evaluation.reconstruction.compare import (
@@ -66,11 +68,13 @@ def sample_images(bench: Bench, objects: Encoded) -> ImageSample:
         model.bundle, objects.sequences, model.ask(IMAGE), objects.numbers, bench.sampling,
         model.settings,
     )  # fmt: skip
+    stored = objects.codes(IMAGE)
+    again = np.full_like(stored, MISSING_CODE)
     latents = tokenizer.centroids[bench.trained_on(IMAGE).codes(IMAGE)].mean(axis=0)  # (slots, L)
     grid = latents.reshape(1, tokenizer.grid, tokenizer.grid, -1).transpose(0, 3, 1, 2)
     mean = tokenizer.decode_latents(grid)[0]
     ways = {
-        TOKENIZER: tokenizer.decode(objects.codes(IMAGE)),
+        TOKENIZER: tokenizer.decode(stored),
         MODEL: predicted,
         MEAN: np.broadcast_to(mean, predicted.shape),
         SHAPE: np.empty_like(predicted),
@@ -86,6 +90,7 @@ def sample_images(bench: Bench, objects: Encoded) -> ImageSample:
         shapes = cube.scalars(SHAPE_COLUMNS)
         for batch in read_cutouts(cube, settings, keep=keep):
             place = mine[np.searchsorted(rows, batch.row)]
+            again[place], _ = tokenizer.encode(batch.pixels, batch.valid)
             a, b, theta = shapes[batch.row].T
             masks[place] = elliptical_mask(a, b, theta, settings.size)
             pixels[place] = np.where(batch.valid, batch.pixels, np.nan)
@@ -96,6 +101,7 @@ def sample_images(bench: Bench, objects: Encoded) -> ImageSample:
             found = reduce_cutouts(batch.pixels, batch.valid, masks[place], own)
             for name, values in found.items():
                 sums.setdefault(name, np.zeros(pixels.shape[:2]))[place] = values
+        check_cutouts(cube, stored[mine], again[mine], PACKED.format("encode_images"))
     return ImageSample(objects.ids, tuple(tokenizer.bands), pixels, masks, ways, sums)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import SpectrumBatch, read_spectra, rebinned
 from astromodal.evaluation.metrics import mean_error, r2, reduced_chi2
+from astromodal.evaluation.objects import PACKED, check_codes
 from astromodal.evaluation.parts import measured
 from astromodal.evaluation.reconstruction.bench import Bench
 from astromodal.evaluation.reconstruction.compare import (
@@ -93,7 +95,15 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def _observed(
     bench: Bench, objects: Encoded, group: str, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Observed flux and inverse variance in the bins, float64 (n, L) each."""
+    """Observed flux and inverse variance in the bins, float64 (n, L) each.
+
+    Raises
+    ------
+    FormatError
+        Where the sequences' codes are not those of what was observed.
+    """
+    coder, stored = bench.model.tokenizers.spectrum, objects.codes(group)[:, 1:]
+    again = np.full_like(stored, MISSING_CODE)
     flux, ivar = np.full((len(objects), length), np.nan), np.zeros((len(objects), length))
     settings = bench.model.config.tokenizers.spectrum
     for mine, cube, rows in bench.by_field(objects):
@@ -101,7 +111,10 @@ def _observed(
             some = np.isin(batch.row, rows)
             chosen = SpectrumBatch(batch.row[some], batch.flux[some], batch.ivar[some])
             place = mine[np.searchsorted(rows, chosen.row)]
+            again[place], _ = coder.encode(group, chosen.flux, chosen.ivar)
             flux[place], ivar[place] = rebinned(chosen, group, settings)
+        rule = PACKED.format("encode_spectra")
+        check_codes(cube, f"{group} spectra", stored[mine], again[mine], rule)
     return flux, ivar
 
 

@@ -31,12 +31,16 @@ def _objects(n_fit=40, n_tune=10, n_score=20, **changes):
     return Objects(**{**found, **changes})
 
 
-def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.ndarray):
-    """A cube whose redshift and class follow the magnitude, and its sequences."""
+def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.ndarray, changes):
+    """A cube whose redshift and class follow the magnitude, and its sequences.
+
+    `changes` names columns, each with the one whose values it has instead.
+    """
     rng = np.random.default_rng(seed)
     values = scalars(n, seed)
     values["specz_z"] = np.maximum((values["mag_pstotal_r"] - 14) / 10, 0.01)
     values["gaia_teff_gspphot"] = 3000 + 200 * values["mag_pstotal_r"]
+    values |= {column: values[other] for column, other in changes.items()}
     ids = np.array([f"{name}-{i}" for i in range(n)])
     extra = 0.1 * values["mag_pstotal_r"]  # no column of the model
     kind = np.where(values["mag_pstotal_i"] > 20, "GALAXY", "QSO")
@@ -62,14 +66,29 @@ def objects():
     return _objects
 
 
-@pytest.fixture(scope="session")
-def survey(tmp_path_factory):
-    """A training field and one kept aside, with a toy model of random weights."""
-    folder, bundle = tmp_path_factory.mktemp("survey"), toy_bundle()
+def _write_survey(folder: Path, bundle, **changes):
+    """Files of a training field and of one kept aside."""
     split = np.resize([TRAIN, TRAIN, TRAIN, VALIDATION], 80).astype(np.uint8)
     split[-1] = TEST
-    files = [_write_field(folder, name, len(s), i, bundle, s)
+    files = [_write_field(folder, name, len(s), i, bundle, s, changes)
              for i, (name, s) in enumerate([("T", split), ("H", split[:40])])]  # fmt: skip
     cubes, sequences = zip(*files, strict=True)
-    fields = evaluated_fields(["T", "H"], ["T"], cube=cubes, sequences=sequences)
-    return SimpleNamespace(fields=fields, model=AstroModel(bundle), sequences=sequences)
+    return evaluated_fields(["T", "H"], ["T"], cube=cubes, sequences=sequences)
+
+
+@pytest.fixture(scope="session")
+def survey(tmp_path_factory):
+    """A training field and one kept aside, with a toy model of random weights.
+
+    ``changed(column=other)`` is the same with the values of some columns in place of others'.
+    """
+    bundle = toy_bundle()
+
+    def changed(**changes):
+        return _write_survey(tmp_path_factory.mktemp("survey"), bundle, **changes)
+
+    fields = changed()
+    sequences = [field.files["sequences"] for field in fields]
+    return SimpleNamespace(
+        fields=fields, changed=changed, model=AstroModel(bundle), sequences=sequences
+    )

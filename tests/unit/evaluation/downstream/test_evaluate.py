@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings, LabelSettings
@@ -101,17 +100,11 @@ def test_the_section_is_plain_json(part):
     json.dumps(part, allow_nan=False)
 
 
-def test_hidden_columns_are_given_to_nothing(survey, evaluate, tmp_path):
-    """Other values of what gives a redshift away change nothing that is told."""
-    fields = []
-    for field in survey.fields:
-        table = pq.read_table(field.files["cube"])
-        place = table.column_names.index("specz_e_z")
-        path = tmp_path / field.files["cube"].name
-        pq.write_table(table.set_column(place, "specz_e_z", table.column("specz_z")), path)
-        fields.append(EvaluatedField(field.name, field.trained, {**field.files, "cube": path}))
+def test_hidden_columns_are_given_to_nothing(survey, evaluate):
+    """Other values of what gives a redshift away, and their codes, change nothing that is told."""
     labels = LabelSettings(kind=None, stellar=())
-    one, other = evaluate(labels, SMALL), evaluate(labels, SMALL, fields)
+    one = evaluate(labels, SMALL)
+    other = evaluate(labels, SMALL, survey.changed(specz_e_z="specz_z"))
     assert one["numbers"]["targets"] == other["numbers"]["targets"]
 
 
@@ -162,3 +155,13 @@ def test_another_fields_sequences_are_refused(evaluate, survey):
     swapped = EvaluatedField("T", True, {**first.files, "cube": second.files["cube"]})
     with pytest.raises(FormatError, match="must be those of the cube's rows"):
         evaluate(fields=[swapped, second])
+
+
+def test_codes_of_an_earlier_cube_are_refused(survey, evaluate):
+    """Labels are not told from what a cube was before; both hashes are told."""
+    first, second = survey.fields
+    newer = survey.changed(mag_pstotal_r="mag_pstotal_i")[1]
+    files = {**second.files, "cube": newer.files["cube"]}
+    hashes = r"of hash [0-9a-f]{16}, got [0-9a-f]{16}; run encode_scalars and pack_sequences again"
+    with pytest.raises(FormatError, match=f"field H: codes of scalars must be those .* {hashes}"):
+        evaluate(fields=[first, EvaluatedField("H", False, files)])

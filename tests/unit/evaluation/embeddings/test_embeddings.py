@@ -11,6 +11,7 @@ from astromodal.config.evaluate import EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import quiet
 from astromodal.data.cube import Cube
+from astromodal.errors import FormatError
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
 from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, categories
 from astromodal.evaluation.embeddings.retrieval import draw_in_turns
@@ -167,3 +168,12 @@ def test_classes_take_turns():
     kind = np.array(["STAR"] * 10 + ["QSO"])
     for seed in range(5):
         assert set(kind[draw_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
+
+
+def test_codes_of_an_earlier_cube_are_refused(model, made):
+    """Where scalars changed since, objects are not embedded from what they were."""
+    name, _, sequences = made("old")
+    _, newer, _ = made("new", seed=1, id=[f"old-{i}" for i in range(40)])
+    fields = as_fields((name, newer, sequences))
+    with pytest.raises(FormatError, match="field old: codes of scalars must be those of .* as it"):
+        embed_evaluated(model, fields, EvaluationSettings(), ColumnSettings(), "mean", quiet)

@@ -60,11 +60,16 @@ def write_field(tmp_path, bundle):
 def evaluate(tmp_path, write_field, bundle):
     """Evaluate a toy model on the fields H, never trained on, and T, which trained it."""
 
-    def go(bundle=bundle, drop=(), settings=SETTINGS, training_drop=(), only_held=False):
+    def go(bundle=bundle, drop=(), settings=SETTINGS, training_drop=(), only_held=False, newer=()):
         held = ("H", "I")
         written = [write_field("T", seed=1, drop=training_drop)]
         written += [write_field(name, seed=2 + i, drop=drop) for i, name in enumerate(held)]
         cubes, sequences = zip(*written, strict=True)
+        for name in newer:  # columns that the last cube got after it was encoded
+            table = pq.read_table(cubes[-1])
+            column = cube_table(len(table), seed=9).column(name)
+            place = table.column_names.index(name)
+            pq.write_table(table.set_column(place, name, column), cubes[-1])
         fields = evaluated_fields(["T", *held], ["T"], cube=cubes, sequences=sequences)
         fields = fields[1:] if only_held else fields
         return evaluate_reconstruction(

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from astromodal.config.schema import ColumnSettings, SequenceSettings
+from astromodal.data.cutouts import cutout_column
+from astromodal.errors import FormatError
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.evaluation.reconstruction.bench import Bench
 from astromodal.evaluation.reconstruction.compare import MODEL, SHAPE, TOKENIZER
@@ -11,10 +13,12 @@ from astromodal.evaluation.reconstruction.scalars import ALONE, sample_scalars
 from astromodal.evaluation.reconstruction.spectra import sample_spectra
 from astromodal.inference.model import AstroModel
 from astromodal.training.batches import SequenceSet
+from helpers.cutouts import BANDS
 from helpers.model import COLUMNS, CONFIG, EMPTY, cube_table, toy_bundle
 
 from .conftest import SETTINGS
 
+CUTOUTS = tuple(map(cutout_column, BANDS))
 SPECTRA = ("desi_flux_r", "desi_ivar_r", "desi_wave_r")
 
 
@@ -120,3 +124,18 @@ def test_figures_are_written(evaluate, tmp_path):
     for figure in part["figures"]:
         stem = tmp_path / "figures" / figure["file"]
         assert all(stem.with_suffix(end).is_file() for end in (".png", ".pdf", ".svg"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "error"),
+    [
+        (COLUMNS[:1], "codes of scalars .*; run encode_scalars and pack_sequences again"),
+        (SPECTRA[:1], "codes of desi_r spectra .*; run encode_spectra and pack_sequences again"),
+        (CUTOUTS, "codes of cutouts .*; run encode_images and pack_sequences again"),
+    ],
+    ids=["scalars", "spectra", "cutouts"],
+)
+def test_codes_of_an_earlier_cube_are_refused(evaluate, columns, error):
+    """Where a modality changed since, nothing is compared with what it was; the rules are told."""
+    with pytest.raises(FormatError, match=f"field I: {error}"):
+        evaluate(newer=columns)
