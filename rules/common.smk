@@ -23,6 +23,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
+from astromodal.provenance.killed import killed
 from astromodal.provenance.skipped import FOLDER, check_skipped, skipped
 from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest

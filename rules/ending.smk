@@ -15,3 +15,5 @@ onsuccess:
 
 onerror:
     end_run()
+    for line in killed(log):
+        logger.error(line)

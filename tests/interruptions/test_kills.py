@@ -68,13 +68,19 @@ def test_killed_anywhere(reference, tmp_path, tally):
 
 
 def kill_whole(run: Interrupted, seconds: float) -> None:
-    """Kill Snakemake and all its jobs at a time of its run; its lock stands, and is taken away."""
-    locks = run.folder / ".snakemake/locks"
+    """Kill Snakemake and all its jobs at a time of its run; its lock stands, and is taken away.
+
+    No job is killed on its own meanwhile, or Snakemake might have ended before.
+    """
+    locks, faults = run.folder / ".snakemake/locks", run.told / "faults"
+    aside = faults.rename(run.told / "aside")
     with run.start(*COMMAND) as process:
         while not (locks.is_dir() and any(locks.iterdir())):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         time.sleep(seconds)
+        assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)
+    aside.rename(faults)
     assert "Directory cannot be locked" in run.call(*COMMAND).text
     run.run("--unlock")

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from interruptions.groups import memory_group
 from interruptions.jobs import NOISE, remove, run_job, under
 from interruptions.sky import contents
 
@@ -20,6 +21,9 @@ LEVELS = (0.5, 0.7, 0.85, 0.95)
 
 Where OpenBLAS, which SciPy loads later, finds no 32 MB for itself, it asks for them for ever.
 """
+SHARES = (0.4, 0.7, 0.9)
+"""Of the memory that the job took when nothing limited it, for the kernel's limit."""
+MORE = "killed (SIGKILL), as the kernel does where memory runs out"
 ENOUGH = "memory must be enough for the job, got "
 ABORTED = {
     -signal.SIGABRT: "bad_alloc|LLVM ERROR: out of memory",
@@ -58,4 +62,33 @@ def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
     assert not wrong, "\n\n".join(wrong)
     remove(finished, job)
     finished.run(*job["outputs"])
+    assert contents(finished.results) == whole
+
+
+@pytest.mark.parametrize("rule", ENCODINGS)
+def test_the_kernel_s_limit_in_each_encoding(rule, reference, finished, tally):
+    """The kernel kills a job for its memory: nothing is left, and with more of it all is made."""
+    whole = contents(finished.results)
+    ended = reference.noted("ended.jsonl")
+    (job,) = [line for line in ended if (line["rule"], line["job"]) == (rule, "T-2")]
+    with memory_group("astromodal-test") as group:
+        (finished.told / "group").write_text(str(group.joining))
+        remove(finished, job)
+        finished.run(*job["outputs"])
+        enough = group.peak()
+        for share in SHARES:
+            remove(finished, job)
+            group.limit(int(share * enough))
+            done = finished.call(*job["outputs"])
+            left = under(contents(finished.results), job)
+            print(f"{rule}, {share} of {enough:,} byte: status {done.returncode}, left {left}")
+            if done.returncode:
+                assert "died with <Signals.SIGKILL: 9>" in done.text
+                assert MORE in done.text
+                assert left == {}
+            else:
+                assert left == under(whole, job)
+            tally("kernel's memory limit", "named error" if done.returncode else "same result")
+        group.limit(None)
+        finished.run(*job["outputs"])
     assert contents(finished.results) == whole

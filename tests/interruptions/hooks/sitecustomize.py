@@ -8,6 +8,7 @@ All is told and noted in the folder ``INTERRUPTIONS``:
 - If there is a folder ``jobs``, each job leaves a copy of its script there, with which it can be
   run without Snakemake, and ``ended.jsonl`` has a line of each: its outputs, how many writes and
   seconds it took, and how many bytes of address space until its imports were done, and at most.
+- ``group`` holds a path into which the job writes its number, to be in a control group.
 - ``late`` and ``skew`` hold seconds: what is renamed into place appears that much later, or has a
   time that is that much ahead.
 """
@@ -148,6 +149,8 @@ if ".snakemake/scripts" in str(script) and folder.is_dir():
     # Its log is named in what Snakemake writes before the script.
     rule, job = re.search(rb"results/logs/(\w+)/([\w.+-]+)\.log", script.read_bytes()).groups()
     rule, job = rule.decode(), job.decode()
+    if (folder / "group").exists():
+        Path((folder / "group").read_text()).write_text(str(os.getpid()))
     if (folder / "jobs").is_dir():
         record()
     if told("late") or told("skew"):
