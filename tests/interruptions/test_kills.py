@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -70,17 +71,21 @@ def test_killed_anywhere(reference, tmp_path, tally):
 def kill_whole(run: Interrupted, seconds: float) -> None:
     """Kill Snakemake and all its jobs at a time of its run; its lock stands, and is taken away.
 
-    No job is killed on its own meanwhile, or Snakemake might have ended before.
+    Where jobs were killed and so Snakemake ended before, it is started again.
     """
-    locks, faults = run.folder / ".snakemake/locks", run.told / "faults"
-    aside = faults.rename(run.told / "aside")
-    with run.start(*COMMAND) as process:
-        while not (locks.is_dir() and any(locks.iterdir())):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-        time.sleep(seconds)
-        assert process.poll() is None, process.communicate()
-        os.killpg(process.pid, signal.SIGKILL)
-    aside.rename(faults)
+    while not locked(run):
+        with run.start(*COMMAND) as process:
+            while not locked(run) and process.poll() is None:
+                time.sleep(0.1)
+            try:
+                process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
     assert "Directory cannot be locked" in run.call(*COMMAND).text
     run.run("--unlock")
+
+
+def locked(run: Interrupted) -> bool:
+    """Whether a Snakemake holds the folder, or one did that was killed."""
+    locks = run.folder / ".snakemake/locks"
+    return locks.is_dir() and any(locks.iterdir())
