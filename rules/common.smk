@@ -18,6 +18,7 @@ from astromodal.core.fields import (
     spread_evenly,
     starting_model,
 )
+from astromodal.core.files import check_writable
 from astromodal.core.leftovers import clear_leftovers
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns

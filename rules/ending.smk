@@ -1,4 +1,4 @@
-# What follows a run, however it ended.
+# What comes before a run, and what follows it, however it ended.
 
 
 def end_run():
@@ -6,6 +6,10 @@ def end_run():
     clear_leftovers(PATHS.results)
     for line in skipped(PATHS.skipped, FIELDS.used):
         logger.warning(line)
+
+
+onstart:
+    check_writable(PATHS.results)
 
 
 onsuccess:

@@ -69,6 +69,13 @@ def storing(path: str | Path) -> Iterator[None]:
         raise told from error
 
 
+def check_writable(folder: str | Path) -> None:
+    """Raise `MachineError` where no file can be made in a folder, which is made where it is not."""
+    with storing(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.

@@ -7,6 +7,7 @@ import pytest
 
 from astromodal.core.files import (
     atomic_path,
+    check_writable,
     load_arrays,
     read_json,
     save_arrays,
@@ -213,3 +214,21 @@ def test_the_rule_that_makes_a_file_is_named(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"")
     with pytest.raises(FormatError, match="delete it and run encode_scalars again"):
         load_arrays(tmp_path / "a.npz", format="scalar_tokens", version=1)
+
+
+def test_a_folder_is_made_to_be_written_to(tmp_path):
+    """Nothing is left in it."""
+    check_writable(tmp_path / "a/b")
+    assert list((tmp_path / "a/b").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
+    """The error names the folder and what to do."""
+
+    def refuse(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    must = "must be on a disk that may be written, got Read-only file system; have it mounted so"
+    with pytest.raises(MachineError, match=f"^{tmp_path} {must}"):
+        check_writable(tmp_path)
