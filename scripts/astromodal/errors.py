@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -70,12 +71,26 @@ def machine_error(error: BaseException, path: str | Path | None = None) -> Machi
         if code in _DISK and name is not None:
             must, do = _DISK[code]
             return MachineError(must_be(str(name), must, os.strerror(code), do))
-        said = str(each).lower()
-        if code == errno.ENOMEM or isinstance(each, MemoryError) or any(s in said for s in _MEMORY):
+        if code == errno.ENOMEM or _lacks_memory(each):
             got = str(each).partition("\n")[0] or "no more"
             do = "run fewer jobs at once (--cores) or give the job more (mem_mb in the profile), "
             return MachineError(must_be("memory", "enough for the job", got, do + _AGAIN))
     return None
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether an exception is that of a lack of memory, by its kind or by what it says.
+
+    Python's own is a `SystemError` where a library in C forgets to say why it failed: with a limit
+    of the address space, that is why.
+    """
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or (limited and isinstance(error, SystemError))
+        or any(words in said for words in _MEMORY)
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

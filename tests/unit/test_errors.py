@@ -1,4 +1,5 @@
 import errno
+from resource import RLIM_INFINITY
 
 import pytest
 
@@ -84,3 +85,11 @@ def test_other_errors_are_not_the_machine_s():
     """A file that is not there, and a bug, are what they are."""
     assert machine_error(FileNotFoundError(errno.ENOENT, "text", "a")) is None
     assert machine_error(KeyError("a")) is None
+
+
+@pytest.mark.parametrize(("limit", "is_memory"), [(1 << 40, True), (RLIM_INFINITY, False)])
+def test_an_error_of_python_s_own_where_the_address_space_is_limited(monkeypatch, limit, is_memory):
+    """A library in C that forgets to say why it failed had too little of it; else nobody knows."""
+    monkeypatch.setattr("resource.getrlimit", lambda _: (limit, RLIM_INFINITY))
+    found = machine_error(SystemError("error return without exception set"))
+    assert (found is not None) == is_memory
