@@ -31,7 +31,7 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (half an hour)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (a quarter of an hour)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
@@ -44,7 +44,7 @@ steady: .venv/astromodal-dev  ## run the tests' sky in four ways, and compare ev
 	@echo "== Running on one core, on two, with fields in another order and beside a load"
 	$(RUN) pytest tests/steadiness
 
-soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and settings change (an hour): results/soak/soak.md
+soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and settings change (an hour or two): results/soak/soak.md
 	@echo "== A long run, disturbed"
 	$(RUN) PYTHONPATH=tests:scripts python tests/steadiness/soak.py
 
@@ -69,7 +69,7 @@ quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: be
 	$(RUN) python -m benchmarks.quality
 
 study: .venv/astromodal-bench  ## train longer on a simulated sky, and tell what the model knows: docs/study.png
-	@echo "== Simulating, training and asking the model (an hour to two)"
+	@echo "== Simulating, training and asking the model (an hour or two)"
 	$(RUN) snakemake train results/study/outputs/sequences/datacube_SIM-0005_sequences.safetensors \
 		--profile profiles/local --configfile config/study.yaml
 	$(RUN) python -m benchmarks.study
