@@ -31,7 +31,7 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (a quarter of an hour)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (twenty minutes)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
