@@ -42,7 +42,7 @@ include: "rules/report.smk"
 include: "rules/ablations.smk"
 include: "rules/predict.smk"
 include: "rules/targets.smk"
-include: "rules/ending.smk"
+include: "rules/run.smk"
 
 
 rule all:

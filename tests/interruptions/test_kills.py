@@ -26,8 +26,8 @@ WHOLE_RUNS = 4
 def draw_faults(reference: Interrupted, folder: Path, seed: int) -> Counter[str]:
     """For each rule a kill before a random write of its job, then one at a random time of it.
 
-    The first always hits, the other where the job takes no less time than before. Returns how many
-    there are, by rule.
+    The first hits unless Snakemake is killed with that job before, the other where the job takes no
+    less time than it did. Returns how many there are, by rule.
     """
     generator = np.random.default_rng(seed)
     drawn: Counter[str] = Counter()
