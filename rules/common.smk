@@ -19,6 +19,7 @@ from astromodal.core.fields import (
     starting_model,
 )
 from astromodal.core.files import check_writable
+from astromodal.core.grids import is_light_curve
 from astromodal.core.leftovers import clear_leftovers
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
@@ -157,6 +158,12 @@ def training_resources(gpus, nodes):
 TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
 MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
+VALUES = "columns.{id,presets,sentinels,flags}"  # what numbers and labels are read with
+SPECTRA = (  # what spectra are read with, and light curves where there are any
+    "columns.{id,presets,sentinels}"
+    if any(map(is_light_curve, GROUPS))
+    else "columns.id"
+)
 SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
     "tokenizers.scalar",
     "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",

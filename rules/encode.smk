@@ -16,7 +16,7 @@ rule encode_scalars:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns.id"),
+        settings=settings(VALUES),
         code=code("encode_scalars"),
     script:
         "../scripts/encode_scalars.py"
@@ -36,7 +36,7 @@ rule encode_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings("columns.id", "tokenizers.spectrum.xp_samples"),
+        settings=settings(SPECTRA, "tokenizers.spectrum.xp_samples"),
         code=code("encode_spectra"),
     script:
         "../scripts/encode_spectra.py"

@@ -24,7 +24,7 @@ rule evaluate_scalars:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings("columns.id", DRAWN),
+        settings=settings(VALUES, DRAWN),
         code=code("evaluate_scalars"),
     script:
         "../scripts/evaluate_scalars.py"
@@ -50,7 +50,7 @@ rule evaluate_spectra:
         fields=EVALUATED,
         trained_fields=TRAINED,
         settings=settings(
-            "columns.id",
+            SPECTRA,
             DRAWN,
             "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples}",
         ),
@@ -83,9 +83,7 @@ rule evaluate_images:
     params:
         fields=EVALUATED,
         trained_fields=TRAINED,
-        settings=settings(
-            "cpu_threads", "columns.id", DRAWN, "tokenizers.image.{bands,size}"
-        ),
+        settings=settings("cpu_threads", VALUES, DRAWN, "tokenizers.image.{bands,size}"),
         code=code("evaluate_images"),
     script:
         "../scripts/evaluate_images.py"

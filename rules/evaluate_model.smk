@@ -58,7 +58,7 @@ rule evaluate_reconstruction:
         trained_fields=TRAINED,
         settings=settings(
             "cpu_threads",
-            "columns.id",
+            VALUES,
             "evaluation.{n_examples,seed,reconstruction}",
             "evaluation.labels.{redshift,stellar,tied}",
             "predict.{token_budget,prior_mass,max_candidates}",
@@ -93,7 +93,7 @@ rule evaluate_downstream:
         trained_fields=TRAINED,
         settings=settings(
             "cpu_threads",
-            "columns.id",
+            VALUES,
             "evaluation.{max_objects,seed,labels}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
             "predict.{token_budget,prior_mass,max_candidates}",
@@ -127,7 +127,7 @@ rule evaluate_embeddings:
         trained_fields=TRAINED,
         settings=settings(
             "cpu_threads",
-            "columns.id",
+            VALUES,
             DRAWN,
             "evaluation.labels",
             "predict.{pooling,token_budget}",

@@ -62,7 +62,7 @@ rule sample_scalars:
         "../envs/cpu.yaml"
     threads: 2
     params:
-        settings=settings("columns.id", "tokenizers.scalar.columns"),
+        settings=settings(VALUES, "tokenizers.scalar.columns"),
         code=code("sample_scalars"),
     script:
         "../scripts/sample_scalars.py"
@@ -83,7 +83,7 @@ rule sample_spectra:
         "../envs/cpu.yaml"
     params:
         settings=settings(
-            "columns.id",
+            SPECTRA,
             "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples,samples_per_field,seed}",
         ),
         code=code("sample_spectra"),
@@ -128,7 +128,7 @@ rule prepare_cutouts:
         "../envs/cpu.yaml"
     params:
         share=-(-CONFIG.tokenizers.image.max_cutouts // max(1, len(FIELDS.tokenizers))),
-        settings=settings("columns.id", "tokenizers.image.{bands,size,seed}"),
+        settings=settings(VALUES, "tokenizers.image.{bands,size,seed}"),
         code=code("prepare_cutouts"),
     script:
         "../scripts/prepare_cutouts.py"

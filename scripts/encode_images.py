@@ -3,6 +3,7 @@
 from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.image import ImageTokenizer
+from astromodal.tokenizers.image_autoencoder import UNTRAINED
 from astromodal.tokenizers.image_tokens import encode_field_images
 
 job = start(snakemake)
@@ -14,6 +15,8 @@ with job.one_field():
     job.logger.info(
         "field %s: %d whole cutouts, %d short", cube.field, tokens.n_whole, tokens.n_short
     )
+    if not len(tokenizer.centroids):
+        job.logger.warning(UNTRAINED)
     cube.require_unchanged()
     latents.save(snakemake.output.latents)
     tokens.save(snakemake.output.tokens)

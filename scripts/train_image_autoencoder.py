@@ -2,6 +2,7 @@
 
 from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
+from astromodal.tokenizers.image_autoencoder import UNTRAINED
 from astromodal.tokenizers.normaliser import ImageNormaliser
 from astromodal.training.autoencoder import train_autoencoder
 from astromodal.training.cutout_shard import CutoutShard
@@ -27,5 +28,7 @@ autoencoder, latents = train_autoencoder(
     ),
 )
 job.logger.info("trained on %d cutouts of %d fields", len(store), len(pairs))
+if not len(store):
+    job.logger.warning(UNTRAINED)
 latents.save(snakemake.output.latents)
 autoencoder.save(snakemake.output.autoencoder)

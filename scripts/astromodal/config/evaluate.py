@@ -28,8 +28,14 @@ class LabelSettings(Settings):
         description="Text column that says what a source is; null where there is none.",
     )
     stars: tuple[str, ...] = Field(
-        ("STAR",),
-        description="Its values that mean a star, whose redshift is a velocity and left out.",
+        ("STAR", "GLOBCLUSTER"),
+        description="Its values, without what stands in brackets (STAR(WD) is a STAR), whose "
+        "redshift is a velocity and left out.",
+    )
+    unclear: tuple[str, ...] = Field(
+        ("UNCLEAR",),
+        description="Its values that say nothing: such a source has no class, and its redshift is "
+        "left out.",
     )
     stellar: tuple[str, ...] = Field(
         ("gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot"),

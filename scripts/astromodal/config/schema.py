@@ -21,6 +21,7 @@ from astromodal.config.base import (
     by_name,
     split_at_commas,
 )
+from astromodal.config.columns import ColumnSettings
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.predict import PredictSettings
@@ -70,14 +71,6 @@ class PathSettings(Settings):
         if template is not None and template.count("{field}") != 1:
             raise ValueError("must hold {field} exactly once")
         return template
-
-
-class ColumnSettings(Settings):
-    """Names of the columns that identify and place a source."""
-
-    id: str = Field("id", description="Identifier of a source, binary or text, unique in a field.")
-    ra: str = Field("ra", description="Right ascension (ICRS, degree).")
-    dec: str = Field("dec", description="Declination (ICRS, degree).")
 
 
 class SelectionSettings(Settings):

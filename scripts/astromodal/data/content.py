@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from astromodal.config.columns import ColumnSettings
 from astromodal.config.schema import Config
 from astromodal.core.grids import is_light_curve
 from astromodal.data.cube import Cube
@@ -52,14 +53,20 @@ def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
         for group in tokenizers.spectrum.groups
         for name in (light_curve_columns(group) if is_light_curve(group) else group_columns(group))
     ]
-    told = (labels.redshift, labels.kind, *labels.stellar, *labels.tied, labels.magnitude)
-    return {
+    known = (labels.redshift, labels.kind, *labels.stellar, *labels.tied, labels.magnitude)
+    read = {
         "sources": (columns.id, columns.ra, columns.dec, *_named(config.selection.column)),
         "scalars": (*tokenizers.scalar.columns, "gaia_designation"),
         "spectra": tuple(spectra),
         "images": (*map(cutout_column, tokenizers.image.bands), *SHAPE_COLUMNS),
-        "labels": _named(*told),
+        "labels": _named(*known),
     }
+    return {modality: (*names, *_flags_of(names, columns)) for modality, names in read.items()}
+
+
+def _flags_of(names: Iterable[str], columns: ColumnSettings) -> list[str]:
+    """Columns of flags that say which values of some columns are reliable."""
+    return [flag for flag, says in columns.flags.items() if not set(names).isdisjoint(says.columns)]
 
 
 def _named(*columns: str | None) -> tuple[str, ...]:

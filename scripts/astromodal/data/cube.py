@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from astromodal.config.schema import ColumnSettings
+from astromodal.config.columns import ColumnSettings
 from astromodal.core.version import FileVersion
 from astromodal.data.lists import is_list
+from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import ChangedError, DataError, must_be, suggestion
 
 _BUFFER = 1 << 20  # byte
@@ -168,13 +169,14 @@ class Cube:
         return np.asarray(column.to_pylist(), dtype=np.str_) if self.n_rows else np.empty(0, "U1")
 
     def scalar(self, name: str) -> np.ndarray:
-        """One numeric column, float64 (n,); what is null, NaN or infinite is NaN."""
+        """One numeric column, float64 (n,); missing values are NaN."""
         return self.scalars([name])[:, 0]
 
     def scalars(self, names: Sequence[str]) -> np.ndarray:
         """Numeric columns, float64 (n, columns); missing values and absent columns are NaN.
 
-        Columns lie one after the other in memory, as what reads them wants them.
+        Missing is what is null, NaN, infinite, a sentinel, or unreliable by its flag. Columns lie
+        one after the other in memory, as what reads them wants them.
 
         Raises
         ------
@@ -189,11 +191,53 @@ class Cube:
         for place, name in enumerate(names):
             if name in self.columns:
                 numbers = self._numbers(name, table.column(name))
-                np.copyto(values[:, place], numbers, where=np.isfinite(numbers))
+                known = (
+                    np.isfinite(numbers) & ~self.sentinel(name, numbers) & ~self.unreliable(name)
+                )
+                np.copyto(values[:, place], numbers, where=known)
         return values
 
+    def sentinel(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Which values of column `name` stand for missing ones, bool like `values`."""
+        return is_sentinel(values, sentinels_of(name, self.settings))
+
+    def unreliable(self, name: str) -> np.ndarray:
+        """Rows whose flags say that the value in column `name` is not reliable, bool (n,)."""
+        wrong = np.zeros(self.n_rows, dtype=bool)
+        for flag, settings in self.settings.flags.items():
+            if name in settings.columns and flag in self.columns:
+                wrong |= is_unreliable(self._flags(flag), settings)
+        return wrong
+
+    def count_missing(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Count values that are there but count as missing.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Columns of numbers or text; those that the cube lacks are left out.
+
+        Returns
+        -------
+        dict
+            ``sentinel`` and ``unreliable`` → column → number of rows, where there are any.
+        """
+        counts: dict[str, dict[str, int]] = {"sentinel": {}, "unreliable": {}}
+        for name in dict.fromkeys(name for name in names if name in self.columns):
+            unreliable, sentinel = self.unreliable(name), np.zeros(self.n_rows, dtype=bool)
+            if _is_text(self.dtype(name)):
+                unreliable &= self._stripped(self._texts(name)) != ""
+            else:
+                numbers = self._numbers(name, self._table([name]).column(name))
+                sentinel = self.sentinel(name, numbers)
+                unreliable &= np.isfinite(numbers) & ~sentinel
+            for what, found in (("sentinel", sentinel), ("unreliable", unreliable)):
+                if found.any():
+                    counts[what][name] = int(found.sum())
+        return counts
+
     def text(self, name: str) -> np.ndarray:
-        """One column of text, unicode (n,); empty where it is missing, or the column absent.
+        """One column of text, unicode (n,); empty where missing or unreliable, or without a column.
 
         Raises
         ------
@@ -206,8 +250,25 @@ class Cube:
             return np.full(self.n_rows, "", dtype="U1")
         if not _is_text(self.dtype(name)):
             raise self.error(name, "a column of text", str(self.dtype(name)))
-        values = self._texts(name).fill_null("").to_pylist()
-        return np.char.strip(np.asarray(values, dtype=np.str_)) if values else np.empty(0, "U1")
+        return np.where(self.unreliable(name), "", self._stripped(self._texts(name)))
+
+    def _flags(self, name: str) -> np.ndarray:
+        """One column of flags, texts or numbers, unicode (n,); empty where there is none."""
+        kind = self.dtype(name)
+        if pa.types.is_floating(kind):  # whole numbers and nulls, as pandas keeps them
+            numbers = self._numbers(name, self._table([name]).column(name))
+            texts = [f"{value:g}" if np.isfinite(value) else "" for value in numbers.tolist()]
+            return np.asarray(texts, dtype=np.str_)
+        if pa.types.is_null(kind) or pa.types.is_integer(kind) or _is_text(kind):
+            return self._stripped(self._texts(name))
+        do = "name another column in columns.flags"
+        raise self.error(name, "a column of flags, text or numbers", str(kind), do)
+
+    @staticmethod
+    def _stripped(texts: pa.ChunkedArray) -> np.ndarray:
+        """Texts without blanks around them, unicode (n,); empty where null."""
+        values = np.asarray(texts.fill_null("").to_pylist(), dtype=np.str_)
+        return np.char.strip(values) if len(values) else np.empty(0, "U1")
 
     def dtype(self, name: str) -> pa.DataType:
         """Arrow type of column `name`."""

@@ -16,10 +16,12 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic_core import from_json
 from threadpoolctl import ThreadpoolController
 
 from astromodal.data.cube import Cube, Slice
+from astromodal.data.lists import is_list, lengths
 
 N_COEFFICIENTS = 55
 N_CORRELATIONS = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
@@ -63,11 +65,9 @@ def read_xp(
     Raises
     ------
     DataError
-        Where a text is no list of the right count of numbers.
+        Where a column holds no lists or texts of the right count of numbers.
     """
-    texts = [piece.table.column(name) for name in xp_columns(group)]
-    valid = np.array([text.is_valid().to_numpy(zero_copy_only=False) for text in texts])
-    has = np.any(valid, axis=0)
+    has = np.any([_present(piece.table.column(name)) for name in xp_columns(group)], axis=0)
     coefficients, errors, correlations = (
         _parse(cube, piece, name, np.flatnonzero(has), length)
         for name, length in zip(xp_columns(group), XP_PARTS.values(), strict=True)
@@ -145,8 +145,21 @@ def basis(group: str, grid: tuple[float, ...]) -> np.ndarray:
     return functions
 
 
+def _present(column: pa.Array) -> np.ndarray:
+    """Rows that hold a list or a text that is not empty, bool (rows,)."""
+    if is_list(column.type):
+        return lengths(column)[0] > 0
+    length = pc.binary_length(column) if _is_text(column.type) else pc.is_valid(column)
+    return pc.fill_null(pc.cast(length, pa.int64()), 0).to_numpy(zero_copy_only=False) > 0
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
+    return any(test(kind) for test in (*tests, pa.types.is_large_binary))
+
+
 def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -> np.ndarray:
-    """Numbers in the texts of column `name` at `rows` of a slice, float64 (m, length)."""
+    """Numbers in column `name`, texts or lists, at `rows` of a slice, float64 (m, length)."""
     column = piece.table.column(name).take(pa.array(rows))
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = column.cast(pa.large_binary())  # damaged, it may be no UTF-8
@@ -156,21 +169,28 @@ def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -
         if numbers is None or numbers.shape != (length,):
             shown = f"{text!r:.40}" if numbers is None else f"{numbers.size} numbers"
             got = f"{shown} in row {piece.start + rows[i]}"
-            raise cube.error(name, f"a text '[a,b,…]' of {length} numbers", got)
+            raise cube.error(name, f"a list or a text '[a,b,…]' of {length} numbers", got)
         values[i] = numbers
     return values
 
 
 def _numbers(text: object) -> np.ndarray | None:
-    """Numbers of a JSON list, float64, be it quoted once more; None where it is none.
+    """Numbers of a list, or of a text of one, float64; None where it is none.
 
+    A text is JSON, be it quoted once more, or in round brackets as the Gaia archive's CSV has it.
     pydantic's JSON parser reads floats four times as fast as the standard library's.
     """
     try:
         for _ in range(2):
-            if isinstance(text, str | bytes):
-                text = from_json(text)
+            if isinstance(text, bytes | str):
+                text = from_json(_in_square_brackets(text))
         # A null among the numbers becomes NaN.
         return np.array(text, dtype=np.float64) if isinstance(text, list) else None
     except (ValueError, TypeError):
         return None
+
+
+def _in_square_brackets(text: bytes | str) -> bytes:
+    """``(a, b)`` as ``[a, b]``; any other text as it is."""
+    text = (text.encode() if isinstance(text, str) else text).strip()
+    return b"[" + text[1:-1] + b"]" if text[:1] == b"(" and text[-1:] == b")" else text

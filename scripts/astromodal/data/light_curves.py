@@ -17,8 +17,9 @@ _PARTS = ("mag", "magerr", "hmjd")
 class LightCurveBatch:
     """Good epochs of one group's light curves, one curve after another, each in time order.
 
-    An epoch is good that has a finite magnitude, a finite, positive error and a finite time. There
-    are no places for others: a curve is as long as it has good epochs.
+    An epoch is good that has a finite magnitude, a finite, positive error and a finite time, none
+    of which is a sentinel. There are no places for others: a curve is as long as it has good
+    epochs.
 
     Attributes
     ----------
@@ -132,6 +133,7 @@ def _read(cube: Cube, piece: Slice, columns: list[str]) -> LightCurveBatch:
     mag, error, time = (part[0] for part in parts)
     has = lengths[0] > 0
     good = np.isfinite(mag) & np.isfinite(time) & np.isfinite(error) & (error > 0)
+    good &= ~cube.sentinel(columns[0], mag) & ~cube.sentinel(columns[1], error)
     owner = np.repeat(np.arange(int(has.sum())), lengths[0][has])[good]
     time, mag, error = time[good], mag[good], error[good]
     order = np.lexsort((time, owner))  # stable: what is of one time stays in order

@@ -181,6 +181,11 @@ def _counted(fields: Fields) -> Iterator[tuple[tuple[str, str], list[tuple[int, 
     }
     for (group, name), words in whole_rows.items():
         yield words, [(f[group][name], f["n_rows"]) for f in fields]
+    for kind, what in (
+        ("sentinel", "value that is a sentinel"),
+        ("unreliable", "value that its flag calls unreliable"),
+    ):
+        yield (what, "missing"), [_values(f, kind) for f in fields]
     images = [f["images"] for f in fields]
     yield (
         ("cutout of a wrong length", "missing: an image's edge cut it, and its shape is lost"),
@@ -191,6 +196,12 @@ def _counted(fields: Fields) -> Iterator[tuple[tuple[str, str], list[tuple[int, 
             (f"{name} without a good value", "missing"),
             [(dead, live + dead) for live, dead in (_live_and_dead(f, name) for f in fields)],
         )
+
+
+def _values(field: Mapping[str, Any], kind: str) -> tuple[int, int]:
+    """Values of a field that count as missing for one reason, and all values in their columns."""
+    counts = field["missing"][kind]
+    return sum(counts.values()), len(counts) * field["n_rows"]
 
 
 def _notes(fields: Fields) -> list[str]:

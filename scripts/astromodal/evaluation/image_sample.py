@@ -51,7 +51,9 @@ class ImageSample:
     star: np.ndarray  # (n,) bool
     hidden: HiddenBands
     counts: np.ndarray  # (K,) how often each code occurs among all eligible cutouts
-    n_whole: int
+    n_whole: int  # whole cutouts of all objects of these fields
+    n_uncoded: int  # those of evaluated objects that have no codes
+    n_outside: int  # those of objects that are not evaluated
     n_short: int
     examples: list[Example] = field(default_factory=list)
 
@@ -99,8 +101,10 @@ def sample_images(
             hidden.append(work.hide(batch, sums, token.row[again[i]], rng))
     examples.sort(key=lambda e: -float(np.where(e.mask & e.valid, e.pixels, 0).sum()))
     whole, short = (sum(getattr(t, name) for t in tokens) for name in ("n_whole", "n_short"))
+    inside = sum(int(f.rows()[t.row].sum()) for f, t in zip(fields, tokens, strict=True))
     return ImageSample(
         counts=counts, n_whole=whole, n_short=short, examples=examples,
+        n_uncoded=inside - sum(map(len, places)), n_outside=whole - inside,
         hidden=_join_hidden(hidden, len(image.bands)), **_join(parts, len(image.bands)),
     )  # fmt: skip
 

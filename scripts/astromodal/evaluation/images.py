@@ -39,6 +39,7 @@ from astromodal.evaluation.objects import EvaluatedField, described
 from astromodal.evaluation.parts import Part, measured
 from astromodal.evaluation.style import styled
 from astromodal.tokenizers.image import ImageTokenizer
+from astromodal.tokenizers.image_autoencoder import UNTRAINED
 
 
 def evaluate_images(
@@ -104,10 +105,17 @@ def evaluate_images(
         "codebook": codebook_numbers(sample.counts),
     }
     if not sample.counts.size:
-        part.notes.append("The image codebook is empty: no object that trains has a cutout.")
+        part.headline(
+            "Images: cutouts that trained the tokenizer", tokenizer.autoencoder.n_train,
+            note=UNTRAINED, verdict="bad",
+        )  # fmt: skip
+        part.notes.append(f"{UNTRAINED[0].upper()}{UNTRAINED[1:]}.")
     if not n:
-        others = f"; {sample.n_whole} objects outside of these have one" if sample.n_whole else ""
-        part.notes.append(f"No evaluated object has a cutout with codes{others}.")
+        part.notes.append(
+            "No evaluated object has a cutout with codes. Evaluated objects have "
+            f"{sample.n_uncoded} whole cutouts without codes, other objects of these fields "
+            f"{sample.n_outside} whole cutouts."
+        )
         return part.as_dict()
     _evaluate_bands(part, sample, image, evaluation.seed)
     return part.as_dict()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,6 +23,9 @@ BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = PALETTE
 INK, FAINT, GRID = "#222222", "#767676", "#dcdcdc"
 WIDTH = 6.4
 """Width of a figure (inch): its 9 pt text stays readable when a phone shrinks it."""
+
+_DECADES = 1.5
+"""Powers of its base that a logarithmic axis spans at least."""
 
 _THEME = {INK: "ink", FAINT: "faint", GRID: "grid", **{c: f"c{i}" for i, c in enumerate(PALETTE)}}
 
@@ -103,6 +107,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _widen_logs(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # it has done its work: once, not once a file
     with storing(folder / name):
@@ -110,6 +115,20 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
     return f"{name}.png"
+
+
+def _widen_logs(figure: Figure) -> None:
+    """Let every logarithmic axis span `_DECADES`: of less, matplotlib labels ticks that overlap."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() != "log":
+                continue
+            low, high = np.log(np.sort(axis.get_view_interval()))
+            wanted = _DECADES * np.log(axis.get_transform().base)
+            if high - low < wanted:
+                middle = (low + high) / 2
+                ends = np.exp([middle - wanted / 2, middle + wanted / 2])
+                (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(ends)
 
 
 def themed_svg(text: str, prefix: str) -> str:

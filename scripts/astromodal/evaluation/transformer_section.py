@@ -57,7 +57,7 @@ def add_figures(
         history_table(losses),
     )  # fmt: skip
     _add_scalar_slots(part, config)
-    if IMAGE in slots:
+    if IMAGE in slots and np.isfinite(slots[IMAGE]["gain"]).any():
         _add_image_slots(part, slots[IMAGE]["gain"])
     every = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
     groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}

@@ -14,9 +14,13 @@ from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
 from astromodal.data.light_curves import absent_parts
+from astromodal.data.missing import find_pile_up
 from astromodal.data.selection import count_cut
 from astromodal.data.spectra import count_spectra
 from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split
+
+_SHOWN = 4
+"""Columns that a warning names."""
 
 
 def summarise_field(
@@ -50,7 +54,8 @@ def summarise_field(
     dict
         Plain values that JSON can hold: numbers of rows (all, selected, by split), of those outside
         the ``cut`` and why, of ``odd`` ones (that repeat an id or a Gaia source, or have no
-        position), of present values a column among the selected rows, of spectra and of cutouts
+        position), of present values a column among the selected rows, of values a column that
+        count as ``missing`` since they are a sentinel or unreliable, of spectra and of cutouts
         among all rows; the columns that the cube lacks; `warnings` in words; and ``content``: the
         size and time of the cube and the digests of the columns that are read of it, to tell later
         whether they changed.
@@ -64,6 +69,7 @@ def summarise_field(
         "repeated_gaia": _repeated_gaia(cube),
         "no_position": int((split.healpix == NO_CELL).sum()),
     }
+    missing = cube.count_missing([*columns, *read["labels"]])
     return {
         "field": cube.field,
         "n_rows": cube.n_rows,
@@ -77,6 +83,7 @@ def summarise_field(
         "n_cells": int(np.unique(split.healpix[split.healpix != NO_CELL]).size),
         "position": _centre(cube),
         "scalars": dict(zip(columns, present.tolist(), strict=True)),
+        "missing": missing,
         "absent_columns": [name for name in columns if name not in cube.columns],
         "spectra": count_spectra(cube, spectrum),
         "images": images,
@@ -86,6 +93,8 @@ def summarise_field(
         },
         "warnings": [
             *_warnings(split, odd, values, columns, images),
+            *_missing(missing),
+            *_pile_ups(values[selected], columns),
             *_incomplete(cube, spectrum),
         ],
     }
@@ -151,6 +160,30 @@ def _warnings(
     if not split.selected.any():
         found.append("no row passes the selection")
     return found
+
+
+def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How many values are sentinels or unreliable, and in which columns most."""
+    words = {"sentinel": "stand for missing ones", "unreliable": "are unreliable by their flags"}
+    found = []
+    for what, columns in counts.items():
+        if columns:
+            most = sorted(columns, key=lambda name: -columns[name])
+            shown = ", ".join(f"{name} ({columns[name]})" for name in most[:_SHOWN])
+            more = f" and {len(most) - _SHOWN} more columns" if len(most) > _SHOWN else ""
+            found.append(f"{sum(columns.values())} values {words[what]}: {shown}{more}")
+    return found
+
+
+def _pile_ups(values: np.ndarray, columns: Sequence[str]) -> list[str]:
+    """Values that many rows share and that lie far outside of their column's others."""
+    found = {name: find_pile_up(column) for name, column in zip(columns, values.T, strict=True)}
+    return [
+        f"{name}: {pile[1]} rows hold {pile[0]:g}, far outside of its other values; name it in "
+        "columns.sentinels if it stands for a missing one"
+        for name, pile in found.items()
+        if pile is not None
+    ]
 
 
 def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:

@@ -26,6 +26,13 @@ _SOFTENING = "normaliser.softening"
 _REMAKE = remake(_FORMAT["format"])
 
 
+UNTRAINED = (
+    "no object of the training split has a cutout: the image tokenizer is trained on nothing, "
+    "every image code is missing, and objects have no image block"
+)
+"""What logs and the report say where there was nothing to train on."""
+
+
 @dataclass(frozen=True)
 class TrainedAutoencoder:
     """The network and the arcsinh that belong together.

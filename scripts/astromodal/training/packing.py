@@ -55,7 +55,7 @@ def pack_field(
     }
     codes = {
         SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),
-        IMAGE: _rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens)),
+        IMAGE: _known(_rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens))),
         **{
             block.name: (_curves if is_light_curve(block.name) else _spectra)(
                 stored[SPECTRUM], block, str(spectrum_tokens)
@@ -80,6 +80,12 @@ def _rows_of(file: ArrayFile, codes: np.ndarray, source: str) -> BlockCodes:
     return BlockCodes(codes, file["row"], file["ids"], source)
 
 
+def _known(block: BlockCodes, first: int = 0) -> BlockCodes:
+    """The objects that have any code from slot `first` on: a block of MISS is no measurement."""
+    known = (block.codes[:, first:] != MISSING_CODE).any(axis=1)
+    return BlockCodes(block.codes[known], block.row[known], block.ids[known], block.source)
+
+
 def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
     """Scale code and bins of the objects whose spectrum of a group has any."""
     indptr = file[f"{block.name}_indptr"]
@@ -94,9 +100,7 @@ def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
     codes = np.empty((int(has.sum()), block.length), dtype=np.uint16)
     codes[:, 0] = file[f"{block.name}_scale"][has]
     codes[:, 1:] = flat[indptr[:-1][has][:, None] + np.arange(bins)]
-    # A spectrum of which nothing is known would be a block of MISS: it is no measurement.
-    known = (codes[:, 1:] != MISSING_CODE).any(axis=1)
-    return BlockCodes(codes[known], file["row"][has][known], file["ids"][has][known], source)
+    return _known(BlockCodes(codes, file["row"][has], file["ids"][has], source), first=1)
 
 
 def _curves(file: ArrayFile, block: Block, source: str) -> BlockCodes:

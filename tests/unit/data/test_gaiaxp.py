@@ -136,3 +136,34 @@ def test_the_basis_cannot_be_changed():
     """It is shared by all calls."""
     with pytest.raises(ValueError, match="read-only"):
         basis(GROUP, tuple(GRID))[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda numbers: f"({', '.join(map(repr, numbers))})",
+        lambda numbers: json.dumps(f"({', '.join(map(repr, numbers))})"),
+        lambda numbers: f" [{', '.join(map(repr, numbers))}] ",
+        list,
+    ],
+    ids=["round brackets", "quoted", "blanks", "lists"],
+)
+def test_other_ways_to_write_the_arrays(read, written):
+    """Round brackets, as in CSV of the Gaia archive, and lists read as the texts of a cube do."""
+    columns = xp_columns_of([xp_spectrum(), xp_spectrum(1)], GROUP)
+    other = {name: [written(json.loads(text)) for text in texts] for name, texts in columns.items()}
+    (plain,), (batch,) = read(columns), read(other)
+    assert np.array_equal(plain.flux, batch.flux)
+    assert np.array_equal(plain.ivar, batch.ivar)
+
+
+@pytest.mark.parametrize("nothing", [None, "", b"", []], ids=repr)
+def test_an_empty_array_is_no_spectrum(read, nothing):
+    """It is missing, as a null is."""
+    columns = xp_columns_of([xp_spectrum()], GROUP)
+    convert = json.loads if nothing == [] else str
+    if isinstance(nothing, bytes):
+        convert = str.encode
+    both = {name: [convert(texts[0]), nothing] for name, texts in columns.items()}
+    (batch,) = read(both)
+    assert batch.row.tolist() == [0]

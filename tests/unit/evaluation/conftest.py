@@ -27,6 +27,7 @@ def _summary(field, **changes):
         "n_cells": 4,
         "position": {"ra": 10.0, "dec": -30.0},
         "scalars": {"mag_r": 90, "z": 3},
+        "missing": {"sentinel": {}, "unreliable": {}},
         "absent_columns": [],
         "spectra": {
             "desi_b": {"n_spectra": 5, "n_live": 4},
@@ -112,7 +113,8 @@ def image_sample():
             "flux_latents": 1000 * ones, "noise": ones, "circle": circles,
             "circle_codes": circles, "circle_latents": circles, "fwhm": 1.5 * ones,
             "fwhm_codes": 1.5 * ones, "fwhm_latents": 1.5 * ones, "star": np.ones(n, bool),
-            "hidden": None, "counts": np.ones(4, int), "n_whole": n, "n_short": 0,
+            "hidden": None, "counts": np.ones(4, int), "n_whole": n, "n_uncoded": 0,
+            "n_outside": 0, "n_short": 0,
         }  # fmt: skip
         return ImageSample(**{**values, **changes})
 

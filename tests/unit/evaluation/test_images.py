@@ -152,8 +152,19 @@ def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
     """Without centroids nothing is decoded, nothing crashes, and the report says why."""
     part = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
     assert part["figures"] == []
-    assert any("image codebook is empty" in note for note in part["notes"])
-    assert any("No evaluated object has a cutout with codes" in note for note in part["notes"])
+    assert any("No object of the training split has a cutout" in note for note in part["notes"])
+    (headline,) = part["headlines"]
+    assert (headline["value"], headline["verdict"]) == (0, "bad")
+    assert "every image code is missing" in headline["note"]
+
+
+def test_cutouts_without_codes_are_counted_where_they_are(make_field, as_evaluated, tmp_path):
+    """Those of evaluated objects apart from those of others: the training split's, here."""
+    field = _cube(make_field, n=12, short=())
+    part = _run(field, _tokenizer(0), as_evaluated, tmp_path, trained=("F",))
+    (note,) = [note for note in part["notes"] if "No evaluated object" in note]
+    assert "Evaluated objects have 6 whole cutouts without codes" in note
+    assert "other objects of these fields 6 whole cutouts" in note
 
 
 def test_field_without_images_is_said(make_field, as_evaluated, tmp_path):

@@ -90,3 +90,18 @@ def test_svg_ids_are_unique_to_the_figure(tmp_path):
     assert text.count('id="') == text.count('id="p7-') > 0
     assert text.count("url(#") == text.count("url(#p7-") > 0
     assert text.count('href="#') == text.count('href="#p7-') > 0
+
+
+@pytest.mark.parametrize("values", [[3.0], [2.0, 3.0], [0.5, 900.0]])
+def test_a_logarithmic_axis_spans_more_than_a_decade(tmp_path, values):
+    """Of less, ticks would be labelled at every digit, over each other."""
+    with styled():
+        figure, axes = new_figure()
+        axes[0, 0].plot(values, values, "o")
+        axes[0, 0].set(xscale="log", yscale="log")
+        save_figure(figure, tmp_path, "logs")
+    for low, high in (axes[0, 0].get_xlim(), axes[0, 0].get_ylim()):
+        assert high / low > 10
+        assert low < min(values) <= max(values) < high
+    labels = [label for label in axes[0, 0].xaxis.get_ticklabels(minor=True) if label.get_text()]
+    assert not labels

@@ -24,7 +24,7 @@ def summary(write_cube):
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
         cube = Cube(write_cube(base | columns), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
-        read = {"all": ["id", "x"]}
+        read = {"sources": ["id", "x"], "labels": [name for name in columns if "specz" in name]}
         return summarise_field(
             cube, split, COLUMNS, spectrum, ImageSettings(), SelectionSettings(), read
         )

@@ -173,3 +173,12 @@ def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
     scale, first = spec.column_offset(spec.scale_column("ztf_r")), spec.spectrum_offset("ztf_r")
     assert tokens[0, 1:].tolist() == [scale + 5, first, first + 1, MISS]
     assert tokens[1, 1:].tolist() == [scale + 6, first + 2, first + 3, first + 4]
+
+
+def test_a_cutout_without_any_code_is_no_block(files):
+    """Where the image tokenizer was trained on nothing, no object has an image."""
+    missing = np.full((3, 4), MISSING_CODE, dtype=np.uint16)
+    some = missing.copy()
+    some[1, 0] = 7
+    counts = [files({"image_tokens": {"codes": codes}})[0]["image"] for codes in (missing, some)]
+    assert counts == [0, 1]

@@ -13,6 +13,7 @@ from astromodal.core.grids import is_light_curve
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISS
 from astromodal.data.cube import Cube
+from astromodal.data.labels import read_kinds
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
 from astromodal.evaluation.objects import EvaluatedField, check_ids, check_scalars
 from astromodal.inference.encoded import Encoded
@@ -184,7 +185,7 @@ def _of_field(
     names = label_columns(labels)
     magnitude = () if labels.magnitude is None else (labels.magnitude,)
     values = cube.scalars([*names, *magnitude])[store.row]
-    kind = np.full(len(store), "") if labels.kind is None else cube.text(labels.kind)[store.row]
+    kind = read_kinds(cube, labels)[store.row]
     known = np.isfinite(values[:, : len(names)]).any(axis=1) | (kind != "")
     kept = np.flatnonzero((roles[start : start + len(store)] != UNUSED) & known)
     return {

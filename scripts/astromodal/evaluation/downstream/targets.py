@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from astromodal.config.evaluate import LabelSettings
+from astromodal.data.labels import cosmological, has_class
 from astromodal.evaluation.downstream.objects import Objects
 from astromodal.evaluation.style import unit, with_unit
 
@@ -82,9 +83,8 @@ def find_targets(
         elif name in objects.absent:
             notes.append(f"No cube has the column {name} (evaluation.labels.{what}).")
     if labels.redshift is not None and labels.redshift not in objects.absent:
-        values = objects.values[labels.redshift]
-        meant = (values > -1) & ~np.isin(objects.kind, labels.stars)
-        found[Target(labels.redshift, "redshift")] = np.where(meant, values, np.nan)
+        values = cosmological(objects.values[labels.redshift], objects.kind, labels)
+        found[Target(labels.redshift, "redshift")] = values
         if not (objects.kind != "").any():
             notes.append(f"Stars among {labels.redshift} are not known, and so are not left out.")
     for name in labels.stellar:
@@ -94,7 +94,7 @@ def find_targets(
         target, values = Target(name, "stellar"), objects.values[name]
         found[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
     if labels.kind is not None and labels.kind not in objects.absent:
-        known = objects.kind != ""
+        known = has_class(objects.kind, labels)
         classes, number = np.unique(objects.kind[known], return_inverse=True)
         values = np.full(len(known), np.nan)
         values[known] = number

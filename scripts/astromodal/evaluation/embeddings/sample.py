@@ -10,6 +10,7 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
+from astromodal.data.labels import cosmological, has_class, read_kinds
 from astromodal.evaluation.objects import (
     EvaluatedField,
     check_ids,
@@ -46,7 +47,7 @@ class Sample:
     kind : unicode (n,)
         What the source is; empty where unknown.
     redshift : float64 (n,)
-        Spectroscopic redshift; NaN where unknown and of stars.
+        Spectroscopic redshift; NaN where it is unknown or tells no distance.
     magnitude : float64 (n,)
         mag; NaN where unknown.
     """
@@ -130,7 +131,7 @@ def _known(
     check_ids(cube.ids(), row, objects.ids, evaluated.files["sequences"])
     check_scalars(cube, objects, coder)
     nothing = np.full(len(row), np.nan)
-    kind = cube.text(labels.kind)[row] if labels.kind else np.full(len(row), "")
+    kind = read_kinds(cube, labels)[row]
     redshift = cube.scalar(labels.redshift)[row] if labels.redshift else nothing
     magnitude = cube.scalar(labels.magnitude)[row] if labels.magnitude else nothing
     return {
@@ -138,8 +139,8 @@ def _known(
         "ids": objects.ids,
         "blocks": objects.sequences.pattern[objects.numbers],
         "modalities": _modalities(objects),
-        "kind": kind,
-        "redshift": np.where(np.isin(kind, labels.stars), np.nan, redshift),
+        "kind": np.where(has_class(kind, labels), kind, ""),
+        "redshift": cosmological(redshift, kind, labels),
         "magnitude": magnitude,
     }
 
