@@ -86,8 +86,9 @@ format: .venv/astromodal-dev  ## format the code
 	$(RUN) ruff format $(CODE)
 	$(RUN) snakefmt Snakefile rules
 
-docs: .venv/astromodal  ## generate config/default.yaml, config/README.md and config/schema.json
+docs: .venv/astromodal  ## generate config/default.yaml, README.md and schema.json, and docs/columns.md
 	$(RUN) python -m astromodal.config.document config
+	$(RUN) python -m astromodal.data.columns_page docs/columns.md
 
 clean:  ## remove the environment and the demo's results
 	rm -rf .venv results/demo

@@ -25,6 +25,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
+from astromodal.provenance.cubes import check_cubes
 from astromodal.provenance.killed import killed
 from astromodal.provenance.skipped import FOLDER, check_skipped, skipped
 from astromodal.provenance.stamps import refresh_stamps
@@ -46,6 +47,7 @@ CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("
 if workflow.is_main_process:  # not again in every job
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
+        check_cubes(CONFIG, PATHS, FIELDS, logger.info)
     check_skipped(CONFIG, PATHS.skipped, FIELDS.used)
     for line in (
         *notices(CONFIG, FIELDS),

@@ -1,7 +1,7 @@
 """Check one field's cube and count what it holds."""
 
 from astromodal.core.files import write_json
-from astromodal.data.content import modality_columns
+from astromodal.data.columns import modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start

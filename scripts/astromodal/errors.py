@@ -118,13 +118,24 @@ def must_be(what: str, must: str, got: object, do: str | None = None) -> str:
     return f"{what} must be {must}, got {shown}" + (f"; {do}" if do else "")
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate spelt most like `name`, or None where none is close."""
-    close = get_close_matches(name, list(candidates), n=1, cutoff=0.5)
-    return close[0] if close else None
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The candidate spelt most like `name`, in whatever case, or None where none is close."""
+    spelt = {candidate.casefold(): candidate for candidate in candidates}
+    close = get_close_matches(name.casefold(), list(spelt), n=1, cutoff=cutoff)
+    return spelt[close[0]] if close else None
 
 
 def suggestion(name: str, candidates: Iterable[str]) -> str:
     """``"; nearest: 'x'"`` for the candidate spelt most like `name`, or nothing."""
     close = nearest(name, candidates)
     return f"; nearest: {close!r}" if close else ""
+
+
+def missing_column(
+    field: str, file: str, column: str, columns: Iterable[str], do: str | None = None
+) -> str:
+    """Say that a cube lacks a column, which one is spelt most like it, and what to do."""
+    near = suggestion(column, columns)
+    remedy = do or (None if near else "mend the cube, or leave the field out of `fields`")
+    said = f"field {field}: column {column!r} is missing from {file}{near}"
+    return f"{said}; {remedy}" if remedy else said

@@ -8,6 +8,7 @@ import yaml
 from astromodal.config import load_config
 from astromodal.config.document import generated, write
 from astromodal.config.schema import Config
+from astromodal.data.columns_page import page
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -16,6 +17,11 @@ CONFIG = Path(__file__).parents[2] / "config"
 def test_generated_files_are_in_step(name):
     """`make docs` was run after the last change of a setting."""
     assert (CONFIG / name).read_text() == generated()[name]
+
+
+def test_the_page_of_columns_is_in_step():
+    """`make docs` was run after the last change of a column that is read."""
+    assert (CONFIG.parent / "docs/columns.md").read_text(encoding="utf-8") == page()
 
 
 def test_the_default_file_is_the_defaults():

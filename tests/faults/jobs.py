@@ -19,7 +19,7 @@ from astromodal.config.schema import (
     TokenizerSettings,
 )
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.content import modality_columns
+from astromodal.data.columns import modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.tokenizers.field_summary import summarise_field

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from astromodal.core.skips import skip_at
-from astromodal.data.cutouts import cutout_column
+from astromodal.data.columns import cutout_column
 from helpers.workflow import Workflow, tiny
 
 pytestmark = pytest.mark.workflow

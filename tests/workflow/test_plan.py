@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from helpers.workflow import ROOT
@@ -27,7 +29,8 @@ def test_the_plan_of_a_fresh_sky(fresh):
 def test_a_user_s_cubes_are_not_simulated(fresh, tmp_path):
     """With a template of one's own there is no rule that would make a cube."""
     (tmp_path / "cubes").mkdir()
-    (tmp_path / "cubes/datacube_MINE.parquet").touch()
+    columns = {"id": ["a"], "ra": [1.0], "dec": [1.0], "mag_pstotal_r": [15.0]}
+    pq.write_table(pa.table(columns), tmp_path / "cubes/datacube_MINE.parquet")
     fresh.config["paths"]["datacube_template"] = str(tmp_path / "cubes/datacube_{field}.parquet")
     del fresh.config["tokenizers"]["fields"]
     planned = fresh.planned()
@@ -127,3 +130,24 @@ def test_planning_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_plan_tells_what_the_cubes_footers_tell(fresh):
+    """Errors of all cubes, before any job; with ``skip``, beside the plan and other notices."""
+    good = {"id": ["a"], "ra": [1.0], "dec": [1.0], "mag_pstotal_r": [15.0]}
+    lists = {"splus_cut_J0378": pa.nulls(1, pa.list_(pa.float32())), "splus_cut_R": [[1.0]]}
+    no_id = {name.replace("id", "ID"): values for name, values in good.items()}
+    (fresh.folder / "cubes").mkdir()
+    for field, columns in {"A": {**good, **lists}, "B": no_id}.items():
+        pq.write_table(pa.table(columns), fresh.folder / f"cubes/datacube_{field}.parquet")
+    fresh.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
+    del fresh.config["tokenizers"]["fields"]
+    stopped = fresh.call("--dry-run")
+    assert stopped.returncode != 0
+    error = "field B: column 'id' is missing from datacube_B.parquet; nearest: 'ID'; name the"
+    assert error in stopped.text
+    fresh.config["on_bad_field"] = "skip"
+    told = fresh.run("--dry-run").text
+    assert error in told
+    assert "in no cube, of tokenizers.spectrum.groups: " in told
+    assert "encode_images" in told

@@ -43,6 +43,7 @@ class Layout:
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
         self.stamps = f"{self.results}/stamps/index.json"
+        self.cube_columns = f"{self.results}/stamps/columns.json"
         self.skipped = f"{self.results}/skipped"
         self.ablations = f"{self.results}/ablations"
         self.last_run = f"{self.results}/last_run.json"

@@ -15,14 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from astromodal.config.columns import ColumnSettings
-from astromodal.config.schema import Config
-from astromodal.core.grids import is_light_curve
 from astromodal.data.cube import Cube
-from astromodal.data.cutouts import SHAPE_COLUMNS, cutout_column
-from astromodal.data.light_curves import light_curve_columns
 from astromodal.data.lists import is_list
-from astromodal.data.spectra import group_columns
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -31,47 +25,6 @@ ABSENT: Final = "absent"
 """Stands for the digest of a column that a cube lacks."""
 DIGEST_LENGTH = 32
 _ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows that are held at a time
-
-
-def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Columns of a cube that the jobs of each modality read.
-
-    Parameters
-    ----------
-    config : Config
-        Of which columns, selection and labels are read, and the names of the tokenizers' columns,
-        groups and bands.
-
-    Returns
-    -------
-    dict
-        By the names of ``astromodal.core.paths.MODALITIES``. A column may stand in several.
-    """
-    columns, tokenizers, labels = config.columns, config.tokenizers, config.evaluation.labels
-    spectra = [
-        name
-        for group in tokenizers.spectrum.groups
-        for name in (light_curve_columns(group) if is_light_curve(group) else group_columns(group))
-    ]
-    known = (labels.redshift, labels.kind, *labels.stellar, *labels.tied, labels.magnitude)
-    read = {
-        "sources": (columns.id, columns.ra, columns.dec, *_named(config.selection.column)),
-        "scalars": (*tokenizers.scalar.columns, "gaia_designation"),
-        "spectra": tuple(spectra),
-        "images": (*map(cutout_column, tokenizers.image.bands), *SHAPE_COLUMNS),
-        "labels": _named(*known),
-    }
-    return {modality: (*names, *_flags_of(names, columns)) for modality, names in read.items()}
-
-
-def _flags_of(names: Iterable[str], columns: ColumnSettings) -> list[str]:
-    """Columns of flags that say which values of some columns are reliable."""
-    return [flag for flag, says in columns.flags.items() if not set(names).isdisjoint(says.columns)]
-
-
-def _named(*columns: str | None) -> tuple[str, ...]:
-    """Columns without those that a config has set to null."""
-    return tuple(name for name in columns if name is not None)
 
 
 def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:

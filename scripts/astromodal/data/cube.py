@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from astromodal.config.columns import ColumnSettings
 from astromodal.core.version import FileVersion
+from astromodal.data.columns import NAME_IDS
+from astromodal.data.footer import UNREADABLE, Footer, is_text, let_pass
 from astromodal.data.lists import is_list
 from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
-from astromodal.errors import ChangedError, DataError, must_be, suggestion
+from astromodal.errors import ChangedError, DataError, missing_column, must_be
 
-_BUFFER = 1 << 20  # byte
-_ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed
 _LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
-_UNREADABLE = (pa.ArrowException, OSError, OverflowError, binascii.Error, UnicodeError, KeyError)
-"""What pyarrow raises at a damaged file."""
 _MEND = "mend the cube, or leave the field out of `fields`"
 
 
@@ -61,29 +55,17 @@ class Cube:
     """
 
     def __init__(self, path: str | Path, field: str, columns: ColumnSettings | None = None) -> None:
-        self.path = Path(path)
-        self.field = field
+        self._footer = Footer(path, field)
+        self.path, self.field = self._footer.path, field
         self.settings = columns or ColumnSettings()
-        self.version = FileVersion.of(self.path)
-        try:
-            # Pages come through a small buffer a column: neither a map of the file, whose pages
-            # stay, nor pre-buffering, which fetches a row group whole, and there may be only one.
-            self._file = pq.ParquetFile(
-                self.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
-            )
-            self._schema: pa.Schema = self._file.schema_arrow
-            self.n_rows: int = self._file.metadata.num_rows
-            self._check_footer()
-        except _UNREADABLE as error:
-            _let_pass(error)
-            raise self._damaged("a whole parquet file", error) from error
-        names = self._schema.names
+        self.version, self.n_rows = self._footer.version, self._footer.n_rows
+        names = self._footer.schema.names
         self.columns = frozenset(names)
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             what = f"field {field}: column names of {self.path.name}"
             raise DataError(must_be(what, "unique", f"{twice[:3]} twice", _MEND))
-        self.require(self.settings.id)
+        self.require(self.settings.id, NAME_IDS)
 
     def error(self, column: str, must: str, got: object, do: str = _MEND) -> DataError:
         """The error that says what a column must be, and was found to be instead."""
@@ -96,13 +78,14 @@ class Cube:
         if not (is_list(kind) or pa.types.is_null(kind)):
             raise self.error(name, "a column of lists of numbers", str(kind))
 
-    def require(self, name: str) -> None:
-        """Raise `DataError` where column `name` is missing, suggesting the nearest one."""
+    def require(self, name: str, do: str | None = None) -> None:
+        """Raise `DataError` where column `name` is missing, with the nearest one and what to do."""
         if name not in self.columns:
-            raise DataError(
-                f"field {self.field}: column {name!r} is missing from {self.path.name}"
-                + (suggestion(name, self.columns) or f"; {_MEND}")
-            )
+            raise DataError(missing_column(self.field, self.path.name, name, self.columns, do))
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Each column's name and what it holds, as `Footer.kinds` gives them."""
+        return self._footer.kinds()
 
     def require_unchanged(self) -> None:
         """Raise `ChangedError` where the file is no longer the one that was opened."""
@@ -123,8 +106,8 @@ class Cube:
             yield from self._slices(columns, rows, (0, self.n_rows))
             return
         first = 0
-        for group in range(self._file.num_row_groups):
-            after = first + self._file.metadata.row_group(group).num_rows
+        for group in range(self._footer.file.num_row_groups):
+            after = first + self._footer.file.metadata.row_group(group).num_rows
             if keep[first:after].any():
                 yield from self._slices(columns, rows, (first, after), [group])
             first = after
@@ -142,7 +125,8 @@ class Cube:
             yield Slice(start, batch)
             start += batch.num_rows
         if start != end:
-            raise self._damaged(f"of {end} rows up to there in columns {list(columns)[:3]}", start)
+            must = f"of {end} rows up to there in columns {list(columns)[:3]}"
+            raise self._footer.damaged(must, start)
 
     def ids(self) -> np.ndarray:
         """Identifiers as text, (n,) unicode; text, bytes and whole numbers read the same.
@@ -153,7 +137,7 @@ class Cube:
             Where an id is missing, longer than 256 characters or no UTF-8 text.
         """
         name = self.settings.id
-        if not _is_text(self.dtype(name)) and not pa.types.is_integer(self.dtype(name)):
+        if not is_text(self.dtype(name)) and not pa.types.is_integer(self.dtype(name)):
             do = "name another column in columns.id"
             must = "a column of text, bytes or whole numbers"
             raise self.error(name, must, str(self.dtype(name)), do)
@@ -225,7 +209,7 @@ class Cube:
         counts: dict[str, dict[str, int]] = {"sentinel": {}, "unreliable": {}}
         for name in dict.fromkeys(name for name in names if name in self.columns):
             unreliable, sentinel = self.unreliable(name), np.zeros(self.n_rows, dtype=bool)
-            if _is_text(self.dtype(name)):
+            if is_text(self.dtype(name)):
                 unreliable &= self._stripped(self._texts(name)) != ""
             else:
                 numbers = self._numbers(name, self._table([name]).column(name))
@@ -248,7 +232,7 @@ class Cube:
             return np.full(self.n_rows, "", dtype="U1")
         if pa.types.is_null(self.dtype(name)):
             return np.full(self.n_rows, "", dtype="U1")
-        if not _is_text(self.dtype(name)):
+        if not is_text(self.dtype(name)):
             raise self.error(name, "a column of text", str(self.dtype(name)))
         return np.where(self.unreliable(name), "", self._stripped(self._texts(name)))
 
@@ -259,7 +243,7 @@ class Cube:
             numbers = self._numbers(name, self._table([name]).column(name))
             texts = [f"{value:g}" if np.isfinite(value) else "" for value in numbers.tolist()]
             return np.asarray(texts, dtype=np.str_)
-        if pa.types.is_null(kind) or pa.types.is_integer(kind) or _is_text(kind):
+        if pa.types.is_null(kind) or pa.types.is_integer(kind) or is_text(kind):
             return self._stripped(self._texts(name))
         do = "name another column in columns.flags"
         raise self.error(name, "a column of flags, text or numbers", str(kind), do)
@@ -273,7 +257,7 @@ class Cube:
     def dtype(self, name: str) -> pa.DataType:
         """Arrow type of column `name`."""
         self.require(name)
-        return self._schema.field(name).type
+        return self._footer.schema.field(name).type
 
     def _numbers(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         kind = column.type
@@ -295,7 +279,7 @@ class Cube:
 
     def _table(self, columns: Sequence[str]) -> pa.Table:
         batches = [piece.table for piece in self.slices(columns, 65_536)]
-        schema = pa.schema([self._schema.field(name) for name in columns])
+        schema = pa.schema([self._footer.schema.field(name) for name in columns])
         return (
             pa.Table.from_batches(batches, schema).select(list(columns))
             if batches
@@ -308,56 +292,8 @@ class Cube:
         try:
             yield from (
                 batch.select(list(columns))
-                for batch in self._file.iter_batches(rows, groups, list(columns))
+                for batch in self._footer.file.iter_batches(rows, groups, list(columns))
             )
-        except _UNREADABLE as error:
-            _let_pass(error)
-            raise self._damaged(f"readable in columns {list(columns)[:3]}", error) from error
-
-    def _check_footer(self) -> None:
-        """Raise `DataError` where the file tells of rows that it cannot hold, or of other columns.
-
-        Pages have checksums, the footer has none. But Arrow and pandas write the names of columns
-        twice: one with a flipped bit would otherwise be that of a column that is absent.
-        """
-        meta = self._file.metadata
-        groups = sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups))
-        most = min(_ROWS_A_BYTE * self.version.size, np.iinfo(np.int32).max)
-        if not 0 <= self.n_rows == groups <= most:
-            got = f"{self.n_rows} rows, {groups} in its row groups, in {self.version.size} byte"
-            raise self._damaged("a whole parquet file", got)
-        stored = (meta.metadata or {}).get(b"ARROW:schema")
-        if stored is not None:
-            names = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))).names
-            if names != self._schema.names:
-                pairs = zip_longest(names, self._schema.names)
-                differ = next(f"{a!r:.80} and {b!r:.80}" for a, b in pairs if a != b)
-                raise self._damaged("a whole parquet file", f"two names of a column, {differ}")
-
-    def _damaged(self, must: str, got: object) -> DataError:
-        """The error that says that the file is not as it was written."""
-        what = f"field {self.field}: {self.path.name}"
-        do = "copy the cube again, or leave the field out of `fields`"
-        return DataError(must_be(what, must, str(got), do))
-
-
-def _let_pass(error: Exception) -> None:
-    """Raise an error of the file system again: it says nothing of what the file holds."""
-    if isinstance(error, OSError) and error.errno:
-        raise error
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds text or bytes, be it by codes of a dictionary."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-        pa.types.is_fixed_size_binary,
-    )
-    return any(test(kind) for test in tests)
+        except UNREADABLE as error:
+            let_pass(error)
+            raise self._footer.damaged(f"readable in columns {list(columns)[:3]}", error) from error

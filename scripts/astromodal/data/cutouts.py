@@ -10,11 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.schema import ImageSettings
+from astromodal.data.columns import cutout_column
 from astromodal.data.cube import Cube
 from astromodal.data.lists import flatten, lengths
-
-SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
-"""Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""
 
 _SMALLEST_SEMI_AXIS = 4.0  # pixel: the core of a point source under the best seeing, 1.1 arcsec
 _UNKNOWN_RADIUS = 8.0  # pixel: holds 95 % of a star's light under median seeing
@@ -77,11 +75,6 @@ class _Found:
     short: np.ndarray
     blank: np.ndarray
     present: dict[str, np.ndarray]
-
-
-def cutout_column(band: str) -> str:
-    """Column of a cube that holds the cutouts of a band."""
-    return f"splus_cut_{band}"
 
 
 def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:

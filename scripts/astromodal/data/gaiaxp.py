@@ -20,22 +20,12 @@ import pyarrow.compute as pc
 from pydantic_core import from_json
 from threadpoolctl import ThreadpoolController
 
+from astromodal.data.columns import N_COEFFICIENTS, XP_PARTS, group_columns
 from astromodal.data.cube import Cube, Slice
+from astromodal.data.footer import is_text
 from astromodal.data.lists import is_list, lengths
 
-N_COEFFICIENTS = 55
-N_CORRELATIONS = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
-XP_PARTS = {
-    "coefficients": N_COEFFICIENTS,
-    "coefficient_errors": N_COEFFICIENTS,
-    "coefficient_correlations": N_CORRELATIONS,
-}
-"""Texts that make a spectrum, and the count of numbers in each."""
-
-
-def xp_columns(group: str) -> list[str]:
-    """Columns of a cube that a Gaia XP group is read from."""
-    return [f"{group}_{part}" for part in XP_PARTS]
+N_CORRELATIONS = XP_PARTS["coefficient_correlations"]
 
 
 def read_xp(
@@ -48,7 +38,7 @@ def read_xp(
     cube : Cube
         The cube, for its name in errors.
     piece : Slice
-        Rows with the columns of `xp_columns`.
+        Rows with the columns of `group_columns`.
     group : str
         ``gaiaxp_bp`` or ``gaiaxp_rp``.
     grid : float64 (L,)
@@ -67,10 +57,10 @@ def read_xp(
     DataError
         Where a column holds no lists or texts of the right count of numbers.
     """
-    has = np.any([_present(piece.table.column(name)) for name in xp_columns(group)], axis=0)
+    has = np.any([_present(piece.table.column(name)) for name in group_columns(group)], axis=0)
     coefficients, errors, correlations = (
         _parse(cube, piece, name, np.flatnonzero(has), length)
-        for name, length in zip(xp_columns(group), XP_PARTS.values(), strict=True)
+        for name, length in zip(group_columns(group), XP_PARTS.values(), strict=True)
     )
     # What overflows on the way is a bad pixel in the end.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -149,13 +139,12 @@ def _present(column: pa.Array) -> np.ndarray:
     """Rows that hold a list or a text that is not empty, bool (rows,)."""
     if is_list(column.type):
         return lengths(column)[0] > 0
-    length = pc.binary_length(column) if _is_text(column.type) else pc.is_valid(column)
-    return pc.fill_null(pc.cast(length, pa.int64()), 0).to_numpy(zero_copy_only=False) > 0
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
-    return any(test(kind) for test in (*tests, pa.types.is_large_binary))
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not is_text(column.type):  # numbers, say, which `_parse` refuses
+        return pc.is_valid(column).to_numpy(zero_copy_only=False)
+    length = pc.fill_null(pc.binary_length(column.cast(pa.large_binary())), 0)
+    return length.to_numpy(zero_copy_only=False) > 0
 
 
 def _parse(cube: Cube, piece: Slice, name: str, rows: np.ndarray, length: int) -> np.ndarray:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube, Slice
 from astromodal.data.lists import flatten, gather
-
-_PARTS = ("mag", "magerr", "hmjd")
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,9 @@ class LightCurveBatch:
         )
 
 
-def light_curve_columns(group: str) -> list[str]:
-    """Columns of a cube that a group's light curves are read from: magnitude, error, time."""
-    survey, band = group.rsplit("_", 1)
-    return [f"{survey}_{part}_{band}" for part in _PARTS]
-
-
 def absent_parts(cube: Cube, group: str) -> list[str]:
     """Columns of a group that the cube lacks although it has others of it."""
-    columns = light_curve_columns(group)
+    columns = group_columns(group)
     missing = [name for name in columns if name not in cube.columns]
     return missing if len(missing) < len(columns) else []
 
@@ -107,7 +100,7 @@ def read_light_curves(cube: Cube, group: str, rows: int = 2048) -> Iterator[Ligh
     DataError
         Where a column holds no lists of numbers, or the lists of a row differ in length.
     """
-    columns = light_curve_columns(group)
+    columns = group_columns(group)
     if not cube.columns.issuperset(columns):
         return
     for name in columns:

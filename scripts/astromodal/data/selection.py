@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from astromodal.config.schema import SelectionSettings
+from astromodal.data.columns import NAME_CUT
 from astromodal.data.cube import Cube
 
 
@@ -24,7 +25,7 @@ def select(cube: Cube, settings: SelectionSettings) -> np.ndarray:
     """
     if settings.column is None:
         return np.ones(cube.n_rows, dtype=bool)
-    cube.require(settings.column)
+    cube.require(settings.column, NAME_CUT)
     magnitude = cube.scalar(settings.column)
     return (magnitude >= settings.minimum) & (magnitude <= settings.maximum)
 
@@ -45,7 +46,7 @@ def count_cut(cube: Cube, settings: SelectionSettings) -> dict[str, int]:
     """
     if settings.column is None:
         return {"missing": 0, "brighter": 0, "fainter": 0}
-    cube.require(settings.column)
+    cube.require(settings.column, NAME_CUT)
     magnitude = cube.scalar(settings.column)
     return {
         "missing": int(np.isnan(magnitude).sum()),

@@ -9,12 +9,11 @@ import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.grids import DESI_GRIDS, bin_factor, is_light_curve, native_grid
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube, Slice
-from astromodal.data.gaiaxp import read_xp, xp_columns
+from astromodal.data.gaiaxp import read_xp
 from astromodal.data.light_curves import LightCurveBatch, read_light_curves
 from astromodal.data.lists import flatten
-
-_DESI_PARTS = ("flux", "ivar", "wave")
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,6 @@ class SpectrumBatch:
     def live(self) -> np.ndarray:
         """Which spectra have a good pixel, bool (m,); those of dead fibres have none."""
         return np.any(good_pixels(self.flux, self.ivar), axis=1)
-
-
-def group_columns(group: str) -> list[str]:
-    """Columns of a cube that a group's spectra are read from."""
-    if group in DESI_GRIDS:
-        return [f"desi_{part}_{group[-1]}" for part in _DESI_PARTS]
-    return xp_columns(group)
 
 
 def has_group(cube: Cube, group: str) -> bool:

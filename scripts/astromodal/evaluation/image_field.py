@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.config.schema import ColumnSettings, ImageSettings
-from astromodal.data.cutouts import SHAPE_COLUMNS, CutoutBatch, elliptical_mask, read_cutouts
+from astromodal.data.columns import SHAPE_COLUMNS
+from astromodal.data.cutouts import CutoutBatch, elliptical_mask, read_cutouts
 from astromodal.evaluation.image_missing import decode_without, draw_hidden
 from astromodal.evaluation.image_sums import (
     STAR_COLUMNS,

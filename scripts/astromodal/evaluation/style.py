@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from astromodal.core.files import storing
-from astromodal.inference.units import scalar_unit
+from astromodal.core.units import scalar_unit
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/, ordered by contrast on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -120,15 +120,15 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
 def _widen_logs(figure: Figure) -> None:
     """Let every logarithmic axis span `_DECADES`: of less, matplotlib labels ticks that overlap."""
     for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
+        for axis, widen in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
             if axis.get_scale() != "log":
                 continue
-            low, high = np.log(np.sort(axis.get_view_interval()))
-            wanted = _DECADES * np.log(axis.get_transform().base)
-            if high - low < wanted:
-                middle = (low + high) / 2
-                ends = np.exp([middle - wanted / 2, middle + wanted / 2])
-                (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(ends)
+            transform: Any = axis.get_transform()
+            low, high = np.log(np.sort(axis.get_view_interval())) / np.log(transform.base)
+            missing = (_DECADES - (high - low)) / 2
+            if missing > 0:
+                ends = np.power(transform.base, [low - missing, high + missing])
+                widen((float(ends[0]), float(ends[1])))
 
 
 def themed_svg(text: str, prefix: str) -> str:

@@ -20,8 +20,8 @@ from astromodal.config.schema import (
     SplitSettings,
 )
 from astromodal.core.vocab import MISS, MISSING_CODE
+from astromodal.data.columns import cutout_column
 from astromodal.data.cube import Cube
-from astromodal.data.cutouts import cutout_column
 from astromodal.data.splits import split_field
 from astromodal.errors import DataError, must_be, suggestion
 from astromodal.inference.bundle import Bundle

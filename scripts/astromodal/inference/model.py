@@ -13,6 +13,7 @@ import torch
 
 from astromodal.config.predict import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
+from astromodal.core.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be, suggestion
 from astromodal.inference.asking import Question, ask, look
@@ -29,7 +30,6 @@ from astromodal.inference.encoded import Encoded, encode_cube, open_sequences
 from astromodal.inference.generation import Generated, decode_codes, generate_codes
 from astromodal.inference.prompts import count_given
 from astromodal.inference.scalars import predict_columns
-from astromodal.inference.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 from astromodal.training.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.training.targets import Tokenizers
 

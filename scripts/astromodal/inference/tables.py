@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from astromodal.config.predict import PredictSettings
 from astromodal.core.files import atomic_path
 from astromodal.core.progress import Progress, quiet
+from astromodal.core.units import scalar_unit
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.embedding import embed_objects
@@ -25,7 +26,6 @@ from astromodal.inference.encoded import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.inference.prompts import count_given
 from astromodal.inference.scalars import predict_columns
-from astromodal.inference.units import scalar_unit
 
 KEY = b"astromodal"
 """Name of the file's metadata."""

@@ -131,7 +131,7 @@ def _next(
         say(f"field {name}: {cube.name} has changed, and was never summarised to compare it with")
         return _Known(version, fresh)
     say(f"field {name}: {cube.name} is newer; reading its {version.size / 1e6:,.0f} MB to compare")
-    from astromodal.data.content import modality_columns  # here: most plans read no parquet
+    from astromodal.data.columns import modality_columns  # here: most plans read no parquet
 
     columns = modality_columns(config)
     try:

@@ -10,6 +10,8 @@ import numpy as np
 
 from astromodal.config.schema import ImageSettings, SelectionSettings, SpectrumSettings
 from astromodal.core.grids import is_light_curve
+from astromodal.data.check import unread_lists
+from astromodal.data.columns import GAIA_COLUMN
 from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
@@ -96,6 +98,7 @@ def summarise_field(
             *_missing(missing),
             *_pile_ups(values[selected], columns),
             *_incomplete(cube, spectrum),
+            *_unread(cube, read),
         ],
     }
 
@@ -192,7 +195,13 @@ def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:
     return [f"no {g} light curves without {', '.join(m)}" for g, m in missing.items() if m]
 
 
+def _unread(cube: Cube, read: Mapping[str, Sequence[str]]) -> list[str]:
+    """Columns of lists that are not read, in one warning."""
+    unread = unread_lists(cube.kinds(), [name for names in read.values() for name in names])
+    return [f"columns of lists that are not read: {', '.join(unread)}"] if unread else []
+
+
 def _repeated_gaia(cube: Cube) -> int:
     """Rows whose Gaia source stands on an earlier row too."""
-    names = [name for name in cube.text("gaia_designation").tolist() if name]
+    names = [name for name in cube.text(GAIA_COLUMN).tolist() if name]
     return len(names) - len(set(names))

@@ -29,8 +29,9 @@ from astromodal.core.files import (
 from astromodal.core.hashing import HASH_LENGTH, hash_file
 from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
+from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cube import Cube
-from astromodal.data.cutouts import SHAPE_COLUMNS, elliptical_mask, read_cutouts
+from astromodal.data.cutouts import elliptical_mask, read_cutouts
 from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.normaliser import ImageNormaliser
 

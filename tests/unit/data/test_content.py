@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from astromodal.config.load import load_config
 from astromodal.core.paths import MODALITIES
 from astromodal.data import content
-from astromodal.data.content import ABSENT, column_digests, modality_columns
+from astromodal.data.columns import modality_columns
+from astromodal.data.content import ABSENT, column_digests
 from astromodal.data.cube import Cube
 
 N = 700

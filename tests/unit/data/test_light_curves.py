@@ -4,13 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from astromodal.config.columns import ColumnSettings
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.light_curves import (
-    LightCurveBatch,
-    absent_parts,
-    light_curve_columns,
-    read_light_curves,
-)
+from astromodal.data.light_curves import LightCurveBatch, absent_parts, read_light_curves
 from astromodal.errors import DataError
 
 NUMBER = st.none() | st.sampled_from([-1.0, 0.0, 0.1, 19.5, 58000.25, np.nan, np.inf])
@@ -21,7 +18,7 @@ def columns_of(rows):
     """Columns of rows of (mag, error, time) epochs, or None."""
     parts = {
         name: [None if row is None else [epoch[k] for epoch in row] for row in rows]
-        for k, name in enumerate(light_curve_columns("ztf_r"))
+        for k, name in enumerate(group_columns("ztf_r"))
     }
     return {
         "id": [str(i) for i in range(len(rows))],
@@ -35,7 +32,7 @@ def read(path, rows=2048):
 
 def test_columns_of_a_group():
     """Magnitude, error and time of its band."""
-    assert light_curve_columns("ztf_i") == ["ztf_mag_i", "ztf_magerr_i", "ztf_hmjd_i"]
+    assert group_columns("ztf_i") == ["ztf_mag_i", "ztf_magerr_i", "ztf_hmjd_i"]
 
 
 def test_epochs_are_sorted_and_bad_ones_left_out(write_cube):
@@ -110,9 +107,22 @@ def test_what_holds_no_lists_is_refused(write_cube):
 def test_a_cube_without_a_column_has_no_light_curves(write_cube):
     """None of the group, one lacking, or all of nulls without a type."""
     columns = columns_of([[(18.0, 0.1, 1.0)]])
-    nulls = {name: pa.nulls(1) for name in light_curve_columns("ztf_r")}
+    nulls = {name: pa.nulls(1) for name in group_columns("ztf_r")}
     lacking = {name: values for name, values in columns.items() if name != "ztf_magerr_r"}
     for given_ in ({"id": ["a"]}, {"id": ["a"], **nulls}, lacking):
         assert not len(read(write_cube(given_)).row)
     assert absent_parts(Cube(write_cube(lacking), "F1"), "ztf_r") == ["ztf_magerr_r"]
     assert absent_parts(Cube(write_cube({"id": ["a"]}), "F1"), "ztf_r") == []
+
+
+def test_epochs_of_a_sentinel_are_none(write_cube):
+    """Where the settings name one, in magnitudes or in errors."""
+    columns = {
+        "ztf_mag_r": [[18.0, 99.0, 19.0]],
+        "ztf_magerr_r": [[0.1, 0.1, -99.0]],
+        "ztf_hmjd_r": [[1.0, 2.0, 3.0]],
+    }
+    settings = ColumnSettings(sentinels={"ztf_mag*": (99, -99)})
+    cube = Cube(write_cube({"id": ["a"], **columns}), "F1", settings)
+    (batch,) = read_light_curves(cube, "ztf_r")
+    assert batch.mag.tolist() == [18.0]

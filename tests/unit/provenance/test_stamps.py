@@ -14,7 +14,8 @@ from astromodal.config import load_config
 from astromodal.core.fields import layout
 from astromodal.core.files import read_json, write_json
 from astromodal.core.paths import MODALITIES
-from astromodal.data.content import column_digests, modality_columns
+from astromodal.data.columns import modality_columns
+from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError
 from astromodal.provenance import stamps

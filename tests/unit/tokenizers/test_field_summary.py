@@ -10,6 +10,7 @@ from astromodal.config.schema import (
     SpectrumSettings,
     SplitSettings,
 )
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.tokenizers.field_summary import summarise_field
@@ -24,7 +25,9 @@ def summary(write_cube):
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
         cube = Cube(write_cube(base | columns), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
-        read = {"sources": ["id", "x"], "labels": [name for name in columns if "specz" in name]}
+        lists = [name for group in spectrum.groups for name in group_columns(group)]
+        labels = [name for name in columns if "specz" in name]
+        read = {"sources": ["id", "x"], "spectra": lists, "labels": labels}
         return summarise_field(
             cube, split, COLUMNS, spectrum, ImageSettings(), SelectionSettings(), read
         )
@@ -121,5 +124,42 @@ def test_the_content_is_noted_down(summary, tmp_path):
     content = summary()["content"]
     stat = (tmp_path / "datacube_F1.parquet").stat()
     assert (content["size"], content["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
-    assert content["columns"].keys() == {"id", "x"}
+    groups = SpectrumSettings().groups
+    lists = [name for group in groups for name in group_columns(group)]
+    assert content["columns"].keys() == {"id", "x", *lists}
     assert content["columns"]["x"] == "absent"
+
+
+def test_values_that_count_as_missing_are_counted_and_said(summary):
+    """Sentinels and unreliable redshifts, by column."""
+    found = summary(
+        mag_pstotal_r=[15.0, 99.0, -99.0],
+        specz_z=[0.1, 0.2, 0.3],
+        specz_f_z=["KEEP", "REMOVE(1)", None],
+    )
+    assert found["missing"] == {"sentinel": {"mag_pstotal_r": 2}, "unreliable": {"specz_z": 1}}
+    assert found["cut"]["missing"] == 2
+    text = "\n".join(found["warnings"])
+    assert "2 values stand for missing ones: mag_pstotal_r (2)" in text
+    assert "1 values are unreliable by their flags: specz_z (1)" in text
+
+
+def test_a_pile_up_far_outside_is_warned_of(summary):
+    """With what to set, if it is a sentinel."""
+    n = 40
+    parallax = [*np.linspace(0.1, 5, n - 6).tolist(), *[-999.0] * 6]
+    magnitudes = np.linspace(15, 21, n).tolist()
+    found = summary(
+        id=[f"o{i}" for i in range(n)], ra=[1.0] * n, dec=[1.0] * n, mag_pstotal_r=magnitudes,
+        err_mag_pstotal_u=[0.1] * n, gaia_parallax=parallax,
+    )  # fmt: skip
+    (warning,) = [w for w in found["warnings"] if w.startswith("gaia_parallax")]
+    assert "6 rows hold -999, far outside of its other values; name it in columns.sent" in warning
+
+
+def test_lists_that_are_not_read_are_warned_of(summary):
+    """A band by another name would vanish without a word."""
+    (warning,) = [
+        w for w in summary(splus_cut_J0378=[[0.0], None, None])["warnings"] if "J0378" in w
+    ]
+    assert warning.startswith("columns of lists that are not read: 'splus_cut_J0378'")

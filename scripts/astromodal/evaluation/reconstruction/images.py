@@ -9,7 +9,8 @@ import numpy as np
 
 from astromodal.config.schema import ImageSettings
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.cutouts import SHAPE_COLUMNS, elliptical_mask, read_cutouts
+from astromodal.data.columns import SHAPE_COLUMNS
+from astromodal.data.cutouts import elliptical_mask, read_cutouts
 from astromodal.evaluation.image_sample import DETECTED
 from astromodal.evaluation.image_sums import reduce_cutouts
 from astromodal.evaluation.metrics import median_error, r2_of, scatter_error

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.config.schema import ColumnSettings, SequenceSettings
-from astromodal.data.cutouts import cutout_column
+from astromodal.data.columns import cutout_column
 from astromodal.errors import FormatError
 from astromodal.evaluation.objects import evaluated_fields
 from astromodal.evaluation.reconstruction.bench import Bench

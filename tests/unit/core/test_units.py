@@ -4,7 +4,7 @@ import astropy.units as u
 import pytest
 
 from astromodal.config.schema import SCALAR_COLUMNS
-from astromodal.inference.units import flux_unit, scalar_unit, wavelength_unit
+from astromodal.core.units import flux_unit, scalar_unit, wavelength_unit
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""What names and types of a cube's columns tell before any job reads it.
+
+It takes what `Footer.kinds` gives, and imports no parquet: plans remember that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from astromodal.config.schema import Config
+from astromodal.core.grids import is_light_curve
+from astromodal.data.columns import (
+    ACCEPTED,
+    NAME_CUT,
+    NAME_IDS,
+    Column,
+    cube_columns,
+    cutout_column,
+    group_columns,
+)
+from astromodal.errors import missing_column, must_be, nearest
+
+Kinds = Sequence[tuple[str, str]]
+"""Each column of a cube and what it holds."""
+MEND: Final = "mend the cube, or leave the field out of `fields`"
+_CLOSE = 0.8
+"""Likeness of two names above which one may be the other misspelt."""
+_SHOWN = 5
+"""Columns that a line names."""
+
+
+def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str]:
+    """Errors that jobs on a cube would end with.
+
+    Parameters
+    ----------
+    field, file : str
+        Names of the field and of its file, for the errors.
+    kinds : sequence of (str, str)
+        The cube's columns.
+    config : Config
+        Names the columns that are read.
+
+    Returns
+    -------
+    list of str
+        An error a line; none where all is well.
+    """
+    held, named = dict(kinds), f"field {field}: column"
+    twice = sorted(name for name, n in Counter(name for name, _ in kinds).items() if n > 1)
+    if twice:
+        what = f"field {field}: column names of {file}"
+        return [must_be(what, "unique", f"{twice[:3]} twice", MEND)]
+    read, cut = _read(config), config.selection.column
+    errors = [
+        missing_column(field, file, name, held, do)
+        for name, do in ((config.columns.id, NAME_IDS), (cut, NAME_CUT))
+        if name is not None and name not in held
+    ]
+    for column in read.values():
+        must, accepted = ACCEPTED[column.kind]
+        if column.name in held and held[column.name] not in accepted:
+            got = held[column.name]
+            errors.append(must_be(f"{named} {column.name!r} of {file}", must, got, MEND))
+    for group in config.tokenizers.spectrum.groups:
+        lacking = [name for name in group_columns(group) if name not in held]
+        if not is_light_curve(group) and 0 < len(lacking) < len(group_columns(group)):
+            errors.append(missing_column(field, file, lacking[0], held))
+    if not errors and held.keys().isdisjoint(read.keys() - {config.columns.id}):
+        must = f"some of those that are read, such as {', '.join(list(read)[1:_SHOWN])}"
+        got = f"none of them, but {_listed(list(held))}"
+        errors.append(must_be(f"field {field}: columns of {file}", must, got, MEND))
+    return errors
+
+
+def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:
+    """Columns of lists that are not read, as text, each with the nearest name that is read.
+
+    Spectra, light curves and cutouts are the only lists of a cube: one that is not read is likely
+    one of them by another name, or of a group or band that the configuration leaves out.
+    """
+    held = {name for name, _ in kinds}
+    wanted = [name for name in read if name not in held]  # these may be what they are meant to be
+    unread = [name for name, kind in kinds if kind == "lists" and name not in read]
+    return [_with_nearest(name, wanted) for name in unread]
+
+
+def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str]) -> list[str]:
+    """What is configured and in no cube, what looks like it and is not read, and what follows.
+
+    Parameters
+    ----------
+    cubes : mapping of str to kinds
+        Columns of the cubes, by field.
+    config : Config
+        Names the columns that are read.
+    fitted : collection of str
+        Fields that tokenizers are fitted on.
+
+    Returns
+    -------
+    list of str
+        A notice a line.
+    """
+    read = _read(config)
+    held = {name for kinds in cubes.values() for name, _ in kinds}
+    lines = [*_nowhere(read, held), *_not_read(cubes, read)]
+    cutouts = {cutout_column(band) for band in config.tokenizers.image.bands}
+    filled = {name for field in fitted for name, kind in cubes.get(field, ()) if kind != "nothing"}
+    if fitted and cutouts.isdisjoint(filled):
+        lines.append(
+            "no cube of tokenizers.fields has cutouts: the image tokenizer is trained on nothing, "
+            "every image code is missing, and objects have no image block"
+        )
+    if held.isdisjoint((config.columns.ra, config.columns.dec)):
+        lines.append(
+            "no cube has positions: objects are split by their ids, and neighbours on the sky may "
+            "stand in different splits"
+        )
+    return lines
+
+
+def _read(config: Config) -> dict[str, Column]:
+    """Every column that is read, by name; of one with several purposes, the first."""
+    read: dict[str, Column] = {}
+    for column in chain.from_iterable(cube_columns(config).values()):
+        read.setdefault(column.name, column)
+    return read
+
+
+def _nowhere(read: Mapping[str, Column], held: Collection[str]) -> list[str]:
+    """A line a setting whose columns are in no cube."""
+    absent = defaultdict(list)
+    for name, column in read.items():
+        if name not in held and column.setting and column.kind != "flag":
+            absent[column.setting].append(name)
+    lines = []
+    for setting, names in absent.items():
+        spare = sorted(n for n in held if n not in read or read[n].setting != setting)
+        shown = sorted((_with_nearest(name, spare) for name in names), key=lambda s: "(" not in s)
+        lines.append(f"in no cube, of {setting}: {_listed(shown)}")
+    return lines
+
+
+def _not_read(cubes: Mapping[str, Kinds], read: Mapping[str, Column]) -> list[str]:
+    """A line for all columns of lists that are in some cube and not read."""
+    unread: dict[str, list[str]] = defaultdict(list)
+    for field, kinds in cubes.items():
+        for name in unread_lists(kinds, read):
+            unread[name].append(field)
+    if not unread:
+        return []
+    fields = list(dict.fromkeys(field for found in unread.values() for field in found))
+    where = f" (in {_listed(fields, 3)})" if len(fields) < len(cubes) else ""
+    return [f"lists that are not read{where}: {_listed(list(unread), 2 * _SHOWN)}"]
+
+
+def _with_nearest(name: str, candidates: Iterable[str]) -> str:
+    close = nearest(name, candidates, _CLOSE)
+    return f"{name!r} (nearest: {close!r})" if close else repr(name)
+
+
+def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

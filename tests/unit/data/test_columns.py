@@ -1,0 +1,65 @@
+import pytest
+
+from astromodal.config import load_config
+from astromodal.config.schema import GROUPS, SCALAR_COLUMNS
+from astromodal.core.grids import is_light_curve
+from astromodal.core.paths import MODALITIES
+from astromodal.data.columns import ACCEPTED, cube_columns, group_columns, modality_columns
+from astromodal.data.cube import Cube
+from astromodal.data.footer import Footer
+from faults.jobs import CONFIG, FIELD, good_table, run_jobs, tokenizers, write
+
+EVERY = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS)}}})
+
+
+def test_columns_go_by_modality():
+    """Each modality that stamps know has its columns."""
+    assert tuple(cube_columns(EVERY)) == MODALITIES
+
+
+def test_every_column_is_described():
+    """Type, meaning, and a unit that is known, of all that is read by default."""
+    for column in (c for columns in cube_columns(EVERY).values() for c in columns):
+        assert column.kind in ACCEPTED
+        assert column.dtype
+        assert column.meaning
+        assert column.unit is not None
+
+
+def test_all_scalars_are_there():
+    """In the order of the vocabulary."""
+    assert modality_columns(EVERY)["scalars"][: len(SCALAR_COLUMNS)] == SCALAR_COLUMNS
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_has_three_columns(group):
+    """Light curves too: magnitude, error, time."""
+    assert len(group_columns(group)) == 3
+    assert is_light_curve(group) == group_columns(group)[2].startswith("ztf_hmjd")
+
+
+def test_jobs_read_no_other_columns(tmp_path, monkeypatch):
+    """What is read of a cube, from its split to its sequences, stands in the table."""
+    path, read = tmp_path / f"datacube_{FIELD}.parquet", set()
+    write(good_table(), path)
+    fitted, ordinary = tokenizers(path), Cube._read
+    listed = {name for names in modality_columns(CONFIG).values() for name in names}
+
+    def noting(self, columns, *options):
+        read.update(columns)
+        return ordinary(self, columns, *options)
+
+    monkeypatch.setattr(Cube, "_read", noting)
+    run_jobs(path, fitted, tmp_path)
+    assert read <= listed
+    assert {*group_columns("desi_r"), "mag_pstotal_r", "ra"} <= read
+
+
+def test_a_good_cube_s_columns_are_of_the_kinds_that_are_accepted(tmp_path):
+    """The table's kinds are those of a cube that every job reads."""
+    path = tmp_path / f"datacube_{FIELD}.parquet"
+    write(good_table(), path)
+    held = dict(Footer(path, FIELD).kinds())
+    for columns in cube_columns(CONFIG).values():
+        for column in columns:
+            assert held.get(column.name, "nothing") in {*ACCEPTED[column.kind][1], "nothing"}
