@@ -463,10 +463,15 @@ def denormal_scalars(table):
     return cell(cell(table, OTHER, 1, 5e-324), "specz_z", 2, -5e-324)
 
 
-@survives(ends={OTHER: ((1,), -1), "specz_e_z": ((2,), 0)})
+@survives(
+    missing={OTHER: (1, 3)},
+    ends={"specz_e_z": ((2,), 0)},
+    warns="2 values stand for missing ones: mag_pstotal_i (2)",
+)
 def ninety_nines(table):
-    """99 and -99 are numbers: cubes mark nothing by them, and no rule may drop real ones."""
-    return cell(cell(table, OTHER, 1, 99.0), "specz_e_z", 2, -99.0)
+    """99 and -99 are no magnitudes, as S-PLUS releases them; in other columns they are numbers."""
+    table = cell(cell(table, OTHER, 1, 99.0), OTHER, 3, -99.0)
+    return cell(table, "specz_e_z", 2, -99.0)
 
 
 @survives(ends={"specz_e_z": ((0, 3), 0)})
@@ -856,3 +861,46 @@ def xp_text_of_other_bytes(table):
     texts = table.column(COEFFICIENTS).combine_chunks().cast(pa.binary()).to_pylist()
     bad = pa.array([b"[\xb8" + texts[0][2:], *texts[1:]], pa.binary())
     return put(table, COEFFICIENTS, pa.Array.from_buffers(pa.string(), N, bad.buffers()))
+
+
+# What surveys release.
+
+
+@survives(unselected=(1,), warns="1 values stand for missing ones: mag_pstotal_r")
+def no_magnitude_to_select_by(table):
+    """A magnitude of 99 is none, and not a faint one."""
+    return cell(table, MAG, 1, 99.0)
+
+
+@survives(
+    missing={"specz_z": (0, 2), "specz_e_z": (0, 2)},
+    warns="unreliable by their flags: specz_z (2), specz_e_z (2)",
+)
+def redshifts_that_are_not_reliable(table):
+    """The compilation's flag of each redshift says which ones to remove."""
+    flags = ["REMOVE(3)", "KEEP(1)", "REMOVE", *["KEEP(2)"] * (N - 3)]
+    return table.append_column("specz_f_z", pa.array(flags))
+
+
+@survives()
+def xp_in_round_brackets(table):
+    """As the Gaia archive's CSV has it."""
+    for name in (COEFFICIENTS, ERRORS, CORRELATIONS):
+        texts = table.column(name).to_pylist()
+        table = put(table, name, [text and f"({text[1:-1]})" for text in texts])
+    return table
+
+
+@survives(missing={XP: (0,)})
+def xp_of_empty_texts(table):
+    """A spectrum of three empty texts is none."""
+    for name in (COEFFICIENTS, ERRORS, CORRELATIONS):
+        table = cell(table, name, 0, "")
+    return table
+
+
+@survives(free={"image": ALL}, warns="not read: 'splus_cut_r' (nearest: 'splus_cut_R')")
+def a_band_by_another_name(table):
+    """The band is missing, and the summary says so."""
+    names = ["splus_cut_r" if n == "splus_cut_R" else n for n in table.column_names]
+    return table.rename_columns(names)

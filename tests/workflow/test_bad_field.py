@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from astromodal.core.files import load_arrays, read_json
+from astromodal.core.paths import Layout
 from astromodal.core.skips import skip_at
+from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import cutout_column
+from astromodal.data.splits import load_split
+from astromodal.tokenizers.scalar import ScalarTokenizer
 from helpers.workflow import Workflow, tiny
 
 pytestmark = pytest.mark.workflow
 TRAINED, HELD_OUT, NO_CUTOUTS, CUT_SHORT = "T-1", "T-2", "T-3", "T-4"
 BAD = "skipped by"
+KIND, FLAG = "specz_class_spec", "specz_f_z"
 
 
 def cube(workflow: Workflow, field: str):
     return workflow.folder / f"cubes/datacube_{field}.parquet"
+
+
+def as_released(table: pa.Table) -> pa.Table:
+    """A cube with what catalogues and archives release.
+
+    Magnitudes of 99 and -99, classes with brackets, redshifts of which every third is flagged as
+    unreliable, and Gaia XP arrays in round brackets.
+    """
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    columns["mag_pstotal_i"][:2] = [99.0, -99.0]
+    columns[KIND] = [kind and f"{kind}(SIMBAD)" for kind in columns[KIND]]
+    redshifts = iter(range(table.num_rows))
+    columns[FLAG] = [
+        None if z is None else ("KEEP(1)", "KEEP(2)", "REMOVE(3)")[next(redshifts) % 3]
+        for z in columns["specz_z"]
+    ]
+    for name in (name for name in columns if "_coefficient" in name):
+        columns[name] = [text and f"({text.strip('[]')})" for text in columns[name]]
+    kinds = {name: table.schema.field(name).type for name in table.column_names}
+    return pa.table({n: pa.array(v, kinds.get(n, pa.string())) for n, v in columns.items()})
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +60,9 @@ def survey(tmp_path_factory) -> tuple[Workflow, str]:
     made = [f"results/cubes/datacube_{field}.parquet" for field in fields]
     workflow.run(*made)
     (workflow.folder / "results/cubes").rename(workflow.folder / "cubes")
+    for field in fields:
+        table = as_released(pq.read_table(cube(workflow, field)))
+        pq.write_table(table, cube(workflow, field))
     shutil.copytree(workflow.folder / "cubes", workflow.folder / "good")
     table = pq.read_table(cube(workflow, NO_CUTOUTS))
     name, texts = cutout_column("R"), pa.array(["none"] * table.num_rows)
@@ -52,6 +82,51 @@ def test_a_run_goes_on_without_them(survey):
     made = sorted((workflow.results / "outputs/predictions").iterdir())
     good = [path.name.split("_")[1] for path in made if skip_at(path) is None]
     assert good == [TRAINED, HELD_OUT]
+
+
+def test_sentinels_are_missing_and_counted(survey):
+    """Magnitudes of 99 and -99 have no code, and no bin lies there."""
+    workflow, _ = survey
+    paths = Layout(str(workflow.results))
+    summary = read_json(paths.summary(HELD_OUT))
+    assert summary["missing"]["sentinel"] == {"mag_pstotal_i": 2}
+    assert any("2 values stand for missing ones: mag_pstotal_i" in w for w in summary["warnings"])
+    tokenizer = ScalarTokenizer.load(paths.scalar_tokenizer)
+    column = tokenizer.columns.index("mag_pstotal_i")
+    assert np.nanmax(np.abs(tokenizer.edges[column])) < 40
+    tokens = load_arrays(paths.scalar_tokens(HELD_OUT), format="scalar_tokens", version=1)
+    first = tokens["codes"][tokens["row"] < 2, column]
+    assert len(first)
+    assert (first == MISSING_CODE).all()
+
+
+def test_unreliable_redshifts_and_stars_are_no_truth(survey):
+    """Of the field held out, those flagged unreliable and those of bracketed stars are left out."""
+    workflow, _ = survey
+    paths, table = Layout(str(workflow.results)), pq.read_table(cube(workflow, HELD_OUT))
+    selected = load_split(paths.split(HELD_OUT)).selected
+    kinds, flags, z = (table[name].to_pylist() for name in (KIND, FLAG, "specz_z"))
+    removed = [flag is not None and flag.startswith("REMOVE") for flag in flags]
+    assert read_json(paths.summary(HELD_OUT))["missing"]["unreliable"] == {
+        "specz_z": sum(removed), "specz_e_z": sum(removed), KIND: sum(removed)
+    }  # fmt: skip
+    meant = [
+        bool(row and value is not None and not wrong and not kind.startswith("STAR"))
+        for row, value, wrong, kind in zip(selected, z, removed, kinds, strict=True)
+    ]
+    numbers = read_json(paths.evaluation("downstream"))["numbers"]["targets"]
+    assert 0 < numbers["specz_z"]["scalar"]["n_objects"] == sum(meant) < sum(selected)
+    assert {"GALAXY", "QSO", "STAR"}.issuperset(numbers[KIND]["scalar"]["classes"])
+
+
+def test_spectra_of_the_archive_s_csv_are_read(survey):
+    """Arrays in round brackets are those in square ones."""
+    workflow, _ = survey
+    table = pq.read_table(cube(workflow, HELD_OUT))
+    texts = table["gaiaxp_bp_coefficients"].drop_null()
+    assert texts[0].as_py().startswith("(")
+    summary = read_json(Layout(str(workflow.results)).summary(HELD_OUT))
+    assert summary["spectra"]["gaiaxp_bp"]["n_live"] == len(texts)
 
 
 def test_they_are_listed_at_the_end(survey):

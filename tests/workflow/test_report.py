@@ -7,6 +7,8 @@ import pytest
 
 from astromodal.core.files import read_json
 from astromodal.core.paths import Layout
+from astromodal.inference.model import AstroModel
+from astromodal.tokenizers.image_autoencoder import UNTRAINED
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow
@@ -15,15 +17,15 @@ TRAINED, HELD_OUT = "W-1", "W-2"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two cubes of one's own: ids of another name, no redshift, and no image in the field held out.
+def ran(tmp_path_factory):
+    """Two cubes of one's own: ids of another name, no redshift, no image in the field that trains.
 
-    The labels named are columns that no cube has.
+    The labels named are columns that no cube has. Beside the paths stands what the run printed.
     """
     folder = tmp_path_factory.mktemp("wandering")
     workflow, paths = tiny(folder), Layout("results")
     simulate = workflow.config.pop("simulate") | {"n_sources": 40}
-    absent = {TRAINED: ["specz", "desi"], HELD_OUT: ["specz", "desi", "images"]}
+    absent = {TRAINED: ["specz", "desi", "images"], HELD_OUT: ["specz", "desi"]}
     simulate["fields"] = {name: {"absent": surveys} for name, surveys in absent.items()}
     tokenizers = workflow.config["tokenizers"]
     tokenizers["fields"] = [TRAINED]
@@ -44,8 +46,14 @@ def run(tmp_path_factory):
     workflow.config["columns"] = {"id": "source"}
     labels = {"redshift": "my_z", "kind": "my_class", "stellar": ["my_teff"], "tied": []}
     workflow.config["evaluation"] = {"labels": labels}
-    workflow.run(Layout("own").report)
-    return Layout(str(folder / "own"))
+    text = workflow.run(Layout("own").report).text
+    return Layout(str(folder / "own")), text
+
+
+@pytest.fixture(scope="module")
+def run(ran):
+    """The paths of that run."""
+    return ran[0]
 
 
 def notes(run, part):
@@ -54,11 +62,29 @@ def notes(run, part):
 
 def test_the_report_says_what_it_could_not_tell(run):
     """Images, classes and redshifts: each with the reason."""
-    assert "No neighbours are shown as cutouts" in notes(run, "embeddings")
     for what in ("class (my_class)", "redshift (my_z), stars left out"):
         assert f"not compared in {what}: 0 evaluated objects have one" in notes(run, "embeddings")
     assert "No evaluated object has a code of modality image." in notes(run, "transformer")
-    assert notes(run, "images") == "No evaluated object has a cutout with codes."
+    assert "Evaluated objects have 2" in notes(run, "images")
+
+
+def test_a_tokenizer_that_was_trained_on_nothing_is_announced(ran):
+    """By the plan, by the logs of its jobs, and at the report's top."""
+    paths, text = ran
+    assert "no cube of tokenizers.fields has cutouts: the image tokenizer is trained on no" in text
+    for job in ("train_image_autoencoder/train_image_autoencoder", f"encode_images/{HELD_OUT}"):
+        assert UNTRAINED in Path(f"{paths.results}/logs/{job}.log").read_text()
+    (headline,) = read_json(paths.evaluation("images"))["headlines"]
+    assert (headline["value"], headline["note"]) == (0, UNTRAINED)
+    assert UNTRAINED in Path(paths.report).read_text(encoding="utf-8")
+
+
+def test_objects_without_image_codes_have_no_image(run):
+    """Their cutouts are there, the model's block is not."""
+    objects = AstroModel.from_run(run.run).open(run.sequences(HELD_OUT))
+    assert read_json(run.summary(HELD_OUT))["images"]["n_whole"] > 0
+    assert len(objects) > 0
+    assert not objects.has("image").any()
 
 
 def test_the_report_is_whole(run):
@@ -71,7 +97,6 @@ def test_the_report_is_whole(run):
 
 
 def test_no_number_is_made_up(run):
-    """No headline is of images, redshifts or classes."""
-    for part in ("images", "embeddings"):
-        labels = [h["label"] for h in read_json(run.evaluation(part))["headlines"]]
-        assert [label for label in labels if "field told" not in label] == []
+    """No headline is of redshifts or classes."""
+    labels = [h["label"] for h in read_json(run.evaluation("embeddings"))["headlines"]]
+    assert [label for label in labels if "field told" not in label] == []
