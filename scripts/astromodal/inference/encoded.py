@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from astromodal.config.schema import (
     ColumnSettings,
@@ -25,6 +23,8 @@ from astromodal.data.cutouts import cutout_column
 from astromodal.data.splits import split_field
 from astromodal.errors import DataError, must_be, suggestion
 from astromodal.inference.bundle import Bundle
+from astromodal.inference.frames import FrameCube, frame_cube
+from astromodal.inference.wanted import columns_read
 from astromodal.tokenizers.image_tokens import encode_field_images
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
@@ -120,12 +120,10 @@ def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
     return Encoded.every(sequences)
 
 
-def encode_cube(
-    source: str | Path | Cube | pa.Table | Any, bundle: Bundle, columns: ColumnSettings | None
-) -> Encoded:
+def encode_cube(source: Any, bundle: Bundle, columns: ColumnSettings | None) -> Encoded:
     """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
     with TemporaryDirectory(prefix="astromodal-") as folder:
-        cube = _as_cube(source, Path(folder) / "rows.parquet", columns)
+        cube = _as_cube(source, Path(folder) / "rows.parquet", bundle, columns)
         path = Path(folder) / "sequences.safetensors"
         _encode(cube, bundle, Path(folder), path)
         # The file stays mapped, and so readable, when its name goes with the folder.
@@ -147,28 +145,14 @@ def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
     pack_field(scalars, spectra, images, rows, bundle.layout, path)
 
 
-def _as_cube(source: Any, path: Path, columns: ColumnSettings | None) -> Cube:
-    """A cube of what is one, names one, or holds rows of one; rows are written to `path`."""
+def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | None) -> Cube:
+    """The cube given, that of the file named, or that of a frame, which is written to `path`."""
     if isinstance(source, Cube):
         return source
     if isinstance(source, str | Path):
         name = Path(source).stem.removeprefix("datacube_")
         return Cube(source, name, columns)
-    pq.write_table(_as_table(source), path)
-    return Cube(path, "of the rows given", columns)
-
-
-def _as_table(source: Any) -> pa.Table:
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
-    if hasattr(source, "to_parquet"):  # a pandas DataFrame, without importing pandas
-        return pa.Table.from_pandas(source, preserve_index=False)
-    if isinstance(source, Mapping):
-        return pa.table(dict(source))
-    must = "a path, a Cube, a pyarrow table, a pandas DataFrame or a mapping of columns"
-    raise DataError(must_be("what to encode", must, type(source).__name__))
+    return frame_cube(source, path, partial(columns_read, bundle.tokenizers), columns)
 
 
 def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
@@ -177,7 +161,8 @@ def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
     found = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
     others = [band for band in found if band not in bands]
     if others:
-        what = f"field {cube.field}: bands of cutouts in {cube.path.name}"
+        field = f"field {cube.field}: bands of cutouts in {cube.path.name}"
+        what = f"bands of cutouts in {cube.field}" if isinstance(cube, FrameCube) else field
         must = f"among the model's, {' '.join(bands)}"
         do = "rename or leave out the columns"
         raise DataError(must_be(what, must, " ".join(others), do))
