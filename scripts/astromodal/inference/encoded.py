@@ -150,6 +150,9 @@ def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | 
     if isinstance(source, Cube):
         return source
     if isinstance(source, str | Path):
+        if not Path(source).is_file():
+            got = "a folder" if Path(source).is_dir() else "no file"
+            raise DataError(must_be(str(source), "a cube, a parquet file", got))
         name = Path(source).stem.removeprefix("datacube_")
         return Cube(source, name, columns)
     return frame_cube(source, path, partial(columns_read, bundle.tokenizers), columns)

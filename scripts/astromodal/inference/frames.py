@@ -191,13 +191,19 @@ def frame_cube(
         if name in places
     }
     _check_lengths(frame, {name: len(each.column) for name, each in found.items()})
-    table = pa.table(_joined(found, wanted))
+    _write(pa.table(_joined(found, wanted)), path)
+    return FrameCube(path, frame, settings)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Write a file that is read once: packing it would not pay.
+
+    Ids are not encoded either: what they take at least is what tells a whole file (`Cube`).
+    """
     try:
-        # What is read once is not worth packing; an encoded id would be smaller than it can be.
         pq.write_table(table, path, compression="none", use_dictionary=False)
     except OSError as error:
         raise machine_error(error, path.parent) or error from error
-    return FrameCube(path, frame, settings)
 
 
 def _check_names(frame: Frame, wanted: Mapping[str, Wanted], identifier: str) -> None:

@@ -85,6 +85,14 @@ def test_what_is_no_table_is_refused(model):
         model.encode(3)
 
 
+def test_a_path_without_a_file_is_refused(model, tmp_path):
+    """With what lies there instead."""
+    with pytest.raises(DataError, match="no.parquet must be a cube, a parquet file, got no file"):
+        model.encode(tmp_path / "no.parquet")
+    with pytest.raises(DataError, match="must be a cube, a parquet file, got a folder"):
+        model.encode(str(tmp_path))
+
+
 def test_cutouts_of_other_bands_are_refused(model, tmp_path):
     """A cube of another camera is no cube with bands missing."""
     rows = {"id": ["a"], "splus_cut_R": [[0.0] * 1024], "splus_cut_Y": [[0.0] * 1024]}
