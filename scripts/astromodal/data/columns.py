@@ -14,7 +14,7 @@ from typing import Final, Literal
 from astromodal.config.columns import ColumnSettings
 from astromodal.config.schema import Config
 from astromodal.core.grids import DESI_GRIDS, is_light_curve, native_grid
-from astromodal.core.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
+from astromodal.core.units import PIXELS, group_units, scalar_unit
 
 SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
 """Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""
@@ -179,15 +179,13 @@ def _sources(config: Config) -> Iterator[Column]:
 
 
 def _group(group: str, config: Config) -> Iterator[Column]:
-    flux, wave = flux_unit(group), wavelength_unit(group)
     kind: Kind = "list"
+    units: tuple[str, ...] = group_units(group)
     lengths: tuple[int | None, ...] = (None, None, None)
     if is_light_curve(group):
         words = ("magnitude of each epoch", "its error", "its heliocentric time (MJD)")
-        units = ("mag", "mag", "d")
     elif group in DESI_GRIDS:
         words = ("flux", "inverse variance of the flux; 0: a bad pixel", "vacuum wavelength")
-        units = (flux, f"1 / ({flux})2", wave)
         lengths = (native_grid(group, config.tokenizers.spectrum).length,) * 3
     else:
         triangle = "the upper triangle without the diagonal, in column-major order"
@@ -196,7 +194,7 @@ def _group(group: str, config: Config) -> Iterator[Column]:
             "their errors",
             f"correlations: {triangle}",
         )
-        kind, units, lengths = "list or text", (flux, flux, ""), tuple(XP_PARTS.values())
+        kind, lengths = "list or text", tuple(XP_PARTS.values())
     dtype = "list<float32>" if kind == "list" else "string"
     each = zip(group_columns(group), units, lengths, words, strict=True)
     for name, unit, length, meaning in each:

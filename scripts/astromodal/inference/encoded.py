@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from astromodal.config.schema import (
     ColumnSettings,
@@ -23,8 +22,10 @@ from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.columns import cutout_column
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
-from astromodal.errors import DataError, must_be, suggestion
+from astromodal.errors import DataError, must_be, nearest, suggestion
 from astromodal.inference.bundle import Bundle
+from astromodal.inference.frames import FrameCube, frame_cube
+from astromodal.inference.wanted import columns_read
 from astromodal.tokenizers.image_tokens import encode_field_images
 from astromodal.tokenizers.scalar_tokens import encode_field_scalars
 from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
@@ -32,6 +33,9 @@ from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import SequenceLayout
 from astromodal.training.packing import pack_field
 from astromodal.training.vocabulary import check_hashes
+
+_CLOSE = 0.95
+"""Likeness of two names above which one may be the other misspelt, and not another band's."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +124,10 @@ def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
     return Encoded.every(sequences)
 
 
-def encode_cube(
-    source: str | Path | Cube | pa.Table | Any, bundle: Bundle, columns: ColumnSettings | None
-) -> Encoded:
+def encode_cube(source: Any, bundle: Bundle, columns: ColumnSettings | None) -> Encoded:
     """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
     with TemporaryDirectory(prefix="astromodal-") as folder:
-        cube = _as_cube(source, Path(folder) / "rows.parquet", columns)
+        cube = _as_cube(source, Path(folder) / "rows.parquet", bundle, columns)
         path = Path(folder) / "sequences.safetensors"
         _encode(cube, bundle, Path(folder), path)
         # The file stays mapped, and so readable, when its name goes with the folder.
@@ -136,6 +138,7 @@ def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
     """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
     tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
     _check_bands(cube, tokenizers.image.bands)
+    _check_columns(cube, columns_read(tokenizers, cube.settings))
     split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
     names = ("scalars", "spectra", "images", "split")
     scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
@@ -147,28 +150,45 @@ def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
     pack_field(scalars, spectra, images, rows, bundle.layout, path)
 
 
-def _as_cube(source: Any, path: Path, columns: ColumnSettings | None) -> Cube:
-    """A cube of what is one, names one, or holds rows of one; rows are written to `path`."""
+def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | None) -> Cube:
+    """The cube given, that of the file named, or that of a frame, which is written to `path`."""
     if isinstance(source, Cube):
         return source
     if isinstance(source, str | Path):
+        if not Path(source).is_file():
+            got = "a folder" if Path(source).is_dir() else "no file"
+            raise DataError(must_be(str(source), "a cube, a parquet file", got))
         name = Path(source).stem.removeprefix("datacube_")
         return Cube(source, name, columns)
-    pq.write_table(_as_table(source), path)
-    return Cube(path, "of the rows given", columns)
+    return frame_cube(source, path, partial(columns_read, bundle.tokenizers), columns)
 
 
-def _as_table(source: Any) -> pa.Table:
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
-    if hasattr(source, "to_parquet"):  # a pandas DataFrame, without importing pandas
-        return pa.Table.from_pandas(source, preserve_index=False)
-    if isinstance(source, Mapping):
-        return pa.table(dict(source))
-    must = "a path, a Cube, a pyarrow table, a pandas DataFrame or a mapping of columns"
-    raise DataError(must_be("what to encode", must, type(source).__name__))
+def _check_columns(cube: Cube, read: Collection[str]) -> None:
+    """Raise `DataError` where no column says anything to the model; warn of names that are close.
+
+    A column that is missing is a missing value, but one that is misspelt is a mistake.
+    """
+    placed = {cube.settings.id, cube.settings.ra, cube.settings.dec, *cube.settings.flags}
+    told = [name for name in read if name not in placed]
+    if cube.n_rows and cube.columns.isdisjoint(told):
+        must = f"some of those that the model reads, such as {', '.join(told[:4])}"
+        got = f"none of them, but {', '.join(sorted(cube.columns)[:6])}"
+        do = "see model.columns, and docs/columns.md"
+        raise DataError(must_be(_named("columns of", cube), must, got, do))
+    unread = sorted(cube.columns.difference(read))
+    close = {name: nearest(name, unread, _CLOSE) for name in told if name not in cube.columns}
+    pairs = [f"{name!r} (nearest: {near!r})" for name, near in close.items() if near]
+    if pairs:
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        said = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
+        warnings.warn(f"{_named('columns of', cube)} {said}", UserWarning, stacklevel=5)
+
+
+def _named(what: str, cube: Cube) -> str:
+    """Something of a cube, of a file or of a frame, as errors name it."""
+    if isinstance(cube, FrameCube):
+        return f"{what} {cube.field}"
+    return f"field {cube.field}: {what} {cube.path.name}"
 
 
 def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
@@ -177,7 +197,7 @@ def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
     found = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
     others = [band for band in found if band not in bands]
     if others:
-        what = f"field {cube.field}: bands of cutouts in {cube.path.name}"
+        what = _named("bands of cutouts in", cube)
         must = f"among the model's, {' '.join(bands)}"
         do = "rename or leave out the columns"
         raise DataError(must_be(what, must, " ".join(others), do))

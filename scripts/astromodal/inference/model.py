@@ -142,8 +142,19 @@ class AstroModel:
 
         Parameters
         ----------
-        source : path, Cube, pyarrow.Table, pandas.DataFrame or mapping of columns
-            A cube, or rows with the columns of one. Columns that are missing are missing values.
+        source : path, Cube or frame
+            A cube, or rows with the columns of one: a pandas DataFrame, an astropy Table or
+            QTable, a pyarrow Table or RecordBatch, what speaks Arrow's C interface (polars), a
+            numpy structured array or a FITS table's data, or a mapping of columns. Columns that
+            are missing are missing values; those that the model does not read are not looked at.
+
+            What is null, None, NaN or masked is missing, and a masked pixel is a NaN. Cutouts and
+            spectra may be lists or arrays in cells, (S, S) or flat, or one array (n, S, S) or
+            (n, L), whose rows are missing that are masked or NaN throughout. Columns with an
+            astropy unit are converted; plain numbers are taken to be in the model's units: degree,
+            mag (AB for S-PLUS, Vega for VISTA), mas, mas/yr, electron/s (Gaia), K, dex, pixel,
+            counts/s (cutouts), 1e-17 erg/s/cm²/Angstrom and Angstrom (DESI). The index of a
+            DataFrame is not read.
         columns : ColumnSettings, optional
             Names of the columns that identify and place a source, where they are not the defaults.
 
@@ -155,7 +166,8 @@ class AstroModel:
         Raises
         ------
         DataError
-            Where the rows are no cube, or hold cutouts of bands that the model does not know.
+            Where the rows are no cube, or hold cutouts of bands that the model does not know, or a
+            column is not what it must be, its unit included; the error names frame and column.
         """
         return encode_cube(source, self.bundle, columns)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from astromodal.config.schema import ColumnSettings
+from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, FormatError
 from astromodal.training.sequences import write_sequences
@@ -48,19 +50,12 @@ def test_what_is_asked_of_some_objects_is_what_all_were_told(model, encoded):
     np.testing.assert_allclose(model.embed(some), model.embed(encoded)[4:7], atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["path", "cube", "batch", "pandas", "mapping"])
-def test_rows_come_in_many_forms(tmp_path, model, encoded, form):
-    """A file, a cube, a batch, a DataFrame and plain lists are read the same."""
-    table = cube_table()
+@pytest.mark.parametrize("form", ["path", "text", "cube"])
+def test_cubes_come_in_many_forms(tmp_path, model, encoded, form):
+    """A file's path and an open cube are read the same as a table; of frames test_frames tells."""
     path = tmp_path / "datacube_F1.parquet"
-    pq.write_table(table, path)
-    source = {
-        "path": lambda: path,
-        "cube": lambda: Cube(path, "F1"),
-        "batch": lambda: table.combine_chunks().to_batches()[0],
-        "pandas": lambda: table.to_pandas(),
-        "mapping": lambda: table.to_pydict(),
-    }[form]()
+    pq.write_table(cube_table(), path)
+    source = {"path": path, "text": str(path), "cube": Cube(path, "F1")}[form]
     found = model.encode(source)
     for block in ("image", "scalar", "desi_r", "gaiaxp_bp"):
         np.testing.assert_array_equal(found.codes(block), encoded.codes(block))
@@ -91,11 +86,24 @@ def test_what_is_no_table_is_refused(model):
         model.encode(3)
 
 
-def test_cutouts_of_other_bands_are_refused(model):
+def test_a_path_without_a_file_is_refused(model, tmp_path):
+    """With what lies there instead."""
+    with pytest.raises(DataError, match="no.parquet must be a cube, a parquet file, got no file"):
+        model.encode(tmp_path / "no.parquet")
+    with pytest.raises(DataError, match="must be a cube, a parquet file, got a folder"):
+        model.encode(str(tmp_path))
+
+
+def test_cutouts_of_other_bands_are_refused(model, tmp_path):
     """A cube of another camera is no cube with bands missing."""
     rows = {"id": ["a"], "splus_cut_R": [[0.0] * 1024], "splus_cut_Y": [[0.0] * 1024]}
-    with pytest.raises(DataError, match="bands of cutouts in .* among the model's, U R Z, got Y"):
+    words = "bands of cutouts in the mapping of columns must be among the model's, U R Z, got Y"
+    with pytest.raises(DataError, match=words):
         model.encode(rows)
+    path = tmp_path / "datacube_F1.parquet"
+    pq.write_table(pa.table(rows), path)
+    with pytest.raises(DataError, match="field F1: bands of cutouts in datacube_F1.parquet must"):
+        model.encode(path)
 
 
 def test_an_unknown_block_is_refused(encoded):
@@ -124,3 +132,34 @@ def test_no_rows_are_no_objects(model):
     assert len(empty) == 0
     assert model.embed(empty).shape == (0, 16)
     assert model.predict(empty, "specz_z")["specz_z"].mean.shape == (0,)
+
+
+def test_rows_without_any_column_of_the_model_are_refused(model):
+    """An empty object is no object: nothing would be known of it."""
+    words = "columns of the mapping of columns must be some of those that the model reads, such as"
+    with pytest.raises(DataError, match=f"{words} mag_pstotal_r, .* none of them, but id, rmag"):
+        model.encode({"id": ["a"], "rmag": [18.0]})
+
+
+def test_a_column_that_is_misspelt_is_warned_of(model):
+    """Without it the object would lack a magnitude, and nobody would know why."""
+    rows = {"id": ["a"], "mag_pstotal_i": [18.0], "MAG_pstotal_R": [18.0]}
+    with pytest.warns(
+        UserWarning, match=r"lack some .* 'mag_pstotal_r' \(nearest: 'MAG_pstotal_R'\)"
+    ):
+        assert len(model.encode(rows)) == 1
+
+
+def test_sentinels_and_unreliable_redshifts_of_rows_are_missing(model):
+    """As in the workflow: by the presets, the settings and the flags given."""
+    rows = {
+        "id": ["a", "b", "c"], "mag_pstotal_r": [18.0, 99.0, 18.0],
+        "specz_z": [0.1, 0.2, 0.3], "specz_f_z": ["KEEP(1)", "KEEP(2)", "REMOVE(3)"],
+    }  # fmt: skip
+    codes = model.encode(rows).codes("scalar") == MISSING_CODE
+    magnitude, redshift = (model.columns.index(n) for n in ("mag_pstotal_r", "specz_z"))
+    assert codes[:, magnitude].tolist() == [False, True, False]
+    assert codes[:, redshift].tolist() == [False, False, True]
+    own = ColumnSettings(flags={}, sentinels={"specz_z": (0.2,)})
+    codes = model.encode(rows, own).codes("scalar") == MISSING_CODE
+    assert codes[:, redshift].tolist() == [False, True, False]
