@@ -129,7 +129,7 @@ def test_a_field_of_digits_on_the_command_line(fresh):
     """The error says the form that reaches the workflow as text, and that form does."""
     fresh.config["simulate"]["fields"]["0001"] = {}
     (line,) = refused(fresh, "--config", "fields=0001")
-    assert line.startswith("fields.0 must be text, got the number 1; write it in quotes; on the")
+    assert line.startswith("fields.0 must be text, got the number 1; write it in quotes in a")
     form = line.partition("--config ")[2].strip("'")
     planned = fresh.planned("encode", "--config", form)
     assert (planned["encode_scalars"], form) == (1, "fields=[0001]")

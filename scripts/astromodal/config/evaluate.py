@@ -138,7 +138,9 @@ class EvaluationSettings(Settings):
     max_objects: Positive = Field(
         2000, description="Objects a modality that are evaluated at most."
     )
-    n_examples: Positive = Field(6, description="Examples drawn in a figure.")
+    n_examples: Annotated[int, Field(ge=1, le=200)] = Field(
+        6, description="Examples drawn in a figure, a row each."
+    )
     seed: Annotated[Seed, Field(lt=2**32)] = Field(
         5, description="Seed of the draw of objects and of bootstrap errors."
     )

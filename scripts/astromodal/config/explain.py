@@ -78,7 +78,7 @@ def _no_text(name: str, got: Any, loc: tuple[str, ...], files: Sequence[str | Pa
         return must_be(
             name, "text", f"{found}, which YAML reads as {read}", f"write '{found.text}'"
         )
-    do = "write it in quotes; on the command line in brackets too, as in --config 'fields=[0001]'"
+    do = "write it in quotes in a file, in brackets on the command line: --config 'fields=[0001]'"
     return must_be(name, "text", read, do)
 
 

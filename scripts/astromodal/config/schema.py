@@ -147,7 +147,7 @@ class ScalarSettings(Settings):
 class SpectrumSettings(Settings):
     """The spectrum tokenizers: one codebook a group."""
 
-    groups: Annotated[tuple[Group, ...], *Once] = Field(
+    groups: Annotated[tuple[Group, ...], Field(min_length=1), *Once] = Field(
         SPECTRUM_GROUPS,
         description="Groups, in vocabulary order. Name ztf_g, ztf_r or ztf_i to add light curves, "
         "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",
@@ -345,7 +345,7 @@ class Config(Settings):
         description="Parts that are kept as they were made, whatever changes before them: "
         "tokenizers, transformer.",
     )
-    cpu_threads: Positive | None = Field(
+    cpu_threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None,
         description="Threads of a job of PyTorch on a CPU; null: its cores, which is fastest. Sums "
         "are split among threads: with a number here, trainings end with the same bits on any "

@@ -24,6 +24,9 @@ ONE = "simulate.fields"
         ("tokenizers.scalar.columns", [], "must be a list that is not empty, got []"),
         ("tokenizers.scalar.columns", ["image"], "must be columns, got 'image', by which"),
         ("tokenizers.spectrum.groups", ["desi_b"] * 2, "must name each once, got 'desi_b' twice"),
+        ("tokenizers.spectrum.groups", [], "must be a list that is not empty, got []"),
+        ("cpu_threads", 1025, "must be an int in [1, 1024], got 1025"),
+        ("evaluation.n_examples", 201, "must be an int in [1, 200], got 201"),
         ("freeze", "tokenizers,tokenizers", "must name each once, got 'tokenizers' twice"),
         ("evaluation.parts", ["scalars"] * 2, "must name each once, got 'scalars' twice"),
         ("evaluation.parts", [], "must be a list that is not empty, got []"),
@@ -71,7 +74,7 @@ def test_what_does_not_work_is_refused(name, value, said):
     ("name", "value"),
     [
         ("split.nside", 1), ("split.nside", 65536), ("split.nside", "512"), ("split.seed", -1),
-        ("simulate.seed", -(2**70)), ("tokenizers.spectrum.groups", []),
+        ("simulate.seed", -(2**70)), ("evaluation.n_examples", 200),
         ("tokenizers.spectrum.seed", 2**70), ("tokenizers.image.seed", -(2**63)),
         ("training.seed", 2**64 - 2), ("evaluation.seed", 2**32 - 1), ("predict.given", []),
         ("predict.columns", []), ("evaluation.reconstruction.columns", []), ("freeze", []),
@@ -126,7 +129,7 @@ def test_seeds_of_ablations_are_seeds():
 )
 def test_text_that_yaml_took_for_something_else(name, value, read):
     """The error says what to write, in a file and on the command line."""
-    do = "write it in quotes; on the command line in brackets too, as in --config 'fields=[0001]'"
+    do = "write it in quotes in a file, in brackets on the command line: --config 'fields=[0001]'"
     with pytest.raises(ConfigError, match=f"^{re.escape(f'{name}.{read}; {do}')}$"):
         load_config({name: value})
 
