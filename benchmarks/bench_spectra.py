@@ -20,7 +20,7 @@ from gaiaxpy import convert
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
-from astromodal.config.schema import SimulatedField, SimulateSettings
+from astromodal.config.simulate import SimulatedField, SimulateSettings
 from astromodal.core.grids import DESI_GRIDS, bin_factor
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS

@@ -32,7 +32,8 @@ from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest
 from snakemake.logging import logger
 
-CONFIG = load_config(config)
+# Snakemake has read the files, and dropped what stands in them twice.
+CONFIG = load_config(config, workflow.configfiles if workflow.is_main_process else ())
 VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
     check_longest(varied.tokenizers, varied.sequences)

@@ -6,9 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from astromodal.config.base import Settings
+from astromodal.config.base import ColumnName, Once, Settings, SomeColumns
 
-ColumnName = Annotated[str, Field(min_length=1)]
 Preset = Literal["splus", "vista"]
 SENTINELS: Final[dict[Preset, dict[str, tuple[float, ...]]]] = {
     "splus": {"mag_*": (99.0, -99.0), "err_mag_*": (99.0, -99.0)},
@@ -24,13 +23,11 @@ VISTA Science Archive: the default value of real numbers, -0.9999995e9 (its glos
 class FlagSettings(Settings):
     """What one column of flags says of other columns; one of its two lists must be given."""
 
-    columns: tuple[ColumnName, ...] = Field(
-        min_length=1, description="Columns whose values the flag is about."
-    )
-    unreliable: tuple[str, ...] = Field(
+    columns: SomeColumns = Field(description="Columns whose values the flag is about.")
+    unreliable: Annotated[tuple[str, ...], *Once] = Field(
         (), description="Flags, without what stands in brackets, whose values count as missing."
     )
-    reliable: tuple[str, ...] = Field(
+    reliable: Annotated[tuple[str, ...], *Once] = Field(
         (), description="The only flags whose values count; without a flag, a value is missing."
     )
 
@@ -49,7 +46,7 @@ class ColumnSettings(Settings):
     )
     ra: ColumnName = Field("ra", description="Right ascension (ICRS, degree).")
     dec: ColumnName = Field("dec", description="Declination (ICRS, degree).")
-    presets: tuple[Preset, ...] = Field(
+    presets: Annotated[tuple[Preset, ...], *Once] = Field(
         tuple(SENTINELS),
         description="Surveys whose sentinels count as missing values: splus (99 and -99 in mag_* "
         "and err_mag_*), vista (-0.9999995e9 in vista_*).",

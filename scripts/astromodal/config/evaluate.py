@@ -7,7 +7,16 @@ from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from astromodal.config.base import FieldNames, Fraction, Positive, Settings, split_at_commas
+from astromodal.config.base import (
+    ColumnName,
+    ColumnNames,
+    FieldNames,
+    Once,
+    Positive,
+    Seed,
+    Settings,
+    split_at_commas,
+)
 from astromodal.errors import must_be
 
 EvaluationPart = Literal[
@@ -20,10 +29,10 @@ EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
 class LabelSettings(Settings):
     """What is known of sources: columns never given to what predicts one of them."""
 
-    redshift: str | None = Field(
+    redshift: ColumnName | None = Field(
         "specz_z", description="Spectroscopic redshift; null where there is none."
     )
-    kind: str | None = Field(
+    kind: ColumnName | None = Field(
         "specz_class_spec",
         description="Text column that says what a source is; null where there is none.",
     )
@@ -37,14 +46,14 @@ class LabelSettings(Settings):
         description="Its values that say nothing: such a source has no class, and its redshift is "
         "left out.",
     )
-    stellar: tuple[str, ...] = Field(
+    stellar: ColumnNames = Field(
         ("gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot"),
         description="Parameters of stars: effective temperature, gravity, metallicity.",
     )
-    tied: tuple[str, ...] = Field(
+    tied: ColumnNames = Field(
         ("specz_e_z",), description="Columns that would give one of them away."
     )
-    magnitude: str | None = Field(
+    magnitude: ColumnName | None = Field(
         "mag_pstotal_r", description="Magnitude that results are divided by; null: they are not."
     )
 
@@ -64,7 +73,7 @@ class ReconstructionSettings(Settings):
     n_samples: Positive = Field(
         3, description="Continuations that a spectrum or cutout is averaged over."
     )
-    columns: tuple[str, ...] = Field(
+    columns: ColumnNames = Field(
         (
             "fwhm_n_det",
             "mag_pstotal_r",
@@ -113,7 +122,9 @@ class DownstreamSettings(Settings):
     max_labels: Positive = Field(
         20_000, description="Labels of a target that probes and rivals learn from at most."
     )
-    label_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = Field(
+    label_fractions: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)
+    ] = Field(
         (0.01, 0.1, 1.0), description="Parts of them that label-efficiency curves are drawn at."
     )
     label_draws: Positive = Field(5, description="Draws of each part: their scatter is the error.")
@@ -122,8 +133,8 @@ class DownstreamSettings(Settings):
 class EvaluationSettings(Settings):
     """What the report is made of, and on what."""
 
-    parts: tuple[EvaluationPart, ...] = Field(
-        EVALUATION_PARTS, description="Sections of the report.", min_length=1
+    parts: Annotated[tuple[EvaluationPart, ...], Field(min_length=1), *Once] = Field(
+        EVALUATION_PARTS, description="Sections of the report."
     )
     fields: FieldNames = Field(
         None,
@@ -133,8 +144,12 @@ class EvaluationSettings(Settings):
     max_objects: Positive = Field(
         2000, description="Objects a modality that are evaluated at most."
     )
-    n_examples: Positive = Field(6, description="Examples drawn in a figure.")
-    seed: int = Field(5, description="Seed of the draw of objects and of bootstrap errors.")
+    n_examples: Annotated[int, Field(ge=1, le=200)] = Field(
+        6, description="Examples drawn in a figure, a row each."
+    )
+    seed: Annotated[Seed, Field(lt=2**32)] = Field(
+        5, description="Seed of the draw of objects and of bootstrap errors."
+    )
     labels: LabelSettings = Field(LabelSettings(), description="What is known of sources.")
     reconstruction: ReconstructionSettings = Field(
         ReconstructionSettings(), description="What the model is asked to reconstruct."

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
-from astromodal.config.base import A_FIELD_NAME, Settings
+from astromodal.config.base import Settings
+from astromodal.config.explain import explain
+from astromodal.config.files import check_given_once, read_settings
 from astromodal.config.schema import Config
-from astromodal.errors import ConfigError, must_be, nearest, suggestion
+from astromodal.config.together import check_together
+from astromodal.errors import ConfigError, must_be, suggestion
 
 
-def load_config(source: str | Path | Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    source: str | Path | Mapping[str, Any] | None = None, files: Sequence[str | Path] = ()
+) -> Config:
     """Load and check a configuration.
 
     Parameters
     ----------
     source : path or mapping, optional
-        A YAML file, or its content as nested mappings (Snakemake's ``config``); nothing gives the
-        defaults.
+        A YAML or JSON file, or its content as nested mappings (Snakemake's ``config``); nothing
+        gives the defaults.
+    files : sequence of path
+        Files that the mapping is made of, one over the other: they are checked for what a mapping
+        no longer shows, and named in errors.
 
     Returns
     -------
@@ -32,13 +38,20 @@ def load_config(source: str | Path | Mapping[str, Any] | None = None) -> Config:
     Raises
     ------
     ConfigError
-        Where a key is unknown (the nearest valid one is named) or a value is not what it must be.
+        Where a key is unknown (the nearest valid one is named) or stands twice, or a value is not
+        what it must be.
     """
-    values = source if isinstance(source, Mapping) else _read_yaml(source)
-    try:
-        return Config.model_validate(_spelt_out(dict(values)))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from None
+    if isinstance(source, Mapping):
+        check_given_once(files)
+        if files:
+            _check_one_way(source)
+        config = _validated(source, files)
+    elif source is None:
+        config = Config()
+    else:
+        config = _validated(read_settings(source), [source])
+    check_together(config)
+    return config
 
 
 def settings_at(name: str, config: Config) -> Any:
@@ -74,9 +87,20 @@ def partial_config(values: Mapping[str, Any]) -> Config:
     values : mapping
         What `plain_settings` wrote out, by dotted name, or as nested mappings.
     """
-    config = load_config(values)
-    _leave_out(config, _spelt_out(dict(values)))
+    config = _validated(values)
+    _leave_out(config, _spelt_out(values))
     return config
+
+
+def _validated(values: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Config:
+    """Settings each of which is what it must be."""
+    try:
+        return Config.model_validate(_spelt_out(values))
+    except ValidationError as error:
+        # A list of wrong entries is too short for pydantic, which counts the right ones.
+        found = [d for d in error.errors() if d["type"] != "too_short" or not d["input"]]
+        said = [explain(detail, files) for detail in found]
+        raise ConfigError("\n".join(dict.fromkeys(said))) from None
 
 
 def _leave_out(settings: Settings, given: Mapping[str, Any]) -> None:
@@ -89,20 +113,8 @@ def _leave_out(settings: Settings, given: Mapping[str, Any]) -> None:
             _leave_out(value, given[name])
 
 
-def _read_yaml(path: str | Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(must_be(str(path), "a YAML file", str(error))) from error
-    if values is not None and not isinstance(values, dict):
-        raise ConfigError(must_be(str(path), "a mapping of settings", type(values).__name__))
-    return values or {}
-
-
-def _spelt_out(values: dict[str, Any]) -> dict[str, Any]:
-    """Nest keys with dots (``training.epochs``), as ``--config training.epochs=3`` gives them."""
+def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nest keys with dots, as in ``training.epochs: 3``; of two values the later one counts."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
         *parents, last = str(key).split(".")
@@ -113,86 +125,33 @@ def _spelt_out(values: dict[str, Any]) -> dict[str, Any]:
                 raise ConfigError(
                     must_be(key, "below a group of settings", f"{parent} = {place!r}")
                 )
-        old = place.get(last)
-        if isinstance(old, dict) and isinstance(value, Mapping):
-            value = {**old, **value}
-        place[last] = value
+        place[last] = _merged(place.get(last), value)
     return nested
 
 
-def _explain(detail: ErrorDetails) -> str:
-    """One line for one of pydantic's findings, in the grammar of `must_be`."""
-    where = [_printable(str(part)) for part in detail["loc"]]
-    name = ".".join(where)
-    if detail["type"] == "extra_forbidden":
-        return f"{name} is no setting" + _hint(where)
-    got = detail["input"]
-    must = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if detail["type"] == "string_pattern_mismatch":
-        must, got = A_FIELD_NAME, repr(got)
-    bounds = _bounds(where)
-    if bounds and detail["type"].startswith(("int", "float", "greater", "less")):
-        must = bounds
-    if detail["type"] == "value_error":
-        return f"{name or 'config'} {must}, got {got!r}" if "got" not in must else f"{name}: {must}"
-    return must_be(name, must, got)
+def _merged(old: Any, new: Any) -> Any:
+    """A value over another one; groups are joined, and copied."""
+    if not isinstance(new, Mapping):
+        return new
+    found = dict(old) if isinstance(old, Mapping) else {}
+    return found | {name: _merged(found.get(name), value) for name, value in new.items()}
 
 
-def _printable(text: str) -> str:
-    """Text in one line, whatever characters it holds."""
-    return text if text.isprintable() else repr(text)[1:-1]
+def _check_one_way(values: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where a setting has two values, one by its dotted name.
+
+    Of several files Snakemake joins equal keys; of others it does not know which is to count.
+    """
+    found: dict[str, Any] = {}
+    for name, value in _leaves(values):
+        if found.setdefault(name, value) != value:
+            do = f"write it below {name.split('.')[0]}: in every file"
+            raise ConfigError(must_be(name, "given once", f"{found[name]!r} and {value!r}", do))
 
 
-def _model_at(where: list[str]) -> tuple[type[BaseModel], str | None]:
-    """The settings class that the path leads through last, and the name left over in it."""
-    model: type[BaseModel] = Config
-    left: str | None = None
-    for part in where:
-        field = model.model_fields.get(part)
-        if field is None:
-            continue
-        kinds = [field.annotation, *get_args(field.annotation)]
-        inner = [
-            k
-            for k in kinds
-            if isinstance(k, type) and get_origin(k) is None and issubclass(k, BaseModel)
-        ]
-        model, left = (inner[0], None) if inner else (model, part)
-    return model, left
-
-
-def _hint(where: list[str]) -> str:
-    """The nearest valid key, with its whole dotted name, or all valid keys."""
-    known = sorted(_model_at(where[:-1])[0].model_fields)
-    close = nearest(where[-1], known)
-    return (
-        f"; nearest: {'.'.join([*where[:-1], close])!r}"
-        if close
-        else f"; known: {', '.join(known)}"
-    )
-
-
-def _bounds(where: list[str]) -> str | None:
-    """``an int in [2, 65535]``, for a bounded number."""
-    model, name = _model_at(where)
-    if name is None:
-        return None
-    schema = model.model_json_schema()["properties"][name]
-    options = [
-        s for s in [schema, *schema.get("anyOf", [])] if s.get("type") in ("integer", "number")
-    ]
-    if not options:
-        return None
-    option = options[0]
-    kind = "an int" if option["type"] == "integer" else "a number"
-    low = option.get("minimum", option.get("exclusiveMinimum"))
-    high = option.get("maximum", option.get("exclusiveMaximum"))
-    if low is None and high is None:
-        return kind
-    opening = "(" if "exclusiveMinimum" in option or low is None else "["
-    closing = ")" if "exclusiveMaximum" in option or high is None else "]"
-    return f"{kind} in {opening}{_number(low, '-inf')}, {_number(high, 'inf')}{closing}"
-
-
-def _number(value: float | None, otherwise: str) -> str:
-    return otherwise if value is None else f"{value:g}" if abs(value) < 1e5 else str(value)
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -6,18 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from astromodal.config.base import Positive, Settings
+from astromodal.config.base import ColumnNames, Positive, Settings
 
 
 class PredictSettings(Settings):
     """What the trained model is used for, field by field."""
 
-    columns: tuple[str, ...] | None = Field(
+    columns: ColumnNames | None = Field(
         None,
         description="Scalar columns that are predicted; null: those of specz_z, "
         "gaia_teff_gspphot, gaia_logg_gspphot and gaia_mh_gspphot that the run has.",
     )
-    given: tuple[str, ...] | None = Field(
+    given: ColumnNames | None = Field(
         None,
         description="Columns, blocks (image, scalar, a spectrum group) or spectrum for all groups "
         "that they are predicted from; null: everything else that an object has.",

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from astromodal.config.ablations import AblationSettings
 from astromodal.config.base import (
-    FieldName,
+    SEEDS,
+    ColumnName,
     FieldNames,
     Fraction,
     NotNegative,
+    Once,
     Positive,
+    Seed,
     Settings,
-    by_name,
+    SomeColumns,
     split_at_commas,
 )
 from astromodal.config.columns import ColumnSettings
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.places import FolderPath, ModelPath, TemplatePath
 from astromodal.config.predict import PredictSettings
+from astromodal.config.simulate import BANDS, SimulateSettings
 
-BANDS = ("U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z")
+NSIDES: Final = tuple(2**order for order in range(17))
+"""What HEALPix divides a base cell's side by."""
 Group = Literal[
     "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i"
 ]  # fmt: skip
@@ -36,6 +42,7 @@ LIGHT_CURVE_GROUPS: Final = tuple(group for group in GROUPS if group.startswith(
 """The groups of a measurement an epoch; a run has those that its config names."""
 SPECTRUM_GROUPS: Final = tuple(group for group in GROUPS if group not in LIGHT_CURVE_GROUPS)
 """The groups of spectra: what a run has unless its config says otherwise."""
+_BLOCKS = ("image", "scalar", "spectrum", *GROUPS)
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
 )  # fmt: skip
@@ -52,31 +59,24 @@ SCALAR_COLUMNS = (
 )  # fmt: skip
 
 
-Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz", "ztf"]
-
-
 class PathSettings(Settings):
     """Where cubes are read and results are written."""
 
-    results: str = Field("results", description="Folder that everything is written under.")
-    datacube_template: str | None = Field(
+    results: FolderPath = Field(
+        "results",
+        description="Folder that everything is written under; ~ and $VAR are replaced in paths.",
+    )
+    datacube_template: TemplatePath | None = Field(
         None,
         description="Your cubes, for example /data/datacube_{field}.parquet; "
         "null simulates a sky instead.",
     )
 
-    @field_validator("datacube_template")
-    @classmethod
-    def _has_field(cls, template: str | None) -> str | None:
-        if template is not None and template.count("{field}") != 1:
-            raise ValueError("must hold {field} exactly once")
-        return template
-
 
 class SelectionSettings(Settings):
     """Which rows tokenizers are fitted on, get scalar codes and become sequences."""
 
-    column: str | None = Field(
+    column: ColumnName | None = Field(
         "mag_pstotal_r", description="Magnitude column of the cut; null keeps every row."
     )
     minimum: float = Field(14.0, description="Brightest magnitude kept (mag).")
@@ -94,12 +94,21 @@ class SelectionSettings(Settings):
 class SplitSettings(Settings):
     """Train, validation and test objects, divided by HEALPix cell of the sky."""
 
-    nside: Annotated[int, Field(ge=1, le=65536)] = Field(
-        128, description="HEALPix nside of the cells (NESTED, ICRS); 128 is 27 arcmin."
+    nside: Annotated[int, Field(ge=1, le=65536, json_schema_extra={"enum": NSIDES})] = Field(
+        128,
+        description="HEALPix nside of the cells (NESTED, ICRS), a power of 2; 128 is 27 arcmin.",
     )
     validation: Fraction = Field(0.1, description="Fraction of the cells used for validation.")
     test: Fraction = Field(0.1, description="Fraction of the cells kept for tests.")
     seed: int = Field(1, description="Seed of the draw that assigns a cell to its split.")
+
+    @field_validator("nside")
+    @classmethod
+    def _divides_evenly(cls, nside: int) -> int:
+        if nside not in NSIDES:
+            near = f"{1 << nside.bit_length() - 1} and {1 << nside.bit_length()}"
+            raise ValueError(f"must be a power of 2, got {nside}; next to it are {near}")
+        return nside
 
     @model_validator(mode="after")
     def _leaves_training(self) -> SplitSettings:
@@ -108,54 +117,28 @@ class SplitSettings(Settings):
         return self
 
 
-class SimulatedField(Settings):
-    """One simulated field; what is null is taken from the sky's own settings."""
-
-    n_sources: Positive | None = Field(None, description="Number of rows of this field.")
-    ra: float | None = Field(None, description="Right ascension of the centre (degree).")
-    dec: float | None = Field(None, description="Declination of the centre (degree).")
-    seeing: float | None = Field(None, description="PSF FWHM in the r band (arcsec).")
-    absent: tuple[Survey, ...] = Field(
-        (), description="Surveys that matched nothing here: the cube has no such columns."
-    )
-    absent_bands: tuple[str, ...] = Field((), description="Bands whose cutouts are all null.")
-
-
-class SimulateSettings(Settings):
-    """The simulated sky, used where paths.datacube_template is null."""
-
-    seed: int = Field(20260101, description="Seed of the sky: same seed, same bytes.")
-    n_sources: Positive = Field(400, description="Rows a field.")
-    cutout_fraction: Fraction = Field(
-        0.69, description="Fraction of sources with image cutouts (drawn among Gaia matches)."
-    )
-    xp_fraction: Fraction = Field(0.05, description="Fraction of sources with Gaia XP spectra.")
-    desi_fraction: Fraction = Field(0.08, description="Fraction of sources with DESI spectra.")
-    specz_fraction: Fraction = Field(0.08, description="Fraction with a spectroscopic redshift.")
-    light_curve_fraction: Fraction = Field(
-        0.0,
-        description="Fraction of sources with ZTF light curves, whatever their declination; "
-        "0: the cubes have no such columns.",
-    )
-    fields: Annotated[dict[FieldName, SimulatedField], AfterValidator(by_name)] = Field(
-        {f"SIM-{i:04d}": SimulatedField() for i in range(1, 5)},
-        description="The simulated fields, by name.",
-    )
-
-
 class ScalarSettings(Settings):
     """The scalar tokenizer: equal-mass bins a column."""
 
-    columns: tuple[str, ...] = Field(
-        SCALAR_COLUMNS, description="Scalar columns, in vocabulary order."
-    )
+    columns: SomeColumns = Field(SCALAR_COLUMNS, description="Scalar columns, in vocabulary order.")
     n_bins: Annotated[int, Field(ge=2, le=65535)] = Field(1024, description="Bins a column.")
+
+    @field_validator("columns")
+    @classmethod
+    def _no_block(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for name in columns:
+            if name in _BLOCKS:
+                raise ValueError(
+                    f"must be columns, got {name!r}, by which predictions name a block of a "
+                    "sequence; rename the column"
+                )
+        return columns
 
 
 class SpectrumSettings(Settings):
     """The spectrum tokenizers: one codebook a group."""
 
-    groups: tuple[Group, ...] = Field(
+    groups: Annotated[tuple[Group, ...], Field(min_length=1), *Once] = Field(
         SPECTRUM_GROUPS,
         description="Groups, in vocabulary order. Name ztf_g, ztf_r or ztf_i to add light curves, "
         "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",
@@ -178,13 +161,13 @@ class SpectrumSettings(Settings):
         200_000, description="Feature samples a group that one training field contributes at most."
     )
     iterations: Positive = Field(10, description="Full Lloyd steps after k-means++ seeding.")
-    seed: int = Field(2, description="Seed of the k-means++ seeding.")
+    seed: Seed = Field(2, description="Seed of the k-means++ seeding.")
 
 
 class ImageSettings(Settings):
     """The image tokenizer: an autoencoder and a codebook of its latents."""
 
-    bands: tuple[str, ...] = Field(BANDS, description="Bands of a cutout, in channel order.")
+    bands: SomeColumns = Field(BANDS, description="Bands of a cutout, in channel order.")
     size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
         96, description="Side of a cutout (pixel of 0.55 arcsec)."
     )
@@ -202,7 +185,9 @@ class ImageSettings(Settings):
         0.05, description="Chance that a present band is hidden from the encoder in training."
     )
     iterations: Positive = Field(10, description="Full Lloyd steps of the latent codebook.")
-    seed: int = Field(3, description="Seed of the weights, the batches and the codebook.")
+    seed: Annotated[int, Field(ge=-(SEEDS // 2), lt=SEEDS)] = Field(
+        3, description="Seed of the weights, the batches and the codebook."
+    )
 
 
 class TokenizerSettings(Settings):
@@ -250,10 +235,6 @@ class ModelSettings(Settings):
         return self
 
 
-LAST: Final = "last"
-"""Stands in ``training.init_from`` for the run's own last model."""
-
-
 class TrainingSettings(Settings):
     """How the transformer is trained."""
 
@@ -283,7 +264,7 @@ class TrainingSettings(Settings):
     warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
     grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
     use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
-    init_from: str | None = Field(
+    init_from: ModelPath | None = Field(
         None,
         description="A model file whose weights training starts from, or `last`, this run's last "
         "model before the change; it needs the same tokenizers and sizes.",
@@ -313,7 +294,9 @@ class TrainingSettings(Settings):
         4096, description="Objects of the validation split that are used at most."
     )
     log_every: Positive = Field(20, description="Steps between log lines.")
-    seed: int = Field(4, description="Seed of weights, dropout, batches and block orders.")
+    seed: Annotated[Seed, Field(lt=SEEDS)] = Field(
+        4, description="Seed of weights, dropout, batches and block orders."
+    )
     meaningful_loss: MeaningfulLossSettings = Field(
         MeaningfulLossSettings(), description="What the loss is made of."
     )
@@ -347,13 +330,13 @@ class Config(Settings):
         "it; or skip the field, which the end of the run and the report then list.",
     )
     freeze: Annotated[
-        tuple[Literal["tokenizers", "transformer"], ...], BeforeValidator(split_at_commas)
+        tuple[Literal["tokenizers", "transformer"], ...], *Once, BeforeValidator(split_at_commas)
     ] = Field(
         (),
         description="Parts that are kept as they were made, whatever changes before them: "
         "tokenizers, transformer.",
     )
-    cpu_threads: Positive | None = Field(
+    cpu_threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None,
         description="Threads of a job of PyTorch on a CPU; null: its cores, which is fastest. Sums "
         "are split among threads: with a number here, trainings end with the same bits on any "

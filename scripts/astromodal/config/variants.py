@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from astromodal.config.ablations import AS_CONFIGURED, AblationSettings
+from astromodal.config.base import SEEDS
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config
-from astromodal.errors import ConfigError
+from astromodal.errors import ConfigError, must_be
 
 _ALONE = {"training.gpus": 1, "training.nodes": 1, "training.init_from": None}
 """A variant is trained by one process, and from the start."""
@@ -46,9 +47,18 @@ def seeded(config: Config, seed: int) -> Config:
 
 
 def ablation_seeds(config: Config) -> tuple[int, ...]:
-    """Seeds of the trainings of each variant: ``training.seed`` and those that follow."""
-    first = config.training.seed
-    return tuple(range(first, first + config.ablations.seeds))
+    """Seeds of the trainings of each variant: ``training.seed`` and those that follow.
+
+    Raises
+    ------
+    ConfigError
+        Where they go beyond the seeds that there are.
+    """
+    first, n = config.training.seed, config.ablations.seeds
+    if first + n > SEEDS:
+        must = f"at most 2^64 - ablations.seeds, {SEEDS - n}"
+        raise ConfigError(must_be("training.seed", must, first))
+    return tuple(range(first, first + n))
 
 
 def _changed(config: Config, changes: Mapping[str, Any]) -> Config:

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from astromodal.config.base import A_FIELD_NAME, FIELD_NAME
-from astromodal.config.schema import LAST, Config
+from astromodal.config.places import LAST
+from astromodal.config.schema import Config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, must_be, suggestion
 
@@ -129,9 +130,14 @@ def _fitted_before(paths: Layout, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _known_fields(config: Config) -> tuple[str, ...]:
-    """Every field that there is a cube of, or settings to simulate one."""
+    """Every field that there is a cube of, or settings to simulate one; at least one."""
     template = config.paths.datacube_template
-    return tuple(config.simulate.fields) if template is None else _discover(template)
+    if template is not None:
+        return _discover(template)
+    if not config.simulate.fields:
+        do = "name a field, or set paths.datacube_template to your cubes"
+        raise ConfigError(must_be("simulate.fields", "a field or more", "none", do))
+    return tuple(config.simulate.fields)
 
 
 def _discover(template: str) -> tuple[str, ...]:

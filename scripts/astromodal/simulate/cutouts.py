@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import BANDS, SimulateSettings
+from astromodal.config.simulate import BANDS, SimulateSettings
 from astromodal.simulate.light import Light
 from astromodal.simulate.passbands import SPLUS
 from astromodal.simulate.photometry import GAIN, IMAGING, counts, extended_counts

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from astromodal.config.schema import BANDS, SimulateSettings
+from astromodal.config.simulate import SimulateSettings
 from astromodal.core.files import atomic_path
 from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.simulate.measured import MeasuredField
@@ -34,7 +34,7 @@ def simulate_field(settings: SimulateSettings, field: str, path: str | Path) -> 
     Raises
     ------
     ConfigError
-        Where the settings have no such field, or it names a band that does not exist.
+        Where the settings have no such field.
     """
     _check(settings, field)
     # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
@@ -48,11 +48,6 @@ def _check(settings: SimulateSettings, field: str) -> None:
     if field not in settings.fields:
         message = must_be("field", f"one of simulate.fields ({', '.join(settings.fields)})", field)
         raise ConfigError(message + suggestion(field, settings.fields))
-    for band in settings.fields[field].absent_bands:
-        if band not in BANDS:
-            what = f"simulate.fields.{field}.absent_bands"
-            message = must_be(what, f"some of {', '.join(BANDS)}", band)
-            raise ConfigError(message + suggestion(band, BANDS))
 
 
 def _write(measured: MeasuredField, path: Path) -> None:

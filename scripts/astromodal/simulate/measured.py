@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from astromodal.config.schema import BANDS, SimulateSettings
+from astromodal.config.simulate import BANDS, SimulateSettings
 from astromodal.core.grids import DESI_GRIDS
 from astromodal.simulate import cutouts, desi, gaia, light_curves, xp
 from astromodal.simulate.columns import exact, lists, nullable, places, ragged, spread

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.schema import SimulateSettings
+from astromodal.config.simulate import SimulateSettings
 from astromodal.simulate.cosmology import comoving_distance
 from astromodal.simulate.extragalactic import GalaxyLight, QuasarLight
 from astromodal.simulate.galaxies import (

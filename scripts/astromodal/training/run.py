@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.schema import LAST, Config, ModelSettings
+from astromodal.config.places import LAST
+from astromodal.config.schema import Config, ModelSettings
 from astromodal.core.files import write_json
 from astromodal.core.hashing import hash_values
 from astromodal.data.splits import TRAIN

@@ -38,7 +38,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path):
 
 
 def test_keys_with_dots_and_text_values():
-    """`--config training.epochs=3` reaches the setting, text or not."""
+    """A dotted name reaches the setting; values of the command line are text."""
     assert load_config({"training.epochs": "3"}).training.epochs == 3
 
 
@@ -46,6 +46,24 @@ def test_dotted_keys_join_nested_ones():
     """A dotted key adds to the group that a file names."""
     config = load_config({"training": {"epochs": 3}, "training.grad_clip": 2})
     assert (config.training.epochs, config.training.grad_clip) == (3, 2.0)
+
+
+def test_what_is_given_stays_as_it_is():
+    """A dotted key that joins a group does not change the caller's."""
+    given = {"training": {"epochs": 3}, "training.grad_clip": 2}
+    load_config(given)
+    assert given["training"] == {"epochs": 3}
+
+
+def test_of_several_files_none_may_hide_another(tmp_path):
+    """Snakemake joins equal keys only: of a dotted and a nested one it cannot tell the last."""
+    path = tmp_path / "my.yaml"
+    path.write_text("training: {seed: 1}\ntraining.epochs: 3\n")
+    joined = {"training": {"seed": 1, "epochs": "10"}, "training.epochs": 3}
+    must = "training.epochs must be given once, got '10' and 3; write it below training: in every"
+    with pytest.raises(ConfigError, match=must):
+        load_config(joined, [path])
+    assert load_config(joined | {"training": {"seed": 1}}, [path]).training.epochs == 3
 
 
 def test_a_dotted_key_below_a_value_is_refused():
@@ -72,7 +90,7 @@ def test_a_dotted_key_below_a_value_is_refused():
         ({"selection": {"minimum": 30}}, r"minimum must be below maximum, got 30\.0 and 22\.0"),
         ({"split": {"test": 0.6, "validation": 0.4}}, r"validation \+ test must be below 1"),
         ({"model": {"d_model": 10}}, r"d_model / n_heads must be an even integer, got 10 / 12"),
-        ({"training": 3}, r"training must be a valid dictionary"),
+        ({"training": 3}, r"training must be a group of settings, got 3"),
         ({"training": {"learning_rate": float("nan")}}, r"training\.learning_rate must be"),
     ],
 )

@@ -73,6 +73,12 @@ def test_no_cube_at_all_is_an_error(tmp_path):
         run_fields(config)
 
 
+def test_a_sky_of_no_field_is_an_error():
+    """With nothing to simulate and no cubes there is nothing to do."""
+    with pytest.raises(ConfigError, match="simulate.fields must be a field or more, got none"):
+        run_fields(load_config({"simulate": {"fields": {}}}))
+
+
 def test_a_listed_field_needs_its_cube(tmp_path):
     """A field without a file is named, with the nearest that has one."""
     (tmp_path / "A-1.parquet").touch()

@@ -103,7 +103,7 @@ REFUSED = {
     ),
     "numbers as texts": (
         {"gaiaxp_bp_coefficients": [1, 2, 3]},
-        "'gaiaxp_bp_coefficients' .* must be a column of text, or of lists .*, got 1 .int. in row 0",
+        "'gaiaxp_bp_coefficients' .* must be a column of text, or .* got 1 .int. in row 0",
     ),
     "floats as ids": (
         {"id": [1.0, 2.0, 3.0]},
@@ -464,7 +464,14 @@ def test_a_frame_is_encoded_or_refused(model, found, form):
             frame = Table(frame)
         elif form == 3:
             frame = pa.table(frame)
-    except (TypeError, ValueError, AttributeError, NotImplementedError, pa.ArrowException):
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        NotImplementedError,
+        pa.ArrowException,
+    ):
         assume(False)  # no such frame can be made
     try:
         n_found = len(model.encode(frame))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astromodal.config.schema import BANDS, SimulatedField, SimulateSettings
+from astromodal.config.simulate import BANDS, SimulatedField, SimulateSettings
 from astromodal.simulate import cutouts
 from astromodal.simulate.cutouts import CENTRE, PIXEL, Photographer, Telescope, telescope
 from astromodal.simulate.light import Light

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astromodal.config.schema import SimulateSettings
+from astromodal.config.simulate import SimulateSettings
 from astromodal.simulate import gaia
 from astromodal.simulate.cosmology import comoving_distance
 from astromodal.simulate.extragalactic import (

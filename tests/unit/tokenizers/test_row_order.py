@@ -7,14 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from astromodal.config.schema import (
-    SCALAR_COLUMNS,
-    ImageSettings,
-    SelectionSettings,
-    SimulatedField,
-    SimulateSettings,
-    SplitSettings,
-)
+from astromodal.config.schema import SCALAR_COLUMNS, ImageSettings, SelectionSettings, SplitSettings
+from astromodal.config.simulate import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.simulate.field import simulate_field

@@ -1,0 +1,141 @@
+"""What pydantic finds wrong with a setting, in the grammar of errors and the words of YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from astromodal.config.base import A_FIELD_NAME
+from astromodal.config.files import KEY, spelling
+from astromodal.config.schema import Config
+from astromodal.errors import must_be, nearest
+
+_MUST = {
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "string_pattern_mismatch": A_FIELD_NAME,
+    "too_short": "a list that is not empty",
+    "tuple_type": "a list",
+    "model_type": "a group of settings",
+    "dict_type": "a group of settings",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+"""What a setting must be, by the kind of finding, where pydantic's own words are Python's."""
+_QUOTED = ("string_pattern_mismatch", "string_too_short")
+
+
+def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
+    """Say one of pydantic's findings in one line.
+
+    Parameters
+    ----------
+    detail : ErrorDetails
+        The finding.
+    files : sequence of path
+        Files that the settings are from, to tell how a value is spelt.
+    """
+    loc = tuple(map(str, detail["loc"]))
+    where = [_printable(part) for part in loc if part != KEY]
+    name, kind, got = ".".join(where) or "config", detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return f"{name} is no setting" + _hint(where)
+    if kind == "string_type" and isinstance(got, (int, float, date)):
+        return _no_text(name, got, loc, files)
+    if kind == "value_error":
+        said = detail["msg"].removeprefix("Value error, ")
+        return f"{name}{' ' if said.startswith('must') else ': '}{said}" + (
+            "" if "got" in said else f", got {got!r}"
+        )
+    must = _MUST.get(kind, detail["msg"].removeprefix("Input should be "))
+    if kind.startswith(("int", "float", "greater", "less")):
+        must = _bounds(where) or must
+    return must_be(name, must, repr(got) if kind in _QUOTED else got)
+
+
+def shown(bound: float) -> str:
+    """A bound as it is read best: 2^64, not 1.84467e+19."""
+    size = abs(int(bound))
+    if size >= 1 << 31 and size & (size - 1) == 0:
+        return f"{'-' if bound < 0 else ''}2^{size.bit_length() - 1}"
+    return f"{bound:g}" if abs(bound) < 1e5 else str(bound)
+
+
+def _no_text(name: str, got: Any, loc: tuple[str, ...], files: Sequence[str | Path]) -> str:
+    """Text that YAML, or Snakemake's command line, took for something else."""
+    read = (
+        f"{'true' if got else 'false'}"
+        if isinstance(got, bool)
+        else f"the {'date' if isinstance(got, date) else 'number'} {got}"
+    )
+    found = spelling(files, loc, got)
+    if found is not None:
+        return must_be(
+            name, "text", f"{found}, which YAML reads as {read}", f"write '{found.text}'"
+        )
+    do = "write it in quotes in a file, in brackets on the command line: --config 'fields=[0001]'"
+    return must_be(name, "text", read, do)
+
+
+def _printable(text: str) -> str:
+    """Text in one line, whatever characters it holds."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _model_at(where: list[str]) -> tuple[type[BaseModel], str | None]:
+    """The settings class that the path leads through last, and the name left over in it."""
+    model: type[BaseModel] = Config
+    left: str | None = None
+    for part in where:
+        field = model.model_fields.get(part)
+        if field is None:
+            continue
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = [
+            k
+            for k in kinds
+            if isinstance(k, type) and get_origin(k) is None and issubclass(k, BaseModel)
+        ]
+        model, left = (inner[0], None) if inner else (model, part)
+    return model, left
+
+
+def _hint(where: list[str]) -> str:
+    """The nearest valid key, with its whole dotted name, or all valid keys."""
+    known = sorted(_model_at(where[:-1])[0].model_fields)
+    close = nearest(where[-1], known)
+    return (
+        f"; nearest: {'.'.join([*where[:-1], close])!r}"
+        if close
+        else f"; known: {', '.join(known)}"
+    )
+
+
+def _bounds(where: list[str]) -> str | None:
+    """``an int in [2, 65535]``, for a bounded number."""
+    model, name = _model_at(where)
+    if name is None:
+        return None
+    schema = model.model_json_schema()["properties"][name]
+    parts = [schema, *schema.get("anyOf", []), schema.get("items", {})]
+    options = [part for part in parts if part.get("type") in ("integer", "number")]
+    if not options:
+        return None
+    option = options[0]
+    kind = "an int" if option["type"] == "integer" else "a number"
+    low = option.get("minimum", option.get("exclusiveMinimum"))
+    high = option.get("maximum", option.get("exclusiveMaximum"))
+    if low is None and high is None:
+        return kind
+    opening = "(" if "exclusiveMinimum" in option or low is None else "["
+    closing = ")" if "exclusiveMaximum" in option or high is None else "]"
+    return f"{kind} in {opening}{_number(low, '-inf')}, {_number(high, 'inf')}{closing}"
+
+
+def _number(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else shown(value)
