@@ -182,11 +182,15 @@ def _above(name: str) -> Iterator[str]:
 
 
 def _set_time(path: Path, mtime_ns: int, folder: bool = False) -> None:
-    """Set the time that Snakemake goes by, of a file, a folder or a link itself."""
+    """Set the time that Snakemake goes by, of a file, a folder or a link itself.
+
+    It counts as used now: a disk that clears away what nobody used for long leaves it.
+    """
+    times = (time.time_ns(), mtime_ns)
     with storing(path):
-        os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+        os.utime(path, ns=times, follow_symlinks=False)
         if folder and (path / TIMESTAMP).exists():
-            os.utime(path / TIMESTAMP, ns=(mtime_ns, mtime_ns))
+            os.utime(path / TIMESTAMP, ns=times)
 
 
 def _restore_notes(

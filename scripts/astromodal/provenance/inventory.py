@@ -149,7 +149,7 @@ def _walk(
         entries = [each for each in listed if _is_looked_at(each.name, before)]
     for each in entries:
         name = f"{before}{each.name}"
-        with suppress(FileNotFoundError):  # deleted by now, or a link to nothing
+        with suppress(OSError):  # deleted by now, a link to nothing, a folder of somebody else
             if not each.is_dir():
                 yield name, _version(each)
                 continue

@@ -102,6 +102,21 @@ def test_a_copy_gets_snakemake_s_notes_back(copy):
     assert read_note(copy.places, "codes.npz") == NOTE
 
 
+def test_a_restored_file_counts_as_used(copy):
+    """Scratch disks delete what was used long ago."""
+    before = time.time_ns()
+    copy.plan()
+    assert copy.file("split.npz").stat().st_atime_ns >= before
+
+
+def test_everything_touched_is_as_a_copy(run):
+    """As is done to keep files on a scratch disk."""
+    for path in sorted(Path("results").rglob("*")):
+        path.touch()
+    assert "4 unchanged files" in run.plan()[0]
+    assert run.times() == EXPECTED
+
+
 def test_a_copy_is_restored_once(copy, monkeypatch):
     """The next plan finds the inventory with its own time."""
     copy.plan()

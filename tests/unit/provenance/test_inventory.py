@@ -147,8 +147,9 @@ def test_a_link_to_a_folder_is_followed_once(results, tmp_path):
 
 
 def test_a_link_to_nothing_is_no_file(results):
-    """A broken link is left out."""
+    """A broken link is left out, and one to itself."""
     (results / "outputs/b.npz").symlink_to("nowhere")
+    (results / "outputs/c.npz").symlink_to("c.npz")
     assert names(results) == EVERYTHING
 
 
