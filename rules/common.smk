@@ -22,11 +22,14 @@ from astromodal.core.files import check_writable
 from astromodal.core.grids import is_light_curve
 from astromodal.core.leftovers import clear_leftovers
 from astromodal.core.paths import MODALITIES, ExportLayout
+from astromodal.errors import MachineError
 from astromodal.inference.asking import predicted_columns
 from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
+from astromodal.provenance.copies import note_down, restore
 from astromodal.provenance.cubes import check_cubes
 from astromodal.provenance.killed import killed
+from astromodal.provenance.metadata import Places
 from astromodal.provenance.skipped import FOLDER, check_skipped, skipped
 from astromodal.provenance.stamps import refresh_stamps
 from astromodal.training.layout import check_longest
@@ -45,7 +48,12 @@ CUBE = cube_template(CONFIG)
 SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
 CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("*.py"))}
+PLACES = Places(
+    PATHS.results,
+    {} if SIMULATED else {field: CUBE.format(field=field) for field in FIELDS.used},
+)
 if workflow.is_main_process:  # not again in every job
+    restore(PATHS, PLACES, logger.info)
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
     check_skipped(CONFIG, PATHS.skipped, FIELDS.used)

@@ -17,7 +17,7 @@ from helpers.workflow import Workflow, tiny
 HOOKS = Path(__file__).parent / "hooks"
 TARGETS = ("all", "embed", "predict", "export", "ablations")
 
-NOT_COMPARED = ("logs/", "benchmarks/", "ballast")
+NOT_COMPARED = ("logs/", "benchmarks/", "inventory.json", "ballast")
 STAMP = ".snakemake_timestamp"
 _SPEEDS = rb'"(%s)": [^,}\n]+' % "|".join(SPEEDS).encode()
 _PACE = rb"at a median of [^;]+; the model(?:'|&#39;)s operations ran at \d+% of"

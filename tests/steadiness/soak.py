@@ -30,7 +30,7 @@ from helpers.workflow import Workflow, tiny
 
 TARGETS = ("all", "predict")
 RECORDS = (  # files under the results that are no job's output
-    r"last_run\.json",
+    r"(last_run|inventory)\.json",
     r"runs_tokens_transformer/(checkpoint_step_\d+\.pt|checkpoints\.json)",
     r"benchmarks/\w+/[\w-]+\.tsv",
 )

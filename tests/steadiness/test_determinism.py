@@ -18,8 +18,8 @@ from helpers.workflow import tiny
 TARGETS = ("all", "embed", "predict", "export")
 WAYS = ("two cores", "other order", "busy machine")
 """Ways to run, each of which is compared with a run on one core."""
-ASIDE = {"logs", "benchmarks"}
-"""Folders of a run's times and messages."""
+ASIDE = {"logs", "benchmarks", "inventory.json"}
+"""Where a run's times and messages lie."""
 TIMED = {
     "runs_tokens_transformer/history.jsonl",
     "evaluation/transformer.json",

@@ -43,6 +43,11 @@ def machine() -> str:
     return blake2b("\n".join(seen).encode(), digest_size=4).hexdigest()
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one of `temporary_prefix`, whoever writes or wrote it."""
+    return _NAME.fullmatch(name) is not None
+
+
 def clear_leftovers(folder: str | Path) -> int:
     """Delete what killed writers left anywhere below a folder.
 

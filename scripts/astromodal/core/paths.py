@@ -47,6 +47,7 @@ class Layout:
         self.skipped = f"{self.results}/skipped"
         self.ablations = f"{self.results}/ablations"
         self.last_run = f"{self.results}/last_run.json"
+        self.inventory = f"{self.results}/inventory.json"
 
     @property
     def tokenizers(self) -> dict[str, str]:
