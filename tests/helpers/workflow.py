@@ -94,10 +94,10 @@ class Workflow:
 
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs of a dry run, by rule."""
-        return _job_table(self.run(*options, "--dry-run").text)
+        return job_table(self.run(*options, "--dry-run").text)
 
 
-def _job_table(text: str) -> dict[str, int]:
+def job_table(text: str) -> dict[str, int]:
     """The table of jobs that Snakemake prints, without its total."""
     if "Job stats" not in text:
         return {}

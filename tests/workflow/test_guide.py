@@ -1,40 +1,67 @@
 """The README's guide, line by line, on the results of a run."""
 
+import re
+from collections.abc import Mapping
+from contextlib import chdir
+
+import numpy
 import pytest
 import torch
-import yaml
+
+from helpers.console import demo_checkout, python_blocks, spans
+from helpers.workflow import ROOT
 
 pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def guide(finished):
-    """Everything that the guide's first part defines."""
-    from astromodal.config import load_config
-    from astromodal.core import build_vocab_spec
-    from astromodal.models import CausalTransformerLM
+def names(finished, tmp_path_factory):
+    """What the README's Python blocks define, run as they stand after `make demo`."""
+    folder = demo_checkout(tmp_path_factory.mktemp("guide") / "astromodal", finished)
+    cubes = folder / "results/demo/cubes"
+    (cubes / "datacube_SIM-0005.parquet").symlink_to(cubes / "datacube_T-3.parquet")
+    defined: dict = {}
+    with chdir(folder):
+        python_blocks("README.md", defined)
+    return defined
 
-    path = finished.folder / "my_config.yaml"
-    path.write_text(yaml.safe_dump(finished.config))
-    config = load_config(path)
-    vocab_spec = build_vocab_spec(
-        v_image=config.vocab.image,
-        v_scalar=config.vocab.scalar,
-        v_spectra=config.vocab.spectrum,
-        spectrum_groups=config.tokenizers.spectrum.groups,
-    )
-    model = CausalTransformerLM(
-        vocab_size=vocab_spec.vocab_size,
-        d_model=config.model.d_model,
-        n_layers=config.model.n_layers,
-        n_heads=config.model.n_heads,
-        d_ff=config.model.d_ff,
-        dropout=config.model.dropout,
-        max_seq_len=config.sequences.max_seq_len,
-    )
-    checkpoint = torch.load(finished.results / "runs_tokens_transformer/final_model.pt")
-    model.load_state_dict(checkpoint["model_state_dict"])
-    return config, vocab_spec, model.eval(), checkpoint
+
+@pytest.fixture(scope="module")
+def guide(names):
+    """Everything that the guide's second block defines."""
+    return names["config"], names["vocab_spec"], names["model"].eval(), names["checkpoint"]
+
+
+def test_a_redshift_is_a_distribution(names):
+    """The first block gives a median and a width for each object."""
+    redshift, objects = names["redshift"], names["objects"]
+    assert redshift.median.shape == redshift.std.shape == (len(objects),)
+    assert (redshift.std > 0).all()
+
+
+def test_the_table_names_what_there_is():
+    """Each method of `AstroModel` that the README's table names exists."""
+    import astromodal
+
+    methods = set(re.findall(r"`AstroModel\.(\w+)`", (ROOT / "README.md").read_text()))
+    assert methods == {"embed", "predict", "from_run"}
+    assert all(hasattr(astromodal.AstroModel, name) for name in methods)
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [("numpy.load", "*.np[yz]"), ("torch.load", "*.pt")],
+    ids=("arrays", "models"),
+)
+def test_files_load_as_the_readme_says(finished, call, names):
+    """Without a pickle, every one of the run."""
+    (said,) = [span.text for span in spans("README.md") if span.text.startswith(call)]
+    paths = sorted(finished.results.rglob(names))
+    assert paths
+    for path in paths:
+        loaded = eval(said, {"numpy": numpy, "torch": torch, "path": path})
+        for key in loaded if isinstance(loaded, Mapping) else ():
+            loaded[key]
 
 
 def test_the_version():

@@ -18,7 +18,7 @@ _TERMS = "training.meaningful_loss."
 
 
 class AblationSettings(Settings):
-    """What `snakemake ablations` trains, beside the model as it is configured."""
+    """What the target `ablations` trains, beside the model as it is configured."""
 
     variants: dict[FieldName, dict[str, Any]] = Field(
         {
