@@ -131,6 +131,8 @@ class Cube:
     def ids(self) -> np.ndarray:
         """Identifiers as text, (n,) unicode; text, bytes and whole numbers read the same.
 
+        Blanks and NULs at the end are the padding of a fixed width, and left out.
+
         Raises
         ------
         DataError
@@ -141,7 +143,7 @@ class Cube:
             do = "name another column in columns.id"
             must = "a column of text, bytes or whole numbers"
             raise self.error(name, must, str(self.dtype(name)), do)
-        column = self._texts(name)
+        column = pc.utf8_rtrim(self._texts(name), " \0")
         lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy()
         for wrong, must in (
             (lengths == 0, "present in every row"),

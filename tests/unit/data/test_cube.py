@@ -224,3 +224,10 @@ def test_a_column_of_two_names_is_refused(write_cube):
     path.write_bytes(path.read_bytes().replace(b"magnitude", b"magnitudf"))
     with pytest.raises(DataError, match="two names of a column, 'magnitude' and 'magnitudf'; copy"):
         Cube(path, "F1")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.binary(4)])
+def test_padding_is_no_part_of_an_id(write_cube, kind):
+    """Bytes of a fixed width, as FITS tables have them, end in blanks or NULs."""
+    ids = pa.array([b"a b ", b"ab\0\0", b"abcd"], pa.binary()).cast(kind)
+    assert Cube(write_cube({"id": ids}), "F1").ids().tolist() == ["a b", "ab", "abcd"]
