@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from astromodal.core.archives import DAMAGE, read_arrays
+from astromodal.core.archives import DAMAGE, is_whole, read_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.leftovers import temporary_prefix
-from astromodal.core.skips import refuse_skipped
-from astromodal.errors import FormatError, machine_error, must_be
+from astromodal.core.skips import SkippedError, skip_at
+from astromodal.errors import AstromodalError, FormatError, machine_error, must_be
 
 MAKERS: Final = {
     "split": "split_field",
@@ -52,9 +52,50 @@ _HASH = "content_hash"
 
 
 def remake(format: str) -> str:
-    """What to do about a damaged file of a format."""
+    """What to do about a file of a format that is damaged: its own checksum fails."""
+    return f"delete it and {_run(format)}"
+
+
+def put_aside(format: str) -> str:
+    """What to do about a file that is whole, but of another format, version or shape."""
+    return f"use the astromodal that wrote it, or move it away and {_run(format)}"
+
+
+def _run(format: str) -> str:
     rule = MAKERS.get(format)
-    return f"delete it and run {rule} again" if rule else "delete it and run again"
+    return f"run {rule} again" if rule else "run again"
+
+
+def unreadable(
+    error: Exception, path: str | Path, must: str, format: str, found: str = "", remedy: str = ""
+) -> AstromodalError:
+    """What an error in reading an archive comes to.
+
+    Parameters
+    ----------
+    error : exception
+        One of `DAMAGE`.
+    path : path
+        The archive.
+    must, format : str
+        What it must be, and its format's name.
+    found : str
+        What it was found to be; what `error` says where empty.
+    remedy : str
+        What to do about it; to make it again where empty.
+
+    Returns
+    -------
+    AstromodalError
+        The machine's, where that could not read it; that of a skipped field; else one of the file,
+        which advises to delete it only where the checksums of the archive fail.
+    """
+    if told := machine_error(error, path):
+        return told
+    if skip := skip_at(path):
+        return SkippedError(skip)
+    remedy = remedy or (put_aside(format) if is_whole(path) else remake(format))
+    return FormatError(must_be(str(path), must, found or str(error), remedy))
 
 
 @contextmanager
@@ -155,7 +196,7 @@ class ArrayFile:
         if name not in self.arrays:
             held = ", ".join(sorted(self.arrays))
             raise FormatError(
-                must_be(self.path, f"a file with an array {name!r}", held, remake(""))
+                must_be(self.path, f"a file with an array {name!r}", held, put_aside(""))
             )
         return self.arrays[name]
 
@@ -237,14 +278,13 @@ def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
     try:
         arrays = read_arrays(path)
         meta = dict(json.loads(str(arrays.pop("meta"))))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
     except DAMAGE as error:
-        refuse_skipped(path)
         must = f"an array file of astromodal, {format}"
-        raise FormatError(must_be(str(path), must, str(error), remake(format))) from error
+        raise unreadable(error, path, must, format) from error
     found = f"{meta.pop('format', None)} version {meta.pop('version', None)}"
     if found != f"{format} version {version}":
         must = f"{format} version {version}"
-        raise FormatError(must_be(str(path), must, found, remake(format)))
+        raise FormatError(must_be(str(path), must, found, put_aside(format)))
     return ArrayFile(arrays, meta, str(path))

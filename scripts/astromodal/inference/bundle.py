@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from astromodal.core.files import check_content, read_json, remake
+from astromodal.core.files import check_content, put_aside, read_json, remake
 from astromodal.core.paths import ExportLayout, Layout
 from astromodal.core.tensors import map_tensors
 from astromodal.errors import FormatError, must_be
@@ -163,19 +163,17 @@ def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
     vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
     weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     reached = json.loads(meta["step"]), json.loads(meta["epoch"])
-    trained = restore(weights, config, vocabulary, reached, device, paths.weights, _REMAKE)
+    aside = put_aside(FORMAT["format"])
+    trained = restore(weights, config, vocabulary, reached, device, paths.weights, aside)
     check_content(paths.weights, meta["hash"], trained.hash, _REMAKE)
     check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
     return trained
 
 
 def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
+    arrays, meta = map_tensors(path, FORMAT["format"])
     must = "{format} version {version}".format(**FORMAT)
-    try:
-        arrays, meta = map_tensors(path)
-        found = f"{meta.get('format')} version {meta.get('version')}"
-    except FormatError as error:
-        found = f"a file that cannot be read ({error})"
+    found = f"{meta.get('format')} version {meta.get('version')}"
     if found != must:
-        raise FormatError(must_be(path, must, found, _REMAKE))
+        raise FormatError(must_be(path, must, found, put_aside(FORMAT["format"])))
     return arrays, meta
