@@ -295,7 +295,9 @@ def test_headers_of_tensors(tmp_path_factory, tally, entry, length):
     except FormatError as error:
         message = str(error)
     if message:
-        assert re.search(r"h\.safetensors must be a safetensors file, got .*; (delete|use)", message)
+        assert re.search(
+            r"h\.safetensors must be a safetensors file, got .*; (delete|use)", message
+        )
     assert size <= 64
     tally("hostile headers of tensors", "refused" if message else "right")
 
@@ -363,7 +365,9 @@ def test_a_model_larger_than_its_weights(artefacts, tmp_path, tally, change):
     state["config"]["model"] |= change
     folder = tmp_path / "results/runs_tokens_transformer"
     save_model(folder / "final_model.pt", state)
-    with pytest.raises(FormatError, match=r"final_model\.pt.* must be .* got .*; use .* or move it away"):
+    with pytest.raises(
+        FormatError, match=r"final_model\.pt.* must be .* got .*; use .* or move it away"
+    ):
         load_bundle(folder)
     tally("hostile checkpoints", "refused")
 

@@ -22,7 +22,7 @@ from astromodal.core.archives import DAMAGE, is_whole, read_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.leftovers import temporary_prefix
 from astromodal.core.skips import SkippedError, skip_at
-from astromodal.errors import AstromodalError, FormatError, machine_error, must_be
+from astromodal.errors import AstromodalError, FormatError, MachineError, machine_error, must_be
 
 MAKERS: Final = {
     "split": "split_field",
@@ -112,9 +112,30 @@ def storing(path: str | Path) -> Iterator[None]:
 
 def check_writable(folder: str | Path) -> None:
     """Raise `MachineError` where no file can be made in a folder, which is made where it is not."""
+    folder = linked(folder)
     with storing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+
+
+def linked(path: str | Path) -> Path:
+    """The path that a symbolic link leads to, so that what is written stays on the disk chosen.
+
+    Any other path is given back as it is.
+
+    Raises
+    ------
+    MachineError
+        Where not even the folder that it should be in is there: a disk is not mounted.
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        must, do = "a link into a folder that is there", "mount that disk, or mend the link"
+        raise MachineError(must_be(str(path), must, f"one to {target}", do))
+    return target
 
 
 @contextmanager
@@ -122,6 +143,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
+    Where `path` is a symbolic link, that stays, and the file that it leads to is written.
     What a killed process leaves, `clear_leftovers` finds by its name.
 
     Raises
@@ -129,10 +151,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     MachineError
         Where the disk is full, read-only or broken.
     """
-    path = Path(path)
+    path = linked(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
+        os.fchmod(handle, 0o600)  # whatever the mask says, which may take the owner's own rights
         os.close(handle)
         temporary = Path(name)
         try:
@@ -141,7 +164,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(0o666 & ~umask | 0o600)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -14,12 +14,14 @@ import torch
 from torch import nn
 
 from astromodal.core.archives import DAMAGE, check_archive
+from astromodal.core.defaults import library_defaults
 from astromodal.core.files import put_aside, unreadable
 from astromodal.errors import FormatError, must_be
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
+@library_defaults()
 def load_state(path: str | Path, format: str, version: int, remedy: str = "") -> dict[str, Any]:
     """Read a mapping of tensors and plain values that carries its ``format`` and ``version``.
 
@@ -60,6 +62,7 @@ def load_state(path: str | Path, format: str, version: int, remedy: str = "") ->
     return dict(state)
 
 
+@library_defaults()
 def filled(
     build: Callable[[], _Model],
     n_layers: int,

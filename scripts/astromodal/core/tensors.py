@@ -59,9 +59,7 @@ def save_tensors(
             stream.write(np.ascontiguousarray(arrays[name]).data)
 
 
-def map_tensors(
-    path: str | Path, format: str = ""
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays of a file as views of a memory map, and its metadata.
 
     Nothing is allocated: an array that the file has no room for is refused.

@@ -13,6 +13,7 @@ import torch
 
 from astromodal.config.predict import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
+from astromodal.core.defaults import library_defaults
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be, suggestion
 from astromodal.inference.asking import Question, ask, look
@@ -53,6 +54,7 @@ class AstroModel:
         self.settings = settings or PredictSettings()
 
     @classmethod
+    @library_defaults()
     def from_run(
         cls,
         folder: str | Path,
@@ -134,6 +136,7 @@ class AstroModel:
         """Hash of the weights."""
         return self.bundle.trained.hash
 
+    @library_defaults()
     def encode(self, source: Any, columns: ColumnSettings | None = None) -> Encoded:
         """Encode the rows of a cube, by the very code of the workflow's jobs.
 
@@ -159,6 +162,7 @@ class AstroModel:
         """
         return encode_cube(source, self.bundle, columns)
 
+    @library_defaults()
     def open(self, objects: Encoded | str | Path) -> Encoded:
         """The objects of one of the workflow's sequence files; what `encode` gave stays as it is.
 
@@ -169,6 +173,7 @@ class AstroModel:
         """
         return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
 
+    @library_defaults()
     def embed(
         self, objects: Encoded | str | Path, pooling: str = "mean", given: Names | None = None
     ) -> np.ndarray:
@@ -198,6 +203,7 @@ class AstroModel:
         budget = self.settings.token_budget
         return embed_objects(self.bundle, seen, found.numbers, pooling, budget)
 
+    @library_defaults()
     def predict(
         self,
         objects: Encoded | str | Path,
@@ -263,6 +269,7 @@ class AstroModel:
                 out[block] = SpectrumPrediction(block, wave, *units, found.ids, *made, n_given)
         return out
 
+    @library_defaults()
     def generate(
         self,
         objects: Encoded | str | Path,

@@ -138,7 +138,11 @@ def test_damaged_files_are_refused(tmp_path, content):
     ("arrays", "meta", "got"),
     [
         ({}, {}, "None version None"),
-        ({"tokens": np.zeros(1, np.int32)}, {"format": "sequences", "version": "1"}, "one of tokens"),
+        (
+            {"tokens": np.zeros(1, np.int32)},
+            {"format": "sequences", "version": "1"},
+            "one of tokens",
+        ),
         ({}, {"format": "sequences", "version": "2"}, "sequences version 2"),
     ],
 )
