@@ -2,8 +2,10 @@
 
 Every job is started by a Snakemake that has read the rules, here or on a node of a cluster, and
 inherits its environment. What can change a number, a figure or whether a job runs at all is set
-here; what a user chooses for his machine (threads, GPUs, temporary folders, the network of a
-cluster) stays. The settings of matplotlib are those of ``astromodal.evaluation.style``.
+here. What a user chooses for his machine stays: GPUs, temporary folders, the network of a cluster,
+and which instructions of a processor its libraries use (``OPENBLAS_CORETYPE``, ``MKL_CBWR``,
+``ATEN_CPU_CAPABILITY`` and their kin), by which unlike processors compute the same. Matplotlib's
+settings are those of ``astromodal.evaluation.style``.
 
 It is imported by the Snakefile, so that it imports little.
 """
@@ -31,16 +33,17 @@ SET: Final = {
 _DROPPED: Final = frozenset(
     {
         "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONIOENCODING", "PYTHONINSPECT",
-        # Which instructions sums are made of, and in how many parts.
-        "ATEN_CPU_CAPABILITY", "OPENBLAS_CORETYPE", "OMP_DYNAMIC", "OMP_THREAD_LIMIT",
-        "MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "MKL_DOMAIN_NUM_THREADS", "MKL_DYNAMIC",
-        "MKL_ENABLE_INSTRUCTIONS", "MKL_NUM_THREADS", "MKL_VERBOSE",
+        # In how many parts a sum is taken: a job's own settings and its rule say that.
+        "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_DYNAMIC", "MKL_NUM_THREADS",
+        "MKL_DOMAIN_NUM_THREADS",
+        # In how many digits.
         "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
         # How the letters of a figure are drawn, and where matplotlib's settings are from.
-        "FREETYPE_PROPERTIES", "MATPLOTLIBRC", "SCIPY_ARRAY_API",
+        "FREETYPE_PROPERTIES", "MATPLOTLIBRC",
+        "SCIPY_ARRAY_API", "MKL_VERBOSE",
     }
 )  # fmt: skip
-_DROPPED_PREFIXES: Final = ("NUMBA_", "NPY_", "PANDAS_", "DNNL_", "ONEDNN_")
+_DROPPED_PREFIXES: Final = ("NUMBA_", "PANDAS_")
 _KEPT: Final = frozenset({"NUMBA_CACHE_DIR"})
 _HOMES: Final = {"XDG_CACHE_HOME": "~/.cache", "XDG_CONFIG_HOME": "~/.config"}
 _OWNERS: Final = 0o700
