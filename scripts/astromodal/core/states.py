@@ -102,6 +102,7 @@ def filled(
         must = f"{wanted.get(name, 'absent')}, as its settings tell"
         got = str(found.get(name, "absent"))
         raise FormatError(must_be(f"{source}: shape of {name}", must, got, remedy))
-    model = build()
+    with torch.random.fork_rng(devices=[]):  # the session's own draws go on as if none was here
+        model = build()
     model.load_state_dict(weights)
     return model

@@ -67,7 +67,8 @@ class AstroModel:
         ----------
         folder : path
             ``runs_tokens_transformer`` inside a run's results, whose tokenizers stand beside it,
-            or a folder that the rule export_model made, which needs nothing beside it.
+            or a folder that the rule export_model made, which needs nothing beside it; or a
+            symbolic link to one.
         device : torch.device
             Where the networks are to run.
         settings : PredictSettings, optional
@@ -78,6 +79,10 @@ class AstroModel:
         FormatError
             Where the folder is neither, a file is damaged, or the tokenizers are not those that
             the model was trained with.
+        ConfigError
+            Where PyTorch has no such device.
+        MachineError
+            Where a file may not, or cannot, be read.
         """
         return cls(load_bundle(folder, device), settings)
 

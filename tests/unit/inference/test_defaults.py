@@ -101,6 +101,7 @@ def state() -> tuple:
         torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), np.geterr(),
         str(np.get_printoptions()), warnings.filters[:], locale.setlocale(locale.LC_ALL),
+        torch.get_rng_state().tolist(), str(np.random.get_state()),  # noqa: NPY002 -- the session's
         pd.get_option("mode.string_storage"), pd.Series(["a"]).dtype,
     )  # fmt: skip
 
