@@ -24,6 +24,7 @@ from astromodal.core.leftovers import clear_leftovers
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.inference.asking import predicted_columns
+from astromodal.jobs.surroundings import shield
 from astromodal.provenance.changes import changes, digest, write_record
 from astromodal.provenance.code import code_digests
 from astromodal.provenance.copies import note_down, restore
@@ -65,9 +66,7 @@ if workflow.is_main_process:  # not again in every job
         *changes(PATHS.last_run, CONFIG, CODE),
     ):
         logger.info(line)
-if "OMP_WAIT_POLICY" not in os.environ:
-    # Threads that spin for long while they wait starve each other where cores are shared.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
 
 

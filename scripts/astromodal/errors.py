@@ -31,7 +31,7 @@ class FormatError(AstromodalError):
 
 
 class MachineError(AstromodalError):
-    """The disk or the memory is not what the work takes."""
+    """The disk, the memory or a limit of the system is not what the work takes."""
 
 
 _AGAIN = "and run the same command again"
@@ -51,10 +51,12 @@ _DISK = {
 """What a file must be and what to do, by what the operating system says of it."""
 _MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")
 """What libraries say that have an error of their own for it."""
+_FILES = (errno.EMFILE, errno.ENFILE)
+_TOO_MANY = os.strerror(errno.EMFILE)
 
 
 def machine_error(error: BaseException, path: str | Path | None = None) -> MachineError | None:
-    """What an error comes to that is the disk's or the memory's; None for any other.
+    """What an error comes to that is the disk's, the memory's or the system's; None for any other.
 
     Parameters
     ----------
@@ -71,6 +73,10 @@ def machine_error(error: BaseException, path: str | Path | None = None) -> Machi
         if code in _DISK and name is not None:
             must, do = _DISK[code]
             return MachineError(must_be(str(name), must, os.strerror(code), do))
+        if code in _FILES or _TOO_MANY in str(each):
+            do = "raise the limit (ulimit -n 4096) or run fewer jobs at once (--cores), "
+            must = "fewer than the system allows"
+            return MachineError(must_be("open files", must, _TOO_MANY, do + _AGAIN))
         if code == errno.ENOMEM or _lacks_memory(each):
             got = str(each).partition("\n")[0] or "no more"
             do = "run fewer jobs at once (--cores) or give the job more (mem_mb in the profile), "

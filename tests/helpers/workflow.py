@@ -31,6 +31,8 @@ class Workflow:
     """Holds the ``sitecustomize.py`` that its Pythons start with."""
     variables: dict[str, str] = field(default_factory=dict)
     """Of its environment, beside the tests' own."""
+    umask: int = -1
+    """Its mask of new files; the tests' own where negative."""
     timeout: float = 900.0
     """Seconds that a call may take."""
 
@@ -50,10 +52,9 @@ class Workflow:
     def environment(self) -> dict[str, str]:
         """The environment of the call: which settings each job reads goes to ``settings_read``."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
-        environment |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", **self.variables}
+        environment |= self.variables
         environment["SETTINGS_FOLDER"] = str(self.folder / "settings_read")
-        scripts = str(self.snakefile.parent / "scripts")
-        paths = [scripts, str(self.hooks), environment.get("PYTHONPATH")]
+        paths = [str(self.hooks), environment.get("PYTHONPATH")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         return environment
 
@@ -61,7 +62,9 @@ class Workflow:
         """Start Snakemake, in a process group of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command, environment = self.command(*options), self.environment()
-        return subprocess.Popen(command, **pipes, text=True, env=environment, process_group=0)
+        return subprocess.Popen(
+            command, **pipes, text=True, env=environment, process_group=0, umask=self.umask
+        )
 
     def call(self, *options: str) -> subprocess.CompletedProcess:
         """Run Snakemake to its end; a test may change the config between calls."""

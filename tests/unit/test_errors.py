@@ -81,6 +81,21 @@ def test_too_little_memory(error):
     assert "run fewer jobs at once (--cores)" in str(machine_error(behind))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files", "a"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+        RuntimeError("unable to open file </a> in read-only mode: Too many open files (24)"),
+    ],
+)
+def test_too_many_open_files(error):
+    """However a library says it, the limit is named, and how it is raised."""
+    told = str(machine_error(error, "b.npz"))
+    assert told.startswith("open files must be fewer than the system allows, got Too many open")
+    assert "ulimit -n" in told
+
+
 def test_other_errors_are_not_the_machine_s():
     """A file that is not there, and a bug, are what they are."""
     assert machine_error(FileNotFoundError(errno.ENOENT, "text", "a")) is None

@@ -47,6 +47,19 @@ def check_archive(path: str | Path) -> None:
                     pass  # the last piece is checked against the CRC
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether a file is an archive of which every member is as it was written, whoever wrote it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in found):
+                return True  # not ours, and it may inflate to more than can be read
+        check_archive(path)
+    except DAMAGE:
+        return False
+    return True
+
+
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """Members of an archive; raise `ValueError` where one is compressed, or larger than the file.
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from astromodal.core.archives import DAMAGE, read_arrays
+from astromodal.core.archives import DAMAGE, is_whole, read_arrays
 from astromodal.core.hashing import hash_values
 from astromodal.core.leftovers import temporary_prefix
-from astromodal.core.skips import refuse_skipped
-from astromodal.errors import FormatError, machine_error, must_be
+from astromodal.core.skips import SkippedError, skip_at
+from astromodal.errors import AstromodalError, FormatError, MachineError, machine_error, must_be
 
 MAKERS: Final = {
     "split": "split_field",
@@ -52,9 +52,50 @@ _HASH = "content_hash"
 
 
 def remake(format: str) -> str:
-    """What to do about a damaged file of a format."""
+    """What to do about a file of a format that is damaged: its own checksum fails."""
+    return f"delete it and {_run(format)}"
+
+
+def put_aside(format: str) -> str:
+    """What to do about a file that is whole, but of another format, version or shape."""
+    return f"use the astromodal that wrote it, or move it away and {_run(format)}"
+
+
+def _run(format: str) -> str:
     rule = MAKERS.get(format)
-    return f"delete it and run {rule} again" if rule else "delete it and run again"
+    return f"run {rule} again" if rule else "run again"
+
+
+def unreadable(
+    error: Exception, path: str | Path, must: str, format: str, found: str = "", remedy: str = ""
+) -> AstromodalError:
+    """What an error in reading an archive comes to.
+
+    Parameters
+    ----------
+    error : exception
+        One of `DAMAGE`.
+    path : path
+        The archive.
+    must, format : str
+        What it must be, and its format's name.
+    found : str
+        What it was found to be; what `error` says where empty.
+    remedy : str
+        What to do about it; to make it again where empty.
+
+    Returns
+    -------
+    AstromodalError
+        The machine's, where that could not read it; that of a skipped field; else one of the file,
+        which advises to delete it only where the checksums of the archive fail.
+    """
+    if told := machine_error(error, path):
+        return told
+    if skip := skip_at(path):
+        return SkippedError(skip)
+    remedy = remedy or (put_aside(format) if is_whole(path) else remake(format))
+    return FormatError(must_be(str(path), must, found or str(error), remedy))
 
 
 @contextmanager
@@ -71,9 +112,30 @@ def storing(path: str | Path) -> Iterator[None]:
 
 def check_writable(folder: str | Path) -> None:
     """Raise `MachineError` where no file can be made in a folder, which is made where it is not."""
+    folder = linked(folder)
     with storing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+
+
+def linked(path: str | Path) -> Path:
+    """The path that a symbolic link leads to, so that what is written stays on the disk chosen.
+
+    Any other path is given back as it is.
+
+    Raises
+    ------
+    MachineError
+        Where not even the folder that it should be in is there: a disk is not mounted.
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        must, do = "a link into a folder that is there", "mount that disk, or mend the link"
+        raise MachineError(must_be(str(path), must, f"one to {target}", do))
+    return target
 
 
 @contextmanager
@@ -81,6 +143,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
+    Where `path` is a symbolic link, that stays, and the file that it leads to is written.
     What a killed process leaves, `clear_leftovers` finds by its name.
 
     Raises
@@ -88,10 +151,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     MachineError
         Where the disk is full, read-only or broken.
     """
-    path = Path(path)
+    path = linked(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
+        os.fchmod(handle, 0o600)  # whatever the mask says, which may take the owner's own rights
         os.close(handle)
         temporary = Path(name)
         try:
@@ -100,7 +164,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(0o666 & ~umask | 0o600)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -155,7 +219,7 @@ class ArrayFile:
         if name not in self.arrays:
             held = ", ".join(sorted(self.arrays))
             raise FormatError(
-                must_be(self.path, f"a file with an array {name!r}", held, remake(""))
+                must_be(self.path, f"a file with an array {name!r}", held, put_aside(""))
             )
         return self.arrays[name]
 
@@ -237,14 +301,13 @@ def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
     try:
         arrays = read_arrays(path)
         meta = dict(json.loads(str(arrays.pop("meta"))))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
     except DAMAGE as error:
-        refuse_skipped(path)
         must = f"an array file of astromodal, {format}"
-        raise FormatError(must_be(str(path), must, str(error), remake(format))) from error
+        raise unreadable(error, path, must, format) from error
     found = f"{meta.pop('format', None)} version {meta.pop('version', None)}"
     if found != f"{format} version {version}":
         must = f"{format} version {version}"
-        raise FormatError(must_be(str(path), must, found, remake(format)))
+        raise FormatError(must_be(str(path), must, found, put_aside(format)))
     return ArrayFile(arrays, meta, str(path))

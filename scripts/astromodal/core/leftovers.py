@@ -49,7 +49,7 @@ def is_temporary(name: str) -> bool:
 
 
 def clear_leftovers(folder: str | Path) -> int:
-    """Delete what killed writers left anywhere below a folder.
+    """Delete what killed writers left anywhere below a folder, and below folders linked there.
 
     Returns
     -------
@@ -57,7 +57,12 @@ def clear_leftovers(folder: str | Path) -> int:
         How many files were deleted. One that may not be deleted stays.
     """
     cleared = 0
-    for parent, _, names in os.walk(folder):
+    seen = set[str]()
+    for parent, inner, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # links in a circle
+            inner.clear()
+            continue
+        seen.add(real)
         for name in names:
             path = Path(parent, name)
             with suppress(OSError):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 FIELD = "{field}"
 GROUP = "{group}"
 VARIANT, SEED = "{variant}", "{seed}"
@@ -193,3 +197,32 @@ class ExportLayout:
         self.autoencoder = f"{folder}/image_autoencoder.safetensors"
         self.image_codebook = f"{folder}/image_codebook.npz"
         self.card = f"{folder}/README.md"
+
+
+def every_name(folder: str | Path) -> Iterator[Path]:
+    """Absolute names of a folder that exists: the one given, and that to which each link leads.
+
+    What stands beside a folder stands beside one of them: a link may lead to the folder from
+    anywhere, or the folder may be elsewhere and a link stand in its place.
+
+    Parameters
+    ----------
+    folder : path
+        Its name, relative to the working folder as the shell knows that, by its links, or absolute.
+    """
+    folder = Path(folder)
+    # A shell enters a folder through its links; the system knows it without them.
+    for start in filter(None, (os.environ.get("PWD"), os.getcwd())):
+        name = Path(os.path.normpath(Path(start, folder)))
+        if name.exists() and name.samefile(folder):
+            yield from _along(name)
+    yield folder.resolve()
+
+
+def _along(name: Path) -> Iterator[Path]:
+    """A name, and those that it stands for, link by link."""
+    yield name
+    while name.is_symlink():
+        name = Path(os.path.realpath(name.parent)) / name.readlink()
+        name = Path(os.path.realpath(name.parent)) / name.name
+        yield name

@@ -14,39 +14,55 @@ import torch
 from torch import nn
 
 from astromodal.core.archives import DAMAGE, check_archive
-from astromodal.core.files import remake
+from astromodal.core.defaults import library_defaults
+from astromodal.core.files import put_aside, unreadable
 from astromodal.errors import FormatError, must_be
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
-def load_state(
-    path: str | Path, format: str, version: int, device: torch.device | str = "cpu"
-) -> dict[str, Any]:
+@library_defaults()
+def load_state(path: str | Path, format: str, version: int, remedy: str = "") -> dict[str, Any]:
     """Read a mapping of tensors and plain values that carries its ``format`` and ``version``.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    format, version
+        What it must be.
+    remedy : str
+        What to do about one that is damaged or of another kind; to make it again where empty.
+
+    Returns
+    -------
+    dict
+        Tensors are on the CPU, wherever they were when they were written.
 
     Raises
     ------
     FormatError
         Where the file is damaged, would run code, or is of another format or version.
     """
-    must, cause = f"{format} version {version}", None
+    must, found = f"{format} version {version}", ""
     try:
         check_archive(path)  # of which PyTorch checks no CRC; what is none it takes for a pickle
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         found = f"{state['format']} version {state['version']}"
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise
-    except UnpicklingError:  # whose text tells how to run the code
-        found = "a file of more than tensors and plain values"
-    except (*DAMAGE, AttributeError) as error:
-        first, cause = str(error).partition("\n")[0], error
-        found = f"a file that cannot be read ({type(error).__name__}: {first:.120})"
+    except (*DAMAGE, AttributeError, UnpicklingError) as error:
+        kind, first = type(error).__name__, str(error).partition("\n")[0]
+        found = f"a file that cannot be read ({kind}: {first:.120})"
+        if isinstance(error, UnpicklingError):  # whose text tells how to run the code
+            found = "a file of more than tensors and plain values"
+        raise unreadable(error, path, must, format, found, remedy) from error
     if found != must:
-        raise FormatError(must_be(str(path), must, found, remake(format))) from cause
+        raise FormatError(must_be(str(path), must, found, remedy or put_aside(format)))
     return dict(state)
 
 
+@library_defaults()
 def filled(
     build: Callable[[], _Model],
     n_layers: int,
@@ -86,6 +102,7 @@ def filled(
         must = f"{wanted.get(name, 'absent')}, as its settings tell"
         got = str(found.get(name, "absent"))
         raise FormatError(must_be(f"{source}: shape of {name}", must, got, remedy))
-    model = build()
+    with torch.random.fork_rng(devices=[]):  # the session's own draws go on as if none was here
+        model = build()
     model.load_state_dict(weights)
     return model

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import atomic_path, remake
+from astromodal.core.files import atomic_path, put_aside, remake
 from astromodal.core.hashing import hash_values
+from astromodal.core.mapped import map_file
 from astromodal.core.skips import refuse_skipped
 from astromodal.errors import FormatError, must_be
 
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
 _HASH = "header_hash"
+_NONE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a header raises that is none."""
 _HEADER = 8  # bytes of a file that hold the length of its JSON header
 
 
@@ -57,10 +59,17 @@ def save_tensors(
             stream.write(np.ascontiguousarray(arrays[name]).data)
 
 
-def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays of a file as views of a memory map, and its metadata.
 
     Nothing is allocated: an array that the file has no room for is refused.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    format : str
+        Which it is to be of, for the error: whether it is, the metadata tell.
 
     Raises
     ------
@@ -69,22 +78,22 @@ def map_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
     SkippedError
         Where the field was skipped.
     """
+    remedy = remake(format)
     try:
-        with Path(path).open("rb") as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        length = int.from_bytes(mapped[:_HEADER], "little")
-        header = json.loads(mapped[_HEADER : _HEADER + length])
+        mapped = map_file(path)
+        length = int.from_bytes(mapped[:_HEADER].tobytes(), "little")
+        header = json.loads(mapped[_HEADER : _HEADER + length].tobytes())
         meta = header.pop("__metadata__", {})
         stored = meta.pop(_HASH, None)
-        if stored is not None and stored != hash_values({**header, "__metadata__": meta}):
+        if stored is None:  # somebody else's, as far as can be told
+            remedy = put_aside(format)
+        elif stored != hash_values({**header, "__metadata__": meta}):
             raise ValueError("a header of another hash than it tells")
-        data = memoryview(mapped)[_HEADER + length :]
+        data = mapped[_HEADER + length :]
         return {name: _view(data, entry) for name, entry in header.items()}, _texts(meta)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except _NONE as error:
         refuse_skipped(path)
-        raise FormatError(
-            must_be(str(path), "a safetensors file", str(error), remake(""))
-        ) from error
+        raise FormatError(must_be(str(path), "a safetensors file", str(error), remedy)) from error
 
 
 def _texts(meta: dict[str, str]) -> dict[str, str]:
@@ -94,11 +103,11 @@ def _texts(meta: dict[str, str]) -> dict[str, str]:
     return meta
 
 
-def _view(data: memoryview, entry: dict[str, Any]) -> np.ndarray:
+def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
     """The array that an entry of the header describes."""
     dtypes = {kind: np.dtype(dtype) for dtype, kind in _KINDS.items()}
     (start, end), dtype, shape = entry["data_offsets"], dtypes[entry["dtype"]], entry["shape"]
     claimed = math.prod(shape) * dtype.itemsize
     if not 0 <= start <= end <= len(data) or claimed != end - start:
         raise ValueError(f"an array of shape {shape} at {start} to {end} of {len(data)} byte")
-    return np.frombuffer(data[start:end], dtype).reshape(shape)
+    return data[start:end].view(dtype).reshape(shape)

@@ -80,8 +80,14 @@ def with_unit(name: str, unit_name: str) -> str:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Matplotlib's settings for figures made inside; the caller's own come back afterwards."""
-    with mpl.rc_context(_RC):
+    """Matplotlib's settings for figures made inside; the caller's own come back afterwards.
+
+    They are its defaults and ours: a ``matplotlibrc`` of the user's, which may lie in the working
+    folder, has no part in them.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
         yield
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from astromodal.core.files import check_content, read_json, remake
-from astromodal.core.paths import ExportLayout, Layout
+from astromodal.core.files import check_content, put_aside, read_json, remake
+from astromodal.core.paths import ExportLayout, Layout, every_name
 from astromodal.core.tensors import map_tensors
-from astromodal.errors import FormatError, must_be
+from astromodal.errors import ConfigError, FormatError, must_be
 from astromodal.inference.trained import Trained, load_trained, restore
 from astromodal.models.decoding import Decoder
 from astromodal.training.layout import IMAGE, SCALAR, SPECTRUM, Range, SequenceLayout
@@ -98,7 +98,7 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
     ----------
     folder : path
         ``runs_tokens_transformer`` of a results folder, which holds the tokenizers beside it, or
-        a folder of the rule export_model, which holds everything.
+        a folder of the rule export_model, which holds everything; or a link to one.
     device : torch.device
         Where the model is to be.
 
@@ -107,27 +107,49 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
     FormatError
         Where the folder is neither, a file is damaged, or the tokenizers are not those of the
         vocabulary.
+    ConfigError
+        Where there is no such device.
     """
-    folder, device = Path(folder), torch.device(device)
+    folder, device = Path(folder), _usable(device)
     run, exported = Layout(str(folder.parent)), ExportLayout(str(folder))
-    if (folder / Path(run.final_model).name).is_file():
-        trained = load_trained(folder / Path(run.final_model).name, device)
-        run = Layout(str(folder.parent), trained.config.tokenizers.image.codebook_size)
-        files = (run.scalar_tokenizer, run.spectrum_tokenizer, run.autoencoder, run.image_codebook)
-    elif Path(exported.weights).is_file():
-        trained = _load_exported(exported, device)
+    final_model = folder / Path(run.final_model).name
+    if final_model.is_file():
+        trained = load_trained(final_model, device)
+        return join_bundle(trained, _beside(folder, trained), device)
+    if Path(exported.weights).is_file():
         files = (
             exported.scalar_tokenizer,
             exported.spectrum_tokenizer,
             exported.autoencoder,
             exported.image_codebook,
         )
-    else:
-        names = f"{Path(run.final_model).name} or {Path(exported.weights).name}"
-        got = "a folder" if folder.is_dir() else "no folder"
-        do = "give the folder runs_tokens_transformer of a run, or one of the rule export_model"
-        raise FormatError(must_be(str(folder), f"a folder that holds {names}", got, do))
-    return join_bundle(trained, files, device)
+        return join_bundle(_load_exported(exported, device), files, device)
+    names = f"{final_model.name} or {Path(exported.weights).name}"
+    got = "a folder" if folder.is_dir() else "no folder"
+    do = "give the folder runs_tokens_transformer of a run, or one of the rule export_model"
+    raise FormatError(must_be(str(folder), f"a folder that holds {names}", got, do))
+
+
+def _usable(device: torch.device | str) -> torch.device:
+    """A device by its name; raise `ConfigError` where PyTorch has none such here."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        got = f"{device} ({str(error).partition(chr(10))[0]:.120})"
+        do = "leave it out to use the CPU"
+        raise ConfigError(must_be("device", "one that PyTorch can use", got, do)) from error
+
+
+def _beside(folder: Path, trained: Trained) -> tuple[str, str, str, str]:
+    """Files of a run's tokenizers, which stand beside its folder, or beside a link to that."""
+    size, found = trained.config.tokenizers.image.codebook_size, []
+    for name in every_name(folder):
+        run = Layout(str(name.parent), size)
+        files = run.scalar_tokenizer, run.spectrum_tokenizer, run.autoencoder, run.image_codebook
+        if all(Path(path).is_file() for path in files):
+            return files
+        found.append(files)
+    return found[0]
 
 
 def join_bundle(trained: Trained, files: tuple[str, str, str, str], device: torch.device) -> Bundle:
@@ -149,7 +171,10 @@ def join_bundle(trained: Trained, files: tuple[str, str, str, str], device: torc
     """
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
-        what, do = f"tokenizer {missing[0]}", "keep the run's folder in its results folder"
+        what, do = (
+            f"tokenizer {missing[0]}",
+            "keep the run's folder, or a link to it, in its results",
+        )
         raise FormatError(must_be(what, "a file", "none", do))
     tokenizers = load_tokenizers(*files, device=device)
     source = ", ".join(sorted({str(Path(path).parent) for path in files}))
@@ -163,19 +188,17 @@ def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
     vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
     weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     reached = json.loads(meta["step"]), json.loads(meta["epoch"])
-    trained = restore(weights, config, vocabulary, reached, device, paths.weights, _REMAKE)
+    aside = put_aside(FORMAT["format"])
+    trained = restore(weights, config, vocabulary, reached, device, paths.weights, aside)
     check_content(paths.weights, meta["hash"], trained.hash, _REMAKE)
     check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
     return trained
 
 
 def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
+    arrays, meta = map_tensors(path, FORMAT["format"])
     must = "{format} version {version}".format(**FORMAT)
-    try:
-        arrays, meta = map_tensors(path)
-        found = f"{meta.get('format')} version {meta.get('version')}"
-    except FormatError as error:
-        found = f"a file that cannot be read ({error})"
+    found = f"{meta.get('format')} version {meta.get('version')}"
     if found != must:
-        raise FormatError(must_be(path, must, found, _REMAKE))
+        raise FormatError(must_be(path, must, found, put_aside(FORMAT["format"])))
     return arrays, meta

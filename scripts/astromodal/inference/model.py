@@ -13,6 +13,7 @@ import torch
 
 from astromodal.config.predict import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
+from astromodal.core.defaults import library_defaults
 from astromodal.core.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be, suggestion
@@ -53,6 +54,7 @@ class AstroModel:
         self.settings = settings or PredictSettings()
 
     @classmethod
+    @library_defaults()
     def from_run(
         cls,
         folder: str | Path,
@@ -65,7 +67,8 @@ class AstroModel:
         ----------
         folder : path
             ``runs_tokens_transformer`` inside a run's results, whose tokenizers stand beside it,
-            or a folder that the rule export_model made, which needs nothing beside it.
+            or a folder that the rule export_model made, which needs nothing beside it; or a
+            symbolic link to one.
         device : torch.device
             Where the networks are to run.
         settings : PredictSettings, optional
@@ -76,6 +79,10 @@ class AstroModel:
         FormatError
             Where the folder is neither, a file is damaged, or the tokenizers are not those that
             the model was trained with.
+        ConfigError
+            Where PyTorch has no such device.
+        MachineError
+            Where a file may not, or cannot, be read.
         """
         return cls(load_bundle(folder, device), settings)
 
@@ -134,6 +141,7 @@ class AstroModel:
         """Hash of the weights."""
         return self.bundle.trained.hash
 
+    @library_defaults()
     def encode(self, source: Any, columns: ColumnSettings | None = None) -> Encoded:
         """Encode the rows of a cube, by the very code of the workflow's jobs.
 
@@ -171,6 +179,7 @@ class AstroModel:
         """
         return encode_cube(source, self.bundle, columns)
 
+    @library_defaults()
     def open(self, objects: Encoded | str | Path) -> Encoded:
         """The objects of one of the workflow's sequence files; what `encode` gave stays as it is.
 
@@ -181,6 +190,7 @@ class AstroModel:
         """
         return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
 
+    @library_defaults()
     def embed(
         self, objects: Encoded | str | Path, pooling: str = "mean", given: Names | None = None
     ) -> np.ndarray:
@@ -210,6 +220,7 @@ class AstroModel:
         budget = self.settings.token_budget
         return embed_objects(self.bundle, seen, found.numbers, pooling, budget)
 
+    @library_defaults()
     def predict(
         self,
         objects: Encoded | str | Path,
@@ -275,6 +286,7 @@ class AstroModel:
                 out[block] = SpectrumPrediction(block, wave, *units, found.ids, *made, n_given)
         return out
 
+    @library_defaults()
     def generate(
         self,
         objects: Encoded | str | Path,

@@ -12,7 +12,7 @@ import torch
 
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
-from astromodal.core.files import remake
+from astromodal.core.files import put_aside
 from astromodal.core.hashing import hash_arrays
 from astromodal.core.states import filled
 from astromodal.models.transformer import CausalTransformerLM
@@ -67,7 +67,7 @@ class Trained:
 
 def load_trained(path: str | Path, device: torch.device) -> Trained:
     """The model of a ``final_model.pt``, ready to predict, and the config it was trained with."""
-    state = load_model(path, device)
+    state = load_model(path)
     return restore(
         state["model_state_dict"],
         state["config"],
@@ -85,7 +85,7 @@ def restore(
     reached: tuple[int, int],
     device: torch.device,
     source: str = "model",
-    remedy: str = remake(FORMAT),
+    remedy: str = put_aside(FORMAT),
 ) -> Trained:
     """A model of the shape that a config tells, with the weights given.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.files import atomic_path, check_content, remake
+from astromodal.core.files import atomic_path, check_content, put_aside, remake
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.states import filled, load_state
 from astromodal.core.tensors import map_tensors, save_tensors
@@ -23,7 +23,7 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 _FORMAT: dict[str, Any] = {"format": "image_autoencoder", "version": 1}
 _SHAPE_SETTINGS = ("bands", "size", "latent_dim", "hidden", "blocks")
 _SOFTENING = "normaliser.softening"
-_REMAKE = remake(_FORMAT["format"])
+_REMAKE, _PUT_ASIDE = remake(_FORMAT["format"]), put_aside(_FORMAT["format"])
 
 
 UNTRAINED = (
@@ -106,7 +106,7 @@ class TrainedAutoencoder:
         settings = stored["settings"]
         weights = stored["state_dict"]
         model = filled(
-            lambda: build_model(settings), settings["blocks"], weights, str(path), _REMAKE
+            lambda: build_model(settings), settings["blocks"], weights, str(path), _PUT_ASIDE
         )
         normaliser = ImageNormaliser(tuple(settings["bands"]), stored["softening"].numpy())
         history = tuple(stored["history"])
@@ -136,16 +136,17 @@ def _plain(value: Any) -> Any:
 def _read_tensors(path: str | Path, format: str, version: int) -> dict[str, Any]:
     """What `load_state` gives, from a file of `save_tensors`."""
     try:
-        arrays, meta = map_tensors(path)
+        arrays, meta = map_tensors(path, format)
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         plain = {name: json.loads(meta[name]) for name in ("settings", "n_train", "history")}
         softening = tensors.pop(_SOFTENING)
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(must_be(str(path), "an autoencoder file", str(error), _REMAKE)) from error
+    except KeyError as error:
+        found = f"no {error}"
+        raise FormatError(must_be(str(path), "an autoencoder file", found, _PUT_ASIDE)) from error
     must, found = (
         f"{format} version {version}",
         f"{meta.get('format')} version {meta.get('version')}",
     )
     if found != must:
-        raise FormatError(must_be(str(path), must, found, _REMAKE))
+        raise FormatError(must_be(str(path), must, found, _PUT_ASIDE))
     return {**meta, **plain, "softening": softening, "state_dict": tensors}

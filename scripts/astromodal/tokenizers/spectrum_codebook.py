@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.files import load_arrays, remake, save_arrays
+from astromodal.core.files import load_arrays, put_aside, save_arrays
 from astromodal.core.progress import Progress, quiet
 from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.group_kinds import feature_weights, n_features, scale_to_column
@@ -67,7 +67,8 @@ class SpectrumCodebook:
         found = stored.attributes["group"]
         if found != group:
             what = f"{path}: spectrum codebook"
-            raise FormatError(must_be(what, f"of group {group}", found, remake(_FORMAT["format"])))
+            do = put_aside(_FORMAT["format"])
+            raise FormatError(must_be(what, f"of group {group}", found, do))
         arrays = {name: stored[name] for name in ("centroids", "counts", "mean", "std")}
         scale = ColumnSummary(*(stored[f"scale_{cell}"] for cell in _SCALE_CELLS))
         return cls(group, **arrays, scale=scale, numbers=stored.attributes["numbers"])

@@ -54,15 +54,22 @@ def _afresh(value: Any) -> Any:
     return sys.intern(value) if type(value) is str else value
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; no code in it is run.
+def load_model(path: str | Path, remedy: str = "") -> dict[str, Any]:
+    """Read a checkpoint, its tensors to the CPU; no code in it is run.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    remedy : str
+        What to do about one that is damaged or of another kind; to make it again where empty.
 
     Raises
     ------
     FormatError
         Where the file is damaged or no checkpoint of this version.
     """
-    return load_state(path, FORMAT, VERSION, device)
+    return load_state(path, FORMAT, VERSION, remedy)
 
 
 def open_folder(

@@ -8,14 +8,12 @@ the normaliser, of the input and of the pixels.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from astromodal.config.schema import ImageSettings
 from astromodal.core.archives import npy_header
@@ -27,6 +25,7 @@ from astromodal.core.files import (
     save_arrays,
 )
 from astromodal.core.hashing import HASH_LENGTH, hash_file
+from astromodal.core.mapped import map_file
 from astromodal.core.prefetch import ahead
 from astromodal.core.progress import Progress, quiet
 from astromodal.data.columns import SHAPE_COLUMNS
@@ -37,6 +36,7 @@ from astromodal.tokenizers.normaliser import ImageNormaliser
 
 _FORMAT: dict[str, Any] = {"format": "training_cutouts", "version": 2}
 _REMAKE = remake(_FORMAT["format"])
+"""Of pixels that are not those which the sources were written with, whose hash these carry."""
 _PIXEL = np.dtype("<f2")
 _MASKS = 64  # made at a time: the arithmetic of a mask takes some 300 kB
 
@@ -195,11 +195,7 @@ def _header(stream: BinaryIO, n: int, shape: tuple[int, ...]) -> int:
 
 
 def _map(path: str | Path) -> np.ndarray:
-    """Map a ``.npy`` of float16 without keeping its file open.
-
-    NumPy's own maps hold a file descriptor each, and a survey has more fields than a process may
-    have files.
-    """
+    """Map a ``.npy`` of float16."""
     try:
         with Path(path).open("rb") as stream:
             shape, fortran, dtype = npy_header(stream, Path(path).stat().st_size)
@@ -210,11 +206,4 @@ def _map(path: str | Path) -> np.ndarray:
         raise FormatError(
             must_be(str(path), "a whole .npy of float16", str(error), _REMAKE)
         ) from error
-    count = math.prod(shape)
-    if not count:
-        return np.empty(shape, _PIXEL)
-    skipped = first // _PIXEL.itemsize
-    mapped = torch.from_file(str(path), size=skipped + count, dtype=torch.float16)
-    whole: np.ndarray = mapped[skipped:].numpy().reshape(shape)
-    whole.setflags(write=False)
-    return whole
+    return map_file(path)[first:].view(_PIXEL).reshape(shape)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.core.files import remake
+from astromodal.core.files import put_aside, remake
 from astromodal.errors import FormatError, must_be
 
 _CHECK = ', "crc32": "'
@@ -38,14 +38,25 @@ def read_history(path: str | Path) -> dict[str, list[dict[str, Any]]]:
             entries[entry["split"]].append(entry)
         except (ValueError, KeyError, TypeError) as error:
             what, must = f"{path}, line {number}", "an entry of a history"
-            got = f"{line!r:.60}"
-            raise FormatError(must_be(what, must, got, remake("transformer"))) from error
+            damaged = isinstance(error, ValueError)  # else its CRC is right, or it never had one
+            remedy = (remake if damaged else put_aside)("transformer")
+            raise FormatError(must_be(what, must, f"{line!r:.60}", remedy)) from error
     return entries
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """What was written as a line; raise `ValueError` where it is another now."""
+    """What was written as a line.
+
+    Raises
+    ------
+    ValueError
+        Where it is another now.
+    KeyError
+        Where it is whole, and has no CRC-32 to tell.
+    """
     text, mark, check = line.rpartition(_CHECK)
+    if not mark and isinstance(json.loads(line), dict):
+        raise KeyError("crc32")
     text += "}"
     if not mark or check != f'{zlib.crc32(text.encode()):08x}"}}':
         raise ValueError("a line without its CRC-32")

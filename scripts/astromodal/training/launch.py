@@ -127,6 +127,7 @@ def _environment(alone: bool) -> Iterator[None]:
     """
     set_here = {
         "PYTHONPATH": os.pathsep.join([str(_SCRIPTS), *filter(None, [os.getenv("PYTHONPATH")])]),
+        "PYTHONSAFEPATH": "1",  # else a file of the working folder could stand for a library's
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SAVE_SECONDS),
         **({"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} if alone else {}),
     }

@@ -229,9 +229,10 @@ def _warm_start(trainer: Trainer, init_from: str | None, logger: logging.Logger)
     must = "a model of the same tokenizers and sizes"
     if path is None or not path.is_file():
         raise ConfigError(must_be("training.init_from", must, f"{init_from!r}, which is not there"))
-    state, model = checkpoint.load_model(path), trainer.model
+    do = "set training.init_from to another model"  # this one is not this run's to make again
+    state, model = checkpoint.load_model(path, do), trainer.model
     if state["vocab_spec"] != trainer.place.extras["vocab_spec"]:
-        raise ConfigError(must_be("training.init_from", must, f"{path} of other tokenizers"))
+        raise ConfigError(must_be("training.init_from", must, f"{path} of other tokenizers", do))
     try:
         model.load_state_dict(state["model_state_dict"])
     except RuntimeError as error:

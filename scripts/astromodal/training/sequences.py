@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.files import check_content, remake
+from astromodal.core.files import check_content, put_aside, remake
 from astromodal.core.hashing import hash_arrays, hash_values
-from astromodal.core.skips import SkippedError
 from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.errors import FormatError, must_be
@@ -207,16 +206,13 @@ class SequenceStore:
             Where the field was skipped.
         """
         path, must = Path(path), f"{FORMAT} version {VERSION}"
-        try:
-            arrays, meta = map_tensors(path)
-            found = f"{meta.get('format')} version {meta.get('version')}"
-            if found == must:
-                return cls(path=path, meta=meta, **arrays)
-        except SkippedError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            found = f"a file that cannot be read ({error})"
-        raise FormatError(must_be(str(path), must, found, remake(FORMAT)))
+        arrays, meta = map_tensors(path, FORMAT)
+        found = f"{meta.get('format')} version {meta.get('version')}"
+        if found == must and arrays.keys() != set(_ARRAYS):
+            found = f"one of {', '.join(sorted(arrays))}"
+        if found != must:
+            raise FormatError(must_be(str(path), must, found, put_aside(FORMAT)))
+        return cls(path=path, meta=meta, **arrays)
 
     def verify(self) -> None:
         """Read all of the file; raise `FormatError` where its content is not as it was written."""

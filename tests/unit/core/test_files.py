@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -232,3 +233,91 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     must = "must be on a disk that may be written, got Read-only file system; have it mounted so"
     with pytest.raises(MachineError, match=f"^{tmp_path} {must}"):
         check_writable(tmp_path)
+
+
+def test_a_link_stays(tmp_path):
+    """What is written goes to the disk that it leads to, and so does the temporary file."""
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk/a.json", tmp_path / "here/a.json"
+    link.parent.mkdir()
+    link.symlink_to(target)
+    for number in (1, 2):  # before the file is there, and after
+        with atomic_path(link) as temporary:
+            assert temporary.parent == target.parent
+            temporary.write_text(str(number))
+        assert (link.is_symlink(), target.read_text()) == (True, str(number))
+
+
+@pytest.mark.parametrize("write", [lambda path: write_json(path, {}), check_writable])
+def test_a_link_to_a_disk_that_is_not_there(tmp_path, write):
+    """Is named, and nothing is made in its place."""
+    link = tmp_path / "a"
+    link.symlink_to(tmp_path / "disk/results/a")
+    with pytest.raises(
+        MachineError, match=r"a must be a link into a folder that is there, got one"
+    ):
+        write(link)
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_folder_that_is_a_link(tmp_path):
+    """It can be written to, be its target there or still to be made."""
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    for _ in range(2):
+        check_writable(tmp_path / "results")
+    assert (tmp_path / "disk").is_dir()
+
+
+def test_the_owner_may_read_what_he_wrote(tmp_path):
+    """Whatever his mask says; of others it is believed."""
+    before = os.umask(0o727)
+    try:
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("format", "version", "got"), [("x", 1, "x version 1"), ("split", 9, "split version 9")]
+)
+def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, format, version, got):
+    """Another version may have written them, in days."""
+    save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, format=format, version=version)
+    do = f"got {got}; use the astromodal that wrote it, or move it away and run split_field again"
+    with pytest.raises(FormatError, match=do):
+        load_arrays(tmp_path / "a.npz", format="split", version=1)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archives_of_somebody_else_are_not_to_be_deleted(tmp_path, save):
+    """They are whole: no checksum fails."""
+    save(tmp_path / "a.npz", x=np.arange(1000))
+    with pytest.raises(FormatError, match="must be an array file .*; use .* or move it away"):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.EACCES, r"a\.npz must be yours to read and write"),
+        (errno.EIO, r"a\.npz must be on a disk that works"),
+        (errno.EMFILE, "open files must be fewer than the system allows"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path, monkeypatch, code, message):
+    """It is the machine that refuses."""
+    save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, **KIND)
+
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code), str(tmp_path / "a.npz"))
+
+    monkeypatch.setattr("io.open", refuse)
+    with pytest.raises(MachineError, match=message):
+        load_arrays(tmp_path / "a.npz", **KIND)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    """And nothing to be deleted."""
+    with pytest.raises(IsADirectoryError):
+        load_arrays(tmp_path, **KIND)

@@ -85,3 +85,16 @@ def test_other_files_stay(tmp_path, name):
     (tmp_path / name).touch()
     aged(tmp_path / name, 100 * ABANDONED)
     assert clear_leftovers(tmp_path) == 0
+
+
+def test_below_a_link(tmp_path):
+    """A run's folder may be on another disk, and links may lead in a circle."""
+    disk, results = tmp_path / "disk", tmp_path / "results"
+    for folder in (disk, results):
+        folder.mkdir()
+    (results / "run").symlink_to(disk)
+    (disk / "back").symlink_to(results)
+    (disk / "inner").mkdir()
+    left = killed_writer(disk / "inner/a.npz")
+    assert clear_leftovers(results) == 1
+    assert not left.exists()

@@ -60,3 +60,40 @@ def test_a_model_of_another_shape(build, n_layers, message):
     """Is refused before it is made, however large it would be."""
     with pytest.raises(FormatError, match=message):
         filled(build, n_layers, make().state_dict(), "w", "go")
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ({**KIND, "version": 2}, "transformer version 2"),
+        ({**KIND, "format": "other"}, "other version 3"),
+        ({"x": 1}, r"a file that cannot be read \(KeyError: 'format'\)"),
+        ({**KIND, "x": make}, "a file of more than tensors and plain values"),
+    ],
+)
+def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, content, got):
+    """Every checksum is right: they may be worth days."""
+    torch.save(content, tmp_path / "a.pt")
+    do = f"got {got}; use the astromodal that wrote it, or move it away and run train_transformer"
+    with pytest.raises(FormatError, match=do):
+        load_state(tmp_path / "a.pt", **KIND)
+
+
+def test_a_file_whose_checksum_fails_may_go(tmp_path):
+    """It is of no use to anybody."""
+    torch.save({**KIND, "x": torch.arange(100.0)}, tmp_path / "a.pt")
+    whole = bytearray((tmp_path / "a.pt").read_bytes())
+    whole[whole.index(torch.tensor(77.0).numpy().tobytes())] ^= 1
+    (tmp_path / "a.pt").write_bytes(whole)
+    with pytest.raises(
+        FormatError, match="Bad CRC-32.*; delete it and run train_transformer again"
+    ):
+        load_state(tmp_path / "a.pt", **KIND)
+
+
+@pytest.mark.parametrize("content", [{**KIND, "version": 2}, None])
+def test_what_to_do_may_be_said_by_who_reads(tmp_path, content):
+    """The file may be another run's."""
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(FormatError, match="; name another$"):
+        load_state(tmp_path / "a.pt", **KIND, remedy="name another")

@@ -57,6 +57,24 @@ def _line(folder, name="line"):
         return save_figure(figure, folder, name)
 
 
+HOSTILE = {
+    "font.size": 31, "font.family": "monospace", "text.usetex": True, "svg.fonttype": "none",
+    "savefig.bbox": "tight", "axes.formatter.use_locale": True, "axes.xmargin": 0.3,
+    "path.simplify": False, "figure.facecolor": "red", "lines.linestyle": ":",
+}  # fmt: skip
+
+
+def test_settings_of_the_user_change_no_figure(tmp_path):
+    """A matplotlibrc of his, wherever it lies, has no part in a figure."""
+    _line(tmp_path / "plain")
+    with mpl.rc_context(HOSTILE):
+        before = dict(mpl.rcParams)
+        _line(tmp_path / "hostile")
+        assert dict(mpl.rcParams) == before
+    for path in sorted((tmp_path / "plain").iterdir()):
+        assert (tmp_path / "hostile" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_figures_are_files_of_three_kinds(tmp_path):
     """PNG, PDF and SVG stand side by side."""
     assert _line(tmp_path) == "line.png"

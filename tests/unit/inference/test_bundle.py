@@ -168,16 +168,23 @@ def test_changed_weights_are_refused(tmp_path, exported):
         AstroModel.from_run(path.parent)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing of the kind", None])
-def test_damaged_weights_are_refused(tmp_path, exported, content):
-    """A file of another kind, or none at all."""
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a safetensors file, got .*; delete it and run export_model again"),
+        (b"nothing of the kind", "a safetensors file, got .*; delete it and run export_model"),
+        (None, "exported_transformer version 1, got other version None; use .* or move it away"),
+    ],
+)
+def test_damaged_weights_are_refused(tmp_path, exported, content, message):
+    """A damaged file may go, one of another kind may be somebody's."""
     shutil.copytree(exported, tmp_path / "copy")
     path = tmp_path / "copy/model.safetensors"
     if content is None:
         save_tensors(path, {"a": np.zeros(1)}, {"format": "other"})
     else:
         path.write_bytes(content)
-    with pytest.raises(FormatError, match="must be exported_transformer version 1"):
+    with pytest.raises(FormatError, match=f"must be {message}"):
         AstroModel.from_run(path.parent)
 
 

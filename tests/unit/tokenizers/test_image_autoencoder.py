@@ -124,10 +124,17 @@ def test_it_is_the_same_as_safetensors(tmp_path, trained):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"", b"no header at all", b"\x02\0\0\0\0\0\0\0{}"])
-def test_damaged_safetensors_are_refused(tmp_path, content):
-    """Empty, of another kind, or without what belongs in it."""
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a safetensors file, got .*; delete it and run train_image_autoencoder again"),
+        (b"no header at all", "a safetensors file, got .*; delete it and run"),
+        (b"\x02\0\0\0\0\0\0\0{}", "an autoencoder file, got no 'settings'; use .* or move it away"),
+    ],
+)
+def test_damaged_safetensors_are_refused(tmp_path, content, message):
+    """Empty and of another kind; one that is whole, but without what belongs in it, may stay."""
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match="a.safetensors must be an autoencoder file"):
+    with pytest.raises(FormatError, match=f"a.safetensors must be {message}"):
         TrainedAutoencoder.load(path)

@@ -5,8 +5,10 @@ from astromodal.data.cube import Cube
 from astromodal.data.cutouts import elliptical_mask
 from astromodal.errors import FormatError
 from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.training.cutout_shard import CutoutShard
 from astromodal.training.cutout_store import CutoutStore
 from helpers.cutouts import BANDS, SKY, cutout_columns, cutouts, shard_of, store_of
+from helpers.limits import few_files
 
 
 @pytest.fixture
@@ -49,3 +51,11 @@ def test_shard_of_another_normaliser(shards):
     match = f"training cutouts 0 must be of normaliser {other.hash}, got '?{made_by}"
     with pytest.raises(FormatError, match=match):
         CutoutStore(shards, other, 32)
+
+
+def test_more_shards_than_files_may_be_open(shards, tmp_path):
+    """Each is two files, which are closed once they are mapped and read."""
+    with few_files(10):
+        files = tmp_path / "F0.npy", tmp_path / "F0.npz"
+        store = store_of(*(CutoutShard.open(*files) for _ in range(30)))
+    np.testing.assert_array_equal(store.cutout(59)[0], shards[0].x[1])

@@ -23,6 +23,7 @@ from astromodal.training.run import (
     TrainingInterrupted,
     train_transformer,
 )
+from helpers.limits import few_files
 
 from .conftest import HASHES, TOKENIZERS
 
@@ -66,7 +67,7 @@ def logger():
 def train(survey, tmp_path, logger):
     """Train in a folder, with settings changed."""
 
-    def run(folder="run", code="", **changed):
+    def run(folder="run", code="", fields=1, **changed):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         vocabulary = {**survey.layout.spec.as_dict(), "tokenizer_hashes": HASHES}
@@ -82,9 +83,34 @@ def train(survey, tmp_path, logger):
         torch.manual_seed(settings.training.seed)
         files = RunFiles(*(path / name for name in names))
         tokenizers = FittedTokenizers(survey.tables)
-        return train_transformer([survey.path], tokenizers, files, settings, ALONE, logger, code)
+        sequences = [survey.path] * fields
+        return train_transformer(sequences, tokenizers, files, settings, ALONE, logger, code)
 
     return run
+
+
+def test_more_fields_than_files_may_be_open(train):
+    """A survey has thousands, and a process may often have no more than 1024 files."""
+    with few_files(40):
+        model = train(fields=100, epochs=1, token_budget=20_000, validate_every=100)
+    assert torch.load(model)["step"] > 0
+
+
+def test_a_model_to_start_from_of_another_version(train, tmp_path):
+    """It is another run's, and so not this one's to make again, nor to delete."""
+    start = tmp_path / "other.pt"
+    torch.save({"format": "transformer", "version": 1}, start)
+    must = r"other\.pt must be transformer version 2, got .* 1; set training\.init_from to another"
+    with pytest.raises(FormatError, match=must):
+        train(init_from=str(start))
+
+
+def test_a_model_to_start_from_by_a_link(train, tmp_path):
+    """It is the model that the link leads to."""
+    link = tmp_path / "elsewhere/model.pt"
+    link.parent.mkdir()
+    link.symlink_to(train("first"))
+    assert torch.load(train("second", init_from=str(link), epochs=1))["step"] > 0
 
 
 def test_the_guides_code_runs_on_the_final_model(train, survey):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from astromodal.core.tensors import save_tensors
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.errors import FormatError
 from astromodal.training.sequences import SequenceStore, pack_objects, write_sequences
@@ -123,12 +124,34 @@ def test_blocks_of_another_length_are_refused(survey):
         pack_objects(survey.layout, codes, survey.split)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x10\0\0\0\0\0\0\0{}", b"not a file of tensors"])
+@pytest.mark.parametrize("content", [b"", b"not a file of tensors"])
 def test_damaged_files_are_refused(tmp_path, content):
     """A file cut short or of another kind is named, not read."""
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=r"bad.safetensors must be sequences version 1"):
+    must = r"bad.safetensors must be a safetensors file, got .*; delete it and run pack_sequences"
+    with pytest.raises(FormatError, match=must):
+        SequenceStore.open(path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "meta", "got"),
+    [
+        ({}, {}, "None version None"),
+        (
+            {"tokens": np.zeros(1, np.int32)},
+            {"format": "sequences", "version": "1"},
+            "one of tokens",
+        ),
+        ({}, {"format": "sequences", "version": "2"}, "sequences version 2"),
+    ],
+)
+def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, arrays, meta, got):
+    """They are somebody's: nothing in them is damaged."""
+    path = tmp_path / "other.safetensors"
+    save_tensors(path, arrays, meta)
+    must = f"must be sequences version 1, got {got}; use the astromodal that wrote it, or move it a"
+    with pytest.raises(FormatError, match=must):
         SequenceStore.open(path)
 
 
@@ -136,7 +159,7 @@ def test_a_file_cut_short_is_refused(tmp_path, survey):
     """A header that promises more tokens than there are is a damaged file."""
     path = tmp_path / "cut.safetensors"
     path.write_bytes(survey.path.read_bytes()[:-40])
-    with pytest.raises(FormatError, match=r"cut.safetensors must be sequences version 1"):
+    with pytest.raises(FormatError, match=r"cut.safetensors must be a safetensors file.*; delete"):
         SequenceStore.open(path)
 
 

@@ -1,0 +1,155 @@
+"""A session with other defaults than its libraries start with gives the same numbers."""
+
+from __future__ import annotations
+
+import locale
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from astromodal.data.gaiaxp import basis
+from astromodal.inference import AstroModel
+from helpers.model import cube_table, write_run
+from helpers.spectra import xp_columns_of, xp_spectrum
+
+
+@contextmanager
+def default_dtype() -> Iterator[None]:
+    """As one that works in float64 has it."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def default_device() -> Iterator[None]:
+    """As one with a GPU has it; a device without memory finds every tensor that is made there."""
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextmanager
+def grad_disabled() -> Iterator[None]:
+    """For good, not in a context of its own."""
+    torch.set_grad_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(True)
+
+
+@contextmanager
+def strict_warnings() -> Iterator[None]:
+    """Every warning is an error, none is filtered."""
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("error")
+        yield
+
+
+@contextmanager
+def other_locale() -> Iterator[None]:
+    """The machine's own; which, the tests cannot choose."""
+    before = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, "C")
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
+@contextmanager
+def pandas_options() -> Iterator[None]:
+    """Text as pandas kept it before its version 3."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are deprecated
+        options = ("future.infer_string", False, "mode.string_storage", "python")
+        with pd.option_context(*options):
+            yield
+
+
+ROWS = cube_table().to_pydict()
+ROWS |= xp_columns_of([xp_spectrum() if row % 2 else None for row in range(12)], "gaiaxp_bp")
+
+SESSIONS: dict[str, Callable[[], object]] = {
+    "dtype": default_dtype,
+    "device": default_device,
+    "no gradients": grad_disabled,
+    "inference mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "NumPy's errors": lambda: np.errstate(all="raise"),
+    "NumPy's print": lambda: np.printoptions(precision=1, threshold=2, legacy="1.13"),
+    "warnings": strict_warnings,
+    "locale": other_locale,
+    "pandas": pandas_options,
+}
+
+
+def state() -> tuple:
+    """What a call must leave as it was."""
+    return (
+        torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), np.geterr(),
+        str(np.get_printoptions()), warnings.filters[:], locale.setlocale(locale.LC_ALL),
+        torch.get_rng_state().tolist(), str(np.random.get_state()),  # noqa: NPY002 -- the session's
+        pd.get_option("mode.string_storage"), pd.Series(["a"]).dtype,
+    )  # fmt: skip
+
+
+def numbers(folder) -> dict[str, bytes]:
+    """All that a model is asked for, as bytes."""
+    model = AstroModel.from_run(folder)
+    basis.cache_clear()
+    objects = model.encode(pd.DataFrame(ROWS))
+    found = model.predict(objects, ["specz_z", "image", "desi_r"], n_samples=2)
+    drawn = model.generate(objects, ["scalar", "desi_r", "image"], [], n_samples=2)
+    scalar, spectrum, image = found["specz_z"], found["desi_r"], found["image"]
+    arrays = {
+        "weights": np.array(model.hash),
+        "tokens": objects.sequences.stores[0].tokens,
+        "ids": objects.ids,
+        "mean": model.embed(objects),
+        "attention": model.embed(objects, "attention"),
+        "probabilities": scalar.probabilities,
+        "moments": np.stack([scalar.mean, scalar.std, scalar.median, scalar.quantile(0.9)]),
+        "crps": scalar.crps(scalar.mean),
+        "reached": np.stack(scalar.reached(scalar.mean)),
+        "spectrum": np.stack([spectrum.flux, spectrum.std]),
+        "image": np.stack([image.pixels, image.std]),
+        "drawn": drawn.codes["desi_r"],
+        "drawn image": drawn.pixels,
+        "drawn flux": drawn.flux["desi_r"],
+        "drawn scalars": np.stack(list(drawn.scalars.values())),
+    }
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, bundle):
+    return write_run(tmp_path_factory.mktemp("results"), bundle)
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    return numbers(folder)
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_the_same_bytes_in_any_session(folder, plain, name):
+    """Whatever the session's defaults are, and they stay what they are."""
+    with SESSIONS[name]():
+        before = state()
+        found = numbers(folder)
+        after = state()
+    assert [key for key in plain if found[key] != plain[key]] == []
+    assert after == before
