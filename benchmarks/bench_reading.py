@@ -10,10 +10,11 @@ from pathlib import Path
 
 from astromodal.config.schema import ImageSettings
 from astromodal.core.grids import DESI_GRIDS
+from astromodal.data.columns import cutout_column, group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.cutouts import cutout_column, read_cutouts
+from astromodal.data.cutouts import read_cutouts
 from astromodal.data.lists import flatten
-from astromodal.data.spectra import group_columns, read_spectra
+from astromodal.data.spectra import read_spectra
 from benchmarks.harness import REPEATS, Row, peak_memory, seconds
 from benchmarks.sky import SPECTRA, write_cutouts, write_spectra
 

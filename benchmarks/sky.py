@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from astromodal.config.schema import BANDS, SCALAR_COLUMNS, SpectrumSettings
 from astromodal.core.grids import DESI_GRIDS
-from astromodal.data.cutouts import cutout_column
-from astromodal.data.spectra import group_columns
+from astromodal.data.columns import cutout_column, group_columns
 
 N_ROWS = 68_000
 """Rows of a field of the survey, on average."""

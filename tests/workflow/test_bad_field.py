@@ -43,7 +43,9 @@ def as_released(table: pa.Table) -> pa.Table:
         for z in columns["specz_z"]
     ]
     for name in (name for name in columns if "_coefficient" in name):
-        columns[name] = [text and f"({text.strip('[]')})" for text in columns[name]]
+        columns[name] = [
+            text and text.strip('"').replace("[", "(").replace("]", ")") for text in columns[name]
+        ]
     kinds = {name: table.schema.field(name).type for name in table.column_names}
     return pa.table({n: pa.array(v, kinds.get(n, pa.string())) for n, v in columns.items()})
 
