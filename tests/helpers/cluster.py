@@ -151,7 +151,7 @@ def environment(cluster: Cluster) -> dict[str, str]:
     """What Snakemake and its jobs run with: this machine's few cores serve many jobs at once."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return inherited | cluster.environment | threads | {"MPLBACKEND": "Agg", "PYTHONHASHSEED": "0"}
+    return inherited | cluster.environment | threads
 
 
 def on(cluster: Cluster, folder: Path, name: str = "cluster") -> ClusterWorkflow:

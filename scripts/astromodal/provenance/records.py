@@ -17,7 +17,7 @@ from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, FormatError, must_be
 
 UNMEASURED = ("NA", "-")  # what Snakemake writes for a job too short to be sampled
-REMAKE = "delete it and run its job again"
+REMAKE = "mend it, or run its job again: no result depends on it"
 
 
 @dataclass(frozen=True)

@@ -142,12 +142,12 @@ def test_rows_without_any_column_of_the_model_are_refused(model):
 
 
 def test_a_column_that_is_misspelt_is_warned_of(model):
-    """Without it the object would lack a magnitude, and nobody would know why."""
+    """Where `encode` is called: without it the object would lack a magnitude, and nobody know."""
     rows = {"id": ["a"], "mag_pstotal_i": [18.0], "MAG_pstotal_R": [18.0]}
-    with pytest.warns(
-        UserWarning, match=r"lack some .* 'mag_pstotal_r' \(nearest: 'MAG_pstotal_R'\)"
-    ):
+    words = r"lack some .*: 'mag_pstotal_r' \(nearest: 'MAG_pstotal_R'\)"
+    with pytest.warns(UserWarning, match=words) as caught:
         assert len(model.encode(rows)) == 1
+    assert caught[0].filename == __file__
 
 
 def test_sentinels_and_unreliable_redshifts_of_rows_are_missing(model):
