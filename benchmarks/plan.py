@@ -1,14 +1,16 @@
 """How long a plan takes: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444.
 
-A survey of empty stand-in cubes, of which two train. Its plan is timed from scratch, with nothing
-to do, and with one cube changed; with nothing to do means that all outputs are there, empty, and
-that Snakemake has records of them as after a run, written by its own code. Every plan is a process
-of its own, whose time and peak memory count.
+A survey of stand-in cubes of one row and as many columns as real ones have, of which two train.
+Its plan is timed from scratch, which reads their footers, with nothing to do, and with one cube
+changed; with nothing to do means that all outputs are there, empty, and that Snakemake has records
+of them as after a run, written by its own code. Every plan is a process of its own, whose time and
+peak memory count.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,11 +18,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
+from astromodal.config.load import load_config
+from astromodal.data.columns import cube_columns
 from benchmarks.harness import ROOT
 
 FIELDS = (300, 1000, 2444)
+COLUMNS = 748
+"""Columns of a real cube."""
 SECONDS, MEGABYTES = 60.0, 2000.0
 """What each plan may take at most."""
 _FINISH = """
@@ -71,16 +79,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _survey(folder: Path, n: int) -> None:
-    """Empty cubes and a config."""
+    """Stand-in cubes and a config."""
     (folder / "cubes").mkdir()
+    pq.write_table(_stand_in(1), folder / "cube.parquet")
     for i in range(n):
-        (folder / f"cubes/datacube_F{i:05d}.parquet").touch()
+        shutil.copy(folder / "cube.parquet", folder / f"cubes/datacube_F{i:05d}.parquet")
     config = {
         "paths": {"results": "results", "datacube_template": "cubes/datacube_{field}.parquet"},
         "tokenizers": {"fields": ["F00000", "F00001"]},
         "evaluation": {"fields": ["F00002", "F00003"]},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def _stand_in(rows: int) -> pa.Table:
+    """A cube of columns that are read, and of others beside them."""
+    values = {"list": [[0.0]], "id": ["a"], "number": [0.0]}
+    read = {c.name: c for own in cube_columns(load_config()).values() for c in own}
+    columns = {name: values.get(column.kind, ["a"]) * rows for name, column in read.items()}
+    others = {f"other_{i}": [0.0] * rows for i in range(COLUMNS - len(columns))}
+    return pa.table(columns | others)
 
 
 def _options(folder: Path) -> list[str]:
@@ -101,7 +119,7 @@ def _finish(folder: Path) -> None:
 
 def _change(folder: Path) -> None:
     """Another cube of one field, of which nothing is known but size and time."""
-    (folder / "cubes/datacube_F00009.parquet").write_bytes(b"changed")
+    pq.write_table(_stand_in(2), folder / "cubes/datacube_F00009.parquet")
 
 
 def _plan(folder: Path) -> tuple[int, float, float, float]:

@@ -112,14 +112,14 @@ def storing(path: str | Path) -> Iterator[None]:
 
 def check_writable(folder: str | Path) -> None:
     """Raise `MachineError` where no file can be made in a folder, which is made where it is not."""
-    folder = linked(folder)
+    folder = _linked(folder)
     with storing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
 
 
-def linked(path: str | Path) -> Path:
-    """The path that a symbolic link leads to, so that what is written stays on the disk chosen.
+def _linked(path: str | Path) -> Path:
+    """The folder that a symbolic link leads to; a link itself cannot be made a folder.
 
     Any other path is given back as it is.
 
@@ -143,7 +143,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
 
     The file appears whole or not at all: after an error nothing is left, and an older file stands.
-    Where `path` is a symbolic link, that stays, and the file that it leads to is written.
+    Where `path` is a symbolic link, the file takes its place, and what it leads to stays as it is.
     What a killed process leaves, `clear_leftovers` finds by its name.
 
     Raises
@@ -151,7 +151,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     MachineError
         Where the disk is full, read-only or broken.
     """
-    path = linked(path)
+    path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)

@@ -28,6 +28,8 @@ Kinds = Sequence[tuple[str, str]]
 MEND: Final = "mend the cube, or leave the field out of `fields`"
 _CLOSE = 0.8
 """Likeness of two names above which one may be the other misspelt."""
+ALMOST: Final = 0.95
+"""Likeness above which it likely is, and not the name of another band."""
 _SHOWN = 5
 """Columns that a line names."""
 
@@ -86,6 +88,14 @@ def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:
     wanted = [name for name in read if name not in held]  # these may be what they are meant to be
     unread = [name for name, kind in kinds if kind == "lists" and name not in read]
     return [_with_nearest(name, wanted) for name in unread]
+
+
+def misspelt(kinds: Kinds, wanted: Iterable[str]) -> list[str]:
+    """Wanted columns that a cube lacks while it has one of almost the same name, as text."""
+    wanted = list(wanted)
+    others = [name for name, _ in kinds if name not in wanted]
+    absent = [name for name in wanted if name not in dict(kinds)]
+    return [f"{n!r} (nearest: {c!r})" for n in absent if (c := nearest(n, others, ALMOST))]
 
 
 def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str]) -> list[str]:

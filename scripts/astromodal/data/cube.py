@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from astromodal.config.columns import ColumnSettings
 from astromodal.core.version import FileVersion
 from astromodal.data.columns import NAME_IDS
-from astromodal.data.footer import UNREADABLE, Footer, is_text, let_pass
+from astromodal.data.footer import UNREADABLE, Footer, is_bytes, is_text, let_pass
 from astromodal.data.lists import is_list
 from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import ChangedError, DataError, missing_column, must_be
@@ -131,7 +131,7 @@ class Cube:
     def ids(self) -> np.ndarray:
         """Identifiers as text, (n,) unicode; text, bytes and whole numbers read the same.
 
-        Blanks and NULs at the end are the padding of a fixed width, and left out.
+        Blanks and NULs at the end of bytes are the padding of a fixed width, and left out.
 
         Raises
         ------
@@ -143,7 +143,9 @@ class Cube:
             do = "name another column in columns.id"
             must = "a column of text, bytes or whole numbers"
             raise self.error(name, must, str(self.dtype(name)), do)
-        column = pc.utf8_rtrim(self._texts(name), " \0")
+        column = self._texts(name)
+        if is_bytes(self.dtype(name)):
+            column = pc.utf8_rtrim(column, " \0")
         lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy()
         for wrong, must in (
             (lengths == 0, "present in every row"),

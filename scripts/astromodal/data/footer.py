@@ -144,10 +144,15 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether a column of a type holds text or bytes, be it by codes of a dictionary."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return is_bytes(kind) or any(test(kind) for test in tests)
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of a type holds bytes, be it by codes of a dictionary."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
         pa.types.is_binary,
         pa.types.is_large_binary,
         pa.types.is_binary_view,

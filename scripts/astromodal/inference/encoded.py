@@ -19,10 +19,11 @@ from astromodal.config.schema import (
     SplitSettings,
 )
 from astromodal.core.vocab import MISS, MISSING_CODE
+from astromodal.data.check import misspelt
 from astromodal.data.columns import cutout_column
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
-from astromodal.errors import DataError, must_be, nearest, suggestion
+from astromodal.errors import DataError, must_be, suggestion
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.frames import FrameCube, frame_cube
 from astromodal.inference.wanted import columns_read
@@ -33,9 +34,6 @@ from astromodal.training.batches import SequenceSet
 from astromodal.training.layout import SequenceLayout
 from astromodal.training.packing import pack_field
 from astromodal.training.vocabulary import check_hashes
-
-_CLOSE = 0.95
-"""Likeness of two names above which one may be the other misspelt, and not another band's."""
 
 
 @dataclass(frozen=True)
@@ -169,15 +167,13 @@ def _check_columns(cube: Cube, read: Collection[str]) -> None:
     A column that is missing is a missing value, but one that is misspelt is a mistake.
     """
     placed = {cube.settings.id, cube.settings.ra, cube.settings.dec, *cube.settings.flags}
-    told = [name for name in read if name not in placed]
-    if cube.n_rows and cube.columns.isdisjoint(told):
-        must = f"some of those that the model reads, such as {', '.join(told[:4])}"
+    measured = [name for name in read if name not in placed]
+    if cube.n_rows and cube.columns.isdisjoint(measured):
+        must = f"some of those that the model reads, such as {', '.join(measured[:4])}"
         got = f"none of them, but {', '.join(sorted(cube.columns)[:6])}"
         do = "see model.columns, and docs/columns.md"
         raise DataError(must_be(_named("columns of", cube), must, got, do))
-    unread = sorted(cube.columns.difference(read))
-    close = {name: nearest(name, unread, _CLOSE) for name in told if name not in cube.columns}
-    pairs = [f"{name!r} (nearest: {near!r})" for name, near in close.items() if near]
+    pairs = misspelt([(name, "") for name in sorted(cube.columns)], measured)
     if pairs:
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
         said = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from astromodal.config.schema import ImageSettings, SelectionSettings, SpectrumSettings
 from astromodal.core.grids import is_light_curve
-from astromodal.data.check import unread_lists
+from astromodal.data.check import misspelt, unread_lists
 from astromodal.data.columns import GAIA_COLUMN
 from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
@@ -99,6 +99,7 @@ def summarise_field(
             *_pile_ups(values[selected], columns),
             *_incomplete(cube, spectrum),
             *_unread(cube, read),
+            *_misspelt(cube, columns),
         ],
     }
 
@@ -199,6 +200,12 @@ def _unread(cube: Cube, read: Mapping[str, Sequence[str]]) -> list[str]:
     """Columns of lists that are not read, in one warning."""
     unread = unread_lists(cube.kinds(), [name for names in read.values() for name in names])
     return [f"columns of lists that are not read: {', '.join(unread)}"] if unread else []
+
+
+def _misspelt(cube: Cube, columns: Sequence[str]) -> list[str]:
+    """Scalar columns that the cube has under almost the same name, in one warning."""
+    found = misspelt(cube.kinds(), columns)
+    return [f"no columns {', '.join(found)}"] if found else []
 
 
 def _repeated_gaia(cube: Cube) -> int:

@@ -226,8 +226,8 @@ def test_a_column_of_two_names_is_refused(write_cube):
         Cube(path, "F1")
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.binary(4)])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.binary(4), pa.large_binary()])
 def test_padding_is_no_part_of_an_id(write_cube, kind):
     """Bytes of a fixed width, as FITS tables have them, end in blanks or NULs."""
-    ids = pa.array([b"a b ", b"ab\0\0", b"abcd"], pa.binary()).cast(kind)
+    ids = pa.array([b"a b ", b"ab\0\0", b"abcd"], kind)
     assert Cube(write_cube({"id": ids}), "F1").ids().tolist() == ["a b", "ab", "abcd"]

@@ -163,3 +163,11 @@ def test_lists_that_are_not_read_are_warned_of(summary):
         w for w in summary(splus_cut_J0378=[[0.0], None, None])["warnings"] if "J0378" in w
     ]
     assert warning.startswith("columns of lists that are not read: 'splus_cut_J0378'")
+
+
+def test_a_column_of_almost_the_same_name_is_warned_of(summary):
+    """A configured column that the cube lacks may be misspelt."""
+    assert (
+        "no columns 'gaia_parallax' (nearest: 'Gaia_Parallax')"
+        in (summary(Gaia_Parallax=[1.0, 2.0, 3.0])["warnings"])
+    )
