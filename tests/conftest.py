@@ -17,12 +17,24 @@ settings.load_profile("astromodal")
 ROOT = Path(__file__).parents[1]
 
 
+def _real(variable: str, folder: str) -> Path:
+    """A folder of real files, which stands beside some checkouts."""
+    path = Path(os.environ.get(variable, ROOT.parent / folder))
+    if not path.is_dir():
+        pytest.skip(f"no real files: {path} does not exist; set {variable}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def real_cubes() -> Path:
-    folder = Path(os.environ.get("ASTROMODAL_REAL_CUBES", ROOT.parent / "shared/data/cubes"))
-    if not folder.is_dir():
-        pytest.skip(f"no real cubes: {folder} does not exist; set ASTROMODAL_REAL_CUBES")
-    return folder
+    """Cubes of real rows."""
+    return _real("ASTROMODAL_REAL_CUBES", "shared/data/cubes")
+
+
+@pytest.fixture(scope="session")
+def real_raw() -> Path:
+    """Files as survey archives deliver them."""
+    return _real("ASTROMODAL_REAL_RAW", "shared/data/raw")
 
 
 @pytest.fixture

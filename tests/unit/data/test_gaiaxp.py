@@ -5,9 +5,11 @@ import warnings
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 
 from astromodal.core.grids import native_grid
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import basis, sample_xp
 from astromodal.data.spectra import read_spectra
@@ -32,7 +34,6 @@ def with_gaiaxpy(spectrum: dict, band: str) -> tuple[np.ndarray, np.ndarray]:
     """Flux and error as GaiaXPy's own ``convert`` gives them."""
     with matplotlib.rc_context(), warnings.catch_warnings():  # importing it turns LaTeX on
         warnings.simplefilter("ignore")
-        import pandas as pd
         from gaiaxpy import convert
 
         row = {"source_id": 1}
@@ -167,3 +168,23 @@ def test_an_empty_array_is_no_spectrum(read, nothing):
     both = {name: [convert(texts[0]), nothing] for name, texts in columns.items()}
     (batch,) = read(both)
     assert batch.row.tolist() == [0]
+
+
+def test_spectra_of_the_archive_s_own_csv(real_raw, write_cube):
+    """Its round brackets give what the arrays of its FITS file give through GaiaXPy."""
+    from astropy.table import Table
+
+    csv = pd.read_csv(real_raw / "gaia/XP_CONTINUOUS_RAW.csv", dtype={"source_id": str})
+    fits = Table.read(real_raw / "gaia/XP_CONTINUOUS_RAW.fits")
+    names = {name.removeprefix("gaiaxp_"): name for name in group_columns(GROUP)}
+    columns = {name: csv[raw].tolist() for raw, name in names.items()}
+    cube = Cube(write_cube({"id": csv["source_id"].tolist(), **columns}), "F1")
+    (batch,) = read_spectra(cube, GROUP, SETTINGS)
+    places = {str(source): i for i, source in enumerate(fits["source_id"].tolist())}
+    assert len(batch.row) == len(csv) > 0
+    for row, flux, ivar in zip(batch.row, batch.flux, batch.ivar, strict=True):
+        found = fits[places[csv["source_id"][row]]]
+        arrays = {raw.removeprefix("bp_"): np.asarray(found[raw], np.float64) for raw in names}
+        expected, error = with_gaiaxpy(arrays, "bp")
+        np.testing.assert_allclose(flux, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+        np.testing.assert_allclose(ivar, 1 / error**2, rtol=1e-3)
