@@ -58,7 +58,7 @@ def survey(tmp_path_factory) -> tuple[Workflow, str]:
     """
     workflow = tiny(tmp_path_factory.mktemp("survey"), "cluster")
     fields = (TRAINED, HELD_OUT, NO_CUTOUTS, CUT_SHORT)
-    workflow.config["simulate"]["fields"] = {field: {} for field in fields}
+    workflow.config["simulate"] |= {"fields": {f: {} for f in fields}, "specz_fraction": 1.0}
     made = [f"results/cubes/datacube_{field}.parquet" for field in fields]
     workflow.run(*made)
     (workflow.folder / "results/cubes").rename(workflow.folder / "cubes")

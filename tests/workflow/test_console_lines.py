@@ -41,9 +41,12 @@ PLACEHOLDERS = {
 NO_LINES = {
     "kill -9": "names a signal; whom to kill is the reader's",
     "ulimit -v": "names a limit",
+    "ulimit -n": "names a limit",
+    "(a, b, …)": "an array as a file has it",
     "munge slurmctld slurmd slurm-client": "names of Debian packages",
     "Directory cannot be locked": "what Snakemake says, in tests/interruptions",
     "rule all": "names a rule",
+    "cp -r": "names a way to copy",
     "_ . + -": "characters",
 }
 """Text in backticks that nobody types, and nothing else here holds to its word."""

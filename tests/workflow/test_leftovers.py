@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from astromodal.core.leftovers import machine
@@ -31,9 +33,9 @@ def test_after_a_run_that_ended_well(fresh, left):
 
 
 def test_after_a_run_that_failed(fresh, left):
-    """A cube that is none stops the run; the leftover is gone all the same."""
-    cube = fresh.folder / "datacube_T-1.parquet"
-    cube.write_text("no cube")
+    """A cube without an id in a row stops the run; the leftover is gone all the same."""
+    columns = {"id": ["a", None], "ra": [1.0] * 2, "dec": [1.0] * 2, "mag_pstotal_r": [15.0] * 2}
+    pq.write_table(pa.table(columns), fresh.folder / "datacube_T-1.parquet")
     fresh.config["paths"]["datacube_template"] = str(fresh.folder / "datacube_{field}.parquet")
     del fresh.config["tokenizers"]["fields"]
     assert fresh.call("results/splits/datacube_T-1_split.npz").returncode != 0

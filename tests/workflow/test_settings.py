@@ -3,6 +3,7 @@
 import json
 import re
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -63,7 +64,8 @@ def test_paths_are_a_shell_s(fresh):
     """``~`` and variables of the environment, in the paths of outputs and of cubes."""
     cubes = fresh.folder / "my cubes"
     cubes.mkdir()
-    (cubes / "datacube_MINE.parquet").touch()
+    columns = {"id": ["a"], "ra": [1.0], "dec": [1.0], "mag_pstotal_r": [15.0]}
+    pq.write_table(pa.table(columns), cubes / "datacube_MINE.parquet")
     fresh.variables = {"HOME": str(fresh.folder), "CUBES": str(cubes)}
     fresh.config["paths"] = {
         "results": "~/out of it",

@@ -168,7 +168,7 @@ def _default(field: FieldInfo) -> str:
         shown = ", ".join(str(item) for item in value[:5])
         return f"`[{shown}{', …' if len(value) > 5 else ''}]` ({len(value)})"
     if isinstance(value, dict):
-        return f"`{', '.join(value)}`"
+        return f"`{', '.join(value) or '{}'}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
