@@ -57,9 +57,10 @@ def add_figures(
         history_table(losses),
     )  # fmt: skip
     _add_scalar_slots(part, config)
-    if IMAGE in slots and np.isfinite(slots[IMAGE]["gain"]).any():
-        _add_image_slots(part, slots[IMAGE]["gain"])
-    every = {b.name: slots[b.name]["gain"] for b in layout.groups() if b.name in slots}
+    known = {name: s["gain"] for name, s in slots.items() if np.isfinite(s["gain"]).any()}
+    if IMAGE in known:
+        _add_image_slots(part, known[IMAGE])
+    every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
     groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}
     if groups:
         waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}

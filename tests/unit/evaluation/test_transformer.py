@@ -19,11 +19,12 @@ from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
 from astromodal.errors import FormatError
 from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.parts import Part
 from astromodal.evaluation.surprise import Surprise, choose_objects, measure_surprise
 from astromodal.evaluation.surprise_numbers import modality_numbers, slot_numbers
 from astromodal.evaluation.transformer import evaluate_transformer, load_trained
 from astromodal.evaluation.transformer_figures import running_mean
-from astromodal.evaluation.transformer_section import ring_means
+from astromodal.evaluation.transformer_section import add_figures, ring_means
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import SequenceSet
 from astromodal.training.checkpoint import save_model
@@ -224,6 +225,15 @@ def test_modalities_without_objects_are_said(run):
         "history.png",
         "slots_scalar.png",
     ]
+
+
+def test_slots_without_a_code_are_not_drawn(tmp_path):
+    """An empty map with a colour bar, or a curve of nothing, would tell nobody anything."""
+    part = Part("transformer", "Transformer", tmp_path)
+    nothing = {name: {"gain": np.full(4, np.nan)} for name in ("image", "gaiaxp_bp")}
+    part.numbers = {"modalities": {}, "slots": nothing}
+    add_figures(part, CONFIG, LAYOUT, {"train": [], "validation": []})
+    assert [f["file"] for f in part.figures] == ["history.png"]
 
 
 def test_no_object_to_evaluate(tmp_path):
