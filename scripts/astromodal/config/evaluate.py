@@ -113,7 +113,7 @@ class DownstreamSettings(Settings):
     ] = Field(
         None,
         min_length=1,
-        description="What labels are told from: modalities joined by +, such as scalar+image; "
+        description="What labels are predicted from: modalities joined by +, such as scalar+image; "
         "null: every combination of scalar, image and spectrum that evaluated objects have.",
     )
     max_fields: Positive = Field(

@@ -108,7 +108,7 @@ def _no_yaml(path: str | Path, error: Exception) -> ConfigError:
 
 
 def _root(path: str | Path) -> yaml.Node | None:
-    """What a file holds, with the lines of it; None where that cannot be told."""
+    """What a file holds, with its line numbers; None where it cannot be parsed twice."""
     if not Path(path).is_file():
         return None
     text = _text(path)

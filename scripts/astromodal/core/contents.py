@@ -46,8 +46,8 @@ def content_digest(path: str | Path, whole: bool = False) -> str:
     if reader is None or path.stat().st_size <= SMALL:
         return hash_file(path)
     with path.open("rb") as stream:
-        told = reader(stream)
-    return hash_file(path) if told is None else hashlib.sha256(told).hexdigest()[:HASH_LENGTH]
+        read = reader(stream)
+    return hash_file(path) if read is None else hashlib.sha256(read).hexdigest()[:HASH_LENGTH]
 
 
 def _members(stream: IO[bytes]) -> bytes | None:

@@ -90,8 +90,8 @@ def unreadable(
         The machine's, where that could not read it; that of a skipped field; else one of the file,
         which advises to delete it only where the checksums of the archive fail.
     """
-    if told := machine_error(error, path):
-        return told
+    if machine := machine_error(error, path):
+        return machine
     if skip := skip_at(path):
         return SkippedError(skip)
     remedy = remedy or (put_aside(format) if is_whole(path) else remake(format))

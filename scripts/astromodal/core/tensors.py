@@ -85,7 +85,7 @@ def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarra
         header = json.loads(mapped[_HEADER : _HEADER + length].tobytes())
         meta = header.pop("__metadata__", {})
         stored = meta.pop(_HASH, None)
-        if stored is None:  # somebody else's, as far as can be told
+        if stored is None:  # written by another program
             remedy = put_aside(format)
         elif stored != hash_values({**header, "__metadata__": meta}):
             raise ValueError("a header of another hash than it tells")

@@ -12,7 +12,7 @@ from astromodal.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def variables(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/ada")
     monkeypatch.setenv("SCRATCH", "/scratch/me")
     monkeypatch.setenv("EMPTY", "")
     monkeypatch.delenv("NONE", raising=False)
@@ -25,7 +25,7 @@ PATHS = ["paths.results", "paths.datacube_template", "training.init_from"]
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("~/x", "/home/me/x"),
+        ("~/x", "/users/ada/x"),
         ("$SCRATCH/x", "/scratch/me/x"),
         ("${SCRATCH}x/$SCRATCH", "/scratch/mex//scratch/me"),
         ("~root", str(Path("~root").expanduser())),
