@@ -60,7 +60,7 @@ _MEANINGS = (
     (r"^theta", "angle of the major axis from the x axis"),
     (r"^fwhm_n", "FWHM over that of stars"),
     (r"^err_mag_pstotal_(\w+)$", "error of mag_pstotal_{}"),
-    (r"^mag_pstotal_(\w+)$", "total magnitude in the band {} (AB)"),
+    (r"^mag_pstotal_(\w+)$", "3 arcsec magnitude in {}, corrected to a point source's total (AB)"),
     (r"^gaia_(\w+)_error$", "error of gaia_{}"),
     (r"^gaia_parallax$", "parallax"),
     (r"^gaia_pmra$", "proper motion in right ascension, with cos(dec)"),

@@ -164,7 +164,8 @@ class AstroModel:
             counts/s (cutouts), 1e-17 erg/s/cm²/Angstrom and Angstrom (DESI). The index of a
             DataFrame is not read.
         columns : ColumnSettings, optional
-            Names of the columns that identify and place a source, where they are not the defaults.
+            Names of the columns that identify and place a source, sentinels and flags, where they
+            are not the defaults. A model does not know those of its run: give the same.
 
         Returns
         -------
