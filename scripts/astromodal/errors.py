@@ -34,6 +34,8 @@ class MachineError(AstromodalError):
     """The disk, the memory or a limit of the system is not what the work takes."""
 
 
+MEND = "mend the cube, or leave the field out of `fields`"
+"""What to do about a bad cube."""
 _AGAIN = "and run the same command again"
 _OWNED = ("yours to read and write", f"see whose it and its folder are (ls -l), {_AGAIN}")
 _DISK = {
@@ -142,6 +144,6 @@ def missing_column(
 ) -> str:
     """Say that a cube lacks a column, which one is spelt most like it, and what to do."""
     near = suggestion(column, columns)
-    remedy = do or (None if near else "mend the cube, or leave the field out of `fields`")
+    remedy = do or (None if near else MEND)
     said = f"field {field}: column {column!r} is missing from {file}{near}"
     return f"{said}; {remedy}" if remedy else said

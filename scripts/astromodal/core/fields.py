@@ -9,12 +9,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from astromodal.config.base import A_FIELD_NAME, FIELD_NAME
 from astromodal.config.places import LAST
 from astromodal.config.schema import Config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, must_be, suggestion
+
+NO_IMAGES: Final = (
+    "the image tokenizer is trained on nothing, every image code is missing, and objects have no "
+    "image block"
+)
+"""What follows where nothing that trains has a cutout."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,10 @@ def notices(config: Config, fields: RunFields) -> Iterator[str]:
     for part, files in frozen_files(config).items():
         made = datetime.fromtimestamp(max(Path(f).stat().st_mtime for f in files))
         yield f"{part} frozen: kept as made on {made:%Y-%m-%d %H:%M}, whatever changes before them"
+    sky = config.simulate
+    bare = all("images" in sky.fields[f].absent for f in fields.tokenizers if f in sky.fields)
+    if config.paths.datacube_template is None and (bare or not sky.cutout_fraction):
+        yield f"no simulated field of tokenizers.fields has cutouts: {NO_IMAGES}"
     aside = [field for field in fields.every if field not in fields.trained]
     if config.tokenizers.fields is None and aside:
         shown = ", ".join(aside[:5]) + (f" and {len(aside) - 5} more" if len(aside) > 5 else "")

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final
 
 from astromodal.config.schema import Config
+from astromodal.core.fields import NO_IMAGES
 from astromodal.core.grids import is_light_curve
 from astromodal.data.columns import (
     ACCEPTED,
@@ -21,11 +22,10 @@ from astromodal.data.columns import (
     cutout_column,
     group_columns,
 )
-from astromodal.errors import missing_column, must_be, nearest
+from astromodal.errors import MEND, missing_column, must_be, nearest
 
 Kinds = Sequence[tuple[str, str]]
 """Each column of a cube and what it holds."""
-MEND: Final = "mend the cube, or leave the field out of `fields`"
 _CLOSE = 0.8
 """Likeness of two names above which one may be the other misspelt."""
 ALMOST: Final = 0.95
@@ -52,10 +52,8 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
         An error a line; none where all is well.
     """
     held, named = dict(kinds), f"field {field}: column"
-    twice = sorted(name for name, n in Counter(name for name, _ in kinds).items() if n > 1)
-    if twice:
-        what = f"field {field}: column names of {file}"
-        return [must_be(what, "unique", f"{twice[:3]} twice", MEND)]
+    if error := repeated_names(field, file, [name for name, _ in kinds]):
+        return [error]
     read, cut = _read(config), config.selection.column
     errors = [
         missing_column(field, file, name, held, do)
@@ -76,6 +74,13 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
         got = f"none of them, but {_listed(list(held))}"
         errors.append(must_be(f"field {field}: columns of {file}", must, got, MEND))
     return errors
+
+
+def repeated_names(field: str, file: str, names: Sequence[str]) -> str | None:
+    """The error of a cube in which a column's name stands twice; None where none does."""
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    what = f"field {field}: column names of {file}"
+    return must_be(what, "unique", f"{twice[:3]} twice", MEND) if twice else None
 
 
 def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:
@@ -121,10 +126,7 @@ def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str])
     cutouts = {cutout_column(band) for band in config.tokenizers.image.bands}
     filled = {name for field in fitted for name, kind in cubes.get(field, ()) if kind != "nothing"}
     if fitted and cutouts.isdisjoint(filled):
-        lines.append(
-            "no cube of tokenizers.fields has cutouts: the image tokenizer is trained on nothing, "
-            "every image code is missing, and objects have no image block"
-        )
+        lines.append(f"no cube of tokenizers.fields has cutouts: {NO_IMAGES}")
     if held.isdisjoint((config.columns.ra, config.columns.dec)):
         lines.append(
             "no cube has positions: objects are split by their ids, and neighbours on the sky may "

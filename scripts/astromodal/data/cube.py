@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,14 @@ import pyarrow.compute as pc
 
 from astromodal.config.columns import ColumnSettings
 from astromodal.core.version import FileVersion
-from astromodal.data.columns import NAME_IDS
+from astromodal.data.check import repeated_names
+from astromodal.data.columns import ACCEPTED, NAME_IDS
 from astromodal.data.footer import UNREADABLE, Footer, is_bytes, is_text, let_pass
 from astromodal.data.lists import is_list
 from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
-from astromodal.errors import ChangedError, DataError, missing_column, must_be
+from astromodal.errors import MEND, ChangedError, DataError, missing_column, must_be
 
 _LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
-_MEND = "mend the cube, or leave the field out of `fields`"
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,11 @@ class Cube:
         self.version, self.n_rows = self._footer.version, self._footer.n_rows
         names = self._footer.schema.names
         self.columns = frozenset(names)
-        twice = sorted(name for name, count in Counter(names).items() if count > 1)
-        if twice:
-            what = f"field {field}: column names of {self.path.name}"
-            raise DataError(must_be(what, "unique", f"{twice[:3]} twice", _MEND))
+        if error := repeated_names(field, self.path.name, names):
+            raise DataError(error)
         self.require(self.settings.id, NAME_IDS)
 
-    def error(self, column: str, must: str, got: object, do: str = _MEND) -> DataError:
+    def error(self, column: str, must: str, got: object, do: str = MEND) -> DataError:
         """The error that says what a column must be, and was found to be instead."""
         what = f"field {self.field}: column {column!r} of {self.path.name}"
         return DataError(must_be(what, must, got, do))
@@ -76,7 +73,7 @@ class Cube:
         """Raise `DataError` where column `name` holds no lists of numbers, nor only nulls."""
         kind = self.dtype(name)
         if not (is_list(kind) or pa.types.is_null(kind)):
-            raise self.error(name, "a column of lists of numbers", str(kind))
+            raise self.error(name, ACCEPTED["list"][0], str(kind))
 
     def require(self, name: str, do: str | None = None) -> None:
         """Raise `DataError` where column `name` is missing, with the nearest one and what to do."""
@@ -141,8 +138,7 @@ class Cube:
         name = self.settings.id
         if not is_text(self.dtype(name)) and not pa.types.is_integer(self.dtype(name)):
             do = "name another column in columns.id"
-            must = "a column of text, bytes or whole numbers"
-            raise self.error(name, must, str(self.dtype(name)), do)
+            raise self.error(name, ACCEPTED["id"][0], str(self.dtype(name)), do)
         column = self._texts(name)
         if is_bytes(self.dtype(name)):
             column = pc.utf8_rtrim(column, " \0")
@@ -237,7 +233,7 @@ class Cube:
         if pa.types.is_null(self.dtype(name)):
             return np.full(self.n_rows, "", dtype="U1")
         if not is_text(self.dtype(name)):
-            raise self.error(name, "a column of text", str(self.dtype(name)))
+            raise self.error(name, ACCEPTED["text"][0], str(self.dtype(name)))
         return np.where(self.unreliable(name), "", self._stripped(self._texts(name)))
 
     def _flags(self, name: str) -> np.ndarray:
@@ -250,7 +246,7 @@ class Cube:
         if pa.types.is_null(kind) or pa.types.is_integer(kind) or is_text(kind):
             return self._stripped(self._texts(name))
         do = "name another column in columns.flags"
-        raise self.error(name, "a column of flags, text or numbers", str(kind), do)
+        raise self.error(name, ACCEPTED["flag"][0], str(kind), do)
 
     @staticmethod
     def _stripped(texts: pa.ChunkedArray) -> np.ndarray:
@@ -266,7 +262,7 @@ class Cube:
     def _numbers(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         kind = column.type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-            raise self.error(name, "a column of numbers", str(kind))
+            raise self.error(name, ACCEPTED["number"][0], str(kind))
         return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
     def _texts(self, name: str) -> pa.ChunkedArray:

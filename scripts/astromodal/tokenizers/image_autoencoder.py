@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from astromodal.config.schema import ImageSettings
+from astromodal.core.fields import NO_IMAGES
 from astromodal.core.files import atomic_path, check_content, put_aside, remake
 from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.states import filled, load_state
@@ -26,10 +27,7 @@ _SOFTENING = "normaliser.softening"
 _REMAKE, _PUT_ASIDE = remake(_FORMAT["format"]), put_aside(_FORMAT["format"])
 
 
-UNTRAINED = (
-    "no object of the training split has a cutout: the image tokenizer is trained on nothing, "
-    "every image code is missing, and objects have no image block"
-)
+UNTRAINED = f"no object of the training split has a cutout: {NO_IMAGES}"
 """What logs and the report say where there was nothing to train on."""
 
 

@@ -185,3 +185,21 @@ def test_fields_are_spread_evenly():
     assert spread_evenly("abcdefg", 3) == ("a", "c", "e")
     assert spread_evenly("ab", 64) == ("a", "b")
     assert spread_evenly((), 3) == ()
+
+
+@pytest.mark.parametrize(
+    ("sky", "announced"),
+    [
+        ({}, False),
+        ({"cutout_fraction": 0.0}, True),
+        ({"fields": {"A": {"absent": ["images"]}, "B": {}}}, True),
+        ({"fields": {"A": {}, "B": {"absent": ["images"]}}}, False),
+    ],
+)
+def test_a_simulated_sky_without_cutouts_to_train_on_is_announced(sky, announced):
+    """The plan says so, as it does of a user's cubes."""
+    config = load_config(
+        {"simulate": {"fields": {"A": {}, "B": {}}, **sky}, "tokenizers": {"fields": ["A"]}}
+    )
+    lines = list(notices(config, run_fields(config)))
+    assert any("trained on nothing" in line for line in lines) == announced
