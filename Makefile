@@ -88,7 +88,7 @@ format: .venv/astromodal-dev  ## format the code
 
 docs: .venv/astromodal  ## generate config/default.yaml, README.md and schema.json, and docs/columns.md
 	$(RUN) python -m astromodal.config.document config
-	$(RUN) python -m astromodal.data.columns_page docs/columns.md
+	$(RUN) python -m astromodal.data.columns docs/columns.md
 
 clean:  ## remove the environment and the demo's results
 	rm -rf .venv results/demo

@@ -16,18 +16,13 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.hashing import hash_values
 from astromodal.models.autoencoder import ImageAutoencoder
-from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
-from astromodal.tokenizers.image_autoencoder import (
-    TrainedAutoencoder,
-    build_model,
-    shape_settings,
-)
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.training.autoencoder import Epoch, train_autoencoder
-from astromodal.training.cutout_shard import CutoutShard
-from astromodal.training.cutout_store import CutoutStore
+from astromodal.storage.hashing import hash_values
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
+from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.images.train import Epoch, train_autoencoder
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, seconds
 
 CPU = torch.device("cpu")

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.grids import DESI_GRIDS
 from astromodal.data.columns import cutout_column, group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import read_cutouts
 from astromodal.data.lists import flatten
 from astromodal.data.spectra import read_spectra
+from astromodal.surveys.grids import DESI_GRIDS
 from benchmarks.harness import REPEATS, Row, peak_memory, seconds
 from benchmarks.sky import SPECTRA, write_cutouts, write_spectra
 
@@ -120,7 +120,7 @@ for batch in read_cutouts(Cube(sys.argv[1], "F"), ImageSettings()):
 """
 _SPECTRA_IMPORTS = """
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.grids import DESI_GRIDS
+from astromodal.surveys.grids import DESI_GRIDS
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_spectra
 """
@@ -134,9 +134,9 @@ for group in DESI_GRIDS:
 _ENCODE_IMPORTS = """
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
-from astromodal.tokenizers.image_tokens import encode_field_images
+from astromodal.tokenizers.images.tokens import encode_field_images
 from benchmarks.bench_images import SKY, image_tokenizer
-from astromodal.tokenizers.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
 """
 _ENCODE_WORK = """
 settings = ImageSettings()

@@ -12,8 +12,8 @@ import pandas as pd
 from astromodal.config.schema import SCALAR_COLUMNS
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from benchmarks.harness import Row, paired
 from benchmarks.sky import N_ROWS, scalar_values, write_scalars
 

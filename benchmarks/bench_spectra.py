@@ -20,19 +20,19 @@ from gaiaxpy import convert
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
-from astromodal.config.simulate import SimulatedField, SimulateSettings
-from astromodal.core.grids import DESI_GRIDS, bin_factor
+from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.data.spectra import rebin
 from astromodal.evaluation.metrics import perplexity
 from astromodal.simulate.field import simulate_field
-from astromodal.tokenizers.kmeans import Codebook, Finder, fit_codebook
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import standardisation, train_codebook
-from astromodal.tokenizers.spectrum_features import compress, object_scale
-from astromodal.tokenizers.spectrum_samples import GroupSamples, sample_features
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from astromodal.surveys.grids import DESI_GRIDS, bin_factor
+from astromodal.tokenizers.quantizers.kmeans import Codebook, Finder, fit_codebook
+from astromodal.tokenizers.spectra.codebook import standardisation, train_codebook
+from astromodal.tokenizers.spectra.features import compress, object_scale
+from astromodal.tokenizers.spectra.samples import GroupSamples, sample_features
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from benchmarks.harness import Row, median_seconds, paired, seconds
 from benchmarks.sky import SPECTRA, desi_spectra, n_pixels, write_spectra
 

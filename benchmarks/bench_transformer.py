@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
-from astromodal.training.loss import TypedLoss
-from astromodal.training.schedule import make_optimizer
-from astromodal.training.shape import new_model
-from astromodal.training.step import Optimisation
-from astromodal.training.steps import Steps
+from astromodal.training.initialisation import new_model
+from astromodal.training.losses import TypedLoss
+from astromodal.training.step import Optimisation, make_optimizer
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, peak_memory, seconds
 from benchmarks.rivals import BATCH_SIZE, GPT2, EncoderLM, padded
 from benchmarks.survey import (

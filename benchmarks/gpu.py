@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ImageSettings, ModelSettings
-from astromodal.tokenizers.image import ImageTokenizer
-from astromodal.tokenizers.image_autoencoder import build_model, shape_settings
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.training.autoencoder import Epoch, train_autoencoder
-from astromodal.training.batches import SequenceSet, plan_epoch
-from astromodal.training.speed import matmul_peak
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.tokenizers.images.autoencoder import build_model, shape_settings
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.tokenizer import ImageTokenizer
+from astromodal.tokenizers.images.train import Epoch, train_autoencoder
+from astromodal.training.history import matmul_peak
 from benchmarks import bench_images as images
 from benchmarks.__main__ import line, table
 from benchmarks.bench_transformer import our_step, their_step

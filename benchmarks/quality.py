@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from astromodal.core.files import read_json
-from astromodal.evaluation.numbers import show_measured
+from astromodal.evaluation.report.section import show_measured
+from astromodal.storage.json_files import read_json
 from benchmarks.harness import ROOT
 
 SEEDS = (1, 2, 3)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from astromodal.config.schema import ModelSettings
 from astromodal.core.vocab import PAD
-from astromodal.training.batches import Batch, SequenceSet
+from astromodal.sequences.dataset import Batch, SequenceSet
 
 IGNORED = -100
 BATCH_SIZE = 8

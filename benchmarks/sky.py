@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from astromodal.config.schema import BANDS, SCALAR_COLUMNS, SpectrumSettings
-from astromodal.core.grids import DESI_GRIDS
 from astromodal.data.columns import cutout_column, group_columns
+from astromodal.surveys.grids import DESI_GRIDS
 
 N_ROWS = 68_000
 """Rows of a field of the survey, on average."""

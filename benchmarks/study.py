@@ -15,12 +15,12 @@ from matplotlib.axes import Axes
 
 from astromodal.core.paths import Layout
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.style import BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
 from astromodal.inference import AstroModel
-from astromodal.inference.distributions import ScalarPrediction
-from astromodal.inference.encoded import Encoded
+from astromodal.inference.encode import Encoded
+from astromodal.inference.predict_scalars import ScalarPrediction
+from astromodal.sequences.layout import MODALITIES
 from astromodal.training.history import read_history, series
-from astromodal.training.layout import MODALITIES
 from benchmarks.harness import ROOT
 
 HELD_OUT = "SIM-0005"

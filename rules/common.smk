@@ -18,22 +18,21 @@ from astromodal.core.fields import (
     spread_evenly,
     starting_model,
 )
-from astromodal.core.files import check_writable
-from astromodal.core.grids import is_light_curve
-from astromodal.core.leftovers import clear_leftovers
+from astromodal.storage.tempfiles import check_writable, clear_leftovers
+from astromodal.surveys.grids import is_light_curve
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
-from astromodal.inference.asking import predicted_columns
+from astromodal.inference.request import predicted_columns
 from astromodal.jobs.surroundings import shield
-from astromodal.provenance.changes import changes, digest, write_record
-from astromodal.provenance.code import code_digests
-from astromodal.provenance.copies import note_down, restore
-from astromodal.provenance.cubes import check_cubes
-from astromodal.provenance.killed import killed
-from astromodal.provenance.metadata import Places
-from astromodal.provenance.skipped import FOLDER, check_skipped, skipped
-from astromodal.provenance.stamps import refresh_stamps
-from astromodal.training.layout import check_longest
+from astromodal.reruns.changes import changes, digest, write_record
+from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.copies import note_down, restore
+from astromodal.reruns.stamps import check_cubes
+from astromodal.jobs.killed import killed
+from astromodal.reruns.copies import Places
+from astromodal.jobs.skipped import FOLDER, check_skipped, skipped
+from astromodal.reruns.stamps import refresh_stamps
+from astromodal.sequences.layout import check_longest
 from snakemake.logging import logger
 
 # Snakemake has read the files, and dropped what stands in them twice.

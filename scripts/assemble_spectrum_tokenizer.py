@@ -1,9 +1,9 @@
 """Put the codebooks of all spectrum groups, and the bins of their scales, into one tokenizer."""
 
-from astromodal.core.grids import n_slots
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import SpectrumCodebook
+from astromodal.surveys.grids import n_slots
+from astromodal.tokenizers.spectra.codebook import SpectrumCodebook
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 job = start(snakemake)
 settings = job.settings.tokenizers.spectrum

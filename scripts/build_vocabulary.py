@@ -1,9 +1,9 @@
 """Write the vocabulary that the tokenizers share."""
 
 from astromodal.jobs.entry import start
-from astromodal.training.layout import sequence_layout
-from astromodal.training.targets import load_tokenizers
-from astromodal.training.vocabulary import write_vocabulary
+from astromodal.sequences.centroids import load_tokenizers
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.vocabulary import write_vocabulary
 
 job = start(snakemake)
 tokenizers = load_tokenizers(

@@ -1,10 +1,9 @@
 """Set the variants of the training side by side in one page."""
 
-from astromodal.core.files import write_json
 from astromodal.evaluation.ablations.compare import compare_ablations
-from astromodal.evaluation.provenance import provenance
-from astromodal.evaluation.render import Page, render_page
+from astromodal.evaluation.report.render import Page, provenance, render_page
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 params = snakemake.params

@@ -2,9 +2,9 @@
 
 from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.image import ImageTokenizer
-from astromodal.tokenizers.image_autoencoder import UNTRAINED
-from astromodal.tokenizers.image_tokens import encode_field_images
+from astromodal.tokenizers.images.autoencoder import UNTRAINED
+from astromodal.tokenizers.images.tokenizer import ImageTokenizer
+from astromodal.tokenizers.images.tokens import encode_field_images
 
 job = start(snakemake)
 with job.one_field():

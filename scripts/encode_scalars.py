@@ -3,8 +3,7 @@
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.tokenizers.scalar_tokens import encode_field_scalars
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
 
 job = start(snakemake)
 with job.one_field():

@@ -2,8 +2,8 @@
 
 from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
 job = start(snakemake)
 with job.one_field():

@@ -1,9 +1,8 @@
 """Losses of the evaluated objects under one training of a variant."""
 
 from astromodal.evaluation.ablations.losses import measure_losses
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.inference.bundle import join_bundle
-from astromodal.inference.trained import load_trained
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.inference.bundle import join_bundle, load_trained
 from astromodal.jobs.entry import start
 
 job = start(snakemake)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from astromodal.core.files import write_json
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 source, given = snakemake.input, snakemake.params

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from astromodal.core.files import write_json
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 given, settings = snakemake.input, job.settings

@@ -1,10 +1,10 @@
 """Compare decoded cutouts to the measured ones on objects that nothing was trained on."""
 
-from astromodal.core.files import write_json
-from astromodal.evaluation.images import evaluate_images
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.images.evaluate import evaluate_images
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.image import ImageTokenizer
+from astromodal.storage.json_files import write_json
+from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
 job = start(snakemake)
 given = snakemake.input

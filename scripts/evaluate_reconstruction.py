@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from astromodal.core.files import write_json
-from astromodal.core.skips import usable
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
 from astromodal.inference.model import AstroModel
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
+from astromodal.storage.skips import usable
 
 job = start(snakemake)
 given = snakemake.input

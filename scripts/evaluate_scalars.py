@@ -1,9 +1,9 @@
 """Compare decoded scalars to the measured ones on objects that nothing was trained on."""
 
-from astromodal.core.files import write_json
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.evaluation.scalars import evaluate_scalars
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.scalars.evaluate import evaluate_scalars
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 given = snakemake.input

@@ -1,9 +1,9 @@
 """Compare decoded spectra to the observed ones on objects that nothing was trained on."""
 
-from astromodal.core.files import write_json
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.evaluation.spectra import evaluate_spectra
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 given = snakemake.input

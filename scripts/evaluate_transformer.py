@@ -1,10 +1,10 @@
 """Compare the transformer's surprise at unseen codes with that of a unigram baseline."""
 
-from astromodal.core.files import write_json
-from astromodal.core.skips import usable
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.evaluation.transformer import evaluate_transformer
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.transformer.evaluate import evaluate_transformer
 from astromodal.jobs.entry import start
+from astromodal.storage.json_files import write_json
+from astromodal.storage.skips import usable
 
 job = start(snakemake)
 given = snakemake.input

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from astromodal.core.skips import skip_at
 from astromodal.inference.export import RunSources, export_model
 from astromodal.jobs.entry import start
+from astromodal.storage.skips import skip_at
 
 job = start(snakemake)
 source = snakemake.input

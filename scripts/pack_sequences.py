@@ -1,8 +1,8 @@
 """Join a field's tokens into memory-mapped sequences."""
 
 from astromodal.jobs.entry import start
-from astromodal.training.layout import sequence_layout
-from astromodal.training.packing import pack_field
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.packing import pack_field
 
 job = start(snakemake)
 with job.one_field():

@@ -3,8 +3,8 @@
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.training.cutout_shard import write_shard
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.shards import write_shard
 
 job = start(snakemake)
 with job.one_field():

@@ -1,6 +1,6 @@
 """Put every part of the evaluation into one HTML file."""
 
-from astromodal.evaluation.render import render_report
+from astromodal.evaluation.report.render import render_report
 from astromodal.jobs.entry import start
 
 job = start(snakemake)

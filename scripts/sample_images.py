@@ -3,7 +3,7 @@
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
-from astromodal.training.image_sky import sample_sky
+from astromodal.tokenizers.images.normaliser import sample_sky
 
 job = start(snakemake)
 with job.one_field():

@@ -3,7 +3,7 @@
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 
 job = start(snakemake)
 with job.one_field():

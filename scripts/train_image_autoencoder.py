@@ -1,12 +1,11 @@
 """Train the autoencoder of image cutouts on the training fields' shards."""
 
-from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.image_autoencoder import UNTRAINED
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.training.autoencoder import train_autoencoder
-from astromodal.training.cutout_shard import CutoutShard
-from astromodal.training.cutout_store import CutoutStore
+from astromodal.storage.skips import usable
+from astromodal.tokenizers.images.autoencoder import UNTRAINED
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
+from astromodal.tokenizers.images.train import train_autoencoder
 
 job = start(snakemake)
 source, image = snakemake.input, job.settings.tokenizers.image

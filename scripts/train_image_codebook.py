@@ -1,8 +1,8 @@
 """Cluster the latents of training cutouts into the image codebook."""
 
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.kmeans import write_joblib
-from astromodal.training.image_latents import TrainingLatents, train_image_codebook
+from astromodal.tokenizers.images.train import TrainingLatents, train_image_codebook
+from astromodal.tokenizers.quantizers.kmeans import write_joblib
 
 job = start(snakemake)
 latents = TrainingLatents.load(snakemake.input.latents)

@@ -1,8 +1,8 @@
 """Learn the arcsinh of each band from the sky of the training fields."""
 
-from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
-from astromodal.training.image_sky import SkySample, fit_normaliser
+from astromodal.storage.skips import usable
+from astromodal.tokenizers.images.normaliser import SkySample, fit_normaliser
 
 job = start(snakemake)
 samples = [SkySample.load(path) for path in usable(snakemake.input.sky)]

@@ -1,9 +1,9 @@
 """Cut every scalar column into equal-mass bins, from the training fields' summaries."""
 
-from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.storage.skips import usable
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 job = start(snakemake)
 scalar = job.settings.tokenizers.scalar

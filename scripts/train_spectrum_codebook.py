@@ -1,9 +1,9 @@
 """Cluster the features of one spectrum group into a codebook."""
 
-from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.kmeans import write_joblib
-from astromodal.tokenizers.spectrum_codebook import read_samples, train_codebook
+from astromodal.storage.skips import usable
+from astromodal.tokenizers.quantizers.kmeans import write_joblib
+from astromodal.tokenizers.spectra.codebook import read_samples, train_codebook
 
 job = start(snakemake)
 group = snakemake.wildcards.group

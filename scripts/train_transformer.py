@@ -1,10 +1,10 @@
 """Train the transformer on the sequences of the training fields."""
 
-from astromodal.core.skips import usable
 from astromodal.jobs.entry import start
+from astromodal.storage.skips import usable
 from astromodal.training.distributed import Group
 from astromodal.training.launch import launch
-from astromodal.training.task import TrainingTask
+from astromodal.training.worker import TrainingTask
 
 job = start(snakemake)
 task = TrainingTask(

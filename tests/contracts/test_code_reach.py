@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from astromodal.provenance.code import code_digests
+from astromodal.reruns.code_graph import code_digests
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 RULES = {path.stem for path in SCRIPTS.glob("*.py")}
 MODULES = sorted(
     path
     for path in (SCRIPTS / "astromodal").rglob("*.py")
-    if path.parent.name != "provenance"  # runs in no job, and has these names to look for them
+    if path.parent.name != "reruns"  # runs in no job, and has these names to look for them
 )
 HIDDEN = re.compile(
     r"\b(import_module|__import__|__init_subclass__|__subclasses__|sys\.modules)\b"
@@ -50,37 +50,46 @@ def reaching(*prefixes: str) -> set[str]:
     [
         (["simulate."], {"simulate_field"}),
         (["evaluation."], EVALUATIONS),
-        (["evaluation/templates", "evaluation.render."], {"compare_ablations", "render_report"}),
         (
-            ["tokenizers.kmeans.fit_codebook", "tokenizers.kmeans.draw_seeds"],
+            ["evaluation.report/templates", "evaluation.report.render."],
+            {"compare_ablations", "render_report"},
+        ),
+        (
+            [
+                "tokenizers.quantizers.kmeans.fit_codebook",
+                "tokenizers.quantizers.kmeans.draw_seeds",
+            ],
             {"train_image_codebook", "train_spectrum_codebook"},
         ),
         (
-            ["tokenizers.kmeans."],
+            ["tokenizers.quantizers.kmeans."],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
             | {"encode_images", "encode_spectra", "evaluate_images", "evaluate_spectra"},
         ),
         (
-            ["tokenizers.spectrum", "tokenizers.group_", "tokenizers.light_curve"],
+            ["tokenizers.spectra", "tokenizers.light_curves"],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"sample_spectra", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
             | {"encode_spectra", "evaluate_spectra"},
         ),
         (
-            ["tokenizers.image", "tokenizers.normaliser", "tokenizers.arcsinh"],
+            ["tokenizers.images"],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"sample_images", "prepare_cutouts", "train_image_normaliser"}
             | {"train_image_autoencoder", "train_image_codebook", "encode_images"}
             | {"evaluate_images"},
         ),
-        (["tokenizers.scalar_tokens."], {"encode_scalars", "evaluate_scalars", *USE_THE_MODEL}),
-        (["training.autoencoder."], {"train_image_autoencoder"}),
-        (["training.loop.", "training.launch.", "training.worker."], {"train_transformer"}),
-        (["training.packing."], {"pack_sequences", *USE_THE_MODEL}),
+        (
+            ["tokenizers.scalars.tokenizer.ScalarTokens"],
+            {"encode_scalars", "evaluate_scalars", *USE_THE_MODEL},
+        ),
+        (["tokenizers.images.train.train_autoencoder"], {"train_image_autoencoder"}),
+        (["training.trainer.", "training.launch.", "training.worker."], {"train_transformer"}),
+        (["sequences.packing."], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],
             {"train_transformer", "evaluate_transformer", "evaluate_ablation", "export_model"}

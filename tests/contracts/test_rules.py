@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from astromodal.core.files import MAKERS
+from astromodal.storage.formats import MAKERS
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
-LAYERS = ["config", "core", "data", "tokenizers", "training", "inference", "evaluation"]
+LAYERS = ["config", "core", "storage", "surveys", "data", "tokenizers", "sequences", "training"]
+LAYERS += ["inference", "evaluation"]
 
 
 def rules() -> set[str]:

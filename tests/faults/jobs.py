@@ -22,21 +22,20 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
-from astromodal.tokenizers.field_summary import summarise_field
-from astromodal.tokenizers.image_tokens import encode_field_images
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.tokenizers.scalar_tokens import encode_field_scalars
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import train_codebook
-from astromodal.tokenizers.spectrum_samples import sample_features
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
-from astromodal.training.cutout_shard import CutoutShard, write_shard
-from astromodal.training.image_sky import sample_sky
-from astromodal.training.layout import sequence_layout
-from astromodal.training.packing import pack_field
-from astromodal.training.sequences import SequenceStore
-from astromodal.training.targets import Tokenizers
+from astromodal.data.summary import summarise_field
+from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.packing import pack_field
+from astromodal.sequences.store import SequenceStore
+from astromodal.tokenizers.images.normaliser import sample_sky
+from astromodal.tokenizers.images.shards import CutoutShard, write_shard
+from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
+from astromodal.tokenizers.spectra.codebook import train_codebook
+from astromodal.tokenizers.spectra.samples import sample_features
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from helpers.cutouts import NORMALISER, image_tokenizer
 from helpers.cutouts import SETTINGS as IMAGE
 from helpers.light_curves import curve_columns

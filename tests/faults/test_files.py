@@ -21,25 +21,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astromodal.config.load import load_config
-from astromodal.core.files import load_arrays, read_json, save_arrays, write_json
-from astromodal.core.hashing import hash_arrays, hash_values
 from astromodal.core.paths import ExportLayout, Layout
-from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.data.splits import load_split
 from astromodal.errors import ConfigError, FormatError
 from astromodal.inference.bundle import load_bundle
 from astromodal.inference.export import export_model
 from astromodal.inference.model import AstroModel
-from astromodal.tokenizers.image_autoencoder import TrainedAutoencoder
-from astromodal.tokenizers.image_tokens import load_image_latents, load_image_tokens
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.tokenizers.scalar_tokens import load_scalar_tokens
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_tokens import load_spectrum_tokens
+from astromodal.sequences.store import SequenceStore
+from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.storage.hashing import hash_arrays, hash_values
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.safetensors import map_tensors, save_tensors
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
+from astromodal.tokenizers.images.shards import CutoutShard
+from astromodal.tokenizers.images.tokens import load_image_latents, load_image_tokens
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, load_scalar_tokens
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import load_spectrum_tokens
 from astromodal.training.checkpoint import load_model, save_model
-from astromodal.training.cutout_shard import CutoutShard
 from astromodal.training.history import history_line, read_history
-from astromodal.training.sequences import SequenceStore
 from faults.fuzz import Damage, cuts, examples, flips, holes, strangers
 from helpers.cutouts import image_tokenizer
 from helpers.model import cube_table, toy_bundle, write_results

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from astromodal.config.load import load_config
 from astromodal.core.fields import run_fields
-from astromodal.core.files import save_arrays, write_json, write_text
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError
+from astromodal.storage.arrays import save_arrays
+from astromodal.storage.json_files import write_json
+from astromodal.storage.tempfiles import write_text
 from astromodal.training.checkpoint import prune
 from faults.fuzz import examples
 from helpers.workflow import ROOT

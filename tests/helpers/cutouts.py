@@ -9,15 +9,10 @@ import torch
 
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
-from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
-from astromodal.tokenizers.image_autoencoder import (
-    TrainedAutoencoder,
-    build_model,
-    shape_settings,
-)
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.training.cutout_shard import CutoutShard, write_shard
-from astromodal.training.cutout_store import CutoutStore
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore, write_shard
+from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 
 BANDS = ("U", "R", "Z")
 SKY = np.array([0.01, 0.2, 0.1])

@@ -7,9 +7,9 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.simulate.light_curves import Exposures, expose, measure, periodic
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import train_codebook
-from astromodal.tokenizers.spectrum_samples import sample_features
+from astromodal.tokenizers.spectra.codebook import train_codebook
+from astromodal.tokenizers.spectra.samples import sample_features
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(
     groups=("desi_r", "ztf_g", "ztf_r"),

@@ -16,22 +16,21 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.core.files import write_json
 from astromodal.core.paths import Layout
 from astromodal.data.splits import TRAIN
-from astromodal.inference.bundle import Bundle
-from astromodal.inference.encoded import Encoded
+from astromodal.inference.bundle import Bundle, Trained, restore
+from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
-from astromodal.inference.trained import Trained, restore
 from astromodal.models import CausalTransformerLM
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.store import write_sequences
+from astromodal.sequences.vocabulary import write_vocabulary
+from astromodal.storage.json_files import write_json
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.checkpoint import save_model
 from astromodal.training.history import history_line
-from astromodal.training.layout import sequence_layout
-from astromodal.training.sequences import write_sequences
-from astromodal.training.targets import Tokenizers
-from astromodal.training.vocabulary import write_vocabulary
 from helpers.cutouts import SETTINGS as IMAGE
 from helpers.cutouts import cutout_columns, cutouts, image_tokenizer
 from helpers.spectra import desi_columns, samples_of, spectra, tokenizer_of

@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("astromodal.training.budget", "astromodal.provenance.resources")
+QUICK = ("astromodal.training.budget", "astromodal.jobs.resources")
 """Modules that `python -m` runs for real."""
 
 

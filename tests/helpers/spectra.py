@@ -7,13 +7,13 @@ import json
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.grids import bin_factor, native_grid
 from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.data.spectra import rebin
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import train_codebook
-from astromodal.tokenizers.spectrum_features import compress, object_scale
-from astromodal.tokenizers.spectrum_samples import GroupSamples
+from astromodal.surveys.grids import bin_factor, native_grid
+from astromodal.tokenizers.spectra.codebook import train_codebook
+from astromodal.tokenizers.spectra.features import compress, object_scale
+from astromodal.tokenizers.spectra.samples import GroupSamples
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(
     codebook_size=64, max_spec_tokens_per_group=128, xp_samples=20, iterations=3

@@ -22,27 +22,23 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TrainingSettings,
 )
-from astromodal.core.files import write_json
-from astromodal.core.grids import bin_centres, bin_factor, native_grid
-from astromodal.tokenizers.image import ImageCodebook
-from astromodal.tokenizers.image_autoencoder import (
-    TrainedAutoencoder,
-    build_model,
-    shape_settings,
-)
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.tokenizers.spectrum import GroupTokenizer, SpectrumTokenizer, scale_column
-from astromodal.training.speed import SPEEDS
-from astromodal.training.targets import load_tokenizers
-from astromodal.training.task import TrainingTask
+from astromodal.sequences.centroids import load_tokenizers
+from astromodal.storage.json_files import write_json
+from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.tokenizer import ImageCodebook
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
+from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
+from astromodal.training.history import SPEEDS
+from astromodal.training.worker import TrainingTask
 
 ALONE = """
 import logging, sys, torch
 from pathlib import Path
 from astromodal.training.distributed import Group
-from astromodal.training.task import TrainingTask
+from astromodal.training.worker import TrainingTask
 torch.set_num_threads(1)
 task = TrainingTask.read(Path(sys.argv[1]))
 torch.manual_seed(task.config.training.seed)
@@ -54,7 +50,7 @@ TOGETHER = """
 import sys
 from pathlib import Path
 from astromodal.training.launch import launch
-from astromodal.training.task import TrainingTask
+from astromodal.training.worker import TrainingTask
 launch(TrainingTask.read(Path(sys.argv[1])))
 """
 """Trains in several processes."""

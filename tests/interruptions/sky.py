@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from astromodal.training.checkpoint import load_model, save_model
-from astromodal.training.speed import SPEEDS
+from astromodal.training.history import SPEEDS
 from helpers.workflow import Workflow, tiny
 
 HOOKS = Path(__file__).parent / "hooks"

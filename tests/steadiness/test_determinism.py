@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from astromodal.training.speed import SPEEDS
+from astromodal.training.history import SPEEDS
 from helpers.workflow import tiny
 
 TARGETS = ("all", "embed", "predict", "export")

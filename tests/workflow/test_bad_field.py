@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.core.files import load_arrays, read_json
 from astromodal.core.paths import Layout
-from astromodal.core.skips import skip_at
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import cutout_column
 from astromodal.data.splits import load_split
-from astromodal.tokenizers.scalar import ScalarTokenizer
+from astromodal.storage.arrays import load_arrays
+from astromodal.storage.json_files import read_json
+from astromodal.storage.skips import skip_at
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from helpers.workflow import Workflow, tiny
 
 pytestmark = pytest.mark.workflow

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 
-from astromodal.core.files import read_json
+from astromodal.storage.json_files import read_json
 from helpers.copies import all_equal, at_random, backwards, without_times
 from helpers.workflow import Workflow, tiny
 

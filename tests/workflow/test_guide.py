@@ -107,7 +107,7 @@ def test_the_scalar_loss(guide, finished):
     """`scalar_reconstruction_loss` takes the fitted tokenizer's centers."""
     from astromodal.core import build_vocab_spec
     from astromodal.core.paths import Layout
-    from astromodal.tokenizers.scalar import ScalarTokenizer
+    from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
     from astromodal.training import scalar_reconstruction_loss
 
     config, vocab_spec, model, _ = guide
@@ -153,7 +153,7 @@ def test_scalars_are_reconstructed_in_physical_units(guide, finished):
     """With the tokenizer's own centers, a reconstruction lies within the column's values."""
     from astromodal.core import build_vocab_spec
     from astromodal.core.paths import Layout
-    from astromodal.tokenizers.scalar import ScalarTokenizer
+    from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
     from astromodal.training import scalar_reconstruction_loss
 
     config, _, model, _ = guide

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.core.leftovers import machine
+from astromodal.storage.tempfiles import machine
 
 pytestmark = pytest.mark.workflow
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from astromodal.core.files import read_json
 from astromodal.core.paths import Layout
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_tokens import load_spectrum_tokens
+from astromodal.storage.json_files import read_json
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import load_spectrum_tokens
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow

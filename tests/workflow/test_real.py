@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from astromodal.core.files import read_json
 from astromodal.core.paths import Layout
-from astromodal.tokenizers.scalar_tokens import load_scalar_tokens
+from astromodal.storage.json_files import read_json
+from astromodal.tokenizers.scalars.tokenizer import load_scalar_tokens
 from helpers.workflow import ROOT, tiny
 
 pytestmark = pytest.mark.workflow

@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.core.files import read_json
 from astromodal.core.paths import Layout
 from astromodal.inference.model import AstroModel
-from astromodal.tokenizers.image_autoencoder import UNTRAINED
+from astromodal.storage.json_files import read_json
+from astromodal.tokenizers.images.autoencoder import UNTRAINED
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from astromodal.core.files import read_json, write_json
+from astromodal.storage.json_files import read_json, write_json
 from helpers.console import checkout, fences, run, spans
 from helpers.workflow import Workflow, job_table
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from astromodal.core.files import read_json, write_json
+from astromodal.storage.json_files import read_json, write_json
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow
@@ -68,7 +68,7 @@ def test_the_dry_run_names_what_changed(finished):
     record = finished.results / "last_run.json"
     before = record.read_text()
     values = read_json(record)
-    function = "astromodal.tokenizers.scalar_tokens.encode_field_scalars"
+    function = "astromodal.tokenizers.scalars.tokenizer.encode_field_scalars"
     values["definitions"][function] = "old"
     write_json(record, values)
     changed = tiny(finished.folder)

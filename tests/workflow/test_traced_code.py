@@ -3,7 +3,7 @@
 import pytest
 
 from astromodal.core.paths import Layout
-from astromodal.provenance.code import code_digests
+from astromodal.reruns.code_graph import code_digests
 from helpers.workflow import ROOT, run_once
 
 pytestmark = pytest.mark.workflow
@@ -32,7 +32,9 @@ def called(tmp_path_factory):
 def test_the_jobs_were_traced(called):
     """Each of the rules ran and called what its script asks for."""
     assert called.keys() == RULES
-    assert "astromodal.tokenizers.scalar_tokens.encode_field_scalars" in called["encode_scalars"]
+    assert (
+        "astromodal.tokenizers.scalars.tokenizer.encode_field_scalars" in called["encode_scalars"]
+    )
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

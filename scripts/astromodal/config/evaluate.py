@@ -1,15 +1,16 @@
-"""Settings of the report."""
+"""Settings of what comes out: the report, ablations, and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from astromodal.config.base import (
     ColumnName,
     ColumnNames,
+    FieldName,
     FieldNames,
     Once,
     Positive,
@@ -156,4 +157,84 @@ class EvaluationSettings(Settings):
     )
     downstream: DownstreamSettings = Field(
         DownstreamSettings(), description="Predictions and embeddings beside simple rivals."
+    )
+
+
+AS_CONFIGURED: Final = "as_configured"
+"""The variant that all others are compared with."""
+VARIED: Final = ("training.", "sequences.", "model.")
+"""Settings that a variant may change begin with one of these: what comes before stays the same."""
+FIXED: Final = ("fields", "gpus", "nodes", "seed", "init_from")
+"""Of ``training``, what is the same for every variant, or the ablations' own."""
+_TERMS = "training.meaningful_loss."
+
+
+class AblationSettings(Settings):
+    """What the target `ablations` trains, beside the model as it is configured."""
+
+    variants: dict[FieldName, dict[str, Any]] = Field(
+        {
+            "no_image_term": {f"{_TERMS}lambda_image": 0.0},
+            "no_scalar_term": {f"{_TERMS}lambda_scalar": 0.0},
+            "no_spectrum_term": {f"{_TERMS}lambda_spectrum": 0.0},
+            "no_reconstruction": {f"{_TERMS}enabled": False},
+            "no_cross_entropy": {f"{_TERMS}lambda_cross_entropy": 0.0},
+            "fixed_order": {"sequences.block_order": "fixed"},
+            "shuffled_order": {"sequences.block_order": "shuffled"},
+        },
+        description="By name, the settings of training, sequences or model that differ, by dotted "
+        "name; what differs in nothing from the configuration is not trained twice.",
+    )
+    seeds: Positive = Field(
+        2, description="Trainings of each variant, with seeds of their own: errors are over them."
+    )
+    epochs: Positive | None = Field(
+        None, description="Passes over the training objects, of every variant; null: as training."
+    )
+
+    @field_validator("variants")
+    @classmethod
+    def _variable(cls, variants: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if AS_CONFIGURED in variants:
+            raise ValueError(f"must not name {AS_CONFIGURED}, which is always trained")
+        for variant, changes in variants.items():
+            for name in changes:
+                fixed = any(f"{name}.".startswith(f"training.{part}.") for part in FIXED)
+                if fixed or not name.startswith(VARIED):
+                    raise ValueError(
+                        "must change settings of training (not "
+                        f"{', '.join(FIXED[:-1])} or {FIXED[-1]}), sequences or model by their "
+                        f"dotted names, got {name!r} in {variant!r}"
+                    )
+        return variants
+
+
+class PredictSettings(Settings):
+    """What the trained model is used for, field by field."""
+
+    columns: ColumnNames | None = Field(
+        None,
+        description="Scalar columns that are predicted; null: those of specz_z, "
+        "gaia_teff_gspphot, gaia_logg_gspphot and gaia_mh_gspphot that the run has.",
+    )
+    given: ColumnNames | None = Field(
+        None,
+        description="Columns, blocks (image, scalar, a spectrum group) or spectrum for all groups "
+        "that they are predicted from; null: everything else that an object has.",
+    )
+    pooling: Literal["mean", "attention"] = Field(
+        "mean",
+        description="How an object's states become one embedding: their mean, or weighted by "
+        "their likeness to the last one.",
+    )
+    token_budget: Positive = Field(16_384, description="Tokens that are run at once.")
+    prior_mass: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.999,
+        description="Probability, before the columns after it are looked at, of the bins in which "
+        "a column's value is sought.",
+    )
+    max_candidates: Annotated[int, Field(ge=2)] = Field(
+        128,
+        description="Bins in which it is sought at most: of more, some spread evenly, "
+        "and their likelihood is interpolated.",
     )

@@ -12,7 +12,6 @@ from astromodal.config.base import Settings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
 from astromodal.config.schema import Config
-from astromodal.config.together import check_together
 from astromodal.errors import ConfigError, must_be, suggestion
 
 
@@ -155,3 +154,21 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
+
+
+def check_together(config: Config) -> None:
+    """Raise `ConfigError` where settings contradict each other."""
+    columns = config.columns
+    _distinct({"columns.id": columns.id, "columns.ra": columns.ra, "columns.dec": columns.dec})
+    labels = config.evaluation.labels
+    stellar = {f"evaluation.labels.stellar ({name})": name for name in labels.stellar}
+    _distinct({"evaluation.labels.redshift": labels.redshift, **stellar})
+
+
+def _distinct(columns: dict[str, str | None]) -> None:
+    """Raise `ConfigError` where two settings name the same column."""
+    first: dict[str, str] = {}
+    for setting, column in columns.items():
+        if column is not None and first.setdefault(column, setting) != setting:
+            must = f"another column than {first[column]}"
+            raise ConfigError(must_be(setting, must, f"{column!r} in both"))

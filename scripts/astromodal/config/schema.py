@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from astromodal.config.ablations import AblationSettings
 from astromodal.config.base import (
     SEEDS,
     ColumnName,
@@ -24,12 +23,16 @@ from astromodal.config.base import (
     SomeColumns,
     split_at_commas,
 )
-from astromodal.config.columns import ColumnSettings
-from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.evaluate import AblationSettings, EvaluationSettings, PredictSettings
+from astromodal.config.inputs import (
+    BANDS,
+    ColumnSettings,
+    FolderPath,
+    ModelPath,
+    SimulateSettings,
+    TemplatePath,
+)
 from astromodal.config.loss import MeaningfulLossSettings
-from astromodal.config.places import FolderPath, ModelPath, TemplatePath
-from astromodal.config.predict import PredictSettings
-from astromodal.config.simulate import BANDS, SimulateSettings
 
 NSIDES: Final = tuple(2**order for order in range(17))
 """What HEALPix divides a base cell's side by."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from astromodal.config.ablations import AS_CONFIGURED, AblationSettings
 from astromodal.config.base import SEEDS
+from astromodal.config.evaluate import AS_CONFIGURED, AblationSettings
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config
 from astromodal.errors import ConfigError, must_be

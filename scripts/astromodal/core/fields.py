@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from astromodal.config.base import A_FIELD_NAME, FIELD_NAME
-from astromodal.config.places import LAST
+from astromodal.config.inputs import LAST
 from astromodal.config.schema import Config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError, must_be, suggestion

@@ -12,7 +12,6 @@ from typing import Final
 
 from astromodal.config.schema import Config
 from astromodal.core.fields import NO_IMAGES
-from astromodal.core.grids import is_light_curve
 from astromodal.data.columns import (
     ACCEPTED,
     NAME_CUT,
@@ -23,6 +22,7 @@ from astromodal.data.columns import (
     group_columns,
 )
 from astromodal.errors import MEND, missing_column, must_be, nearest
+from astromodal.surveys.grids import is_light_curve
 
 Kinds = Sequence[tuple[str, str]]
 """Each column of a cube and what it holds."""

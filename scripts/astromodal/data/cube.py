@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from astromodal.config.columns import ColumnSettings
-from astromodal.core.version import FileVersion
+from astromodal.config.inputs import ColumnSettings
 from astromodal.data.check import repeated_names
 from astromodal.data.columns import ACCEPTED, NAME_IDS
 from astromodal.data.footer import UNREADABLE, Footer, is_bytes, is_text, let_pass
 from astromodal.data.lists import is_list
 from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import MEND, ChangedError, DataError, missing_column, must_be
+from astromodal.storage.hashing import FileVersion
 
 _LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astromodal.core.version import FileVersion
 from astromodal.data.lists import is_list
 from astromodal.errors import DataError, must_be
+from astromodal.storage.hashing import FileVersion
 
 _BUFFER = 1 << 20  # byte
 _ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from astromodal.config.columns import SENTINELS, ColumnSettings, FlagSettings
+from astromodal.config.inputs import SENTINELS, ColumnSettings, FlagSettings
 
 _FEWEST, _SMALLEST_SHARE = 5, 1e-3
 """Rows, and part of all rows, that hold a value before it is a pile-up."""

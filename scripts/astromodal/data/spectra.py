@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.grids import DESI_GRIDS, bin_factor, is_light_curve, native_grid
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube, Slice
 from astromodal.data.gaiaxp import read_xp
 from astromodal.data.light_curves import LightCurveBatch, read_light_curves
 from astromodal.data.lists import flatten
+from astromodal.surveys.grids import DESI_GRIDS, bin_factor, is_light_curve, native_grid
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import SelectionSettings, SplitSettings
-from astromodal.core.files import load_arrays, save_arrays
+from astromodal.data.columns import NAME_CUT
 from astromodal.data.cube import Cube
-from astromodal.data.selection import select
+from astromodal.storage.arrays import load_arrays, save_arrays
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
@@ -91,3 +91,49 @@ def _uniform(seed: int, name: str) -> float:
     """A number in [0, 1) that depends on the seed and the name alone, on any machine."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def select(cube: Cube, settings: SelectionSettings) -> np.ndarray:
+    """Apply the magnitude cut.
+
+    Returns
+    -------
+    bool (n,)
+        True where the magnitude lies in [minimum, maximum]; a missing magnitude does not.
+        Everything is selected where the cut's column is null in the config.
+
+    Raises
+    ------
+    DataError
+        Where the cube has no such column.
+    """
+    if settings.column is None:
+        return np.ones(cube.n_rows, dtype=bool)
+    cube.require(settings.column, NAME_CUT)
+    magnitude = cube.scalar(settings.column)
+    return (magnitude >= settings.minimum) & (magnitude <= settings.maximum)
+
+
+def count_cut(cube: Cube, settings: SelectionSettings) -> dict[str, int]:
+    """Why rows are not selected.
+
+    Returns
+    -------
+    dict
+        Rows that have no magnitude (``missing``), and rows outside the cut at its bright and its
+        faint end (``brighter``, ``fainter``); all 0 where the cut's column is null.
+
+    Raises
+    ------
+    DataError
+        Where the cube has no such column.
+    """
+    if settings.column is None:
+        return {"missing": 0, "brighter": 0, "fainter": 0}
+    cube.require(settings.column, NAME_CUT)
+    magnitude = cube.scalar(settings.column)
+    return {
+        "missing": int(np.isnan(magnitude).sum()),
+        "brighter": int((magnitude < settings.minimum).sum()),
+        "fainter": int((magnitude > settings.maximum).sum()),
+    }

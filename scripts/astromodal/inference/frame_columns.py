@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from astromodal.inference.frame_arrow import PADDING, arrow_column, nothing, present
-from astromodal.inference.wanted import Kind, UnfitError, Wanted
+from astromodal.inference.frame_values import (
+    PADDING,
+    Kind,
+    UnfitError,
+    Wanted,
+    arrow_column,
+    nothing,
+    present,
+)
 
 _WHOLE = (Kind.ID, Kind.FLAG)
 """Texts that may be whole numbers."""

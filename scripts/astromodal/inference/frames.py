@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from astromodal.config.columns import ColumnSettings
+from astromodal.config.inputs import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, machine_error, must_be, suggestion
 from astromodal.inference.frame_columns import Found, convert, is_a
-from astromodal.inference.wanted import UnfitError, Wanted
+from astromodal.inference.frame_values import UnfitError, Wanted
 
 SOURCES = (
     "a path, a Cube, a pandas DataFrame, an astropy Table, a pyarrow table, "

@@ -11,28 +11,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.predict import PredictSettings
+from astromodal.config.evaluate import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
-from astromodal.core.defaults import library_defaults
-from astromodal.core.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 from astromodal.core.vocab import VocabSpec
 from astromodal.errors import ConfigError, DataError, must_be, suggestion
-from astromodal.inference.asking import Question, ask, look
-from astromodal.inference.blocks import (
+from astromodal.inference.bundle import Bundle, load_bundle
+from astromodal.inference.encode import Encoded, embed_objects, encode_cube, open_sequences
+from astromodal.inference.predict_blocks import (
+    Generated,
     ImagePrediction,
     SpectrumPrediction,
+    decode_codes,
+    generate_codes,
     predict_images,
     predict_spectra,
 )
-from astromodal.inference.bundle import Bundle, load_bundle
-from astromodal.inference.distributions import ScalarPrediction
-from astromodal.inference.embedding import embed_objects
-from astromodal.inference.encoded import Encoded, encode_cube, open_sequences
-from astromodal.inference.generation import Generated, decode_codes, generate_codes
-from astromodal.inference.prompts import count_given
-from astromodal.inference.scalars import predict_columns
-from astromodal.training.layout import IMAGE, MODALITIES, SCALAR
-from astromodal.training.targets import Tokenizers
+from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
+from astromodal.inference.prompt import count_given
+from astromodal.inference.request import Question, ask, look
+from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
+from astromodal.storage.torch_files import library_defaults
+from astromodal.surveys.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
 Names = str | Sequence[str]

@@ -15,17 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from astromodal.config.predict import PredictSettings
-from astromodal.core.files import atomic_path
+from astromodal.config.evaluate import PredictSettings
 from astromodal.core.progress import Progress, quiet
-from astromodal.core.units import scalar_unit
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split
 from astromodal.errors import FormatError, must_be
-from astromodal.inference.embedding import embed_objects
-from astromodal.inference.encoded import Encoded
+from astromodal.inference.encode import Encoded, embed_objects
 from astromodal.inference.model import AstroModel
-from astromodal.inference.prompts import count_given
-from astromodal.inference.scalars import predict_columns
+from astromodal.inference.predict_scalars import predict_columns
+from astromodal.inference.prompt import count_given
+from astromodal.storage.tempfiles import atomic_path
+from astromodal.surveys.units import scalar_unit
 
 KEY = b"astromodal"
 """Name of the file's metadata."""

@@ -19,12 +19,12 @@ from threadpoolctl import threadpool_limits
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
-from astromodal.core.files import write_json
 from astromodal.core.progress import Progress, logged
-from astromodal.core.skips import SKIPPED, Skip, SkippedError
-from astromodal.core.version import FileVersion
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
-from astromodal.provenance.skipped import FOLDER, Note, note_path, write_note
+from astromodal.jobs.skipped import FOLDER, Note, note_path, write_note
+from astromodal.storage.hashing import FileVersion
+from astromodal.storage.json_files import write_json
+from astromodal.storage.skips import SKIPPED, Skip, SkippedError
 
 if TYPE_CHECKING:
     import torch

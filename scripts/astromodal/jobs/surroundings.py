@@ -5,7 +5,7 @@ inherits its environment. What can change a number, a figure or whether a job ru
 here. What a user chooses for his machine stays: GPUs, temporary folders, the network of a cluster,
 and which instructions of a processor its libraries use (``OPENBLAS_CORETYPE``, ``MKL_CBWR``,
 ``ATEN_CPU_CAPABILITY`` and their kin), by which unlike processors compute the same. Matplotlib's
-settings are those of ``astromodal.evaluation.style``.
+settings are those of ``astromodal.evaluation.report.style``.
 
 It is imported by the Snakefile, so that it imports little.
 """

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.core.grids import DESI_GRIDS
 from astromodal.simulate.light import Light, spectra
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
+from astromodal.surveys.grids import DESI_GRIDS
 
 ARMS = tuple(group.removeprefix("desi_") for group in DESI_GRIDS)
 _SKY_LINES = np.array(

@@ -2,17 +2,283 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from astromodal.config.simulate import SimulateSettings
-from astromodal.core.files import atomic_path
+from astromodal.config.inputs import BANDS, SimulateSettings
 from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.simulate.measured import MeasuredField
+from astromodal.simulate import cutouts, desi, gaia, light_curves, xp
+from astromodal.simulate.cutouts import shape_columns
+from astromodal.simulate.light import SPLUS, Light, integrate_light, spectra, to_magnitude
+from astromodal.simulate.photometry import splus_columns, vista_columns
+from astromodal.simulate.sources import CLASSES, Sources, draw_sources
+from astromodal.simulate.streams import stream
+from astromodal.storage.tempfiles import atomic_path
+from astromodal.surveys.grids import DESI_GRIDS
+
+LEFT_NAN = 0.01
+"""Share of missing numbers that stay NaN instead of null, as some tools write them."""
+
+
+def nullable(values: np.ndarray, rng: np.random.Generator) -> pa.Array:
+    """A column of `values` (n,) whose missing ones are null, but for a few that stay NaN."""
+    missing = np.isnan(values)
+    return pa.array(values, mask=missing & (rng.uniform(size=len(values)) >= LEFT_NAN))
+
+
+def exact(values: np.ndarray) -> pa.Array:
+    """A column of `values` (n,) whose missing ones are all null."""
+    return pa.array(values, mask=np.isnan(values))
+
+
+def places(rows: np.ndarray, n: int) -> np.ndarray:
+    """Where each of `n` rows stands in `rows`, int64 (n,); -1 where it does not."""
+    place = np.full(n, -1)
+    place[rows] = np.arange(len(rows))
+    return place
+
+
+def spread(values: Sequence[object], place: np.ndarray, kind: pa.DataType) -> pa.Array:
+    """A column that holds ``values[place]``, and null where `place` is negative."""
+    listed = list(values)
+    return pa.array([listed[k] if k >= 0 else None for k in place.tolist()], kind)
+
+
+def ragged(values: np.ndarray, place: np.ndarray) -> pa.Array:
+    """A float32 list column of the rows ``values[place]``, null where `place` is negative."""
+    present = place >= 0
+    flat = np.ascontiguousarray(values[place[present]], dtype=np.float32).ravel()
+    return lists(flat, np.where(present, values.shape[1], 0), present)
+
+
+def lists(flat: np.ndarray, length: np.ndarray, present: np.ndarray) -> pa.Array:
+    """A float32 list column of `length` (n,) values each, one after the other in `flat`."""
+    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(flat, pa.float32()), mask=pa.array(~present)
+    )
+
+
+Columns = dict[str, pa.Array]
+
+_TRUTH = {
+    "redshift": "redshift", "teff": "teff", "logg": "logg", "mh": "metallicity",
+    "distance_pc": "distance", "r_mag": "r_mag", "pmra": "pmra", "pmdec": "pmdec",
+}  # fmt: skip
+"""Truth columns, without ``sim_``, and the attributes of `Sources` that they hold."""
+
+
+class MeasuredField:
+    """Draws a field's sources and measures them.
+
+    Parameters
+    ----------
+    settings : SimulateSettings
+        The sky.
+    field : str
+        One of its fields.
+    """
+
+    def __init__(self, settings: SimulateSettings, field: str) -> None:
+        self._settings, self._field = settings, field
+        self._own = settings.fields[field]
+        self._absent = set(self._own.absent)
+        if "gaia" in self._absent:  # XP spectra and cutouts are found through a Gaia match
+            self._absent |= {"gaiaxp", "images"}
+        drawn = draw_sources(settings, field)
+        self._light: Light = integrate_light(drawn)
+        at_least = max(settings.cutout_fraction, settings.xp_fraction)
+        self._owner = gaia.match(drawn, self._light, at_least, self._stream("match"))
+        self.sources: Sources = self._together(drawn)
+        self._optics = cutouts.telescope(settings, field)
+        self._photographer = cutouts.Photographer(self.sources, self._light, self._optics)
+        self._cutout_length = self._choose_cutouts()
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def _stream(self, part: str, *numbers: int) -> np.random.Generator:
+        return stream(self._settings.seed, self._field, part, *numbers)
+
+    def _together(self, sources: Sources) -> Sources:
+        """Bring rows of one Gaia source within the radius that surveys are matched in."""
+        rng, owner = self._stream("offsets"), self._owner
+        twice = np.flatnonzero((owner >= 0) & (owner != np.arange(len(owner))))
+        ra, dec = sources.ra.copy(), sources.dec.copy()
+        ra[twice] = ra[owner[twice]] + rng.uniform(-0.8, 0.8, len(twice)) / 3600
+        dec[twice] = dec[owner[twice]] + rng.uniform(-0.8, 0.8, len(twice)) / 3600
+        return replace(sources, ra=ra % 360.0, dec=dec)
+
+    def _choose_cutouts(self) -> np.ndarray:
+        """Pixels of each row's cutouts, int64 (n,); 0 without."""
+        rng = self._stream("which cutouts")
+        rows = cutouts.choose(self._owner >= 0, self._settings.cutout_fraction, rng)
+        length = np.zeros(len(self), dtype=np.int64)
+        length[rows] = cutouts.lengths(len(rows), rng)
+        return length
+
+    def table(self) -> pa.Table:
+        """Every column but the cutouts; absent surveys have none."""
+        n, rng = len(self), self._stream("nulls")
+        columns: Columns = {
+            "id": pa.array([f"i06{self._field}_{k:07d}".encode() for k in range(n)], pa.binary()),
+            "field": pa.array([self._field.encode()] * n, pa.binary()),
+            "ra": pa.array(self.sources.ra),
+            "dec": pa.array(self.sources.dec),
+        }
+        shapes = shape_columns(self.sources, self._optics, self._stream("shapes"))
+        magnitudes = splus_columns(self._light, self._stream("photometry"))
+        columns |= {name: nullable(v, rng) for name, v in (shapes | magnitudes).items()}
+        for part in (self._gaia, self._xp, self._desi, self._redshifts, self._vista, self._ztf):
+            columns |= part(rng)
+        return pa.table(columns | self._truth())
+
+    def _gaia(self, rng: np.random.Generator) -> Columns:
+        if "gaia" in self._absent:
+            return {}
+        matched, owner = self._owner >= 0, self._owner
+        ids = gaia.identifiers(len(self), self._stream("gaia ids"))
+        names = [f"Gaia DR3 {number}" for number in ids.tolist()]
+        rounded = ids.astype(np.float64).astype(np.int64)  # as in real cubes: digits are lost
+        columns = {
+            "gaia_designation": spread(names, owner, pa.string()),
+            "gaia_source_id": pa.array(rounded[owner], mask=~matched),
+        }
+        measured = gaia.gaia_columns(self.sources, self._light, self._stream("gaia"))
+        for name, values in measured.items():
+            columns[name] = nullable(np.where(matched, values[owner], np.nan), rng)
+        return columns
+
+    def _xp(self, _: np.random.Generator) -> Columns:
+        if "gaiaxp" in self._absent:
+            return {}
+        n, rng = len(self), self._stream("xp")
+        own = self._owner == np.arange(n)
+        rows = xp.choose(gaia.g_magnitude(self._light), own, self._settings.xp_fraction, rng)
+        columns: Columns = {}
+        quoted = rng.uniform(size=len(rows)) < 0.2
+        for band in xp.MODELS:
+            wave = xp.instrument(band).wave * 10.0
+            flux = spectra(self.sources, self._light, rows, wave)
+            flux *= gaia.window(self.sources)[rows, None]
+            values = xp.xp_columns(band, xp.measure(band, flux, rng), quoted, rng)
+            place = places(rows, n)
+            if band == "bp":
+                place[rows[xp.without_bp(len(rows), rng)]] = -1
+            place = np.where(self._owner >= 0, place[self._owner], -1)
+            for name, column in values.items():
+                kind = pa.string() if "coefficient" in name else pa.float64()
+                columns[name] = spread(column, place, kind)
+        return columns
+
+    def _desi(self, _: np.random.Generator) -> Columns:
+        if "desi" in self._absent:
+            return {}
+        rng = self._stream("desi")
+        rows = self._desi_rows()
+        place = places(rows, len(self))
+        # Real target ids are 64-bit integers near 3.96e16 that lost their last digits.
+        target = rng.integers(39_627_000_000_000_000, 39_640_000_000_000_000, len(rows))
+        columns = {"desi_TARGETID": spread(target.astype(np.float64).tolist(), place, pa.float64())}
+        coadds = desi.observe(self.sources, self._light, rows, rng)
+        for arm in desi.ARMS:
+            grid = DESI_GRIDS[f"desi_{arm}"].points().astype(np.float32)
+            flux, ivar = coadds.flux[arm], coadds.ivar[arm]
+            columns[f"desi_wave_{arm}"] = ragged(np.broadcast_to(grid, flux.shape), place)
+            columns[f"desi_flux_{arm}"] = ragged(flux, place)
+            columns[f"desi_ivar_{arm}"] = ragged(ivar, place)
+        return columns
+
+    def _desi_rows(self) -> np.ndarray:
+        if "desi" in self._absent:
+            return np.zeros(0, dtype=np.int64)
+        rng = self._stream("which fibres")
+        return desi.choose(self.sources, self._settings.desi_fraction, rng)
+
+    def _redshifts(self, nulls: np.random.Generator) -> Columns:
+        if "specz" in self._absent:
+            return {}
+        rng, share = self._stream("specz"), self._settings.specz_fraction
+        rows = desi.choose_redshifts(self.sources, share, self._desi_rows(), rng)
+        place = places(rows, len(self))
+        columns = {
+            name: nullable(np.append(values, np.nan)[place], nulls)  # place -1 is the NaN
+            for name, values in desi.redshift_columns(self.sources, rows, rng).items()
+        }
+        names = [CLASSES[kind] for kind in self.sources.kind[rows].tolist()]
+        return columns | {"specz_class_spec": spread(names, place, pa.string())}
+
+    def _vista(self, nulls: np.random.Generator) -> Columns:
+        if "vista" in self._absent:
+            return {}
+        measured = vista_columns(self._light, self._stream("vista"))
+        return {name: nullable(values, nulls) for name, values in measured.items()}
+
+    def _ztf(self, _: np.random.Generator) -> Columns:
+        fraction = self._settings.light_curve_fraction
+        if "ztf" in self._absent or not fraction:
+            return {}
+        rng, n = self._stream("ztf"), len(self)
+        rows = light_curves.choose(n, fraction, rng)
+        # The middle of a field, right where it straddles RA 0.
+        angle = np.radians(self.sources.ra)
+        ra = np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())) % 360.0
+        exposures = light_curves.expose(float(ra), rng)
+        varied = light_curves.variation(self.sources, rows, exposures, rng)
+        bands = [list(SPLUS).index(band) for band in light_curves.BANDS]
+        mean = to_magnitude(self._light.flux[rows[:, None], bands])
+        columns: Columns = {}
+        for band, curves in light_curves.measure(mean, varied, exposures, rng).items():
+            length = np.zeros(n, dtype=np.int64)
+            length[rows] = curves.pop("length")
+            for part, values in curves.items():
+                columns[f"ztf_{part}_{band}"] = lists(values, length, length > 0)
+        return columns
+
+    def _truth(self) -> Columns:
+        sources = self.sources
+        values = {name: getattr(sources, attribute) for name, attribute in _TRUTH.items()}
+        values["ebv"] = np.full(len(self), sources.reddening)
+        values |= {
+            "radius_arcsec": sources.shape["radius"],
+            "axis_ratio": sources.shape["axis_ratio"],
+            "theta": sources.shape["angle"],
+            "bulge_fraction": sources.shape["bulge"],
+        }
+        magnitudes = to_magnitude(self._light.flux[:, : len(SPLUS)])
+        values |= {f"mag_{band}": magnitudes[:, k] for k, band in enumerate(SPLUS)}
+        names = pa.array([CLASSES[kind] for kind in sources.kind.tolist()], pa.string())
+        return {"sim_class": names} | {f"sim_{name}": exact(v) for name, v in values.items()}
+
+    def cutout_schema(self) -> list[pa.Field]:
+        """Columns of the cutouts, or none where the field has no images."""
+        if "images" in self._absent:
+            return []
+        return [pa.field(f"splus_cut_{band}", pa.list_(pa.float32())) for band in BANDS]
+
+    def cutouts(self, start: int, n: int) -> Iterator[pa.Array]:
+        """Cutout columns of `n` rows from row `start`, in the order of `cutout_schema`."""
+        if "images" in self._absent:
+            return
+        length = self._cutout_length[start : start + n]
+        rows = start + np.flatnonzero(length)
+        images = self._photographer.expose(rows, self._stream("cutouts", start))
+        pixels = images.reshape(len(rows), len(SPLUS), cutouts.SIZE**2)
+        names = list(SPLUS)
+        for band in BANDS:
+            if band in self._own.absent_bands:
+                yield pa.nulls(n, pa.list_(pa.float32()))
+                continue
+            order = names.index(cutouts.CATALOGUE_BANDS[band])
+            kept = np.arange(cutouts.SIZE**2) < length[length > 0, None]
+            yield lists(pixels[:, order][kept], length, length > 0)
+
 
 ROW_GROUP = 64
 """Rows of a row group, and the most cutouts held at a time."""

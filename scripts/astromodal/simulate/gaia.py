@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from astromodal.simulate.light import Light
-from astromodal.simulate.passbands import BAND_NAMES, GAIA_AB_ZERO_POINT, to_magnitude
+from astromodal.simulate.light import BAND_NAMES, GAIA_AB_ZERO_POINT, Light, to_magnitude
 from astromodal.simulate.sources import GALAXY, STAR, Sources
 
 MATCHED = 0.71

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from astromodal.simulate.light import Light
-from astromodal.simulate.passbands import BAND_NAMES, SPLUS, VISTA, VISTA_AB_MINUS_VEGA
+from astromodal.simulate.light import BAND_NAMES, SPLUS, VISTA, VISTA_AB_MINUS_VEGA, Light
 
 POGSON = 2.5 / np.log(10)
 """Magnitudes of a relative error of one."""

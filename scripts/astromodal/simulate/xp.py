@@ -22,7 +22,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from astromodal.errors import AstromodalError, must_be
-from astromodal.simulate.passbands import FLUX_UNIT
+from astromodal.simulate.light import FLUX_UNIT
 
 N_COEFFICIENTS = 55
 MODELS = {"bp": "bpC03_v375wi", "rp": "rpC03_v142r"}

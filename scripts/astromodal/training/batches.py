@@ -1,372 +1,144 @@
-"""Batches: which objects make a step, and their tokens laid out without padding.
+"""The steps of a run: their objects, divided over processes and micro-batches, laid out ahead.
 
-The order of objects is a function of (seed, epoch), the order of an object's blocks and its hidden
-columns of (seed, epoch, object): a run that resumes at a step sees what it would have seen. A batch
-keeps equally long sequences side by side, so that attention needs one call a length and no mask.
+A step takes its budget times processes times micro-batches in tokens. Its objects are chosen with
+all of that, and then divided: the same objects make a step however many share the work.
 """
 
 from __future__ import annotations
 
-import copy
-import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.vocab import BOS, EOS, MISS
-from astromodal.errors import FormatError, must_be
-from astromodal.training.layout import SCALAR, SequenceLayout
-from astromodal.training.sequences import SequenceStore, vocab_hash
+from astromodal.config.schema import SequenceSettings, TrainingSettings
+from astromodal.core.threads import ahead
+from astromodal.data.splits import TRAIN
+from astromodal.errors import ConfigError, must_be
+from astromodal.sequences.dataset import EpochPlan, Hiding, SequenceSet, divide, plan_epoch
+from astromodal.training.budget import Budget
+from astromodal.training.distributed import Group
+from astromodal.training.losses import Prepared, TypedLoss
 
-_EVERY = slice(None)
-
-
-@dataclass(frozen=True)
-class Hiding:
-    """Which scalars the model is not shown, though it is to predict them.
-
-    A model that has always seen every column cannot predict one from a few others. An object is
-    chosen with a chance. Of half of those every column is hidden, so that columns are predicted
-    from images and spectra alone; of the others a part, drawn evenly between none and all.
-
-    Attributes
-    ----------
-    chance : float
-        Chance that an object is chosen.
-    key : tuple of int
-        What the draws depend on beside the object.
-    """
-
-    chance: float
-    key: tuple[int, ...]
-
-    def columns(self, objects: np.ndarray, n_columns: int) -> np.ndarray:
-        """Hidden columns of objects, bool (m, n_columns)."""
-        drawn = draws(objects, np.arange(2 + n_columns), self.key)
-        even = (drawn >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
-        part = np.where(even[:, 0] < self.chance, np.minimum(1.0, 2 * even[:, 1]), 0.0)
-        return even[:, 2:] < part[:, None]
+_AHEAD = 2  # steps that are laid out while another is computed
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Sequences of one step, one after another.
+class Step:
+    """A step, as one process takes it.
 
     Attributes
     ----------
-    tokens, types, slots : int32 (N,)
-        Token ids, token types, and distance from the latest SEP (0 before the first).
-    inputs : int32 (N,)
-        Token ids as the model is shown them: MISS where a scalar is hidden.
-    shapes : tuple of (int, int)
-        Sequences and tokens of each run of equally long sequences.
-    starts : dict of int to int64 (m,)
-        By token type, where the SEPs of that type's blocks stand among the N tokens.
-    objects : int64 (sequences,)
-        Numbers of the objects in their `SequenceSet`, in the order of the sequences.
+    number, epoch, within : int
+        Number of the step from 0, its epoch, and its number within the epoch.
+    parts : tuple of int64 (m,)
+        Objects of every micro-batch of every process, those of the first process first.
+    mine : tuple of Prepared
+        This process's micro-batches; some are empty where there are few objects.
+    counts : float64 (1 + modalities,)
+        What this process's losses count, as in `Prepared.counts`.
+    tokens : int
+        Tokens of this process's micro-batches.
+    flops : float
+        Floating-point operations of the model on them.
     """
 
-    tokens: np.ndarray
-    types: np.ndarray
-    slots: np.ndarray
-    inputs: np.ndarray
-    shapes: tuple[tuple[int, int], ...]
-    starts: dict[int, np.ndarray]
-    objects: np.ndarray
+    number: int
+    epoch: int
+    within: int
+    parts: tuple[np.ndarray, ...]
+    mine: tuple[Prepared, ...]
+    counts: np.ndarray
+    tokens: int
+    flops: float
 
 
-class SequenceSet:
-    """The sequences of several fields, their objects numbered through.
+class Steps:
+    """All steps of a run.
 
     Parameters
     ----------
-    paths : sequence of path
-        Sequence files.
-    layout : SequenceLayout
-        The layout that they must have been packed with.
-    verified : slice
-        Which of the files are read whole and compared with their hashes, all by default: processes
-        that train together share that work.
+    sequences : SequenceSet
+        Sequences of the training objects.
+    loss : TypedLoss
+        Finds the targets.
+    training : TrainingSettings
+        Budget, epochs and seed.
+    order : SequenceSettings
+        Whether blocks are shuffled, and how many columns are hidden.
+    group : Group
+        The processes that share the steps.
+    budget : Budget
+        The model's sizes.
 
     Raises
     ------
-    FormatError
-        Where a file is damaged or was packed for another vocabulary, or two from different
-        tokenizers.
+    ConfigError
+        Where no object is in the training split.
     """
 
     def __init__(
         self,
-        paths: Sequence[str | Path],
-        layout: SequenceLayout,
-        verified: slice = _EVERY,
+        sequences: SequenceSet,
+        loss: TypedLoss,
+        training: TrainingSettings,
+        order: SequenceSettings,
+        group: Group,
+        budget: Budget,
     ) -> None:
-        self.layout = layout
-        self.stores = [SequenceStore.open(path) for path in paths]
-        for store in self.stores[verified]:
-            store.verify()
-        for store in self.stores:
-            _check_same(store, "vocabulary of hash", vocab_hash(layout), store.meta["vocab_hash"])
-            first = self.stores[0].tokenizer_hashes
-            _check_same(store, "tokenizers of hashes", str(first), str(store.tokenizer_hashes))
-        self._starts = np.cumsum([0] + [len(store) for store in self.stores])
-        empty = [np.empty(0, dtype=np.uint32)]
-        self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
-        self.split = np.concatenate([store.split for store in self.stores] or empty)
-        self._unseen: np.ndarray | None = None  # (columns,) scalars that `only` left out
-        self.lengths = self._count_tokens()  # (objects,) tokens of each
-
-    def _count_tokens(self) -> np.ndarray:
-        sizes = [
-            ((self.pattern >> b.type) & 1) * np.int64(1 + b.length) for b in self.layout.blocks
-        ]
-        return 2 + np.stack(sizes).sum(axis=0)
-
-    def only(self, blocks: Collection[str], columns: Collection[int]) -> SequenceSet:
-        """The same objects, as if nothing else of them had been measured.
-
-        Parameters
-        ----------
-        blocks : collection of str
-            Names of the blocks that stay, beside that of the scalars.
-        columns : collection of int
-            Numbers of the scalars that stay; without any, their block goes too.
-        """
-        kept = {*blocks, *([SCALAR] if columns else [])}
-        bits = np.uint32(sum(1 << block.type for block in self.layout.blocks if block.name in kept))
-        shown = copy.copy(self)
-        shown.pattern = self.pattern & bits
-        shown._unseen = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
-        if self._unseen is not None:
-            shown._unseen |= self._unseen
-        shown.lengths = shown._count_tokens()
-        return shown
+        self.sequences, self.loss, self.settings = sequences, loss, training
+        self.group, self.budget = group, budget
+        self.shuffled = order.block_order == "shuffled"
+        self._hidden = order.hide_columns
+        self.objects = np.flatnonzero(sequences.split == TRAIN)
+        if not len(self.objects):
+            got = f"{len(sequences)} objects, none of them in the training split"
+            must = "fields with objects in the training split"
+            raise ConfigError(must_be("training.fields", must, got, "name more fields"))
+        self._lengths = [len(self._plan(epoch)) for epoch in range(training.epochs)]
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return sum(self._lengths)
 
-    def id(self, index: int) -> str:
-        """Id of an object."""
-        store = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.stores[store].id(index - int(self._starts[store]))
+    @property
+    def n_parts(self) -> int:
+        """Micro-batches of a step, over all processes."""
+        return self.group.size * self.settings.accumulate
 
-    def places(self, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which file each object is from, and its row in that field's cube, int64 (m,) each."""
-        fields = np.searchsorted(self._starts, objects, side="right") - 1
-        rows = np.empty(len(objects), dtype=np.int64)
-        for field in np.unique(fields):
-            mine = fields == field
-            rows[mine] = self.stores[field].row[objects[mine] - self._starts[field]]
-        return fields, rows
+    def _plan(self, epoch: int) -> EpochPlan:
+        """Steps of an epoch; the same whenever it is asked for."""
+        settings, parts = self.settings, self.n_parts
+        budget = None if settings.token_budget is None else settings.token_budget * parts
+        order, size = (settings.seed, epoch), settings.batch_size * parts
+        return plan_epoch(self.objects, self.sequences.lengths, order, size, budget)
 
-    def batch(
-        self,
-        objects: np.ndarray,
-        shuffle: tuple[int, int] | None = None,
-        hiding: Hiding | None = None,
-    ) -> Batch:
-        """Lay out the sequences of `objects`.
+    def after(self, n_done: int) -> Generator[Step, None, None]:
+        """The steps after the first `n_done`, laid out ahead in a thread of its own."""
+        return ahead(self._after(n_done), depth=_AHEAD)
 
-        Parameters
-        ----------
-        objects : int64 (m,)
-            Numbers of the objects.
-        shuffle : (int, int), optional
-            Seed and epoch that the order of each object's blocks is drawn from; the layout's order
-            where None.
-        hiding : Hiding, optional
-            What the model is not shown; nothing where None.
-        """
-        objects = objects[np.argsort(self.lengths[objects], kind="stable")]
-        lengths = self.lengths[objects]
-        begin = np.cumsum(lengths) - lengths
-        n = int(lengths.sum())
-        tokens, types = np.full(n, EOS, dtype=np.int32), np.zeros(n, dtype=np.int32)
-        slots = np.zeros(n, dtype=np.int32)
-        tokens[begin] = BOS
-        starts: dict[int, np.ndarray] = {}
-        block_starts = begin[:, None] + 1 + self._block_offsets(objects, shuffle)
-        for i, block in enumerate(self.layout.blocks):
-            has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
-            if not len(has):
-                continue
-            starts[block.type] = block_starts[has, i]
-            within = np.arange(1 + block.length, dtype=np.int32)
-            place = starts[block.type][:, None] + within
-            tokens[place] = self.block_tokens(objects[has], i)
-            types[place] = block.type
-            slots[place] = within
-        slots[begin + lengths - 1] = 0  # EOS belongs to no block
-        sizes, counts = np.unique(lengths, return_counts=True)
-        shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
-        inputs = tokens
-        if hiding is not None and len(objects):
-            inputs = self._hide(tokens, starts, objects, hiding)
-        return Batch(tokens, types, slots, inputs, shapes, starts, objects)
+    def _after(self, n_done: int) -> Iterator[Step]:
+        first = 0
+        for epoch, length in enumerate(self._lengths):
+            if n_done < first + length:
+                plan = self._plan(epoch)
+                for within in range(max(0, n_done - first), length):
+                    yield self._step(first + within, epoch, within, plan.step(within))
+            first += length
 
-    def _hide(
-        self,
-        tokens: np.ndarray,
-        starts: dict[int, np.ndarray],
-        objects: np.ndarray,
-        hiding: Hiding,
-    ) -> np.ndarray:
-        """The tokens, MISS where a scalar is hidden; every object has a block of scalars."""
-        block = self.layout[SCALAR]
-        place = starts[block.type][:, None] + 1 + np.arange(block.length)
-        inputs = tokens.copy()
-        inputs[place[hiding.columns(objects, block.length)]] = MISS
-        return inputs
+    def _step(self, number: int, epoch: int, within: int, objects: np.ndarray) -> Step:
+        parts = divide(objects, self.sequences.lengths, self.n_parts)
+        begin = self.group.rank * self.settings.accumulate
+        seed = self.settings.seed
+        shuffle = (seed, epoch) if self.shuffled else None
+        own = parts[begin : begin + self.settings.accumulate]
+        hiding = Hiding(self._hidden, (seed, epoch, 1)) if self._hidden else None
+        batches = (self.sequences.batch(part, shuffle, hiding) for part in own)
+        mine = tuple(self.loss.prepare(batch, (seed, number)) for batch in batches)
+        counts = np.sum([prepared.counts() for prepared in mine], axis=0)
+        tokens = sum(len(prepared.batch.tokens) for prepared in mine)
+        flops = sum(self._flops(prepared) for prepared in mine)
+        return Step(number, epoch, within, tuple(parts), mine, counts, tokens, flops)
 
-    def _block_offsets(self, objects: np.ndarray, shuffle: tuple[int, int] | None) -> np.ndarray:
-        """Where each block's SEP stands after BOS, int64 (m, blocks); of no use where absent."""
-        blocks = self.layout.blocks
-        sizes = np.array([1 + block.length for block in blocks])
-        types = np.array([block.type for block in blocks], dtype=np.uint32)
-        sizes = ((self.pattern[objects][:, None] >> types) & 1) * sizes  # (m, blocks)
-        if shuffle is None:
-            return np.cumsum(sizes, axis=1) - sizes
-        order = np.argsort(draws(objects, types, shuffle), axis=1)
-        ordered = np.take_along_axis(sizes, order, axis=1)
-        offsets = np.empty_like(sizes)
-        np.put_along_axis(offsets, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
-        return offsets
-
-    def block_tokens(self, objects: np.ndarray, block: int) -> np.ndarray:
-        """Token ids of a block, int32 (m, 1 + slots), of objects of any field."""
-        kind = self.layout.blocks[block]
-        fields = np.searchsorted(self._starts, objects, side="right") - 1
-        out = np.empty((len(objects), 1 + kind.length), dtype=np.int32)
-        for field in np.unique(fields):
-            mine = np.flatnonzero(fields == field)
-            out[mine] = self.stores[field].blocks(objects[mine] - self._starts[field], kind)
-        if kind.name == SCALAR and self._unseen is not None:
-            out[:, 1:][:, self._unseen] = MISS
-        return out
-
-
-def _check_same(store: SequenceStore, what: str, want: str, got: str) -> None:
-    if want != got:
-        raise FormatError(must_be(f"{store.path}: {what}", want, got, "pack the field again"))
-
-
-def draws(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-    """Random numbers that need no generator's state.
-
-    Parameters
-    ----------
-    objects : int64 (m,)
-        Numbers of the objects.
-    numbers : int (k,)
-        What is drawn for: types of blocks, slots.
-    key : tuple of int
-        Seed, and what else the draw depends on; none of them negative.
-
-    Returns
-    -------
-    uint64 (m, k)
-        Each a function of key, object and number alone, whatever else is in the batch.
-    """
-    first, second = np.random.SeedSequence(key).generate_state(2, np.uint64)
-    mixed = _mix(objects.astype(np.uint64) ^ first)[:, None] ^ second
-    return _mix(mixed + numbers.astype(np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """Scatter the bits of uint64 numbers: the finaliser of SplitMix64 (Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@dataclass(frozen=True)
-class EpochPlan:
-    """The steps of one pass over some objects.
-
-    Attributes
-    ----------
-    objects : int64 (n,)
-        Their numbers, in the order of the epoch.
-    edges : int64 (steps + 1,)
-        Where each step begins in `objects`.
-    """
-
-    objects: np.ndarray
-    edges: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.edges) - 1
-
-    def step(self, step: int) -> np.ndarray:
-        """Objects of a step."""
-        return self.objects[self.edges[step] : self.edges[step + 1]]
-
-
-def plan_epoch(
-    objects: np.ndarray,
-    lengths: np.ndarray,
-    order: tuple[int, int] | None,
-    batch_size: int,
-    token_budget: int | None,
-) -> EpochPlan:
-    """Divide objects into steps.
-
-    Parameters
-    ----------
-    objects : int64 (n,)
-        Numbers of the objects.
-    lengths : int64
-        Tokens of every object, indexed by those numbers.
-    order : (int, int), optional
-        Seed and epoch that the order of objects is drawn from; as they come where None.
-    batch_size : int
-        Objects of a step where `token_budget` is None.
-    token_budget : int, optional
-        Tokens of a step at most; an object longer than that makes a step of its own.
-    """
-    if order is not None:
-        objects = np.random.default_rng(order).permutation(objects)
-    if token_budget is None:
-        edges = [*range(0, len(objects), batch_size), len(objects)] if len(objects) else [0]
-        return EpochPlan(objects, np.array(edges, dtype=np.int64))
-    total = np.concatenate([[0], np.cumsum(lengths[objects])])
-    edges = [0]
-    while edges[-1] < len(objects):
-        begin = edges[-1]
-        end = int(np.searchsorted(total, total[begin] + token_budget, side="right")) - 1
-        edges.append(max(end, begin + 1))
-    return EpochPlan(objects, np.array(edges, dtype=np.int64))
-
-
-def divide(objects: np.ndarray, lengths: np.ndarray, parts: int) -> list[np.ndarray]:
-    """Divide a step's objects into parts of nearly equal tokens.
-
-    The longest goes first, each to the part that has the fewest tokens so far (Graham 1969,
-    doi:10.1137/0117039: no part exceeds 4/3 of the least possible).
-
-    Parameters
-    ----------
-    objects : int64 (n,)
-        Numbers of the objects.
-    lengths : int64
-        Tokens of every object, indexed by those numbers.
-    parts : int
-        Number of parts.
-
-    Returns
-    -------
-    list of int64 (m,)
-        Objects of each part; some are empty where there are fewer objects than parts.
-    """
-    if parts == 1:
-        return [objects]
-    ordered = objects[np.argsort(-lengths[objects], kind="stable")]
-    emptiest = [(0, part) for part in range(parts)]
-    owner = np.empty(len(ordered), dtype=np.int64)
-    for i, length in enumerate(lengths[ordered].tolist()):
-        tokens, part = emptiest[0]
-        owner[i] = part
-        heapq.heapreplace(emptiest, (tokens + length, part))
-    return [ordered[owner == part] for part in range(parts)]
+    def _flops(self, prepared: Prepared) -> float:
+        heads = [(found.positions.size, found.ids.size) for found in prepared.found]
+        return self.budget.flops(prepared.batch.shapes, heads)

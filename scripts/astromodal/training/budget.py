@@ -18,8 +18,8 @@ from torch import nn
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config, ModelSettings, TrainingSettings
 from astromodal.models.transformer import N_FEATURES
-from astromodal.training.layout import SequenceLayout, sequence_layout
-from astromodal.training.shape import new_model
+from astromodal.sequences.layout import SequenceLayout, sequence_layout
+from astromodal.training.initialisation import new_model
 
 _STATE_BYTES = 16  # a parameter's weight, gradient and AdamW's two moments in float32
 _FORWARD_AND_BACKWARD = 3  # a backward pass costs two forward ones

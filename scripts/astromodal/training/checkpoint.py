@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from astromodal.core.files import atomic_path, read_json, write_json
-from astromodal.core.hashing import hash_values
-from astromodal.core.states import load_state
+from astromodal.storage.hashing import hash_values
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.tempfiles import atomic_path
+from astromodal.storage.torch_files import load_state
 
-FORMAT, VERSION = "transformer", 2
+CHECKPOINT_FORMAT, VERSION = "transformer", 2
 _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 
@@ -38,7 +39,7 @@ def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     # To a stream: given a path, PyTorch writes its random name into the file.
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        torch.save(_afresh({"format": FORMAT, "version": VERSION, **state}), stream)
+        torch.save(_afresh({"format": CHECKPOINT_FORMAT, "version": VERSION, **state}), stream)
 
 
 def _afresh(value: Any) -> Any:
@@ -69,7 +70,7 @@ def load_model(path: str | Path, remedy: str = "") -> dict[str, Any]:
     FormatError
         Where the file is damaged or no checkpoint of this version.
     """
-    return load_state(path, FORMAT, VERSION, remedy)
+    return load_state(path, CHECKPOINT_FORMAT, VERSION, remedy)
 
 
 def open_folder(

@@ -25,7 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from astromodal.errors import AstromodalError, ConfigError, must_be
 from astromodal.training import worker
 from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted
-from astromodal.training.task import TrainingTask
+from astromodal.training.worker import TrainingTask
 
 _SCRIPTS = Path(__file__).parents[2]
 _SAVE_SECONDS = 300

@@ -15,30 +15,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from astromodal.config.places import LAST
+from astromodal.config.inputs import LAST
 from astromodal.config.schema import Config, ModelSettings
-from astromodal.core.files import write_json
-from astromodal.core.hashing import hash_values
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.sequences.centroids import CentroidTables, Tokenizers
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.layout import SequenceLayout, sequence_layout
+from astromodal.sequences.store import vocab_hash
+from astromodal.sequences.vocabulary import check_hashes, read_vocabulary
+from astromodal.storage.hashing import hash_values
+from astromodal.storage.json_files import write_json
 from astromodal.training import checkpoint
-from astromodal.training.batches import SequenceSet
+from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget, describe
 from astromodal.training.distributed import Group
-from astromodal.training.layout import SequenceLayout, sequence_layout
-from astromodal.training.loop import Place, Trainer, validation_objects
-from astromodal.training.loss import TypedLoss
-from astromodal.training.prior import N_CONTRASTS, fit_start
-from astromodal.training.recorder import Recorder, tensorboard_writer
-from astromodal.training.sequences import vocab_hash
-from astromodal.training.shape import new_model
-from astromodal.training.speed import matmul_peak
+from astromodal.training.history import Recorder, matmul_peak, tensorboard_writer
+from astromodal.training.initialisation import N_CONTRASTS, Unigram, fit_start, new_model
+from astromodal.training.losses import TypedLoss
 from astromodal.training.step import Optimisation
-from astromodal.training.steps import Steps
-from astromodal.training.targets import CentroidTables, Tokenizers
-from astromodal.training.unigram import Unigram
-from astromodal.training.vocabulary import check_hashes, read_vocabulary
+from astromodal.training.trainer import Place, Trainer, validation_objects
 
 HOW = ("checkpoint_activations", "compile_layers")
 """Training settings of how, not of what, the layers compute."""

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.training.batches import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.layout import MODALITIES
 from astromodal.training.distributed import ALONE, Group
-from astromodal.training.layout import MODALITIES
-from astromodal.training.loss import Term, TypedLoss
+from astromodal.training.losses import Term, TypedLoss
 
 _TOKENS = 8192
 """Tokens of a batch when nothing is kept for a backward pass."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.places import expanded
+from astromodal.config.inputs import expanded
 from astromodal.errors import ConfigError
 
 

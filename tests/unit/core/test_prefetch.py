@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from astromodal.core.prefetch import ahead
+from astromodal.core.threads import ahead
 
 
 def test_items_in_order():

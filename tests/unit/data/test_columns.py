@@ -2,11 +2,11 @@ import pytest
 
 from astromodal.config import load_config
 from astromodal.config.schema import GROUPS, SCALAR_COLUMNS
-from astromodal.core.grids import is_light_curve
 from astromodal.core.paths import MODALITIES
 from astromodal.data.columns import ACCEPTED, cube_columns, group_columns, modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.footer import Footer
+from astromodal.surveys.grids import is_light_curve
 from faults.jobs import CONFIG, FIELD, good_table, run_jobs, tokenizers, write
 
 EVERY = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS)}}})

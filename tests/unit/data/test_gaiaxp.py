@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from astromodal.core.grids import native_grid
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import basis, sample_xp
 from astromodal.data.spectra import read_spectra
 from astromodal.errors import DataError
+from astromodal.surveys.grids import native_grid
 from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
 
 GROUP = "gaiaxp_bp"

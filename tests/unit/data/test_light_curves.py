@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from astromodal.config.columns import ColumnSettings
+from astromodal.config.inputs import ColumnSettings
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.light_curves import LightCurveBatch, absent_parts, read_light_curves

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.config.columns import ColumnSettings, FlagSettings
+from astromodal.config.inputs import ColumnSettings, FlagSettings
 from astromodal.data.cube import Cube
 from astromodal.data.missing import base_class, find_pile_up, is_sentinel, sentinels_of
 from astromodal.errors import DataError

@@ -2,7 +2,7 @@ import pytest
 
 from astromodal.config.schema import SelectionSettings
 from astromodal.data.cube import Cube
-from astromodal.data.selection import count_cut, select
+from astromodal.data.splits import count_cut, select
 from astromodal.errors import DataError
 
 

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.core.grids import n_bins
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import (
     SpectrumBatch,
@@ -16,6 +15,7 @@ from astromodal.data.spectra import (
     rebinned,
 )
 from astromodal.errors import DataError
+from astromodal.surveys.grids import n_bins
 from helpers.spectra import SETTINGS, desi_columns, spectra
 
 L = 2326

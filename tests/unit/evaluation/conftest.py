@@ -11,8 +11,8 @@ import pytest
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, Split
-from astromodal.evaluation.image_sample import ImageSample
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.images.sample import ImageSample
 
 
 def _summary(field, **changes):
@@ -54,7 +54,7 @@ def _figures_on_demand(request, monkeypatch):
         return f"{name}.png"
 
     if "real_figures" not in request.fixturenames:
-        monkeypatch.setattr("astromodal.evaluation.parts.save_figure", draw_only)
+        monkeypatch.setattr("astromodal.evaluation.report.section.save_figure", draw_only)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.codebooks import codebook_numbers, codebook_table, count_codes
+from astromodal.evaluation.metrics import codebook_numbers, codebook_table, count_codes
 
 
 def test_counts_leave_missing_codes_out():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from astromodal.data.splits import TEST, TRAIN, VALIDATION, Split
 from astromodal.errors import FormatError
-from astromodal.evaluation.objects import (
+from astromodal.evaluation.held_out import (
     check_ids,
     described,
     draw,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from astromodal.config.schema import GROUPS, SCALAR_COLUMNS
-from astromodal.core.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 from astromodal.errors import ConfigError, DataError
+from astromodal.surveys.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
 
 
 def test_a_spectrum_is_the_mean_of_its_samples(model, encoded):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.core.files import read_json, write_json
 from astromodal.core.paths import ExportLayout, Layout
-from astromodal.core.tensors import map_tensors, save_tensors
 from astromodal.errors import ConfigError, FormatError
 from astromodal.inference import AstroModel
 from astromodal.inference.export import export_model
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.safetensors import map_tensors, save_tensors
 from helpers.model import run_sources, toy_tokenizers, write_results
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.inference.distributions import ScalarPrediction
+from astromodal.inference.predict_scalars import ScalarPrediction
 
 
 def prediction(probabilities, centers, edges) -> ScalarPrediction:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from astromodal.errors import ConfigError
-from astromodal.inference.embedding import POOLINGS, embed_by
+from astromodal.inference.encode import POOLINGS, embed_by
 
 
 def states(bundle, encoded, i):
@@ -36,7 +36,7 @@ def test_attention_is_asked_by_the_last_token(model, bundle, encoded):
 
 def test_the_budget_changes_nothing(bundle, encoded, model):
     """One object at a time, the same embeddings."""
-    from astromodal.inference.embedding import embed_objects
+    from astromodal.inference.encode import embed_objects
 
     alone = embed_objects(bundle, encoded.sequences, np.arange(12), "mean", 1)
     np.testing.assert_allclose(alone, model.embed(encoded), atol=1e-5)

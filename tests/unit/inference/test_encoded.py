@@ -11,7 +11,7 @@ from astromodal.config.schema import ColumnSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, FormatError
-from astromodal.training.sequences import write_sequences
+from astromodal.sequences.store import write_sequences
 from helpers.model import COLUMNS, cube_table
 
 

@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, MachineError
+from astromodal.inference.frame_values import columns_read
 from astromodal.inference.frames import frame_cube
-from astromodal.inference.wanted import columns_read
 from helpers.cutouts import cutouts
 from helpers.frames import FORMS, Stream, blocks, columns, plain_table
 
@@ -167,7 +167,7 @@ def test_what_is_not_read_is_not_written(model, monkeypatch):
     """The temporary file holds what the model reads; the cube knows all names."""
     seen = []
     monkeypatch.setattr(
-        "astromodal.inference.encoded._check_bands",
+        "astromodal.inference.encode._check_bands",
         lambda cube, bands: seen.append((cube.columns, pq.read_schema(cube.path).names)),
     )
     model.encode(minimal(wide=np.ones((3, 1000)), mag_pstotal_u=[1.0, 2.0, 3.0]))
@@ -399,7 +399,7 @@ def test_astropy_is_not_imported_for_a_mapping():
     code = (
         "import sys, numpy as np; from astromodal.inference.frames import frame_of; "
         "from astromodal.inference.frame_columns import convert; "
-        "from astromodal.inference.wanted import Kind, Wanted; "
+        "from astromodal.inference.frame_values import Kind, Wanted; "
         "frame = frame_of({'ra': np.arange(3.0)}); "
         "convert(frame.column(0), Wanted('ra', Kind.NUMBER, 'deg', '')); "
         "print([n for n in ('astropy', 'astropy.units') if n in sys.modules])"

@@ -11,9 +11,9 @@ import pytest
 
 from astromodal.errors import ConfigError, FormatError, MachineError
 from astromodal.inference import AstroModel
-from astromodal.inference.encoded import Encoded
+from astromodal.inference.encode import Encoded
 from astromodal.inference.export import export_model
-from astromodal.training.batches import SequenceSet
+from astromodal.sequences.dataset import SequenceSet
 from helpers.limits import few_files
 from helpers.model import run_sources, write_results
 

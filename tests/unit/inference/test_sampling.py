@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from astromodal.core.vocab import BOS, MISSING_CODE
-from astromodal.inference.sampling import draws, sample_block
+from astromodal.inference.prompt import draws, sample_block
 
 
 def sequence(bundle, block, codes):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.config.predict import PredictSettings
+from astromodal.config.evaluate import PredictSettings
 from astromodal.core.vocab import BOS, MISS, SEP, TYPE_SCALAR
-from astromodal.inference.asking import ask
-from astromodal.inference.scalars import candidates, predict_columns
+from astromodal.inference.predict_scalars import candidates, predict_columns
+from astromodal.inference.request import ask
 from helpers.model import COLUMNS
 
 EXACT = PredictSettings(prior_mass=1.0, max_candidates=64)

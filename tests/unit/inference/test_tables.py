@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.config.predict import PredictSettings
+from astromodal.config.evaluate import PredictSettings
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError
 from astromodal.inference import tables

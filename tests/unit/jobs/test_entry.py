@@ -10,11 +10,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import astromodal
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
-from astromodal.core.files import write_json
-from astromodal.core.skips import Skip, SkippedError, skip_at
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.jobs.entry import SCRIPTS, start
-from astromodal.provenance.skipped import FOLDER, read_notes
+from astromodal.jobs.skipped import FOLDER, read_notes
+from astromodal.storage.json_files import write_json
+from astromodal.storage.skips import Skip, SkippedError, skip_at
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.config.simulate import SimulatedField, SimulateSettings
+from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.simulate.field import simulate_field
 from astromodal.simulate.light import Light, integrate_light
 from astromodal.simulate.sources import Sources, draw_sources

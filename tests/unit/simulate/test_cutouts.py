@@ -3,14 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astromodal.config.simulate import BANDS, SimulatedField, SimulateSettings
+from astromodal.config.inputs import BANDS, SimulatedField, SimulateSettings
 from astromodal.simulate import cutouts
-from astromodal.simulate.cutouts import CENTRE, PIXEL, Photographer, Telescope, telescope
-from astromodal.simulate.light import Light
-from astromodal.simulate.passbands import BAND_NAMES, SPLUS
+from astromodal.simulate.cutouts import (
+    CENTRE,
+    PIXEL,
+    Photographer,
+    Telescope,
+    galaxy_transforms,
+    points,
+    psf_transforms,
+    shape_columns,
+    shift,
+    telescope,
+    to_images,
+)
+from astromodal.simulate.light import BAND_NAMES, SPLUS, Light
 from astromodal.simulate.photometry import IMAGING
-from astromodal.simulate.profiles import galaxy_transforms, points, psf_transforms, shift, to_images
-from astromodal.simulate.shapes import shape_columns
 from astromodal.simulate.sources import GALAXY, STAR, Sources
 from astromodal.simulate.streams import stream
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from threadpoolctl import threadpool_limits
 
+from astromodal.config.inputs import BANDS, SimulatedField, SimulateSettings
 from astromodal.config.schema import SCALAR_COLUMNS
-from astromodal.config.simulate import BANDS, SimulatedField, SimulateSettings
 from astromodal.errors import ConfigError
 from astromodal.simulate.field import simulate_field
 

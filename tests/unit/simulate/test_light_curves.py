@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.config.simulate import SimulatedField
+from astromodal.config.inputs import SimulatedField
 from astromodal.simulate.field import simulate_field
 from astromodal.simulate.light_curves import (
     BANDS,

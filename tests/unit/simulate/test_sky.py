@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astromodal.config.simulate import SimulateSettings
+from astromodal.config.inputs import SimulateSettings
 from astromodal.simulate import gaia
 from astromodal.simulate.cosmology import comoving_distance
 from astromodal.simulate.extragalactic import (
@@ -14,14 +14,16 @@ from astromodal.simulate.extragalactic import (
     forest_transmission,
     quasar_spectrum,
 )
-from astromodal.simulate.light import Light, components, spectra
-from astromodal.simulate.passbands import (
+from astromodal.simulate.light import (
     BAND_NAMES,
     PHOTOMETRIC_GRID,
     SPLUS,
     VISTA,
+    Light,
     ab_flux,
+    components,
     curve,
+    spectra,
     to_magnitude,
 )
 from astromodal.simulate.photometry import splus_columns, vista_columns
@@ -32,10 +34,10 @@ from astromodal.simulate.sources import (
     QUASAR,
     STAR,
     Sources,
+    absolute_magnitude,
     draw_sources,
     field_centre,
 )
-from astromodal.simulate.stars import absolute_magnitude
 from astromodal.simulate.stellar import star_spectrum
 from astromodal.simulate.streams import stream
 

@@ -13,7 +13,7 @@ import pytest
 
 from astromodal.errors import AstromodalError
 from astromodal.simulate import xp
-from astromodal.simulate.passbands import curve
+from astromodal.simulate.light import curve
 
 ARRAYS = ("coefficients", "coefficient_errors", "coefficient_correlations")
 

@@ -7,23 +7,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.config.schema import SCALAR_COLUMNS, ImageSettings, SelectionSettings, SplitSettings
-from astromodal.config.simulate import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.simulate.field import simulate_field
-from astromodal.tokenizers.image import ImageCodebook, ImageTokenizer
-from astromodal.tokenizers.image_autoencoder import (
-    TrainedAutoencoder,
-    build_model,
-    shape_settings,
-)
-from astromodal.tokenizers.image_tokens import encode_field_images
-from astromodal.tokenizers.normaliser import ImageNormaliser
-from astromodal.tokenizers.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.tokenizers.scalar_tokens import encode_field_scalars
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
 
 IMAGE = ImageSettings(hidden=16, blocks=1)

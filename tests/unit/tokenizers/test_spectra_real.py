@@ -6,10 +6,10 @@ import pytest
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_spectra, rebinned
-from astromodal.tokenizers.spectrum import SpectrumTokenizer
-from astromodal.tokenizers.spectrum_codebook import train_codebook
-from astromodal.tokenizers.spectrum_samples import SpectrumSamples, sample_features
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
+from astromodal.tokenizers.spectra.codebook import train_codebook
+from astromodal.tokenizers.spectra.samples import SpectrumSamples, sample_features
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
 # A quarter of the survey's codes for eight spectra an arm. With 256 the worst spectrum's R² is
 # 0.979 to 0.982, as the seed has it: at the mark, and no test.

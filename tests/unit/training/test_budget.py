@@ -10,6 +10,7 @@ from astromodal.config import load_config
 from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.schema import ModelSettings, TrainingSettings
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.sequences.layout import longest_sequence
 from astromodal.training.budget import (
     Budget,
     describe,
@@ -18,8 +19,7 @@ from astromodal.training.budget import (
     main,
     shape_of,
 )
-from astromodal.training.layout import longest_sequence
-from astromodal.training.loss import TypedLoss
+from astromodal.training.losses import TypedLoss
 
 SIZES = ModelSettings(d_model=32, n_layers=3, n_heads=2, d_ff=48, dropout=0.0)
 

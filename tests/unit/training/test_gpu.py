@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.core.files import write_json
+from astromodal.storage.json_files import write_json
+from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
-from astromodal.training.loss import TypedLoss
+from astromodal.training.initialisation import new_model
+from astromodal.training.losses import TypedLoss
 from astromodal.training.run import RunFiles, TrainingInterrupted, train_transformer
-from astromodal.training.shape import new_model
 from astromodal.training.step import Optimisation
-from astromodal.training.steps import Steps
+from helpers.survey import HASHES, TOKENIZERS
 
-from .conftest import HASHES, TOKENIZERS
 from .test_run import FittedTokenizers, SignalAt, signal
 
 pytestmark = [

@@ -14,7 +14,7 @@ from astromodal.errors import AstromodalError, ConfigError
 from astromodal.training import launch as module
 from astromodal.training.launch import launch, launch_node
 from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted
-from astromodal.training.task import TrainingTask
+from astromodal.training.worker import TrainingTask
 
 
 def task(tmp_path, **training) -> TrainingTask:

@@ -8,11 +8,10 @@ import torch
 
 from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.schema import ModelSettings
-from astromodal.training.layout import Block, Range
-from astromodal.training.loss import TypedLoss
-from astromodal.training.prior import fit_start
+from astromodal.sequences.layout import Block, Range
+from astromodal.training.initialisation import Unigram, fit_start
+from astromodal.training.losses import TypedLoss
 from astromodal.training.run import build_model
-from astromodal.training.unigram import Unigram
 from astromodal.training.validation import evaluate_loss
 
 

@@ -14,10 +14,11 @@ import psutil
 import pytest
 import torch
 
-from astromodal.core.files import read_json, write_json
-from astromodal.training.layout import sequence_layout
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.store import pack_objects, write_sequences
+from astromodal.storage.json_files import read_json, write_json
 from astromodal.training.run import EXIT_INTERRUPTED
-from astromodal.training.sequences import pack_objects, write_sequences
+from helpers.survey import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 from helpers.training import (
     ALONE,
     TOGETHER,
@@ -28,8 +29,6 @@ from helpers.training import (
     signal_at,
     start,
 )
-
-from .conftest import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 
 SEED_OF_KILLS = 20261126
 SETTINGS = {

@@ -9,9 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from astromodal.training.history import read_history
-from astromodal.training.recorder import Recorder, tensorboard_writer
-from astromodal.training.speed import SPEEDS
+from astromodal.training.history import SPEEDS, Recorder, read_history, tensorboard_writer
 from astromodal.training.step import Outcome
 from astromodal.training.validation import Sums
 
@@ -44,7 +42,7 @@ def outcome(tokens=100, flops=1e6):
 def clock(monkeypatch):
     """A clock that the test sets."""
     now = types.SimpleNamespace(time=0.0)
-    monkeypatch.setattr("astromodal.training.recorder.time.monotonic", lambda: now.time)
+    monkeypatch.setattr("astromodal.training.history.time.monotonic", lambda: now.time)
     return now
 
 

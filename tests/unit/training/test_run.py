@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.core.files import write_json
 from astromodal.errors import ConfigError, FormatError
 from astromodal.models import CausalTransformerLM
+from astromodal.storage.json_files import write_json
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
 from astromodal.training.reconstruction import image_reconstruction_loss
@@ -24,8 +24,7 @@ from astromodal.training.run import (
     train_transformer,
 )
 from helpers.limits import few_files
-
-from .conftest import HASHES, TOKENIZERS
+from helpers.survey import HASHES, TOKENIZERS
 
 
 class FittedTokenizers:

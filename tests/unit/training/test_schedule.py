@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from astromodal.training.schedule import learning_rate, make_optimizer
+from astromodal.training.step import learning_rate, make_optimizer
 
 
 @pytest.mark.parametrize(

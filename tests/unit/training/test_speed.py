@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from astromodal.training.speed import matmul_peak
+from astromodal.training.history import matmul_peak
 
 CPU = torch.device("cpu")
 

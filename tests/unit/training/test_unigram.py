@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
-from astromodal.training.batches import SequenceSet
-from astromodal.training.sequences import pack_objects, write_sequences
-from astromodal.training.unigram import Unigram
-
-from .conftest import HASHES
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.store import pack_objects, write_sequences
+from astromodal.training.initialisation import Unigram
+from helpers.survey import HASHES
 
 
 def packed(survey, tmp_path, codes):

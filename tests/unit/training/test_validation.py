@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from astromodal.training.loss import Term
+from astromodal.training.losses import Term
 from astromodal.training.validation import Best, Sums, sums_of
 
 

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from astromodal.config.ablations import AS_CONFIGURED
+from astromodal.config.evaluate import AS_CONFIGURED
 from astromodal.evaluation.ablations.changes import (
     Trainings,
+    add_changes,
+    add_columns,
     column_changes,
     modality_changes,
     without_reconstruction,
 )
 from astromodal.evaluation.ablations.losses import ORDERS, ObjectLosses
-from astromodal.evaluation.ablations.section import add_changes, add_columns
-from astromodal.evaluation.numbers import show
-from astromodal.evaluation.objects import described, evaluated_fields
-from astromodal.evaluation.parts import Part
-from astromodal.evaluation.style import styled
+from astromodal.evaluation.held_out import described, evaluated_fields
+from astromodal.evaluation.report.section import Part, show
+from astromodal.evaluation.report.style import styled
 
 CLEAR = 2.0
 """Errors that a change must exceed to be called one: several are looked at together."""

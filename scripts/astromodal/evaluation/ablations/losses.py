@@ -14,16 +14,21 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import EvaluationSettings
-from astromodal.core.files import load_arrays, save_arrays
 from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.objects import EvaluatedField, eligible_objects
-from astromodal.evaluation.surprise import by_object, choose_objects, code_surprise, target_logits
+from astromodal.evaluation.held_out import EvaluatedField, eligible_objects
+from astromodal.evaluation.transformer.measures import (
+    by_object,
+    choose_objects,
+    code_surprise,
+    target_logits,
+)
 from astromodal.inference.bundle import Bundle
-from astromodal.training.batches import SequenceSet, plan_epoch
-from astromodal.training.layout import MODALITIES, SCALAR
-from astromodal.training.loss import NO_TARGET, RangeTargets
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.layout import MODALITIES, SCALAR
+from astromodal.sequences.vocabulary import check_hashes
+from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.training.losses import NO_TARGET, RangeTargets
 from astromodal.training.reconstruction import expected_centroids
-from astromodal.training.vocabulary import check_hashes
 
 _FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 1}
 _BUDGET = 16_384  # tokens of a batch without gradients

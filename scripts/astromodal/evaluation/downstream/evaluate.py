@@ -11,26 +11,26 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.downstream.answers import Answers, Source
-from astromodal.evaluation.downstream.cases import draw_cases, most_labelled
+from astromodal.evaluation.downstream.calibration import measure_temperatures, temperature_numbers
 from astromodal.evaluation.downstream.objects import (
     SCORE,
     TUNE,
     find_objects,
     find_roles,
+    find_targets,
     read_features,
 )
+from astromodal.evaluation.downstream.predictions import Answers, Source
 from astromodal.evaluation.downstream.section import add_headlines, add_notes, add_numbers
 from astromodal.evaluation.downstream.section_figures import add_figures
-from astromodal.evaluation.downstream.targets import find_targets
-from astromodal.evaluation.downstream.temperature import measure_temperatures, temperature_numbers
-from astromodal.evaluation.objects import EvaluatedField, described
-from astromodal.evaluation.parts import Part
-from astromodal.evaluation.style import styled
+from astromodal.evaluation.downstream.tasks import draw_cases, most_labelled
+from astromodal.evaluation.held_out import EvaluatedField, described
+from astromodal.evaluation.report.section import Part
+from astromodal.evaluation.report.style import styled
 from astromodal.inference.model import AstroModel
-from astromodal.training.batches import SequenceSet
-from astromodal.training.layout import SCALAR
-from astromodal.training.vocabulary import check_hashes
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.layout import SCALAR
+from astromodal.sequences.vocabulary import check_hashes
 
 
 def evaluate_downstream(

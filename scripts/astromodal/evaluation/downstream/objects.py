@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from astromodal.config.evaluate import GIVEN, LabelSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.grids import is_light_curve
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISS
 from astromodal.data.cube import Cube
-from astromodal.data.labels import read_kinds
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
-from astromodal.evaluation.objects import EvaluatedField, check_ids, check_scalars
-from astromodal.inference.encoded import Encoded
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.training.batches import SequenceSet
-from astromodal.training.layout import IMAGE, SCALAR
-from astromodal.training.sequences import SequenceStore
+from astromodal.evaluation.held_out import (
+    EvaluatedField,
+    check_ids,
+    check_scalars,
+    cosmological,
+    has_class,
+    read_kinds,
+)
+from astromodal.evaluation.report.style import unit, with_unit
+from astromodal.inference.encode import Encoded
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.layout import IMAGE, SCALAR
+from astromodal.sequences.store import SequenceStore
+from astromodal.surveys.grids import is_light_curve
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 FIT, TUNE, SCORE, UNUSED = range(4)
 """What an object is for: labels to learn from, labels to tune by, evaluation, nothing."""
@@ -205,3 +213,93 @@ def _modalities(sequences: SequenceSet, numbers: np.ndarray, seen: Sequence[int]
     bits = [1 << layout[IMAGE].type, sum(1 << kind for kind in spectra)]
     has = [(pattern & np.uint32(bit)) > 0 for bit in bits]
     return np.stack([(tokens[:, list(seen)] != MISS).any(axis=1), *has], axis=1)
+
+
+Role = Literal["redshift", "stellar", "class"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A label that is to be told.
+
+    Attributes
+    ----------
+    name : str
+        Its column.
+    role : str
+        ``redshift``, ``stellar`` or ``class``.
+    classes : tuple of str
+        Every class that occurs; empty of a number.
+    """
+
+    name: str
+    role: Role
+    classes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """Its unit as figures spell it; empty where it has none."""
+        return unit(self.name) if self.role == "stellar" else ""
+
+    @property
+    def label(self) -> str:
+        """Its name with its unit."""
+        return with_unit(self.name, self.unit)
+
+    def inward(self, values: np.ndarray) -> np.ndarray:
+        """The scale on which errors are alike: log(1 + z), log₁₀ of a temperature, or as it is."""
+        if self.role == "redshift":
+            return np.log1p(values)
+        return np.log10(values) if self.unit == "K" else values
+
+    def outward(self, values: np.ndarray) -> np.ndarray:
+        """Back from the scale of `inward`."""
+        if self.role == "redshift":
+            return np.expm1(values)
+        return 10.0**values if self.unit == "K" else values
+
+
+def find_targets(
+    objects: Objects, labels: LabelSettings, notes: list[str]
+) -> dict[Target, np.ndarray]:
+    """Targets, and what is known of them.
+
+    Parameters
+    ----------
+    objects : Objects
+        Objects with labels.
+    labels : LabelSettings
+        Their columns.
+    notes : list of str
+        Takes what cannot be evaluated, and why.
+
+    Returns
+    -------
+    dict of Target to float64 (n,)
+        The label of each object, of a class its number in ``classes``; NaN where it is not known
+        or not meant: the redshift of a star is a velocity.
+    """
+    found: dict[Target, np.ndarray] = {}
+    for what, name in (("redshift", labels.redshift), ("kind", labels.kind)):
+        if name is None:
+            notes.append(f"evaluation.labels.{what} is null: there is no such label.")
+        elif name in objects.absent:
+            notes.append(f"No cube has the column {name} (evaluation.labels.{what}).")
+    if labels.redshift is not None and labels.redshift not in objects.absent:
+        values = cosmological(objects.values[labels.redshift], objects.kind, labels)
+        found[Target(labels.redshift, "redshift")] = values
+        if not (objects.kind != "").any():
+            notes.append(f"Stars among {labels.redshift} are not known, and so are not left out.")
+    for name in labels.stellar:
+        if name in objects.absent:
+            notes.append(f"No cube has the column {name} (evaluation.labels.stellar).")
+            continue
+        target, values = Target(name, "stellar"), objects.values[name]
+        found[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
+    if labels.kind is not None and labels.kind not in objects.absent:
+        known = has_class(objects.kind, labels)
+        classes, number = np.unique(objects.kind[known], return_inverse=True)
+        values = np.full(len(known), np.nan)
+        values[known] = number
+        found[Target(labels.kind, "class", tuple(classes.tolist()))] = values
+    return found

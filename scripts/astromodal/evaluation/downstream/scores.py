@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.evaluation.downstream.ways import LEAST_CHANCE
+from astromodal.evaluation.downstream.baselines import LEAST_CHANCE
 from astromodal.evaluation.metrics import bootstrap_error, fraction_error, r2_of, robust_sigma
-from astromodal.evaluation.parts import Verdict, measured
+from astromodal.evaluation.report.section import Verdict, measured
 
 OUTLIER = 0.15
 """|Δz| / (1 + z) beyond which a redshift is an outlier."""

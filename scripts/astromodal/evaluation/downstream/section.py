@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.evaluation.downstream.answers import MODEL, Answers
 from astromodal.evaluation.downstream.calibration import CHECKED
 from astromodal.evaluation.downstream.figures import WAYS
+from astromodal.evaluation.downstream.objects import Target
+from astromodal.evaluation.downstream.predictions import MODEL, Answers
 from astromodal.evaluation.downstream.scores import (
     MEASURES,
     by_magnitude,
@@ -17,9 +18,7 @@ from astromodal.evaluation.downstream.scores import (
     score,
     verdict,
 )
-from astromodal.evaluation.downstream.targets import Target
-from astromodal.evaluation.numbers import show
-from astromodal.evaluation.parts import Part
+from astromodal.evaluation.report.section import Part, show
 
 BRIGHT = 21.0
 PUBLISHED = (

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from astromodal.evaluation.downstream.answers import Answers
 from astromodal.evaluation.downstream.calibration import LEVELS
-from astromodal.evaluation.downstream.calibration_figures import (
-    draw_calibration,
-    draw_temperatures,
-)
 from astromodal.evaluation.downstream.figures import (
     WAYS,
     curve_rows,
+    draw_calibration,
     draw_classes,
     draw_curves,
     draw_magnitudes,
+    draw_temperatures,
     draw_truth,
     draw_ways,
     measure_label,
     shown_ways,
 )
+from astromodal.evaluation.downstream.objects import Role, Target
+from astromodal.evaluation.downstream.predictions import Answers
 from astromodal.evaluation.downstream.scores import MEASURES
 from astromodal.evaluation.downstream.section import Numbers, fullest
-from astromodal.evaluation.downstream.targets import Role, Target
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.evaluation.parts import Part, table
+from astromodal.evaluation.report.section import Part, table
 
 _WORDS: dict[Role, str] = {
     "redshift": "Redshift", "stellar": "Parameters of stars", "class": "Class",

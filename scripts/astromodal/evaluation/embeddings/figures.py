@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.embeddings.neighbours import Agreement
 from astromodal.evaluation.embeddings.offsets import Offsets
-from astromodal.evaluation.embeddings.retrieval import Retrieval
+from astromodal.evaluation.embeddings.retrieval import Agreement, Retrieval
 from astromodal.evaluation.embeddings.sample import Sample
-from astromodal.evaluation.style import BLUE, FAINT, GRID, INK, ORANGE, PALETTE, new_figure
+from astromodal.evaluation.report.style import BLUE, FAINT, GRID, INK, ORANGE, PALETTE, new_figure
 
 UNKNOWN, OTHERS = "unknown", "others"
 INNER = 48

@@ -10,18 +10,20 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings, LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
-from astromodal.data.labels import cosmological, has_class, read_kinds
-from astromodal.evaluation.objects import (
+from astromodal.evaluation.held_out import (
     EvaluatedField,
     check_ids,
     check_scalars,
+    cosmological,
     draw,
     eligible_objects,
+    has_class,
+    read_kinds,
 )
-from astromodal.inference.encoded import Encoded
+from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
-from astromodal.tokenizers.scalar import ScalarTokenizer
-from astromodal.training.layout import IMAGE, SCALAR
+from astromodal.sequences.layout import IMAGE, SCALAR
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 
 @dataclass(frozen=True)

@@ -16,23 +16,24 @@ from astromodal.evaluation.embeddings.figures import (
     draw_offsets,
     draw_retrieval,
 )
-from astromodal.evaluation.embeddings.neighbours import (
-    LEAST_KNOWN,
-    Agreement,
-    K,
-    class_agreement,
-    value_agreement,
-)
 from astromodal.evaluation.embeddings.offsets import (
     LEAST_OBJECTS,
     Offsets,
     field_offsets,
     most_common,
 )
-from astromodal.evaluation.embeddings.retrieval import N_NEAREST, Retrieval
+from astromodal.evaluation.embeddings.retrieval import (
+    LEAST_KNOWN,
+    N_NEAREST,
+    Agreement,
+    K,
+    Retrieval,
+    class_agreement,
+    value_agreement,
+)
 from astromodal.evaluation.embeddings.sample import Sample
-from astromodal.evaluation.parts import Part, measured, table
-from astromodal.training.layout import IMAGE
+from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.sequences.layout import IMAGE
 
 _SIGNIFICANT = 2.0
 """Errors above which fields count as told apart."""

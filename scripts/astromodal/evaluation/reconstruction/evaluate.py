@@ -10,27 +10,27 @@ import numpy as np
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.grids import is_light_curve
 from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.numbers import show
-from astromodal.evaluation.objects import EvaluatedField, described, eligible_objects
-from astromodal.evaluation.parts import Part
-from astromodal.evaluation.reconstruction import images, scalars, section, spectra
-from astromodal.evaluation.reconstruction.bench import Bench
-from astromodal.evaluation.reconstruction.compare import (
+from astromodal.evaluation.held_out import EvaluatedField, described, eligible_objects
+from astromodal.evaluation.reconstruction import figures as section
+from astromodal.evaluation.reconstruction import images, scalars, spectra
+from astromodal.evaluation.reconstruction.scores import (
     BASELINE,
     MEAN_SHAPE,
     MODEL,
     SHAPE,
     TOKENIZER,
+    Bench,
     compared,
     verdict,
 )
-from astromodal.evaluation.style import styled
+from astromodal.evaluation.report.section import Part, show
+from astromodal.evaluation.report.style import styled
 from astromodal.inference.model import AstroModel
-from astromodal.training.batches import SequenceSet
-from astromodal.training.layout import IMAGE, SCALAR
-from astromodal.training.vocabulary import check_hashes
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.layout import IMAGE, SCALAR
+from astromodal.sequences.vocabulary import check_hashes
+from astromodal.surveys.grids import is_light_curve
 
 
 def evaluate_reconstruction(

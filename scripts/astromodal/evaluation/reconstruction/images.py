@@ -11,13 +11,11 @@ from astromodal.config.schema import ImageSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
-from astromodal.evaluation.image_sample import DETECTED
-from astromodal.evaluation.image_sums import reduce_cutouts
+from astromodal.evaluation.held_out import PACKED, check_cutouts
+from astromodal.evaluation.images.apertures import reduce_cutouts
+from astromodal.evaluation.images.sample import DETECTED
 from astromodal.evaluation.metrics import median_error, r2_of, scatter_error
-from astromodal.evaluation.objects import PACKED, check_cutouts
-from astromodal.evaluation.parts import measured
-from astromodal.evaluation.reconstruction.bench import Bench
-from astromodal.evaluation.reconstruction.compare import (
+from astromodal.evaluation.reconstruction.scores import (
     BASELINE,
     MEAN,
     MEAN_SHAPE,
@@ -25,12 +23,14 @@ from astromodal.evaluation.reconstruction.compare import (
     SHAPE,
     TOKENIZER,
     WAYS,
+    Bench,
     compared,
     scaled,
 )
-from astromodal.inference.blocks import predict_images
-from astromodal.inference.encoded import Encoded
-from astromodal.training.layout import IMAGE
+from astromodal.evaluation.report.section import measured
+from astromodal.inference.encode import Encoded
+from astromodal.inference.predict_blocks import predict_images
+from astromodal.sequences.layout import IMAGE
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from astromodal.evaluation.metrics import fraction_error, scatter_error
-from astromodal.evaluation.parts import measured
-from astromodal.evaluation.reconstruction.bench import Bench
-from astromodal.evaluation.reconstruction.compare import BASELINE, MODEL, TOKENIZER, compared
-from astromodal.inference.distributions import ScalarPrediction
-from astromodal.inference.encoded import Encoded
-from astromodal.inference.prompts import count_given
-from astromodal.inference.scalars import predict_columns
-from astromodal.training.layout import SCALAR
+from astromodal.evaluation.reconstruction.scores import BASELINE, MODEL, TOKENIZER, Bench, compared
+from astromodal.evaluation.report.section import measured
+from astromodal.inference.encode import Encoded
+from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
+from astromodal.inference.prompt import count_given
+from astromodal.sequences.layout import SCALAR
 
 ALONE = "model, everything else given"
 

@@ -9,23 +9,23 @@ import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import SpectrumBatch, read_spectra, rebinned
+from astromodal.evaluation.held_out import PACKED, check_codes
 from astromodal.evaluation.metrics import mean_error, r2, reduced_chi2
-from astromodal.evaluation.objects import PACKED, check_codes
-from astromodal.evaluation.parts import measured
-from astromodal.evaluation.reconstruction.bench import Bench
-from astromodal.evaluation.reconstruction.compare import (
+from astromodal.evaluation.reconstruction.scores import (
     BASELINE,
     MEAN,
     MEAN_SHAPE,
     MODEL,
     SHAPE,
     TOKENIZER,
+    Bench,
     brightness,
     compared,
     scaled,
 )
-from astromodal.inference.blocks import predict_spectra
-from astromodal.inference.encoded import Encoded
+from astromodal.evaluation.report.section import measured
+from astromodal.inference.encode import Encoded
+from astromodal.inference.predict_blocks import predict_spectra
 
 
 @dataclass(frozen=True)

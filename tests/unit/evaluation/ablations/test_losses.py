@@ -7,11 +7,11 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.data.splits import TEST
 from astromodal.evaluation.ablations.losses import ObjectLosses, measure_losses
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
-from astromodal.training.layout import MODALITIES
-from astromodal.training.loss import TypedLoss
-from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
+from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
+from astromodal.training.losses import TypedLoss
 from helpers.model import cube_table, toy_bundle
 
 SETTINGS = EvaluationSettings(max_objects=30)

@@ -10,9 +10,9 @@ import pytest
 
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
 from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
-from astromodal.training.sequences import BlockCodes, pack_objects, write_sequences
+from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
 from helpers.model import COLUMNS, scalars, toy_bundle
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.downstream.calibration import calibrate, pit_histogram, surprise
-from astromodal.inference.distributions import ScalarPrediction
+from astromodal.inference.predict_scalars import ScalarPrediction
 
 EDGES = np.linspace(0, 1, 11)
 

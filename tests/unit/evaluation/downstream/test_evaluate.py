@@ -9,11 +9,11 @@ from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings, L
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.splits import TEST, TRAIN
 from astromodal.errors import ConfigError, FormatError
-from astromodal.evaluation.downstream import ways
+from astromodal.evaluation.downstream import baselines as ways
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
 from astromodal.evaluation.downstream.objects import FIT, SCORE, find_roles
-from astromodal.evaluation.objects import EvaluatedField
-from astromodal.training.batches import SequenceSet
+from astromodal.evaluation.held_out import EvaluatedField
+from astromodal.sequences.dataset import SequenceSet
 
 LABELS = LabelSettings(stellar=("gaia_teff_gspphot",))
 ASKED = DownstreamSettings(given=("scalar", "image"), label_fractions=(0.3, 1.0), label_draws=2)
@@ -32,7 +32,7 @@ def evaluate(survey, tmp_path_factory):
         evaluation = EvaluationSettings(labels=labels, downstream=asked)
         folder = tmp_path_factory.mktemp("figures")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("astromodal.evaluation.parts.save_figure", draw_only)
+            patch.setattr("astromodal.evaluation.report.section.save_figure", draw_only)
             patch.setattr(ways, "ITERATIONS", 5)
             return evaluate_downstream(
                 fields, ["H"], labelled, survey.model, evaluation, ColumnSettings(), folder

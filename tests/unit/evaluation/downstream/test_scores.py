@@ -19,7 +19,7 @@ from astromodal.evaluation.downstream.scores import (
     sigma_nmad,
     verdict,
 )
-from astromodal.evaluation.parts import measured
+from astromodal.evaluation.report.section import measured
 
 NMAD = MEASURES["redshift"][0]
 

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from astromodal.core.progress import quiet
-from astromodal.evaluation.downstream.temperature import (
+from astromodal.evaluation.downstream.calibration import (
     LOG_TEMPERATURES,
     Surprises,
     best_temperature,
     measure_temperatures,
     temperature_numbers,
 )
-from astromodal.evaluation.surprise import measure_surprise
-from astromodal.training.batches import SequenceSet
-from astromodal.training.unigram import Unigram
+from astromodal.evaluation.transformer.measures import measure_surprise
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.training.initialisation import Unigram
 
 
 def _sharpened(n=400, factor=2.0, seed=0):

@@ -16,8 +16,8 @@ from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
 from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, categories
 from astromodal.evaluation.embeddings.retrieval import draw_in_turns
 from astromodal.evaluation.embeddings.sample import embed_evaluated, names_to_give
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.inference.encoded import _encode
+from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.inference.encode import _encode
 from astromodal.inference.model import AstroModel
 from helpers.model import cube_table, toy_bundle
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.embeddings.neighbours import (
+from astromodal.evaluation.embeddings.retrieval import (
     K,
     class_agreement,
     nearest,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.embeddings.space import LEAST_TSNE, embedding_space, plane
+from astromodal.evaluation.embeddings.evaluate import LEAST_TSNE, embedding_space, plane
 
 
 def test_a_large_dimension_does_not_decide():

@@ -8,13 +8,13 @@ from astromodal.config.evaluate import EvaluationSettings, ReconstructionSetting
 from astromodal.config.schema import ColumnSettings, SelectionSettings, SplitSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, split_field
-from astromodal.evaluation.objects import evaluated_fields
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
 from astromodal.inference.model import AstroModel
-from astromodal.tokenizers.image_tokens import encode_field_images
-from astromodal.tokenizers.scalar_tokens import encode_field_scalars
-from astromodal.tokenizers.spectrum_tokens import encode_field_spectra
-from astromodal.training.packing import pack_field
+from astromodal.sequences.packing import pack_field
+from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.scalars.tokenizer import encode_field_scalars
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from helpers.cutouts import SETTINGS as IMAGE
 from helpers.model import COLUMNS, cube_table, toy_bundle
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.reconstruction.compare import brightness, compared, scaled, verdict
+from astromodal.evaluation.reconstruction.scores import brightness, compared, scaled, verdict
 
 
 def test_medians_and_gain_by_hand():

@@ -6,13 +6,12 @@ import pytest
 from astromodal.config.schema import ColumnSettings, SequenceSettings
 from astromodal.data.columns import cutout_column
 from astromodal.errors import FormatError
-from astromodal.evaluation.objects import evaluated_fields
-from astromodal.evaluation.reconstruction.bench import Bench
-from astromodal.evaluation.reconstruction.compare import MODEL, SHAPE, TOKENIZER
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.reconstruction.scalars import ALONE, sample_scalars
+from astromodal.evaluation.reconstruction.scores import MODEL, SHAPE, TOKENIZER, Bench
 from astromodal.evaluation.reconstruction.spectra import sample_spectra
 from astromodal.inference.model import AstroModel
-from astromodal.training.batches import SequenceSet
+from astromodal.sequences.dataset import SequenceSet
 from helpers.cutouts import BANDS
 from helpers.model import COLUMNS, CONFIG, EMPTY, cube_table, toy_bundle
 

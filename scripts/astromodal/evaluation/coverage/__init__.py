@@ -1,0 +1,1 @@
+"""Section of the report: which objects have which measurements."""

@@ -1,0 +1,1 @@
+"""Section of the report: the spectrum tokenizer on light curves."""

@@ -1,0 +1,293 @@
+"""Objects as the model reads them, and one vector for each."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from astromodal.config.schema import (
+    ColumnSettings,
+    ImageSettings,
+    SelectionSettings,
+    SplitSettings,
+)
+from astromodal.core.vocab import MISS, MISSING_CODE
+from astromodal.data.check import misspelt
+from astromodal.data.columns import cutout_column
+from astromodal.data.cube import Cube
+from astromodal.data.splits import split_field
+from astromodal.errors import ConfigError, DataError, must_be, suggestion
+from astromodal.inference.bundle import Bundle
+from astromodal.inference.frame_values import columns_read
+from astromodal.inference.frames import FrameCube, frame_cube
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.layout import SequenceLayout
+from astromodal.sequences.packing import pack_field
+from astromodal.sequences.vocabulary import check_hashes
+from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.scalars.tokenizer import encode_field_scalars
+from astromodal.tokenizers.spectra.tokens import encode_field_spectra
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Objects and the codes of all their blocks; ``objects[mask]`` are some of them.
+
+    Attributes
+    ----------
+    sequences : SequenceSet
+        Sequences of one field, of several, or of the rows given.
+    numbers : int64 (n,)
+        Numbers of the objects in it.
+    """
+
+    sequences: SequenceSet
+    numbers: np.ndarray
+
+    @classmethod
+    def every(cls, sequences: SequenceSet) -> Encoded:
+        """All objects of a sequence set."""
+        return cls(sequences, np.arange(len(sequences)))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, which: np.ndarray | slice) -> Encoded:
+        """Some of the objects, by a mask (n,), their places, or a slice."""
+        return Encoded(self.sequences, self.numbers[which])
+
+    @property
+    def layout(self) -> SequenceLayout:
+        """Layout of the sequences."""
+        return self.sequences.layout
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """Ids of the objects, unicode (n,)."""
+        return np.array([self.sequences.id(int(i)) for i in self.numbers], dtype=np.str_)
+
+    @property
+    def row(self) -> np.ndarray:
+        """Rows in the cube of each object's field, int64 (n,)."""
+        return self.sequences.places(self.numbers)[1]
+
+    def has(self, block: str) -> np.ndarray:
+        """Which objects have a block, bool (n,).
+
+        Raises
+        ------
+        DataError
+            Where the model has no such block.
+        """
+        names = [known.name for known in self.layout.blocks]
+        if block not in names:
+            message = must_be("block", f"one of {', '.join(names)}", block)
+            raise DataError(message + suggestion(block, names))
+        return ((self.sequences.pattern[self.numbers] >> self.layout[block].type) & 1).astype(bool)
+
+    def codes(self, block: str) -> np.ndarray:
+        """Codes of a block, uint16 (m, slots), of the m objects that have it.
+
+        65535 where missing. Of a spectrum group, the first slot is the scale's.
+        """
+        objects = self.numbers[self.has(block)]
+        names = [known.name for known in self.layout.blocks]
+        tokens = self.sequences.block_tokens(objects, names.index(block))[:, 1:]
+        codes = np.full(tokens.shape, MISSING_CODE, dtype=np.uint16)
+        for ids in self.layout[block].ranges:
+            slots = slice(ids.first, ids.first + ids.n_slots)
+            first = ids.offset + ids.stride * np.arange(ids.n_slots)
+            known = tokens[:, slots] != MISS
+            codes[:, slots] = np.where(known, tokens[:, slots] - first, MISSING_CODE)
+        return codes
+
+
+def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
+    """The objects of one of the workflow's sequence files.
+
+    Raises
+    ------
+    FormatError
+        Where the file was packed for another vocabulary, or encoded with other tokenizers.
+    """
+    sequences = SequenceSet([path], bundle.layout)
+    check_hashes(bundle.trained.vocabulary, sequences.stores[0].tokenizer_hashes, str(path))
+    return Encoded.every(sequences)
+
+
+def encode_cube(source: Any, bundle: Bundle, columns: ColumnSettings | None) -> Encoded:
+    """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
+    with TemporaryDirectory(prefix="astromodal-") as folder:
+        cube = _as_cube(source, Path(folder) / "rows.parquet", bundle, columns)
+        path = Path(folder) / "sequences.safetensors"
+        _encode(cube, bundle, Path(folder), path)
+        # The file stays mapped, and so readable, when its name goes with the folder.
+        return Encoded.every(SequenceSet([path], bundle.layout))
+
+
+def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
+    """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
+    tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
+    _check_bands(cube, tokenizers.image.bands)
+    _check_columns(cube, columns_read(tokenizers, cube.settings))
+    split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
+    names = ("scalars", "spectra", "images", "split")
+    scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
+    encode_field_scalars(cube, split, tokenizers.scalar).save(scalars)
+    encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(spectra)
+    cutouts = ImageSettings(bands=tokenizers.image.bands, size=tokenizers.image.autoencoder.size)
+    encode_field_images(cube, tokenizers.image, cutouts)[0].save(images)
+    split.save(rows)
+    pack_field(scalars, spectra, images, rows, bundle.layout, path)
+
+
+def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | None) -> Cube:
+    """The cube given, that of the file named, or that of a frame, which is written to `path`."""
+    if isinstance(source, Cube):
+        return source
+    if isinstance(source, str | Path):
+        if not Path(source).is_file():
+            got = "a folder" if Path(source).is_dir() else "no file"
+            raise DataError(must_be(str(source), "a cube, a parquet file", got))
+        name = Path(source).stem.removeprefix("datacube_")
+        return Cube(source, name, columns)
+    return frame_cube(source, path, partial(columns_read, bundle.tokenizers), columns)
+
+
+def _check_columns(cube: Cube, read: Collection[str]) -> None:
+    """Raise `DataError` where no column says anything to the model; warn of names that are close.
+
+    A column that is missing is a missing value, but one that is misspelt is a mistake.
+    """
+    placed = {cube.settings.id, cube.settings.ra, cube.settings.dec, *cube.settings.flags}
+    measured = [name for name in read if name not in placed]
+    if cube.n_rows and cube.columns.isdisjoint(measured):
+        must = f"some of those that the model reads, such as {', '.join(measured[:4])}"
+        got = f"none of them, but {', '.join(sorted(cube.columns)[:6])}"
+        do = "see model.columns, and docs/columns.md"
+        raise DataError(must_be(_named("columns of", cube), must, got, do))
+    pairs = misspelt([(name, "") for name in sorted(cube.columns)], measured)
+    if pairs:
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        said = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
+        warnings.warn(f"{_named('columns of', cube)} {said}", UserWarning, stacklevel=6)
+
+
+def _named(what: str, cube: Cube) -> str:
+    """Something of a cube, of a file or of a frame, as errors name it."""
+    if isinstance(cube, FrameCube):
+        return f"{what} {cube.field}"
+    return f"field {cube.field}: {what} {cube.path.name}"
+
+
+def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
+    """Raise `DataError` where a cube's cutouts are of bands that the model does not know."""
+    prefix = cutout_column("")
+    found = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
+    others = [band for band in found if band not in bands]
+    if others:
+        what = _named("bands of cutouts in", cube)
+        must = f"among the model's, {' '.join(bands)}"
+        do = "rename or leave out the columns"
+        raise DataError(must_be(what, must, " ".join(others), do))
+
+
+def _mean(states: torch.Tensor) -> torch.Tensor:
+    return states.mean(dim=1)
+
+
+def _attention(states: torch.Tensor) -> torch.Tensor:
+    """The last token, EOS, asks: it alone has seen everything."""
+    likeness = states @ states[:, -1, :, None] / math.sqrt(states.shape[2])  # (B, T, 1)
+    return (likeness.softmax(dim=1) * states).sum(dim=1)
+
+
+POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "mean": _mean,
+    "attention": _attention,
+}
+"""Ways from states (B, T, D) to embeddings (B, D)."""
+
+
+def embed_objects(
+    bundle: Bundle, sequences: SequenceSet, objects: np.ndarray, pooling: str, token_budget: int
+) -> np.ndarray:
+    """Embed objects.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    sequences : SequenceSet
+        Where the objects are.
+    objects : int64 (n,)
+        Their numbers.
+    pooling : str
+        ``mean`` of the states, or ``attention``: their mean weighted by
+        softmax(h_EOS · h / sqrt(D)).
+    token_budget : int
+        Tokens that are run at once, without padding.
+
+    Returns
+    -------
+    float32 (n, D)
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such pooling.
+    """
+    if pooling not in POOLINGS:
+        message = must_be("pooling", f"one of {', '.join(POOLINGS)}", pooling)
+        raise ConfigError(message + suggestion(pooling, POOLINGS))
+    return embed_by(bundle, sequences, objects, (pooling,), token_budget)[pooling]
+
+
+@torch.no_grad()
+def embed_by(
+    bundle: Bundle,
+    sequences: SequenceSet,
+    objects: np.ndarray,
+    poolings: Sequence[str],
+    token_budget: int,
+) -> dict[str, np.ndarray]:
+    """Embed objects in several ways at once, the model being run once.
+
+    Parameters
+    ----------
+    bundle, sequences, objects, token_budget
+        As for `embed_objects`.
+    poolings : sequence of str
+        Names in `POOLINGS`.
+
+    Returns
+    -------
+    dict of str to float32 (n, D)
+        By pooling.
+    """
+    width = bundle.trained.model.embedding.embedding_dim
+    out = {name: np.empty((len(objects), width), dtype=np.float32) for name in poolings}
+    # Equally long sequences side by side make few and large calls of attention.
+    order = np.argsort(sequences.lengths[objects], kind="stable")
+    plan = plan_epoch(objects[order], sequences.lengths, None, 1, token_budget)
+    for step in range(len(plan)):
+        place = order[plan.edges[step] : plan.edges[step + 1]]
+        batch = sequences.batch(plan.step(step))
+        tokens, types, slots = (
+            torch.from_numpy(a).to(bundle.device) for a in (batch.tokens, batch.types, batch.slots)
+        )
+        states = bundle.trained.model.flat_hidden(tokens, types, slots, batch.shapes)[:, :width]
+        runs = states.float().split([count * length for count, length in batch.shapes])
+        shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
+        for name, vectors in out.items():
+            vectors[place] = torch.cat([POOLINGS[name](run) for run in shaped]).cpu().numpy()
+    return out

@@ -1,0 +1,274 @@
+"""Columns that a model reads, and values of any type as cubes hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astromodal.config.inputs import ColumnSettings
+from astromodal.config.schema import (
+    Config,
+    ImageSettings,
+    ScalarSettings,
+    SelectionSettings,
+    SpectrumSettings,
+    TokenizerSettings,
+)
+from astromodal.data.columns import cube_columns, group_columns
+from astromodal.surveys.units import in_unit
+
+if TYPE_CHECKING:
+    from astromodal.sequences.centroids import Tokenizers
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from astromodal.data.lists import is_list
+
+
+class Kind(Enum):
+    """What a column holds, in the words of errors."""
+
+    ID = "a column of text, bytes or whole numbers"
+    NUMBER = "a column of numbers"
+    LIST = "a column of lists or arrays of numbers"
+    TEXT = "a column of text, or of lists or arrays of numbers"
+    FLAG = "a column of flags, text or numbers"
+
+
+_KINDS = {
+    "id": Kind.ID,
+    "number": Kind.NUMBER,
+    "list": Kind.LIST,
+    "list or text": Kind.TEXT,
+    "flag": Kind.FLAG,
+}
+"""Kinds of a frame's columns by those of a cube's (`astromodal.data.columns`)."""
+
+
+class UnfitError(Exception):
+    """A column is not what it must be; whoever catches it names the frame that it is from."""
+
+    def __init__(self, must: str, got: str, do: str | None = None) -> None:
+        super().__init__(must, got, do)
+        self.must, self.got, self.do = must, got, do
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A column that a model reads.
+
+    Attributes
+    ----------
+    name : str
+        The column's name.
+    kind : Kind
+        What it holds.
+    unit : str, optional
+        The unit that its numbers must have; empty for none, None where it is not known.
+    group : str
+        The columns of one group make a value together.
+    """
+
+    name: str
+    kind: Kind
+    unit: str | None
+    group: str
+
+    def converted(self, values: np.ndarray, unit: Any) -> np.ndarray:
+        """Values in the unit that they must have, given the one that they have.
+
+        Raises
+        ------
+        UnfitError
+            Where the one cannot be converted to the other.
+        """
+        if unit is None or self.unit is None:
+            return values
+        try:
+            return in_unit(values, unit, self.name, self.unit)
+        except (ValueError, TypeError) as error:
+            must = f"in {self.unit}" if self.unit else "without a unit"
+            reason = str(error).partition(" If this is")[0]
+            do = "convert it, or give plain numbers in that unit"
+            raise UnfitError(must, f"{str(unit) or 'no unit'} ({reason})", do) from error
+
+
+def columns_read(tokenizers: Tokenizers, columns: ColumnSettings) -> dict[str, Wanted]:
+    """The columns that encoding reads, by name; all but the id may be absent.
+
+    Parameters
+    ----------
+    tokenizers : Tokenizers
+        Name the columns of scalars, the groups of spectra and the bands of cutouts.
+    columns : ColumnSettings
+        Names the columns that identify and place a source, and those of flags.
+    """
+    groups = tokenizers.spectrum.groups
+    settings = TokenizerSettings(
+        scalar=ScalarSettings(columns=tokenizers.scalar.columns),
+        spectrum=SpectrumSettings(groups=tuple(groups)),
+        image=ImageSettings(bands=tokenizers.image.bands, size=tokenizers.image.autoencoder.size),
+    )
+    everything = SelectionSettings(column=None)
+    config = Config(columns=columns, selection=everything, tokenizers=settings)
+    together = {name: group for group in groups for name in group_columns(group)}
+    return {
+        column.name: Wanted(
+            column.name, _KINDS[column.kind], column.unit, together.get(column.name, column.name)
+        )
+        for modality, own in cube_columns(config).items()
+        for column in own
+        if modality != "labels" and column.setting  # others say nothing of codes
+    }
+
+
+PADDING = b" \0"
+"""What fills up a text of fixed width."""
+_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
+
+
+def arrow_column(column: pa.Array | pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+    """An Arrow column as a cube has it.
+
+    Dictionaries are decoded, lists of lists are one list each, row-major; padding after bytes is
+    left out, and an empty text is null.
+
+    Raises
+    ------
+    UnfitError
+        Where it holds something else than `kind` says.
+    """
+    if column.null_count == len(column):
+        return pa.chunked_array([nothing(len(column), kind)])
+    convert = {
+        Kind.ID: _id,
+        Kind.NUMBER: _number,
+        Kind.LIST: _list,
+        Kind.TEXT: _text,
+        Kind.FLAG: _flag,
+    }[kind]
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return pa.chunked_array([convert(_decoded(chunk)) for chunk in chunks])
+
+
+def nothing(n: int, kind: Kind) -> pa.Array:
+    """A column of missing values; ids are text even where there are no rows."""
+    return pa.nulls(n, pa.large_string() if kind is Kind.ID else pa.null())
+
+
+def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The ids, where every row has one.
+
+    Raises
+    ------
+    UnfitError
+        Where a row has none.
+    """
+    if column.null_count:
+        first = pc.index(column.is_valid(), False).as_py()
+        got = f"{column.null_count} of {len(column)} rows not, from row {first} on"
+        raise UnfitError("present in every row", got, "leave out the rows without one")
+    return column
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    """The values themselves of an array that stores them otherwise."""
+    while True:
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        elif pa.types.is_run_end_encoded(array.type):
+            array = pc.run_end_decode(array)
+        elif isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        else:
+            return array
+
+
+def _is(array: pa.Array, tests: tuple[Callable[[Any], bool], ...]) -> bool:
+    return any(test(array.type) for test in tests)
+
+
+def _number(array: pa.Array) -> pa.Array:
+    if pa.types.is_decimal(array.type):
+        return array.cast(pa.float64())
+    if pa.types.is_float16(array.type):
+        return array.cast(pa.float32())
+    if _is(array, (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)):
+        return array
+    raise UnfitError(Kind.NUMBER.value, str(array.type))
+
+
+def _id(array: pa.Array) -> pa.Array:
+    if pa.types.is_integer(array.type):
+        return array
+    if pa.types.is_floating(array.type):
+        do = "give them as text or as integers: floats may round them"
+        raise UnfitError(Kind.ID.value, str(array.type), do)
+    return _strings(array, Kind.ID)
+
+
+def _text(array: pa.Array) -> pa.Array:
+    """Texts of Gaia XP, whose numbers may stand in lists as well."""
+    return _list(array) if _is(array, _LISTS) else _strings(array, Kind.TEXT)
+
+
+def _flag(array: pa.Array) -> pa.Array:
+    numeric = (pa.types.is_integer, pa.types.is_floating)
+    return array if _is(array, numeric) else _strings(array, Kind.FLAG)
+
+
+def _strings(array: pa.Array, kind: Kind) -> pa.Array:
+    if _is(array, _BYTES):
+        stripped = [None if v is None else v.rstrip(PADDING) for v in array.to_pylist()]
+        array = pa.array(stripped, pa.large_binary())
+    elif _is(array, _TEXTS):
+        array = array.cast(pa.large_string())
+    else:
+        raise UnfitError(kind.value, str(array.type))
+    return pc.if_else(pc.equal(pc.binary_length(array), 0), pa.scalar(None, array.type), array)
+
+
+def _list(array: pa.Array) -> pa.Array:
+    if is_list(array.type) and not pa.types.is_float16(array.type.value_type):
+        return array
+    if pa.types.is_floating(array.type) and pc.all(pc.is_nan(array)).as_py() is not False:
+        return pa.LargeListArray.from_arrays(
+            np.zeros(len(array) + 1, np.int64),
+            pa.array([], pa.float64()),
+            mask=pa.array(np.ones(len(array), bool)),
+        )  # lists that are all missing, by what pandas makes of them
+    if not _is(array, _LISTS):
+        raise UnfitError(Kind.LIST.value, str(array.type))
+    missing = array.is_null()
+    ends, inner = _ends(array), _decoded(array.flatten())
+    while _is(inner, _LISTS):
+        ends, inner = _ends(inner)[ends], _decoded(inner.flatten())
+    try:
+        values = _number(inner)
+    except UnfitError as error:
+        raise UnfitError(Kind.LIST.value, str(array.type)) from error
+    return pa.LargeListArray.from_arrays(pa.array(ends), values, mask=missing)
+
+
+def _ends(lists: pa.Array) -> np.ndarray:
+    """Where each list starts and ends among the values of all, int64 (n + 1,)."""
+    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

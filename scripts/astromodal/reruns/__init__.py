@@ -1,0 +1,1 @@
+"""What has to be done again: digests of code, stamps of cubes, records of runs."""

@@ -1,0 +1,275 @@
+"""The inventory of a results folder: size, time and content of each file that a plan looks at.
+
+Snakemake goes by the times of files, which a copy does not keep unless it is made with care. A run
+writes them down, with a digest of each file's content, and what Snakemake noted of the job that
+made it; `astromodal.reruns.copies` gives both back to a copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from astromodal.core.paths import Layout
+from astromodal.errors import FormatError, must_be
+from astromodal.storage.archives import DAMAGE
+from astromodal.storage.hashing import HASH_LENGTH, FileVersion, hash_file, hash_values
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.tempfiles import is_temporary
+
+SMALL: Final = 1 << 18
+"""Size (byte) up to which a file is read whole."""
+_END: Final = 1 << 16  # byte
+_LENGTH: Final = 8  # bytes of a .safetensors file that hold the length of its header
+
+
+def content_digest(path: str | Path, whole: bool = False) -> str:
+    """Digest of a file's content, for files of the same size.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    whole : bool
+        Read all of it, whatever its format.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits. Of a large ``.npz`` or ``.pt`` they are of the names, sizes and CRCs
+        of its members, of a ``.safetensors`` of its header, of a ``.npy`` and a ``.parquet`` of its
+        first and last 64 kB (with the shape, or the footer with statistics of every column), of any
+        other file of all of it.
+    """
+    path = Path(path)
+    reader = None if whole else _READERS.get(path.suffix)
+    if reader is None or path.stat().st_size <= SMALL:
+        return hash_file(path)
+    with path.open("rb") as stream:
+        read = reader(stream)
+    return hash_file(path) if read is None else hashlib.sha256(read).hexdigest()[:HASH_LENGTH]
+
+
+def _members(stream: IO[bytes]) -> bytes | None:
+    """What an archive's directory tells of its members; None where it is none."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            found = [(each.filename, each.file_size, each.CRC) for each in archive.infolist()]
+    except DAMAGE:
+        return None
+    return hash_values(found).encode()
+
+
+def _header(stream: IO[bytes]) -> bytes | None:
+    """The header of a file of tensors; None where it is none."""
+    length = int.from_bytes(stream.read(_LENGTH), "little")
+    return stream.read(length) if length <= os.fstat(stream.fileno()).st_size else None
+
+
+def _ends(stream: IO[bytes]) -> bytes:
+    begin = stream.read(_END)
+    stream.seek(-_END, os.SEEK_END)
+    return begin + stream.read()
+
+
+_READERS: Final[dict[str, Callable[[IO[bytes]], bytes | None]]] = {
+    ".npz": _members,
+    ".pt": _members,
+    ".safetensors": _header,
+    ".npy": _ends,
+    ".parquet": _ends,
+}
+"""What is read of a large file, by the end of its name."""
+
+
+TIMESTAMP: Final = ".snakemake_timestamp"
+"""File whose time Snakemake takes for its folder's, where ``snakemake --touch`` has made it."""
+_CUBES: Final = "cubes/"
+"""Simulated cubes: a parquet file's footer does not tell all of its content."""
+_NOT_LOOKED_AT: Final = ("checkpoint_step_", "checkpoints.json", "events.out.tfevents.")
+"""What a training writes for itself begins so."""
+_TEXT_READERS: Final = 8  # files that are read at once: of a network's disk, each waits
+_TICK: Final = 2 * 10**9  # ns; times are at least this fine on every file system
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder: its size and time, and the digest of its content."""
+
+    version: FileVersion
+    digest: str
+
+    def same_content(self, other: Entry | None) -> bool:
+        """Whether another file, or the same at another time, has this content."""
+        return other is not None and (self.version.size, self.digest) == (
+            other.version.size,
+            other.digest,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.version.size} {self.version.mtime_ns} {self.digest}"
+
+    @classmethod
+    def read(cls, text: str) -> Entry:
+        """An entry from its text."""
+        size, mtime_ns, digest = text.split(" ")
+        return cls(FileVersion(int(size), int(mtime_ns)), digest)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What lay in a results folder.
+
+    Attributes
+    ----------
+    written : int
+        Time (ns) of the inventory's own file, for as long as nobody copies it.
+    files : dict
+        Entries by path below the results folder; that of a folder ends in ``/``.
+    jobs : dict
+        By such a path what Snakemake noted of the job that made it.
+    """
+
+    written: int = 0
+    files: dict[str, Entry] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+
+
+def read_inventory(path: str | Path) -> Inventory:
+    """Read an inventory.
+
+    Raises
+    ------
+    FormatError
+        Where it is damaged.
+    FileNotFoundError
+        Where there is none.
+    """
+    stored = read_json(path)
+    try:
+        files = {name: Entry.read(text) for name, text in stored["files"].items()}
+        return Inventory(int(stored["written"]), files, dict(stored["jobs"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(must_be(str(path), "an inventory", str(error), "delete it")) from error
+
+
+def write_inventory(
+    path: str | Path, files: Mapping[str, Entry], jobs: Mapping[str, str]
+) -> Inventory:
+    """Write an inventory, whose file gets the time that stands in it."""
+    written = time.time_ns() // _TICK * _TICK  # no file system rounds that
+    texts = {name: str(entry) for name, entry in files.items()}
+    write_json(path, {"written": written, "files": texts, "jobs": jobs})
+    os.utime(path, ns=(written, written))
+    return Inventory(written, dict(files), dict(jobs))
+
+
+def take_stock(paths: Layout, known: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Entries of what lies in a results folder now.
+
+    Parameters
+    ----------
+    paths : Layout
+        The results folder. A link in its place is followed, as are links to folders in it.
+    known : mapping
+        Entries of earlier: a file whose size and time stand is not read again.
+
+    Returns
+    -------
+    dict
+        Entries by path, in alphabetical order. Left out are logs, checkpoints, temporary files,
+        what other runs have below this folder, and what is written to at this moment.
+    """
+    folder = Path(paths.results)
+    found = dict(_walk(folder, {_identity(folder)})) if folder.is_dir() else {}
+    with ThreadPoolExecutor(_TEXT_READERS) as pool:
+        entries = pool.map(
+            lambda name: _entry(folder, name, found[name], known.get(name)),
+            [name for name in found if not name.endswith("/")],
+        )
+        files = {name: entry for name, entry in entries if entry is not None}
+    inside: dict[str, list[str]] = {name: [] for name in found if name.endswith("/")}
+    for name, entry in sorted(files.items()):
+        above, _, own = name.rpartition("/")
+        if above:
+            inside[f"{above}/"].append(f"{own} {entry.version.size} {entry.digest}")
+    for name, texts in inside.items():
+        files[name] = Entry(FileVersion(len(texts), found[name].mtime_ns), hash_values(texts))
+    return dict(sorted(files.items()))
+
+
+def _walk(
+    folder: Path, above: set[tuple[int, int]], before: str = ""
+) -> Iterator[tuple[str, FileVersion]]:
+    """Paths below a folder, with their sizes and times; folders that lie in themselves once."""
+    with os.scandir(folder) as listed:
+        entries = [each for each in listed if _is_looked_at(each.name, before)]
+    for each in entries:
+        name = f"{before}{each.name}"
+        with suppress(OSError):  # deleted by now, a link to nothing, a folder of somebody else
+            if not each.is_dir():
+                yield name, _version(each)
+                continue
+            inner = _identity(Path(each.path))
+            if inner in above or _is_a_run(Path(each.path)) or each.name.startswith("."):
+                continue
+            yield f"{name}/", FileVersion(0, _folder_time(each.path))
+            yield from _walk(Path(each.path), above | {inner}, f"{name}/")
+
+
+def _is_looked_at(name: str, before: str) -> bool:
+    if not before and name in ("logs", "inventory.json", "last_run.json"):
+        return False
+    apart = name in (TIMESTAMP, "set_aside") or name.startswith(_NOT_LOOKED_AT)
+    return not apart and not is_temporary(name)
+
+
+def _is_a_run(folder: Path) -> bool:
+    """Whether a folder holds the results of another run."""
+    nested = Layout(str(folder))
+    return Path(nested.inventory).exists() or Path(nested.last_run).exists()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _version(entry: os.DirEntry[str]) -> FileVersion:
+    """Size of a file and its time; of a link to one, the link's own time."""
+    return FileVersion(entry.stat().st_size, entry.stat(follow_symlinks=False).st_mtime_ns)
+
+
+def _folder_time(path: str) -> int:
+    """The time (ns) that a folder has for Snakemake."""
+    try:
+        return os.stat(f"{path}/{TIMESTAMP}").st_mtime_ns
+    except FileNotFoundError:
+        return os.lstat(path).st_mtime_ns
+
+
+def _entry(
+    folder: Path, name: str, version: FileVersion, known: Entry | None
+) -> tuple[str, Entry | None]:
+    """A file's entry; none of one that cannot be read, or is another once it was read."""
+    if known is not None and known.version == version:
+        return name, known
+    path = folder / name
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return name, None
+        digest = content_digest(path, whole=name.startswith(_CUBES))
+        stands = path.stat().st_size == version.size
+        stands &= path.lstat().st_mtime_ns == version.mtime_ns
+    except OSError:
+        return name, None
+    return name, Entry(version, digest) if stands else None

@@ -1,0 +1,315 @@
+"""Stamps: small files that change when what a modality reads of a user's cube changes.
+
+Snakemake would redo a field's work whenever its cube is newer than what was made of it, be it only
+touched or copied, and all of it where one column changed. So the rules take a stamp of each
+modality that their job reads, and ignore the cube's time. Stamps are kept up to date when a plan is
+made:
+
+- While size and time of a cube stand, its stamps stand. That costs one look at each cube.
+- A cube seen for the first time gets stamps and is not read.
+- Where size or time changed, each column is read and compared to what it was when the field was
+  summarised: that job has read it anyhow, and wrote the digests down with the cube's size and time.
+  A modality's stamp changes only where one of its columns did, or where nothing is known of it.
+
+Two processes that plan at once write the same stamps. A job that makes samples or codes of a cube
+makes sure at its end that the cube is still the one that it began with.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from astromodal.config.schema import Config
+from astromodal.core.fields import RunFields, cube_template
+from astromodal.core.paths import MODALITIES, Layout
+from astromodal.data.check import Kinds, cube_errors, notices
+from astromodal.errors import DataError, FormatError, machine_error, must_be
+from astromodal.storage.hashing import FileVersion, hash_values
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.tempfiles import storing, write_text
+
+_AHEAD = 60 * 10**9
+"""How far ahead of this machine's clock a cube's time may be (ns): by the end of its jobs, past."""
+_REMEMBERED = 4
+"""Earlier states of a modality to which a cube may come back."""
+
+
+@dataclass
+class _Known:
+    """What is known of a field's cube.
+
+    Attributes
+    ----------
+    version : FileVersion
+        The cube that the stamps are of.
+    stamps : dict
+        Text of each modality's stamp.
+    digests : dict, optional
+        Digest of each column, where the cube has been read for it.
+    earlier : dict
+        By modality, digests of earlier states and the texts of their stamps.
+    """
+
+    version: FileVersion
+    stamps: dict[str, str]
+    digests: dict[str, str] | None = None
+    earlier: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def refresh_stamps(
+    config: Config, paths: Layout, fields: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Bring the stamps of all fields up to date with their cubes.
+
+    Parameters
+    ----------
+    config : Config
+        Names the cubes and the columns that are read of them.
+    paths : Layout
+        Where stamps and summaries lie.
+    fields : sequence of str
+        The fields.
+    say : callable
+        Takes a line for every cube that has to be read.
+
+    Raises
+    ------
+    DataError
+        Where a cube is from the future.
+    MachineError
+        Where stamps cannot be written.
+    """
+    index, template = _read_index(paths.stamps), cube_template(config)
+    there, found = _names(Path(paths.stamps).parent), dict[str, _Known]()
+    for name in fields:
+        cube = Path(template.format(field=name))
+        version, known = FileVersion.of(cube), index.get(name)
+        _require_past(name, cube, version)
+        if known is None or known.version != version:
+            known = found[name] = _next(config, paths, name, cube, version, known, say)
+        for modality, text in known.stamps.items():
+            path = Path(paths.stamp(modality, name))
+            if path.name not in there:  # thousands of them at first: none waits for the disk
+                with storing(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(f"{text}\n", encoding="utf-8")
+            elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
+                write_text(path, f"{text}\n")
+    if found:
+        merged = {**index, **found}
+        write_json(paths.stamps, {name: asdict(known) for name, known in merged.items()})
+
+
+def _require_past(name: str, cube: Path, version: FileVersion) -> None:
+    """Refuse a cube of a time to come: Snakemake fails each job whose output is older than it."""
+    ahead = version.mtime_ns - time.time_ns()
+    if ahead > _AHEAD:
+        got = f"a time that is {timedelta(seconds=ahead // 10**9)} ahead of this machine's clock"
+        do = "set the clocks right, and touch it"
+        raise DataError(must_be(f"field {name}: {cube}", "written in the past", got, do))
+
+
+def _next(
+    config: Config,
+    paths: Layout,
+    name: str,
+    cube: Path,
+    version: FileVersion,
+    known: _Known | None,
+    say: Callable[[str], None],
+) -> _Known:
+    """What is known of a cube that is new, or has another size or time than it had."""
+    fresh = dict.fromkeys(MODALITIES, str(version))
+    if known is None:
+        return _Known(version, fresh)
+    before = _summarised(paths.summary(name), known.version) or known.digests
+    if before is None:
+        say(f"field {name}: {cube.name} has changed, and was never summarised to compare it with")
+        return _Known(version, fresh)
+    say(f"field {name}: {cube.name} is newer; reading its {version.size / 1e6:,.0f} MB to compare")
+    from astromodal.data.columns import modality_columns  # here: most plans read no parquet
+
+    columns = modality_columns(config)
+    try:
+        now = _digests(cube, name, config, columns)
+    except DataError as error:  # whichever job reads it will say so
+        say(str(error))
+        return _Known(version, fresh)
+    found = _Known(version, fresh, now)
+    for modality, names in columns.items():
+        old, new = (_joined(digests, names) for digests in (before, now))
+        earlier = {**known.earlier.get(modality, {}), old: known.stamps[modality]}
+        found.stamps[modality] = earlier.get(new, str(version))
+        found.earlier[modality] = dict(list(earlier.items())[-_REMEMBERED:])
+    changed = [m for m in columns if found.stamps[m] != known.stamps[m]]
+    say(f"field {name}: changed: {', '.join(changed) or 'nothing that is read of it'}")
+    return found
+
+
+def _digests(
+    path: Path, name: str, config: Config, columns: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    from astromodal.data.content import column_digests
+    from astromodal.data.cube import Cube
+
+    wanted = [column for names in columns.values() for column in names]
+    return column_digests(Cube(path, name, config.columns), wanted)
+
+
+def _joined(digests: Mapping[str, str], names: Sequence[str]) -> str:
+    """Digests of a modality's columns; unlike any other where one of them is unknown."""
+    return " ".join(digests.get(name, f"{name}?") for name in names)
+
+
+def _summarised(path: str, version: FileVersion) -> dict[str, str] | None:
+    """Digests that the field's summary holds, if it is a summary of that very cube."""
+    try:
+        content = read_json(path)["content"]
+        same = FileVersion(content["size"], content["mtime_ns"]) == version
+        return dict(content["columns"]) if same else None
+    except (OSError, FormatError, KeyError, TypeError):
+        return None  # none, or of an earlier release: the field is then made again
+
+
+def _read_index(path: str) -> dict[str, _Known]:
+    """The index; empty where it is lost, which makes every cube one of the first time."""
+    try:
+        stored: dict[str, dict[str, Any]] = read_json(path)
+        return {name: _read_known(known) for name, known in stored.items()}
+    except (OSError, FormatError, KeyError, TypeError):
+        return {}
+
+
+def _read_known(stored: Mapping[str, Any]) -> _Known:
+    """What the index tells of a cube; of an earlier release, without stamps of newer modalities."""
+    version = FileVersion(**stored["version"])
+    stamps = dict.fromkeys(MODALITIES, str(version)) | stored["stamps"]
+    return _Known(**{**stored, "version": version, "stamps": stamps})
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+
+
+_THREADS = 8
+"""Footers that are read at once: it is the disk that takes time."""
+_MANY = 100
+"""Cubes of which the plan says that it reads their footers."""
+_SHOWN = 20
+"""Errors that are shown."""
+
+
+@dataclass(frozen=True)
+class _Cube:
+    """What is known of a cube: its version, and its columns or why they cannot be read."""
+
+    version: FileVersion
+    kinds: Kinds = ()
+    error: str | None = None
+
+
+def check_cubes(
+    config: Config, paths: Layout, fields: RunFields, say: Callable[[str], None]
+) -> None:
+    """Say what the footers of all cubes tell.
+
+    Parameters
+    ----------
+    config : Config
+        Names the cubes and the columns that are read of them.
+    paths : Layout
+        Where the columns are kept.
+    fields : RunFields
+        The fields.
+    say : callable
+        Takes a line for everything that is worth knowing; of the errors of cubes too, where
+        ``on_bad_field`` is ``skip``.
+
+    Raises
+    ------
+    DataError
+        Where a job on some cube would end with an error, with the errors of all cubes.
+    """
+    template = cube_template(config)
+    files = {field: Path(template.format(field=field)) for field in fields.used}
+    known = _look(paths.cube_columns, files, say)
+    cubes = {field: each.kinds for field, each in known.items() if each.error is None}
+    errors = list(_errors(known, files, config))
+    if errors and config.on_bad_field == "stop":
+        more = f"\n… and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+        raise DataError("\n".join(errors[:_SHOWN]) + more)
+    for line in (*errors, *notices(cubes, config, fields.tokenizers)):
+        say(line)
+
+
+def _errors(known: Mapping[str, _Cube], files: Mapping[str, Path], config: Config) -> Iterator[str]:
+    """Errors of all cubes, one line for those that have the same columns."""
+    alike: dict[Kinds, list[str]] = defaultdict(list)
+    for name, each in known.items():
+        if each.error is not None:
+            yield each.error
+        else:
+            alike[each.kinds].append(name)
+    for kinds, fields in alike.items():
+        others = f" (and in {len(fields) - 1} more fields)" if len(fields) > 1 else ""
+        for error in cube_errors(fields[0], files[fields[0]].name, kinds, config):
+            yield error + others
+
+
+def _look(path: str, files: Mapping[str, Path], say: Callable[[str], None]) -> dict[str, _Cube]:
+    """Columns of all cubes: as they were where size and time stand, or read."""
+    before = _read_known_cubes(path)
+    versions = {field: FileVersion.of(file) for field, file in files.items()}
+    new = [f for f, v in versions.items() if f not in before or before[f].version != v]
+    if len(new) >= _MANY:
+        say(f"reading the names of the columns of {len(new):,} cubes")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = dict(zip(new, pool.map(lambda f: _footer(f, files[f]), new), strict=True))
+    if found:
+        _write_known(path, {**before, **found})
+    return {field: found.get(field) or before[field] for field in files}
+
+
+def _footer(field: str, file: Path) -> _Cube:
+    from astromodal.data.footer import Footer  # here: most plans read no parquet
+
+    version = FileVersion.of(file)
+    try:
+        return _Cube(version, tuple(Footer(file, field).kinds()))
+    except (DataError, OSError) as error:
+        return _Cube(version, error=str(machine_error(error, file) or error))
+
+
+def _read_known_cubes(path: str) -> dict[str, _Cube]:
+    """What is known of cubes; nothing where the file is lost or of an earlier release."""
+    try:
+        stored: dict[str, Any] = read_json(path)
+        kinds = {
+            key: tuple((str(name), str(kind)) for name, kind in columns)
+            for key, columns in stored["columns"].items()
+        }
+        return {
+            field: _Cube(FileVersion(**each["version"]), kinds[each["columns"]])
+            for field, each in stored["cubes"].items()
+        }
+    except (OSError, FormatError, KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _write_known(path: str, known: Mapping[str, _Cube]) -> None:
+    """Write down what is known; a cube that cannot be read is looked at again by the next plan."""
+    readable = {field: each for field, each in known.items() if each.error is None}
+    keys = {kinds: hash_values(kinds) for kinds in {each.kinds for each in readable.values()}}
+    cubes = {
+        field: {"version": asdict(each.version), "columns": keys[each.kinds]}
+        for field, each in readable.items()
+    }
+    write_json(path, {"columns": {key: kinds for kinds, key in keys.items()}, "cubes": cubes})

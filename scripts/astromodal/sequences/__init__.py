@@ -1,0 +1,1 @@
+"""Sequences of tokens: their layout, vocabulary, files and batches."""

@@ -1,0 +1,250 @@
+"""Objects as blocks of token ids, in one memory-mapped file a field.
+
+A file is a ``.safetensors`` (https://github.com/huggingface/safetensors) with
+``tokens`` int32, every block of every object with its SEP, in the layout's order;
+``block_ptr`` int64, where each block starts in `tokens`, and the end;
+``block_type`` uint8 (blocks,); ``object_ptr`` int64, where each object starts among the blocks;
+``split`` uint8 (objects,); ``row`` int32 (objects,), the row in the cube;
+``id_bytes`` uint8 and ``id_ptr`` int64 (objects + 1,), the ids as UTF-8, exactly.
+Its header's metadata hold format, version, the vocabulary's hash and the tokenizers' hashes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from astromodal.core.vocab import MISS, MISSING_CODE, SEP
+from astromodal.errors import FormatError, must_be
+from astromodal.sequences.layout import Block, SequenceLayout
+from astromodal.storage.formats import check_content, put_aside, remake
+from astromodal.storage.hashing import hash_arrays, hash_values
+from astromodal.storage.safetensors import map_tensors, save_tensors
+
+FORMAT, VERSION = "sequences", "1"
+_ARRAYS = (
+    "tokens", "block_ptr", "block_type", "object_ptr", "split", "row", "id_bytes", "id_ptr",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BlockCodes:
+    """Codes of one kind of block, of the objects that have it.
+
+    Attributes
+    ----------
+    codes : uint16 (m, slots)
+        Codes, slot by slot; 65535 where missing.
+    row : int32 (m,)
+        Row of each object in the cube, ascending.
+    ids : unicode (m,)
+        Their ids.
+    source : str
+        File they were read from, for errors.
+    """
+
+    codes: np.ndarray
+    row: np.ndarray
+    ids: np.ndarray
+    source: str
+
+
+def pack_objects(
+    layout: SequenceLayout, codes: Mapping[str, BlockCodes], split: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Turn codes into the arrays of a sequence file.
+
+    Parameters
+    ----------
+    layout : SequenceLayout
+        The layout; blocks without an entry in `codes` are absent from every object.
+    codes : mapping of str to BlockCodes
+        Codes by block name. The rows of ``scalar`` are the objects; other blocks' rows that are
+        not among them are left out.
+    split : uint8 (rows of the cube,)
+        Split of each row.
+
+    Raises
+    ------
+    FormatError
+        Where two files give a row different ids, or a code lies beyond its range.
+    """
+    objects = codes["scalar"]
+    present = np.zeros((len(objects.row), len(layout.blocks)), dtype=bool)
+    kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for i, block in enumerate(layout.blocks):
+        if block.name in codes:
+            place, source = _join(objects, codes[block.name])
+            present[place, i] = True
+            kept[block.name] = (place, _token_ids(block, codes[block.name], source))
+    lengths = np.where(present, [1 + block.length for block in layout.blocks], 0)
+    ends = np.cumsum(lengths, dtype=np.int64).reshape(present.shape)
+    tokens = np.empty(int(ends[-1, -1]) if ends.size else 0, dtype=np.int32)
+    for i, block in enumerate(layout.blocks):
+        if block.name in kept:
+            place, ids = kept[block.name]
+            tokens[(ends[place, i] - lengths[place, i])[:, None] + np.arange(1 + block.length)] = (
+                ids
+            )
+    types = np.array([block.type for block in layout.blocks], dtype=np.uint8)
+    encoded = [text.encode() for text in objects.ids.tolist()]
+    return {
+        "tokens": tokens,
+        "block_ptr": _pointers(lengths[present]),
+        "block_type": np.broadcast_to(types, present.shape)[present],
+        "object_ptr": _pointers(present.sum(axis=1)),
+        "split": split[objects.row].astype(np.uint8),
+        "row": objects.row.astype(np.int32),
+        "id_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        "id_ptr": _pointers(np.array([len(text) for text in encoded], dtype=np.int64)),
+    }
+
+
+def _join(objects: BlockCodes, block: BlockCodes) -> tuple[np.ndarray, np.ndarray]:
+    """Places among `objects` of the rows of `block` that are objects, and places in `block`."""
+    _, place, source = np.intersect1d(
+        objects.row, block.row, assume_unique=True, return_indices=True
+    )
+    differ = np.flatnonzero(objects.ids[place] != block.ids[source])
+    if len(differ):
+        at = int(differ[0])
+        row, ids = int(objects.row[place[at]]), (objects.ids[place[at]], block.ids[source[at]])
+        what = f"id of row {row} in {block.source}"
+        must = f"{str(ids[0])!r} as in {objects.source}"
+        raise FormatError(must_be(what, must, repr(str(ids[1])), "encode both from the same cube"))
+    return place, source
+
+
+def _token_ids(block: Block, codes: BlockCodes, source: np.ndarray) -> np.ndarray:
+    """Token ids of a block with its SEP, int32 (m, 1 + slots), of the chosen rows of `codes`."""
+    if codes.codes.shape[1] != block.length:
+        what, must = f"{codes.source}: {block.name} codes", f"{block.length} an object"
+        raise FormatError(must_be(what, must, str(codes.codes.shape[1]), "encode with this config"))
+    out = np.full((len(source), 1 + block.length), SEP, dtype=np.int32)
+    for ids in block.ranges:
+        slots = slice(ids.first, ids.first + ids.n_slots)
+        found = codes.codes[source, slots].astype(np.int32)
+        missing = found == MISSING_CODE
+        if (found[~missing] >= ids.size).any():
+            what, got = f"{codes.source}: {block.name} codes", str(found[~missing].max())
+            raise FormatError(must_be(what, f"below {ids.size}", got, "encode with this config"))
+        offsets = ids.offset + ids.stride * np.arange(ids.n_slots, dtype=np.int32)
+        out[:, 1 + ids.first : 1 + ids.first + ids.n_slots] = np.where(
+            missing, MISS, found + offsets
+        )
+    return out
+
+
+def _pointers(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def vocab_hash(layout: SequenceLayout) -> str:
+    """Hash of the vocabulary and of every block's slots."""
+    blocks = [[block.name, block.type, block.length] for block in layout.blocks]
+    return hash_values({"vocab": layout.spec.as_dict(), "blocks": blocks})
+
+
+def write_sequences(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    layout: SequenceLayout,
+    tokenizer_hashes: Mapping[str, str],
+) -> None:
+    """Write the arrays of `pack_objects` to a file, atomically.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    arrays : mapping
+        What `pack_objects` returned.
+    layout : SequenceLayout
+        The layout that they follow.
+    tokenizer_hashes : mapping
+        Hash of the tokenizer that each modality was encoded with.
+    """
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "vocab_hash": vocab_hash(layout),
+        "tokenizer_hashes": json.dumps(dict(tokenizer_hashes), sort_keys=True),
+        "content_hash": hash_arrays(arrays),
+    }
+    save_tensors(path, arrays, meta)
+
+
+@dataclass(frozen=True)
+class SequenceStore:
+    """One field's sequences, memory-mapped; the arrays are those of the module's description."""
+
+    path: Path
+    tokens: np.ndarray
+    block_ptr: np.ndarray
+    block_type: np.ndarray
+    object_ptr: np.ndarray
+    split: np.ndarray
+    row: np.ndarray
+    id_bytes: np.ndarray
+    id_ptr: np.ndarray
+    meta: dict[str, str]
+
+    @classmethod
+    def open(cls, path: str | Path) -> SequenceStore:
+        """Map a file of `write_sequences`; nothing is read before it is used, or `verify` called.
+
+        Raises
+        ------
+        FormatError
+            Where the file is damaged or of another format or version.
+        SkippedError
+            Where the field was skipped.
+        """
+        path, must = Path(path), f"{FORMAT} version {VERSION}"
+        arrays, meta = map_tensors(path, FORMAT)
+        found = f"{meta.get('format')} version {meta.get('version')}"
+        if found == must and arrays.keys() != set(_ARRAYS):
+            found = f"one of {', '.join(sorted(arrays))}"
+        if found != must:
+            raise FormatError(must_be(str(path), must, found, put_aside(FORMAT)))
+        return cls(path=path, meta=meta, **arrays)
+
+    def verify(self) -> None:
+        """Read all of the file; raise `FormatError` where its content is not as it was written."""
+        content = hash_arrays({name: getattr(self, name) for name in _ARRAYS})
+        check_content(self.path, self.meta.get("content_hash"), content, remake(FORMAT))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def tokenizer_hashes(self) -> dict[str, str]:
+        """Hash of the tokenizer that each modality was encoded with."""
+        return dict(json.loads(self.meta["tokenizer_hashes"]))
+
+    @cached_property
+    def pattern(self) -> np.ndarray:
+        """Blocks of each object, uint32 (objects,): bit t is set where it has the one of type t."""
+        bits = np.left_shift(np.uint32(1), self.block_type.astype(np.uint32))
+        if not len(self):
+            return np.empty(0, dtype=np.uint32)
+        return np.bitwise_or.reduceat(bits, self.object_ptr[:-1])
+
+    def id(self, index: int) -> str:
+        """Id of an object."""
+        return self.id_bytes[self.id_ptr[index] : self.id_ptr[index + 1]].tobytes().decode()
+
+    def ids(self) -> np.ndarray:
+        """Ids of all objects, unicode (objects,)."""
+        return np.array([self.id(i) for i in range(len(self))], dtype=np.str_)
+
+    def blocks(self, objects: np.ndarray, block: Block) -> np.ndarray:
+        """Token ids of a block with its SEP, int32 (m, 1 + slots); all `objects` must have it."""
+        before = self.pattern[objects] & np.uint32((1 << block.type) - 1)
+        number = self.object_ptr[objects] + np.bitwise_count(before)
+        return self.tokens[self.block_ptr[number][:, None] + np.arange(1 + block.length)]

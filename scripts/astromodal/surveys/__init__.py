@@ -1,0 +1,1 @@
+"""The surveys: what each measures, in which columns, units and grids."""

@@ -1,0 +1,1 @@
+"""The image tokenizer: cutouts to latents to codes."""

@@ -1,0 +1,342 @@
+"""Training of the image autoencoder.
+
+The squared error is taken in the units of the normaliser's arcsinh: of the sky's noise where a
+source is faint, of its own flux where it is bright. Noise on the latents stands for the rounding
+that the codebook will add, so that the decoder learns to bear it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from astromodal.config.schema import ImageSettings
+from astromodal.core.progress import Progress, quiet
+from astromodal.core.threads import ahead
+from astromodal.models.autoencoder import PATCH, ImageAutoencoder
+from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_side, windows
+from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.shards import CutoutStore
+from astromodal.tokenizers.images.tokenizer import ImageCodebook
+from astromodal.tokenizers.quantizers.kmeans import fit_codebook
+
+LATENT_NOISE = 0.02
+"""Sigma of the noise on raw latents, a tenth of what they come to vary by."""
+
+LATENT_PENALTY = 1e-3
+"""Weight of the latents' mean square. Without it they would grow until the noise is nothing."""
+
+OUTSIDE_WEIGHT = 0.1
+"""Weight of a pixel outside the mask: a cutout has some fifty times more of those."""
+
+BRIGHT_POWER = 0.25
+"""Power of a pixel's flux that its weight grows by. An error of the arcsinh is a relative one of a
+bright pixel, whose noise is far smaller; weights of the inverse variance (a power of 1) would teach
+the network nothing but the brightest stars."""
+
+_WARM_UP = 0.03  # fraction of the steps
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How a pass over the training cutouts went.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    loss : float
+        Mean over its steps.
+    windows_per_second : float
+        Windows of cutouts trained on.
+    flops_per_second : float
+        Floating-point operations of the convolutions, forward and backward.
+    """
+
+    number: int
+    loss: float
+    windows_per_second: float
+    flops_per_second: float
+
+
+def train_autoencoder(
+    store: CutoutStore,
+    normaliser: ImageNormaliser,
+    settings: ImageSettings,
+    device: torch.device,
+    progress: Progress = quiet,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[TrainedAutoencoder, TrainingLatents]:
+    """Fit the autoencoder, and sample latents for the codebook.
+
+    Parameters
+    ----------
+    store : CutoutStore
+        Training cutouts. Without any the network stays as it was initialised, and there are no
+        latents.
+    normaliser : ImageNormaliser
+        The one that they went through.
+    settings : ImageSettings
+        Shape of the network, epochs, seed and the rest.
+    device : torch.device
+        Where to train; bfloat16 is used on a GPU only.
+    progress : callable
+        Shows the epochs.
+    report : callable
+        Told of every epoch at its end.
+
+    Returns
+    -------
+    autoencoder : TrainedAutoencoder
+        On the CPU. The same seed, device and number of threads give the same one.
+    latents : TrainingLatents
+        What the codebook is fitted on.
+    """
+    plain = shape_settings(settings)
+    model = build_model(plain, settings.seed)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    history = []
+    for epoch in _fit(model, store, settings, device, progress) if len(store) else ():
+        report(epoch)
+        history.append({"epoch": epoch.number, "loss": epoch.loss})
+    points, inside = sample_latents(model, store, settings.seed, device)
+    model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    trained = TrainedAutoencoder(model.eval(), normaliser, plain, len(store), tuple(history))
+    return trained, TrainingLatents(points, inside, trained.hash)
+
+
+def reconstruction_error(
+    decoded: torch.Tensor, x: torch.Tensor, valid: torch.Tensor, inside: torch.Tensor
+) -> torch.Tensor:
+    """Weighted mean squared error over valid pixels.
+
+    Parameters
+    ----------
+    decoded, x : float (B, C, S, S)
+        Normalised pixels, as decoded and as measured.
+    valid : bool (B, C, S, S)
+        Pixels that were measured; the others count for nothing.
+    inside : bool (B, S, S)
+        Pixels of the mask, which weigh 1; those outside weigh `OUTSIDE_WEIGHT`, so that the sky
+        and the neighbours of the source are decoded to something sane. A bright pixel's squared
+        error counts exp(`BRIGHT_POWER` |x|) times.
+
+    Returns
+    -------
+    float, scalar
+        0 where no pixel is valid.
+    """
+    weight = torch.where(inside, 1.0, OUTSIDE_WEIGHT)[:, None] * valid
+    squared = (decoded.float() - x).square() * (BRIGHT_POWER * x.abs()).exp()
+    return (squared * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+class _Trainer:
+    """The network, its optimiser and its schedule."""
+
+    def __init__(self, model: ImageAutoencoder, settings: ImageSettings, n_steps: int) -> None:
+        self.model, self.dropout = model, settings.band_dropout
+        self.noises = torch.Generator().manual_seed(settings.seed)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=1e-4,
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: _rate(step, n_steps)
+        )
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """Take a step; return its loss."""
+        x, valid, inside = batch
+        device = x.device
+        shown = valid & _shown(valid.shape[:2], self.dropout, self.noises).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            decoded, raw = self.model(x, shown, _noise(self.model, x, self.noises))
+        penalty = LATENT_PENALTY * raw.float().square().mean()
+        loss = reconstruction_error(decoded, x, valid, inside) + penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+
+def _fit(
+    model: ImageAutoencoder,
+    store: CutoutStore,
+    settings: ImageSettings,
+    device: torch.device,
+    progress: Progress,
+) -> Iterator[Epoch]:
+    """Train in place."""
+    per_epoch = math.ceil(len(store) / settings.batch_size)
+    trainer = _Trainer(model, settings, settings.epochs * per_epoch)
+    numbers = np.random.default_rng(abs(settings.seed))
+    drawn = windows(store, settings.epochs, settings.batch_size, numbers)
+    batches = ahead((batch.to(device) for batch in drawn), depth=4)
+    flops = 3 * model.flops(window_side(store.size))  # a backward pass costs two forward ones
+    for number in progress(range(settings.epochs), settings.epochs, "epochs of the autoencoder"):
+        start = time.perf_counter()
+        losses = [trainer.step(batch) for batch in itertools.islice(batches, per_epoch)]
+        loss = float(torch.stack(losses).mean())  # waits for the GPU, too
+        speed = len(store) / (time.perf_counter() - start)
+        yield Epoch(number, loss, speed, speed * flops)
+
+
+def _rate(step: int, n_steps: int) -> float:
+    """Fraction of the peak learning rate: a short warm-up, then half a cosine down to 0."""
+    warm_up = max(1, round(_WARM_UP * n_steps))
+    done = max(0.0, step - warm_up) / max(1, n_steps - warm_up)
+    return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def _shown(shape: torch.Size, dropout: float, generator: torch.Generator) -> torch.Tensor:
+    """Which bands of which cutouts the encoder may see, bool (B, C, 1, 1)."""
+    return (torch.rand(shape, generator=generator) >= dropout)[:, :, None, None]
+
+
+def _noise(model: ImageAutoencoder, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    grid = x.shape[-1] // PATCH
+    shape = (len(x), model.latent_dim, grid, grid)
+    # Drawn on the CPU: the same numbers whatever the device.
+    return LATENT_NOISE * torch.randn(shape, generator=generator).to(x.device)
+
+
+_FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 1}
+
+INSIDE_SHARE = 0.75
+"""Part of the points that lie on the patches of a source's mask."""
+
+_MAX_POINTS = 1_000_000
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TrainingLatents:
+    """A sample of standardised latents.
+
+    Attributes
+    ----------
+    points : float32 (N, L)
+        Latents; (0, L) where there is no training cutout.
+    inside : bool (N,)
+        Whether a point's patch touches the mask of its cutout's source.
+    autoencoder_hash : str
+        Hash of the autoencoder.
+    """
+
+    points: np.ndarray
+    inside: np.ndarray
+    autoencoder_hash: str
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        arrays = {"points": self.points, "inside": self.inside}
+        save_arrays(path, arrays, **_FORMAT, autoencoder_hash=self.autoencoder_hash)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainingLatents:
+        """Read what `save` wrote."""
+        stored = load_arrays(path, **_FORMAT)
+        return cls(stored["points"], stored["inside"], stored.attributes["autoencoder_hash"])
+
+
+def sample_latents(
+    model: ImageAutoencoder, store: CutoutStore, seed: int, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Set the model's latent statistics, and sample standardised latents for the codebook.
+
+    Most of a cutout's points are drawn from the patches of its source's mask, the others from the
+    rest, each patch as often as chance has it. Without that the sky, 97 % of the patches, would
+    take most of the codes, and rounding would cost the sources three times as much of their
+    variance. Half of the sample is of the cutouts as they are, half with every bright source
+    brightened as in training, so that the codes reach beyond the brightest training source.
+
+    Parameters
+    ----------
+    model : ImageAutoencoder
+        Trained, on `device`; its statistics are set in place.
+    store : CutoutStore
+        Training cutouts.
+    seed : int
+        Seed of the draw.
+    device : torch.device
+        Where the model is.
+
+    Returns
+    -------
+    points : float32 (N, L)
+        At most a million; (0, L) without cutouts.
+    inside : bool (N,)
+        Whether a point's patch touches the mask.
+    """
+    n_dim = model.latent_dim
+    if not len(store):
+        return np.empty((0, n_dim), np.float32), np.empty(0, bool)
+    generator = np.random.default_rng(abs(seed))
+    total, squares, count = np.zeros(n_dim), np.zeros(n_dim), 0
+    points, sides = [], []
+    share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)) // 2)
+    own = generator.spawn(1)[0]
+    passes = [whole_cutouts(store, _BATCH, own, chance) for chance in (0.0, 1.0)]
+    for batch in ahead(itertools.chain(*passes)):
+        x, valid, _ = batch.to(device)
+        with torch.inference_mode():
+            raw = model.raw_latents(x, valid)
+        latents = raw.permute(0, 2, 3, 1).flatten(1, 2).cpu().numpy()  # (m, G², L)
+        total += latents.sum((0, 1), dtype=np.float64)
+        squares += np.square(latents, dtype=np.float64).sum((0, 1))
+        count += latents.shape[0] * latents.shape[1]
+        for latent, within in zip(latents, _patches_inside(batch.inside.numpy()), strict=True):
+            chosen = _draw(within, share, generator)
+            points.append(latent[chosen])
+            sides.append(within[chosen])
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    std[std == 0] = 1.0  # a channel that never changes
+    mean, std = mean.astype(np.float32), std.astype(np.float32)
+    model.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
+    return (np.concatenate(points) - mean) / std, np.concatenate(sides)
+
+
+def train_image_codebook(
+    latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet, threads: int = 1
+) -> ImageCodebook:
+    """Cluster the latents of training cutouts into at most ``codebook_size`` centroids."""
+    size = settings.codebook_size
+    seed, steps = settings.seed, settings.iterations
+    codebook = fit_codebook(latents.points, size, steps, seed, progress, threads)
+    return ImageCodebook(codebook.centroids, size, latents.autoencoder_hash)
+
+
+def _patches_inside(mask: np.ndarray) -> np.ndarray:
+    """Which patches touch the mask (m, S, S): bool (m, G²)."""
+    m, size, _ = mask.shape
+    grid = size // PATCH
+    return mask.reshape(m, grid, PATCH, grid, PATCH).any((2, 4)).reshape(m, grid**2)
+
+
+def _draw(within: np.ndarray, share: int, generator: np.random.Generator) -> np.ndarray:
+    """Places of `share` patches (G²,), most of them `within` the mask, drawn with replacement."""
+    near, far = np.flatnonzero(within), np.flatnonzero(~within)
+    n_near = share if not far.size else round(INSIDE_SHARE * share) if near.size else 0
+    return np.concatenate(
+        [
+            part[generator.integers(len(part), size=n)] if n else part[:0]
+            for part, n in ((near, n_near), (far, share - n_near))
+        ]
+    )

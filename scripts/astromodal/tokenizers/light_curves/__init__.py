@@ -1,0 +1,1 @@
+"""Tokens of light curves: epochs to codes."""

@@ -1,0 +1,1 @@
+"""Quantizers: vectors to codes of a codebook, and back."""

@@ -1,0 +1,1 @@
+"""The scalar tokenizer: columns of numbers to codes of equal-mass bins."""

@@ -1,0 +1,1 @@
+"""The spectrum tokenizer: spectra to codes, a codebook for each group."""

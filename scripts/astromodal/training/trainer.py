@@ -1,0 +1,234 @@
+"""The training loop: steps, validation, checkpoints; resumable to the bit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from astromodal.config.schema import TrainingSettings
+from astromodal.data.splits import VALIDATION
+from astromodal.errors import AstromodalError, must_be
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.training import checkpoint
+from astromodal.training.batches import Step, Steps
+from astromodal.training.history import SPEEDS, Recorder
+from astromodal.training.step import NotFinite, Optimisation, learning_rate
+from astromodal.training.validation import Best, Sums, evaluate_loss
+
+_SHOWN_IDS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's files are, and what its checkpoints hold beside the training state.
+
+    Attributes
+    ----------
+    folder : path
+        Takes the checkpoints.
+    extras : mapping
+        ``config`` and ``vocab_spec``.
+    """
+
+    folder: Path
+    extras: Mapping[str, Any]
+
+
+class Trainer:
+    """Trains a model, step by step.
+
+    Parameters
+    ----------
+    optimisation : Optimisation
+        The model, its optimiser, and how a step is taken.
+    steps : Steps
+        The steps.
+    place : Place
+        Where checkpoints go.
+    unigram : mapping of str to float
+        Baseline cross-entropy of the validation objects by modality, for the history.
+    stop : callable
+        Asked at each step whether this process was told to save and stop.
+    logger : logging.Logger
+        Told of checkpoints.
+    """
+
+    def __init__(
+        self,
+        optimisation: Optimisation,
+        steps: Steps,
+        place: Place,
+        unigram: Mapping[str, float],
+        stop: Callable[[], bool],
+        logger: logging.Logger,
+    ) -> None:
+        self.optimisation, self.steps, self.place = optimisation, steps, place
+        self.unigram, self.stop, self.logger = unigram, stop, logger
+        self.model, self.settings = optimisation.model, optimisation.settings
+        self.group, self.loss = optimisation.group, steps.loss
+        self.validated = validation_objects(steps.sequences, self.settings)
+        self.total = len(steps)
+        self.step = self.epoch = 0
+        self.best = Best()
+        self.recorder = Recorder(None, logger, self.total)
+
+    def run(self, recorder: Recorder) -> bool:
+        """Train to the end, or until a process is told to stop.
+
+        Parameters
+        ----------
+        recorder : Recorder
+            Takes what steps and validations come to.
+
+        Returns
+        -------
+        bool
+            True at the end.
+
+        Raises
+        ------
+        AstromodalError
+            Where a loss or gradient norm is not finite, before anything is updated.
+        """
+        self.model.train()
+        recorder.begin(self.recorder.entries, self.recorder.window)
+        self.recorder = recorder
+        if not self.step:  # what a model knows before it learns anything is part of the record
+            self._validate()
+        with closing(self.steps.after(self.step)) as steps:
+            while not self._done():
+                stopping = self._take(next(steps))
+                if stopping and not self._done():
+                    return False
+        return True
+
+    def _done(self) -> bool:
+        """Whether the last step is taken, or the loss has not fallen for long."""
+        patience = self.settings.patience
+        return self.step == self.total or (patience is not None and self.best.waited >= patience)
+
+    def _take(self, step: Step) -> bool:
+        """Take a step and what is due after it; True where a process was told to stop."""
+        rate = learning_rate(
+            step.number, self.total, self.settings.learning_rate, self.settings.warmup_steps
+        )
+        try:
+            outcome = self.optimisation.take(step, rate, self.stop())
+        except NotFinite as error:
+            raise self._explained(error, step) from error
+        self.step, self.epoch = step.number + 1, step.epoch
+        self.recorder.add(outcome)
+        last = self.step == self.total
+        if last or self.step % self.settings.log_every == 0:
+            loss = self.loss.objective(self.recorder.window.means())
+            self.recorder.train(self.step, self.epoch, rate, loss)
+        better = False
+        if last or self.step % self.settings.validate_every == 0:
+            better = self._validate()
+        due = self.step % self.settings.save_every == 0
+        if self._done() or better or due or outcome.stop:
+            self.save()
+        return outcome.stop
+
+    def _validate(self) -> bool:
+        """Validate; True where the loss is the lowest of all after the first step."""
+        began = time.monotonic()
+        sequences, shuffled = self.steps.sequences, self.steps.shuffled
+        means = evaluate_loss(
+            self.model, self.loss, sequences, self.validated, shuffled, self.group
+        )
+        baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
+        seconds = time.monotonic() - began
+        self.recorder.validation(self.step, self.epoch, {**means, **baseline}, seconds)
+        if self.step and len(self.validated):
+            self.best = self.best.after(self.step, means["loss"])
+        return self.step > 0 and self.best.step == self.step
+
+    def _explained(self, error: NotFinite, step: Step) -> AstromodalError:
+        ids = [self.steps.sequences.id(int(i)) for i in error.objects[:_SHOWN_IDS]]
+        more = len(error.objects) - len(ids)
+        named = ", ".join(ids) + (f" and {more} more" if more else "")
+        got = f"{error.value} at step {step.number} on the objects {named}"
+        do = "lower training.learning_rate; the last checkpoint is kept"
+        return AstromodalError(must_be(error.what, "finite", got, do))
+
+    def state(self) -> dict[str, Any]:
+        """What a model file holds; enough to use the model."""
+        return {
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimisation.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss_history": list(self.recorder.entries),
+            "best": asdict(self.best),
+            **self.place.extras,
+        }
+
+    def final_state(self) -> dict[str, Any]:
+        """The state with the weights of the best validation, and ``last_step`` of the run.
+
+        How fast it went stays out of it: a run that was interrupted ends with the same file.
+        """
+        state = {**self.state(), "last_step": self.step}
+        state["loss_history"] = [
+            {name: value for name, value in entry.items() if name not in SPEEDS}
+            for entry in self.recorder.entries
+        ]
+        best = self.checkpoint(self.best.step)
+        if self.best.step in (None, self.step):
+            return state
+        if not best.exists():
+            self.logger.warning("%s is gone: the last step's weights are the final ones", best)
+            return state
+        found = checkpoint.load_model(best)
+        self.logger.info("the weights of step %d are the final ones", self.best.step)
+        kept = ("model_state_dict", "optimizer_state_dict", "step", "epoch")
+        return {**state, **{name: found[name] for name in kept}}
+
+    def checkpoint(self, step: int | None) -> Path:
+        """The checkpoint of a step."""
+        return self.place.folder / f"checkpoint_step_{step}.pt"
+
+    def save(self) -> None:
+        """Write a checkpoint that `restore` goes on from, and prune old ones."""
+        rng, rng_cuda = self.group.gather(torch.get_rng_state()), None
+        if self.loss.device.type == "cuda":
+            rng_cuda = self.group.gather(torch.cuda.get_rng_state(self.loss.device))
+        path = self.checkpoint(self.step)
+        if self.group.first:
+            window = self.recorder.window.as_list()
+            state = {**self.state(), "window": window, "rng": rng, "rng_cuda": rng_cuda}
+            checkpoint.save_model(path, state)
+            checkpoint.prune(self.place.folder, self.settings.keep_checkpoints, self.best.step)
+            self.logger.info("saved %s", path.name)
+        self.group.wait()  # none may end, and so end the others, before it is written
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint: model, optimiser, position, random numbers, history."""
+        state = checkpoint.load_model(path)
+        self.model.load_state_dict(state["model_state_dict"])
+        self.optimisation.optimizer.load_state_dict(state["optimizer_state_dict"])
+        self.step, self.epoch = state["step"], state["epoch"]
+        self.best = Best(**state["best"])
+        self.recorder.begin(state["loss_history"], Sums.from_list(state["window"]))
+        torch.set_rng_state(state["rng"][self.group.rank].clone())
+        if state["rng_cuda"] is not None and self.loss.device.type == "cuda":
+            own = state["rng_cuda"][self.group.rank].clone()
+            torch.cuda.set_rng_state(own, self.loss.device)
+
+
+def validation_objects(sequences: SequenceSet, training: TrainingSettings) -> np.ndarray:
+    """Objects of the validation split, at most ``validation_objects`` of them, drawn once."""
+    objects = np.flatnonzero(sequences.split == VALIDATION)
+    if len(objects) > training.validation_objects:
+        generator = np.random.default_rng(training.seed)
+        objects = np.sort(generator.choice(objects, training.validation_objects, replace=False))
+    return objects

@@ -1,0 +1,91 @@
+"""The losses of a training run, as it wrote them down."""
+
+import numpy as np
+import pytest
+
+from astromodal.errors import FormatError
+from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.transformer.figures import draw_history, history_table
+from astromodal.training.history import (
+    history_line,
+    median_value,
+    read_history,
+    series,
+    untrained_value,
+    value_at,
+)
+
+LN2 = np.log(2)
+ENTRIES = [
+    {"step": 1, "split": "train", "cross_entropy_image": 4 * LN2, "tokens_per_second": 10.0},
+    {"step": 2, "split": "train", "cross_entropy_image": 3 * LN2, "tokens_per_second": None},
+    {"step": 2, "split": "validation", "cross_entropy_image": 3 * LN2, "unigram_image": 5 * LN2},
+    {"step": 3, "split": "validation", "cross_entropy_image": 2 * LN2, "unigram_image": 5 * LN2},
+    {"step": 4, "split": "validation", "cross_entropy_image": 6 * LN2, "unigram_image": 5 * LN2},
+]
+
+
+@pytest.fixture
+def history(tmp_path):
+    """A short history."""
+    path = tmp_path / "history.jsonl"
+    path.write_text("".join(map(history_line, ENTRIES)))
+    return read_history(path)
+
+
+def test_entries_are_told_apart_by_split(history):
+    """Training and validation entries keep their order."""
+    assert [e["step"] for e in history["train"]] == [1, 2]
+    assert [e["step"] for e in history["validation"]] == [2, 3, 4]
+
+
+def test_table_by_hand(history):
+    """First, best and last validation, the baseline and the last training loss, in bits."""
+    row = history_table(history)["rows"][0]
+    assert row[:2] == ["image", 3]
+    assert row[2:] == pytest.approx([3, 2, 3, 6, 5, 3])
+
+
+def test_modality_without_entries_has_an_empty_row(history):
+    """A modality that no entry names has no numbers."""
+    assert history_table(history)["rows"][1] == ["scalar", 0, None, None, None, None, None, None]
+
+
+def test_missing_values_are_skipped(history):
+    """A null is no value: of two speeds one is known."""
+    assert median_value(history["train"], "tokens_per_second") == 10.0
+    assert series(history["train"], "tokens_per_second")[0].tolist() == [1]
+
+
+def test_value_at_a_step(history):
+    """That of the step, or the last before it; NaN before the first and of an unknown key."""
+    validation = history["validation"]
+    assert value_at(validation, "cross_entropy_image", 3) == pytest.approx(2 * LN2)
+    assert value_at(validation, "cross_entropy_image", 9) == pytest.approx(6 * LN2)
+    assert np.isnan(value_at(validation, "cross_entropy_image", 1))
+    assert np.isnan(value_at(validation, "no_such_key", 9))
+
+
+def test_curves_are_drawn_without_any_entry():
+    """A history of nothing draws empty panels, not an error."""
+    with styled():
+        figure = draw_history({"train": [], "validation": []})
+    assert len(figure.axes) == 3
+    assert np.isnan(median_value([], "tokens_per_second"))
+
+
+@pytest.mark.parametrize(
+    "line", ["{", history_line({"step": 1}), history_line({"split": "other"}), "3", "\0", "é"]
+)
+def test_damaged_line_is_named(tmp_path, line):
+    """A line that is no entry is refused with its number."""
+    path = tmp_path / "history.jsonl"
+    path.write_text(history_line(ENTRIES[0]) + line, encoding="latin-1")
+    with pytest.raises(FormatError, match="line 2 must be an entry of a history"):
+        read_history(path)
+
+
+def test_the_untrained_value_is_that_of_step_zero():
+    """A history that starts later does not pass its first value for an untrained model's."""
+    assert untrained_value([{"step": 0, "a": 2.0}, {"step": 9, "a": 1.0}], "a") == 2.0
+    assert np.isnan(untrained_value([{"step": 9, "a": 1.0}], "a"))

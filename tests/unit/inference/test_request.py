@@ -1,0 +1,99 @@
+"""The names of a question: what is asked for, and what it is to be told from."""
+
+from __future__ import annotations
+
+import pytest
+
+from astromodal.config import load_config
+from astromodal.config.schema import SpectrumSettings
+from astromodal.errors import ConfigError
+from astromodal.inference.request import ask, predicted_columns
+from astromodal.sequences.layout import sequence_layout
+from helpers.model import COLUMNS, CONFIG
+
+PARTS = CONFIG.tokenizers
+LAYOUT = sequence_layout(PARTS)
+
+
+def test_everything_else_is_given():
+    """Without `given`, all that is no target."""
+    found = ask(LAYOUT, COLUMNS, ["specz_z", "image"], None)
+    assert (found.columns, found.blocks) == ((2,), ("image",))
+    assert found.given_columns == (0, 1, 3, 4, 5)
+    assert found.given_blocks == ("desi_r", "gaiaxp_bp")
+    assert not found.explicit
+
+
+def test_a_modality_is_the_rest_of_it():
+    """`scalar` and `spectrum` as targets are all of them, as given all that are no target."""
+    assert ask(LAYOUT, COLUMNS, "spectrum", []).blocks == ("desi_r", "gaiaxp_bp")
+    assert ask(LAYOUT, COLUMNS, "scalar", None).columns == tuple(range(6))
+    found = ask(LAYOUT, COLUMNS, ["specz_z", "desi_r"], ["scalar", "spectrum"])
+    assert found.given_columns == (0, 1, 3, 4, 5)
+    assert found.given_blocks == ("gaiaxp_bp",)
+
+
+def test_nothing_given():
+    """An empty list is from nothing."""
+    found = ask(LAYOUT, COLUMNS, "specz_z", [])
+    assert (found.given_columns, found.given_blocks) == ((), ())
+
+
+def test_a_model_of_one_order_is_asked_in_it():
+    """Trained on the layout's order alone, a target is told from the blocks before its own."""
+    found = ask(LAYOUT, COLUMNS, "specz_z", None, shuffled=False)
+    assert found.given_blocks == ("image",)
+    assert found.given_columns == (0, 1, 3, 4, 5)
+    assert ask(LAYOUT, COLUMNS, "image", None, shuffled=False).given_columns == ()
+    with pytest.raises(ConfigError, match="given must be before the target .* got desi_r; leave"):
+        ask(LAYOUT, COLUMNS, "specz_z", ["desi_r"], shuffled=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "message"),
+    [
+        ("specz", None, r"target must be .*, got 'specz'; nearest: 'specz_e?_?z'"),
+        ("desi_b", None, r"target must be a scalar column or one of scalar, .*, got 'desi_b'"),
+        ("specz_z", ["imge"], r"given must be .*, got 'imge'; nearest: 'image'"),
+        ("specz_z", ["specz_z"], r"given must be without any target, got 'specz_z' in both"),
+        (["image"], "image", r"given must be without any target, got 'image' in both"),
+        ([], None, r"target must be a column or block, got none"),
+    ],
+)
+def test_wrong_names(target, given, message):
+    """A name that is unknown, or on both sides, is said so."""
+    with pytest.raises(ConfigError, match=message):
+        ask(LAYOUT, COLUMNS, target, given)
+
+
+def test_light_curves_cannot_be_asked_for():
+    """How long a curve goes on is not modelled; it can be given."""
+    spectrum = SpectrumSettings(groups=("ztf_r",), codebook_size=16)
+    layout = sequence_layout(PARTS.model_copy(update={"spectrum": spectrum}))
+    assert ask(layout, COLUMNS, "specz_z", ["ztf_r"]).given_blocks == ("ztf_r",)
+    assert ask(layout, COLUMNS, ["image", "spectrum"], None).blocks == ("image",)
+    with pytest.raises(ConfigError, match="the length of a light curve is not modelled, got ztf_r"):
+        ask(layout, COLUMNS, "ztf_r", None)
+
+
+def test_the_default_columns_are_those_that_the_run_has():
+    """Of the four, those of the config's columns."""
+    assert len(predicted_columns(load_config())) == 4
+    few = load_config({"tokenizers": {"scalar": {"columns": ["specz_z", "mag_pstotal_r"]}}})
+    assert predicted_columns(few) == ("specz_z",)
+    none = load_config({"tokenizers": {"scalar": {"columns": ["mag_pstotal_r"]}}})
+    assert predicted_columns(none) == ()
+
+
+@pytest.mark.parametrize(
+    ("predict", "message"),
+    [
+        ({"columns": ["specz"]}, "predict.columns must be columns of .*, got specz; nearest"),
+        ({"given": ["imagee"]}, "given must be .*, got 'imagee'; nearest: 'image'"),
+        ({"columns": ["specz_z"], "given": ["specz_z"]}, "given must be without any target"),
+    ],
+)
+def test_a_config_that_asks_for_the_impossible(predict, message):
+    """It is said before any job runs."""
+    with pytest.raises(ConfigError, match=message):
+        predicted_columns(load_config({"predict": predict}))

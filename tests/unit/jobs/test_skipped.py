@@ -1,0 +1,70 @@
+"""Notes of skipped fields, and the plan that reads them."""
+
+from dataclasses import asdict
+
+import pytest
+
+from astromodal.config.load import load_config
+from astromodal.errors import ConfigError
+from astromodal.jobs.skipped import Note, check_skipped, skipped, write_note
+from astromodal.storage.hashing import FileVersion
+from astromodal.storage.json_files import write_json
+from astromodal.storage.skips import SKIPPED, Skip
+
+
+@pytest.fixture
+def survey(tmp_path):
+    """A folder of notes in which one field was skipped, its output and its cube."""
+    cube, output = tmp_path / "cube_F1.parquet", tmp_path / "codes.npz"
+    cube.write_bytes(b"bad")
+    skip = Skip("F1", "encode_images", "it is bad")
+    write_json(output, {"format": SKIPPED, **asdict(skip)})
+    write_note(tmp_path / "notes", Note(skip, FileVersion.of(cube), (str(output),)))
+    return tmp_path
+
+
+def config(folder, on_bad_field):
+    template = {"datacube_template": str(folder / "cube_{field}.parquet")}
+    return load_config({"paths": template, "on_bad_field": on_bad_field})
+
+
+def test_skipped_fields_are_listed(survey):
+    """With rule and error; fields that are no part of the run are not."""
+    assert list(skipped(survey / "notes", ["F1"])) == [
+        "field F1 was skipped by encode_images: it is bad"
+    ]
+    assert list(skipped(survey / "notes", ["F2"])) == []
+
+
+def test_nothing_is_listed_before_anything_was_skipped(tmp_path):
+    """There need be no folder."""
+    assert list(skipped(tmp_path / "notes", ["F1"])) == []
+
+
+@pytest.mark.parametrize("text", [None, "codes"])
+def test_what_was_made_since_is_not_listed(survey, text):
+    """An output that was deleted, or that is one again, is no skipped one."""
+    output = survey / "codes.npz"
+    if text is None:
+        output.unlink()
+    else:
+        output.write_text(text)
+    assert list(skipped(survey / "notes", ["F1"])) == []
+
+
+def test_a_run_that_may_not_skip_refuses_skipped_fields(survey):
+    """The error tells of the field and of what to do."""
+    what = "on_bad_field must be skip, got stop, but field F1 was skipped .*; mend or move the cube"
+    with pytest.raises(ConfigError, match=what):
+        check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
+
+
+def test_a_run_that_may_skip_goes_on(survey):
+    """As before."""
+    check_skipped(config(survey, "skip"), survey / "notes", ["F1"])
+
+
+def test_a_cube_that_changed_is_read_again(survey):
+    """The note is of another cube: jobs will tell whether this one is good."""
+    (survey / "cube_F1.parquet").write_bytes(b"mended")
+    check_skipped(config(survey, "stop"), survey / "notes", ["F1"])

@@ -1,0 +1,96 @@
+"""Centroid tables and the features made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astromodal.errors import FormatError
+from astromodal.sequences.centroids import Tokenizers, cosine_features
+
+
+def test_features_by_hand():
+    """Ranks 1/4 and 3/4 give √2 cos(π/4), √2 cos(π/2) and their mirror images."""
+    found = cosine_features(np.array([[10.0], [-3.0]]), 2)
+    np.testing.assert_allclose(found, [[-1, 0], [1, 0]], atol=1e-6)
+
+
+@given(st.integers(1, 4), st.integers(1, 40))
+def test_features_have_unit_variance(dims, n_features):
+    """Over codes with independent dimensions each feature has mean 0 and variance about 1."""
+    centroids = np.random.default_rng(0).normal(size=(3000, dims))
+    found = cosine_features(centroids, n_features)
+    assert found.shape == (3000, n_features)
+    assert abs(found.mean()) < 0.1
+    np.testing.assert_allclose(found.var(axis=0), 1, atol=0.35)
+
+
+def test_features_do_not_depend_on_units():
+    """Ranks survive any increasing map of a dimension."""
+    centroids = np.random.default_rng(0).normal(size=(50, 2))
+    found = cosine_features(np.exp(centroids * [1, 3]), 8)
+    np.testing.assert_array_equal(found, cosine_features(centroids, 8))
+
+
+def test_close_codes_have_close_features(survey):
+    """Neighbouring bins of a column are more alike than distant ones; unused ids are 0."""
+    spec = survey.layout.spec
+    tables = replace(survey.tables, n_scalar=np.array([16, 10, 0, 16, 16]))
+    features = tables.features(spec, 4)
+    first = features[spec.column_offset(0) :][:16]
+    distance = np.linalg.norm(first - first[0], axis=1)
+    assert distance[1] < distance[2] < distance[8]
+    assert not features[: spec.image_offset].any()
+    assert not features[spec.column_offset(1) + 10 : spec.column_offset(3)].any()
+
+
+def test_ranges_get_their_own_tables(survey):
+    """Columns keep their order; the scale of a group is a column of its own."""
+    layout = survey.layout
+    scalar = np.arange(5 * 16, dtype=np.float32).reshape(5, 16)
+    tables = replace(survey.tables, scalar=scalar)
+    columns = tables.of_range(layout["scalar"].ranges[0], layout.spec)
+    np.testing.assert_array_equal(columns, scalar[:3, :, None])
+    scale, bins = layout["gaiaxp_bp"].ranges
+    np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[4:, :, None])
+    wanted = tables.spectrum["gaiaxp_bp"][None]
+    np.testing.assert_array_equal(tables.of_range(bins, layout.spec), wanted)
+
+
+@pytest.mark.parametrize("name", ["image", "desi_b"])
+def test_tables_of_another_size_are_refused(survey, name):
+    """Centroids of another config would be other ids' centroids."""
+    tables = survey.tables
+    short = tables.image[:9]
+    if name == "image":
+        tables = replace(tables, image=short)
+    else:
+        tables = replace(tables, spectrum={**tables.spectrum, name: short})
+    with pytest.raises(FormatError, match=f"{name} tokenizer: codes must be 16, got 9"):
+        tables.check(survey.layout.spec)
+
+
+def test_tables_are_made_of_the_tokenizers():
+    """Scalar columns come first, the spectra's scales after them."""
+    scalar = SimpleNamespace(
+        standardised=lambda: np.ones((2, 4)), n_codes=np.array([4, 3]), hash="s"
+    )
+    scales = SimpleNamespace(standardised=lambda: np.full((1, 4), 2.0), n_codes=np.array([2]))
+    group = SimpleNamespace(centroids=np.zeros((3, 2)))
+    spectrum = SimpleNamespace(
+        scales=scales, groups={"desi_b": group}, standardised=lambda _: np.zeros((8, 2)), hash="p"
+    )
+    image = SimpleNamespace(
+        standardised=lambda: np.zeros((6, 2)), centroids=np.zeros((5, 2)), hash="i"
+    )
+    tokenizers = Tokenizers(scalar, spectrum, image)
+    tables = tokenizers.tables()
+    assert tables.scalar[:, 0].tolist() == [1, 1, 2]
+    assert tables.n_scalar.tolist() == [4, 3, 2]
+    assert (tables.n_image, tables.n_spectrum) == (5, {"desi_b": 3})
+    assert tokenizers.hashes() == {"image": "i", "scalar": "s", "spectrum": "p"}

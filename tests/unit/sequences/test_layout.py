@@ -1,0 +1,82 @@
+"""The layout of sequences."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import astromodal
+from astromodal.config.schema import (
+    Config,
+    SequenceSettings,
+    SpectrumSettings,
+    TokenizerSettings,
+)
+from astromodal.errors import ConfigError
+from astromodal.sequences.layout import check_longest, longest_sequence, sequence_layout
+
+
+def test_blocks_of_the_default_config():
+    """576 image codes; 55 scalars; a scale and the bins of each group, in types' order."""
+    tokenizers = Config().tokenizers
+    layout = sequence_layout(tokenizers)
+    assert [(b.name, b.type, b.length) for b in layout.blocks] == [
+        ("image", 1, 576),
+        ("scalar", 2, 55),
+        ("desi_b", 3, 460),
+        ("desi_r", 4, 467),
+        ("desi_z", 5, 482),
+        ("gaiaxp_bp", 6, 121),
+        ("gaiaxp_rp", 7, 121),
+    ]
+
+
+def test_longest_sequence_by_hand():
+    """BOS, EOS, and a SEP for each block besides its slots."""
+    assert longest_sequence(Config().tokenizers) == 2 + 577 + 56 + 461 + 468 + 483 + 122 + 122
+
+
+def test_ranges_cover_every_slot_once(layout):
+    """The ranges of a block divide its slots among them."""
+    for block in layout.blocks:
+        slots = [r.first + i for r in block.ranges for i in range(r.n_slots)]
+        assert slots == list(range(block.length))
+
+
+def test_ranges_are_the_vocabularys(layout):
+    """Each range starts where the vocabulary puts it: columns one after another, then scales."""
+    spec = layout.spec
+    assert layout["image"].ranges[0].offset == spec.image_offset
+    assert layout["scalar"].ranges[0].offset == spec.column_offset(0)
+    scale, bins = layout["gaiaxp_bp"].ranges
+    assert scale.offset == spec.column_offset(spec.scale_column("gaiaxp_bp"))
+    assert bins.offset == spec.spectrum_offset("gaiaxp_bp")
+
+
+def test_ids_do_not_depend_on_which_groups_have_data():
+    """A group left out of the data keeps its ids: only the config decides."""
+    assert sequence_layout(TokenizerSettings()) == sequence_layout(TokenizerSettings())
+    fewer = sequence_layout(TokenizerSettings(spectrum=SpectrumSettings(groups=("desi_b",))))
+    assert fewer["image"].ranges == sequence_layout(TokenizerSettings())["image"].ranges
+
+
+def test_a_max_seq_len_that_is_exceeded_is_refused():
+    """The error names the setting and the least value that would do."""
+    with pytest.raises(ConfigError, match=r"sequences.max_seq_len must be at least 2291.*got 2290"):
+        check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2290))
+
+
+def test_a_max_seq_len_that_just_fits_is_taken():
+    """The longest sequence itself fits."""
+    check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2291))
+
+
+def test_the_layout_needs_no_torch():
+    """The Snakefile checks lengths without loading PyTorch, scikit-learn or pyarrow."""
+    heavy = "{'torch', 'sklearn', 'pyarrow'} & set(sys.modules)"
+    code = f"import sys, astromodal.sequences.layout; sys.exit(bool({heavy}))"
+    folder = Path(astromodal.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0

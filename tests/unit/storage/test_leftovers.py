@@ -1,0 +1,99 @@
+"""What killed writers leave is cleared away, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from astromodal.storage import tempfiles
+from astromodal.storage.tempfiles import ABANDONED, atomic_path, clear_leftovers, machine
+
+WRITER = """
+import os, signal, sys
+from astromodal.storage.tempfiles import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_writer(path: Path) -> Path:
+    """What a process leaves that is killed while it writes to `path`."""
+    subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
+    (left,) = path.parent.iterdir()
+    return left
+
+
+def of_machine(path: Path, name: str) -> Path:
+    """A leftover, as if another machine had written it."""
+    return path.rename(path.with_name(path.name.replace(machine(), name)))
+
+
+def aged(path: Path, seconds: float) -> Path:
+    """A file that was written so long ago."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def test_a_killed_writer_s_file_goes(tmp_path):
+    """Its process is no more; the folder is empty afterwards, however deep."""
+    folder = tmp_path / "outputs/deep"
+    folder.mkdir(parents=True)
+    killed_writer(folder / "a.npz")
+    assert clear_leftovers(tmp_path) == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_a_live_writer_s_file_stays(tmp_path):
+    """However long ago it was written to."""
+    with atomic_path(tmp_path / "a.npz") as temporary:
+        temporary.write_text("half")
+        aged(temporary, 100 * ABANDONED)
+        assert clear_leftovers(tmp_path) == 0
+    assert (tmp_path / "a.npz").read_text() == "half"
+
+
+def test_a_process_of_somebody_else_lives(monkeypatch):
+    """A process that may not be signalled runs."""
+
+    def refuse(process: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert tempfiles._runs(1)
+
+
+@pytest.mark.parametrize(("seconds", "cleared"), [(ABANDONED / 2, 0), (ABANDONED * 2, 1)])
+def test_another_machine_s_file_goes_after_a_day(tmp_path, seconds, cleared):
+    """Its processes cannot be seen from here: only the time of the last write tells."""
+    aged(of_machine(killed_writer(tmp_path / "a.npz"), "0123abcd"), seconds)
+    assert clear_leftovers(tmp_path) == cleared
+
+
+@pytest.mark.parametrize(
+    "name", ["a.npz", ".hidden", ".a.npz.tmp", ".a.npz.abcdefgh.npz", ".0123abcd-1.npz"]
+)
+def test_other_files_stay(tmp_path, name):
+    """Hidden or not, old or not: a name that no writer gives is nobody's leftover."""
+    (tmp_path / name).touch()
+    aged(tmp_path / name, 100 * ABANDONED)
+    assert clear_leftovers(tmp_path) == 0
+
+
+def test_below_a_link(tmp_path):
+    """A run's folder may be on another disk, and links may lead in a circle."""
+    disk, results = tmp_path / "disk", tmp_path / "results"
+    for folder in (disk, results):
+        folder.mkdir()
+    (results / "run").symlink_to(disk)
+    (disk / "back").symlink_to(results)
+    (disk / "inner").mkdir()
+    left = killed_writer(disk / "inner/a.npz")
+    assert clear_leftovers(results) == 1
+    assert not left.exists()

@@ -1,0 +1,62 @@
+"""Arrays in safetensors files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from astromodal.errors import FormatError
+from astromodal.storage.safetensors import map_tensors, save_tensors
+
+ARRAYS = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "b": np.array([1, 2], dtype=np.int64),
+    "c": np.array([3], dtype=np.uint8),
+    "d": np.empty((0, 4), dtype=np.float64),
+}
+
+
+def test_a_file_gives_back_what_was_written(tmp_path):
+    """Arrays and texts, to this reader and to the library's."""
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, ARRAYS, {"format": "f"})
+    found, meta = map_tensors(path)
+    assert meta == {"format": "f"}
+    for each in (found, load_file(path)):
+        assert each.keys() == ARRAYS.keys()
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(each[name], array)
+            assert each[name].dtype == array.dtype
+
+
+def test_a_changed_header_is_noticed(tmp_path):
+    """Texts, names and shapes are those that were written."""
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, ARRAYS, {"format": "f", "step": "7"})
+    path.write_bytes(path.read_bytes().replace(b'"step": "7"', b'"step": "8"'))
+    with pytest.raises(FormatError, match="must be a safetensors file, got a header of another h"):
+        map_tensors(path)
+
+
+def test_the_order_of_arrays_does_not_matter(tmp_path):
+    """The same content is the same bytes."""
+    paths = tmp_path / "x.safetensors", tmp_path / "y.safetensors"
+    save_tensors(paths[0], ARRAYS, {})
+    save_tensors(paths[1], dict(reversed(ARRAYS.items())), {})
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_mapped_array_cannot_be_changed(tmp_path):
+    """It is the file."""
+    save_tensors(tmp_path / "x.safetensors", ARRAYS, {})
+    with pytest.raises(ValueError, match="read-only"):
+        map_tensors(tmp_path / "x.safetensors")[0]["a"][0, 0] = 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not one", b"\2\0\0\0\0\0\0\0[]"])
+def test_other_files_are_no_tensors(tmp_path, content):
+    """Empty, of another kind, or with a header that is no mapping."""
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(FormatError, match="x must be a safetensors file"):
+        map_tensors(tmp_path / "x")

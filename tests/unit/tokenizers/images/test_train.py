@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+
+from astromodal.data.cube import Cube
+from astromodal.tokenizers.images.train import (
+    BRIGHT_POWER,
+    OUTSIDE_WEIGHT,
+    reconstruction_error,
+    train_autoencoder,
+)
+from helpers.cutouts import NORMALISER, SETTINGS, cutout_columns, cutouts, shard_of, store_of
+
+CPU = torch.device("cpu")
+B, C, S = 1, 1, 2
+
+
+def error(squared, valid, inside):
+    """The error where decoded and measured pixels differ by the roots of `squared` (4,)."""
+    decoded = torch.tensor(squared).sqrt().view(B, C, S, S)
+    shape = torch.tensor(valid).view(B, C, S, S), torch.tensor(inside).view(B, S, S)
+    return reconstruction_error(decoded, torch.zeros(B, C, S, S), *shape).item()
+
+
+@pytest.fixture
+def train(write_cube, tmp_path):
+    def run(n=12, pixels=None, report=lambda epoch: None, **changes):
+        cube = Cube(write_cube(cutout_columns(cutouts(n) if pixels is None else pixels)), "F1")
+        settings = SETTINGS.model_copy(update=changes)
+        store = store_of(shard_of(tmp_path, cube))
+        return train_autoencoder(store, NORMALISER, settings, CPU, report=report)
+
+    return run
+
+
+def test_error_by_hand():
+    """Pixels inside weigh 1, those outside a tenth: (4 + 0.1 * 9) / 1.1."""
+    valid, inside = [True, False, True, False], [True, True, False, False]
+    expected = (4 + OUTSIDE_WEIGHT * 9) / (1 + OUTSIDE_WEIGHT)
+    assert error([4.0, 100.0, 9.0, 100.0], valid, inside) == pytest.approx(expected)
+
+
+def test_bright_pixels_weigh_more():
+    """The same error counts exp(0.25 × 4) times at a normalised flux of 4."""
+    x, decoded = torch.full((1, 1, 1, 2), 4.0), torch.full((1, 1, 1, 2), 4.5)
+    everywhere = torch.ones_like(x, dtype=torch.bool)
+    found = reconstruction_error(decoded, x, everywhere, everywhere[:, 0]).item()
+    assert found == pytest.approx(0.25 * np.exp(BRIGHT_POWER * 4))
+
+
+def test_invalid_pixels_have_no_error():
+    """Where nothing was measured there is no error, whatever is decoded."""
+    assert error([4.0] * 4, [False] * 4, [True] * 4) == 0
+
+
+def test_training_lowers_the_error(train):
+    """The loss falls from epoch to epoch, well below where it started."""
+    losses = [epoch["loss"] for epoch in train(24, epochs=10, learning_rate=1e-2)[0].history]
+    assert len(losses) == 10
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_same_seed_same_autoencoder(train):
+    """Trained twice from one seed, weights and latents are the same to the bit."""
+    (one, latents), (two, again) = train(), train()
+    assert one.hash == two.hash == latents.autoencoder_hash
+    np.testing.assert_array_equal(latents.points, again.points)
+
+
+def test_another_seed_is_another_autoencoder(train):
+    """The seed decides on weights and batches."""
+    assert train(seed=3)[0].hash != train(seed=4)[0].hash
+
+
+def test_fewer_cutouts_than_a_batch(train):
+    """Nine cutouts, as a real cube may have, train in batches of 32."""
+    trained, latents = train(9, batch_size=32)
+    assert trained.n_train == 9
+    assert np.isfinite(latents.points).all()
+
+
+def test_all_bands_hidden(train):
+    """Even an encoder that never sees a band trains without a NaN."""
+    assert np.isfinite([epoch["loss"] for epoch in train(band_dropout=1.0)[0].history]).all()
+
+
+def test_extreme_pixels_do_no_harm(train):
+    """A saturated star and a band of one constant leave all weights finite."""
+    pixels = cutouts(12)
+    pixels[0] = 1e30
+    pixels[:, 2] = 1.0
+    trained, latents = train(pixels=pixels)
+    assert all(torch.isfinite(t).all() for t in trained.model.state_dict().values())
+    assert np.isfinite(latents.points).all()
+
+
+def test_no_training_cutouts():
+    """A survey without images gets a valid, untrained autoencoder and no latents."""
+    trained, latents = train_autoencoder(store_of(), NORMALISER, SETTINGS, CPU)
+    assert (trained.n_train, trained.history, len(latents.points)) == (0, (), 0)
+
+
+def test_every_epoch_is_reported(train):
+    """Number, loss and speed of each epoch are told, and the losses kept."""
+    told = []
+    trained, _ = train(report=told.append)
+    assert [epoch.number for epoch in told] == list(range(SETTINGS.epochs))
+    assert [epoch.loss for epoch in told] == [epoch["loss"] for epoch in trained.history]
+    ratio = 3 * trained.model.flops(24)  # windows of 24 pixels, forward and backward
+    assert told[0].flops_per_second == pytest.approx(ratio * told[0].windows_per_second)
+
+
+def test_torchs_seed_is_left_alone(train):
+    """Training draws from its own generators."""
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    train()
+    assert torch.equal(torch.rand(1), expected)

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.errors import FormatError
+from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
+
+FLOATS = st.floats(-1e9, 1e9, allow_subnormal=False) | st.sampled_from([0.0, 8e-8, 1e6])
+
+
+def fit(x, n_bins=8, parts=1):
+    x = np.asarray(x, dtype=float)
+    summaries = [ColumnSummaries.of(part[:, None], ["x"]) for part in np.array_split(x, parts)]
+    return ScalarTokenizer.fit(ColumnSummaries.merge(summaries), ["x"], n_bins)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=80), st.lists(FLOATS, min_size=1), st.integers(2, 9))
+def test_a_decoded_value_lies_in_its_bin(training, values, n_bins):
+    """decode(encode(x)) is coded as x is, for values seen in training or not."""
+    tokenizer = fit(training, n_bins)
+    codes = tokenizer.encode(np.array(values)[:, None])
+    assert (tokenizer.encode(tokenizer.decode(codes)) == codes).all()
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=80), st.integers(1, 4))
+def test_codes_keep_the_order_of_values(training, parts):
+    """A larger value never gets a smaller code."""
+    tokenizer = fit(training, parts=parts)
+    codes = tokenizer.encode(np.sort(training)[:, None])[:, 0].astype(int)
+    assert (np.diff(codes) >= 0).all()
+
+
+def test_bins_of_equal_mass_by_hand():
+    """Eight values in four bins: pairs, decoded to their means."""
+    tokenizer = fit([1, 2, 3, 4, 5, 6, 7, 80], n_bins=4)
+    assert tokenizer.edges[0].tolist() == [1, 2, 4, 6, 80]
+    assert tokenizer.centers[0].tolist() == [1.5, 3.5, 5.5, 43.5]
+    assert tokenizer.encode(np.array([[2.0], [2.1], [-9], [1e9]]))[:, 0].tolist() == [0, 1, 0, 3]
+
+
+def test_ties_collapse_to_fewer_bins():
+    """A spike that fills several bins is one bin, and its value decodes exactly."""
+    tokenizer = fit([*[0.0] * 70, *range(1, 31)], n_bins=10)
+    assert tokenizer.n_codes[0] == 4
+    assert tokenizer.decode(tokenizer.encode(np.array([[0.0]])))[0, 0] == 0
+
+
+def test_a_constant_column_has_one_bin():
+    """One value, one code, decoded exactly."""
+    tokenizer = fit([3.25] * 5)
+    assert tokenizer.n_codes.tolist() == [1]
+    assert tokenizer.decode(tokenizer.encode(np.array([[7.0]])))[0, 0] == 3.25
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_missing_stays_missing(missing):
+    """What is missing is no bin's code, and decodes to NaN."""
+    tokenizer = fit([1, 2, 3])
+    codes = tokenizer.encode(np.array([[missing]]))
+    assert codes[0, 0] == MISSING_CODE
+    assert np.isnan(tokenizer.decode(codes)).all()
+
+
+def test_a_column_without_training_data_is_all_missing():
+    """No bins: every value is missing, and the table keeps the column's place."""
+    summaries = ColumnSummaries.of(np.array([[np.nan, 1.0]]), ["empty", "full"])
+    tokenizer = ScalarTokenizer.fit(summaries, ["empty", "full"], 4)
+    assert tokenizer.encode(np.array([[5.0, 5.0]])).tolist() == [[MISSING_CODE, 0]]
+    assert tokenizer.standardised().shape == (2, 4)
+
+
+@pytest.mark.parametrize("parts", [1, 7, 40])
+def test_rank_error_is_below_a_tenth_of_a_bin(parts):
+    """Edges merged from many fields cut the training values where exact quantiles would."""
+    x = np.random.default_rng(0).standard_t(1.5, size=80_000)
+    edges = fit(x, 1024, parts).edges[0, 1:-1]
+    ranks = np.searchsorted(np.sort(x), edges, side="right") / len(x) * 1024
+    assert np.abs(ranks - np.arange(1, 1024)).max() < 0.1
+
+
+def test_an_absurd_tail_does_no_harm():
+    """A last bin that ends at 1e6 decodes to its mean, and the others are untouched."""
+    x = np.r_[np.linspace(0, 1, 9999), 1e6]
+    decoded = fit(x, 100).decode(fit(x, 100).encode(x[:9000, None]))[:, 0]
+    assert np.abs(decoded - x[:9000]).max() < 0.011
+
+
+@given(st.floats(1e-3, 1e3), st.floats(-1e3, 1e3))
+def test_standardised_centers_have_no_unit(scale, shift):
+    """Another unit or zero point of a column leaves its standardised centroids unchanged."""
+    x = np.random.default_rng(1).standard_t(2, size=500)
+    one, other = fit(x).standardised(), fit(x * scale + shift).standardised()
+    assert np.allclose(one, other, atol=1e-3)
+
+
+def test_standardised_centers_tame_the_tail():
+    """An error of 1e6 is some 14 units away, not a million."""
+    table = fit(np.r_[np.random.default_rng(2).normal(size=999), 1e6], 100).standardised()
+    assert 5 < table.max() < 16
+
+
+def test_shuffled_rows_give_the_same_codes():
+    """A value's code depends on nothing but the value."""
+    x = np.random.default_rng(3).normal(size=200)
+    tokenizer, order = fit(x), np.random.default_rng(4).permutation(200)
+    codes = tokenizer.encode(x[:, None])
+    assert (tokenizer.encode(x[order][:, None]) == codes[order]).all()
+
+
+def test_foreign_codes_are_refused():
+    """A code beyond the bins in use belongs to another tokenizer."""
+    with pytest.raises(
+        FormatError, match="codes of column 'x' must be below 3, got 5; encode again"
+    ):
+        fit([1, 2, 3], 4).decode(np.array([[5]], np.uint16))
+
+
+def test_it_comes_back_from_disk(tmp_path):
+    """Saved and loaded, it has the same hash and gives the same codes."""
+    tokenizer = fit([1, 2, 3, 5, 8])
+    tokenizer.save(tmp_path / "t.npz")
+    loaded = ScalarTokenizer.load(tmp_path / "t.npz")
+    assert loaded.hash == tokenizer.hash
+    assert (loaded.encode(np.array([[4.0]])) == tokenizer.encode(np.array([[4.0]]))).all()
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    """Content that does not match its own hash names both hashes."""
+    from astromodal.storage.arrays import save_arrays
+
+    tokenizer = fit([1, 2, 3])
+    kind = {"format": "scalar_tokenizer", "version": 1}
+    save_arrays(tmp_path / "t.npz", tokenizer.arrays(), hash="0123", **kind)
+    with pytest.raises(FormatError, match=f"must be of hash 0123, got {tokenizer.hash}"):
+        ScalarTokenizer.load(tmp_path / "t.npz")
