@@ -22,6 +22,8 @@ from astromodal.storage.tempfiles import check_writable, clear_leftovers
 from astromodal.surveys.grids import is_light_curve
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
+from astromodal.evaluation.registry import own_sections
+from astromodal.extensions import hand_down
 from astromodal.inference.request import predicted_columns
 from astromodal.jobs.surroundings import shield
 from astromodal.reruns.changes import changes, digest, write_record
@@ -47,6 +49,7 @@ EXPORT = ExportLayout(PATHS.export)
 CUBE = cube_template(CONFIG)
 SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
+OWN_SECTIONS = own_sections(CONFIG)
 CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("*.py"))}
 PLACES = Places(
     PATHS.results,
@@ -66,12 +69,14 @@ if workflow.is_main_process:  # not again in every job
     ):
         logger.info(line)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
+hand_down(CONFIG.extensions, os.environ)
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
 
 
 wildcard_constraints:
     field=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
     group="|".join(GROUPS) or "none",
+    section="|".join(OWN_SECTIONS) or "none",
 
 
 def settings(*names, config=CONFIG):
@@ -114,16 +119,21 @@ def cubes(fields, *modalities):
     }
 
 
-def figures(part):
+def figures(section):
     """The output that is a section's figures; `snakemake --report` shows them."""
     return report(
-        directory(PATHS.figures(part)),
+        directory(PATHS.figures(section)),
         patterns=["{figure}.png"],
         caption="captions/figure.rst",
         category="Figures",
-        subcategory=part,
+        subcategory=section,
         labels={"figure": "{figure}"},
     )
+
+
+def section_rule(section):
+    """The rule that makes a section of the report."""
+    return "evaluate_section" if section in OWN_SECTIONS else f"evaluate_{section}"
 
 
 def kept(part, paths):

@@ -135,3 +135,33 @@ rule evaluate_embeddings:
         code=code("evaluate_embeddings"),
     script:
         "../scripts/evaluate_embeddings.py"
+
+
+rule evaluate_section:
+    """Make a section of the report that an extension file registers."""
+    input:
+        **cubes(EVALUATED, *MODALITIES),
+        **MODEL_FILES,
+        splits=expand(PATHS.split(), field=EVALUATED),
+        sequences=expand(PATHS.sequences(), field=EVALUATED),
+    output:
+        numbers=PATHS.evaluation(),
+        figures=figures("{section}"),
+    log:
+        PATHS.log("evaluate_section", "{section}"),
+    benchmark:
+        PATHS.benchmark("evaluate_section", "{section}")
+    conda:
+        "../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+    params:
+        fields=EVALUATED,
+        trained_fields=TRAINED,
+        settings=settings(
+            "cpu_threads", "columns", "tokenizers", "evaluation", "predict"
+        ),
+        code=code("evaluate_section"),
+    script:
+        "../scripts/evaluate_section.py"

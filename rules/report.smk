@@ -1,6 +1,6 @@
-# All parts of the evaluation in one page.
+# All sections of the evaluation in one page.
 
-PARTS = CONFIG.evaluation.parts
+SECTIONS = CONFIG.evaluation.sections
 # Rules whose code the report's numbers come from: an edit of it makes the page anew.
 MADE_BY = (
     "simulate",
@@ -12,14 +12,14 @@ MADE_BY = (
     "assemble",
     "build",
 )
-MADE_BY += ("encode", "pack", "render", *(f"evaluate_{part}" for part in PARTS))
+MADE_BY += ("encode", "pack", "render", *map(section_rule, SECTIONS))
 
 
 rule render_report:
     """Put every figure and table into one page."""
     input:
-        numbers=expand(PATHS.evaluation("{part}"), part=PARTS),
-        figures=expand(PATHS.figures("{part}"), part=PARTS),
+        numbers=expand(PATHS.evaluation(), section=SECTIONS),
+        figures=expand(PATHS.figures(), section=SECTIONS),
         summaries=expand(PATHS.summary(), field=FIELDS.used),
     output:
         report=report(

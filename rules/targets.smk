@@ -41,7 +41,7 @@ rule train:
 rule evaluate_tokenizers:
     """Evaluate every tokenizer: numbers, tables and figures of scalars, spectra and images."""
     input:
-        expand(PATHS.evaluation("{part}"), part=("scalars", "spectra", "images")),
+        expand(PATHS.evaluation(), section=("scalars", "spectra", "images")),
 
 
 rule report:

@@ -8,8 +8,9 @@ registers more in the same way; every job loads it before it starts.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 from types import ModuleType
 from typing import Final, Generic, Protocol, TypeVar
@@ -18,6 +19,8 @@ from astromodal.errors import ConfigError, must_be, suggestion
 
 MODULE: Final = "astromodal_extension_{stem}"
 """Name under which a user's file is imported."""
+VARIABLE: Final = "ASTROMODAL_EXTENSIONS"
+"""Environment variable that names the files to jobs and to the processes that they start."""
 
 
 class Named(Protocol):
@@ -114,6 +117,16 @@ def load_extensions(paths: Iterable[str | Path]) -> list[ModuleType]:
         Where a file does not exist or cannot be imported.
     """
     return [_load(Path(path).resolve()) for path in paths]
+
+
+def hand_down(paths: Iterable[str | Path], environment: MutableMapping[str, str]) -> None:
+    """Name files to processes that inherit an environment; see `load_inherited`."""
+    environment[VARIABLE] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
+
+
+def load_inherited() -> list[ModuleType]:
+    """Import the files that a parent process named with `hand_down`."""
+    return load_extensions(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
 
 
 def _load(path: Path) -> ModuleType:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import pytest
 
 from astromodal.errors import ConfigError
-from astromodal.extensions import MODULE, Registry, load_extensions
+from astromodal.extensions import (
+    MODULE,
+    VARIABLE,
+    Registry,
+    hand_down,
+    load_extensions,
+    load_inherited,
+)
 
 
 @dataclass(frozen=True)
@@ -116,3 +123,15 @@ def test_an_error_of_the_grammar_is_kept(script):
     text = 'from astromodal.errors import ConfigError\nraise ConfigError("a must be b, got c")'
     with pytest.raises(ConfigError, match=r"^a must be b, got c$"):
         load_extensions([script(text)])
+
+
+def test_files_are_handed_down(script, monkeypatch):
+    """A process that inherits the variable imports the files; without it, none."""
+    environment: dict[str, str] = {}
+    hand_down([script("x = 1"), script("y = 2", "other")], environment)
+    assert load_inherited() == []
+    monkeypatch.setenv(VARIABLE, environment[VARIABLE])
+    assert [module.__name__ for module in load_inherited()] == [
+        MODULE.format(stem="mine"),
+        MODULE.format(stem="other"),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
@@ -20,11 +20,11 @@ from astromodal.config.base import (
 )
 from astromodal.errors import must_be
 
-EvaluationPart = Literal[
+BUILT_IN_SECTIONS: Final = (
     "scalars", "spectra", "images", "transformer", "reconstruction", "downstream", "embeddings"
-]
-EVALUATION_PARTS: Final[tuple[EvaluationPart, ...]] = get_args(EvaluationPart)
-"""Every part of the evaluation, in the report's order."""
+)  # fmt: skip
+"""The package's own sections of the report, in its order."""
+SectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 
 
 class LabelSettings(Settings):
@@ -134,8 +134,9 @@ class DownstreamSettings(Settings):
 class EvaluationSettings(Settings):
     """What the report is made of, and on what."""
 
-    parts: Annotated[tuple[EvaluationPart, ...], Field(min_length=1), *Once] = Field(
-        EVALUATION_PARTS, description="Sections of the report."
+    sections: Annotated[tuple[SectionName, ...], Field(min_length=1), *Once] = Field(
+        BUILT_IN_SECTIONS,
+        description="Sections of the report, in its order; extensions may register more.",
     )
     fields: FieldNames = Field(
         None,

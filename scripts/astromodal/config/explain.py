@@ -27,6 +27,8 @@ _MUST = {
     "bool_parsing": "true or false",
 }
 """What a setting must be, by the kind of finding, where pydantic's own words are Python's."""
+_RENAMED = {"evaluation.parts": "evaluation.sections"}
+"""Settings of earlier versions, and what they are called now."""
 _QUOTED = ("string_pattern_mismatch", "string_too_short")
 
 
@@ -43,6 +45,8 @@ def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
     loc = tuple(map(str, detail["loc"]))
     where = [_printable(part) for part in loc if part != KEY]
     name, kind, got = ".".join(where) or "config", detail["type"], detail["input"]
+    if kind == "extra_forbidden" and name in _RENAMED:
+        return f"{name} is no setting any more; write {_RENAMED[name]}"
     if kind == "extra_forbidden":
         return f"{name} is no setting" + _hint(where)
     if kind == "string_type" and isinstance(got, (int, float, date)):

@@ -130,9 +130,15 @@ def model_file(path: str) -> str:
     return path if path == LAST else _of_one(expanded(path))
 
 
+def script(path: str) -> str:
+    """Expand the path of a Python file."""
+    return _plain(_of_one(expanded(path)))
+
+
 FolderPath = Annotated[str, Field(min_length=1), AfterValidator(folder)]
 TemplatePath = Annotated[str, Field(min_length=1), AfterValidator(template)]
 ModelPath = Annotated[str, Field(min_length=1), AfterValidator(model_file)]
+ScriptPath = Annotated[str, Field(min_length=1), AfterValidator(script)]
 
 
 def _plain(path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from astromodal.config.base import (
     SEEDS,
@@ -29,10 +29,12 @@ from astromodal.config.inputs import (
     ColumnSettings,
     FolderPath,
     ModelPath,
+    ScriptPath,
     SimulateSettings,
     TemplatePath,
 )
 from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.extensions import load_extensions
 
 NSIDES: Final = tuple(2**order for order in range(17))
 """What HEALPix divides a base cell's side by."""
@@ -310,6 +312,12 @@ class TrainingSettings(Settings):
         return self.gpus * self.nodes
 
 
+def loaded(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Import the files, so that settings may name what they register."""
+    load_extensions(paths)
+    return paths
+
+
 class VocabSizes(NamedTuple):
     """Sizes of the vocabulary's three ranges, as a function of the config alone."""
 
@@ -321,6 +329,13 @@ class VocabSizes(NamedTuple):
 class Config(Settings):
     """All settings of a run."""
 
+    extensions: Annotated[
+        tuple[ScriptPath, ...], *Once, BeforeValidator(split_at_commas), AfterValidator(loaded)
+    ] = Field(
+        (),
+        description="Python files of your own that register spectrum groups, quantizers, loss "
+        "terms or sections of the report; every job imports them.",
+    )
     paths: PathSettings = Field(PathSettings(), description="Where things are.")
     fields: FieldNames = Field(
         None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 FIELD = "{field}"
 GROUP = "{group}"
+SECTION = "{section}"
 VARIANT, SEED = "{variant}", "{seed}"
 MODALITIES = ("sources", "scalars", "spectra", "images", "labels")
 """What a cube's columns are told apart by: identifiers and positions, what is measured, and what
@@ -148,13 +149,13 @@ class Layout:
         """A training checkpoint: beside the declared outputs, so that a failed job keeps it."""
         return f"{self.run}/checkpoint_step_{step}.pt"
 
-    def evaluation(self, part: str) -> str:
-        """Numbers of one part of the evaluation."""
-        return f"{self.results}/evaluation/{part}.json"
+    def evaluation(self, section: str = SECTION) -> str:
+        """Numbers of one section of the report."""
+        return f"{self.results}/evaluation/{section}.json"
 
-    def figures(self, part: str) -> str:
-        """Folder of one part's figures."""
-        return f"{self.results}/evaluation/figures/{part}"
+    def figures(self, section: str = SECTION) -> str:
+        """Folder of one section's figures."""
+        return f"{self.results}/evaluation/figures/{section}"
 
     def ablation(self, variant: str = VARIANT, seed: int | str = SEED) -> dict[str, str]:
         """Files of one training of a variant, by the name that jobs have for them."""

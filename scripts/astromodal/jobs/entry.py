@@ -21,6 +21,7 @@ from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
 from astromodal.core.progress import Progress, logged
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
+from astromodal.extensions import load_inherited
 from astromodal.jobs.skipped import FOLDER, Note, note_path, write_note
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
@@ -131,6 +132,7 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    load_inherited()
     settings = partial_config(snakemake.params.get("settings", {}))
     # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
     threadpool_limits(1, "blas")

@@ -14,6 +14,7 @@ import torch
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
 from astromodal.errors import AstromodalError, machine_error
+from astromodal.extensions import load_inherited
 from astromodal.sequences.centroids import load_tokenizers
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.training.distributed import Group, process_group
@@ -79,6 +80,7 @@ class TrainingTask:
 
 def main(path: str) -> None:
     """Join the group and train; what goes wrong is logged, and the exit status is 1."""
+    load_inherited()
     task = TrainingTask.read(Path(path))
     torch.set_num_threads(max(1, task.threads // task.config.training.gpus))
     torch.set_float32_matmul_precision("high")
