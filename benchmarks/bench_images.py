@@ -1,4 +1,4 @@
-"""Image cutouts: normalising, encoding and training, beside the plain way to write each.
+"""Image cutouts: normalising, encoding and training, each beside a naive implementation.
 
 The convolution peak is what this machine reaches in 3 × 3 convolutions at best. Floating-point
 operations are two for each weight of a convolution at each place that it is applied to: what else
@@ -28,8 +28,7 @@ from benchmarks.harness import REPEATS, Row, median_seconds, paired, seconds
 CPU = torch.device("cpu")
 N_CUTOUTS = 64
 NETWORKS = {"default": {}, "demo": {"hidden": 64, "blocks": 2}}
-"""The survey's network, which the marks are for, and the demo's, in whose smaller share of
-convolutions all else weighs more."""
+"""The survey's network, which the marks apply to, and the demo's smaller one."""
 SKY = np.array([0.013, 0.011, 0.017, 0.032, 0.034, 0.151, 0.052, 0.161, 0.018, 0.203, 0.091, 0.231])
 
 
@@ -122,7 +121,7 @@ def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -
 
 
 def _beside_the_peak(way: Callable[[], object]) -> tuple[float, float]:
-    """The peak (FLOP/s) and the time of `way`, medians of measurements in turn."""
+    """Return the peak (FLOP/s) and the time of `way` (s): medians of measurements in turn."""
     way()
     measured = [(_peak(), seconds(way)) for _ in range(REPEATS)]
     peak, taken = np.median(np.array(measured), axis=0).tolist()
@@ -143,7 +142,7 @@ def _peak() -> float:
 
 
 def plain_forward(normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """NumPy's arcsinh, as one would write it, float32 (m, B, S, S)."""
+    """Return NumPy's arcsinh of pixels, float32 (m, B, S, S)."""
     known = np.where(valid, pixels, 0) / normaliser.softening[:, None, None]
     return np.arcsinh(known).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Reading lists: the speed of a disk, and memory that no field can fill."""
+"""Reading lists: speed beside that of the disk, and bounded memory."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _bytes(path: Path) -> None:
 
 
 def _drop(path: Path) -> None:
-    """Let the system forget the file's pages."""
+    """Drop the file's pages from the page cache."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -57,7 +57,7 @@ def _merged(paths: list[Path]) -> ColumnSummaries:
 
 
 def _column_by_column(paths: list[Path]) -> list[np.ndarray]:
-    """As one would write it: a column of all files, its exact quantiles, and the next column."""
+    """Naive summary: read one column of all files, take its exact quantiles, go to the next."""
     ranks = np.linspace(0, 1, N_BINS + 1)
     edges = []
     for name in SCALAR_COLUMNS:

@@ -18,8 +18,8 @@ from astromodal.training.distributed import Group
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import Optimisation, make_optimizer
+from benchmarks.baselines import BATCH_SIZE, GPT2, EncoderLM, padded
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, peak_memory, seconds
-from benchmarks.rivals import BATCH_SIZE, GPT2, EncoderLM, padded
 from benchmarks.survey import (
     ALL,
     SCALARS_ONLY,
@@ -41,7 +41,7 @@ NAMES = {EncoderLM: ENCODER, GPT2: "Hugging Face GPT2LMHeadModel, fed the same w
 
 
 def rows() -> Iterator[Row]:
-    """Steps on mixed and on dense objects, part of the peak, memory, loading."""
+    """Yield rows of steps on mixed and dense objects, FLOPs utilisation, memory and loading."""
     with tempfile.TemporaryDirectory() as name:
         folder, layout = Path(name), default_layout()
         kinds = ((SCALARS_ONLY, 13), (WITH_IMAGE, 2), (WITH_DESI, 1))
@@ -58,7 +58,7 @@ def rows() -> Iterator[Row]:
         yield from _against(dense, "4 objects of 635 tokens", SMALL, {EncoderLM: 3, GPT2: 2})
         yield from _against(longest, "an object of 2047 tokens", SMALL, {EncoderLM: 3, GPT2: 2})
         yield from _against(pair, "2 objects of 635 tokens", BASE, {EncoderLM: 1.5})
-        yield _part_of_peak(pair, BASE)
+        yield _utilisation(pair, BASE)
         yield _memory()
         many = tuple((kind, 600 * count) for kind, count in kinds)
         yield from _loading(write_survey(folder / "many", layout, many), mixed)
@@ -71,9 +71,9 @@ def our_step(
     device: torch.device = CPU,
     compiled: bool = False,
 ) -> Callable[[], float]:
-    """An epoch as the job takes it: reading, both losses, backward, clipping, optimiser.
+    """Return a function that trains an epoch as the job does: reading, losses, optimiser.
 
-    What is returned tells the model's floating-point operations of its steps.
+    The function returns the floating-point operations of the model in its steps.
     """
     layout, group = sequences.layout, Group(device=device)
     torch.manual_seed(0)
@@ -104,7 +104,7 @@ def their_step(
     batch_size: int = BATCH_SIZE,
     device: torch.device = CPU,
 ) -> Callable[[], None]:
-    """The same of a rival, batches made beforehand; on a GPU in bfloat16, as ours."""
+    """Return the same for a baseline, with batches made beforehand; in bfloat16 on a GPU."""
     torch.manual_seed(0)
     built = kind(sequences.layout.spec.vocab_size, model, LONGEST).to(device)
     optimizer = make_optimizer(built, RATE, DECAY)
@@ -134,7 +134,7 @@ def _against(
     model: ModelSettings,
     marks: Mapping[type[EncoderLM] | type[GPT2], float],
 ) -> Iterator[Row]:
-    """Real tokens a second against rivals."""
+    """Compare real tokens per second with the baselines."""
     tokens = int(sequences.lengths.sum())
     for kind, mark in marks.items():
         pair = paired(our_step(sequences, model), their_step(kind, sequences, model), warm=False)
@@ -149,8 +149,8 @@ def _size(model: ModelSettings) -> str:
     return f"d_model {model.d_model}, {model.n_layers} layers"
 
 
-def _part_of_peak(sequences: SequenceSet, model: ModelSettings) -> Row:
-    """Model FLOPs a second over those of a large matrix product, measured in turn."""
+def _utilisation(sequences: SequenceSet, model: ModelSettings) -> Row:
+    """Divide the model's FLOP/s by those of a large matrix product, measured in turn."""
     epoch = our_step(sequences, model)
     done = epoch()
     measured = [(_matmul_peak(), seconds(epoch)) for _ in range(REPEATS)]
@@ -169,7 +169,7 @@ def _matmul_peak() -> float:
 
 
 def _memory() -> Row:
-    """Peaks of one step on 8 objects of 635 tokens, model and optimiser there already."""
+    """Compare the peak memory of one step on 8 objects of 635 tokens."""
     imports = "from benchmarks.bench_transformer import remembered; step = remembered(sys.argv[1])"
     ours, theirs = (peak_memory(imports, "step()", side) for side in ("ours", "theirs"))
     return Row(
@@ -180,7 +180,7 @@ def _memory() -> Row:
 
 
 def remembered(side: str) -> Callable[[], object]:
-    """A step whose model and optimiser are in memory: it was taken once, on other objects."""
+    """Return a step whose model and optimiser are in memory already: it ran once."""
     with tempfile.TemporaryDirectory() as folder:
         kinds = ((WITH_IMAGE, BATCH_SIZE),)
         sequences = write_survey(Path(folder) / "dense", default_layout(), kinds)
@@ -194,7 +194,7 @@ def remembered(side: str) -> Callable[[], object]:
 
 
 def _loading(sequences: SequenceSet, few: SequenceSet) -> Iterator[Row]:
-    """Batches of a memory-mapped file, and their part of a step."""
+    """Measure how fast a memory-mapped file gives batches, and their share of a step."""
     objects = np.arange(len(sequences))
     plan = plan_epoch(objects, sequences.lengths, (0, 0), 1, BUDGET)
     every = range(len(plan))
@@ -205,8 +205,8 @@ def _loading(sequences: SequenceSet, few: SequenceSet) -> Iterator[Row]:
         detail=f"steps of {BUDGET} tokens, blocks shuffled",
     )  # fmt: skip
     step = median_seconds(our_step(few, SMALL))
-    part = taken / len(sequences) / (step / len(few))
+    share = taken / len(sequences) / (step / len(few))
     yield Row(
-        "transformer", f"part of a step that loading takes, {_size(SMALL)}", "the whole step",
-        part, "", 0.01, at_most=True,
+        "transformer", f"share of a step that loading takes, {_size(SMALL)}", "the whole step",
+        share, "", 0.01, at_most=True,
     )  # fmt: skip

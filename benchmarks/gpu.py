@@ -1,6 +1,6 @@
-"""What a GPU makes of training and of image encoding: ``python -m benchmarks.gpu``.
+"""Benchmark training and image encoding on a GPU: ``python -m benchmarks.gpu``.
 
-Writes ``benchmarks/GPU.md``. All of it takes a few minutes; without a GPU it says so and stops.
+It writes ``benchmarks/GPU.md`` in a few minutes. Without a GPU it prints a message and stops.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from astromodal.tokenizers.images.train import Epoch, train_autoencoder
 from astromodal.training.history import matmul_peak
 from benchmarks import bench_images as images
 from benchmarks.__main__ import line, table
+from benchmarks.baselines import GPT2, EncoderLM
 from benchmarks.bench_transformer import our_step, their_step
 from benchmarks.harness import ROOT, Row, median_seconds, paired
-from benchmarks.rivals import GPT2, EncoderLM
 from benchmarks.survey import ALL, SCALARS_ONLY, WITH_DESI, WITH_IMAGE, default_layout, write_survey
 
 RESULTS = ROOT / "benchmarks/GPU.md"
@@ -38,7 +38,7 @@ N_CUTOUTS = 2048
 
 
 def rows(gpu: torch.device) -> Iterator[Row]:
-    """All rows."""
+    """Yield all rows."""
     with tempfile.TemporaryDirectory() as name:
         yield from _transformer(Path(name), gpu)
     yield from _images(gpu)
@@ -61,11 +61,11 @@ def _transformer(folder: Path, gpu: torch.device) -> Iterator[Row]:
     yield _laying_out(sky)
 
 
-def _waiting(way: Callable[[], object], gpu: torch.device) -> Callable[[], object]:
-    """The same, and the wait until the GPU has done it."""
+def _waiting(call: Callable[[], object], gpu: torch.device) -> Callable[[], object]:
+    """Return a call that also waits until the GPU has finished."""
 
     def whole() -> object:
-        result = way()
+        result = call()
         torch.cuda.synchronize(gpu)
         return result
 
@@ -94,11 +94,11 @@ def _size(model: ModelSettings) -> str:
 def _utilisation(
     sequences: SequenceSet, model: ModelSettings, budget: int, gpu: torch.device
 ) -> Iterator[Row]:
-    """Model FLOPs of mixed objects, layers compiled, beside layers that are not; memory."""
+    """Yield rows of FLOPs utilisation and memory on mixed objects, with and without compiling."""
     peak = matmul_peak(gpu, torch.bfloat16)
-    ways = [our_step(sequences, model, budget, gpu, compiled) for compiled in (True, False)]
-    compiled, eager = (_waiting(way, gpu) for way in ways)
-    done = ways[0]()
+    calls = [our_step(sequences, model, budget, gpu, compiled) for compiled in (True, False)]
+    compiled, eager = (_waiting(call, gpu) for call in calls)
+    done = calls[0]()
     torch.cuda.synchronize(gpu)
     before = torch.cuda.memory_allocated(gpu)
     torch.cuda.reset_peak_memory_stats(gpu)
@@ -119,7 +119,7 @@ def _utilisation(
 
 
 def _laying_out(sequences: SequenceSet) -> Row:
-    """Objects laid out a second on the host, which a thread does while the GPU works."""
+    """Measure how many tokens per second a thread of the host lays out."""
     objects = np.arange(len(sequences))
     plan = plan_epoch(objects, sequences.lengths, (0, 0), 1, BUDGET)
     taken = median_seconds(
@@ -165,7 +165,7 @@ def _encoding(
     pair = paired(lambda: tokenizer.encode(pixels, valid), _waiting(naive, gpu))
     yield Row(
         "encode_images", f"pixels in memory to codes, {name} network",
-        "a forward pass of the whole autoencoder, as one would write it", pair.ratio,
+        "a forward pass of the whole autoencoder, written naively", pair.ratio,
         detail=f"{len(pixels) / pair.ours:,.0f} to {len(pixels) / pair.theirs:,.0f} cutouts/s",
     )  # fmt: skip
     host = median_seconds(lambda: tokenizer.patches(pixels, valid))
@@ -199,7 +199,7 @@ def _training(
 
 
 def _convolution_peak(gpu: torch.device, dtype: torch.dtype) -> float:
-    """The best FLOP/s of 3 × 3 convolutions of several widths."""
+    """Return the best FLOP/s of 3 × 3 convolutions of several widths."""
     best = 0.0
     with torch.inference_mode():
         for channels, batch, grid in ((128, 256, 48), (256, 256, 24), (512, 64, 24)):
@@ -207,14 +207,14 @@ def _convolution_peak(gpu: torch.device, dtype: torch.dtype) -> float:
             layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             x = torch.randn(batch, channels, grid, grid, device=gpu, dtype=dtype)
             x = x.to(memory_format=torch.channels_last)
-            way = _waiting(lambda layer=layer, x=x: layer(x), gpu)  # type: ignore[misc]
-            taken = median_seconds(way)
+            call = _waiting(lambda layer=layer, x=x: layer(x), gpu)  # type: ignore[misc]
+            taken = median_seconds(call)
             best = max(best, 2 * layer.weight.numel() * batch * grid**2 / taken)
     return best
 
 
 def main() -> int:
-    """Print every row and write the page."""
+    """Print every row and write the page of results."""
     if not torch.cuda.is_available():
         print("there is no GPU: nothing was measured")
         return 1
@@ -227,7 +227,7 @@ def main() -> int:
     RESULTS.write_text(
         f"""# Benchmarks on a GPU
 
-Written by `make bench-gpu` on {date.today()}; `benchmarks/gpu.py` tells what each row is. Both
+Written by `make bench-gpu` on {date.today()}; `benchmarks/gpu.py` defines each row. Both
 sides of a ratio run in turn in one process, in bfloat16; times are medians of 5.
 
 Machine: {torch.cuda.get_device_name(gpu)}; PyTorch {torch.__version__}.

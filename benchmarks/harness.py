@@ -1,7 +1,7 @@
-"""How a benchmark measures, and what it reports.
+"""Timing and memory of calls, and rows of the table of results.
 
-Machines are shared and noisy, so two ways are timed in turn, one call each, several times over, and
-the ratio of their medians is what counts.
+Machines are shared and noisy. Two calls are therefore timed in turn, several times each, and the
+ratio of their medians is reported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Row:
     at_most : bool
         Whether the mark is an upper bound.
     detail : str
-        Medians of both ways, and whatever else explains the number.
+        Medians of both calls, and whatever else explains the number.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether the mark is reached; a row without one always holds."""
+        """Whether the mark is reached; True for a row without one."""
         if self.mark is None:
             return True
         return self.value <= self.mark if self.at_most else self.value >= self.mark
@@ -59,14 +59,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """Medians of two ways that were timed in turn, in seconds."""
+    """Median times of two calls that were timed in turn (s)."""
 
     ours: float
     theirs: float
 
     @property
     def ratio(self) -> float:
-        """How many times longer the other way takes."""
+        """Time of the other call over ours."""
         return self.theirs / self.ours
 
     def __str__(self) -> str:
@@ -79,39 +79,39 @@ def paired(
     repeats: int = REPEATS,
     warm: bool = True,
 ) -> Pair:
-    """Time two ways in turn, after one call of each that does not count.
+    """Time two calls in turn, after one of each that does not count.
 
-    Where a call takes so long that what is warm by its end makes no difference, `warm` is False and
-    every call of theirs counts; ours is called once before, all the same.
+    With `warm` False, every call of `theirs` counts: for calls so long that caches make no
+    difference. One call of `ours` is left out even then.
     """
     ours()
     if warm:
         theirs()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
-        for way, taken in zip((ours, theirs), times, strict=True):
-            taken.append(seconds(way))
+        for call, taken in zip((ours, theirs), times, strict=True):
+            taken.append(seconds(call))
     return Pair(*(statistics.median(taken) for taken in times))
 
 
-def median_seconds(way: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median time of one way, after a call that does not count."""
-    way()
-    return statistics.median(seconds(way) for _ in range(repeats))
+def median_seconds(call: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median time of a call (s), after one that does not count."""
+    call()
+    return statistics.median(seconds(call) for _ in range(repeats))
 
 
-def seconds(way: Callable[[], object]) -> float:
-    """Time of one call."""
+def seconds(call: Callable[[], object]) -> float:
+    """Return the time of one call (s)."""
     start = time.perf_counter()
-    way()
+    call()
     return time.perf_counter() - start
 
 
 def peak_memory(imports: str, work: str, *arguments: str) -> float:
-    """Peak resident memory of `work` above an interpreter that ran `imports`, in MB (10^6 byte).
+    """Return the peak resident memory of `work` above that of `imports`, in MB (10^6 byte).
 
-    Both are Python source, run in a process of its own with `arguments` as ``sys.argv[1:]``; pages
-    of a mapped file count as much as any other.
+    Both are Python source, run in a process of their own with `arguments` as ``sys.argv[1:]``.
+    Pages of a mapped file count like any other.
     """
     source = f"""
 import re, sys

@@ -1,4 +1,4 @@
-"""How long a plan takes: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444.
+"""Measure how long a plan takes: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444.
 
 A survey of stand-in cubes of one row and as many columns as real ones have, of which two train.
 Its plan is timed from scratch, which reads their footers, with nothing to do, and with one cube
@@ -118,7 +118,7 @@ def _finish(folder: Path) -> None:
 
 
 def _change(folder: Path) -> None:
-    """Another cube of one field, of which nothing is known but size and time."""
+    """Replace the cube of one field."""
     pq.write_table(_stand_in(2), folder / "cubes/datacube_F00009.parquet")
 
 

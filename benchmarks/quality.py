@@ -1,4 +1,4 @@
-"""How well the tokenizers keep what they encode, over several seeds: ``benchmarks/QUALITY.md``.
+"""Evaluate the tokenizers over several seeds, and write ``benchmarks/QUALITY.md``.
 
 ``python -m benchmarks.quality``: each seed fits all tokenizers anew on the same simulated sky and
 evaluates them on the two fields that nothing was trained on.
@@ -15,15 +15,15 @@ from datetime import date
 from typing import Any
 
 import yaml
+from astromodal.evaluation.report.values import Measurement, show
 
-from astromodal.evaluation.report.section import show_measured
 from astromodal.storage.json_files import read_json
 from benchmarks.harness import ROOT
 
 SEEDS = (1, 2, 3)
 FOLDER = "results/quality"
 PAGE = ROOT / "benchmarks/QUALITY.md"
-PARTS = ("scalars", "spectra", "images")
+SECTIONS = ("scalars", "spectra", "images")
 BLOCKS = ("spectrum", "image")
 
 Numbers = dict[str, dict[str, Any]]
@@ -35,8 +35,8 @@ def main() -> None:
     for seed in SEEDS:
         _run(seed)
     runs = [
-        {part: read_json(ROOT / _results(seed) / f"evaluation/{part}.json")["numbers"]
-         for part in PARTS}
+        {name: read_json(ROOT / _results(seed) / f"evaluation/{name}.json")["numbers"]
+         for name in SECTIONS}
         for seed in SEEDS
     ]  # fmt: skip
     PAGE.write_text(page(runs), encoding="utf-8")
@@ -48,7 +48,7 @@ def _results(seed: int) -> str:
 
 
 def _run(seed: int) -> None:
-    """Fit and evaluate the tokenizers of one seed; the first one's sky serves all."""
+    """Fit and evaluate the tokenizers of one seed, on the sky of the first."""
     config = yaml.safe_load((ROOT / "benchmarks/quality.yaml").read_text(encoding="utf-8"))
     config["paths"] = {"results": _results(seed)}
     if seed != SEEDS[0]:
@@ -67,13 +67,13 @@ def _run(seed: int) -> None:
 
 
 def page(runs: list[Numbers]) -> str:
-    """The page: a table a modality, every figure the mean and the scatter over the seeds."""
+    """Return the page: one table per modality, with means and scatter over the seeds."""
     tables = []
     for title, lines in (
         ("Scalars", _scalars(runs[0])), ("Spectra", _spectra(runs[0])), ("Image cutouts", _images())
     ):  # fmt: skip
-        rows = [f"| {what} | {_over_seeds(runs, get)} | {asked} |" for what, get, asked in lines]
-        head = "| what | measured | asked for |\n| --- | --- | --- |"
+        rows = [f"| {what} | {_over_seeds(runs, get)} | {mark} |" for what, get, mark in lines]
+        head = "| what | measured | mark |\n| --- | --- | --- |"
         tables.append("\n".join([f"## {title}", "", head, *rows]))
     n = runs[0]["images"]["n_objects"], runs[0]["scalars"]["n_objects"]
     return (
@@ -96,7 +96,7 @@ def _over_seeds(runs: list[Numbers], get: Get) -> str:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return "–"
-    return show_measured(statistics.mean(known), statistics.stdev(known))
+    return show(Measurement(statistics.mean(known), statistics.stdev(known)))
 
 
 Line = tuple[str, Get, str]
@@ -150,25 +150,25 @@ def _images() -> Iterator[Line]:
     def of(*keys: str) -> Get:
         return lambda r: _down(r["images"], keys)
 
-    for way in ("codes", "latents"):
-        yield f"R² in the mask, all bands, {way}", of("all_bands", way, "r2", "value"), ""
-        yield f"the same, median cutout, {way}", of("all_bands", way, "r2_object", "value"), ""
+    for stage in ("codes", "latents"):
+        yield f"R² in the mask, all bands, {stage}", of("all_bands", stage, "r2", "value"), ""
+        yield f"the same, median cutout, {stage}", of("all_bands", stage, "r2_object", "value"), ""
     for kind in ("pooled", "typical"):
-        for part in ("noise", "autoencoder", "codebook"):
-            asked = "below the codebook's" if part == "autoencoder" else ""
-            yield f"R² lost by the {part}, {kind}", of("limits", kind, "all", part, "value"), asked
-    for way in ("codes", "latents"):
-        share = of("apertures", "all", way, "within_0p1", "value")
-        yield f"3 arcsec magnitudes within 0.1 mag at S/N > 30, {way}", share, "all"
+        for step in ("noise", "autoencoder", "codebook"):
+            mark = "below the codebook's" if step == "autoencoder" else ""
+            yield f"R² lost by the {step}, {kind}", of("limits", kind, "all", step, "value"), mark
+    for stage in ("codes", "latents"):
+        share = of("apertures", "all", stage, "within_0p1", "value")
+        yield f"3 arcsec magnitudes within 0.1 mag at S/N > 30, {stage}", share, "all"
     for name in ("G-R", "R-Z"):
         for what in ("median", "scatter"):
             key = of("aperture_colours", name, "above_30", "codes", what, "value")
             yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
     yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
-    for number, asked in (("1", "0"), ("2", ""), ("4", "")):
+    for number, mark in (("1", "0"), ("2", ""), ("4", "")):
         for key, kind in (("loss", "pooled"), ("loss_object", "median cutout")):
             loss = of("missing_bands", "by_number", number, key, "value")
-            yield f"R² lost in the other bands, {number} missing, {kind}", loss, asked
+            yield f"R² lost in the other bands, {number} missing, {kind}", loss, mark
     yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
 
 

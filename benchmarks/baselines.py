@@ -1,4 +1,4 @@
-"""The transformers that ours is compared with: as their libraries have them, batches padded.
+"""Transformers of other libraries, on padded batches, which ours is compared with.
 
 Legend: B batch, T tokens of the longest sequence, V vocabulary.
 """
@@ -19,7 +19,7 @@ BATCH_SIZE = 8
 
 
 class EncoderLM(nn.Module):
-    """``nn.TransformerEncoder`` as one would use it: post-norm, boolean masks, a linear head."""
+    """``nn.TransformerEncoder`` in its usual form: post-norm, boolean masks, a linear head."""
 
     def __init__(self, vocab_size: int, model: ModelSettings, longest: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class EncoderLM(nn.Module):
         self.head = nn.Linear(model.d_model, vocab_size)
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the next ids of a padded batch, int64 (B, T)."""
+        """Return the mean cross-entropy of the next ids of a padded batch, int64 (B, T)."""
         length = ids.shape[1]
         place = torch.arange(length, device=ids.device)
         x = self.embedding(ids) + self.types(types) + self.positions(place)
@@ -67,7 +67,7 @@ class GPT2(nn.Module):
         self.model = GPT2LMHeadModel(config)
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the next ids of a padded batch; it has no token types."""
+        """Return the mean cross-entropy of the next ids of a padded batch; types are ignored."""
         real = ids != PAD
         labels = ids.masked_fill(~real, IGNORED)
         out: torch.Tensor = self.model(input_ids=ids, attention_mask=real, labels=labels).loss
@@ -77,7 +77,7 @@ class GPT2(nn.Module):
 def padded(
     sequences: SequenceSet, objects: np.ndarray, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and types of objects, int64 (B, T) each, padded to the longest of them."""
+    """Return token ids and types of objects, int64 (B, T) each, padded to the longest."""
     rows = [sequences.batch(objects[i : i + 1]) for i in range(len(objects))]
     longest = max(len(row.tokens) for row in rows)
 
