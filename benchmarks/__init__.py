@@ -1,1 +1,1 @@
-"""Benchmarks: our way and another one, side by side in one run. ``python -m benchmarks``."""
+"""Benchmarks: ours and a baseline, side by side in one run. ``python -m benchmarks``."""

@@ -62,7 +62,7 @@ def page(rows: Sequence[Row]) -> str:
 
 Written by `make bench` on {date.today()}: {held} of {marks} marks hold. Both sides of a ratio run
 in turn in one process; times are medians of at least 5, peaks of memory of one run. A ratio (×) is
-the other way's time over ours. Rows without a mark explain the others; of the image networks the
+the baseline's time over ours. Rows without a mark explain the others; of the image networks the
 marks are for the default one.
 
 Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}, Python

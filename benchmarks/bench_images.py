@@ -120,10 +120,10 @@ def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -
     )  # fmt: skip
 
 
-def _beside_the_peak(way: Callable[[], object]) -> tuple[float, float]:
-    """Return the peak (FLOP/s) and the time of `way` (s): medians of measurements in turn."""
-    way()
-    measured = [(_peak(), seconds(way)) for _ in range(REPEATS)]
+def _beside_the_peak(call: Callable[[], object]) -> tuple[float, float]:
+    """Return the peak (FLOP/s) and the time of `call` (s): medians of measurements in turn."""
+    call()
+    measured = [(_peak(), seconds(call)) for _ in range(REPEATS)]
     peak, taken = np.median(np.array(measured), axis=0).tolist()
     return peak, taken
 

@@ -80,10 +80,10 @@ def _speed(
     for cold in (True, False):
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(REPEATS + 1):
-            for way, taken in zip((read, lambda: _bytes(path)), times, strict=True):
+            for call, taken in zip((read, lambda: _bytes(path)), times, strict=True):
                 if cold:
                     _drop(path)
-                taken.append(seconds(way))
+                taken.append(seconds(call))
         ours, theirs = (statistics.median(taken[1:]) for taken in times)
         yield Row(
             "reading", f"{what}, file {'on disk' if cold else 'in memory already'}",

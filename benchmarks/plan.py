@@ -1,4 +1,4 @@
-"""Measure how long a plan takes: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444.
+"""Time plans: ``python -m benchmarks.plan [FIELDS ...]``, by default up to 2,444 fields.
 
 A survey of stand-in cubes of one row and as many columns as real ones have, of which two train.
 Its plan is timed from scratch, which reads their footers, with nothing to do, and with one cube

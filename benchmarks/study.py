@@ -125,10 +125,7 @@ def _spectra(model: AstroModel, objects: Encoded, paths: Layout, axis: Axes) -> 
         yield f"| {group[-1]} | {len(flux)} | {np.median(ratio):.3f} | {_paired(np.log10(ratio))} |"
         if shown is None:  # a bright source, but not the brightest
             shown = int(np.argsort(np.nanmedian(flux, axis=1))[int(0.9 * len(flux))])
-        low, high = (
-            predicted.flux[shown] - predicted.std[shown],
-            predicted.flux[shown] + predicted.std[shown],
-        )
+        mid, std = predicted.flux[shown], predicted.std[shown]
         axis.plot(predicted.wave, flux[shown], color=FAINT, linewidth=0.6)
         axis.fill_between(predicted.wave, mid - std, mid + std, color=BLUE, alpha=0.25, linewidth=0)
         axis.plot(predicted.wave, mid, color=BLUE)
