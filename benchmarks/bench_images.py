@@ -124,8 +124,8 @@ def _training(name: str, settings: ImageSettings, normaliser: ImageNormaliser) -
 def _beside_the_peak(way: Callable[[], object]) -> tuple[float, float]:
     """The peak (FLOP/s) and the time of `way`, medians of measurements in turn."""
     way()
-    measured = [(_peak(), seconds(way)) for _ in range(REPEATS)]
-    peak, taken = np.median(np.array(measured), axis=0).tolist()
+    Measurement = [(_peak(), seconds(way)) for _ in range(REPEATS)]
+    peak, taken = np.median(np.array(Measurement), axis=0).tolist()
     return peak, taken
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import yaml
 
-from astromodal.evaluation.report.section import show_measured
 from astromodal.storage.json_files import read_json
 from benchmarks.harness import ROOT
 

@@ -7,7 +7,7 @@ from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 params = snakemake.params
-part = compare_ablations(
+section = compare_ablations(
     list(snakemake.input.losses),
     params.runs,
     params.fields,
@@ -15,14 +15,14 @@ part = compare_ablations(
     params.config,
     snakemake.output.figures,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)
 page = Page(
     title="What each part of the training buys",
     uncertainty="An uncertainty is a standard error over objects and over seeds of the training.",
     trained=params.trained_fields,
     held_out=[name for name in params.fields if name not in params.trained_fields],
-    provenance=provenance([part], [], params.digests, ()),
+    provenance=provenance([section], [], params.digests, ()),
     config=params.config,
 )
-render_page(page, [part], [snakemake.output.figures], snakemake.output.page)
+render_page(page, [section], [snakemake.output.figures], snakemake.output.page)
 job.logger.info("wrote %s", snakemake.output.page)

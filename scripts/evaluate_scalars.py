@@ -14,7 +14,7 @@ fields = evaluated_fields(
     split=given.splits,
     tokens=given.tokens,
 )
-part = evaluate_scalars(
+section = evaluate_scalars(
     fields,
     given.tokenizer,
     job.settings.evaluation,
@@ -22,4 +22,4 @@ part = evaluate_scalars(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -14,7 +14,7 @@ fields = evaluated_fields(
     split=given.splits,
     tokens=given.tokens,
 )
-part = evaluate_spectra(
+section = evaluate_spectra(
     fields,
     given.tokenizer,
     job.settings.tokenizers.spectrum,
@@ -23,4 +23,4 @@ part = evaluate_spectra(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -5,7 +5,7 @@ from astromodal.jobs.entry import start
 
 job = start(snakemake)
 render_report(
-    parts=list(snakemake.input.numbers),
+    sections=list(snakemake.input.numbers),
     figures=list(snakemake.input.figures),
     summaries=list(snakemake.input.summaries),
     trained=snakemake.params.trained_fields,

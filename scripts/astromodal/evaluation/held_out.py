@@ -95,7 +95,7 @@ def eligible_objects(sequences: SequenceSet, fields: Sequence[EvaluatedField]) -
     return np.flatnonzero(~trained | (sequences.split == TEST))
 
 
-def draw(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[np.ndarray]:
+def sample_rows(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[np.ndarray]:
     """Draw at most `most` of all fields' rows, each as likely as any other.
 
     Parameters
@@ -126,12 +126,12 @@ def described(fields: Sequence[EvaluatedField]) -> str:
     """The fields in words, and what of them counts."""
     held = [f.name for f in fields if not f.trained]
     tested = [f.name for f in fields if f.trained]
-    parts = []
+    sections = []
     if held:
-        parts.append(f"all selected objects of {listed(held)}, where nothing was trained")
+        sections.append(f"all selected objects of {listed(held)}, where nothing was trained")
     if tested:
-        parts.append(f"the test split of {listed(tested)}")
-    return "; ".join(parts) or "no field"
+        sections.append(f"the test split of {listed(tested)}")
+    return "; ".join(sections) or "no field"
 
 
 def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Path) -> None:

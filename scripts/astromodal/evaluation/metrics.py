@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.report.section import table
 from astromodal.evaluation.report.style import new_figure
+from astromodal.evaluation.report.values import Table
 
 N_RESAMPLES = 200
 LN2 = float(np.log(2.0))
@@ -261,7 +261,7 @@ def codebook_numbers(counts: np.ndarray) -> dict[str, Any]:
     }
 
 
-def draw_codebooks(counts: dict[str, np.ndarray], colours: dict[str, str]) -> Figure:
+def plot_codebooks(counts: dict[str, np.ndarray], colours: dict[str, str]) -> Figure:
     """Share of the tokens that each codebook's most used codes take, cumulated."""
     figure, axes = new_figure(height=2.9)
     axis = axes[0, 0]
@@ -282,4 +282,4 @@ def codebook_table(numbers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "dead if all were equally likely", "perplexity (codes)", "entropy (bits a code)",
     ]  # fmt: skip
     keys = ("size", "tokens", "used", "dead", "dead_expected", "perplexity", "bits")
-    return table(heading, [[name, *(n[key] for key in keys)] for name, n in numbers.items()])
+    return Table(heading, [[name, *(n[key] for key in keys)] for name, n in numbers.items()])

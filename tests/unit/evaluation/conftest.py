@@ -49,12 +49,12 @@ def real_figures():
 def _figures_on_demand(request, monkeypatch):
     """Draw figures, but write none, unless a test asks for `real_figures`."""
 
-    def draw_only(figure, folder, name):
+    def render_only(figure, folder, name):
         figure.draw_without_rendering()
         return f"{name}.png"
 
     if "real_figures" not in request.fixturenames:
-        monkeypatch.setattr("astromodal.evaluation.report.section.save_figure", draw_only)
+        monkeypatch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
 
 
 @pytest.fixture(scope="session")

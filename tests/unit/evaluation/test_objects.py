@@ -10,9 +10,9 @@ from astromodal.errors import FormatError
 from astromodal.evaluation.held_out import (
     check_ids,
     described,
-    draw,
     evaluated_fields,
     evaluation_rows,
+    sample_rows,
 )
 
 SPLIT = Split(
@@ -37,7 +37,7 @@ def test_held_out_field_gives_every_selected_row():
 def test_draw_takes_as_many_as_it_may(sizes, most, seed):
     """A draw has min(most, all) distinct rows, ascending, all of them candidates."""
     candidates = [np.arange(n) * 3 + i for i, n in enumerate(sizes)]
-    drawn = draw(candidates, most, seed)
+    drawn = sample_rows(candidates, most, seed)
     assert sum(map(len, drawn)) == min(most, sum(sizes))
     for rows, own in zip(drawn, candidates, strict=True):
         assert np.all(np.diff(rows) > 0)
@@ -47,7 +47,7 @@ def test_draw_takes_as_many_as_it_may(sizes, most, seed):
 def test_draw_is_deterministic():
     """The same seed draws the same objects, another seed others."""
     candidates = [np.arange(100)]
-    first, again, other = (draw(candidates, 10, seed)[0].tolist() for seed in (1, 1, 2))
+    first, again, other = (sample_rows(candidates, 10, seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again != other
 
 

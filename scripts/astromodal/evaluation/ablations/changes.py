@@ -17,8 +17,9 @@ from astromodal.config.evaluate import AS_CONFIGURED
 from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.metrics import LN2, bootstrap_error
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, GREEN, INK, ORANGE, new_figure, unit
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.sequences.layout import MODALITIES
 
 ONE_SIGMA = float(stats.norm.cdf(1.0))
@@ -94,7 +95,7 @@ def change(statistic: Callable[[np.ndarray], np.ndarray], n: int, seed: int) -> 
         factor = stats.t.ppf(ONE_SIGMA, len(found) - 1)
         over_seeds = float(factor * found.std(ddof=1) / np.sqrt(len(found)))
     both = float(np.hypot(over_objects, np.nan_to_num(over_seeds)))
-    return {**measured(float(found.mean()), both), "over_objects": over_objects,
+    return {**Measurement(float(found.mean()), both), "over_objects": over_objects,
             "over_seeds": over_seeds}  # fmt: skip
 
 
@@ -204,15 +205,18 @@ _FAR = 20.0
 
 
 def add_changes(
-    part: Part, changes: Mapping[str, Any], order: str, variants: Mapping[str, Mapping[str, Any]]
+    section: Section,
+    changes: Mapping[str, Any],
+    order: str,
+    variants: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """What every variant changes, measured in one order of blocks."""
     varied = [name for name in changes if name != AS_CONFIGURED]
     if not varied or not changes[AS_CONFIGURED]:
-        part.notes.append(f"Blocks in {order} order: nothing to compare.")
+        section.notes.append(f"Blocks in {order} order: nothing to compare.")
         return
-    part.figure(
-        _draw_changes(changes, varied), f"changes_{order}",
+    section.add_figure(
+        _plot_changes(changes, varied), f"changes_{order}",
         f"Blocks in {order} order: what each variant changes of the surprise at unseen codes "
         "(left) and of the squared error of the expected centroid (right), by modality. Where "
         "there are dotted lines the axis is logarithmic beyond them.",
@@ -222,7 +226,7 @@ def add_changes(
     )  # fmt: skip
 
 
-def _draw_changes(changes: Mapping[str, Any], varied: Sequence[str]) -> Figure:
+def _plot_changes(changes: Mapping[str, Any], varied: Sequence[str]) -> Figure:
     figure, axes = new_figure(1, 2, height=1.3 + 0.36 * len(varied), sharey=True)
     y = np.arange(len(varied))[::-1]
     for axis, (key, label) in zip(axes[0], _PANELS, strict=True):
@@ -274,17 +278,17 @@ def _change_table(
                 errors = [found["over_objects"], found["over_seeds"]] if found else [None, None]
                 cells += [n[value], found, *errors]
             rows.append([name, differs, modality, n["n"], *cells])
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
-def add_columns(part: Part, columns: Mapping[str, Any], order: str) -> None:
+def add_columns(section: Section, columns: Mapping[str, Any], order: str) -> None:
     """Errors of the expected scalars in their units, with and without reconstruction terms."""
-    part.figure(
-        _draw_columns(columns), "columns",
+    section.add_figure(
+        _plot_columns(columns), "columns",
         f"Blocks in {order} order: change of the median distance between a scalar's expected value "
         "and its code's, without the reconstruction terms.",
         "Right of zero the terms help a column. The table has the errors in the columns' units.",
-        table(
+        Table(
             ["column", "unit", "objects", "median error as configured",
              "without reconstruction terms", "change (%)", "of its error, over objects",
              "over seeds"],
@@ -295,7 +299,7 @@ def add_columns(part: Part, columns: Mapping[str, Any], order: str) -> None:
     )  # fmt: skip
 
 
-def _draw_columns(columns: Mapping[str, Any]) -> Figure:
+def _plot_columns(columns: Mapping[str, Any]) -> Figure:
     figure, axes = new_figure(height=1.0 + 0.16 * len(columns))
     axis, y = axes[0, 0], np.arange(len(columns))[::-1]
     value, error = (

@@ -17,8 +17,9 @@ from astromodal.evaluation.ablations.changes import (
 )
 from astromodal.evaluation.ablations.losses import ORDERS, ObjectLosses
 from astromodal.evaluation.held_out import described, evaluated_fields
-from astromodal.evaluation.report.section import Part, show
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import show
 
 CLEAR = 2.0
 """Errors that a change must exceed to be called one: several are looked at together."""
@@ -52,7 +53,7 @@ def compare_ablations(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("ablations", "Ablations", Path(figures))
+    section = Section("ablations", "Ablations", Path(figures))
     variants, seed = config["ablations"]["variants"], config["evaluation"]["seed"]
     trainings = Trainings.join(
         [(run[0], ObjectLosses.load(path)) for run, path in zip(runs, losses, strict=True)]
@@ -61,28 +62,30 @@ def compare_ablations(
     own = config["sequences"]["block_order"]
     orders = sorted(ORDERS, key=lambda order: order != own)
     where = described(evaluated_fields(fields, trained))
-    part.summary = _summary(where, len(trainings.codes), n_seeds, config)
-    _note(part, variants, trainings, n_seeds)
-    part.numbers["orders"] = {
+    section.summary = _summary(where, len(trainings.codes), n_seeds, config)
+    _note(section, variants, trainings, n_seeds)
+    section.numbers["orders"] = {
         order: modality_changes(trainings, ORDERS.index(order), seed) for order in orders
     }
     off = without_reconstruction({v: c for v, c in variants.items() if v in trainings.surprise})
     with styled():
         for order in orders:
-            add_changes(part, part.numbers["orders"][order], order, variants)
+            add_changes(section, section.numbers["orders"][order], order, variants)
         if off is None:
-            part.notes.append(
+            section.notes.append(
                 "What the reconstruction terms buy is not told: no variant that was trained "
                 "differs in having none."
             )
-            return part.as_dict()
-        part.notes.insert(0, _what_reconstruction_buys(part.numbers["orders"][own][off], n_seeds))
-        _headlines(part, part.numbers["orders"][own][off])
+            return section.as_dict()
+        section.notes.insert(
+            0, _what_reconstruction_buys(section.numbers["orders"][own][off], n_seeds)
+        )
+        _headlines(section, section.numbers["orders"][own][off])
         columns = column_changes(trainings, off, ORDERS.index(own), seed)
-        part.numbers["columns"] = columns
+        section.numbers["columns"] = columns
         if columns:
-            add_columns(part, columns, own)
-    return part.as_dict()
+            add_columns(section, columns, own)
+    return section.as_dict()
 
 
 def _summary(where: str, n: int, n_seeds: int, config: Mapping[str, Any]) -> str:
@@ -98,19 +101,21 @@ def _summary(where: str, n: int, n_seeds: int, config: Mapping[str, Any]) -> str
     )
 
 
-def _note(part: Part, variants: Mapping[str, Any], trainings: Trainings, n_seeds: int) -> None:
+def _note(
+    section: Section, variants: Mapping[str, Any], trainings: Trainings, n_seeds: int
+) -> None:
     same = [name for name in variants if name not in trainings.surprise]
     if same:
-        part.notes.append(
+        section.notes.append(
             f"Not trained: {', '.join(same)}; it would differ in nothing, or learn nothing."
         )
     if n_seeds == 1:
-        part.notes.append(
+        section.notes.append(
             "One seed: errors are over objects alone, and what another seed would change is not "
             "known. Raise ablations.seeds."
         )
     elif n_seeds < 4:
-        part.notes.append(f"{n_seeds} seeds: how much seeds differ is itself known poorly.")
+        section.notes.append(f"{n_seeds} seeds: how much seeds differ is itself known poorly.")
 
 
 def _what_reconstruction_buys(changes: Mapping[str, Any], n_seeds: int) -> str:
@@ -126,7 +131,7 @@ def _what_reconstruction_buys(changes: Mapping[str, Any], n_seeds: int) -> str:
     if n_seeds == 1:
         return told + "Whether they buy anything, one seed cannot tell."
     better, worse = (
-        [name for name, n in changes.items() if sign * n[key]["value"] > CLEAR * n[key]["error"]]
+        [name for name, n in changes.items() if sign * n[key].value > CLEAR * n[key].error]
         for sign, key in ((1, "squared_change"), (-1, "bits_change"))
     )
     bought = (
@@ -138,11 +143,11 @@ def _what_reconstruction_buys(changes: Mapping[str, Any], n_seeds: int) -> str:
     return f"{told}So they {bought}{price}."
 
 
-def _headlines(part: Part, changes: Mapping[str, Any]) -> None:
+def _headlines(section: Section, changes: Mapping[str, Any]) -> None:
     for name, n in changes.items():
         found = n["squared_change"]
-        part.headline(
+        section.add_headline(
             f"Squared error of expected {name} codes without the reconstruction terms",
-            found["value"], found["error"], unit="%",
+            found.value, found.error, unit="%",
             note=f"surprise {show(n['bits_change'])} bits a code; {n['n']} objects",
         )  # fmt: skip

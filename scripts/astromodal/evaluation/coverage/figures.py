@@ -20,7 +20,7 @@ MOST_SHOWN = 40
 _MOST_NAMED = 25
 
 
-def draw_coverage(fields: Sequence[Mapping[str, Any]]) -> Figure:
+def plot_coverage(fields: Sequence[Mapping[str, Any]]) -> Figure:
     """Bars of the splits and of the modalities, a row a field."""
     figure, axes = new_figure(1, 2, height=1.3 + 0.26 * len(fields), sharey=True)
     left, right = axes[0]
@@ -45,7 +45,7 @@ def draw_coverage(fields: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def draw_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
+def plot_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
     """Histograms over fields of the selected objects and of the rows that have each modality."""
     selected = {"selected objects": np.array([f["n_selected"] for f in fields])}
     counts = selected | {f"rows with {n}": c for n, c in modality_counts(fields).items()}
@@ -74,7 +74,7 @@ def modality_counts(fields: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray
     return {name: np.array(numbers) for name, numbers in found.items()}
 
 
-def draw_reasons(rows: Sequence[Sequence[Any]]) -> Figure:
+def plot_reasons(rows: Sequence[Sequence[Any]]) -> Figure:
     """Bars of how often each reason occurs; rows as `reasons`."""
     figure, axes = new_figure(height=0.9 + 0.28 * len(rows))
     axis, y = axes[0, 0], np.arange(len(rows))[::-1]
@@ -95,7 +95,7 @@ def percentages(fields: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
     return np.divide(100 * counts, selected, out=out, where=selected > 0)
 
 
-def draw_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str]) -> Figure:
+def plot_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str]) -> Figure:
     """`percentages` as a picture, a row a column and a column a field."""
     figure, axes = new_figure(height=1.2 + 0.13 * len(columns))
     axis = axes[0, 0]
@@ -112,7 +112,7 @@ def draw_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str
     return figure
 
 
-def draw_shares(shares: np.ndarray, columns: Sequence[str]) -> Figure:
+def plot_shares(shares: np.ndarray, columns: Sequence[str]) -> Figure:
     """Median and 90 % range over fields of the `percentages` of each column."""
     figure, axes = new_figure(height=1.0 + 0.13 * len(columns))
     axis, y = axes[0, 0], np.arange(len(columns))[::-1]
@@ -136,7 +136,7 @@ def role(field: Mapping[str, Any], trained: Collection[str]) -> str:
     return "trained" if field["field"] in trained else "held out"
 
 
-def draw_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> Figure:
+def plot_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> Figure:
     """Field centres, right ascension to the left; far-flung ones in Mollweide's projection.
 
     Parameters
@@ -159,8 +159,8 @@ def draw_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> F
         _patch(axes[0, 0], x, y)
     axis, roles = axes[0, 0], np.array([role(f, trained) for f in fields])
     size = 5 if len(fields) <= 200 else 2
-    for colour, marker, part in ((BLUE, "o", "trained"), (ORANGE, "s", "held out")):
-        chosen = roles == part
+    for colour, marker, section in ((BLUE, "o", "trained"), (ORANGE, "s", "held out")):
+        chosen = roles == section
         if chosen.any():
             axis.plot(
                 x[chosen], y[chosen], marker, color=colour, markersize=size, linestyle="none",

@@ -12,18 +12,19 @@ import numpy as np
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.evaluation.coverage.figures import (
     MOST_SHOWN,
-    draw_columns,
-    draw_coverage,
-    draw_distributions,
-    draw_reasons,
-    draw_shares,
-    draw_sky,
     percentages,
+    plot_columns,
+    plot_coverage,
+    plot_distributions,
+    plot_reasons,
+    plot_shares,
+    plot_sky,
     role,
 )
 from astromodal.evaluation.held_out import listed
-from astromodal.evaluation.report.section import Part, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import Table
 from astromodal.storage.skips import Skip
 
 Fields = Sequence[Mapping[str, Any]]
@@ -53,26 +54,26 @@ def cover_fields(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("coverage", "Coverage", Path(figures))
-    part.notes += _cut([f"{skip}." for skip in skips], "skipped fields")
+    section = Section("coverage", "Coverage", Path(figures))
+    section.notes += _cut([f"{skip}." for skip in skips], "skipped fields")
     if not fields:
-        part.notes.append("There is no field.")
-        return part.as_dict()
-    part.summary = (
+        section.notes.append("There is no field.")
+        return section.as_dict()
+    section.summary = (
         f"{len(fields)} fields, {sum(f['n_rows'] for f in fields):,} rows, of which "
         f"{sum(f['n_selected'] for f in fields):,} pass the selection; objects are split by "
         "HEALPix cell."
     )
-    part.notes += _notes(fields)
+    section.notes += _notes(fields)
     with styled():
-        _add_figures(part, fields, trained)
-    return part.as_dict()
+        _add_figures(section, fields, trained)
+    return section.as_dict()
 
 
-def _add_figures(part: Part, fields: Fields, trained: Collection[str]) -> None:
+def _add_figures(section: Section, fields: Fields, trained: Collection[str]) -> None:
     few = len(fields) <= MOST_SHOWN
-    part.figure(
-        draw_coverage(fields) if few else draw_distributions(fields), "coverage",
+    section.add_figure(
+        plot_coverage(fields) if few else plot_distributions(fields), "coverage",
         "Selected objects by split in each field (left), and rows that have a cutout or a "
         "spectrum (right)." if few else
         "How many fields have how many selected objects, cutouts and spectra. Each field's own "
@@ -83,35 +84,35 @@ def _add_figures(part: Part, fields: Fields, trained: Collection[str]) -> None:
     )  # fmt: skip
     rows = reasons(fields)
     if rows:
-        part.figure(
-            draw_reasons(rows), "reasons",
+        section.add_figure(
+            plot_reasons(rows), "reasons",
             "Rows and spectra that are left out, and rows that are odd, over all fields.",
             "Nothing is left out silently: what is missing later is counted here.",
-            table(_REASONS, rows),
+            Table(_REASONS, rows),
         )  # fmt: skip
     placed = [f for f in fields if f["position"]]
     if placed:
-        part.figure(
-            draw_sky(placed, trained), "sky",
+        section.add_figure(
+            plot_sky(placed, trained), "sky",
             "Centres of the fields on the sky (ICRS), right ascension increasing to the left.",
             "Which fields trained and which are held out. Held-out fields that lie among those "
             "that trained say little of other parts of the sky.",
             _sky_table(placed, trained),
         )  # fmt: skip
     if any(f["scalars"] and f["n_selected"] for f in fields):
-        _add_columns(part, fields, few)
+        _add_columns(section, fields, few)
 
 
-def _add_columns(part: Part, fields: Fields, few: bool) -> None:
+def _add_columns(section: Section, fields: Fields, few: bool) -> None:
     columns = list(dict.fromkeys(name for f in fields for name in f["scalars"]))
     shares = percentages(fields, columns)
     if few:
-        part.figure(
-            draw_columns(shares, columns, [f["field"] for f in fields]), "columns",
+        section.add_figure(
+            plot_columns(shares, columns, [f["field"] for f in fields]), "columns",
             "Percentage of each field's selected objects that have a value, for every scalar "
             "column.",
             "An empty cell is a column without any value in that field: missing, never zero.",
-            table(
+            Table(
                 ["column", *(f"{f['field']} (%)" for f in fields)],
                 [[name, *share] for name, share in zip(columns, shares, strict=True)],
             ),
@@ -122,12 +123,12 @@ def _add_columns(part: Part, fields: Fields, few: bool) -> None:
         known = share[np.isfinite(share)]
         spread = np.quantile(known, [0, 0.5, 1]).tolist()
         rows.append([name, *spread, int((known == 0).sum()), len(known)])
-    part.figure(
-        draw_shares(shares, columns), "columns",
+    section.add_figure(
+        plot_shares(shares, columns), "columns",
         "Percentage of a field's selected objects that have a value, for every scalar column: "
         "median of the fields, and the range that holds 90 % of them.",
         "A range that reaches 0 is a column that some fields do not have at all.",
-        table(["column", "lowest (%)", "median (%)", "highest (%)", "fields without any",
+        Table(["column", "lowest (%)", "median (%)", "highest (%)", "fields without any",
                "fields with selected objects"], rows),
     )  # fmt: skip
 
@@ -149,7 +150,7 @@ def coverage_table(fields: Fields, trained: Collection[str]) -> dict[str, Any]:
         counts = [f["n_rows"], *cut, f["n_selected"], *splits, *images, *spectra]
         rows.append([f["field"], role(f, trained), *counts, len(f["absent_columns"])])
     total = [sum(counts) for counts in list(zip(*rows, strict=True))[2:-1]]
-    return table(heading, [["all fields", "", *total, None], *rows] if len(rows) > 1 else rows)
+    return Table(heading, [["all fields", "", *total, None], *rows] if len(rows) > 1 else rows)
 
 
 def reasons(fields: Fields) -> list[list[Any]]:
@@ -241,7 +242,7 @@ def _sky_table(placed: Fields, trained: Collection[str]) -> dict[str, Any]:
         "field", "right ascension (degree)", "declination (degree)", "HEALPix cells", "part",
     ]  # fmt: skip
     rows = [[f["field"], *f["position"].values(), f["n_cells"], role(f, trained)] for f in placed]
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def _live_and_dead(field: Mapping[str, Any], group: str) -> tuple[int, int]:

@@ -9,15 +9,16 @@ import numpy as np
 from astromodal.evaluation.light_curves.figures import add_curve_figures
 from astromodal.evaluation.light_curves.sample import CurveSample
 from astromodal.evaluation.metrics import codebook_numbers, median_error, pooled_r2_error, r2_of
-from astromodal.evaluation.report.section import Part, measured
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import Measurement
 
 SNR_EDGES = (0.0, 10.0, 30.0, 100.0, np.inf)
 """Edges of the S/N bins (median S/N of a curve's epochs)."""
 
 
 def add_light_curves(
-    part: Part, samples: dict[str, CurveSample], n_examples: int, seed: int
+    section: Section, samples: dict[str, CurveSample], n_examples: int, seed: int
 ) -> None:
     """Add the light curves' numbers, headlines, notes and figures to the spectra's section.
 
@@ -32,27 +33,27 @@ def add_light_curves(
     """
     if not samples:
         return
-    part.summary += (
+    section.summary += (
         " A light curve keeps its own epochs: each one's magnitude, precision and time step become "
         "one code, the median magnitude one more. R² and χ² compare decoded with observed "
         "magnitudes, weighted by inverse variance, R² about the object's median; a source that "
         "does not vary has only noise to explain."
     )
     live = {name: s for name, s in samples.items() if len(s.ids)}
-    part.numbers["light_curves"] = {name: curve_numbers(s, seed) for name, s in samples.items()}
+    section.numbers["light_curves"] = {name: curve_numbers(s, seed) for name, s in samples.items()}
     for name in samples.keys() - live.keys():
-        part.notes.append(f"{name}: no evaluated object has a light curve with codes.")
+        section.notes.append(f"{name}: no evaluated object has a light curve with codes.")
     for name in live:
-        numbers = part.numbers["light_curves"][name]
-        part.headline(
-            f"Light curves {name}: χ²", numbers["chi2"]["value"], numbers["chi2"]["error"],
+        numbers = section.numbers["light_curves"][name]
+        section.add_headline(
+            f"Light curves {name}: χ²", numbers["chi2"].value, numbers["chi2"].error,
             note=f"reduced χ² of decoded magnitudes, median of {numbers['n_curves']} light curves; "
             "below 1, coding changes a magnitude by less than its noise does",
-            verdict="good" if numbers["chi2"]["value"] < 1 else "bad",
+            verdict="good" if numbers["chi2"].value < 1 else "bad",
         )  # fmt: skip
     if live:
         with styled():
-            add_curve_figures(part, live, n_examples)
+            add_curve_figures(section, live, n_examples)
 
 
 def curve_numbers(sample: CurveSample, seed: int) -> dict[str, Any]:
@@ -74,21 +75,21 @@ def curve_numbers(sample: CurveSample, seed: int) -> dict[str, Any]:
         chosen = (snr >= low) & (snr < high)
         bins.append({
             "low": low, "high": high, "n": int(chosen.sum()),
-            "r2": measured(*median_error(values[chosen], seed)),
-            "chi2": measured(*median_error(chi2[chosen], seed)),
+            "r2": Measurement(*median_error(values[chosen], seed)),
+            "chi2": Measurement(*median_error(chi2[chosen], seed)),
         })  # fmt: skip
     return {
         "n_curves": len(sample.ids),
         "n_epochs": len(observed.time),
-        "r2": measured(*median_error(values, seed)),
-        "r2_pooled": measured(*pooled_r2_error(residual, total, seed)),
-        "chi2": measured(*median_error(chi2, seed)),
-        "median_error": measured(
+        "r2": Measurement(*median_error(values, seed)),
+        "r2_pooled": Measurement(*pooled_r2_error(residual, total, seed)),
+        "chi2": Measurement(*median_error(chi2, seed)),
+        "median_error": Measurement(
             *median_error(np.abs(sample.decoded_median - sample.median), seed)
         ),
-        "precision_error": measured(*median_error(precision, seed)),
-        "step_error": measured(*median_error(step, seed)),
-        "end_error": measured(*median_error(end_error(sample), seed)),
+        "precision_error": Measurement(*median_error(precision, seed)),
+        "step_error": Measurement(*median_error(step, seed)),
+        "end_error": Measurement(*median_error(end_error(sample), seed)),
         "snr": bins,
         "codebook": codebook_numbers(sample.counts),
     }

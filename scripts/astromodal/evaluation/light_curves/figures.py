@@ -8,13 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.evaluation.light_curves.sample import CurveSample
-from astromodal.evaluation.metrics import codebook_table, draw_codebooks
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.metrics import codebook_table, plot_codebooks
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import INK, new_figure
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.evaluation.spectra.figures import colour
 
 
-def add_curve_figures(part: Part, live: dict[str, CurveSample], n_examples: int) -> None:
+def add_curve_figures(section: Section, live: dict[str, CurveSample], n_examples: int) -> None:
     """Add every figure of the groups that have light curves.
 
     Parameters
@@ -26,27 +27,27 @@ def add_curve_figures(part: Part, live: dict[str, CurveSample], n_examples: int)
     n_examples : int
         Light curves in the figure of examples.
     """
-    numbers = part.numbers["light_curves"]
+    numbers = section.numbers["light_curves"]
     name = max(live, key=lambda group: len(live[group].observed.time))
-    drawn, rows = draw_curves(live[name], name, n_examples)
-    part.figure(
+    drawn, rows = plot_curves(live[name], name, n_examples)
+    section.add_figure(
         drawn, "examples_light_curves",
         f"{name}: observed magnitudes (dark, with their errors) and what their codes decode to, at "
         "decoded times (coloured), at evenly spaced ranks of variability (reduced χ² about the "
         "median); none was picked by eye.",
         "Coloured points should lie on dark ones. Times are sums of decoded steps, so they drift "
         "along a curve.",
-        table(["object", "epochs", "χ² about the median", "reduced χ²", "end off by (day)"], rows),
+        Table(["object", "epochs", "χ² about the median", "reduced χ²", "end off by (day)"], rows),
     )  # fmt: skip
-    part.figure(
-        draw_curve_quality(live, numbers), "quality_light_curves",
+    section.add_figure(
+        plot_curve_quality(live, numbers), "quality_light_curves",
         "Unexplained variance about the object's median and reduced χ² of light curves by the "
         "median S/N of their epochs, with bootstrap errors.",
         "Left: lower is better. Right: below the dashed line coding adds less than the noise.",
         _quality_table(numbers),
     )  # fmt: skip
-    part.figure(
-        draw_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
+    section.add_figure(
+        plot_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
         "codebooks_light_curves",
         "Use of the light-curve codebooks by the evaluated fields: share of tokens in the most "
         "used codes.",
@@ -55,7 +56,7 @@ def add_curve_figures(part: Part, live: dict[str, CurveSample], n_examples: int)
     )  # fmt: skip
 
 
-def draw_curves(sample: CurveSample, group: str, most: int) -> tuple[Figure, list[list[Any]]]:
+def plot_curves(sample: CurveSample, group: str, most: int) -> tuple[Figure, list[list[Any]]]:
     """Observed and decoded light curves, and a row of numbers for each."""
     observed, decoded, n = sample.observed, sample.decoded, sample.observed.lengths()
     about = (observed.mag - np.repeat(sample.median, n)) / observed.error
@@ -85,7 +86,7 @@ def draw_curves(sample: CurveSample, group: str, most: int) -> tuple[Figure, lis
     return figure, rows
 
 
-def draw_curve_quality(live: dict[str, CurveSample], numbers: dict[str, Any]) -> Figure:
+def plot_curve_quality(live: dict[str, CurveSample], numbers: dict[str, Any]) -> Figure:
     """Medians of 1 - R² and of reduced chi² in bins of S/N, with bootstrap errors."""
     figure, axes = new_figure(1, 2, height=3.0)
     for name, sample in live.items():
@@ -93,9 +94,9 @@ def draw_curve_quality(live: dict[str, CurveSample], numbers: dict[str, Any]) ->
         used = [b for b in numbers[name]["snr"] if b["n"]]
         x = [np.median(snr[(snr >= b["low"]) & (snr < b["high"])]) for b in used]
         for axis, key in zip(axes[0], ("r2", "chi2"), strict=True):
-            value = np.array([b[key]["value"] for b in used])
+            value = np.array([b[key].value for b in used])
             value = 1 - value if key == "r2" else value
-            error = np.nan_to_num([b[key]["error"] for b in used])
+            error = np.nan_to_num([b[key].error for b in used])
             low = np.minimum(error, 0.9 * np.abs(value))  # a log axis shows no bar that reaches 0
             axis.errorbar(x, value, [low, error], fmt="o", color=colour(name), label=name)
     left, right = axes[0]
@@ -116,7 +117,7 @@ def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for name, n in groups.items():
         percent = [
-            measured(100 * n[key]["value"], 100 * n[key]["error"])
+            Measurement(100 * n[key].value, 100 * n[key].error)
             for key in ("precision_error", "step_error", "end_error")
         ]
         whole = [n["r2"], n["chi2"], n["r2_pooled"], n["median_error"], *percent]
@@ -126,4 +127,4 @@ def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
                 over = not np.isfinite(b["high"])
                 text = f"over {b['low']:g}" if over else f"{b['low']:g} to {b['high']:g}"
                 rows.append([name, text, b["n"], b["r2"], b["chi2"], *[None] * 5])
-    return table(heading, rows)
+    return Table(heading, rows)

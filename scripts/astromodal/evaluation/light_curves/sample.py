@@ -12,7 +12,7 @@ from astromodal.config.schema import ColumnSettings
 from astromodal.data.light_curves import LightCurveBatch, read_light_curves
 from astromodal.data.lists import gather
 from astromodal.errors import FormatError, must_be
-from astromodal.evaluation.held_out import EvaluatedField, check_ids, draw
+from astromodal.evaluation.held_out import EvaluatedField, check_ids, sample_rows
 from astromodal.evaluation.metrics import column_medians, count_codes
 from astromodal.surveys.grids import is_light_curve
 from astromodal.tokenizers.light_curves.features import median_magnitude
@@ -83,7 +83,7 @@ def sample_curves(
     for f, token in zip(fields, tokens, strict=True):
         has = np.any([np.diff(token.groups[g].indptr) > 0 for g in groups], axis=0)
         places.append(np.flatnonzero(has & f.rows()[token.row]))
-    drawn = draw(places, evaluation.max_objects, evaluation.seed)
+    drawn = sample_rows(places, evaluation.max_objects, evaluation.seed)
     samples = {}
     for group in groups:
         size = len(coder[group].centroids)
@@ -124,8 +124,8 @@ def _observed(
     check_ids(cube.ids(), token.row, token.ids, field.files["tokens"])
     lengths = np.diff(token.groups[group].indptr)
     wanted = chosen[lengths[chosen] > 0]
-    parts = [b.take(np.isin(b.row, token.row[wanted])) for b in read_light_curves(cube, group)]
-    found = LightCurveBatch.join(parts)
+    sections = [b.take(np.isin(b.row, token.row[wanted])) for b in read_light_curves(cube, group)]
+    found = LightCurveBatch.join(sections)
     if not np.array_equal(found.row, token.row[wanted]) or not np.array_equal(
         found.lengths(), lengths[wanted]
     ):

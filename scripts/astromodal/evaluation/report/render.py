@@ -18,8 +18,8 @@ import astromodal
 from astromodal.data.content import ABSENT
 from astromodal.evaluation.coverage.measures import cover_fields
 from astromodal.evaluation.held_out import listed
-from astromodal.evaluation.report.section import show, show_measured, table
 from astromodal.evaluation.report.style import themed_svg
+from astromodal.evaluation.report.values import Table, show
 from astromodal.storage.hashing import hash_values
 from astromodal.storage.json_files import read_json
 from astromodal.storage.skips import skip_at
@@ -30,7 +30,7 @@ _LONG_TABLE = 14
 
 
 def render_report(
-    parts: Sequence[str | Path],
+    sections: Sequence[str | Path],
     figures: Sequence[str | Path],
     summaries: Sequence[str | Path],
     trained: Collection[str],
@@ -62,7 +62,7 @@ def render_report(
     """
     skips = [skip for path in summaries if (skip := skip_at(path))]
     whole = [path for path in summaries if skip_at(path) is None]
-    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, whole))
+    loaded, fields = ([read_json(path) for path in paths] for paths in (sections, whole))
     names = [field["field"] for field in fields]
     page = Page(
         title="How well tokens and model keep the measurements",
@@ -103,7 +103,7 @@ class Page:
 
 def render_page(
     page: Page,
-    parts: Sequence[dict[str, Any]],
+    sections: Sequence[dict[str, Any]],
     figures: Sequence[str | Path],
     output: str | Path,
 ) -> None:
@@ -128,23 +128,23 @@ def render_page(
     environment.filters |= {"show": show, "listed": listed}
     text = environment.get_template("report.html.j2").render(
         page=page,
-        sections=[_section(p, Path(folder)) for p, folder in zip(parts, figures, strict=True)],
-        headlines=[_headline(h) for part in parts for h in part["headlines"]],
+        sections=[_section(p, Path(folder)) for p, folder in zip(sections, figures, strict=True)],
+        headlines=[_headline(h) for section in sections for h in section["headlines"]],
         config=json.dumps(page.config, indent=2),
         long_table=_LONG_TABLE,
     )
     write_text(output, text)
 
 
-def _section(part: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _section(section: dict[str, Any], folder: Path) -> dict[str, Any]:
     drawn = [
         {
             **figure,
             "image": _inline(folder / figure["file"], f"{part['name']}-{i}", figure["caption"]),
         }
-        for i, figure in enumerate(part["figures"])
+        for i, figure in enumerate(section["figures"])
     ]
-    return {**part, "figures": drawn}
+    return {**section, "figures": drawn}
 
 
 def _inline(png: Path, prefix: str, caption: str) -> Markup:
@@ -157,7 +157,7 @@ def _inline(png: Path, prefix: str, caption: str) -> Markup:
 
 
 def _headline(headline: dict[str, Any]) -> dict[str, Any]:
-    return {**headline, "text": show_measured(headline["value"], headline["error"])}
+    return {**headline, "text": show_measured(headline.value, headline.error)}
 
 
 _PACKAGES = (
@@ -169,7 +169,7 @@ _OWN = {"scalars": "scalar", "spectra": "spectrum", "images": "image"}
 
 
 def provenance(
-    parts: Sequence[Mapping[str, Any]],
+    sections: Sequence[Mapping[str, Any]],
     fields: Sequence[Mapping[str, Any]],
     code: Mapping[str, str],
     frozen: Collection[str],
@@ -199,8 +199,8 @@ def provenance(
     found: list[dict[str, Any]] = [
         {
             "title": "Tokenizers and model",
-            "note": _disagreement(parts),
-            "table": table(["what", "hash", "sections"], hashes(parts)),
+            "note": _disagreement(sections),
+            "table": Table(["what", "hash", "sections"], hashes(sections)),
         },
         {
             "title": "Cubes",
@@ -211,21 +211,21 @@ def provenance(
             "title": "Code",
             "note": "Digests of what each rule's script can reach, as it stands; comments and "
             f"docstrings do not count.{kept}",
-            "table": table(["rule", "digest"], [list(pair) for pair in sorted(code.items())]),
+            "table": Table(["rule", "digest"], [list(pair) for pair in sorted(code.items())]),
         },
         {
             "title": "Software",
             "note": "",
-            "table": table(["package", "version"], [list(pair) for pair in versions()]),
+            "table": Table(["package", "version"], [list(pair) for pair in versions()]),
         },
     ]
     return [item for item in found if item["table"]["rows"]]
 
 
-def hashes(parts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def hashes(sections: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """What was evaluated: name, hash, and the sections that are of it."""
     sections: dict[tuple[str, str], list[str]] = {}
-    for name, value, title in _hashes(parts):
+    for name, value, title in _hashes(sections):
         sections.setdefault((name, value), []).append(title)
     return [[name, value, ", ".join(titles)] for (name, value), titles in sorted(sections.items())]
 
@@ -239,7 +239,7 @@ def cubes(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         size, read = content["size"] / 1e6, len(content["columns"]) - absent
         rows.append([f["field"], f["n_rows"], size, read, absent, hash_values(content["columns"])])
     heading = ["field", "rows", "size (MB)", "columns read", "columns absent", "digest"]
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def versions() -> list[tuple[str, str]]:
@@ -253,19 +253,19 @@ def versions() -> list[tuple[str, str]]:
     return found
 
 
-def _hashes(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+def _hashes(sections: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
     """Every hash that the sections carry: of what, its value, and the section's title."""
-    for part in parts:
-        for key, value in part["numbers"].items():
+    for section in sections:
+        for key, value in section["numbers"].items():
             if key == "weights_hash":
-                yield "transformer", str(value), part["title"]
+                yield "transformer", str(value), section["title"]
             elif key.endswith("_hash"):
                 name = f"{_OWN.get(part['name'], '')} {key.removesuffix('_hash')}"
-                yield name.replace("_", " ").strip(), str(value), part["title"]
+                yield name.replace("_", " ").strip(), str(value), section["title"]
 
 
-def _disagreement(parts: Sequence[Mapping[str, Any]]) -> str:
+def _disagreement(sections: Sequence[Mapping[str, Any]]) -> str:
     """A warning where sections are of different tokenizers or models."""
-    names = [name for name, *_ in hashes(parts)]
+    names = [name for name, *_ in hashes(sections)]
     twice = sorted({name for name in names if names.count(name) > 1})
     return f"Not all sections are of the same {', '.join(twice)}: run again." if twice else ""

@@ -14,8 +14,9 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.held_out import EvaluatedField, described
 from astromodal.evaluation.metrics import median_error, quantile_error, robust_sigma
-from astromodal.evaluation.report.section import Part, measured, show
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled, unit
+from astromodal.evaluation.report.values import Measurement, show
 from astromodal.evaluation.scalars.figures import HALF_BIN, IDEAL_BINS, add_figures
 from astromodal.evaluation.scalars.sample import ScalarSample, sample_scalars
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
@@ -51,30 +52,34 @@ def evaluate_scalars(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("scalars", "Scalars", Path(figures))
+    section = Section("scalars", "Scalars", Path(figures))
     coder = ScalarTokenizer.load(tokenizer)
     sample = sample_scalars(fields, coder, evaluation, columns, progress)
     n = len(sample.truth)
-    part.summary = (
+    section.summary = (
         f"{n} of {sample.n_eligible} objects: {described(fields)}. A decoded value is the mean of "
         "the training values in its bin; the error is compared with the width of that bin. With "
         f"values spread evenly inside a bin the median error would be {IDEAL_BINS} bins: no "
         "equal-mass code of as many bins does better."
     )
-    part.numbers = {"n_objects": n, "n_eligible": sample.n_eligible, "tokenizer_hash": coder.hash}
+    section.numbers = {
+        "n_objects": n,
+        "n_eligible": sample.n_eligible,
+        "tokenizer_hash": coder.hash,
+    }
     rows = [_column_numbers(coder, sample, i, evaluation.seed) for i in range(len(coder.columns))]
-    part.numbers["columns"] = {row["column"]: row for row in rows}
+    section.numbers["columns"] = {row["column"]: row for row in rows}
     known = [row for row in rows if row["n"]]
-    part.notes += _notes(rows, n)
+    section.notes += _notes(rows, n)
     if not known:
-        part.notes.append(
+        section.notes.append(
             "No scalar could be evaluated: no evaluated object has a value with a code."
         )
-        return part.as_dict()
-    _headlines(part, known, evaluation.seed)
+        return section.as_dict()
+    _headlines(section, known, evaluation.seed)
     with styled():
-        add_figures(part, rows, known, coder, sample, evaluation.n_examples)
-    return part.as_dict()
+        add_figures(section, rows, known, coder, sample, evaluation.n_examples)
+    return section.as_dict()
 
 
 def _column_numbers(
@@ -102,11 +107,11 @@ def _column_numbers(
     rank = np.abs(ranks(coder, i, coder.centers[i, code]) - ranks(coder, i, value))
     numbers |= {
         "outside": float(np.mean((value < edges[0]) | (value > edges[-1]))),
-        "median": measured(*median_error(error, seed)),
-        "p90": measured(*quantile_error(error, 0.9, seed)),
-        "median_bins": measured(*median_error(bins, seed)),
-        "p90_bins": measured(*quantile_error(bins, 0.9, seed)),
-        "median_rank": measured(*median_error(rank, seed)),
+        "median": Measurement(*median_error(error, seed)),
+        "p90": Measurement(*quantile_error(error, 0.9, seed)),
+        "median_bins": Measurement(*median_error(bins, seed)),
+        "p90_bins": Measurement(*quantile_error(bins, 0.9, seed)),
+        "median_rank": Measurement(*median_error(rank, seed)),
         "best_possible": float(np.median(width) * IDEAL_BINS),
         "spread": robust_sigma(value),
         "of_measurement_error": _against_errors(coder, sample, name, both, error),
@@ -148,18 +153,18 @@ def _against_errors(
     return float(np.median(error[good] / sigma[good])) if good.any() else np.nan
 
 
-def _headlines(part: Part, known: list[dict[str, Any]], seed: int) -> None:
-    medians = np.array([row["median_bins"]["value"] for row in known])
+def _headlines(section: Section, known: list[dict[str, Any]], seed: int) -> None:
+    medians = np.array([row["median_bins"].value for row in known])
     if not np.isfinite(medians).any():
         return
-    errors = np.array([row["median_bins"]["error"] for row in known])
+    errors = np.array([row["median_bins"].error for row in known])
     # A column of few values may lie above by chance: it must lie above by two standard errors.
     over = medians - 2 * np.nan_to_num(errors, nan=np.inf) > HALF_BIN
     worst = int(np.nanargmax(medians))
     value, error = median_error(medians, seed)
-    part.numbers |= {"median_bins": value, "worst_column": known[worst]["column"]}
-    part.numbers["columns_over_half_a_bin"] = [known[i]["column"] for i in np.flatnonzero(over)]
-    part.headline(
+    section.numbers |= {"median_bins": value, "worst_column": known[worst]["column"]}
+    section.numbers["columns_over_half_a_bin"] = [known[i]["column"] for i in np.flatnonzero(over)]
+    section.add_headline(
         "Scalar decoding error, median of columns", value, error, unit="bins",
         note=f"half a bin is asked for; columns above it by two errors: {over.sum()}; largest: "
         f"{known[worst]['column']}, {show(known[worst]['median_bins'])} bins",
@@ -184,4 +189,4 @@ def _notes(rows: list[dict[str, Any]], n: int) -> list[str]:
 
 
 def _known(cell: dict[str, float]) -> bool:
-    return bool(np.isfinite(cell["value"]))
+    return bool(np.isfinite(cell.value))

@@ -10,13 +10,14 @@ from matplotlib.ticker import NullFormatter
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, SKY, new_figure, unit, with_unit
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.evaluation.scalars.sample import ScalarSample
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 
-def draw_errors(rows: list[dict[str, Any]], bar: float, ideal: float) -> Figure:
+def plot_errors(rows: list[dict[str, Any]], bar: float, ideal: float) -> Figure:
     """Dots of each column's error in bins (left) and of its spread (right).
 
     Parameters
@@ -29,9 +30,9 @@ def draw_errors(rows: list[dict[str, Any]], bar: float, ideal: float) -> Figure:
     figure, axes = new_figure(1, 2, height=1.1 + 0.165 * len(rows), sharey=True)
     left, right = axes[0]
     places = np.arange(len(rows))[::-1]
-    median = np.array([row["median_bins"]["value"] for row in rows])
-    error = np.array([row["median_bins"]["error"] for row in rows])
-    p90 = np.array([row["p90_bins"]["value"] for row in rows])
+    median = np.array([row["median_bins"].value for row in rows])
+    error = np.array([row["median_bins"].error for row in rows])
+    p90 = np.array([row["p90_bins"].value for row in rows])
     left.hlines(places, median, p90, color=SKY, linewidth=1.2)
     left.errorbar(
         median, places, xerr=np.nan_to_num(error), fmt="o", color=BLUE, markersize=3, linewidth=1
@@ -43,7 +44,7 @@ def draw_errors(rows: list[dict[str, Any]], bar: float, ideal: float) -> Figure:
     )
     left.set_yticks(places, [row["column"] for row in rows], fontsize=6.5)
     left.set_ylim(-1, len(rows))
-    relative = np.array([_ratio(row["median"]["value"], row["spread"]) for row in rows])
+    relative = np.array([_ratio(row["median"].value, row["spread"]) for row in rows])
     right.plot(relative, places, "o", color=BLUE, markersize=3)
     if (relative > 0).any():
         known = relative[relative > 0]
@@ -55,7 +56,7 @@ def draw_errors(rows: list[dict[str, Any]], bar: float, ideal: float) -> Figure:
     return figure
 
 
-def draw_residuals(values: list[dict[str, Any]]) -> Figure:
+def plot_residuals(values: list[dict[str, Any]]) -> Figure:
     """Residuals against the value, a panel a column.
 
     Parameters
@@ -73,8 +74,8 @@ def draw_residuals(values: list[dict[str, Any]]) -> Figure:
 
 
 def _residual_panel(axis: Any, v: dict[str, Any]) -> None:
-    order = np.argsort(v["value"])
-    x = v["value"][order]
+    order = np.argsort(v.value)
+    x = v.value[order]
     axis.fill_between(
         x, v["low"][order], v["high"][order], color=SKY, alpha=0.35, linewidth=0, step="mid"
     )
@@ -112,7 +113,7 @@ _FAVOURITES = (
 
 
 def add_figures(
-    part: Part,
+    section: Section,
     rows: list[dict[str, Any]],
     known: list[dict[str, Any]],
     coder: ScalarTokenizer,
@@ -132,8 +133,8 @@ def add_figures(
     n_examples : int
         Columns whose residuals are drawn.
     """
-    drawn = draw_errors(known, HALF_BIN, IDEAL_BINS)
-    part.figure(
+    drawn = plot_errors(known, HALF_BIN, IDEAL_BINS)
+    section.add_figure(
         drawn, "scalar_errors",
         "Decoding error of each scalar column: in widths of the value's own bin (left; dot: "
         "median, line: to the 90th percentile), and its median relative to the column's "
@@ -145,8 +146,8 @@ def add_figures(
     )  # fmt: skip
     chosen = _examples(known, n_examples)
     values = [_pairs(coder, sample, name) for name in chosen]
-    part.figure(
-        draw_residuals(values), "scalar_residuals",
+    section.add_figure(
+        plot_residuals(values), "scalar_residuals",
         f"Decoded minus measured value against the measured value, for {len(chosen)} of the "
         "columns; the shaded band is each bin's own extent.",
         "Points should fill the band evenly and be centred on zero; a point outside the band "
@@ -164,9 +165,9 @@ def _error_table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     ]  # fmt: skip
 
     def scaled(value: dict[str, float] | None, by: float) -> dict[str, float] | None:
-        return measured(value["value"] * by, value["error"] * by) if value else None
+        return Measurement(value.value * by, value.error * by) if value else None
 
-    return table(heading, [
+    return Table(heading, [
         [row["column"], row["unit"] or "none", row["n"], 100 * row["missing"],
          row.get("median"), row.get("p90"), row.get("best_possible"), row.get("median_bins"),
          row.get("p90_bins"),
@@ -218,8 +219,8 @@ def _residual_table(values: list[dict[str, Any]]) -> dict[str, Any]:
             else np.nan
         )
         rows.append([
-            v["column"], v["unit"] or "none", len(v["value"]),
-            measured(v["residual"].mean(), error), robust_sigma(v["residual"]),
+            v["column"], v["unit"] or "none", len(v.value),
+            Measurement(v["residual"].mean(), error), robust_sigma(v["residual"]),
             np.abs(v["residual"]).max(),
         ])  # fmt: skip
-    return table(heading, rows)
+    return Table(heading, rows)

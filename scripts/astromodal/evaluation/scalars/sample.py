@@ -11,7 +11,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.held_out import EvaluatedField, check_ids, coded_scalars, draw
+from astromodal.evaluation.held_out import EvaluatedField, check_ids, coded_scalars, sample_rows
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, load_scalar_tokens
 
 
@@ -35,7 +35,7 @@ def sample_scalars(
     """Draw objects of all fields, and count the codes of every eligible one."""
     tokens = [load_scalar_tokens(f.files["tokens"], coder.hash) for f in fields]
     places = [np.flatnonzero(f.rows()[t.row]) for f, t in zip(fields, tokens, strict=True)]
-    drawn = draw(places, evaluation.max_objects, evaluation.seed)
+    drawn = sample_rows(places, evaluation.max_objects, evaluation.seed)
     n_columns = len(coder.columns)
     used = np.zeros((n_columns, coder.n_bins), dtype=np.int64)
     truth, codes = [np.empty((0, n_columns))], [np.empty((0, n_columns), dtype=np.uint16)]

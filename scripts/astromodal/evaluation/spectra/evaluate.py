@@ -24,8 +24,9 @@ from astromodal.evaluation.metrics import (
     reduced_chi2,
     squares,
 )
-from astromodal.evaluation.report.section import Part, measured, show
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import Measurement, show
 from astromodal.evaluation.spectra.figures import add_figures
 from astromodal.evaluation.spectra.measures import FOLLOWS, N_SEGMENTS, look_along
 from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
@@ -69,11 +70,11 @@ def evaluate_spectra(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("spectra", "Spectra", Path(figures))
+    section = Section("spectra", "Spectra", Path(figures))
     coder = SpectrumTokenizer.load(tokenizer)
     samples = sample_spectra(fields, coder, spectrum, evaluation, columns, progress)
-    part.numbers = {"tokenizer_hash": coder.hash, "groups": {}}
-    part.summary = (
+    section.numbers = {"tokenizer_hash": coder.hash, "groups": {}}
+    section.summary = (
         f"Spectra of {described(fields)}. A spectrum is rebinned over its whole range to at most "
         f"{spectrum.max_spec_tokens_per_group} bins; each bin's flux and precision become one "
         "code, its flux scale one more: bins are coded relative to the decoded scale, which makes "
@@ -83,19 +84,19 @@ def evaluate_spectra(
     )
     live = {name: s for name, s in samples.items() if len(s.flux)}
     for name, sample in samples.items():
-        part.numbers["groups"][name] = group_numbers(sample, evaluation.seed)
-        _note_empty(part, name, sample)
+        section.numbers["groups"][name] = group_numbers(sample, evaluation.seed)
+        _note_empty(section, name, sample)
     if live:
-        _add_spectra(part, live, spectrum, evaluation)
+        _add_spectra(section, live, spectrum, evaluation)
     else:
-        part.notes.append("No spectrum could be evaluated.")
+        section.notes.append("No spectrum could be evaluated.")
     curves = sample_curves(fields, coder, evaluation, columns)
-    add_light_curves(part, curves, evaluation.n_examples, evaluation.seed)
-    return part.as_dict()
+    add_light_curves(section, curves, evaluation.n_examples, evaluation.seed)
+    return section.as_dict()
 
 
 def _add_spectra(
-    part: Part,
+    section: Section,
     live: dict[str, GroupSample],
     spectrum: SpectrumSettings,
     evaluation: EvaluationSettings,
@@ -106,11 +107,11 @@ def _add_spectra(
         for name, s in live.items()
     }
     for name, a in along.items():
-        part.numbers["groups"][name]["along"] = vars(a)
-        part.numbers["groups"][name]["worst_continuum_error"] = a.worst()
-        _headline(part, name)
+        section.numbers["groups"][name]["along"] = vars(a)
+        section.numbers["groups"][name]["worst_continuum_error"] = a.worst()
+        _headline(section, name)
     with styled():
-        add_figures(part, live, along, spectrum, evaluation.n_examples)
+        add_figures(section, live, along, spectrum, evaluation.n_examples)
 
 
 def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:
@@ -125,8 +126,8 @@ def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:
         chosen = (snr >= low) & (snr < high)
         bins.append({
             "low": low, "high": high, "n": int(chosen.sum()),
-            "r2": measured(*median_error(r2[chosen], seed)),
-            "chi2": measured(*median_error(chi2[chosen], seed)),
+            "r2": Measurement(*median_error(r2[chosen], seed)),
+            "chi2": Measurement(*median_error(chi2[chosen], seed)),
         })  # fmt: skip
     codebook = codebook_numbers(sample.counts)
     known = (sample.ivar > 0) & np.isfinite(sample.decoded)
@@ -135,11 +136,11 @@ def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:
         "n_dead": sample.n_dead,
         "clear": _clear(r2[snr > CLEAR], seed),
         "bits_an_object": codebook["bits"] * float(known.sum(axis=1).mean()) if known.size else 0.0,
-        "r2": measured(*median_error(r2, seed)),
-        "r2_pooled": measured(*pooled_r2_error(residual, total, seed)),
-        "chi2": measured(*median_error(chi2, seed)),
-        "scale_error": measured(*median_error(scale, seed)),
-        "scale_error_p90": measured(*quantile_error(scale, 0.9, seed)),
+        "r2": Measurement(*median_error(r2, seed)),
+        "r2_pooled": Measurement(*pooled_r2_error(residual, total, seed)),
+        "chi2": Measurement(*median_error(chi2, seed)),
+        "scale_error": Measurement(*median_error(scale, seed)),
+        "scale_error_p90": Measurement(*quantile_error(scale, 0.9, seed)),
         "snr": bins,
         "codebook": codebook,
     }
@@ -149,24 +150,26 @@ def _clear(r2: np.ndarray, seed: int) -> dict[str, Any]:
     """Numbers of the spectra of a S/N above `CLEAR`, from each one's R² (n,)."""
     return {
         "n": len(r2),
-        "r2": measured(*median_error(r2, seed)),
-        "share": measured(*fraction_error(r2 >= NEARLY_ALL)),
+        "r2": Measurement(*median_error(r2, seed)),
+        "share": Measurement(*fraction_error(r2 >= NEARLY_ALL)),
     }
 
 
-def _note_empty(part: Part, name: str, sample: GroupSample) -> None:
+def _note_empty(section: Section, name: str, sample: GroupSample) -> None:
     if not sample.counts.size:
-        part.notes.append(
+        section.notes.append(
             f"{name}: the codebook is empty, for no object that trains has such a spectrum."
         )
     elif not len(sample.flux):
-        part.notes.append(f"{name}: no evaluated object has a live spectrum.")
+        section.notes.append(f"{name}: no evaluated object has a live spectrum.")
     if sample.n_dead:
-        part.notes.append(f"{name}: without a good pixel, and so missing: {sample.n_dead} spectra.")
+        section.notes.append(
+            f"{name}: without a good pixel, and so missing: {sample.n_dead} spectra."
+        )
 
 
-def _headline(part: Part, name: str) -> None:
-    numbers = part.numbers["groups"][name]
+def _headline(section: Section, name: str) -> None:
+    numbers = section.numbers["groups"][name]
     worst, clear = numbers["worst_continuum_error"], numbers["clear"]
     above = (
         f"{show(clear['r2'])} of the {clear['n']} of S/N > {CLEAR:g}, of which "
@@ -174,9 +177,9 @@ def _headline(part: Part, name: str) -> None:
         if clear["n"]
         else f"none of S/N > {CLEAR:g}"
     )
-    reached = worst <= FOLLOWS and (not clear["n"] or clear["r2"]["value"] >= NEARLY_ALL)
-    part.headline(
-        f"Spectra {name}: R²", numbers["r2"]["value"], numbers["r2"]["error"],
+    reached = worst <= FOLLOWS and (not clear["n"] or clear["r2"].value >= NEARLY_ALL)
+    section.add_headline(
+        f"Spectra {name}: R²", numbers["r2"].value, numbers["r2"].error,
         note=f"median of {numbers['n_live']} spectra; {above}; 68 % keep their continuum to "
         f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range; asked for: "
         f"{NEARLY_ALL:g} of S/N > {CLEAR:g}, and {100 * FOLLOWS:g} %",

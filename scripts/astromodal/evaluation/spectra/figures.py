@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.evaluation.metrics import codebook_table, draw_codebooks, r2, reduced_chi2
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.metrics import codebook_table, plot_codebooks, r2, reduced_chi2
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import (
     FAINT,
     FLUX_UNITS,
@@ -18,6 +18,7 @@ from astromodal.evaluation.report.style import (
     WAVE_LABELS,
     new_figure,
 )
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.evaluation.spectra.measures import FOLLOWS, Along
 from astromodal.evaluation.spectra.sample import GroupSample
 from astromodal.surveys.grids import bin_centres
@@ -32,7 +33,7 @@ def colour(group: str) -> str:
     return PALETTE[places[order.index(group)]] if group in order else INK
 
 
-def draw_examples(
+def plot_examples(
     groups: dict[str, GroupSample], waves: dict[str, np.ndarray], family: str, most: int
 ) -> tuple[Figure, list[list[Any]]]:
     """Observed and decoded spectra of a few objects.
@@ -115,7 +116,7 @@ def _limits(flux: np.ndarray) -> tuple[float, float]:
     return float(low - pad), float(high + pad)
 
 
-def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
+def plot_along(along: dict[str, Along], family: str, follows: float) -> Figure:
     """Error of the continuum and explained variance along the wavelength."""
     together = family == "desi"
     columns = 1 if together else len(along)
@@ -140,7 +141,7 @@ def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
     return figure
 
 
-def draw_quality(live: dict[str, GroupSample], numbers: dict[str, Any]) -> Figure:
+def plot_quality(live: dict[str, GroupSample], numbers: dict[str, Any]) -> Figure:
     """R² and reduced chi² of every spectrum against its S/N, with the medians of S/N bins."""
     figure, axes = new_figure(1, 2, height=3.3)
     for i, (name, sample) in enumerate(live.items()):
@@ -175,13 +176,13 @@ def _medians(
     style: Any,
     marker: str,
 ) -> None:
-    used = [b for b in bins if b["n"] and np.isfinite(b[key]["value"])]
+    used = [b for b in bins if b["n"] and np.isfinite(b[key].value)]
     if not used:
         return
     x = [float(np.median(snr[(snr >= b["low"]) & (snr < b["high"])])) for b in used]
-    y = np.array([b[key]["value"] for b in used])
+    y = np.array([b[key].value for b in used])
     y = 1 - y if key == "r2" else y
-    error = np.nan_to_num([b[key]["error"] for b in used])
+    error = np.nan_to_num([b[key].error for b in used])
     error = np.stack([np.minimum(error, 0.9 * y), error])  # a log axis shows no bar that reaches 0
     axis.errorbar(
         x, y, yerr=error, fmt=marker, markersize=6, label=name, linewidth=1.2,
@@ -193,7 +194,7 @@ FAMILIES = {"desi": "DESI", "gaiaxp": "Gaia XP"}
 
 
 def add_figures(
-    part: Part,
+    section: Section,
     live: dict[str, GroupSample],
     along: dict[str, Along],
     spectrum: SpectrumSettings,
@@ -217,28 +218,28 @@ def add_figures(
         if groups:
             waves = {name: bin_centres(name, spectrum) for name in groups}
             own = {name: along[name] for name in groups}
-            _add_family(part, family, groups, waves, own, n_examples)
-    part.figure(
-        draw_quality(live, part.numbers["groups"]), "quality",
+            _add_family(section, family, groups, waves, own, n_examples)
+    section.add_figure(
+        plot_quality(live, section.numbers["groups"]), "quality",
         "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
         "symbols: medians of S/N bins with bootstrap errors.",
         "Left: lower is better. Right: below the dashed line coding adds less than the noise. At "
         "high S/N the codebook's resolution is the limit, so χ² rises there however little is "
         "unexplained.",
-        _quality_table(part.numbers["groups"]),
+        _quality_table(section.numbers["groups"]),
     )  # fmt: skip
-    part.figure(
-        draw_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
+    section.add_figure(
+        plot_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
         "codebooks",
         "Use of the spectrum codebooks by the evaluated fields: share of tokens in the most used "
         "codes.",
         "A curve that climbs late uses its codebook evenly; dead codes are wasted ids.",
-        codebook_table({name: n["codebook"] for name, n in part.numbers["groups"].items()}),
+        codebook_table({name: n["codebook"] for name, n in section.numbers["groups"].items()}),
     )  # fmt: skip
 
 
 def _add_family(
-    part: Part,
+    section: Section,
     family: str,
     groups: dict[str, GroupSample],
     waves: dict[str, np.ndarray],
@@ -246,18 +247,18 @@ def _add_family(
     n_examples: int,
 ) -> None:
     title = FAMILIES[family]
-    drawn, rows = draw_examples(groups, waves, family, n_examples)
-    part.figure(
+    drawn, rows = plot_examples(groups, waves, family, n_examples)
+    section.add_figure(
         drawn, f"examples_{family}",
         f"{title}: observed, rebinned spectra (thin line; grey: ±1σ) and what their codes "
         "decode to (coloured), over the whole range, at evenly spaced ranks of "
         "signal-to-noise; none was picked by eye.",
         "The thin line should run along the coloured one, at continuum and lines, from end "
         "to end.",
-        table(["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"], rows),
+        Table(["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"], rows),
     )  # fmt: skip
-    part.figure(
-        draw_along(along, family, FOLLOWS), f"along_{family}",
+    section.add_figure(
+        plot_along(along, family, FOLLOWS), f"along_{family}",
         f"{title}: along the wavelength, median and 68 % range of the error of the continuum, "
         "relative to the flux or to the object's scale where that is larger (top); variance "
         "of arcsinh(flux / noise) over all objects that is explained, with bootstrap error "
@@ -275,10 +276,10 @@ def _along_table(along: dict[str, Along], family: str) -> dict[str, Any]:
         "group", f"from ({label})", f"to ({label})", "spectra", "median continuum error (%)",
         "68 % half-range (%)", "90 % stay within (%)", "R²",
     ]  # fmt: skip
-    return table(heading, [
+    return Table(heading, [
         [name, a.start[k], a.stop[k], int(a.live[k]),
-         measured(100 * a.offset[k], 100 * a.offset_error[k]), 100 * a.scatter[k], 100 * a.p90[k],
-         measured(a.r2[k], a.r2_error[k])]
+         Measurement(100 * a.offset[k], 100 * a.offset_error[k]), 100 * a.scatter[k], 100 * a.p90[k],
+         Measurement(a.r2[k], a.r2_error[k])]
         for name, a in along.items() for k in range(len(a.start))
     ])  # fmt: skip
 
@@ -290,7 +291,7 @@ def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
     ]  # fmt: skip
     rows = []
     for name, n in groups.items():
-        scale = measured(100 * n["scale_error"]["value"], 100 * n["scale_error"]["error"])
+        scale = Measurement(100 * n["scale_error"].value, 100 * n["scale_error"].error)
         rows.append(
             [
                 name,
@@ -312,4 +313,4 @@ def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
                     else f"over {b['low']:g}"
                 )
                 rows.append([name, text, b["n"], b["r2"], b["chi2"], None, None, None, None])
-    return table(heading, rows)
+    return Table(heading, rows)

@@ -13,7 +13,7 @@ from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
-from astromodal.evaluation.held_out import EvaluatedField, check_codes, check_ids, draw
+from astromodal.evaluation.held_out import EvaluatedField, check_codes, check_ids, sample_rows
 from astromodal.evaluation.metrics import column_medians, count_codes
 from astromodal.surveys.grids import is_light_curve, n_bins
 from astromodal.tokenizers.spectra.features import object_scale
@@ -64,7 +64,7 @@ def sample_spectra(
         np.flatnonzero(f.rows()[t.row] & ~only_curves(t))
         for f, t in zip(fields, tokens, strict=True)
     ]
-    drawn = draw(places, evaluation.max_objects, evaluation.seed)
+    drawn = sample_rows(places, evaluation.max_objects, evaluation.seed)
     cubes = [f.open(columns) for f in fields]
     for f, cube, token in zip(fields, cubes, tokens, strict=True):
         check_ids(cube.ids(), token.row, token.ids, f.files["tokens"])
@@ -73,17 +73,17 @@ def sample_spectra(
     for group in progress(groups, len(groups), "spectra"):
         size = len(coder.groups[group].centroids)
         counts = np.zeros(size, dtype=np.int64)
-        parts = [_empty(n_bins(group, spectrum))]
+        sections = [_empty(n_bins(group, spectrum))]
         n_dead = 0
         for cube, token, eligible, chosen in zip(cubes, tokens, places, drawn, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
             for i in eligible.tolist():
                 counts += count_codes(token.codes(group, i), size)
-            part, dead = _read_group(cube, group, token, chosen, coder, spectrum)
-            parts.append(part)
+            section, dead = _read_group(cube, group, token, chosen, coder, spectrum)
+            sections.append(section)
             n_dead += dead
-        joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        joined = {name: np.concatenate([p[name] for p in sections]) for name in sections[0]}
         samples[group] = GroupSample(**joined, counts=counts, n_dead=n_dead)
     return samples
 
@@ -110,7 +110,7 @@ def _read_group(
 ) -> tuple[dict[str, np.ndarray], int]:
     """Arrays of `GroupSample` for the chosen objects of one field, and how many are dead."""
     length = n_bins(group, spectrum)
-    parts, n_dead = [_empty(length)], 0
+    sections, n_dead = [_empty(length)], 0
     for batch in read_spectra(cube, group, spectrum):
         wanted = np.isin(batch.row, token.row[chosen])
         live = wanted & batch.live()
@@ -129,7 +129,7 @@ def _read_group(
         found = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
         again, _ = coder.encode(group, batch.flux[kept], batch.ivar[kept])
         check_codes(cube, f"{group} spectra", found, again, "encode_spectra")
-        parts.append(
+        sections.append(
             {
                 "ids": token.ids[place],
                 "flux": flux,
@@ -139,7 +139,7 @@ def _read_group(
                 "decoded_scale": coder.decode_scale(group, scale_codes),
             }
         )
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, n_dead
+    return {name: np.concatenate([p[name] for p in sections]) for name in sections[0]}, n_dead
 
 
 def _empty(length: int) -> dict[str, np.ndarray]:

@@ -47,30 +47,32 @@ def compare(tmp_path):
 
 def test_what_the_terms_buy_is_said(compare):
     """A larger error without them is what they buy, with its size."""
-    part = compare(squared=1.2)
-    assert "buy a smaller error of the expected image, scalar, spectrum codes" in (part["notes"][0])
-    assert part["headlines"][0]["value"] == pytest.approx(20.0)
-    assert len(part["figures"]) == 3
-    assert all(f["see"] and f["table"]["rows"] for f in part["figures"])
+    section = compare(squared=1.2)
+    assert (
+        "buy a smaller error of the expected image, scalar, spectrum codes" in (section["notes"][0])
+    )
+    assert section["headlines"][0]["value"] == pytest.approx(20.0)
+    assert len(section["figures"]) == 3
+    assert all(f["see"] and f["table"]["rows"] for f in section["figures"])
 
 
 def test_that_they_buy_nothing_is_said_as_plainly(compare):
     """No squared error grows without them; and what they cost is told."""
-    part = compare(squared=0.9, surprise=0.9)
-    assert "So they buy nothing" in part["notes"][0]
-    assert "they cost surprise at image, scalar, spectrum codes" in part["notes"][0]
+    section = compare(squared=0.9, surprise=0.9)
+    assert "So they buy nothing" in section["notes"][0]
+    assert "they cost surprise at image, scalar, spectrum codes" in section["notes"][0]
 
 
 def test_one_seed_tells_nothing_of_differences(compare):
     """Another seed might differ as much."""
-    part = compare(squared=1.2, seeds=1)
-    assert "one seed cannot tell" in part["notes"][0]
-    assert any("Raise ablations.seeds" in note for note in part["notes"])
+    section = compare(squared=1.2, seeds=1)
+    assert "one seed cannot tell" in section["notes"][0]
+    assert any("Raise ablations.seeds" in note for note in section["notes"])
 
 
 def test_variants_that_were_not_trained_are_named(compare):
     """What differs in nothing, and that the question of the terms cannot be answered."""
-    part = compare(variants={"wide": {"model.d_ff": 64}, "same": {}})
-    assert any("Not trained" in note and "same" in note for note in part["notes"])
-    assert any("no variant that was trained differs in having none" in n for n in part["notes"])
-    assert part["headlines"] == []
+    section = compare(variants={"wide": {"model.d_ff": 64}, "same": {}})
+    assert any("Not trained" in note and "same" in note for note in section["notes"])
+    assert any("no variant that was trained differs in having none" in n for n in section["notes"])
+    assert section["headlines"] == []

@@ -28,7 +28,7 @@ def encoded(bundle):
 
 
 @pytest.fixture
-def measured(tmp_path, bundle, encoded):
+def Measurement(tmp_path, bundle, encoded):
     """Losses of the objects of a field that nothing was trained on."""
     found = {}
     for block in bundle.layout.blocks:
@@ -44,7 +44,7 @@ def measured(tmp_path, bundle, encoded):
 
 
 @pytest.mark.parametrize(("order", "shuffle"), [(0, None), (1, (SETTINGS.seed, 0))])
-def test_objects_add_up_to_the_training_s_loss(bundle, encoded, measured, order, shuffle):
+def test_objects_add_up_to_the_training_s_loss(bundle, encoded, Measurement, order, shuffle):
     """Sums over objects are the terms of the loss that trains, in either order of blocks."""
     every = np.arange(len(encoded))
     loss = TypedLoss(
@@ -54,25 +54,25 @@ def test_objects_add_up_to_the_training_s_loss(bundle, encoded, measured, order,
     terms = loss.terms(bundle.trained.model, batch, None)
     for m, modality in enumerate(MODALITIES):
         term = terms[modality]
-        assert measured.codes[:, m].sum() == term.n
-        surprise, squared = (getattr(measured, n)[order, :, m] for n in ("surprise", "squared"))
+        assert Measurement.codes[:, m].sum() == term.n
+        surprise, squared = (getattr(Measurement, n)[order, :, m] for n in ("surprise", "squared"))
         assert surprise.sum() == pytest.approx(term.cross_entropy.item(), rel=1e-4)
         assert squared.sum() == pytest.approx(term.squared_error.item(), rel=1e-4)
 
 
-def test_scalars_are_in_their_units(bundle, encoded, measured):
+def test_scalars_are_in_their_units(bundle, encoded, Measurement):
     """Nothing where nothing was measured, and no error beyond the range of the column's bins."""
     tokenizer = bundle.tokenizers.scalar
     missing = ~np.isfinite(tokenizer.decode(encoded.codes("scalar")))
-    np.testing.assert_array_equal(np.isnan(measured.scalars[0]), missing)
+    np.testing.assert_array_equal(np.isnan(Measurement.scalars[0]), missing)
     for i, used in enumerate(tokenizer.n_codes):
-        errors = measured.scalars[0][~missing[:, i], i]
+        errors = Measurement.scalars[0][~missing[:, i], i]
         assert (errors <= np.ptp(tokenizer.centers[i, :used])).all() if used else not len(errors)
 
 
-def test_a_file_gives_them_back(tmp_path, measured):
+def test_a_file_gives_them_back(tmp_path, Measurement):
     """What is saved is what is loaded."""
-    measured.save(tmp_path / "l.npz")
+    Measurement.save(tmp_path / "l.npz")
     loaded = ObjectLosses.load(tmp_path / "l.npz")
-    for name, value in vars(measured).items():
+    for name, value in vars(Measurement).items():
         np.testing.assert_array_equal(getattr(loaded, name), value)

@@ -10,14 +10,14 @@ def _cover(tmp_path, *summaries, trained=("A",), skips=()):
     return cover_fields(summaries, skips, trained, tmp_path / "figures")
 
 
-def _figure(part, name):
-    return next(f for f in part["figures"] if f["file"] == f"{name}.png")
+def _figure(section, name):
+    return next(f for f in section["figures"] if f["file"] == f"{name}.png")
 
 
 def test_every_field_has_a_row(tmp_path, summary):
     """The sum, and a row a field: its part, rows, cut, splits, cutouts and spectra."""
-    part = _cover(tmp_path, summary("A"), summary("B", spectra={}))
-    table = part["figures"][0]["table"]
+    section = _cover(tmp_path, summary("A"), summary("B", spectra={}))
+    table = section["figures"][0]["table"]
     assert table["rows"] == [
         ["all fields", "", 200, 2, 4, 14, 180, 140, 20, 20, 120, 4, 4, 1, 0, 0, None],
         ["A", "trained", 100, 1, 2, 7, 90, 70, 10, 10, 60, 2, 4, 1, 0, 0, 0],
@@ -28,11 +28,11 @@ def test_every_field_has_a_row(tmp_path, summary):
 
 def test_warnings_and_absent_columns_are_told(tmp_path, summary):
     """What is odd about a field, and what it lacks, is in the notes."""
-    part = _cover(
+    section = _cover(
         tmp_path, summary("A", warnings=["3 rows repeat an id"], absent_columns=list("abcdefghij"))
     )
-    assert "A: 3 rows repeat an id." in part["notes"]
-    assert "A: no column a, b, c, d, e, f, g, h and 2 more; missing there." in part["notes"]
+    assert "A: 3 rows repeat an id." in section["notes"]
+    assert "A: no column a, b, c, d, e, f, g, h and 2 more; missing there." in section["notes"]
 
 
 def test_skipped_fields_are_told(tmp_path, summary):
@@ -49,15 +49,15 @@ def test_percentages_by_hand(tmp_path, summary):
         splits={"train": 0, "validation": 0, "test": 0},
         scalars={"mag_r": 0, "z": 0},
     )
-    part = _cover(tmp_path, summary("A"), empty)
-    columns = _figure(part, "columns")["table"]
+    section = _cover(tmp_path, summary("A"), empty)
+    columns = _figure(section, "columns")["table"]
     assert columns["rows"] == [["mag_r", 100.0, None], ["z", pytest.approx(10 / 3), None]]
 
 
 def test_field_without_position_is_not_on_the_map(tmp_path, summary):
     """Without any position there is no sky map, but the rest is there."""
-    part = _cover(tmp_path, summary("A", position=None))
-    names = [f["file"] for f in part["figures"]]
+    section = _cover(tmp_path, summary("A", position=None))
+    names = [f["file"] for f in section["figures"]]
     assert names == ["coverage.png", "reasons.png", "columns.png"]
 
 
@@ -91,9 +91,9 @@ def test_the_same_columns_absent_from_many_fields_are_one_note(tmp_path, summary
 def test_many_fields_are_not_drawn_one_by_one(tmp_path, summary):
     """Of 100 fields there are distributions, a row each, and the extremes in words."""
     fields = [summary(f"F{i}", n_selected=i) for i in range(100)]
-    part = _cover(tmp_path, *fields)
-    coverage = _figure(part, "coverage")
+    section = _cover(tmp_path, *fields)
+    coverage = _figure(section, "coverage")
     assert len(coverage["table"]["rows"]) == 101
     assert "Fewest selected objects: F0 (0), F1 (1), F2 (2); most: F99 (99)" in coverage["see"]
-    columns = _figure(part, "columns")["table"]
+    columns = _figure(section, "columns")["table"]
     assert columns["rows"][1] == ["z", pytest.approx(300 / 99), pytest.approx(6), 300, 0, 99]

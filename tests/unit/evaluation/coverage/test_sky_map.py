@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.coverage.figures import around, draw_sky, separation
+from astromodal.evaluation.coverage.figures import around, plot_sky, separation
 
 
 def at(*places):
@@ -26,7 +26,7 @@ def test_around_wraps():
 
 def test_neighbours_across_zero_are_side_by_side():
     """Fields at 359.5 and 0.5 degrees are on one small map, right ascension to the left."""
-    axis = draw_sky(at((359.5, -60.0), (0.5, -60.0)), ["F0"]).axes[0]
+    axis = plot_sky(at((359.5, -60.0), (0.5, -60.0)), ["F0"]).axes[0]
     assert axis.name == "rectilinear"
     (low,), (high,) = (line.get_xdata() for line in axis.get_lines())
     assert high - low == pytest.approx(1.0)
@@ -38,7 +38,7 @@ def test_neighbours_across_zero_are_side_by_side():
 
 def test_far_flung_fields_are_on_the_whole_sky():
     """Right ascension increases to the left there too."""
-    axis = draw_sky(at((20.0, 0.0), (200.0, -40.0)), ["F0"]).axes[0]
+    axis = plot_sky(at((20.0, 0.0), (200.0, -40.0)), ["F0"]).axes[0]
     assert axis.name == "mollweide"
     (x,) = axis.get_lines()[0].get_xdata()
     assert x == pytest.approx(np.deg2rad(-20))
@@ -46,4 +46,4 @@ def test_far_flung_fields_are_on_the_whole_sky():
 
 def test_a_pole_is_on_the_whole_sky():
     """A plane map in right ascension tears at a pole."""
-    assert draw_sky(at((10.0, -89.0), (190.0, -89.0)), []).axes[0].name == "mollweide"
+    assert plot_sky(at((10.0, -89.0), (190.0, -89.0)), []).axes[0].name == "mollweide"

@@ -42,8 +42,8 @@ def field(make_field):
     n = len(columns["ztf_mag_r"])
     flux, ivar = spectra(n)
     has = [k in (3, 4, 5) for k in range(n)]
-    parts = [[x[k] if has[k] else None for k in range(n)] for x in (flux, ivar)]
-    columns |= desi_columns(*parts)
+    sections = [[x[k] if has[k] else None for k in range(n)] for x in (flux, ivar)]
+    columns |= desi_columns(*sections)
     return make_field("F", {k: pa.array(v, pa.list_(pa.float64())) for k, v in columns.items()}, n)
 
 
@@ -85,18 +85,18 @@ def test_light_curves_have_their_own_numbers_and_figures(evaluated, tmp_path):
     """Beside the spectra's, which are found though most objects have light curves only."""
     fields, _ = evaluated
     settings = (SETTINGS, EVALUATION, ColumnSettings(), tmp_path / "figures")
-    part = evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
-    assert part["numbers"]["groups"]["desi_r"]["n_live"] == 3
-    assert list(part["numbers"]["groups"]) == ["desi_r"]
-    numbers = part["numbers"]["light_curves"]["ztf_r"]
+    section = evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
+    assert section["numbers"]["groups"]["desi_r"]["n_live"] == 3
+    assert list(section["numbers"]["groups"]) == ["desi_r"]
+    numbers = section["numbers"]["light_curves"]["ztf_r"]
     assert numbers["n_curves"] == 30
     assert numbers["chi2"]["value"] < 1
     assert numbers["r2"]["value"] > 0.5
     assert sum(b["n"] for b in numbers["snr"]) == 30
-    names = {f["file"] for f in part["figures"]}
+    names = {f["file"] for f in section["figures"]}
     curves = {f"{n}_light_curves.png" for n in ("examples", "quality", "codebooks")}
     assert curves < names
-    assert any(h["label"].startswith("Light curves ztf_g") for h in part["headlines"])
+    assert any(h["label"].startswith("Light curves ztf_g") for h in section["headlines"])
 
 
 def test_a_field_without_light_curves_is_noted(make_field, evaluated, as_evaluated, tmp_path):
@@ -105,9 +105,9 @@ def test_a_field_without_light_curves_is_noted(make_field, evaluated, as_evaluat
     encode_field_spectra(empty.cube, evaluated[1], SETTINGS).save(tmp_path / "empty.npz")
     fields = as_evaluated([empty], (), tokens=[tmp_path / "empty.npz"])
     settings = (SETTINGS, EVALUATION, ColumnSettings(), tmp_path / "figures")
-    part = evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
-    assert part["figures"] == []
-    assert "ztf_r: no evaluated object has a light curve with codes." in part["notes"]
+    section = evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
+    assert section["figures"] == []
+    assert "ztf_r: no evaluated object has a light curve with codes." in section["notes"]
 
 
 def test_objects_with_light_curves_only(evaluated, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from astromodal.evaluation.report.section import Part, plain
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import new_figure, styled
 
 
@@ -24,16 +24,18 @@ def test_plain_values_are_json():
 
 def test_part_without_figures_makes_its_folder(tmp_path):
     """The folder that the workflow expects exists even if nothing could be drawn."""
-    Part("x", "X", tmp_path / "figures").as_dict()
+    Section("x", "X", tmp_path / "figures").as_dict()
     assert (tmp_path / "figures").is_dir()
 
 
 def test_part_lists_its_figures(tmp_path, real_figures):
     """A figure is listed with its file, caption, what to see, and its numbers."""
-    part = Part("x", "X", tmp_path)
+    section = Section("x", "X", tmp_path)
     with styled():
-        part.figure(new_figure()[0], "f", "caption", "see", {"columns": ["a"], "rows": [[np.nan]]})
-    assert part.as_dict()["figures"] == [
+        section.add_figure(
+            new_figure()[0], "f", "caption", "see", {"columns": ["a"], "rows": [[np.nan]]}
+        )
+    assert section.as_dict()["figures"] == [
         {
             "file": "f.png",
             "caption": "caption",
@@ -45,8 +47,8 @@ def test_part_lists_its_figures(tmp_path, real_figures):
 
 def test_headlines_keep_their_error(tmp_path):
     """A headline is a value with an error, a unit and a verdict."""
-    part = Part("x", "X", tmp_path)
-    part.headline("R²", 0.9, 0.1, unit="mag", verdict="good")
-    assert part.as_dict()["headlines"][0] == {
+    section = Section("x", "X", tmp_path)
+    section.add_headline("R²", 0.9, 0.1, unit="mag", verdict="good")
+    assert section.as_dict()["headlines"][0] == {
         "label": "R²", "value": 0.9, "error": 0.1, "unit": "mag", "note": "", "verdict": "good",
     }  # fmt: skip

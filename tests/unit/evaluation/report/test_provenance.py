@@ -23,9 +23,10 @@ def test_a_hash_is_listed_once_with_the_sections_it_is_of():
 
 def test_sections_of_different_models_are_told():
     """Two hashes of the same thing do not go unnoticed."""
-    parts = [section("transformer", weights_hash="aa"), section("embeddings", weights_hash="bb")]
+    sections = [section("transformer", weights_hash="aa"), section("embeddings", weights_hash="bb")]
     assert (
-        "Not all sections are of the same transformer" in provenance(parts, [], {}, ())[0]["note"]
+        "Not all sections are of the same transformer"
+        in provenance(sections, [], {}, ())[0]["note"]
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.report.render import render_report
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import new_figure, styled
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.storage.json_files import write_json
 
 
@@ -17,18 +18,18 @@ from astromodal.storage.json_files import write_json
 def inputs(tmp_path_factory, summary):
     """One part with a figure, and one field's summary."""
     tmp_path = tmp_path_factory.mktemp("report")
-    part = Part("demo", "Demo <part>", tmp_path / "figures", summary="What was done.")
-    part.headline("R² of it", 0.93214, 0.0042, unit="mag", note="a note", verdict="good")
-    part.notes.append("Nothing & <nobody> could be evaluated.")
-    part.numbers = {"tokenizer_hash": "0123456789abcdef"}
+    section = Section("demo", "Demo <part>", tmp_path / "figures", summary="What was done.")
+    section.add_headline("R² of it", 0.93214, 0.0042, unit="mag", note="a note", verdict="good")
+    section.notes.append("Nothing & <nobody> could be evaluated.")
+    section.numbers = {"tokenizer_hash": "0123456789abcdef"}
     with styled():
         figure, axes = new_figure()
         axes[0, 0].plot([0, 1])
-        rows = [[f"row {i}", measured(i, 0.5), np.nan] for i in range(20)]
-        part.figure(
-            figure, "line", "The caption.", "The lesson.", table(["a", "b (mag)", "c"], rows)
+        rows = [[f"row {i}", Measurement(i, 0.5), np.nan] for i in range(20)]
+        section.add_figure(
+            figure, "line", "The caption.", "The lesson.", Table(["a", "b (mag)", "c"], rows)
         )
-    write_json(tmp_path / "demo.json", part.as_dict())
+    write_json(tmp_path / "demo.json", section.as_dict())
     write_json(tmp_path / "summary.json", summary("A"))
     return {
         "parts": [tmp_path / "demo.json"],

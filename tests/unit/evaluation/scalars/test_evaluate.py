@@ -57,20 +57,20 @@ def test_ranks_by_hand():
 def test_uniform_values_err_by_a_quarter_of_a_bin(make_field, as_evaluated, tmp_path):
     """Values spread evenly inside their bins have the best possible error, in bins and in units."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    mag = part["numbers"]["columns"]["mag_r"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    mag = section["numbers"]["columns"]["mag_r"]
     assert mag["median_bins"]["value"] == pytest.approx(0.25, abs=0.06)
     assert mag["median"]["value"] == pytest.approx(0.25, abs=0.06)  # eight bins of 1 mag
     assert mag["best_possible"] == pytest.approx(0.25, abs=0.02)
     assert mag["median_rank"]["value"] == pytest.approx(0.25 / 8, rel=0.25)
-    assert part["headlines"][0]["verdict"] == "good"
+    assert section["headlines"][0]["verdict"] == "good"
 
 
 def test_error_is_compared_with_the_catalogues(make_field, as_evaluated, tmp_path):
     """A magnitude's decoding error is given in units of the catalogue's own error."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    columns = part["numbers"]["columns"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    columns = section["numbers"]["columns"]
     assert columns["mag_r"]["of_measurement_error"] == pytest.approx(0.25 / 0.055, rel=0.5)
     assert columns["err_mag_r"]["of_measurement_error"] is None
 
@@ -78,9 +78,9 @@ def test_error_is_compared_with_the_catalogues(make_field, as_evaluated, tmp_pat
 def test_counts(make_field, as_evaluated, tmp_path):
     """Objects, missing values and used bins are counted; max_objects bounds the sample."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert (part["numbers"]["n_objects"], part["numbers"]["n_eligible"]) == (150, 400)
-    mag = part["numbers"]["columns"]["mag_r"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert (section["numbers"]["n_objects"], section["numbers"]["n_eligible"]) == (150, 400)
+    mag = section["numbers"]["columns"]["mag_r"]
     assert mag["n"] + round(mag["missing"] * 150) == 150
     assert (mag["used"], mag["n_codes"]) == (1.0, 8)
 
@@ -88,16 +88,16 @@ def test_counts(make_field, as_evaluated, tmp_path):
 def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
     """Of a field that trained half of the rows, those in the test split, are looked at."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
-    part = _run(as_evaluated([field], ["F"], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert part["numbers"]["n_eligible"] == 200
+    section = _run(as_evaluated([field], ["F"], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert section["numbers"]["n_eligible"] == 200
 
 
 def test_column_without_bins_is_said(make_field, as_evaluated, tmp_path):
     """A column that no training field has is named as not evaluated, with its unit in the table."""
     field, _ = _field(make_field, _tokenizer(), tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert "No bins, for no object that trains has a value: empty." in part["notes"]
-    assert [row[0] for row in part["figures"][0]["table"]["rows"]] == list(COLUMNS)
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert "No bins, for no object that trains has a value: empty." in section["notes"]
+    assert [row[0] for row in section["figures"][0]["table"]["rows"]] == list(COLUMNS)
 
 
 def test_single_training_value_is_said(make_field, as_evaluated, tmp_path):
@@ -105,8 +105,8 @@ def test_single_training_value_is_said(make_field, as_evaluated, tmp_path):
     values = np.column_stack([np.linspace(14, 22, 50), np.full(50, 0.05), np.full(50, np.nan)])
     tokenizer = ScalarTokenizer.fit(ColumnSummaries.of(values, COLUMNS), COLUMNS, 8)
     field, _ = _field(make_field, tokenizer, tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert "A single value in training, so no bin has a width: err_mag_r." in part["notes"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert "A single value in training, so no bin has a width: err_mag_r." in section["notes"]
 
 
 def test_a_value_without_its_code_is_refused(make_field, as_evaluated, tmp_path):
@@ -124,17 +124,17 @@ def test_no_object_to_evaluate(make_field, as_evaluated, tmp_path):
     field = make_field("F", {"mag_r": np.ones(4)}, 4, selected=np.zeros(4, bool))
     encode_field_scalars(field.cube, field.split, tokenizer).save(tmp_path / "tokens.npz")
     tokenizer.save(tmp_path / "tokenizer.npz")
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert part["figures"] == part["headlines"] == []
-    assert "There is no object to evaluate scalars on." in part["notes"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert section["figures"] == section["headlines"] == []
+    assert "There is no object to evaluate scalars on." in section["notes"]
 
 
 def test_no_field_at_all(tmp_path):
     """Without a field there is nothing to evaluate, and that is said."""
     _tokenizer().save(tmp_path / "tokenizer.npz")
-    part = _run([], tmp_path)
-    assert part["numbers"]["n_objects"] == 0
-    assert part["notes"]
+    section = _run([], tmp_path)
+    assert section["numbers"]["n_objects"] == 0
+    assert section["notes"]
 
 
 def test_codes_of_another_tokenizer_are_refused(make_field, as_evaluated, tmp_path):
@@ -161,6 +161,6 @@ def test_values_at_the_edge_of_their_bins_fall_short(make_field, as_evaluated, t
         COLUMNS, tokenizer.edges, tokenizer.edges[:, 1:] + 0.5, tokenizer.weights
     )
     field, _ = _field(make_field, shifted, tmp_path)
-    part = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
-    assert part["headlines"][0]["verdict"] == "bad"
-    assert part["numbers"]["columns_over_half_a_bin"] == ["mag_r", "err_mag_r"]
+    section = _run(as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"]), tmp_path)
+    assert section["headlines"][0]["verdict"] == "bad"
+    assert section["numbers"]["columns_over_half_a_bin"] == ["mag_r", "err_mag_r"]

@@ -105,58 +105,58 @@ def test_examples_span_the_signal_to_noise():
 
 def test_good_codes_are_found_good(make_field, as_evaluated, tmp_path):
     """With a fine codebook R² is near 1, the continuum is followed, and the counts are right."""
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    numbers = part["numbers"]["groups"]["desi_b"]
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    numbers = section["numbers"]["groups"]["desi_b"]
     assert (numbers["n_live"], numbers["n_dead"]) == (15, 1)
     assert numbers["r2"]["value"] > 0.9
     assert numbers["worst_continuum_error"] < 0.1
-    assert part["headlines"][0]["verdict"] == "good"
+    assert section["headlines"][0]["verdict"] == "good"
     assert numbers["codebook"]["tokens"] == 15 * len(bin_centres("desi_b", SPECTRUM))
     assert sum(b["n"] for b in numbers["snr"]) == 15
 
 
 def test_coarse_codes_are_found_bad(make_field, as_evaluated, tmp_path):
     """With a codebook of four codes the continuum is lost, and the report says so."""
-    part = _run(_cube(make_field), _tokenizer(4), as_evaluated, tmp_path)
-    assert part["headlines"][0]["verdict"] == "bad"
+    section = _run(_cube(make_field), _tokenizer(4), as_evaluated, tmp_path)
+    assert section["headlines"][0]["verdict"] == "bad"
 
 
 def test_a_followed_continuum_is_not_enough(make_field, as_evaluated, tmp_path, monkeypatch):
     """Codes that keep it, but less of the variance than is asked for, fall short."""
     monkeypatch.setattr(spectra, "NEARLY_ALL", 1.1)
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    assert part["numbers"]["groups"]["desi_b"]["worst_continuum_error"] < 0.1
-    assert part["headlines"][0]["verdict"] == "bad"
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    assert section["numbers"]["groups"]["desi_b"]["worst_continuum_error"] < 0.1
+    assert section["headlines"][0]["verdict"] == "bad"
 
 
 def test_figures_have_tables(make_field, as_evaluated, tmp_path, real_figures):
     """Examples, wavelength, quality and codebook each have a figure file and a table of rows."""
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
     names = ["examples_desi", "along_desi", "quality", "codebooks"]
-    assert [f["file"] for f in part["figures"]] == [f"{name}.png" for name in names]
-    assert all(f["table"]["rows"] and f["see"] for f in part["figures"])
-    assert all((tmp_path / "figures" / f["file"]).is_file() for f in part["figures"])
+    assert [f["file"] for f in section["figures"]] == [f"{name}.png" for name in names]
+    assert all(f["table"]["rows"] and f["see"] for f in section["figures"])
+    assert all((tmp_path / "figures" / f["file"]).is_file() for f in section["figures"])
 
 
 def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
     """A group that no training field has is named, and nothing crashes."""
-    part = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
-    assert part["figures"] == []
-    assert any("desi_b: the codebook is empty" in note for note in part["notes"])
-    assert "No spectrum could be evaluated." in part["notes"]
+    section = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
+    assert section["figures"] == []
+    assert any("desi_b: the codebook is empty" in note for note in section["notes"])
+    assert "No spectrum could be evaluated." in section["notes"]
 
 
 def test_field_without_spectra_is_said(make_field, as_evaluated, tmp_path):
     """A cube without any DESI column gives a report that says what is not there."""
     field = make_field("F", {"mag": np.ones(3)}, 3)
-    part = _run(field, _tokenizer(), as_evaluated, tmp_path)
-    assert "desi_b: no evaluated object has a live spectrum." in part["notes"]
+    section = _run(field, _tokenizer(), as_evaluated, tmp_path)
+    assert "desi_b: no evaluated object has a live spectrum." in section["notes"]
 
 
 def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
     """Of a field that trained, only the spectra of test objects are looked at."""
-    part = _run(_cube(make_field, dead=()), _tokenizer(), as_evaluated, tmp_path, trained=("F",))
-    assert part["numbers"]["groups"]["desi_b"]["n_live"] == 8
+    section = _run(_cube(make_field, dead=()), _tokenizer(), as_evaluated, tmp_path, trained=("F",))
+    assert section["numbers"]["groups"]["desi_b"]["n_live"] == 8
 
 
 def test_codes_of_another_tokenizer_are_refused(make_field, as_evaluated, tmp_path):

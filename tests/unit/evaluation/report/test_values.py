@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.evaluation.report.section import show, show_measured, show_number
+from astromodal.evaluation.report.values import show, show_number
 
 
 @pytest.mark.parametrize(
