@@ -1,4 +1,4 @@
-"""Put every part of the evaluation into one HTML file."""
+"""Write the report: all sections of the evaluation in one HTML file."""
 
 from astromodal.evaluation.report.render import render_report
 from astromodal.jobs.entry import start

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.report.style import new_figure
-from astromodal.evaluation.report.values import Table
+from astromodal.evaluation.report.values import Row, Table
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def codebook_table(codebooks: Mapping[str, CodebookUse]) -> Table:
         "codebook", "centroids", "tokens evaluated", "codes used", "dead codes",
         "dead if all were equally likely", "perplexity (codes)", "entropy (bits per code)",
     ]  # fmt: skip
-    rows = [
+    rows: list[Row] = [
         [name, c.size, c.tokens, c.used, c.dead, c.dead_expected, c.perplexity, c.bits]
         for name, c in codebooks.items()
     ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.report.style import save_figure
 from astromodal.evaluation.report.values import (
     Measurement,
@@ -18,7 +17,6 @@ from astromodal.evaluation.report.values import (
     table_from_json,
     to_json,
 )
-from astromodal.extensions import Registry
 from astromodal.storage.json_files import read_json, write_json
 
 Verdict = Literal["good", "bad", "none"]
@@ -71,6 +69,10 @@ class ReportFigure:
 @dataclass
 class Section:
     """One section of the report.
+
+    An evaluation creates a section, adds its numbers, headlines, figures and notes, and saves it
+    to a JSON file. The report loads the file and renders the section; it needs no other code, so
+    that a section of a user's own goes the same way.
 
     Attributes
     ----------
@@ -167,32 +169,3 @@ def _headline_from_json(values: Mapping[str, Any]) -> Headline:
 def _figure_from_json(values: Mapping[str, Any]) -> ReportFigure:
     table = table_from_json(values["table"])
     return ReportFigure(values["file"], values["caption"], values["see"], table)
-
-
-class Evaluation(Protocol):
-    """What makes a section of the report; a user's file may register its own.
-
-    Attributes
-    ----------
-    name, title : str
-        Short name, used in file names, and heading of the section.
-    """
-
-    @property
-    def name(self) -> str:
-        """Short name."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """Heading."""
-        ...
-
-    @property
-    def evaluate(self) -> Callable[[EvaluationContext, Section], None]:
-        """Function that fills an empty section from a context."""
-        ...
-
-
-SECTIONS: Final = Registry[Evaluation]("section of the report")
-"""Sections of a user's own, in the order in which the report shows them, after the package's."""

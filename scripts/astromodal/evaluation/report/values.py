@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 Cell = str | bool | int | float | None
-"""A table's cell that is no measurement. ``None`` and NaN are shown as a dash."""
+"""A cell of a table that is not a measurement. None and NaN are shown as a dash."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Measurement:
         return Measurement(self.value * factor, self.error * abs(factor), self.n, unit)
 
 
+Row = Sequence[Cell | Measurement]
+"""A row of a table."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the report.
@@ -57,12 +61,12 @@ class Table:
     ----------
     columns : sequence of str
         Headings, with units in brackets.
-    rows : sequence of sequence of Cell or Measurement
-        One sequence of cells per row.
+    rows : sequence of Row
+        The rows.
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell | Measurement]]
+    rows: Sequence[Row]
 
 
 def to_json(value: Any) -> Any:
@@ -80,7 +84,7 @@ def to_json(value: Any) -> Any:
         Mappings, lists, text, numbers, booleans and None; NaN and infinity become None.
     """
     if isinstance(value, Measurement):
-        more = {"n": value.n} if value.n is not None else {}
+        more: dict[str, Any] = {"n": value.n} if value.n is not None else {}
         more |= {"unit": value.unit} if value.unit else {}
         return {"value": to_json(value.value), "error": to_json(value.error), **more}
     if is_dataclass(value) and not isinstance(value, type):
@@ -126,6 +130,8 @@ def show(cell: Cell | Measurement) -> str:
     """
     if isinstance(cell, Measurement):
         return _show_measurement(cell.value, cell.error)
+    if isinstance(cell, np.generic):
+        cell = cell.item()
     if cell is None:
         return "–"
     if isinstance(cell, bool) or not isinstance(cell, (int, float)):
