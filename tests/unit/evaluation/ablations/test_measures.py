@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-from astromodal.errors import FormatError
 from astromodal.evaluation.ablations.changes import (
     Trainings,
     change,
@@ -11,6 +9,8 @@ from astromodal.evaluation.ablations.changes import (
     modality_changes,
     without_reconstruction,
 )
+
+from astromodal.errors import FormatError
 from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.metrics import LN2
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from astromodal.evaluation.ablations.compare import compare_ablations
 
 from astromodal.config import load_config
-from astromodal.evaluation.ablations.compare import compare_ablations
 from astromodal.evaluation.ablations.losses import ObjectLosses
 
 N = 30

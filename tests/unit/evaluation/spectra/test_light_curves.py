@@ -3,13 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from astromodal.evaluation.light_curves.evaluate import curve_chi2, curve_numbers, end_error
+from astromodal.evaluation.light_curves.sample import CurveSample, sample_curves
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError
-from astromodal.evaluation.light_curves.evaluate import curve_chi2, curve_numbers, end_error
-from astromodal.evaluation.light_curves.sample import CurveSample, sample_curves
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.evaluation.spectra.sample import only_curves
 from astromodal.tokenizers.light_curves.group import DecodedCurves
