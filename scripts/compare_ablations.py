@@ -1,28 +1,31 @@
-"""Set the variants of the training side by side in one page."""
+"""Compare the variants of the training in one page."""
 
-from astromodal.evaluation.ablations.compare import compare_ablations
+from pathlib import Path
+
+from astromodal.config.load import load_config
+from astromodal.evaluation.ablations.evaluate import compare_ablations
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.report.render import Page, provenance, render_page
 from astromodal.jobs.entry import start
-from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 params = snakemake.params
-part = compare_ablations(
-    list(snakemake.input.losses),
-    params.runs,
-    params.fields,
-    params.trained_fields,
-    params.config,
-    snakemake.output.figures,
+context = EvaluationContext(
+    fields=evaluated_fields(params.fields, params.trained_fields),
+    settings=load_config(params.config),
+    figures=Path(snakemake.output.figures),
+    progress=job.progress,
 )
-write_json(snakemake.output.numbers, part)
+section = compare_ablations(context, list(snakemake.input.losses), params.runs)
+section.save(snakemake.output.numbers)
 page = Page(
-    title="What each part of the training buys",
+    title="What each variant of the training changes",
     uncertainty="An uncertainty is a standard error over objects and over seeds of the training.",
     trained=params.trained_fields,
     held_out=[name for name in params.fields if name not in params.trained_fields],
-    provenance=provenance([part], [], params.digests, ()),
+    provenance=provenance([section], [], params.digests, ()),
     config=params.config,
 )
-render_page(page, [part], [snakemake.output.figures], snakemake.output.page)
+render_page(page, [section], snakemake.output.page)
 job.logger.info("wrote %s", snakemake.output.page)

@@ -1,4 +1,4 @@
-"""Losses of the evaluated objects under one training of a variant."""
+"""Measure the losses of the evaluated objects under one training of a variant."""
 
 from astromodal.evaluation.ablations.losses import measure_losses
 from astromodal.evaluation.held_out import evaluated_fields

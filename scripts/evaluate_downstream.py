@@ -14,7 +14,7 @@ folder = Path(source.final_model).parent
 fields = evaluated_fields(
     given.fields, given.trained_fields, cube=source.cubes, sequences=source.sequences
 )
-part = evaluate_downstream(
+section = evaluate_downstream(
     fields,
     given.evaluated_fields,
     given.labelled_fields,
@@ -24,4 +24,4 @@ part = evaluate_downstream(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

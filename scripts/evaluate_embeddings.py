@@ -16,7 +16,7 @@ fields = evaluated_fields(
     cube=given.cubes,
     sequences=given.sequences,
 )
-part = evaluate_embeddings(
+section = evaluate_embeddings(
     AstroModel.from_run(Path(given.final_model).parent, job.device(), settings.predict),
     fields,
     settings.evaluation,
@@ -25,4 +25,4 @@ part = evaluate_embeddings(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -16,7 +16,7 @@ fields = evaluated_fields(
     tokens=given.tokens,
     latents=given.latents,
 )
-part = evaluate_images(
+section = evaluate_images(
     fields,
     ImageTokenizer.load(given.autoencoder, given.image_codebook, job.device()),
     job.settings.tokenizers.image,
@@ -25,4 +25,4 @@ part = evaluate_images(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -18,7 +18,7 @@ fields = evaluated_fields(
     cube=given.cubes,
     sequences=given.sequences,
 )
-part = evaluate_reconstruction(
+section = evaluate_reconstruction(
     fields,
     usable(given.training_sequences),
     AstroModel.from_run(folder, job.device(), job.settings.predict),
@@ -27,4 +27,4 @@ part = evaluate_reconstruction(
     snakemake.output.figures,
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.context import ModelContext
 
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.registry import SECTIONS
@@ -12,7 +12,7 @@ from astromodal.jobs.entry import start
 job = start(snakemake)
 source, given = snakemake.input, snakemake.params
 evaluation = SECTIONS.get(snakemake.wildcards.section, "evaluation.sections")
-context = EvaluationContext(
+context = ModelContext(
     fields=evaluated_fields(
         given.fields,
         given.trained_fields,

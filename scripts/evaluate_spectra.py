@@ -1,26 +1,25 @@
-"""Compare decoded spectra to the observed ones on objects that nothing was trained on."""
+"""Compare decoded spectra with the observed ones on objects that nothing was trained on."""
 
+from pathlib import Path
+
+from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.jobs.entry import start
-from astromodal.storage.json_files import write_json
 
 job = start(snakemake)
 given = snakemake.input
-fields = evaluated_fields(
-    snakemake.params.fields,
-    snakemake.params.trained_fields,
-    cube=given.cubes,
-    split=given.splits,
-    tokens=given.tokens,
+context = EvaluationContext(
+    fields=evaluated_fields(
+        snakemake.params.fields,
+        snakemake.params.trained_fields,
+        cube=given.cubes,
+        split=given.splits,
+        tokens=given.tokens,
+    ),
+    settings=job.settings,
+    figures=Path(snakemake.output.figures),
+    progress=job.progress,
 )
-part = evaluate_spectra(
-    fields,
-    given.tokenizer,
-    job.settings.tokenizers.spectrum,
-    job.settings.evaluation,
-    job.settings.columns,
-    snakemake.output.figures,
-    job.progress,
-)
-write_json(snakemake.output.numbers, part)
+section = evaluate_spectra(context, given.tokenizer)
+section.save(snakemake.output.numbers)

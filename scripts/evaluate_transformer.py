@@ -11,7 +11,7 @@ given = snakemake.input
 fields = evaluated_fields(
     snakemake.params.fields, snakemake.params.trained_fields, sequences=given.sequences
 )
-part = evaluate_transformer(
+section = evaluate_transformer(
     fields,
     usable(given.training_sequences),
     given.final_model,
@@ -21,4 +21,4 @@ part = evaluate_transformer(
     job.device(),
     job.progress,
 )
-write_json(snakemake.output.numbers, part)
+write_json(snakemake.output.numbers, section)

@@ -1,11 +1,11 @@
-"""Put every part of the evaluation into one HTML file."""
+"""Write the report: all sections of the evaluation in one HTML file."""
 
 from astromodal.evaluation.report.render import render_report
 from astromodal.jobs.entry import start
 
 job = start(snakemake)
 render_report(
-    parts=list(snakemake.input.numbers),
+    sections=list(snakemake.input.numbers),
     figures=list(snakemake.input.figures),
     summaries=list(snakemake.input.summaries),
     trained=snakemake.params.trained_fields,

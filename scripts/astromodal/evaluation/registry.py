@@ -14,7 +14,7 @@ from astromodal.config.schema import Config
 from astromodal.extensions import Registry
 
 if TYPE_CHECKING:
-    from astromodal.evaluation.context import EvaluationContext
+    from astromodal.evaluation.context import ModelContext
     from astromodal.evaluation.report.section import Section
 
 
@@ -36,7 +36,7 @@ class Evaluation:
 
     name: str
     title: str
-    evaluate: Callable[[EvaluationContext, Section], None]
+    evaluate: Callable[[ModelContext, Section], None]
 
 
 SECTIONS: Final = Registry[Evaluation]("section of the report")

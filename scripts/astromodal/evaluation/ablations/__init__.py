@@ -1,1 +1,1 @@
-"""What each part of the training buys: variants of it, compared object by object."""
+"""Ablations: variants of the training, compared object by object."""

@@ -1,4 +1,4 @@
-"""Losses of single objects under one trained model.
+"""Losses of each object under one trained model.
 
 Legend: n objects, M modalities, C ranges of ids, T targets of each, S ids of a range, L dimensions.
 """
@@ -31,9 +31,11 @@ from astromodal.training.losses import NO_TARGET, RangeTargets
 from astromodal.training.reconstruction import expected_centroids
 
 _FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 1}
-_BUDGET = 16_384  # tokens of a batch without gradients
+_STORED = {"nll": "surprise"}
+"""Names of arrays in the file, where they differ from those of the attributes."""
+_BUDGET = 16_384  # tokens per batch, without gradients
 ORDERS = ("fixed", "shuffled")
-"""Orders of blocks that losses are measured in."""
+"""Orders of blocks in which losses are measured."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +49,33 @@ class ObjectLosses:
     columns : unicode (columns,)
         Scalar columns.
     codes : int64 (n, M)
-        Codes of each modality.
-    surprise : float64 (O, n, M)
+        Number of codes of each modality.
+    nll : float64 (O, n, M)
         Negative log-likelihood (nats).
     squared : float64 (O, n, M)
         Squared error of the expected centroid, in standardised units.
     scalars : float64 (O, n, columns)
-        Distance of the expected value from the code's, in the column's unit; NaN where missing.
+        Distance of the expected value from the value of the true code, in the column's unit; NaN
+        where missing.
     """
 
     ids: np.ndarray
     columns: np.ndarray
     codes: np.ndarray
-    surprise: np.ndarray
+    nll: np.ndarray
     squared: np.ndarray
     scalars: np.ndarray
 
     def save(self, path: str | Path) -> None:
-        """Write an array file."""
-        save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)}, **_FORMAT)
+        """Write the losses to an array file."""
+        arrays = {_STORED.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        save_arrays(path, arrays, **_FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> ObjectLosses:
-        """Read what `save` wrote."""
-        return cls(**load_arrays(path, **_FORMAT).arrays)
+        """Read losses from a file of `save`."""
+        arrays = load_arrays(path, **_FORMAT).arrays
+        return cls(**{f.name: arrays[_STORED.get(f.name, f.name)] for f in fields(cls)})
 
 
 def measure_losses(
@@ -79,7 +84,9 @@ def measure_losses(
     evaluation: EvaluationSettings,
     progress: Progress = quiet,
 ) -> ObjectLosses:
-    """Losses of evaluated objects, each block told from those before it, in either order.
+    """Measure the losses of evaluated objects, with blocks in fixed and in shuffled order.
+
+    The model predicts every block from the blocks before it.
 
     Parameters
     ----------
@@ -88,9 +95,9 @@ def measure_losses(
     bundle : Bundle
         The model and its tokenizers.
     evaluation : EvaluationSettings
-        Objects a modality at most; seed of their draw and of the shuffled orders.
+        Largest number of objects per modality; seed of the sample and of the shuffled orders.
     progress : Progress
-        Shows how many batches are done.
+        Wraps the loop over batches.
     """
     sequences = SequenceSet([f.files["sequences"] for f in evaluated], bundle.layout)
     for store in sequences.stores:
@@ -104,15 +111,15 @@ def measure_losses(
         for step in progress(range(len(plan)), len(plan), f"batches, {ORDERS[order]} order"):
             batch = sequences.batch(plan.step(step), shuffle)
             targets = target_logits(bundle.trained.model, batch, bundle.layout, bundle.device)
-            for found, logits, wanted in targets:
-                sums.add(order, found, logits, wanted)
+            for range_targets, logits, wanted in targets:
+                sums.add(order, range_targets, logits, wanted)
     ids = np.array([sequences.id(i) for i in objects.tolist()], dtype=np.str_)
     columns = np.array(bundle.columns, dtype=np.str_)
-    return ObjectLosses(ids, columns, sums.codes, sums.surprise, sums.squared, sums.scalars)
+    return ObjectLosses(ids, columns, sums.codes, sums.nll, sums.squared, sums.scalars)
 
 
 class _Sums:
-    """Takes the targets of batches, range by range."""
+    """Sums of the losses of each object, accumulated over the targets of batches."""
 
     def __init__(self, bundle: Bundle, objects: np.ndarray) -> None:
         spec, tables = bundle.layout.spec, bundle.tokenizers.tables()
@@ -128,31 +135,31 @@ class _Sums:
         self._centers = torch.from_numpy(np.nan_to_num(centers)).float().to(bundle.device)
         shape = (len(ORDERS), len(objects), len(MODALITIES))
         self.codes = np.zeros(shape[1:], dtype=np.int64)
-        self.surprise, self.squared = np.zeros(shape), np.zeros(shape)
+        self.nll, self.squared = np.zeros(shape), np.zeros(shape)
         self.scalars = np.full((*shape[:2], len(bundle.columns)), np.nan)
 
     def add(
-        self, order: int, found: RangeTargets, logits: torch.Tensor, wanted: torch.Tensor
+        self, order: int, targets: RangeTargets, logits: torch.Tensor, wanted: torch.Tensor
     ) -> None:
-        """Add the targets of a range, (C, T), with their logits, (C, T, S)."""
-        rows = np.searchsorted(self._objects, found.objects)
-        modality = MODALITIES.index(found.ids.modality)
-        known = found.targets != NO_TARGET
+        """Add the losses of the targets of a range, (C, T), with their logits, (C, T, S)."""
+        rows = np.searchsorted(self._objects, targets.objects)
+        modality = MODALITIES.index(targets.ids.modality)
+        known = targets.targets != NO_TARGET
         if not order:
-            self.codes[rows, modality] += by_object(found, known).sum(axis=1)
-        surprise = by_object(found, code_surprise(logits, wanted))
-        self.surprise[order, rows, modality] += surprise.sum(axis=1)
-        away = _distance(logits, wanted, self._tables[found.ids.offset])
-        squared = by_object(found, np.where(known, np.square(away).mean(axis=2), 0.0))
+            self.codes[rows, modality] += by_object(targets, known).sum(axis=1)
+        nll = by_object(targets, code_surprise(logits, wanted))
+        self.nll[order, rows, modality] += nll.sum(axis=1)
+        difference = _distance(logits, wanted, self._tables[targets.ids.offset])
+        squared = by_object(targets, np.where(known, np.square(difference).mean(axis=2), 0.0))
         self.squared[order, rows, modality] += squared.sum(axis=1)
-        if found.ids == self._columns:
+        if targets.ids == self._columns:
             used = logits.masked_fill(self._unused[:, None], -torch.inf)
             error = np.abs(_distance(used, wanted, self._centers[:, :, None])[..., 0])
             self.scalars[order, rows] = np.where(known, error, np.nan).T
 
 
 def _distance(logits: torch.Tensor, wanted: torch.Tensor, tables: torch.Tensor) -> np.ndarray:
-    """Expected minus true centroids, float64 (C, T, L), of tables (C, S, L)."""
+    """Return expected minus true centroids, float64 (C, T, L), of tables (C, S, L)."""
     pairs = zip(logits, wanted.clamp(min=0), tables, strict=True)
-    found = [expected_centroids(each, table) - table[true] for each, true, table in pairs]
-    return torch.stack(found).double().cpu().numpy()
+    differences = [expected_centroids(each, table) - table[true] for each, true, table in pairs]
+    return torch.stack(differences).double().cpu().numpy()

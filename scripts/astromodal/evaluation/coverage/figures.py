@@ -1,9 +1,8 @@
-"""Figures of the section on coverage, and the map of the sky."""
+"""Figures and tables of the section on coverage, among them the map of the sky."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,42 +11,50 @@ from matplotlib.ticker import MaxNLocator
 
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.data.summary import mean_direction
+from astromodal.evaluation.coverage.measures import (
+    Fields,
+    FieldSummary,
+    Reason,
+    modality_counts,
+    spectrum_groups,
+    split_counts,
+)
 from astromodal.evaluation.report.style import BLUE, INK, ORANGE, PALETTE, new_figure
-from astromodal.surveys.grids import is_light_curve
+from astromodal.evaluation.report.values import Row, Table
 
 MOST_SHOWN = 40
-"""Fields that are drawn one by one at most."""
+"""Largest number of fields that are plotted one by one."""
 _MOST_NAMED = 25
+"""Largest number of fields that are named on an axis."""
 
 
-def draw_coverage(fields: Sequence[Mapping[str, Any]]) -> Figure:
-    """Bars of the splits and of the modalities, a row a field."""
+def plot_coverage(fields: Fields) -> Figure:
+    """Plot bars of the splits and of the modalities, one row per field."""
     figure, axes = new_figure(1, 2, height=1.3 + 0.26 * len(fields), sharey=True)
     left, right = axes[0]
     y = np.arange(len(fields))[::-1]
     start = np.zeros(len(fields))
-    for colour, name in zip(PALETTE, SPLIT_NAMES, strict=False):
-        n_split = np.array([f["splits"][name] for f in fields], dtype=float)
+    for colour, (name, n_split) in zip(PALETTE, split_counts(fields).items(), strict=False):
         left.barh(y, n_split, left=start, color=colour, label=name, height=0.7)
         start += n_split
-    left.set_yticks(y, [f["field"] for f in fields], fontsize=7)
+    left.set_yticks(y, [f.field for f in fields], fontsize=7)
     left.set_xlabel("selected objects")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    kinds = modality_counts(fields)
-    for i, (name, count) in enumerate(kinds.items()):
+    modalities = modality_counts(fields)
+    for i, (name, count) in enumerate(modalities.items()):
         right.barh(
             y + 0.25 - 0.25 * i, count, height=0.23, color=PALETTE[(3 + i) % len(PALETTE)],
             label=name,
         )  # fmt: skip
     right.set(xlabel="rows that have it", xscale="symlog", xlim=(0, None))
     handles = right.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper right", ncols=len(kinds))
+    figure.legend(*handles, loc="outside upper right", ncols=len(modalities))
     return figure
 
 
-def draw_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
-    """Histograms over fields of the selected objects and of the rows that have each modality."""
-    selected = {"selected objects": np.array([f["n_selected"] for f in fields])}
+def plot_distributions(fields: Fields) -> Figure:
+    """Plot histograms over fields of the selected objects and of the rows with each modality."""
+    selected = {"selected objects": np.array([f.n_selected for f in fields])}
     counts = selected | {f"rows with {n}": c for n, c in modality_counts(fields).items()}
     rows = -(-len(counts) // 2)
     figure, axes = new_figure(rows, 2, height=2.3 * rows)
@@ -61,42 +68,18 @@ def draw_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def modality_counts(fields: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Rows of each field that have cutouts and live spectra of each family, int (fields,)."""
-    named = {name for f in fields for name in f["spectra"]}
-    families = ["desi", "gaiaxp"] + ["ztf"] * any(map(is_light_curve, named))
-    found = {"cutouts": [f["images"]["n_whole"] for f in fields]}
-    for family in families:
-        found[family] = [
-            max((n["n_live"] for g, n in f["spectra"].items() if g.startswith(family)), default=0)
-            for f in fields
-        ]
-    return {name: np.array(numbers) for name, numbers in found.items()}
-
-
-def draw_reasons(rows: Sequence[Sequence[Any]]) -> Figure:
-    """Bars of how often each reason occurs; rows as `reasons`."""
-    figure, axes = new_figure(height=0.9 + 0.28 * len(rows))
-    axis, y = axes[0, 0], np.arange(len(rows))[::-1]
-    axis.barh(y, [row[2] for row in rows], height=0.6, color=BLUE)
-    axis.set_yticks(y, [row[0] for row in rows], fontsize=7)
+def plot_reasons(reasons: Sequence[Reason]) -> Figure:
+    """Plot bars of how often each reason occurs."""
+    figure, axes = new_figure(height=0.9 + 0.28 * len(reasons))
+    axis, y = axes[0, 0], np.arange(len(reasons))[::-1]
+    axis.barh(y, [reason.n for reason in reasons], height=0.6, color=BLUE)
+    axis.set_yticks(y, [reason.what for reason in reasons], fontsize=7)
     axis.set(xlabel="number", xscale="symlog", xlim=(0, None))
     return figure
 
 
-def percentages(fields: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> np.ndarray:
-    """Selected objects that have a value (%), float64 (columns, fields).
-
-    NaN in a field without a selected object.
-    """
-    counts = np.array([[f["scalars"].get(name, 0) for f in fields] for name in columns], float)
-    selected = np.array([f["n_selected"] for f in fields], float)
-    out = np.full(counts.shape, np.nan)
-    return np.divide(100 * counts, selected, out=out, where=selected > 0)
-
-
-def draw_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str]) -> Figure:
-    """`percentages` as a picture, a row a column and a column a field."""
+def plot_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str]) -> Figure:
+    """Plot `percentages` as an image, with one row per scalar column and one column per field."""
     figure, axes = new_figure(height=1.2 + 0.13 * len(columns))
     axis = axes[0, 0]
     shown = np.where(shares > 0, shares, np.nan)
@@ -112,8 +95,8 @@ def draw_columns(shares: np.ndarray, columns: Sequence[str], names: Sequence[str
     return figure
 
 
-def draw_shares(shares: np.ndarray, columns: Sequence[str]) -> Figure:
-    """Median and 90 % range over fields of the `percentages` of each column."""
+def plot_shares(shares: np.ndarray, columns: Sequence[str]) -> Figure:
+    """Plot the median and the 90 % range over fields of the `percentages` of each column."""
     figure, axes = new_figure(height=1.0 + 0.13 * len(columns))
     axis, y = axes[0, 0], np.arange(len(columns))[::-1]
     low, middle, high = np.nanquantile(shares, [0.05, 0.5, 0.95], axis=1)
@@ -126,27 +109,24 @@ def draw_shares(shares: np.ndarray, columns: Sequence[str]) -> Figure:
 
 
 WIDE = 30.0
-"""Degrees from their middle beyond which fields are shown on the whole sky, not on a plane."""
+"""Distance of a field from the middle of all (degree) beyond which the whole sky is plotted."""
 _MOST_FIELDS = 25
-_MARGIN = 0.7  # degree around the outermost centres: half an S-PLUS field
+_MARGIN = 0.7  # degree around the outermost centres; half the width of an S-PLUS field
 
 
-def role(field: Mapping[str, Any], trained: Collection[str]) -> str:
-    """``trained`` or ``held out``."""
-    return "trained" if field["field"] in trained else "held out"
+def plot_sky(fields: Fields, trained: Collection[str]) -> Figure:
+    """Plot the centres of fields; those far apart in Mollweide's projection.
 
-
-def draw_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> Figure:
-    """Field centres, right ascension to the left; far-flung ones in Mollweide's projection.
+    Right ascension increases to the left.
 
     Parameters
     ----------
-    fields : sequence of mapping
-        Summaries with a ``position`` (degree).
+    fields : sequence of FieldSummary
+        Fields that have a position.
     trained : collection of str
         Fields that something was trained on.
     """
-    ra, dec = np.array([[f["position"]["ra"], f["position"]["dec"]] for f in fields]).T
+    ra, dec = np.array([[f.ra, f.dec] for f in fields], dtype=float).T
     middle = mean_direction(ra, dec)
     reach = separation(ra, dec, *middle).max()
     if reach > WIDE or abs(middle[1]) + reach > 85:
@@ -157,17 +137,17 @@ def draw_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> F
         figure, axes = new_figure(height=4.2)
         x, y = middle[0] + around(ra, middle[0]), dec
         _patch(axes[0, 0], x, y)
-    axis, roles = axes[0, 0], np.array([role(f, trained) for f in fields])
+    axis, roles = axes[0, 0], np.array([f.role(trained) for f in fields])
     size = 5 if len(fields) <= 200 else 2
-    for colour, marker, part in ((BLUE, "o", "trained"), (ORANGE, "s", "held out")):
-        chosen = roles == part
+    for colour, marker, role in ((BLUE, "o", "trained"), (ORANGE, "s", "held out")):
+        chosen = roles == role
         if chosen.any():
             axis.plot(
                 x[chosen], y[chosen], marker, color=colour, markersize=size, linestyle="none",
-                label=f"{part} ({chosen.sum()})",
+                label=f"{role} ({chosen.sum()})",
             )  # fmt: skip
     if len(fields) <= _MOST_FIELDS:
-        for name, *at in zip((f["field"] for f in fields), x, y, strict=True):
+        for name, *at in zip((f.field for f in fields), x, y, strict=True):
             axis.annotate(
                 name, at, xytext=(4, 4), textcoords="offset points", fontsize=6.5, color=INK
             )
@@ -176,14 +156,14 @@ def draw_sky(fields: Sequence[Mapping[str, Any]], trained: Collection[str]) -> F
 
 
 def separation(ra: np.ndarray, dec: np.ndarray, ra0: float, dec0: float) -> np.ndarray:
-    """Angle between directions and one direction, degree, by the haversine formula."""
+    """Return the angle between directions and one direction (degree), by the haversine formula."""
     a, d, a0, d0 = (np.deg2rad(angle) for angle in (ra, dec, ra0, dec0))
     h = np.sin((d - d0) / 2) ** 2 + np.cos(d) * np.cos(d0) * np.sin((a - a0) / 2) ** 2
     return np.rad2deg(2 * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
 
 
 def around(ra: np.ndarray, middle: float) -> np.ndarray:
-    """Right ascension from `middle` on, in [-180, 180) degree."""
+    """Return the difference of right ascensions from `middle`, in [-180, 180) degree."""
     return (ra - middle + 180) % 360 - 180
 
 
@@ -194,7 +174,10 @@ def _whole_sky(axis: Axes) -> None:
 
 
 def _patch(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """In the middle a degree is as long in both directions; 1 degree stands beside 359."""
+    """Scale the axes so that a degree is as long in both directions in the middle of the map.
+
+    A right ascension of 1 degree is next to 359.
+    """
     stretch = float(np.cos(np.deg2rad(y.mean())))
     half = max(np.ptp(x) * stretch, np.ptp(y)) / 2 + _MARGIN
     centre = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2
@@ -203,3 +186,66 @@ def _patch(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
     axis.set_ylim(centre[1] - half, centre[1] + half)
     axis.xaxis.set_major_formatter(lambda value, _: f"{round(value % 360, 4):g}")
     axis.set(xlabel="right ascension (degree)", ylabel="declination (degree)")
+
+
+def coverage_table(fields: Fields, trained: Collection[str]) -> Table:
+    """Return a table with one row per field and, of several fields, their sum first."""
+    groups = spectrum_groups(fields)
+    heading = [
+        "field", "role", "rows", "no magnitude", "too bright", "too faint", "selected",
+        *SPLIT_NAMES, "whole cutouts", "short cutouts",
+        *(f"{g} {what}" for g in groups for what in ("live", "dead")), "absent scalar columns",
+    ]  # fmt: skip
+    counts = np.array([_counts(f, groups) for f in fields])
+    rows: list[Row] = [
+        [f.field, f.role(trained), *own.tolist(), len(f.absent_columns)]
+        for f, own in zip(fields, counts, strict=True)
+    ]
+    total: Row = ["all fields", "", *counts.sum(axis=0).tolist(), None]
+    return Table(heading, [total, *rows] if len(rows) > 1 else rows)
+
+
+def _counts(field: FieldSummary, groups: Sequence[str]) -> list[int]:
+    """Return a field's numbers in the order of `coverage_table`."""
+    cut = [field.cut[name] for name in ("missing", "brighter", "fainter")]
+    splits = [field.splits[name] for name in SPLIT_NAMES]
+    spectra = [n for group in groups for n in field.live_and_dead(group)]
+    return [
+        field.n_rows, *cut, field.n_selected, *splits, field.n_whole, field.n_short, *spectra,
+    ]  # fmt: skip
+
+
+def reason_table(reasons: Sequence[Reason]) -> Table:
+    """Return a table with one row per reason."""
+    heading = ["what", "consequence", "number", "of all (%)", "fields", "most in"]
+    rows: list[Row] = [[r.what, r.consequence, r.n, r.percent, r.n_fields, r.most] for r in reasons]
+    return Table(heading, rows)
+
+
+def sky_table(fields: Fields, trained: Collection[str]) -> Table:
+    """Return a table with the position of each field."""
+    heading = [
+        "field", "right ascension (degree)", "declination (degree)", "HEALPix cells", "role",
+    ]  # fmt: skip
+    rows: list[Row] = [[f.field, f.ra, f.dec, f.n_cells, f.role(trained)] for f in fields]
+    return Table(heading, rows)
+
+
+def column_table(shares: np.ndarray, columns: Sequence[str], names: Sequence[str]) -> Table:
+    """Return a table of `percentages` with one row per scalar column and one column per field."""
+    rows = [[column, *share] for column, share in zip(columns, shares.tolist(), strict=True)]
+    return Table(["column", *(f"{name} (%)" for name in names)], rows)
+
+
+def share_table(shares: np.ndarray, columns: Sequence[str]) -> Table:
+    """Return a table of the distribution over fields of the `percentages` of each column."""
+    rows: list[Row] = []
+    for column, share in zip(columns, shares, strict=True):
+        known = share[np.isfinite(share)]
+        spread = np.quantile(known, [0, 0.5, 1]).tolist()
+        rows.append([column, *spread, int((known == 0).sum()), len(known)])
+    heading = [
+        "column", "lowest (%)", "median (%)", "highest (%)", "fields without any value",
+        "fields with selected objects",
+    ]  # fmt: skip
+    return Table(heading, rows)

@@ -1,249 +1,231 @@
-"""What the fields hold: rows, selection, splits, modalities, columns, and what was left out."""
+"""Numbers of what the fields hold: their summaries, and how often rows are left out."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from astromodal.data.splits import SPLIT_NAMES
-from astromodal.evaluation.coverage.figures import (
-    MOST_SHOWN,
-    draw_columns,
-    draw_coverage,
-    draw_distributions,
-    draw_reasons,
-    draw_shares,
-    draw_sky,
-    percentages,
-    role,
-)
-from astromodal.evaluation.held_out import listed
-from astromodal.evaluation.report.section import Part, table
-from astromodal.evaluation.report.style import styled
-from astromodal.storage.skips import Skip
-
-Fields = Sequence[Mapping[str, Any]]
-"""Summaries of fields, as `astromodal.data.summary` makes them."""
-_MOST_NOTES = 20
-_REASONS = ["what", "what becomes of it", "number", "of all (%)", "fields", "most in"]
+from astromodal.storage.json_files import read_json
+from astromodal.surveys.grids import is_light_curve
 
 
-def cover_fields(
-    fields: Fields, skips: Sequence[Skip], trained: Collection[str], figures: str | Path
-) -> dict[str, Any]:
-    """Tabulate the fields' summaries.
+@dataclass(frozen=True)
+class FieldSummary:
+    """The summary of one field, as `astromodal.data.summary` writes it.
 
-    Parameters
+    Attributes
     ----------
-    fields : sequence of mapping
-        One summary a field.
-    skips : sequence of Skip
-        Fields that were left out, and why.
-    trained : collection of str
-        Fields that something was trained on.
-    figures : path
-        Folder to write the figures into.
-
-    Returns
-    -------
-    dict
-        As `Part.as_dict` gives it.
+    field : str
+        The field.
+    n_rows, n_selected, n_cells : int
+        Rows of its cube, rows that pass the selection, HEALPix cells.
+    ra, dec : float, optional
+        Centre of the field (degree); None where no row has a position.
+    splits : dict of str to int
+        Selected rows by split.
+    cut : dict of str to int
+        Rows that the selection excludes, by reason.
+    odd : dict of str to int
+        Rows that are unusual, by reason.
+    scalars : dict of str to int
+        Selected rows with a value, by scalar column.
+    missing : dict of str to dict of str to int
+        Values that are set to missing, by reason and column.
+    spectra : dict of str to (int, int)
+        Live and dead spectra or light curves, by group. A dead one has no good value.
+    n_whole, n_short : int
+        Cutouts of the right and of a wrong length.
+    absent_columns, warnings : tuple of str
+        Scalar columns that the cube lacks, and what is unusual about the field.
+    size : int
+        Size of the cube (byte).
+    digests : dict of str to str
+        Digest of the values in each column that is read.
     """
-    part = Part("coverage", "Coverage", Path(figures))
-    part.notes += _cut([f"{skip}." for skip in skips], "skipped fields")
-    if not fields:
-        part.notes.append("There is no field.")
-        return part.as_dict()
-    part.summary = (
-        f"{len(fields)} fields, {sum(f['n_rows'] for f in fields):,} rows, of which "
-        f"{sum(f['n_selected'] for f in fields):,} pass the selection; objects are split by "
-        "HEALPix cell."
-    )
-    part.notes += _notes(fields)
-    with styled():
-        _add_figures(part, fields, trained)
-    return part.as_dict()
+
+    field: str
+    n_rows: int
+    n_selected: int
+    n_cells: int
+    ra: float | None
+    dec: float | None
+    splits: dict[str, int]
+    cut: dict[str, int]
+    odd: dict[str, int]
+    scalars: dict[str, int]
+    missing: dict[str, dict[str, int]]
+    spectra: dict[str, tuple[int, int]]
+    n_whole: int
+    n_short: int
+    absent_columns: tuple[str, ...]
+    warnings: tuple[str, ...]
+    size: int
+    digests: dict[str, str]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> FieldSummary:
+        """Return the summary that a JSON object holds."""
+        position = values["position"] or {"ra": None, "dec": None}
+        spectra = values["spectra"].items()
+        return cls(
+            field=values["field"],
+            n_rows=values["n_rows"],
+            n_selected=values["n_selected"],
+            n_cells=values["n_cells"],
+            ra=position["ra"],
+            dec=position["dec"],
+            splits=values["splits"],
+            cut=values["cut"],
+            odd=values["odd"],
+            scalars=values["scalars"],
+            missing=values["missing"],
+            spectra={name: (n["n_live"], n["n_spectra"] - n["n_live"]) for name, n in spectra},
+            n_whole=values["images"]["n_whole"],
+            n_short=values["images"]["n_short"],
+            absent_columns=tuple(values["absent_columns"]),
+            warnings=tuple(values["warnings"]),
+            size=values["content"]["size"],
+            digests=values["content"]["columns"],
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> FieldSummary:
+        """Read a summary from its JSON file."""
+        return cls.from_json(read_json(path))
+
+    def live_and_dead(self, group: str) -> tuple[int, int]:
+        """Return the numbers of live and of dead spectra of a group."""
+        return self.spectra.get(group, (0, 0))
+
+    def role(self, trained: Collection[str]) -> str:
+        """Return ``trained`` where something was trained on the field, else ``held out``."""
+        return "trained" if self.field in trained else "held out"
 
 
-def _add_figures(part: Part, fields: Fields, trained: Collection[str]) -> None:
-    few = len(fields) <= MOST_SHOWN
-    part.figure(
-        draw_coverage(fields) if few else draw_distributions(fields), "coverage",
-        "Selected objects by split in each field (left), and rows that have a cutout or a "
-        "spectrum (right)." if few else
-        "How many fields have how many selected objects, cutouts and spectra. Each field's own "
-        "numbers are in the table.",
-        "A field without a bar at the right has only scalars; a split without objects cannot "
-        "be evaluated." if few else _extremes(fields),
-        coverage_table(fields, trained),
-    )  # fmt: skip
-    rows = reasons(fields)
-    if rows:
-        part.figure(
-            draw_reasons(rows), "reasons",
-            "Rows and spectra that are left out, and rows that are odd, over all fields.",
-            "Nothing is left out silently: what is missing later is counted here.",
-            table(_REASONS, rows),
-        )  # fmt: skip
-    placed = [f for f in fields if f["position"]]
-    if placed:
-        part.figure(
-            draw_sky(placed, trained), "sky",
-            "Centres of the fields on the sky (ICRS), right ascension increasing to the left.",
-            "Which fields trained and which are held out. Held-out fields that lie among those "
-            "that trained say little of other parts of the sky.",
-            _sky_table(placed, trained),
-        )  # fmt: skip
-    if any(f["scalars"] and f["n_selected"] for f in fields):
-        _add_columns(part, fields, few)
+Fields = Sequence[FieldSummary]
 
 
-def _add_columns(part: Part, fields: Fields, few: bool) -> None:
-    columns = list(dict.fromkeys(name for f in fields for name in f["scalars"]))
-    shares = percentages(fields, columns)
-    if few:
-        part.figure(
-            draw_columns(shares, columns, [f["field"] for f in fields]), "columns",
-            "Percentage of each field's selected objects that have a value, for every scalar "
-            "column.",
-            "An empty cell is a column without any value in that field: missing, never zero.",
-            table(
-                ["column", *(f"{f['field']} (%)" for f in fields)],
-                [[name, *share] for name, share in zip(columns, shares, strict=True)],
-            ),
-        )  # fmt: skip
-        return
-    rows = []
-    for name, share in zip(columns, shares, strict=True):
-        known = share[np.isfinite(share)]
-        spread = np.quantile(known, [0, 0.5, 1]).tolist()
-        rows.append([name, *spread, int((known == 0).sum()), len(known)])
-    part.figure(
-        draw_shares(shares, columns), "columns",
-        "Percentage of a field's selected objects that have a value, for every scalar column: "
-        "median of the fields, and the range that holds 90 % of them.",
-        "A range that reaches 0 is a column that some fields do not have at all.",
-        table(["column", "lowest (%)", "median (%)", "highest (%)", "fields without any",
-               "fields with selected objects"], rows),
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Reason:
+    """Why rows, values, spectra or cutouts are left out, or what is unusual about them.
 
-
-def coverage_table(fields: Fields, trained: Collection[str]) -> dict[str, Any]:
-    """A row a field: rows, cut, splits, and how many have which modality; the sum comes first."""
-    groups = list(dict.fromkeys(name for f in fields for name in f["spectra"]))
-    heading = [
-        "field", "part", "rows", "no magnitude", "too bright", "too faint", "selected",
-        *SPLIT_NAMES, "whole cutouts", "short cutouts",
-        *(f"{g} {what}" for g in groups for what in ("live", "dead")), "absent scalar columns",
-    ]  # fmt: skip
-    rows = []
-    for f in fields:
-        cut = [f["cut"][name] for name in ("missing", "brighter", "fainter")]
-        splits = [f["splits"][name] for name in SPLIT_NAMES]
-        images = [f["images"]["n_whole"], f["images"]["n_short"]]
-        spectra = [n for g in groups for n in _live_and_dead(f, g)]
-        counts = [f["n_rows"], *cut, f["n_selected"], *splits, *images, *spectra]
-        rows.append([f["field"], role(f, trained), *counts, len(f["absent_columns"])])
-    total = [sum(counts) for counts in list(zip(*rows, strict=True))[2:-1]]
-    return table(heading, [["all fields", "", *total, None], *rows] if len(rows) > 1 else rows)
-
-
-def reasons(fields: Fields) -> list[list[Any]]:
-    """Why rows or spectra are left out, and what rows are odd, over all fields; what occurs alone.
-
-    Each has words, what becomes of it, how many, their percentage of all that could be, and in how
-    many fields and where most.
+    Attributes
+    ----------
+    what, consequence : str
+        The reason, and what follows from it.
+    n : int
+        How many, over all fields.
+    percent : float
+        Percentage of all rows, values, spectra or cutouts.
+    n_fields : int
+        Fields in which it occurs.
+    most : str
+        The field where it is most frequent, with its number.
     """
-    rows = []
-    for (what, then), counts in _counted(fields):
-        number, of = (np.array(c) for c in zip(*counts, strict=True))
+
+    what: str
+    consequence: str
+    n: int
+    percent: float
+    n_fields: int
+    most: str
+
+
+def measure_reasons(fields: Fields) -> list[Reason]:
+    """Count each reason over all fields; reasons that never occur are left out."""
+    reasons = []
+    for (what, consequence), counts in _counted(fields):
+        number, total = (np.array(each) for each in zip(*counts, strict=True))
         if number.any():
-            most = fields[int(number.argmax())]["field"]
-            share = 100 * float(number.sum() / of.sum())
-            rows.append([what, then, int(number.sum()), share, int((number > 0).sum()),
-                         f"{most}: {number.max()}"])  # fmt: skip
-    return rows
+            most = fields[int(number.argmax())].field
+            percent = 100 * float(number.sum() / total.sum())
+            n_fields = int((number > 0).sum())
+            reasons.append(
+                Reason(what, consequence, int(number.sum()), percent, n_fields,
+                       f"{most}: {number.max()}")
+            )  # fmt: skip
+    return reasons
 
 
 def _counted(fields: Fields) -> Iterator[tuple[tuple[str, str], list[tuple[int, int]]]]:
-    """Each reason with its count in every field, and the number it is a part of."""
-    no_codes = "not selected: neither learned from nor a sequence; spectra and image are encoded"
-    whole_rows = {
-        ("cut", "missing"): ("row without a magnitude", no_codes),
-        ("cut", "brighter"): ("row too bright", no_codes),
-        ("cut", "fainter"): ("row too faint", no_codes),
-        ("odd", "repeated_id"): ("row with an earlier row's id", "kept"),
-        ("odd", "repeated_gaia"): ("row with an earlier row's Gaia source", "kept"),
-        ("odd", "no_position"): ("row without a position", "kept: its id decides on its split"),
+    """Yield each reason in words, with its number and the total number in every field."""
+    not_selected = "not selected: not used in training, no sequence; spectra and image are encoded"
+    cuts = {
+        "missing": "row without a magnitude",
+        "brighter": "row too bright",
+        "fainter": "row too faint",
     }
-    for (group, name), words in whole_rows.items():
-        yield words, [(f[group][name], f["n_rows"]) for f in fields]
-    for kind, what in (
-        ("sentinel", "value that is a sentinel"),
-        ("unreliable", "value that its flag calls unreliable"),
-    ):
-        yield (what, "missing"), [_values(f, kind) for f in fields]
-    images = [f["images"] for f in fields]
+    for name, what in cuts.items():
+        yield (what, not_selected), [(f.cut[name], f.n_rows) for f in fields]
+    odd = {
+        "repeated_id": ("row with an earlier row's id", "kept"),
+        "repeated_gaia": ("row with an earlier row's Gaia source", "kept"),
+        "no_position": ("row without a position", "kept: its split follows from its id"),
+    }
+    for name, words in odd.items():
+        yield words, [(f.odd[name], f.n_rows) for f in fields]
+    values = {
+        "sentinel": "value that is a sentinel",
+        "unreliable": "value that its flag calls unreliable",
+    }
+    for name, what in values.items():
+        own = [f.missing[name] for f in fields]
+        totals = [len(counts) * f.n_rows for counts, f in zip(own, fields, strict=True)]
+        numbers = [sum(counts.values()) for counts in own]
+        yield (what, "missing"), list(zip(numbers, totals, strict=True))
     yield (
-        ("cutout of a wrong length", "missing: an image's edge cut it, and its shape is lost"),
-        [(n["n_short"], n["n_short"] + n["n_whole"]) for n in images],
+        ("cutout of a wrong length", "missing: the edge of an image cut it, its shape is lost"),
+        [(f.n_short, f.n_short + f.n_whole) for f in fields],
     )
-    for name in dict.fromkeys(name for f in fields for name in f["spectra"]):
+    for group in spectrum_groups(fields):
+        counts = [f.live_and_dead(group) for f in fields]
         yield (
-            (f"{name} without a good value", "missing"),
-            [(dead, live + dead) for live, dead in (_live_and_dead(f, name) for f in fields)],
+            (f"{group} without a good value", "missing"),
+            [(dead, live + dead) for live, dead in counts],
         )
 
 
-def _values(field: Mapping[str, Any], kind: str) -> tuple[int, int]:
-    """Values of a field that count as missing for one reason, and all values in their columns."""
-    counts = field["missing"][kind]
-    return sum(counts.values()), len(counts) * field["n_rows"]
+def spectrum_groups(fields: Fields) -> list[str]:
+    """Return all spectrum groups of the fields, in the order in which they occur."""
+    return list(dict.fromkeys(name for f in fields for name in f.spectra))
 
 
-def _notes(fields: Fields) -> list[str]:
-    """Warnings of fields, and the columns that fields lack; many of them cut short."""
-    warnings = [f"{f['field']}: {warning}." for f in fields for warning in f["warnings"]]
-    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for f in fields:
-        lacking[tuple(f["absent_columns"])].append(f["field"])
-    absent = [
-        f"{listed(names)}: no column {listed(columns, 8)}; missing there."
-        for columns, names in lacking.items()
-        if columns
-    ]
-    return [*_cut(warnings, "warnings"), *_cut(absent, "sets of absent columns")]
+def scalar_columns(fields: Fields) -> list[str]:
+    """Return all scalar columns of the fields, in the order in which they occur."""
+    return list(dict.fromkeys(name for f in fields for name in f.scalars))
 
 
-def _cut(lines: list[str], what: str) -> list[str]:
-    more = len(lines) - _MOST_NOTES
-    rest = f"{more} more {what}: they are in the fields' files under summaries/."
-    return [*lines[:_MOST_NOTES], rest] if more > 0 else lines
+def split_counts(fields: Fields) -> dict[str, np.ndarray]:
+    """Return the selected rows of each field by split, int (fields,)."""
+    return {name: np.array([f.splits[name] for f in fields]) for name in SPLIT_NAMES}
 
 
-def _extremes(fields: Fields, n: int = 3) -> str:
-    """The fields with the fewest and the most selected objects."""
-    ordered = sorted(fields, key=lambda f: f["n_selected"])
-    low, high = (
-        ", ".join(f"{f['field']} ({f['n_selected']:,})" for f in some)
-        for some in (ordered[:n], ordered[: -n - 1 : -1])
-    )
-    empty = sum(not f["images"]["n_whole"] for f in fields)
-    return f"Fewest selected objects: {low}; most: {high}. {empty} fields have no whole cutout."
+def modality_counts(fields: Fields) -> dict[str, np.ndarray]:
+    """Return the rows of each field with a cutout and with live spectra, int (fields,).
+
+    Spectra are counted by survey: the largest number among the survey's groups.
+    """
+    surveys = ["desi", "gaiaxp"] + ["ztf"] * any(map(is_light_curve, spectrum_groups(fields)))
+    counts = {"cutouts": [f.n_whole for f in fields]}
+    for survey in surveys:
+        counts[survey] = [
+            max((live for g, (live, _) in f.spectra.items() if g.startswith(survey)), default=0)
+            for f in fields
+        ]
+    return {name: np.array(numbers) for name, numbers in counts.items()}
 
 
-def _sky_table(placed: Fields, trained: Collection[str]) -> dict[str, Any]:
-    heading = [
-        "field", "right ascension (degree)", "declination (degree)", "HEALPix cells", "part",
-    ]  # fmt: skip
-    rows = [[f["field"], *f["position"].values(), f["n_cells"], role(f, trained)] for f in placed]
-    return table(heading, rows)
+def percentages(fields: Fields, columns: Sequence[str]) -> np.ndarray:
+    """Return the percentage of selected objects with a value, float64 (columns, fields).
 
-
-def _live_and_dead(field: Mapping[str, Any], group: str) -> tuple[int, int]:
-    counts = field["spectra"].get(group, {"n_live": 0, "n_spectra": 0})
-    return counts["n_live"], counts["n_spectra"] - counts["n_live"]
+    NaN in a field without a selected object.
+    """
+    counts = np.array([[f.scalars.get(name, 0) for f in fields] for name in columns], float)
+    selected = np.array([f.n_selected for f in fields], float)
+    out = np.full(counts.shape, np.nan)
+    return np.divide(100 * counts, selected, out=out, where=selected > 0)

@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from astromodal.core.progress import Progress
 from astromodal.evaluation.metrics import bootstrap_error, fraction_error, mean_error
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.measures import by_object, choose_objects, target_logits
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -49,7 +49,7 @@ class Calibration:
     def poor(self) -> bool:
         """Whether the coverage of the 68 % interval is off by over two errors and five points."""
         found = self.numbers["coverage"][str(CHECKED)]
-        return abs(found["value"] - CHECKED) > max(2 * found["error"], TOLERATED)
+        return abs(found.value - CHECKED) > max(2 * found.error, TOLERATED)
 
 
 def calibrate(
@@ -73,7 +73,7 @@ def calibrate(
     drawn = np.random.default_rng(seed).uniform(size=len(truth))
     pit = below + drawn * (upto - below)
     inside = np.abs(pit - 0.5)
-    coverage = {str(p): measured(*fraction_error(inside <= p / 2)) for p in LEVELS}
+    coverage = {str(p): Measurement(*fraction_error(inside <= p / 2)) for p in LEVELS}
     same = _constant(predicted, labels)
     numbers: dict[str, Any] = {"coverage": coverage}
     for name, of in (("crps", ScalarPrediction.crps), ("nll", surprise)):
@@ -115,7 +115,7 @@ def _bins(predicted: ScalarPrediction, values: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray, seed: int) -> dict[str, float]:
     error = bootstrap_error(lambda index: float(values[index].mean()), len(values), seed)
-    return measured(float(values.mean()), float(error))
+    return Measurement(float(values.mean()), float(error))
 
 
 LOG_TEMPERATURES = np.linspace(-1.0, 1.0, 9)
@@ -244,15 +244,15 @@ def temperature_numbers(
         gain = _mean_nats(before - after, held.counts, seed)
         total = held.sums.sum(axis=0) / held.counts.sum()
         out[modality] = {
-            "temperature": measured(2**power, float(error)),
+            "temperature": Measurement(2**power, float(error)),
             "n_validation": len(fitted), "n_objects": len(before),
             "before": _mean_nats(before, held.counts, seed),
             "after": _mean_nats(after, held.counts, seed),
-            "gain": gain, "helps": gain["value"] > gain["error"],
+            "gain": gain, "helps": gain.value > gain.error,
             "edge": abs(power) >= LOG_TEMPERATURES[-1], "curve": total - total[_UNITY],
         }  # fmt: skip
     return out
 
 
 def _mean_nats(sums: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, float]:
-    return measured(*mean_error(sums, counts, seed))
+    return Measurement(*mean_error(sums, counts, seed))

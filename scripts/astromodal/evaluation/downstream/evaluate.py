@@ -23,9 +23,9 @@ from astromodal.evaluation.downstream.objects import (
 from astromodal.evaluation.downstream.predictions import Answers, Source
 from astromodal.evaluation.downstream.section import add_headlines, add_notes, add_numbers
 from astromodal.evaluation.downstream.section_figures import add_figures
-from astromodal.evaluation.downstream.tasks import draw_cases, most_labelled
+from astromodal.evaluation.downstream.tasks import most_labelled, sample_tasks
 from astromodal.evaluation.held_out import EvaluatedField, described
-from astromodal.evaluation.report.section import Part
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
@@ -68,18 +68,18 @@ def evaluate_downstream(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("downstream", "Redshifts, stars and classes", Path(figures))
+    section = Section("downstream", "Redshifts, stars and classes", Path(figures))
     bundle, labels, seed = model.bundle, evaluation.labels, evaluation.seed
     sequences = SequenceSet([field.files["sequences"] for field in fields], bundle.layout)
     first = sequences.stores[0]  # all others have the same tokenizers
     check_hashes(bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
     roles = find_roles(fields, sequences, scored, labelled)
-    part.summary = _summary(fields, scored, labelled, evaluation)
+    section.summary = _summary(fields, scored, labelled, evaluation)
     seen = [i for i, name in enumerate(model.columns) if name not in labels.hidden]
     coder = model.tokenizers.scalar
     objects = find_objects(fields, sequences, roles, coder, seen, labels, columns, progress)
-    targets = find_targets(objects, labels, part.notes)
-    cases = draw_cases(objects, targets, evaluation, part.notes)
+    targets = find_targets(objects, labels, section.notes)
+    cases = sample_tasks(objects, targets, evaluation, section.notes)
     names = [model.columns[i] for i in seen]
     readable = [case for case in cases if SCALAR in case.given.split("+")]
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *(c.objects for c in readable)]))
@@ -90,7 +90,7 @@ def evaluate_downstream(
     combinations = list(dict.fromkeys(case.given for case in cases))
     for given in progress(combinations, len(combinations), "combinations of modalities"):
         own = [case for case in cases if case.given == given]
-        answers += source.answers(own, curved, evaluation, part.notes)
+        answers += source.answers(own, curved, evaluation, section.notes)
     budget, most = model.settings.token_budget, evaluation.max_objects
     validation, unseen = (
         measure_temperatures(
@@ -98,13 +98,13 @@ def evaluate_downstream(
         )
         for role in (TUNE, SCORE)
     )
-    part.numbers["temperature"] = temperature_numbers(validation, unseen, seed)
-    found = add_numbers(part, answers, objects.magnitude, seed)
-    add_headlines(part, answers, found)
-    add_notes(part, answers, found, labels.magnitude)
+    section.numbers["temperature"] = temperature_numbers(validation, unseen, seed)
+    found = add_numbers(section, answers, objects.magnitude, seed)
+    add_headlines(section, answers, found)
+    add_notes(section, answers, found, labels.magnitude)
     with styled():
-        add_figures(part, answers, found, labels.magnitude or "")
-    return part.as_dict()
+        add_figures(section, answers, found, labels.magnitude or "")
+    return section.as_dict()
 
 
 def _summary(
@@ -114,7 +114,7 @@ def _summary(
     evaluation: EvaluationSettings,
 ) -> str:
     asked = evaluation.downstream
-    parts = ", ".join(f"{fraction:.3g}" for fraction in asked.label_fractions)
+    sections = ", ".join(f"{fraction:.3g}" for fraction in asked.label_fractions)
     hidden = ", ".join(evaluation.labels.hidden) or "none"
     return (
         "Labels of unseen objects, told by the model's own prediction (the median of its "

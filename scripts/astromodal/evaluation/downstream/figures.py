@@ -48,7 +48,7 @@ def measure_label(measure: Measure, target: Target) -> str:
     return with_unit(measure.label, target.unit if measure.scaled else "")
 
 
-def draw_ways(found: Mapping[Target, Mapping[str, Any]]) -> Figure:
+def plot_ways(found: Mapping[Target, Mapping[str, Any]]) -> Figure:
     """The shown measures of every way, by what was given, a panel each.
 
     Parameters
@@ -66,7 +66,7 @@ def draw_ways(found: Mapping[Target, Mapping[str, Any]]) -> Figure:
                 cell = numbers["ways"][way][measure.name]
                 y = given.index(name) + 0.12 * (place - (len(ways) - 1) / 2)
                 label, tint, marker = WAYS[way]
-                _point(axis, cell["value"], y, cell["error"], tint, marker, label)
+                _point(axis, cell.value, y, cell.error, tint, marker, label)
         axis.set_xlabel(measure_label(measure, target))
         axis.set_title(target.name, fontsize=8)
         axis.locator_params(axis="x", nbins=5)
@@ -76,7 +76,7 @@ def draw_ways(found: Mapping[Target, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def draw_truth(answers: Sequence[Answers]) -> Figure:
+def plot_truth(answers: Sequence[Answers]) -> Figure:
     """Told against measured, a row a target, the model (with its 68 % intervals) and a rival."""
     figure, axes = new_figure(len(answers), 2, height=0.3 + 2.25 * len(answers))
     for row, found in zip(axes, answers, strict=True):
@@ -103,7 +103,7 @@ def shown_ways(found: Answers) -> list[str]:
     return [first, next(way for way in ("trees", "probe_attention") if way in found.told)]
 
 
-def draw_magnitudes(
+def plot_magnitudes(
     found: Mapping[Target, Sequence[Mapping[str, Any]]],
     given: Mapping[Target, str],
     magnitude: str,
@@ -134,7 +134,7 @@ def draw_magnitudes(
     return figure
 
 
-def draw_curves(answers: Sequence[Answers]) -> Figure:
+def plot_curves(answers: Sequence[Answers]) -> Figure:
     """Label-efficiency curves, a panel a target; the model's own prediction is a line."""
     figure, axes = _panels(len(answers))
     for axis, found in zip(axes, answers, strict=True):
@@ -159,7 +159,7 @@ def draw_curves(answers: Sequence[Answers]) -> Figure:
     return figure
 
 
-def draw_classes(found: Answers, way: str) -> Figure:
+def plot_classes(found: Answers, way: str) -> Figure:
     """Confusion matrix of a way (left), and reliability of the ways that have chances (right)."""
     truth, classes = found.case.truth, found.case.target.classes
     figure, axes = new_figure(1, 2, height=3.2)
@@ -198,8 +198,8 @@ def _line(
     axis: Axes, x: np.ndarray, cells: Sequence[Mapping[str, float]], tint: str, marker: str,
     label: str, linestyle: str = "-",
 ) -> None:  # fmt: skip
-    value = [cell["value"] for cell in cells]
-    error = np.nan_to_num([cell["error"] for cell in cells])
+    value = [cell.value for cell in cells]
+    error = np.nan_to_num([cell.error for cell in cells])
     axis.errorbar(
         x, value, error, fmt=marker, linestyle=linestyle, color=tint, markersize=4, label=label
     )
@@ -242,7 +242,7 @@ def _limits(truth: np.ndarray, told: Sequence[np.ndarray]) -> tuple[float, float
 _MARKERS = "os^"
 
 
-def draw_calibration(found: Sequence[tuple[Answers, Calibration]]) -> Figure:
+def plot_calibration(found: Sequence[tuple[Answers, Calibration]]) -> Figure:
     """PIT histograms (above) and coverage of central intervals (below), a column a target."""
     figure, axes = new_figure(2, len(found), height=4.4)
     for (above, below), (answers, calibration) in zip(axes.T, found, strict=True):
@@ -256,8 +256,8 @@ def draw_calibration(found: Sequence[tuple[Answers, Calibration]]) -> Figure:
         cells = [calibration.numbers["coverage"][str(level)] for level in LEVELS]
         below.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.9)
         below.errorbar(
-            100 * np.array(LEVELS), [100 * c["value"] for c in cells],
-            [100 * c["error"] for c in cells], fmt="o", color=BLUE, markersize=4,
+            100 * np.array(LEVELS), [100 * c.value for c in cells],
+            [100 * c.error for c in cells], fmt="o", color=BLUE, markersize=4,
         )  # fmt: skip
         below.set(xlabel="probability said (%)", xlim=(0, 105), ylim=(0, 105))
     axes[0, 0].set_ylabel("density")
@@ -265,7 +265,7 @@ def draw_calibration(found: Sequence[tuple[Answers, Calibration]]) -> Figure:
     return figure
 
 
-def draw_temperatures(found: Mapping[str, Mapping[str, Any]]) -> Figure:
+def plot_temperatures(found: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Surprise of evaluated objects against the temperature; the fitted one with its error."""
     figure, axes = new_figure(1, len(found), height=2.7)
     for i, (axis, (modality, numbers)) in enumerate(zip(axes[0], found.items(), strict=True)):
@@ -276,14 +276,14 @@ def draw_temperatures(found: Mapping[str, Mapping[str, Any]]) -> Figure:
         fitted = numbers["temperature"]
         gain = numbers["gain"]
         axis.errorbar(
-            fitted["value"], -gain["value"], gain["error"], np.nan_to_num(fitted["error"]),
+            fitted.value, -gain.value, gain.error, np.nan_to_num(fitted.error),
             fmt="*", color=INK, markersize=8,
         )  # fmt: skip
         axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
         axis.set_xscale("log", base=2)
         axis.set_xticks([0.5, 0.7, 1.0, 1.4, 2.0], ["0.5", "0.7", "1", "1.4", "2"])
         axis.set(xlabel="temperature", title=modality)
-        reach = 4 * max(abs(gain["value"]), gain["error"], 0.01)
+        reach = 4 * max(abs(gain.value), gain.error, 0.01)
         axis.set_ylim(-reach, reach)
     axes[0, 0].set_ylabel("surprise − that at T = 1 (nats a code)")
     return figure

@@ -150,7 +150,7 @@ def find_objects(
         known = _of_field(cube, store, start, roles, labels)
         check_scalars(cube, Encoded(sequences, known["number"]), coder)
         found.append(known)
-    joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    joined = {name: np.concatenate([section[name] for section in found]) for name in found[0]}
     number = joined.pop("number")
     kind, magnitude = joined.pop("kind"), joined.pop("magnitude")
     has = _modalities(sequences, number, seen)

@@ -10,7 +10,8 @@ import numpy as np
 
 from astromodal.evaluation.downstream.baselines import LEAST_CHANCE
 from astromodal.evaluation.metrics import bootstrap_error, fraction_error, r2_of, robust_sigma
-from astromodal.evaluation.report.section import Verdict, measured
+from astromodal.evaluation.report.section import Verdict
+from astromodal.evaluation.report.values import Measurement
 
 OUTLIER = 0.15
 """|Δz| / (1 + z) beyond which a redshift is an outlier."""
@@ -159,12 +160,12 @@ def score(measure: Measure, truth: np.ndarray, told: np.ndarray, seed: int) -> d
     The error of a share is Wilson's, for a bootstrap's is zero where there is no exception.
     """
     if measure.of is outliers:
-        return measured(*fraction_error(np.abs(redshift_error(truth, told)) > OUTLIER))
+        return Measurement(*fraction_error(np.abs(redshift_error(truth, told)) > OUTLIER))
 
     def of(index: np.ndarray) -> float:
         return measure.of(truth[index], told[index])
 
-    return measured(measure.of(truth, told), float(bootstrap_error(of, len(truth), seed)))
+    return Measurement(measure.of(truth, told), float(bootstrap_error(of, len(truth), seed)))
 
 
 def difference(
@@ -178,7 +179,7 @@ def difference(
     def of(index: np.ndarray) -> float:
         return measure.of(truth[index], one[index]) - measure.of(truth[index], other[index])
 
-    return measured(of(np.arange(len(truth))), float(bootstrap_error(of, len(truth), seed)))
+    return Measurement(of(np.arange(len(truth))), float(bootstrap_error(of, len(truth), seed)))
 
 
 def verdict(role: str, paired: Mapping[str, Mapping[str, float]]) -> Verdict:
@@ -188,9 +189,7 @@ def verdict(role: str, paired: Mapping[str, Mapping[str, float]]) -> Verdict:
     redshift is wrong by the same.
     """
     gains = [
-        (m.better * paired[m.name]["value"], paired[m.name]["error"])
-        for m in MEASURES[role]
-        if m.shown
+        (m.better * paired[m.name].value, paired[m.name].error) for m in MEASURES[role] if m.shown
     ]
     if any(gain < -error for gain, error in gains):
         return "bad"

@@ -18,7 +18,8 @@ from astromodal.evaluation.downstream.scores import (
     score,
     verdict,
 )
-from astromodal.evaluation.report.section import Part, show
+from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.values import show
 
 BRIGHT = 21.0
 PUBLISHED = (
@@ -43,7 +44,7 @@ def fullest(answers: Sequence[Answers]) -> dict[Target, Answers]:
 
 
 def add_numbers(
-    part: Part, answers: Sequence[Answers], magnitude: np.ndarray, seed: int
+    section: Section, answers: Sequence[Answers], magnitude: np.ndarray, seed: int
 ) -> Numbers:
     """Add every number of the answers to the part.
 
@@ -75,25 +76,25 @@ def add_numbers(
                 way: [vars(point) for point in points] for way, points in each.curves.items()
             }
         found.setdefault(case.target, {})[case.given] = numbers
-    part.numbers["targets"] = {target.name: by_given for target, by_given in found.items()}
+    section.numbers["targets"] = {target.name: by_given for target, by_given in found.items()}
     return found
 
 
-def add_headlines(part: Part, answers: Sequence[Answers], found: Numbers) -> None:
+def add_headlines(section: Section, answers: Sequence[Answers], found: Numbers) -> None:
     """Add the few numbers at the report's top: redshift, the first stellar parameter, class."""
     chosen = fullest(answers)
     roles: dict[str, Answers] = {}
     for target, each in chosen.items():
         roles.setdefault(target.role, each)
     for each in roles.values():
-        _headline(part, each, found[each.case.target][each.case.given])
+        _headline(section, each, found[each.case.target][each.case.given])
     checked = [each for each in chosen.values() if each.calibration is not None]
     if checked:
-        _coverage(part, max(checked, key=_miss))
+        _coverage(section, max(checked, key=_miss))
 
 
 def add_notes(
-    part: Part, answers: Sequence[Answers], found: Numbers, magnitude: str | None
+    section: Section, answers: Sequence[Answers], found: Numbers, magnitude: str | None
 ) -> None:
     """Say what a reader should know before believing a number.
 
@@ -106,10 +107,10 @@ def add_notes(
     magnitude : str, optional
         Column of the magnitude that results are divided by.
     """
-    part.notes += _notes_on_sight(answers)
-    part.notes += _notes_on_calibration(answers)
-    part.notes += _notes_on_redshifts(found, magnitude)
-    part.notes += _notes_on_temperatures(part.numbers["temperature"])
+    section.notes += _notes_on_sight(answers)
+    section.notes += _notes_on_calibration(answers)
+    section.notes += _notes_on_redshifts(found, magnitude)
+    section.notes += _notes_on_temperatures(section.numbers["temperature"])
 
 
 def _notes_on_sight(answers: Sequence[Answers]) -> Iterator[str]:
@@ -185,7 +186,7 @@ def _bright(found: Answers, bright: np.ndarray, seed: int) -> dict[str, Any]:
     return out
 
 
-def _headline(part: Part, found: Answers, numbers: Mapping[str, Any]) -> None:
+def _headline(section: Section, found: Answers, numbers: Mapping[str, Any]) -> None:
     target, given = found.case.target, found.case.given
     measure = MEASURES[target.role][0]
     way = next(way for way in (MODEL, "probe_mean") if way in found.told)
@@ -199,8 +200,8 @@ def _headline(part: Part, found: Answers, numbers: Mapping[str, Any]) -> None:
             note += f"; {m.label} {show(mine[m.name])}, {WAYS[rival][0]} {show(other)}"
             note += f", paired difference {show(paired[m.name])}"
     mine = mine[measure.name]
-    part.headline(
-        f"{target.name}: {measure.label} of the {WAYS[way][0]}", mine["value"], mine["error"],
+    section.add_headline(
+        f"{target.name}: {measure.label} of the {WAYS[way][0]}", mine.value, mine.error,
         unit=target.unit if measure.scaled else "", note=note,
         verdict=verdict(target.role, paired),
     )  # fmt: skip
@@ -210,16 +211,16 @@ def _miss(found: Answers) -> float:
     """How far the coverage of the 68 % interval is off."""
     if found.calibration is None:
         return 0.0
-    return abs(found.calibration.numbers["coverage"][str(CHECKED)]["value"] - CHECKED)
+    return abs(found.calibration.numbers["coverage"][str(CHECKED)].value - CHECKED)
 
 
-def _coverage(part: Part, worst: Answers) -> None:
+def _coverage(section: Section, worst: Answers) -> None:
     if worst.calibration is None:
         return
     cell = worst.calibration.numbers["coverage"][str(CHECKED)]
-    part.headline(
+    section.add_headline(
         f"Coverage of the model's {CHECKED:.0%} intervals, worst target",
-        100 * cell["value"], 100 * cell["error"], unit="%",
+        100 * cell.value, 100 * cell.error, unit="%",
         note=f"{worst.case.target.name} from {worst.case.given}, {len(worst.case.score)} objects",
         verdict="bad" if worst.calibration.poor else "good",
     )  # fmt: skip

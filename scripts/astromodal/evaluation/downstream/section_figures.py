@@ -9,14 +9,14 @@ from astromodal.evaluation.downstream.calibration import LEVELS
 from astromodal.evaluation.downstream.figures import (
     WAYS,
     curve_rows,
-    draw_calibration,
-    draw_classes,
-    draw_curves,
-    draw_magnitudes,
-    draw_temperatures,
-    draw_truth,
-    draw_ways,
     measure_label,
+    plot_calibration,
+    plot_classes,
+    plot_curves,
+    plot_magnitudes,
+    plot_temperatures,
+    plot_truth,
+    plot_ways,
     shown_ways,
 )
 from astromodal.evaluation.downstream.objects import Role, Target
@@ -24,14 +24,17 @@ from astromodal.evaluation.downstream.predictions import Answers
 from astromodal.evaluation.downstream.scores import MEASURES
 from astromodal.evaluation.downstream.section import Numbers, fullest
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.evaluation.report.section import Part, table
+from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.values import Table
 
 _WORDS: dict[Role, str] = {
     "redshift": "Redshift", "stellar": "Parameters of stars", "class": "Class",
 }  # fmt: skip
 
 
-def add_figures(part: Part, answers: Sequence[Answers], found: Numbers, magnitude: str) -> None:
+def add_figures(
+    section: Section, answers: Sequence[Answers], found: Numbers, magnitude: str
+) -> None:
     """Add every figure that the answers allow.
 
     Parameters
@@ -46,37 +49,37 @@ def add_figures(part: Part, answers: Sequence[Answers], found: Numbers, magnitud
     for role, words in _WORDS.items():
         own = {target: cases for target, cases in found.items() if target.role == role}
         if own:
-            _add_ways(part, role, words, own)
+            _add_ways(section, role, words, own)
     best = fullest(answers)
     told = [each for target, each in best.items() if not target.classes]
     if told:
-        _add_truth(part, told)
+        _add_truth(section, told)
     for target, each in best.items():
         if target.classes:
-            _add_classes(part, each, found[target][each.case.given])
+            _add_classes(section, each, found[target][each.case.given])
     labelled = {each.case.target: each.case.given for each in answers if each.curves}
     bins = {target: found[target][given]["by_magnitude"] for target, given in labelled.items()}
     bins = {target: each for target, each in bins.items() if each}
     if bins:
-        _add_magnitudes(part, bins, labelled, magnitude)
+        _add_magnitudes(section, bins, labelled, magnitude)
     curved = [each for each in answers if any(each.curves.values())]
     if curved:
-        _add_curves(part, curved)
-    _add_calibration(part, answers, told)
-    _add_temperatures(part)
+        _add_curves(section, curved)
+    _add_calibration(section, answers, told)
+    _add_temperatures(section)
 
 
-def _add_temperatures(part: Part) -> None:
-    found = part.numbers["temperature"]
+def _add_temperatures(section: Section) -> None:
+    found = section.numbers["temperature"]
     if found:
-        part.figure(
-            draw_temperatures(found), "temperature",
+        section.add_figure(
+            plot_temperatures(found), "temperature",
             "Surprise at the codes of evaluated objects where logits are divided by a temperature, "
             "against that at T = 1. Star: the temperature fitted on the validation split of the "
             "training fields, with bootstrap errors over objects.",
             "A star below zero by more than its error: that temperature makes predictions of this "
             "modality more honest, and `AstroModel.calibrated` applies it. At zero it is no use.",
-            table(
+            Table(
                 ["modality", "validation objects", "objects", "temperature",
                  "surprise before (nats a code)", "after (nats a code)", "gain (nats a code)",
                  "helps"],
@@ -87,13 +90,13 @@ def _add_temperatures(part: Part) -> None:
 
 
 def _add_ways(
-    part: Part, role: Role, words: str, found: Mapping[Target, Mapping[str, Any]]
+    section: Section, role: Role, words: str, found: Mapping[Target, Mapping[str, Any]]
 ) -> None:
     first = MEASURES[role][0]
     drawn = " and ".join(m.label for m in MEASURES[role] if m.shown)
     better = "right" if first.better > 0 else "left"
-    part.figure(
-        draw_ways(found), f"downstream_{role}",
+    section.add_figure(
+        plot_ways(found), f"downstream_{role}",
         f"{words}: {drawn} of every way, by what is given, with bootstrap errors over "
         "objects. Rows hold different objects, those that have all that is given; inside a row all "
         "ways are scored on the same ones.",
@@ -122,10 +125,10 @@ def _way_table(role: Role, found: Mapping[Target, Mapping[str, Any]]) -> dict[st
                     n["differences"].get(f"{way} - trees", {}).get(measures[0].name),
                     chosen or None,
                 ])  # fmt: skip
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
-def _add_truth(part: Part, told: Sequence[Answers]) -> None:
+def _add_truth(section: Section, told: Sequence[Answers]) -> None:
     rows = []
     for each in told:
         for way in shown_ways(each):
@@ -133,38 +136,38 @@ def _add_truth(part: Part, told: Sequence[Answers]) -> None:
             rows.append([each.case.target.name, each.case.target.unit or "none", each.case.given,
                          WAYS[way][0], len(error), float(error.mean()), robust_sigma(error),
                          float(abs(error).max())])  # fmt: skip
-    part.figure(
-        draw_truth(told), "truth",
+    section.add_figure(
+        plot_truth(told), "truth",
         "Told against measured, from the most modalities that enough objects have; thin lines: "
         "the model's 68 % interval.",
         "Points should follow the dashed line. A way that knows little tells values near the "
         "middle of the labels whatever was measured: a flat cloud.",
-        table(["target", "unit", "given", "way", "objects", "mean error (unit)",
+        Table(["target", "unit", "given", "way", "objects", "mean error (unit)",
                "68 % half-range (unit)", "largest |error| (unit)"], rows),
     )  # fmt: skip
 
 
-def _add_classes(part: Part, found: Answers, numbers: Mapping[str, Any]) -> None:
+def _add_classes(section: Section, found: Answers, numbers: Mapping[str, Any]) -> None:
     classes, counts = found.case.target.classes, numbers["confusion"]
     rows = [
         [WAYS[way][0], name, *counts[way][i].tolist()]
         for way in found.told
         for i, name in enumerate(classes)
     ]
-    part.figure(
-        draw_classes(found, "probe_mean"), "classes",
+    section.add_figure(
+        plot_classes(found, "probe_mean"), "classes",
         f"{found.case.target.name} from {found.case.given}: objects by class and by the class they "
         "are told to be (left), and the share that is told right by the confidence (right, with "
         "Wilson errors).",
         "Left: all should lie on the diagonal. Right: below the dashed line is too sure, above not "
         "sure enough; the expected calibration error is the mean distance from it, and of few "
         "objects never zero.",
-        table(["way", "class", *(f"told {name}" for name in classes)], rows),
+        Table(["way", "class", *(f"told {name}" for name in classes)], rows),
     )  # fmt: skip
 
 
 def _add_magnitudes(
-    part: Part,
+    section: Section,
     bins: Mapping[Target, Sequence[Mapping[str, Any]]],
     given: Mapping[Target, str],
     magnitude: str,
@@ -178,31 +181,31 @@ def _add_magnitudes(
         for way, cell in b["ways"].items()
     ]  # fmt: skip
     name = f"{magnitude} (mag)"
-    part.figure(
-        draw_magnitudes(bins, given, name), "magnitude",
+    section.add_figure(
+        plot_magnitudes(bins, given, name), "magnitude",
         f"The first measure against {magnitude}, from the combination with the most labels, in "
         "bins of equally many objects, with bootstrap errors.",
         "Faint sources are harder for all; where ways part with the magnitude, one of them is "
         "misled by noise.",
-        table(["target", "given", "measure", f"from {name}", f"to {name}", "objects", "way",
+        Table(["target", "given", "measure", f"from {name}", f"to {name}", "objects", "way",
                "value"], rows),
     )  # fmt: skip
 
 
-def _add_curves(part: Part, curved: Sequence[Answers]) -> None:
-    part.figure(
-        draw_curves(curved), "labels",
+def _add_curves(section: Section, curved: Sequence[Answers]) -> None:
+    section.add_figure(
+        plot_curves(curved), "labels",
         "The first measure after so many labels, from the combination with the most of them; error "
         "bars: the scatter over draws of labels. Dashed: the model's own prediction, which saw all "
         "labels of its training split as tokens, and the constant.",
         "Embeddings pay where probes are good after few labels. The model's line is no few-label "
         "result.",
-        table(["target", "given", "way", "labels", "draws", "first measure (error: over draws)"],
+        Table(["target", "given", "way", "labels", "draws", "first measure (error: over draws)"],
               [row for each in curved for row in curve_rows(each)]),
     )  # fmt: skip
 
 
-def _add_calibration(part: Part, answers: Sequence[Answers], best: Sequence[Answers]) -> None:
+def _add_calibration(section: Section, answers: Sequence[Answers], best: Sequence[Answers]) -> None:
     drawn = [(each, each.calibration) for each in best if each.calibration is not None]
     if not drawn:
         return
@@ -214,15 +217,15 @@ def _add_calibration(part: Part, answers: Sequence[Answers], best: Sequence[Answ
             rows.append([target.name, target.unit or "none", each.case.given, len(each.case.score),
                          *shares, n["crps"], n["crps_constant"], n["crps_gain"], n["nll"],
                          n["nll_constant"], n["nll_gain"]])  # fmt: skip
-    part.figure(
-        draw_calibration(drawn), "calibration",
+    section.add_figure(
+        plot_calibration(drawn), "calibration",
         "The model's predicted distributions against the truth: probability integral transform "
         "(above, with Poisson errors) and coverage of central intervals (below, with Wilson "
         "errors), from the most modalities. CRPS and surprise at the true bin stand in the table, "
         "beside those of the labels' own distribution.",
         "Above, bars should reach the dashed line: high ends are too narrow distributions, a hump "
         "too wide ones, a slope a bias. Below, points under the line are intervals too narrow.",
-        table(["target", "unit", "given", "objects", *(f"inside {p:.0%} (%)" for p in LEVELS),
+        Table(["target", "unit", "given", "objects", *(f"inside {p:.0%} (%)" for p in LEVELS),
                "CRPS (unit)", "constant's CRPS (unit)", "CRPS gain (unit)", "surprise (nats)",
                "constant's surprise (nats)", "gain (nats)"], rows),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from astromodal.config.evaluate import GIVEN, EvaluationSettings, combine
 from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects, Target
-from astromodal.evaluation.held_out import draw
+from astromodal.evaluation.held_out import sample_rows
 
 LEAST_FIT, LEAST_TUNE, LEAST_SCORE = 15, 5, 10
 """Labelled objects below which nothing is learned, tuned by themselves, or scored."""
@@ -60,7 +60,7 @@ def asked_for(objects: Objects, given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in every if (objects.have(name) & scored).any())
 
 
-def draw_cases(
+def sample_tasks(
     objects: Objects,
     targets: Mapping[Target, np.ndarray],
     evaluation: EvaluationSettings,
@@ -132,7 +132,7 @@ def _draw_case(
     most = evaluation.downstream.max_labels
     limits = ((FIT, most), (TUNE, most), (SCORE, evaluation.max_objects))
     drawn = [
-        draw([np.flatnonzero(usable & (objects.role == role))], n, evaluation.seed)[0]
+        sample_rows([np.flatnonzero(usable & (objects.role == role))], n, evaluation.seed)[0]
         for role, n in limits
     ]
     return Case(target, given, labels, *drawn)

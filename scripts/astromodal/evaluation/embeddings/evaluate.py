@@ -23,7 +23,7 @@ from astromodal.evaluation.embeddings.section import (
     add_retrieval,
 )
 from astromodal.evaluation.held_out import EvaluatedField, described, listed
-from astromodal.evaluation.report.section import Part
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.inference.model import AstroModel
 
@@ -61,28 +61,28 @@ def evaluate_embeddings(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("embeddings", "Embeddings", Path(figures))
+    section = Section("embeddings", "Embeddings", Path(figures))
     seed, labels = evaluation.seed, evaluation.labels
     sample = embed_evaluated(model, fields, evaluation, columns, pooling, progress)
-    part.numbers = {"n_objects": len(sample), "pooling": pooling, "seed": seed,
+    section.numbers = {"n_objects": len(sample), "pooling": pooling, "seed": seed,
                     "weights_hash": model.hash}  # fmt: skip
-    part.summary = (
+    section.summary = (
         f"{len(sample)} objects: {described(fields)}. Embedded ({pooling} of the states) from all "
         f"that an object has but {listed(labels.hidden, 12) or 'nothing'}. Distances are those of "
         "the 30 leading principal components of standardised embeddings."
     )
     if len(sample) < 3 or not np.ptp(sample.vectors, axis=0).any():
         why = "all embeddings are equal" if len(sample) >= 3 else "there are fewer than three"
-        part.notes.append(f"Nothing is told of {len(sample)} embeddings: {why}.")
-        return part.as_dict()
+        section.notes.append(f"Nothing is told of {len(sample)} embeddings: {why}.")
+        return section.as_dict()
     space = embedding_space(sample.vectors)
     shown = retrieve(sample, space, model.tokenizers.image, columns, evaluation.n_examples, seed)
     with styled():
-        add_map(part, sample, *plane(space, seed), labels)
-        add_offsets(part, sample, space, _absent(sample, model, columns))
-        add_agreement(part, sample, space, labels)
-        add_retrieval(part, sample, shown)
-    return part.as_dict()
+        add_map(section, sample, *plane(space, seed), labels)
+        add_offsets(section, sample, space, _absent(sample, model, columns))
+        add_agreement(section, sample, space, labels)
+        add_retrieval(section, sample, shown)
+    return section.as_dict()
 
 
 def _absent(sample: Sample, model: AstroModel, columns: ColumnSettings) -> dict[str, int]:

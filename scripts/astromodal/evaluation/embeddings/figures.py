@@ -32,7 +32,7 @@ def categories(names: np.ndarray) -> np.ndarray:
     return np.where(np.isin(shown, [*kept, UNKNOWN]), shown, OTHERS)
 
 
-def draw_map(
+def plot_map(
     places: np.ndarray, named: Mapping[str, np.ndarray], valued: Mapping[str, np.ndarray]
 ) -> Figure:
     """The map, once for each way to colour it.
@@ -60,7 +60,7 @@ def draw_map(
     return figure
 
 
-def draw_offsets(panels: Mapping[str, Offsets], names: Sequence[str]) -> Figure:
+def plot_offsets(panels: Mapping[str, Offsets], names: Sequence[str]) -> Figure:
     """Recall and offset of each field, a pair of panels for each choice of objects."""
     most = max(len(found.fields) for found in panels.values())
     figure, axes = new_figure(len(panels), 2, height=len(panels) * (1.3 + 0.2 * most))
@@ -78,7 +78,7 @@ def draw_offsets(panels: Mapping[str, Offsets], names: Sequence[str]) -> Figure:
     return figure
 
 
-def draw_agreement(
+def plot_agreement(
     classes: Mapping[str, Mapping[str, Agreement]], values: Mapping[str, Mapping[str, Agreement]]
 ) -> Figure:
     """Shares of neighbours of one's class, and distributions of the differences to neighbours.
@@ -93,7 +93,7 @@ def draw_agreement(
     figure, axes = new_figure(1, bool(classes) + len(values), height=3.2)
     panels = iter(axes[0])
     if classes:
-        _draw_classes(next(panels), classes)
+        _plot_classes(next(panels), classes)
     for axis, (title, found) in zip(panels, values.items(), strict=True):
         for line, (objects, agreement) in zip(("-", "--"), found.items(), strict=False):
             for pairs, colour, what in _PAIRS:
@@ -106,7 +106,7 @@ def draw_agreement(
     return figure
 
 
-def draw_retrieval(found: Retrieval, sample: Sample) -> Figure:
+def plot_retrieval(found: Retrieval, sample: Sample) -> Figure:
     """A row a query: the query, and its neighbours, nearest first."""
     rows, columns = found.objects.shape
     figure, axes = new_figure(rows, columns, height=0.3 + 1.42 * rows)
@@ -164,7 +164,7 @@ def _colour_values(axis: Axes, places: np.ndarray, values: np.ndarray, title: st
     axis.figure.colorbar(drawn, ax=axis, location="bottom", extend="both", label=title)
 
 
-def _draw_classes(axis: Axes, classes: Mapping[str, Mapping[str, Agreement]]) -> None:
+def _plot_classes(axis: Axes, classes: Mapping[str, Mapping[str, Agreement]]) -> None:
     names = list(dict.fromkeys(name for found in classes.values() for name in found))
     for i, (objects, found) in enumerate(classes.items()):
         for (pairs, colour, what), shift in zip(_PAIRS, (-0.1, 0.1), strict=True):

@@ -194,7 +194,7 @@ def retrieve(
     if len(pool) <= N_NEAREST:
         return None
     near = nearest(space[pool], N_NEAREST)
-    chosen = draw_in_turns(sample.kind[pool], n_queries, seed)
+    chosen = sample_in_turns(sample.kind[pool], n_queries, seed)
     objects = pool[np.column_stack([chosen, near[chosen]])]
     steps = np.linalg.norm(space[objects] - space[objects[:, :1]], axis=2)
     rng = np.random.default_rng(seed)
@@ -209,7 +209,7 @@ def retrieve(
     )
 
 
-def draw_in_turns(kind: np.ndarray, n: int, seed: int) -> np.ndarray:
+def sample_in_turns(kind: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Draw n of the objects at most, one of each class, then another of each, int64 (n,)."""
     order = np.random.default_rng(seed).permutation(len(kind))
     shuffled, turn = kind[order], np.zeros(len(kind), np.int64)

@@ -15,10 +15,10 @@ from astromodal.evaluation.held_out import (
     check_ids,
     check_scalars,
     cosmological,
-    draw,
     eligible_objects,
     has_class,
     read_kinds,
+    sample_rows,
 )
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
@@ -100,18 +100,18 @@ def embed_evaluated(
     """
     found = [model.open(f.files["sequences"]) for f in fields]
     eligible = [eligible_objects(e.sequences, [f]) for e, f in zip(found, fields, strict=True)]
-    drawn = draw(eligible, evaluation.max_objects, evaluation.seed)
+    drawn = sample_rows(eligible, evaluation.max_objects, evaluation.seed)
     given = names_to_give(model, evaluation.labels.hidden)
-    parts = []
+    sections = []
     for i in progress(range(len(fields)), len(fields), "fields"):
         objects = found[i][drawn[i]]
         if len(objects):
             vectors = model.embed(objects, pooling, given)
             coder = model.tokenizers.scalar
             known = _known(fields[i], objects, coder, evaluation.labels, columns)
-            parts.append({"vectors": vectors, "field": np.full(len(objects), i), **known})
+            sections.append({"vectors": vectors, "field": np.full(len(objects), i), **known})
     empty = _nothing(model.bundle.trained.model.embedding.embedding_dim)
-    joined = {name: np.concatenate([e, *(p[name] for p in parts)]) for name, e in empty.items()}
+    joined = {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
     return Sample(fields, **joined)
 
 

@@ -11,10 +11,10 @@ from astromodal.config.evaluate import LabelSettings
 from astromodal.evaluation.embeddings.figures import (
     INNER,
     categories,
-    draw_agreement,
-    draw_map,
-    draw_offsets,
-    draw_retrieval,
+    plot_agreement,
+    plot_map,
+    plot_offsets,
+    plot_retrieval,
 )
 from astromodal.evaluation.embeddings.offsets import (
     LEAST_OBJECTS,
@@ -32,7 +32,8 @@ from astromodal.evaluation.embeddings.retrieval import (
     value_agreement,
 )
 from astromodal.evaluation.embeddings.sample import Sample
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.sequences.layout import IMAGE
 
 _SIGNIFICANT = 2.0
@@ -41,7 +42,7 @@ EVERY, ALIKE = "all objects", "objects with the same modalities"
 
 
 def add_map(
-    part: Part, sample: Sample, places: np.ndarray, way: str, labels: LabelSettings
+    section: Section, sample: Sample, places: np.ndarray, way: str, labels: LabelSettings
 ) -> None:
     """The map, coloured by class, field, modalities, redshift and magnitude, as far as known."""
     names = np.array([f.name for f in sample.fields])[sample.field]
@@ -57,7 +58,7 @@ def add_map(
         groups, counts = np.unique(values, return_counts=True)
         rows += [[title, str(g), int(n)] for g, n in zip(groups, counts, strict=True)]
     rows += [[title, "known", int(np.isfinite(v).sum())] for title, v in valued.items()]
-    part.numbers["map"] = {
+    section.numbers["map"] = {
         "way": way, "id": sample.ids, "field": names, "x": places[:, 0], "y": places[:, 1],
     }  # fmt: skip
     how = (
@@ -66,46 +67,48 @@ def add_map(
         if way == "t-SNE"
         else f"the first two principal components of {len(sample)} objects, too few for t-SNE"
     )
-    part.figure(
-        draw_map(places, named, valued), "map",
+    section.add_figure(
+        plot_map(places, named, valued), "map",
         f"The embeddings in the plane ({how}). Pale grey: unknown; scales end at the 2nd and 98th "
         "percentile. Coordinates of every object stand in embeddings.json.",
         "Classes and redshifts, which were not given, should lie together; fields should mix. "
         "Islands of a set of modalities say only that what an object has is seen in its embedding.",
-        table(["colour", "group", "objects"], rows),
+        Table(["colour", "group", "objects"], rows),
     )  # fmt: skip
 
 
-def add_offsets(part: Part, sample: Sample, space: np.ndarray, absent: Mapping[str, int]) -> None:
+def add_offsets(
+    section: Section, sample: Sample, space: np.ndarray, absent: Mapping[str, int]
+) -> None:
     """How well the field is told from the embedding, of all objects and of those that are alike.
 
     `absent` counts the scalar columns that a field's cube lacks, by field.
     """
-    seed, chosen = part.numbers["seed"], most_common(sample.blocks, sample.field)
+    seed, chosen = section.numbers["seed"], most_common(sample.blocks, sample.field)
     panels = {EVERY: field_offsets(space, sample.field, seed),
               ALIKE: field_offsets(space[chosen], sample.field[chosen], seed)}  # fmt: skip
     found = {title: offsets for title, offsets in panels.items() if offsets is not None}
     if EVERY not in found:
-        part.notes.append(
+        section.notes.append(
             f"No offset between fields was measured: that takes two fields with {LEAST_OBJECTS} "
             "evaluated objects each."
         )
         return
     if ALIKE not in found:
-        part.notes.append(
+        section.notes.append(
             f"No two fields have {LEAST_OBJECTS} objects with the same modalities: offsets between "
             "fields are those of all objects, which a field's surveys alone may explain."
         )
     names = [f.name for f in sample.fields]
     lacking = [f"{name} ({n})" for name, n in absent.items() if n]
     if lacking:
-        part.notes.append(
+        section.notes.append(
             f"Columns absent from a field's cube tell it apart: {', '.join(lacking[:10])}"
             f"{' and more' if len(lacking) > 10 else ''} lack scalar columns."
         )
-    part.numbers["fields"] = {title: _offset_numbers(o, names) for title, o in found.items()}
-    part.figure(
-        draw_offsets(found, names), "fields",
+    section.numbers["fields"] = {title: _offset_numbers(o, names) for title, o in found.items()}
+    section.add_figure(
+        plot_offsets(found, names), "fields",
         "Share of each field's objects whose field a linear classifier tells from the embedding, "
         "cross-validated (left; dashed: with shuffled labels), and the squared distance of each "
         "field's mean from that of the other fields, less what noise gives (right). Bootstrap "
@@ -116,7 +119,7 @@ def add_offsets(part: Part, sample: Sample, space: np.ndarray, absent: Mapping[s
     )  # fmt: skip
     title = ALIKE if ALIKE in found else EVERY
     excess, error = found[title].excess
-    part.headline(
+    section.add_headline(
         f"Embeddings: field told, {title}", *(100 * np.array(found[title].accuracy)), unit="%",
         note=f"balanced accuracy over {len(found[title].fields)} fields; no more is asked for than "
         f"with shuffled labels, {100 * found[title].shuffled[0]:.1f} %",
@@ -124,10 +127,12 @@ def add_offsets(part: Part, sample: Sample, space: np.ndarray, absent: Mapping[s
     )  # fmt: skip
 
 
-def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSettings) -> None:
+def add_agreement(
+    section: Section, sample: Sample, space: np.ndarray, labels: LabelSettings
+) -> None:
     """How well neighbours agree in class, redshift and magnitude."""
     groups = {EVERY: np.zeros(len(sample), np.uint32), ALIKE: sample.blocks}
-    seed, kinds = part.numbers["seed"], _commonest(sample.kind)
+    seed, kinds = section.numbers["seed"], _commonest(sample.kind)
     kind, redshift = f"class ({labels.kind})", f"redshift ({labels.redshift}), stars left out"
     magnitude = f"magnitude ({labels.magnitude})"
     found: dict[str, dict[str, Agreement]] = {kind: {}, redshift: {}, magnitude: {}}
@@ -138,7 +143,7 @@ def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSe
             told = value_agreement(space, values, group, seed, redshift=what == redshift)
             found[what][title] = told
     found = {w: {t: a for t, a in each.items() if len(a)} for w, each in found.items()}
-    _note_unknown(part, sample, found, kinds)
+    _note_unknown(section, sample, found, kinds)
     if not any(found.values()):
         return
     classes = {
@@ -155,9 +160,11 @@ def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSe
         [f"median {what}", title, *_row(a, seed)]
         for what, each in differences.items() for title, a in each.items()
     ]  # fmt: skip
-    part.numbers["neighbours"] = [dict(zip(_AGREEMENT_COLUMNS, row, strict=True)) for row in rows]
-    part.figure(
-        draw_agreement(classes, differences), "neighbours",
+    section.numbers["neighbours"] = [
+        dict(zip(_AGREEMENT_COLUMNS, row, strict=True)) for row in rows
+    ]
+    section.add_figure(
+        plot_agreement(classes, differences), "neighbours",
         f"An object's {K} nearest neighbours among those in which the quantity is known, compared "
         "to 50 random ones; and the same among objects with the same modalities. Class: share of "
         "the same class; others: distribution over objects of the median difference. Filled and "
@@ -165,16 +172,16 @@ def add_agreement(part: Part, sample: Sample, space: np.ndarray, labels: LabelSe
         "Blue must stand above grey in class, and left of it in redshift: neither was given. The "
         "magnitude was given, so that it agrees is no news. Among all objects, part of an "
         "agreement is that sources which have the same modalities are alike anyhow.",
-        table(list(_AGREEMENT_COLUMNS), rows),
+        Table(list(_AGREEMENT_COLUMNS), rows),
     )  # fmt: skip
-    _headline(part, "neighbours of the same class", found[kind], 100, "%", better=1)
-    _headline(part, "neighbours' median |Δz| / (1 + z)", found[redshift], 1, "", better=-1)
+    _headline(section, "neighbours of the same class", found[kind], 100, "%", better=1)
+    _headline(section, "neighbours' median |Δz| / (1 + z)", found[redshift], 1, "", better=-1)
 
 
-def add_retrieval(part: Part, sample: Sample, found: Retrieval | None) -> None:
+def add_retrieval(section: Section, sample: Sample, found: Retrieval | None) -> None:
     """Cutouts of a few objects and of those that are nearest to them."""
     if found is None:
-        part.notes.append(
+        section.notes.append(
             f"No neighbours are shown as cutouts: {sample.has(IMAGE).sum()} evaluated objects have "
             f"one, and it takes {1 + N_NEAREST}."
         )
@@ -187,14 +194,14 @@ def add_retrieval(part: Part, sample: Sample, found: Retrieval | None) -> None:
                 sample.fields[sample.field[place]].name, str(sample.kind[place]) or "unknown",
                 sample.redshift[place], sample.magnitude[place], float(distance),
             ])  # fmt: skip
-    part.figure(
-        draw_retrieval(found, sample), "retrieval",
+    section.add_figure(
+        plot_retrieval(found, sample), "retrieval",
         "Objects drawn by chance, classes taking turns (framed), and the nearest others among "
         f"those with a cutout: band {found.band}, the inner {INNER} pixels, arcsinh of the flux "
         "over its noise.",
         "Neighbours should look alike and be of one class. The embedding saw the photometry and "
         "any spectrum too: sources may be alike in what a cutout does not show.",
-        table(["", "id", "field", "class", "redshift", "magnitude (mag)",
+        Table(["", "id", "field", "class", "redshift", "magnitude (mag)",
                "distance (of two random objects)"], rows),
     )  # fmt: skip
 
@@ -206,7 +213,7 @@ _AGREEMENT_COLUMNS = (
 
 def _row(found: Agreement, seed: int, scale: float = 1.0) -> list[Any]:
     numbers = found.numbers(seed).values()
-    return [len(found), *(measured(scale * value, scale * error) for value, error in numbers)]
+    return [len(found), *(Measurement(scale * value, scale * error) for value, error in numbers)]
 
 
 def _commonest(kind: np.ndarray, most: int = 5) -> list[str]:
@@ -216,15 +223,20 @@ def _commonest(kind: np.ndarray, most: int = 5) -> list[str]:
 
 
 def _headline(
-    part: Part, what: str, choices: Mapping[str, Agreement], scale: float, unit: str, better: int
+    section: Section,
+    what: str,
+    choices: Mapping[str, Agreement],
+    scale: float,
+    unit: str,
+    better: int,
 ) -> None:
     """Of objects with the same modalities, where there are; `better` is 1 where more is, or -1."""
     if not choices:
         return
     title, found = list(choices.items())[-1]
-    numbers = found.numbers(part.numbers["seed"])
+    numbers = found.numbers(section.numbers["seed"])
     (value, error), (gain, gain_error) = numbers["near"], numbers["gain"]
-    part.headline(
+    section.add_headline(
         f"Embeddings: {what}", scale * value, scale * error, unit=unit,
         note=f"{'more' if better > 0 else 'less'} is asked for than of random ones, "
         f"{scale * numbers['random'][0]:.3g} {unit}".strip() + f"; {title}, {len(found)} of them",
@@ -233,7 +245,7 @@ def _headline(
 
 
 def _note_unknown(
-    part: Part, sample: Sample, found: Mapping[str, Mapping[str, Agreement]], kinds: list[str]
+    section: Section, sample: Sample, found: Mapping[str, Mapping[str, Agreement]], kinds: list[str]
 ) -> None:
     """Say of what too little is known."""
     known = (sample.kind != "", np.isfinite(sample.redshift), np.isfinite(sample.magnitude))
@@ -243,9 +255,9 @@ def _note_unknown(
             why = f"{n} evaluated objects have one, and it takes {LEAST_KNOWN}"
             if n >= LEAST_KNOWN:
                 why = f"all {n} evaluated objects that have one are of class {kinds[0]}"
-            part.notes.append(f"Neighbours are not compared in {what}: {why}.")
+            section.notes.append(f"Neighbours are not compared in {what}: {why}.")
         elif ALIKE not in choices:
-            part.notes.append(
+            section.notes.append(
                 f"No {LEAST_KNOWN} objects with the same modalities have a {what.split()[0]}: "
                 "what neighbours agree in may be due to their modalities."
             )
@@ -253,11 +265,15 @@ def _note_unknown(
 
 def _offset_numbers(found: Offsets, names: list[str]) -> dict[str, Any]:
     return {
-        "balanced_accuracy": measured(*found.accuracy),
-        "shuffled": measured(*found.shuffled),
+        "balanced_accuracy": Measurement(*found.accuracy),
+        "shuffled": Measurement(*found.shuffled),
         "chance": found.chance,
         "fields": {
-            names[i]: {"objects": n, "recall": measured(*recall), "squared_offset": measured(*d)}
+            names[i]: {
+                "objects": n,
+                "recall": Measurement(*recall),
+                "squared_offset": Measurement(*d),
+            }
             for i, n, recall, d in zip(
                 found.fields, found.count, found.recall, found.distance, strict=True
             )
@@ -268,11 +284,11 @@ def _offset_numbers(found: Offsets, names: list[str]) -> dict[str, Any]:
 def _offset_table(found: Mapping[str, Offsets], names: list[str]) -> dict[str, Any]:
     rows: list[list[Any]] = []
     for title, o in found.items():
-        accuracy, shuffled = (measured(100 * v, 100 * e) for v, e in (o.accuracy, o.shuffled))
+        accuracy, shuffled = (Measurement(100 * v, 100 * e) for v, e in (o.accuracy, o.shuffled))
         rows.append([title, "all fields, balanced", int(o.count.sum()), accuracy, shuffled, None])
         for i, n, recall, d in zip(o.fields, o.count, 100 * o.recall, o.distance, strict=True):
-            rows.append([title, names[i], int(n), measured(*recall), None, measured(*d)])
-    return table(
+            rows.append([title, names[i], int(n), Measurement(*recall), None, Measurement(*d)])
+    return Table(
         ["objects", "field", "number", "told rightly (%)", "with shuffled labels (%)",
          "squared offset (variance within fields)"], rows,
     )  # fmt: skip

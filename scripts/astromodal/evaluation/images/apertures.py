@@ -111,8 +111,8 @@ def gaussian_widths(images: np.ndarray) -> np.ndarray:
     """
     size = images.shape[-1]
     first = max(size // 2 - _REACH, 0)
-    part = slice(first, size - first)
-    light = images[..., part, part].reshape(-1, size - 2 * first, size - 2 * first)
+    section = slice(first, size - first)
+    light = images[..., section, section].reshape(-1, size - 2 * first, size - 2 * first)
     light = np.where(np.isfinite(light), light, 0.0).astype(np.float64)
     offset = np.arange(light.shape[-1]) - (light.shape[-1] - 1) / 2
     centre, variance = np.zeros((len(light), 2)), np.full(len(light), 1.5**2)  # 1.9 arcsec FWHM

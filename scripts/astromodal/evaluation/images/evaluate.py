@@ -43,8 +43,9 @@ from astromodal.evaluation.metrics import (
     r2_of,
     scatter_error,
 )
-from astromodal.evaluation.report.section import Part, Verdict, measured, show_number
+from astromodal.evaluation.report.section import Section, Verdict
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import Measurement, show_number
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
@@ -94,17 +95,17 @@ def evaluate_images(
           ``by_band`` → BAND → the same, ``seen``, ``guessed``.
         - ``codebook``, ``n_objects``, ``n_whole``, ``n_short``, ``tokenizer_hash``.
     """
-    part = Part("images", "Image cutouts", Path(figures))
+    section = Section("images", "Image cutouts", Path(figures))
     sample = sample_images(fields, tokenizer, image, evaluation, columns, progress)
     n = len(sample.ids)
-    part.summary = (
+    section.summary = (
         f"{n} cutouts of {described(fields)}; {sample.n_whole} cutouts of these fields are whole, "
         f"{sample.n_short} are short (cut at an image edge) and count as missing. R² is the "
         "variance explained inside the elliptical mask, in counts/s, all cutouts together. From "
         "latents: the autoencoder alone; from codes: with the codebook too. The noise ceiling is "
         "what an image without any noise would reach."
     )
-    part.numbers = {
+    section.numbers = {
         "tokenizer_hash": tokenizer.hash,
         "n_objects": n,
         "n_whole": sample.n_whole,
@@ -112,46 +113,48 @@ def evaluate_images(
         "codebook": codebook_numbers(sample.counts),
     }
     if not sample.counts.size:
-        part.headline(
+        section.add_headline(
             "Images: cutouts that trained the tokenizer", tokenizer.autoencoder.n_train,
             note=UNTRAINED, verdict="bad",
         )  # fmt: skip
-        part.notes.append(f"{UNTRAINED[0].upper()}{UNTRAINED[1:]}.")
+        section.notes.append(f"{UNTRAINED[0].upper()}{UNTRAINED[1:]}.")
     if not n:
-        part.notes.append(
+        section.notes.append(
             "No evaluated object has a cutout with codes. Evaluated objects have "
             f"{sample.n_uncoded} whole cutouts without codes, other objects of these fields "
             f"{sample.n_outside} whole cutouts."
         )
-        return part.as_dict()
-    _evaluate_bands(part, sample, image, evaluation.seed)
-    return part.as_dict()
+        return section.as_dict()
+    _evaluate_bands(section, sample, image, evaluation.seed)
+    return section.as_dict()
 
 
-def _evaluate_bands(part: Part, sample: ImageSample, image: ImageSettings, seed: int) -> None:
+def _evaluate_bands(section: Section, sample: ImageSample, image: ImageSettings, seed: int) -> None:
     """Add numbers, headlines and figures of a sample that has at least one cutout."""
     bands = {name: band_numbers(sample, i, seed) for i, name in enumerate(image.bands)}
-    part.numbers["bands"] = bands
-    part.numbers["colours"] = colours(sample, image.bands, seed)
+    section.numbers["bands"] = bands
+    section.numbers["colours"] = colours(sample, image.bands, seed)
     known = [name for name in bands if bands[name]["n"]]
-    part.notes += [
+    section.notes += [
         f"Band {name}: no evaluated cutout has it." for name in bands if name not in known
     ]
     if not known:
-        part.notes.append("No cutout could be evaluated: none has light that varies in the mask.")
+        section.notes.append(
+            "No cutout could be evaluated: none has light that varies in the mask."
+        )
         return
-    part.numbers["all_bands"] = overall(sample, seed)
-    part.numbers["limits"] = limit_numbers(sample, image.bands, seed)
+    section.numbers["all_bands"] = overall(sample, seed)
+    section.numbers["limits"] = limit_numbers(sample, image.bands, seed)
     for name, aperture in names_of_apertures().items():
-        part.numbers[name] = aperture_numbers(sample, image.bands, image.size, aperture, seed)
-    part.numbers["aperture_colours"] = colour_numbers(sample, image.bands, image.size, seed)
-    part.numbers["stars"] = star_numbers(sample, image.bands, image.size, seed)
+        section.numbers[name] = aperture_numbers(sample, image.bands, image.size, aperture, seed)
+    section.numbers["aperture_colours"] = colour_numbers(sample, image.bands, image.size, seed)
+    section.numbers["stars"] = star_numbers(sample, image.bands, image.size, seed)
     weights = noise_weights(sample)
-    part.numbers["missing_bands"] = hidden_numbers(sample.hidden, image.bands, weights, seed)
-    part.notes.append(sentence(part.numbers["limits"], known))
-    add_headlines(part, known)
+    section.numbers["missing_bands"] = hidden_numbers(sample.hidden, image.bands, weights, seed)
+    section.notes.append(sentence(section.numbers["limits"], known))
+    add_headlines(section, known)
     with styled():
-        add_figures(part, sample, known, image)
+        add_figures(section, sample, known, image)
 
 
 def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:
@@ -163,17 +166,17 @@ def band_numbers(sample: ImageSample, i: int, seed: int) -> dict[str, Any]:
         return numbers
     noise = sample.n_pixels[here, i] * sample.noise[here, i] ** 2
     numbers["ceiling"] = float(1 - noise.sum() / total.sum())
-    numbers["ceiling_object"] = measured(*median_error(1 - noise / total, seed))
+    numbers["ceiling_object"] = Measurement(*median_error(1 - noise / total, seed))
     bright = detected(sample, i)
     numbers["n_detected"] = int(bright.sum())
     for way in ("codes", "latents"):
         residual = getattr(sample, f"residual_{way}")[here, i]
         change = magnitude_change(sample, way, i)[bright]
         numbers[way] = {
-            "r2": measured(*pooled_r2_error(residual, total, seed)),
-            "r2_object": measured(*median_error(r2_of(residual, total), seed)),
-            "dmag": measured(*median_error(change, seed)),
-            "dmag_scatter": measured(*scatter_error(change, seed)),
+            "r2": Measurement(*pooled_r2_error(residual, total, seed)),
+            "r2_object": Measurement(*median_error(r2_of(residual, total), seed)),
+            "dmag": Measurement(*median_error(change, seed)),
+            "dmag_scatter": Measurement(*scatter_error(change, seed)),
         }
     return numbers
 
@@ -186,8 +189,8 @@ def overall(sample: ImageSample, seed: int) -> dict[str, Any]:
     for way in ("codes", "latents"):
         residual = (getattr(sample, f"residual_{way}") * weight).sum(1)
         out[way] = {
-            "r2": measured(*pooled_r2_error(residual, total, seed)),
-            "r2_object": measured(*median_error(r2_of(residual, total), seed)),
+            "r2": Measurement(*pooled_r2_error(residual, total, seed)),
+            "r2_object": Measurement(*median_error(r2_of(residual, total), seed)),
         }
     return out
 
@@ -202,8 +205,8 @@ def colours(sample: ImageSample, bands: Sequence[str], seed: int) -> dict[str, A
         change = (magnitude_change(sample, "codes", i) - magnitude_change(sample, "codes", j))[both]
         out[f"{blue}-{red}"] = {
             "n": int(np.isfinite(change).sum()),
-            "median": measured(*median_error(change, seed)),
-            "scatter": measured(*scatter_error(change, seed)),
+            "median": Measurement(*median_error(change, seed)),
+            "scatter": Measurement(*scatter_error(change, seed)),
         }
     return out
 
@@ -212,25 +215,25 @@ MOST = 0.5
 """Explained variance above which a code explains most of what is in the mask."""
 
 
-def add_headlines(part: Part, known: Sequence[str]) -> None:
+def add_headlines(section: Section, known: Sequence[str]) -> None:
     """Add every headline that the part's numbers allow; `known` are the bands that were seen."""
-    _explained(part, known)
-    _limit(part)
-    _apertures(part, known)
-    _colours(part)
-    _stars(part, known)
-    _missing(part)
+    _explained(section, known)
+    _limit(section)
+    _apertures(section, known)
+    _colours(section)
+    _stars(section, known)
+    _missing(section)
 
 
 def _verdict(good: bool) -> Verdict:
     return "good" if good else "bad"
 
 
-def _explained(part: Part, known: Sequence[str]) -> None:
-    whole, bands = part.numbers["all_bands"], part.numbers["bands"]
-    worst = min(known, key=lambda name: bands[name]["codes"]["r2"]["value"])
-    lowest = bands[worst]["codes"]["r2"]["value"]
-    part.headline(
+def _explained(section: Section, known: Sequence[str]) -> None:
+    whole, bands = section.numbers["all_bands"], section.numbers["bands"]
+    worst = min(known, key=lambda name: bands[name]["codes"]["r2"].value)
+    lowest = bands[worst]["codes"]["r2"].value
+    section.add_headline(
         "Images: R² in the mask, from codes", **whole["codes"]["r2"],
         note=f"from latents {show_number(whole['latents']['r2']['value'])}; lowest band {worst}: "
         f"{show_number(lowest)}; more than {MOST:g} is asked for in every band",
@@ -238,10 +241,10 @@ def _explained(part: Part, known: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _limit(part: Part) -> None:
-    pooled, typical = (part.numbers["limits"][kind]["all"] for kind in ("pooled", "typical"))
-    differences = [n["difference"]["value"] for n in (pooled, typical)]
-    part.headline(
+def _limit(section: Section) -> None:
+    pooled, typical = (section.numbers["limits"][kind]["all"] for kind in ("pooled", "typical"))
+    differences = [n["difference"].value for n in (pooled, typical)]
+    section.add_headline(
         "Images: R² lost by the autoencoder", **pooled["autoencoder"],
         note=f"by the codebook {show_number(pooled['codebook']['value'])}; in the mean detected "
         f"cutout {show_number(typical['autoencoder']['value'])} and "
@@ -251,19 +254,19 @@ def _limit(part: Part) -> None:
     )  # fmt: skip
 
 
-def _apertures(part: Part, known: Sequence[str]) -> None:
-    numbers = part.numbers["apertures"]
+def _apertures(section: Section, known: Sequence[str]) -> None:
+    numbers = section.numbers["apertures"]
     shares = {
-        name: numbers[name]["codes"]["within_0p1"]["value"]
+        name: numbers[name]["codes"]["within_0p1"].value
         for name in known
         if numbers[name]["n"] >= FEWEST
     }
     label = f"Images: 3 arcsec magnitudes within {CLOSE:g} mag, S/N > {BRIGHT:g}"
     if not shares:
-        part.notes.append(f"No band has {FEWEST} sources of S/N > {BRIGHT:g} in 3 arcsec.")
+        section.notes.append(f"No band has {FEWEST} sources of S/N > {BRIGHT:g} in 3 arcsec.")
         return
     worst = min(shares, key=lambda name: shares[name])
-    part.headline(
+    section.add_headline(
         label, **numbers["all"]["codes"]["within_0p1"],
         note=f"share of the measurements in all bands, from codes; from latents "
         f"{show_number(numbers['all']['latents']['within_0p1']['value'])}; lowest band {worst}: "
@@ -272,14 +275,14 @@ def _apertures(part: Part, known: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _colours(part: Part) -> None:
-    for colour, bins in part.numbers["aperture_colours"].items():
+def _colours(section: Section) -> None:
+    for colour, bins in section.numbers["aperture_colours"].items():
         found = bins[f"above_{BRIGHT:g}"]
         if found["n"] < FEWEST:
             continue
         median, scatter = (found["codes"][key] for key in ("median", "scatter"))
-        good = abs(median["value"]) < COLOUR_OFFSET and scatter["value"] < COLOUR_SCATTER
-        part.headline(
+        good = abs(median.value) < COLOUR_OFFSET and scatter.value < COLOUR_SCATTER
+        section.add_headline(
             f"Images: change of {colour}, S/N > {BRIGHT:g}", **median, unit="mag",
             note=f"median; 68 % half-range {show_number(scatter['value'])} mag; below "
             f"{COLOUR_OFFSET:g} and {COLOUR_SCATTER:g} mag are asked for",
@@ -287,16 +290,18 @@ def _colours(part: Part) -> None:
         )  # fmt: skip
 
 
-def _stars(part: Part, known: Sequence[str]) -> None:
-    numbers = part.numbers["stars"]
+def _stars(section: Section, known: Sequence[str]) -> None:
+    numbers = section.numbers["stars"]
     judged = enough(numbers, known)
     if not judged:
-        part.notes.append(f"No band has {FEWEST} stars of S/N > {SHARP:g}: no widths to compare.")
+        section.notes.append(
+            f"No band has {FEWEST} stars of S/N > {SHARP:g}: no widths to compare."
+        )
         return
-    ratio = {name: numbers[name]["codes"]["ratio"]["value"] for name in judged}
+    ratio = {name: numbers[name]["codes"]["ratio"].value for name in judged}
     # A band whose stars all vanished has no ratio: nothing is farther from 1.
     worst = max(judged, key=lambda name: np.nan_to_num(abs(ratio[name] - 1), nan=np.inf))
-    part.headline(
+    section.add_headline(
         "Images: FWHM of stars, decoded over measured", **numbers["all"]["codes"]["ratio"],
         note=f"median, from codes; farthest from 1 in {worst}: {show_number(ratio[worst])}; "
         f"within {SAME:g} of 1 is asked for in every band",
@@ -304,13 +309,13 @@ def _stars(part: Part, known: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _missing(part: Part) -> None:
-    one = part.numbers["missing_bands"]["by_number"].get("1")
+def _missing(section: Section) -> None:
+    one = section.numbers["missing_bands"]["by_number"].get("1")
     if not one or not one["n"]:
         return
-    part.headline(
+    section.add_headline(
         "Images: R² lost in the other bands when one is missing", **one["loss"],
         note=f"median cutout {show_number(one['loss_object']['value'])}; at most {LITTLE:g} is "
         "asked for",
-        verdict=_verdict(one["loss"]["value"] <= LITTLE),
+        verdict=_verdict(one["loss"].value <= LITTLE),
     )  # fmt: skip

@@ -12,37 +12,38 @@ from astromodal.config.schema import ImageSettings
 from astromodal.evaluation.images.apertures import STAR_SIGNIFICANCE
 from astromodal.evaluation.images.field import Example
 from astromodal.evaluation.images.limits import (
-    draw_hidden_bands,
-    draw_limits,
     hidden_table,
     limit_table,
+    plot_hidden_bands,
+    plot_limits,
     sentence,
 )
-from astromodal.evaluation.images.photometry import SHARP, draw_stars, star_table
+from astromodal.evaluation.images.photometry import SHARP, plot_stars, star_table
 from astromodal.evaluation.images.photometry_figures import add_photometry
 from astromodal.evaluation.images.sample import DETECTED, ImageSample, magnitude_change
-from astromodal.evaluation.metrics import codebook_table, draw_codebooks, r2
-from astromodal.evaluation.report.section import Part, table
+from astromodal.evaluation.metrics import codebook_table, plot_codebooks, r2
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import AMBER, BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.evaluation.report.values import Table
 
 _SHOWN = ("F515", "R", "Z", "G", "I", "F660", "F861", "U")
 _WAYS = (("codes", BLUE, "o", -0.12), ("latents", ORANGE, "s", 0.12))
 
 
-def draw_bands(bands: dict[str, Any], known: Sequence[str]) -> Figure:
+def plot_bands(bands: dict[str, Any], known: Sequence[str]) -> Figure:
     """R² by band, from codes and from latents, and the noise ceiling."""
     figure, axes = new_figure(height=3.0)
     axis = axes[0, 0]
     x = np.arange(len(known))
     for way, colour, marker, shift in _WAYS:
-        value = np.array([bands[name][way]["r2"]["value"] for name in known])
-        error = np.nan_to_num([bands[name][way]["r2"]["error"] for name in known])
+        value = np.array([bands[name][way]["r2"].value for name in known])
+        error = np.nan_to_num([bands[name][way]["r2"].error for name in known])
         axis.errorbar(
             x + shift, value, error, fmt=marker, color=colour, markersize=4, label=f"from {way}"
         )
     ceiling = [bands[name]["ceiling"] for name in known]
     axis.plot(x, ceiling, "_", color=INK, markersize=14, label="noise ceiling")
-    lowest = min(bands[name]["codes"]["r2"]["value"] for name in known)
+    lowest = min(bands[name]["codes"]["r2"].value for name in known)
     axis.set(
         ylabel="R² inside the mask", xlabel="band", ylim=(max(-0.6, min(0.0, lowest - 0.1)), 1.03)
     )
@@ -51,7 +52,7 @@ def draw_bands(bands: dict[str, Any], known: Sequence[str]) -> Figure:
     return figure
 
 
-def draw_flux(
+def plot_flux(
     sample: ImageSample, bands: dict[str, Any], known: Sequence[str], order: Sequence[str]
 ) -> Figure:
     """Magnitude change by band, and against the flux's S/N."""
@@ -59,8 +60,8 @@ def draw_flux(
     left, right = axes[0]
     places = np.arange(len(known))
     for way, colour, marker, shift in _WAYS:
-        value = np.array([bands[name][way]["dmag"]["value"] for name in known])
-        half = np.array([bands[name][way]["dmag_scatter"]["value"] for name in known])
+        value = np.array([bands[name][way]["dmag"].value for name in known])
+        half = np.array([bands[name][way]["dmag_scatter"].value for name in known])
         left.errorbar(
             places + shift, value, np.nan_to_num(half), fmt=marker, color=colour, markersize=4,
             label=f"from {way}",
@@ -92,7 +93,7 @@ def draw_flux(
 
 def _flux_limit(bands: dict[str, Any], known: Sequence[str]) -> float:
     reach = [
-        abs(bands[name][way]["dmag"]["value"]) + bands[name][way]["dmag_scatter"]["value"]
+        abs(bands[name][way]["dmag"].value) + bands[name][way]["dmag_scatter"].value
         for name in known
         for way in ("codes", "latents")
     ]
@@ -100,7 +101,7 @@ def _flux_limit(bands: dict[str, Any], known: Sequence[str]) -> float:
     return float(np.clip(2.0 * max(finite, default=0.5), 0.1, 2.0))
 
 
-def draw_examples(
+def plot_examples(
     examples: Sequence[Example], bands: Sequence[str]
 ) -> tuple[Figure, list[list[Any]]]:
     """Measured, decoded and residual cutouts in three bands, a row an object; and its numbers."""
@@ -113,7 +114,7 @@ def draw_examples(
         for k, name in enumerate(shown):
             band = list(bands).index(name)
             numbers.append(_panel(axes[i, 3 * k : 3 * k + 3], example, band, name))
-        part = _window(example.mask)
+        section = _window(example.mask)
         axes[i, 0].set_ylabel(f"{example.id[-9:]}\n{part.stop - part.start} pixel", fontsize=5)
     for k, name in enumerate(shown):
         for j, what in enumerate(("measured", "decoded", "difference")):
@@ -148,12 +149,12 @@ def _panel(axes: np.ndarray, example: Example, band: int, name: str) -> list[Any
         np.arcsinh(np.where(valid, values, 0) / (2 * sigma)) for values in (truth, decoded)
     ]
     top = max(float(np.quantile(stretched[0], 0.998)), 1.5)
-    part = (_window(mask),) * 2
+    section = (_window(mask),) * 2
     for axis, values in zip(axes[:2], stretched, strict=True):
-        axis.imshow(values[part], origin="lower", vmin=-0.8, vmax=top)
+        axis.imshow(values[section], origin="lower", vmin=-0.8, vmax=top)
     residual = np.where(valid, decoded - truth, 0) / sigma
-    axes[2].imshow(residual[part], origin="lower", vmin=-10, vmax=10, cmap="RdBu_r")
-    axes[0].contour(mask[part], levels=[0.5], colors=[AMBER], linewidths=0.6)
+    axes[2].imshow(residual[section], origin="lower", vmin=-10, vmax=10, cmap="RdBu_r")
+    axes[0].contour(mask[section], levels=[0.5], colors=[AMBER], linewidths=0.6)
     inside = (valid & mask)[None]
     explained = float(r2(np.where(inside, truth, np.nan).reshape(1, -1), decoded.reshape(1, -1))[0])
     flux = [float(values[inside[0]].sum()) for values in (truth, decoded)]
@@ -162,7 +163,7 @@ def _panel(axes: np.ndarray, example: Example, band: int, name: str) -> list[Any
 
 
 def add_figures(
-    part: Part, sample: ImageSample, known: Sequence[str], image: ImageSettings
+    section: Section, sample: ImageSample, known: Sequence[str], image: ImageSettings
 ) -> None:
     """Add every figure.
 
@@ -177,38 +178,38 @@ def add_figures(
     image : ImageSettings
         All bands in channel order, and the side of a cutout.
     """
-    bands, order = part.numbers["bands"], image.bands
-    part.figure(
-        draw_bands(bands, known), "r2_by_band",
+    bands, order = section.numbers["bands"], image.bands
+    section.add_figure(
+        plot_bands(bands, known), "r2_by_band",
         "Variance explained inside the elliptical mask, by band, with bootstrap errors over "
         "objects.",
         "Codes should follow latents closely: the gap between them is the codebook's loss, the "
         "gap between latents and the noise ceiling the autoencoder's.",
         _band_table(bands),
     )  # fmt: skip
-    _add_limits(part, known)
-    add_photometry(part, sample, known, image)
-    if part.numbers["stars"]["all"]["n"]:
-        _add_stars(part, sample, known, image.size)
-    if part.numbers["missing_bands"]["by_number"]["1"]["n"]:
-        _add_missing(part, known)
-    part.figure(
-        draw_flux(sample, bands, known, order), "flux_in_mask",
+    _add_limits(section, known)
+    add_photometry(section, sample, known, image)
+    if section.numbers["stars"]["all"]["n"]:
+        _add_stars(section, sample, known, image.size)
+    if section.numbers["missing_bands"]["by_number"]["1"]["n"]:
+        _add_missing(section, known)
+    section.add_figure(
+        plot_flux(sample, bands, known, order), "flux_in_mask",
         "Magnitude decoded minus measured inside the mask: median and 68 % range by band (left), "
         "and against the signal-to-noise of the flux, from codes, in all bands (right).",
         "The medians should lie at zero: a decoded cutout that keeps its pixels but not its flux "
         f"would lose its photometry. Only fluxes above {DETECTED:g}σ are compared.",
-        _flux_table(part.numbers),
+        _flux_table(section.numbers),
     )  # fmt: skip
-    _add_examples(part, sample, order)
+    _add_examples(section, sample, order)
     if sample.counts.sum():
-        _add_codebook(part, sample)
+        _add_codebook(section, sample)
 
 
-def _add_limits(part: Part, known: Sequence[str]) -> None:
-    limits = part.numbers["limits"]
-    part.figure(
-        draw_limits(limits, known), "limits",
+def _add_limits(section: Section, known: Sequence[str]) -> None:
+    limits = section.numbers["limits"]
+    section.add_figure(
+        plot_limits(limits, known), "limits",
         "What leaves variance unexplained inside the mask, by band and over all bands in units of "
         "their noise: sky noise, the autoencoder beyond it (with the photon noise of bright "
         "sources, for cubes tell no gain), the codebook beyond that. Lines: bootstrap errors over "
@@ -219,10 +220,10 @@ def _add_limits(part: Part, known: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _add_stars(part: Part, sample: ImageSample, known: Sequence[str], size: int) -> None:
-    numbers = part.numbers["stars"]
-    part.figure(
-        draw_stars(sample, numbers, known, size), "star_widths",
+def _add_stars(section: Section, sample: ImageSample, known: Sequence[str], size: int) -> None:
+    numbers = section.numbers["stars"]
+    section.add_figure(
+        plot_stars(sample, numbers, known, size), "star_widths",
         "Full width at half maximum of the Gaussian that stars' adaptive moments give, decoded "
         "against measured: every star and band (left); median of the ratio with its bootstrap "
         "error (thick) and 68 % half-range (thin) by band (right). Stars: sources whose Gaia "
@@ -234,10 +235,10 @@ def _add_stars(part: Part, sample: ImageSample, known: Sequence[str], size: int)
     )  # fmt: skip
 
 
-def _add_missing(part: Part, known: Sequence[str]) -> None:
-    numbers = part.numbers["missing_bands"]
-    part.figure(
-        draw_hidden_bands(numbers, known), "missing_bands",
+def _add_missing(section: Section, known: Sequence[str]) -> None:
+    numbers = section.numbers["missing_bands"]
+    section.add_figure(
+        plot_hidden_bands(numbers, known), "missing_bands",
         f"{numbers['n_objects']} cutouts encoded again with bands hidden from the encoder, and "
         "decoded from codes. R² lost inside the mask of the bands that stay, by number of bands "
         "missing (left; one: every band in turn; more: drawn at random) and by the one band that "
@@ -249,9 +250,9 @@ def _add_missing(part: Part, known: Sequence[str]) -> None:
     )  # fmt: skip
 
 
-def _add_examples(part: Part, sample: ImageSample, order: Sequence[str]) -> None:
-    drawn, rows = draw_examples(sample.examples, order)
-    part.figure(
+def _add_examples(section: Section, sample: ImageSample, order: Sequence[str]) -> None:
+    drawn, rows = plot_examples(sample.examples, order)
+    section.add_figure(
         drawn, "examples",
         "Cutouts drawn at random among the evaluated ones, brightest first, in three bands: "
         "measured (with the mask's outline), decoded from codes, and decoded minus measured. "
@@ -259,18 +260,18 @@ def _add_examples(part: Part, sample: ImageSample, order: Sequence[str]) -> None
         "(red). The side of a row's cutouts is given in pixels.",
         "Decoded sources should have the same shape and brightness; a good difference is flat "
         "noise without rings or a source in it.",
-        table(["object", "band", "R² in the mask", "magnitude change (mag)", "flux S/N"], rows),
+        Table(["object", "band", "R² in the mask", "magnitude change (mag)", "flux S/N"], rows),
     )  # fmt: skip
 
 
-def _add_codebook(part: Part, sample: ImageSample) -> None:
-    part.figure(
-        draw_codebooks({"image": sample.counts}, {"image": BLUE}), "codebook",
+def _add_codebook(section: Section, sample: ImageSample) -> None:
+    section.add_figure(
+        plot_codebooks({"image": sample.counts}, {"image": BLUE}), "codebook",
         "Use of the image codebook by the evaluated fields: share of tokens in the most used "
         "codes.",
         "Sky patches outnumber sources, so a few codes take many tokens; dead codes are "
         "wasted ids.",
-        codebook_table({"image": part.numbers["codebook"]}),
+        codebook_table({"image": section.numbers["codebook"]}),
     )  # fmt: skip
 
 
@@ -287,7 +288,7 @@ def _band_table(bands: dict[str, Any]) -> dict[str, Any]:
         pooled = [n["codes"]["r2"], n["latents"]["r2"], n["ceiling"]]
         single = [n["codes"]["r2_object"], n["latents"]["r2_object"], n["ceiling_object"]]
         rows.append([name, n["n"], *pooled, *single])
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def _flux_table(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -304,4 +305,4 @@ def _flux_table(numbers: dict[str, Any]) -> dict[str, Any]:
         [name, c["n"], c["median"], c["scatter"], None, None]
         for name, c in numbers["colours"].items()
     ]
-    return table(heading, rows)
+    return Table(heading, rows)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from astromodal.evaluation.images.missing import HiddenBands
 from astromodal.evaluation.images.sample import ImageSample, detected, noise_weights
 from astromodal.evaluation.metrics import mean_error, median_error, pooled_r2_error
-from astromodal.evaluation.report.section import measured, table
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.evaluation.report.values import Measurement, Table
 
 SHARES = ("noise", "autoencoder", "codebook")
 _COLOURS = {"noise": FAINT, "autoencoder": ORANGE, "codebook": BLUE}
@@ -65,12 +65,14 @@ def _split(
     used = whole > 0
     numbers: dict[str, Any] = {"n": int(used.sum())}
     for name, step in steps.items():
-        part = (step * weight).sum(1)[used]
-        sums, counts = (part / whole[used], np.ones(used.sum())) if each else (part, whole[used])
-        numbers[name] = measured(*mean_error(sums, counts, seed))
+        section = (step * weight).sum(1)[used]
+        sums, counts = (
+            (section / whole[used], np.ones(used.sum())) if each else (section, whole[used])
+        )
+        numbers[name] = Measurement(*mean_error(sums, counts, seed))
     difference = numbers["difference"]
-    sure = abs(difference["value"]) > _SURE * difference["error"]
-    larger = "autoencoder" if difference["value"] > 0 else "codebook"
+    sure = abs(difference.value) > _SURE * difference.error
+    larger = "autoencoder" if difference.value > 0 else "codebook"
     return {**numbers, "limit": larger if sure else "undecided"}
 
 
@@ -94,7 +96,7 @@ def sentence(limits: dict[str, Any], known: Sequence[str]) -> str:
     return " ".join(said)
 
 
-def draw_limits(limits: dict[str, Any], known: Sequence[str]) -> Figure:
+def plot_limits(limits: dict[str, Any], known: Sequence[str]) -> Figure:
     """The three shares of the unexplained variance, stacked, by band and over all bands."""
     names = [*known, "all"]
     figure, axes = new_figure(2, 1, height=4.6, sharex=True)
@@ -106,8 +108,8 @@ def draw_limits(limits: dict[str, Any], known: Sequence[str]) -> Figure:
     for axis, (kind, title) in zip(axes[:, 0], titles.items(), strict=True):
         top, bottom = np.zeros(len(names)), np.zeros(len(names))
         for share in SHARES:
-            value = np.nan_to_num([limits[kind][name][share]["value"] for name in names])
-            error = np.nan_to_num([limits[kind][name][share]["error"] for name in names])
+            value = np.nan_to_num([limits[kind][name][share].value for name in names])
+            error = np.nan_to_num([limits[kind][name][share].error for name in names])
             base = np.where(value >= 0, top, bottom)
             axis.bar(
                 x, value, 0.7, base, color=_COLOURS[share], hatch=_HATCHES[share], label=share,
@@ -138,7 +140,7 @@ def limit_table(limits: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
         for name, n in by_band.items()
         if name in known or name == "all"
     ]
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 LITTLE = 0.01
@@ -186,8 +188,8 @@ def hidden_numbers(
         total = sample.total[here, i]
         by_band[name] = {
             **_loss_numbers(loss[:, i], whole[:, i], seed),
-            "seen": measured(*pooled_r2_error(sample.complete[here, i], total, seed)),
-            "guessed": measured(*pooled_r2_error(sample.residual[here, i, i], total, seed)),
+            "seen": Measurement(*pooled_r2_error(sample.complete[here, i], total, seed)),
+            "guessed": Measurement(*pooled_r2_error(sample.residual[here, i, i], total, seed)),
         }
     return {"n_objects": len(sample.total), "by_number": by_number, "by_band": by_band}
 
@@ -209,12 +211,12 @@ def _loss_numbers(loss: np.ndarray, whole: np.ndarray, seed: int) -> dict[str, A
     loss, whole = loss[used], whole[used]
     return {
         "n": int(used.sum()),
-        "loss": measured(*mean_error(loss, whole, seed)),
-        "loss_object": measured(*median_error(loss / whole, seed)),
+        "loss": Measurement(*mean_error(loss, whole, seed)),
+        "loss_object": Measurement(*median_error(loss / whole, seed)),
     }
 
 
-def draw_hidden_bands(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
+def plot_hidden_bands(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
     """Loss by number of missing bands, loss by missing band, and R² of the missing band."""
     figure, axes = new_figure(1, 3, height=3.2, width_ratios=(0.7, 1, 1))
     by_number, by_band = numbers["by_number"], numbers["by_band"]
@@ -249,8 +251,8 @@ def draw_hidden_bands(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
 
 
 def _values(numbers: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    value = np.array([n[key]["value"] for n in numbers], dtype=float)
-    return value, np.nan_to_num(np.array([n[key]["error"] for n in numbers], dtype=float))
+    value = np.array([n[key].value for n in numbers], dtype=float)
+    return value, np.nan_to_num(np.array([n[key].error for n in numbers], dtype=float))
 
 
 def hidden_table(numbers: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -266,4 +268,4 @@ def hidden_table(numbers: dict[str, Any], known: Sequence[str]) -> dict[str, Any
     for name in known:
         n = numbers["by_band"][name]
         rows.append([name, n["n"], n["loss"], n["loss_object"], n["seen"], n["guessed"]])
-    return table(heading, rows)
+    return Table(heading, rows)

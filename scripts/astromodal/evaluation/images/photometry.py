@@ -18,8 +18,8 @@ from astromodal.evaluation.metrics import (
     robust_sigma,
     scatter_error,
 )
-from astromodal.evaluation.report.section import measured, table
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.evaluation.report.values import Measurement, Table
 
 WAYS = ("codes", "latents")
 COLOURS = (("G", "R"), ("R", "Z"))
@@ -89,15 +89,15 @@ def aperture_numbers(
         for i, name in enumerate(bands):
             here = bright[:, i]
             out[name][way] = {
-                "within_0p1": measured(*fraction_error(close[here, i])),
+                "within_0p1": Measurement(*fraction_error(close[here, i])),
                 **_spread(change[here, i], seed),
             }
         shares = mean_error((close & bright).sum(1), bright.sum(1), seed)
         used = np.where(bright, change, np.nan)
         whole[way] = {
-            "within_0p1": measured(*shares),
-            "dmag": measured(*of_objects(np.median, used, seed)),
-            "dmag_scatter": measured(*of_objects(robust_sigma, used, seed)),
+            "within_0p1": Measurement(*shares),
+            "dmag": Measurement(*of_objects(np.median, used, seed)),
+            "dmag_scatter": Measurement(*of_objects(robust_sigma, used, seed)),
         }
     return {**out, "all": whole}
 
@@ -155,8 +155,8 @@ def _colour(
 
 def _spread(change: np.ndarray, seed: int) -> dict[str, Any]:
     return {
-        "dmag": measured(*median_error(change, seed)),
-        "dmag_scatter": measured(*scatter_error(change, seed)),
+        "dmag": Measurement(*median_error(change, seed)),
+        "dmag_scatter": Measurement(*scatter_error(change, seed)),
     }
 
 
@@ -194,14 +194,14 @@ def star_numbers(sample: ImageSample, bands: Sequence[str], size: int, seed: int
         width = np.where(here, sample.fwhm, np.nan)
         out[name] = {
             "n": int(here.sum()),
-            "fwhm": measured(*of_objects(np.median, width, seed)),
-            "fwhm_scatter": measured(*of_objects(robust_sigma, width, seed)),
+            "fwhm": Measurement(*of_objects(np.median, width, seed)),
+            "fwhm_scatter": Measurement(*of_objects(robust_sigma, width, seed)),
         }
         for way in WAYS:
             ratio = getattr(sample, f"fwhm_{way}") / width
             out[name][way] = {
-                "ratio": measured(*of_objects(np.median, ratio, seed)),
-                "ratio_scatter": measured(*of_objects(robust_sigma, ratio, seed)),
+                "ratio": Measurement(*of_objects(np.median, ratio, seed)),
+                "ratio_scatter": Measurement(*of_objects(robust_sigma, ratio, seed)),
                 "failed": int((here & np.isnan(ratio)).sum()),
             }
     return out
@@ -218,7 +218,7 @@ def enough(numbers: dict[str, Any], known: Sequence[str]) -> list[str]:
     return [name for name in known if numbers[name]["n"] >= FEWEST]
 
 
-def draw_stars(
+def plot_stars(
     sample: ImageSample, numbers: dict[str, Any], known: Sequence[str], size: int
 ) -> Figure:
     """Decoded against measured widths, and their median ratio by band."""
@@ -233,9 +233,9 @@ def draw_stars(
             rasterized=True,
         )  # fmt: skip
         names = [name for name in known if numbers[name]["n"]]
-        ratio = np.array([numbers[name][way]["ratio"]["value"] for name in names])
-        half = np.nan_to_num([numbers[name][way]["ratio_scatter"]["value"] for name in names])
-        error = np.nan_to_num([numbers[name][way]["ratio"]["error"] for name in names])
+        ratio = np.array([numbers[name][way]["ratio"].value for name in names])
+        half = np.nan_to_num([numbers[name][way]["ratio_scatter"].value for name in names])
+        error = np.nan_to_num([numbers[name][way]["ratio"].error for name in names])
         places = np.arange(len(names)) + shift
         right.errorbar(places, ratio, half, fmt="none", ecolor=colour, elinewidth=0.8)
         right.errorbar(
@@ -270,4 +270,4 @@ def star_table(numbers: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
         n = numbers[name]
         both = [n[way][key] for way in WAYS for key in ("ratio", "ratio_scatter", "failed")]
         rows.append([name, n["n"], n["fwhm"], n["fwhm_scatter"], *both])
-    return table(heading, rows)
+    return Table(heading, rows)

@@ -24,15 +24,16 @@ from astromodal.evaluation.images.photometry import (
     names_of_apertures,
 )
 from astromodal.evaluation.images.sample import ImageSample
-from astromodal.evaluation.report.section import Part, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
+from astromodal.evaluation.report.values import Table
 
 _STYLE = {"codes": (BLUE, "o", -0.12), "latents": (ORANGE, "s", 0.12)}
 _REACH = 0.5  # mag that an axis shows; what lies beyond is drawn at its edge
 _FAINTEST = 5.0
 
 
-def draw_changes(
+def plot_changes(
     sample: ImageSample, known: Sequence[str], order: Sequence[str], size: int
 ) -> Figure:
     """Change of the small aperture's magnitude against its S/N, a panel a band."""
@@ -88,7 +89,7 @@ def _running(axis: Any, snr: np.ndarray, change: np.ndarray) -> None:
             )  # fmt: skip
 
 
-def draw_bright(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
+def plot_bright(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
     """Share of the bright sources whose magnitude is kept, and median change, by band."""
     figure, axes = new_figure(2, 1, height=4.2, sharex=True)
     upper, lower = axes[:, 0]
@@ -120,7 +121,7 @@ def draw_bright(numbers: dict[str, Any], known: Sequence[str]) -> Figure:
     return figure
 
 
-def draw_colours(sample: ImageSample, order: Sequence[str], size: int) -> Figure:
+def plot_colours(sample: ImageSample, order: Sequence[str], size: int) -> Figure:
     """Decoded against measured colour, and its change against S/N, a row a colour."""
     pairs = known_colours(order)
     figure, axes = new_figure(len(pairs), 2, height=0.5 + 2.4 * len(pairs))
@@ -181,7 +182,7 @@ def bright_table(numbers: dict[str, dict[str, Any]], known: Sequence[str]) -> di
             n = by_band[name]
             keys = ("within_0p1", "dmag", "dmag_scatter")
             rows.append([diameter, name, n["n"], *(n[way][key] for way in WAYS for key in keys)])
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def colour_table(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -197,19 +198,20 @@ def colour_table(numbers: dict[str, Any]) -> dict[str, Any]:
         for name, bins in numbers.items()
         for snr, n in bins.items()
     ]  # fmt: skip
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def add_photometry(
-    part: Part, sample: ImageSample, known: Sequence[str], image: ImageSettings
+    section: Section, sample: ImageSample, known: Sequence[str], image: ImageSettings
 ) -> None:
     """Add the figures that the bands allow; arguments as for `add_figures`."""
     by_diameter = {
-        f"{APERTURES[place]:g}": part.numbers[name] for name, place in names_of_apertures().items()
+        f"{APERTURES[place]:g}": section.numbers[name]
+        for name, place in names_of_apertures().items()
     }
     tabulated = bright_table(by_diameter, known)
-    part.figure(
-        draw_changes(sample, known, image.bands, image.size), "aperture_changes",
+    section.add_figure(
+        plot_changes(sample, known, image.bands, image.size), "aperture_changes",
         "Magnitude in a circle of 3 arcsec diameter, decoded from codes minus measured, against "
         "the S/N of the measured flux (sky noise), above 5. Triangles: beyond ±0.5 mag. "
         "Diamonds: medians and 16 to 84 % ranges of S/N 5 to 10, 10 to 30, 30 to 100 and above.",
@@ -217,9 +219,9 @@ def add_photometry(
         "low S/N the measured magnitude's own noise widens the cloud.",
         tabulated,
     )  # fmt: skip
-    if part.numbers["apertures"]["all"]["n"]:
-        part.figure(
-            draw_bright(part.numbers["apertures"], known), "aperture_bright",
+    if section.numbers["apertures"]["all"]["n"]:
+        section.add_figure(
+            plot_bright(section.numbers["apertures"], known), "aperture_bright",
             f"Sources of S/N > {BRIGHT:g} in 3 arcsec, by band: share whose magnitude changes by "
             f"less than {CLOSE:g} mag, with Wilson's 68 % interval (top); median change with its "
             "bootstrap error (thick) and 68 % half-range (thin; bottom). In brackets: number of "
@@ -230,8 +232,8 @@ def add_photometry(
             tabulated,
         )  # fmt: skip
     if known_colours(known):
-        part.figure(
-            draw_colours(sample, image.bands, image.size), "aperture_colours",
+        section.add_figure(
+            plot_colours(sample, image.bands, image.size), "aperture_colours",
             "Colours in a circle of 3 arcsec, from codes: decoded against measured (left), and "
             "their change against the lower S/N of the two bands (right). Instrumental: counts/s "
             "without a zero point, which moves both axes alike; one colour in a hundred lies "
@@ -239,5 +241,5 @@ def add_photometry(
             "figure of magnitudes.",
             "Points should follow the dashed line at left and zero at right; a cloud that is "
             "flatter than the line has lost colours to the mean one.",
-            colour_table(part.numbers["aperture_colours"]),
+            colour_table(section.numbers["aperture_colours"]),
         )  # fmt: skip

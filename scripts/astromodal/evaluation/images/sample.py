@@ -11,7 +11,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.held_out import EvaluatedField, draw
+from astromodal.evaluation.held_out import EvaluatedField, sample_rows
 from astromodal.evaluation.images.apertures import APERTURES
 from astromodal.evaluation.images.field import Example, FieldImages
 from astromodal.evaluation.images.missing import N_CUTOUTS, HiddenBands, passes
@@ -79,13 +79,13 @@ def sample_images(
         np.flatnonzero(f.rows()[t.row] & (t.codes != MISSING_CODE).all(axis=1))
         for f, t in zip(fields, tokens, strict=True)
     ]
-    drawn = draw(places, evaluation.max_objects, evaluation.seed)
-    wanted = draw(drawn, evaluation.n_examples, evaluation.seed)
-    again = draw(drawn, N_CUTOUTS, evaluation.seed)
+    drawn = sample_rows(places, evaluation.max_objects, evaluation.seed)
+    wanted = sample_rows(drawn, evaluation.n_examples, evaluation.seed)
+    again = sample_rows(drawn, N_CUTOUTS, evaluation.seed)
     rng = np.random.default_rng(evaluation.seed)
     size = len(tokenizer.centroids)
     counts = np.zeros(size, dtype=np.int64)
-    parts: list[dict[str, np.ndarray]] = []
+    sections: list[dict[str, np.ndarray]] = []
     hidden: list[dict[str, np.ndarray]] = []
     examples: list[Example] = []
     for i, (f, token) in enumerate(zip(fields, tokens, strict=True)):
@@ -95,7 +95,7 @@ def sample_images(
         work = FieldImages(f, token, tokenizer, image, columns, drawn[i])
         for batch in progress(work.batches(), None, f"cutouts of {f.name}"):
             sums, more = work.reduce(batch, token.row[wanted[i]])
-            parts.append(sums)
+            sections.append(sums)
             examples += more
             hidden.append(work.hide(batch, sums, token.row[again[i]], rng))
     examples.sort(key=lambda e: -float(np.where(e.mask & e.valid, e.pixels, 0).sum()))
@@ -104,26 +104,26 @@ def sample_images(
     return ImageSample(
         counts=counts, n_whole=whole, n_short=short, examples=examples,
         n_uncoded=inside - sum(map(len, places)), n_outside=whole - inside,
-        hidden=_join_hidden(hidden, len(image.bands)), **_join(parts, len(image.bands)),
+        hidden=_join_hidden(hidden, len(image.bands)), **_join(sections, len(image.bands)),
     )  # fmt: skip
 
 
-def _join(parts: list[dict[str, np.ndarray]], n_bands: int) -> dict[str, np.ndarray]:
+def _join(sections: list[dict[str, np.ndarray]], n_bands: int) -> dict[str, np.ndarray]:
     empty = {
         "ids": np.empty(0, "U1"),
         "star": np.empty(0, bool),
         **{name: np.empty((0, n_bands)) for name in _SUMS},
         **{name: np.empty((0, n_bands, len(APERTURES))) for name in _CIRCLES},
     }
-    return {name: np.concatenate([e, *(p[name] for p in parts)]) for name, e in empty.items()}
+    return {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
 
 
-def _join_hidden(parts: list[dict[str, np.ndarray]], n_bands: int) -> HiddenBands:
+def _join_hidden(sections: list[dict[str, np.ndarray]], n_bands: int) -> HiddenBands:
     per_pass = passes(n_bands)
     empty = {name: np.empty((0, n_bands)) for name in _HIDDEN}
     empty["residual"] = np.empty((0, len(per_pass), n_bands))
     empty["hidden"] = empty["residual"].astype(bool)
-    joined = {name: np.concatenate([e, *(p[name] for p in parts)]) for name, e in empty.items()}
+    joined = {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
     return HiddenBands(per_pass, **joined)
 
 

@@ -12,7 +12,6 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.held_out import EvaluatedField, described, eligible_objects
-from astromodal.evaluation.reconstruction import figures as section
 from astromodal.evaluation.reconstruction import images, scalars, spectra
 from astromodal.evaluation.reconstruction.scores import (
     BASELINE,
@@ -24,8 +23,9 @@ from astromodal.evaluation.reconstruction.scores import (
     compared,
     verdict,
 )
-from astromodal.evaluation.report.section import Part, show
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import show
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import IMAGE, SCALAR
@@ -64,7 +64,7 @@ def evaluate_reconstruction(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("reconstruction", "Reconstruction", Path(figures))
+    section = Section("reconstruction", "Reconstruction", Path(figures))
     layout = model.bundle.layout
     sequences = SequenceSet([f.files["sequences"] for f in fields], layout)
     training = SequenceSet(training_sequences, layout)
@@ -72,27 +72,29 @@ def evaluate_reconstruction(
         check_hashes(model.bundle.trained.vocabulary, store.tokenizer_hashes, str(store.path))
     eligible = eligible_objects(sequences, fields)
     bench = Bench(model, fields, columns, evaluation, sequences, training, eligible)
-    part.summary = _summary(bench)
-    part.numbers = {"weights_hash": model.hash}
+    section.summary = _summary(bench)
+    section.numbers = {"weights_hash": model.hash}
     groups = [block.name for block in layout.groups() if not is_light_curve(block.name)]
     samples: dict[str, spectra.SpectrumSample] = {}
     for block in progress([SCALAR, *groups, IMAGE], 2 + len(groups), "blocks"):
         objects = bench.having(block)
-        if not _can_ask(part, bench, block, len(objects)):
+        if not _can_ask(section, bench, block, len(objects)):
             continue
         with styled():
             if block == SCALAR:
-                _add_scalars(part, scalars.sample_scalars(bench, objects), evaluation.seed)
+                _add_scalars(section, scalars.sample_scalars(bench, objects), evaluation.seed)
             elif block == IMAGE:
-                _add_images(part, images.sample_images(bench, objects), evaluation)
+                _add_images(section, images.sample_images(bench, objects), evaluation)
             else:
                 samples[block] = spectra.sample_spectra(bench, objects, block)
     if samples:
         with styled():
-            _add_spectra(part, samples, evaluation)
+            _add_spectra(section, samples, evaluation)
     if any(is_light_curve(block.name) for block in layout.groups()):
-        part.notes.append("Light curves are given and not asked for: their length is not modelled.")
-    return part.as_dict()
+        section.notes.append(
+            "Light curves are given and not asked for: their length is not modelled."
+        )
+    return section.as_dict()
 
 
 def _summary(bench: Bench) -> str:
@@ -108,55 +110,57 @@ def _summary(bench: Bench) -> str:
     )
 
 
-def _can_ask(part: Part, bench: Bench, block: str, n: int) -> bool:
+def _can_ask(section: Section, bench: Bench, block: str, n: int) -> bool:
     """Whether a block can be asked for; notes where not, and what an order of blocks leaves out."""
     told, shuffled = bench.told_from(block), bench.model.bundle.trained.shuffled
     if not shuffled:
-        part.notes.append(
+        section.notes.append(
             f"{block}: the model was trained on one order of blocks, so that it is told from "
             f"{', '.join(told) or 'nothing'} alone."
         )
     known = len(bench.trained_on(block)) > 0
     if not known:
-        part.notes.append(f"{block}: no object that trained the model has it.")
+        section.notes.append(f"{block}: no object that trained the model has it.")
     elif not n:
-        part.notes.append(f"{block}: no evaluated object has it and a block to tell it from.")
+        section.notes.append(f"{block}: no evaluated object has it and a block to tell it from.")
     return known and n > 0
 
 
-def _add_scalars(part: Part, sample: scalars.ScalarSample, seed: int) -> None:
+def _add_scalars(section: Section, sample: scalars.ScalarSample, seed: int) -> None:
     numbers = scalars.scalar_numbers(sample, seed)
-    part.numbers["scalar"] = numbers
+    section.numbers["scalar"] = numbers
     if not numbers["columns"]:
-        part.notes.append("scalar: none was measured of the objects asked about.")
+        section.notes.append("scalar: none was measured of the objects asked about.")
         return
     every = numbers["all"]
     told = ", ".join(f"{way} {show(every[way])}" for way in (TOKENIZER, MODEL, BASELINE))
-    part.headline(
+    section.add_headline(
         "Reconstruction, scalars: gain over the training median", **every["gain"],
         unit="of the spread",
         note=f"median error of {every['n']} objects: {told}; "
         f"{100 * numbers['inside']['value']:.0f} % of the values lie in the model's central 68 %",
         verdict=verdict(every["gain"]),
     )  # fmt: skip
-    section.add_scalar_figure(part, numbers["columns"])
+    section.add_scalar_figure(section, numbers["columns"])
 
 
 def _add_spectra(
-    part: Part, samples: dict[str, spectra.SpectrumSample], evaluation: EvaluationSettings
+    section: Section, samples: dict[str, spectra.SpectrumSample], evaluation: EvaluationSettings
 ) -> None:
     every = {name: spectra.spectrum_numbers(s, evaluation.seed) for name, s in samples.items()}
     groups = {name: numbers for name, numbers in every.items() if numbers["n"]}
-    part.notes += [f"{name}: no spectrum has a good pixel." for name in every if name not in groups]
+    section.notes += [
+        f"{name}: no spectrum has a good pixel." for name in every if name not in groups
+    ]
     if not groups:
         return
     live = {name: samples[name] for name in groups}
-    part.numbers["spectrum"] = {"groups": groups, "all": _all_groups(live, evaluation.seed)}
-    _headline(part, "spectra", part.numbers["spectrum"]["all"])
-    section.add_spectrum_figures(part, groups, live, evaluation.n_examples)
+    section.numbers["spectrum"] = {"groups": groups, "all": _all_groups(live, evaluation.seed)}
+    _headline(section, "spectra", section.numbers["spectrum"]["all"])
+    section.add_spectrum_figures(section, groups, live, evaluation.n_examples)
 
 
-def _headline(part: Part, what: str, every: dict[str, Any]) -> None:
+def _headline(section: Section, what: str, every: dict[str, Any]) -> None:
     """The gain in R² once the brightness is told; good only where the brightness gains, too."""
     bright = every["brightness"]
     told = (
@@ -165,7 +169,7 @@ def _headline(part: Part, what: str, every: dict[str, Any]) -> None:
         else "none is bright enough to compare brightness"
     )
     r2 = ", ".join(f"{way} {show(every[way])}" for way in (TOKENIZER, SHAPE, MEAN_SHAPE))
-    part.headline(
+    section.add_headline(
         f"Reconstruction, {what}: gain in R² over the mean, brightness told", **every["gain"],
         note=f"medians of {every['n']} objects: {r2}; {told}",
         verdict=verdict(every["gain"], bright["gain"]),
@@ -195,11 +199,13 @@ def _by_object(
     return tables
 
 
-def _add_images(part: Part, sample: images.ImageSample, evaluation: EvaluationSettings) -> None:
+def _add_images(
+    section: Section, sample: images.ImageSample, evaluation: EvaluationSettings
+) -> None:
     numbers = images.image_numbers(sample, evaluation.seed)
-    part.numbers["image"] = numbers
+    section.numbers["image"] = numbers
     if not numbers["bands"]:
-        part.notes.append("image: no cutout has light that varies in the mask.")
+        section.notes.append("image: no cutout has light that varies in the mask.")
         return
-    _headline(part, "cutouts", numbers["all"])
-    section.add_image_figures(part, numbers["bands"], sample, evaluation.n_examples)
+    _headline(section, "cutouts", numbers["all"])
+    section.add_image_figures(section, numbers["bands"], sample, evaluation.n_examples)

@@ -21,7 +21,7 @@ from astromodal.evaluation.reconstruction.scores import (
     WAYS,
 )
 from astromodal.evaluation.reconstruction.spectra import SpectrumSample
-from astromodal.evaluation.report.section import Part, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
@@ -35,6 +35,7 @@ from astromodal.evaluation.report.style import (
     new_figure,
     unit,
 )
+from astromodal.evaluation.report.values import Table
 
 STYLES = {
     TOKENIZER: (GREEN, "^"),
@@ -50,7 +51,7 @@ LOWEST = -1.0
 """R² below which a point is drawn at the edge: the table has its value."""
 
 
-def draw_columns(columns: Mapping[str, Any]) -> Figure:
+def plot_columns(columns: Mapping[str, Any]) -> Figure:
     """Median error of every scalar column in units of its spread, by way."""
     names = [name for name in columns if columns[name]["spread"] > 0]
     figure, axes = new_figure(height=1.4 + 0.17 * len(names))
@@ -81,7 +82,7 @@ def _points(
     )  # fmt: skip
 
 
-def draw_r2(rows: Mapping[str, Any], label: str) -> Figure:
+def plot_r2(rows: Mapping[str, Any], label: str) -> Figure:
     """Median R² of every band or group, by way; what is below the axis stands at its edge."""
     figure, axes = new_figure(height=3.0)
     axis, x = axes[0, 0], np.arange(len(rows))
@@ -114,7 +115,7 @@ def spaced(quality: np.ndarray, most: int) -> list[int]:
     return order[ranks].tolist()
 
 
-def draw_spectra(
+def plot_spectra(
     samples: Mapping[str, SpectrumSample], chosen: Sequence[tuple[str, int, float]]
 ) -> Figure:
     """Observed, decoded and predicted spectra.
@@ -152,7 +153,7 @@ def draw_spectra(
     return figure
 
 
-def draw_cutouts(sample: ImageSample, band: int, chosen: Sequence[int]) -> Figure:
+def plot_cutouts(sample: ImageSample, band: int, chosen: Sequence[int]) -> Figure:
     """The middle of measured, decoded and expected cutouts of one band, an object a row."""
     shown = ("measured", TOKENIZER, MODEL, MEAN_SHAPE)
     figure, axes = new_figure(len(chosen), len(shown), height=0.5 + 1.55 * len(chosen))
@@ -205,10 +206,10 @@ _SEE = (
 _BRIGHTNESS = ("|Δmag|, model", "|Δmag|, mean", "gain in |Δmag|")
 
 
-def add_scalar_figure(part: Part, columns: Mapping[str, Any]) -> None:
+def add_scalar_figure(section: Section, columns: Mapping[str, Any]) -> None:
     """Errors of every column, in its unit."""
-    part.figure(
-        draw_columns(columns), "scalars",
+    section.add_figure(
+        plot_columns(columns), "scalars",
         "Median error of each scalar, in units of the spread (half of the 16 to 84 % range) of the "
         "training values: of the column's own code (tokenizer), as the model tells it from the "
         "cutout and the spectra alone, a few columns also from everything else, and if the median "
@@ -232,7 +233,7 @@ def _scalar_table(columns: Mapping[str, Any]) -> dict[str, Any]:
             *(n["scatter"][way] for way in _ORDER), n["spread"], _percent(n["inside"]),
             *((alone[MODEL], alone["gain"]) if alone else (None, None)),
         ])  # fmt: skip
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def _percent(cell: Mapping[str, float]) -> dict[str, float]:
@@ -245,17 +246,17 @@ def _brightness(numbers: Mapping[str, Any]) -> list[Any]:
 
 
 def add_spectrum_figures(
-    part: Part, groups: Mapping[str, Any], samples: Mapping[str, SpectrumSample], most: int
+    section: Section, groups: Mapping[str, Any], samples: Mapping[str, SpectrumSample], most: int
 ) -> None:
     """R² of every group, and examples."""
     heading = ["group", "objects", *(f"R², {way}" for way in WAYS), "gain, brightness told",
                *_BRIGHTNESS, *(f"χ², {way}" for way in WAYS),
                "bins within 1 σ of the model (%)"]  # fmt: skip
-    part.figure(
-        draw_r2(groups, "group"), "spectra",
+    section.add_figure(
+        plot_r2(groups, "group"), "spectra",
         f"Explained variance of the observed flux, weighted by inverse variance: {_READ}",
         f"{_SEE} χ² = 1 would leave noise alone.",
-        table(heading, [
+        Table(heading, [
             [name, n["n"], *(n[way] for way in WAYS), n["gain"], *_brightness(n),
              *(n["chi2"][way] for way in WAYS), _percent(n["inside"])]
             for name, n in groups.items()
@@ -268,15 +269,15 @@ def add_spectrum_figures(
         for name in samples
         for i in spaced(r2[name][SHAPE][:, 0], each)
     ]
-    part.figure(
-        draw_spectra(samples, chosen), "spectrum_examples",
+    section.add_figure(
+        plot_spectra(samples, chosen), "spectrum_examples",
         "Spectra at evenly spaced ranks of the R² of what the model expects once the brightness is "
         "told, the best of a group first: observed and rebinned (black), decoded from their own "
         "codes (green), and expected from the object's other blocks (purple, times the factor "
         "above it) with the model's standard deviation, of noise and brightness, too.",
         "The purple line is a mean over what the source might be: features that the model cannot "
         "place are washed out. A factor far from 1 is a brightness that it did not know.",
-        table(["group", "object", *(f"R², {way}" for way in WAYS), "factor"], [
+        Table(["group", "object", *(f"R², {way}" for way in WAYS), "factor"], [
             [name, str(samples[name].ids[i]), *(float(r2[name][way][i, 0]) for way in WAYS),
              float(samples[name].factor[MODEL][i])]
             for name, i, _ in chosen
@@ -284,17 +285,19 @@ def add_spectrum_figures(
     )  # fmt: skip
 
 
-def add_image_figures(part: Part, bands: Mapping[str, Any], sample: ImageSample, most: int) -> None:
+def add_image_figures(
+    section: Section, bands: Mapping[str, Any], sample: ImageSample, most: int
+) -> None:
     """R² of every band, and examples."""
     both = (TOKENIZER, MODEL)
     heading = ["band", "objects", *(f"R², {way}" for way in WAYS), "gain, brightness told",
                "detected", *_BRIGHTNESS, *(f"Δmag, {way}" for way in both),
                *(f"scatter of Δmag, {way}" for way in both)]  # fmt: skip
-    part.figure(
-        draw_r2(bands, "band"), "images",
+    section.add_figure(
+        plot_r2(bands, "band"), "images",
         f"Explained variance of the pixels inside the elliptical mask: {_READ}",
         f"{_SEE} Noise keeps even a perfect cutout of a faint source from 1.",
-        table(heading, [
+        Table(heading, [
             [name, n["n"], *(n[way] for way in WAYS), n["gain"], n["brightness"]["n"],
              *_brightness(n), *(n[f"dmag_{way}"] for way in both),
              *(n[f"dmag_scatter_{way}"] for way in both)]
@@ -305,15 +308,15 @@ def add_image_figures(part: Part, bands: Mapping[str, Any], sample: ImageSample,
     place = sample.bands.index(name)
     r2, change = images.r2_by_way(sample), images.magnitude_changes(sample)
     chosen = spaced(r2[SHAPE][:, place], min(most, 4))
-    part.figure(
-        draw_cutouts(sample, place, chosen), "image_examples",
+    section.add_figure(
+        plot_cutouts(sample, place, chosen), "image_examples",
         f"Cutouts in the {name} band at evenly spaced ranks of the R² of what the model expects "
         "once the brightness is told: measured, decoded from their own codes, expected from the "
         "object's other blocks, and the mean training cutout at the measured brightness. A row has "
         "one stretch; the line is the object's mask.",
         "The model should have the source's brightness (as dark) and extent. Where it is "
         "fainter or brighter, it did not know; neighbours it cannot know.",
-        table(["object", *(f"R², {way}" for way in WAYS), "Δmag, model"], [
+        Table(["object", *(f"R², {way}" for way in WAYS), "Δmag, model"], [
             [str(sample.ids[i]), *(float(r2[way][i, place]) for way in WAYS),
              float(change[MODEL][i, place])]
             for i in chosen

@@ -27,7 +27,7 @@ from astromodal.evaluation.reconstruction.scores import (
     compared,
     scaled,
 )
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.predict_blocks import predict_images
 from astromodal.sequences.layout import IMAGE
@@ -129,8 +129,8 @@ def image_numbers(sample: ImageSample, seed: int) -> dict[str, Any]:
             continue
         numbers["brightness"] = _brightness(change, slice(i, i + 1), seed)
         for way in (TOKENIZER, MODEL):
-            numbers[f"dmag_{way}"] = measured(*median_error(change[way][:, i], seed))
-            numbers[f"dmag_scatter_{way}"] = measured(*scatter_error(change[way][:, i], seed))
+            numbers[f"dmag_{way}"] = Measurement(*median_error(change[way][:, i], seed))
+            numbers[f"dmag_scatter_{way}"] = Measurement(*scatter_error(change[way][:, i], seed))
         bands[band] = numbers
     every = compared(r2, seed, shapes)
     return {"bands": bands, "all": {**every, "brightness": _brightness(change, slice(None), seed)}}

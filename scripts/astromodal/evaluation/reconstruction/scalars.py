@@ -9,7 +9,7 @@ import numpy as np
 
 from astromodal.evaluation.metrics import fraction_error, scatter_error
 from astromodal.evaluation.reconstruction.scores import BASELINE, MODEL, TOKENIZER, Bench, compared
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
 from astromodal.inference.prompt import count_given
@@ -108,9 +108,9 @@ def scalar_numbers(sample: ScalarSample, seed: int) -> dict[str, Any]:
         if not numbers["n"]:
             continue
         numbers["scatter"] = {
-            way: measured(*scatter_error(e[:, 0], seed)) for way, e in errors.items()
+            way: Measurement(*scatter_error(e[:, 0], seed)) for way, e in errors.items()
         }
-        numbers["inside"] = measured(*fraction_error(sample.inside[name]))
+        numbers["inside"] = Measurement(*fraction_error(sample.inside[name]))
         numbers["spread"] = float(sample.spread[i])
         if name in sample.alone:
             ways = {MODEL: np.abs(sample.alone[name][:, None]), BASELINE: size[MODEL]}
@@ -120,5 +120,5 @@ def scalar_numbers(sample: ScalarSample, seed: int) -> dict[str, Any]:
     return {
         "columns": columns,
         "all": compared(relative, seed, lower_is_better=True),
-        "inside": measured(*fraction_error(every)),
+        "inside": Measurement(*fraction_error(every)),
     }

@@ -12,9 +12,10 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TRAIN
-from astromodal.evaluation.held_out import EvaluatedField, check_ids, check_scalars, draw
+from astromodal.evaluation.held_out import EvaluatedField, check_ids, check_scalars, sample_rows
 from astromodal.evaluation.metrics import bootstrap_error
-from astromodal.evaluation.report.section import Verdict, measured
+from astromodal.evaluation.report.section import Verdict
+from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
@@ -66,13 +67,13 @@ class Bench:
         pattern = self.sequences.pattern[self.eligible]
         found = self.eligible[((pattern & has) > 0) & ((pattern & others) > 0)]
         most = self.evaluation.reconstruction.max_objects
-        return Encoded(self.sequences, draw([found], most, self.evaluation.seed)[0])
+        return Encoded(self.sequences, sample_rows([found], most, self.evaluation.seed)[0])
 
     def trained_on(self, block: str) -> Encoded:
         """Some of the training objects that have a block."""
         has = (self.training.pattern & self._bits([block])) > 0
         found = np.flatnonzero(has & (self.training.split == TRAIN))
-        return Encoded(self.training, draw([found], N_MEAN, self.evaluation.seed)[0])
+        return Encoded(self.training, sample_rows([found], N_MEAN, self.evaluation.seed)[0])
 
     def by_field(self, objects: Encoded) -> Iterator[tuple[np.ndarray, Cube, np.ndarray]]:
         """Places of the objects of a field among all, its cube, and their rows in it, ascending.
@@ -140,7 +141,7 @@ def compared(
 
     value = medians(np.arange(n))
     error = bootstrap_error(medians, n, seed) if n else np.full(len(value), np.nan)
-    pairs = [measured(*pair) for pair in zip(value.tolist(), error.tolist(), strict=True)]
+    pairs = [Measurement(*pair) for pair in zip(value.tolist(), error.tolist(), strict=True)]
     return {"n": n, **dict(zip([*tables, "gain"], pairs, strict=True))}
 
 
@@ -184,6 +185,6 @@ def scaled(
 
 def verdict(*gains: Mapping[str, float]) -> Verdict:
     """Good where every gain exceeds its error; none where one has no error."""
-    if not np.isfinite([gain["error"] for gain in gains]).all():
+    if not np.isfinite([gain.error for gain in gains]).all():
         return "none"
-    return "good" if all(gain["value"] > gain["error"] for gain in gains) else "bad"
+    return "good" if all(gain.value > gain.error for gain in gains) else "bad"

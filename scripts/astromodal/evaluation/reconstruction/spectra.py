@@ -23,7 +23,7 @@ from astromodal.evaluation.reconstruction.scores import (
     compared,
     scaled,
 )
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.predict_blocks import predict_spectra
 
@@ -136,7 +136,7 @@ def spectrum_numbers(sample: SpectrumSample, seed: int) -> dict[str, Any]:
         **compared(r2_by_way(sample), seed, shapes),
         "chi2": compared(chi2, seed, shapes, lower_is_better=True),
         "brightness": compared(brightness_by_way(sample), seed, lower_is_better=True),
-        "inside": measured(*mean_error(inside.sum(1), good.sum(1), seed)),
+        "inside": Measurement(*mean_error(inside.sum(1), good.sum(1), seed)),
     }
 
 

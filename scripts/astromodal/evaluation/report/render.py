@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,25 +16,69 @@ from markupsafe import Markup
 
 import astromodal
 from astromodal.data.content import ABSENT
-from astromodal.evaluation.coverage.measures import cover_fields
+from astromodal.evaluation.coverage.evaluate import evaluate_coverage
+from astromodal.evaluation.coverage.measures import FieldSummary
 from astromodal.evaluation.held_out import listed
-from astromodal.evaluation.report.section import show, show_measured, table
+from astromodal.evaluation.report.section import ReportFigure, Section
 from astromodal.evaluation.report.style import themed_svg
+from astromodal.evaluation.report.values import Row, Table, show
 from astromodal.storage.hashing import hash_values
-from astromodal.storage.json_files import read_json
 from astromodal.storage.skips import skip_at
 from astromodal.storage.tempfiles import write_text
 
 _LONG_TABLE = 14
-"""A table of more rows than this is folded until it is asked for."""
+"""Tables with more rows than this are collapsed."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A table of things that the numbers of a page depend on.
+
+    Attributes
+    ----------
+    title : str
+        What the table lists.
+    note : str
+        A remark; empty where there is none.
+    table : Table
+        The table.
+    """
+
+    title: str
+    note: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows in addition to its sections.
+
+    Attributes
+    ----------
+    title, uncertainty : str
+        Its heading, and what the errors on the page are.
+    trained, held_out : sequence of str
+        Fields that something was trained on, and the other fields.
+    provenance : sequence of Origin
+        What the numbers depend on.
+    config : mapping
+        All settings of the run, as plain values.
+    """
+
+    title: str
+    uncertainty: str
+    trained: Sequence[str]
+    held_out: Sequence[str]
+    provenance: Sequence[Origin]
+    config: Mapping[str, Any]
 
 
 def render_report(
-    parts: Sequence[str | Path],
+    sections: Sequence[str | Path],
     figures: Sequence[str | Path],
     summaries: Sequence[str | Path],
     trained: Collection[str],
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     code: Mapping[str, str],
     coverage_figures: str | Path,
     output: str | Path,
@@ -43,80 +87,49 @@ def render_report(
 
     Parameters
     ----------
-    parts : sequence of path
-        JSON files of the parts, in the report's order.
+    sections : sequence of path
+        JSON files of the sections, in the order of the report.
     figures : sequence of path
-        The folder of each part's figures, parallel to `parts`.
+        Folders of the sections' figures, parallel to `sections`.
     summaries : sequence of path
-        The fields' JSON summaries; fields that were skipped are listed.
+        JSON summaries of the fields; skipped fields are listed.
     trained : collection of str
         Fields that something was trained on.
-    config : dict
+    config : mapping
         All settings of the run, as plain values.
     code : mapping of str to str
         Digest of the code of each rule.
     coverage_figures : path
-        Folder to write the coverage's own figures into.
+        Folder for the figures of the coverage section, which is made here.
     output : path
         The HTML file, written atomically.
     """
     skips = [skip for path in summaries if (skip := skip_at(path))]
-    whole = [path for path in summaries if skip_at(path) is None]
-    loaded, fields = ([read_json(path) for path in paths] for paths in (parts, whole))
-    names = [field["field"] for field in fields]
+    fields = [FieldSummary.load(path) for path in summaries if skip_at(path) is None]
+    loaded = [Section.load(*each) for each in zip(sections, figures, strict=True)]
+    names = [field.field for field in fields]
     page = Page(
         title="How well tokens and model keep the measurements",
         uncertainty="An uncertainty is a standard error over objects, by bootstrap unless another "
-        "way is named.",
+        "method is named.",
         trained=[name for name in names if name in trained],
         held_out=[name for name in names if name not in trained],
         provenance=provenance(loaded, fields, code, config.get("freeze", ())),
         config=config,
     )
-    coverage = cover_fields(fields, skips, trained, coverage_figures)
-    render_page(page, [*loaded, coverage], [*figures, coverage_figures], output)
+    coverage = evaluate_coverage(fields, skips, trained, Path(coverage_figures))
+    render_page(page, [*loaded, coverage], output)
 
 
-@dataclass(frozen=True)
-class Page:
-    """What a page says beside its sections.
-
-    Attributes
-    ----------
-    title, uncertainty : str
-        Its heading, and what the errors in it are.
-    trained, held_out : sequence of str
-        Fields that something was trained on, and the others.
-    provenance : sequence of dict
-        As `provenance` gives it.
-    config : dict
-        All settings of the run, as plain values.
-    """
-
-    title: str
-    uncertainty: str
-    trained: Sequence[str]
-    held_out: Sequence[str]
-    provenance: Sequence[dict[str, Any]]
-    config: dict[str, Any]
-
-
-def render_page(
-    page: Page,
-    parts: Sequence[dict[str, Any]],
-    figures: Sequence[str | Path],
-    output: str | Path,
-) -> None:
-    """Write parts of an evaluation as one page.
+def render_page(page: Page, sections: Sequence[Section], output: str | Path) -> None:
+    """Write sections as one HTML page.
 
     Parameters
     ----------
     page : Page
-        All else that it says.
-    parts : sequence of dict
-        The parts, as `Part.as_dict` gives them.
-    figures : sequence of path
-        The folder of each part's figures, parallel to `parts`.
+        Everything else on the page.
+    sections : sequence of Section
+        The sections, in order; their figures are read from their folders.
     output : path
         The HTML file, written atomically.
     """
@@ -128,144 +141,114 @@ def render_page(
     environment.filters |= {"show": show, "listed": listed}
     text = environment.get_template("report.html.j2").render(
         page=page,
-        sections=[_section(p, Path(folder)) for p, folder in zip(parts, figures, strict=True)],
-        headlines=[_headline(h) for part in parts for h in part["headlines"]],
+        sections=sections,
+        headlines=[headline for section in sections for headline in section.headlines],
+        image=_inline,
         config=json.dumps(page.config, indent=2),
         long_table=_LONG_TABLE,
     )
     write_text(output, text)
 
 
-def _section(part: dict[str, Any], folder: Path) -> dict[str, Any]:
-    drawn = [
-        {
-            **figure,
-            "image": _inline(folder / figure["file"], f"{part['name']}-{i}", figure["caption"]),
-        }
-        for i, figure in enumerate(part["figures"])
-    ]
-    return {**part, "figures": drawn}
-
-
-def _inline(png: Path, prefix: str, caption: str) -> Markup:
-    """A figure as part of the page: its SVG in the page's colours, or else its PNG."""
+def _inline(section: Section, i: int) -> Markup:
+    """Return figure `i` of a section as HTML: its SVG in the page's colours, or else its PNG."""
+    figure: ReportFigure = section.figures[i]
+    png = section.folder / figure.file
     svg = png.with_suffix(".svg")
     if svg.is_file():
-        return Markup(themed_svg(svg.read_text(encoding="utf-8"), prefix))
+        return Markup(themed_svg(svg.read_text(encoding="utf-8"), f"{section.name}-{i}"))
     data = base64.b64encode(png.read_bytes()).decode("ascii")
-    return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, caption)
-
-
-def _headline(headline: dict[str, Any]) -> dict[str, Any]:
-    return {**headline, "text": show_measured(headline["value"], headline["error"])}
+    return Markup('<img src="data:image/png;base64,{}" alt="{}">').format(data, figure.caption)
 
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "GaiaXPy", "astropy", "matplotlib",
     "safetensors", "pydantic", "snakemake", "jinja2",
 )  # fmt: skip
-_OWN = {"scalars": "scalar", "spectra": "spectrum", "images": "image"}
-"""The tokenizer that a section's ``tokenizer_hash`` is of."""
 
 
 def provenance(
-    parts: Sequence[Mapping[str, Any]],
-    fields: Sequence[Mapping[str, Any]],
+    sections: Sequence[Section],
+    fields: Sequence[FieldSummary],
     code: Mapping[str, str],
     frozen: Collection[str],
-) -> list[dict[str, Any]]:
-    """Tables of everything that the numbers depend on, beside the settings.
+) -> list[Origin]:
+    """Return tables of what the numbers depend on, except the settings.
 
     Parameters
     ----------
-    parts : sequence of mapping
-        Sections, as `Part.as_dict` gives them; their numbers that end in ``_hash`` tell what they
-        are of.
-    fields : sequence of mapping
+    sections : sequence of Section
+        The sections, with the hashes of what was evaluated.
+    fields : sequence of FieldSummary
         Summaries of the fields.
     code : mapping of str to str
         Digest of the code of each rule.
     frozen : collection of str
-        Parts that are kept as they are.
+        What the setting ``freeze`` names: it is not made again when its code changes.
 
     Returns
     -------
-    list of dict
-        ``title``, ``note`` and ``table`` each; what has no row is left out.
+    list of Origin
+        Tables without rows are left out.
     """
     kept = ""
     if frozen:
-        kept = f" What is frozen ({', '.join(frozen)}) was made by the code of its time."
-    found: list[dict[str, Any]] = [
-        {
-            "title": "Tokenizers and model",
-            "note": _disagreement(parts),
-            "table": table(["what", "hash", "sections"], hashes(parts)),
-        },
-        {
-            "title": "Cubes",
-            "note": "Digests are of the values in the columns that are read, not of the files.",
-            "table": cubes(fields),
-        },
-        {
-            "title": "Code",
-            "note": "Digests of what each rule's script can reach, as it stands; comments and "
-            f"docstrings do not count.{kept}",
-            "table": table(["rule", "digest"], [list(pair) for pair in sorted(code.items())]),
-        },
-        {
-            "title": "Software",
-            "note": "",
-            "table": table(["package", "version"], [list(pair) for pair in versions()]),
-        },
+        kept = f" Frozen ({', '.join(frozen)}): made by the code of an earlier time."
+    tables = [
+        Origin(
+            "Tokenizers and model",
+            _disagreement(sections),
+            Table(["what", "hash", "sections"], hashes(sections)),
+        ),
+        Origin(
+            "Cubes",
+            "A digest is of the values in the columns that are read, not of the file.",
+            cube_table(fields),
+        ),
+        Origin(
+            "Code",
+            "A digest is of all code that the script of a rule can reach, as it is now; comments "
+            f"and docstrings do not count.{kept}",
+            Table(["rule", "digest"], [list(pair) for pair in sorted(code.items())]),
+        ),
+        Origin("Software", "", Table(["package", "version"], [list(pair) for pair in versions()])),
     ]
-    return [item for item in found if item["table"]["rows"]]
+    return [origin for origin in tables if origin.table.rows]
 
 
-def hashes(parts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """What was evaluated: name, hash, and the sections that are of it."""
-    sections: dict[tuple[str, str], list[str]] = {}
-    for name, value, title in _hashes(parts):
-        sections.setdefault((name, value), []).append(title)
-    return [[name, value, ", ".join(titles)] for (name, value), titles in sorted(sections.items())]
+def hashes(sections: Sequence[Section]) -> list[list[str]]:
+    """Return rows of what was evaluated: its name, its hash, the titles of the sections."""
+    titles: dict[tuple[str, str], list[str]] = {}
+    for section in sections:
+        for pair in section.hashes.items():
+            titles.setdefault(pair, []).append(section.title)
+    return [[name, value, ", ".join(own)] for (name, value), own in sorted(titles.items())]
 
 
-def cubes(fields: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A row a cube: size, columns that were read and that it lacks, and a digest of the former."""
-    rows = []
+def cube_table(fields: Sequence[FieldSummary]) -> Table:
+    """Return a table with one row per cube: its size, its columns, and a digest of the values."""
+    rows: list[Row] = []
     for f in fields:
-        content = f["content"]
-        absent = sum(digest == ABSENT for digest in content["columns"].values())
-        size, read = content["size"] / 1e6, len(content["columns"]) - absent
-        rows.append([f["field"], f["n_rows"], size, read, absent, hash_values(content["columns"])])
+        absent = sum(digest == ABSENT for digest in f.digests.values())
+        read = len(f.digests) - absent
+        rows.append([f.field, f.n_rows, f.size / 1e6, read, absent, hash_values(f.digests)])
     heading = ["field", "rows", "size (MB)", "columns read", "columns absent", "digest"]
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def versions() -> list[tuple[str, str]]:
-    """Versions of astromodal, Python and the packages that results depend on."""
-    found = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
+    """Return names and versions of astromodal, Python and the packages that results depend on."""
+    pairs = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
     for name in _PACKAGES:
         try:
-            found.append((name, version(name)))
+            pairs.append((name, version(name)))
         except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return found
+            pairs.append((name, "not installed"))
+    return pairs
 
 
-def _hashes(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    """Every hash that the sections carry: of what, its value, and the section's title."""
-    for part in parts:
-        for key, value in part["numbers"].items():
-            if key == "weights_hash":
-                yield "transformer", str(value), part["title"]
-            elif key.endswith("_hash"):
-                name = f"{_OWN.get(part['name'], '')} {key.removesuffix('_hash')}"
-                yield name.replace("_", " ").strip(), str(value), part["title"]
-
-
-def _disagreement(parts: Sequence[Mapping[str, Any]]) -> str:
-    """A warning where sections are of different tokenizers or models."""
-    names = [name for name, *_ in hashes(parts)]
+def _disagreement(sections: Sequence[Section]) -> str:
+    """Return a warning where sections evaluated different tokenizers or models."""
+    names = [name for name, *_ in hashes(sections)]
     twice = sorted({name for name in names if names.count(name) > 1})
-    return f"Not all sections are of the same {', '.join(twice)}: run again." if twice else ""
+    return f"Not all sections evaluate the same {', '.join(twice)}: run again." if twice else ""

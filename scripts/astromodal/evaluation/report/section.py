@@ -2,49 +2,94 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.evaluation.report.style import save_figure
+from astromodal.evaluation.report.values import (
+    Measurement,
+    Table,
+    measurement_from_json,
+    table_from_json,
+    to_json,
+)
+from astromodal.storage.json_files import read_json, write_json
 
 Verdict = Literal["good", "bad", "none"]
 
 
-def measured(value: float, error: float) -> dict[str, float]:
-    """A number with its standard error, as a cell of a table."""
-    return {"value": value, "error": error}
+@dataclass(frozen=True)
+class Headline:
+    """One of the few numbers at the report's top.
+
+    Attributes
+    ----------
+    label : str
+        What was measured.
+    measurement : Measurement
+        The number, with its unit.
+    note : str
+        What the reader needs to know to judge it.
+    verdict : {"good", "bad", "none"}
+        Whether it reaches its mark; ``"none"`` where there is no mark.
+    """
+
+    label: str
+    measurement: Measurement
+    note: str = ""
+    verdict: Verdict = "none"
 
 
-def table(columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
-    """A table: headings with their units in brackets, and rows of text, numbers or `measured`."""
-    return {"columns": columns, "rows": rows}
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of a section.
+
+    Attributes
+    ----------
+    file : str
+        Name of the PNG file in the section's folder; PDF and SVG files stand beside it.
+    caption : str
+        What is plotted.
+    see : str
+        What the reader should see in it.
+    table : Table
+        The numbers that are plotted.
+    """
+
+    file: str
+    caption: str
+    see: str
+    table: Table
 
 
 @dataclass
-class Part:
+class Section:
     """One section of the report.
+
+    An evaluation creates a section, adds its numbers, headlines, figures and notes, and saves it
+    to a JSON file. The report loads the file and renders the section; it needs no other code, so
+    that a section of a user's own goes the same way.
 
     Attributes
     ----------
     name, title : str
-        Short name, used in file names, and the section's heading.
+        Short name, used in file names, and heading.
     folder : path
-        Where this part's figures are written.
+        Folder that the figures are written to.
     summary : str
         What was done, on which objects.
-    numbers : dict
-        Every number of the part, by name.
-    headlines : list of dict
-        The few numbers at the report's top.
-    figures : list of dict
-        ``file`` (PNG; PDF and SVG stand beside it), ``caption``, ``see``, ``table``.
+    numbers : dataclass, optional
+        Every number of the section. Its fields are the keys of the JSON file.
+    hashes : dict of str to str
+        Content hashes of the tokenizers and the model that were evaluated, by their name.
+    headlines : list of Headline
+        Numbers for the report's top.
+    figures : list of ReportFigure
+        Figures in the order in which the reader sees them.
     notes : list of str
         What could not be evaluated, and why.
     """
@@ -53,128 +98,74 @@ class Part:
     title: str
     folder: Path
     summary: str = ""
-    numbers: dict[str, Any] = field(default_factory=dict)
-    headlines: list[dict[str, Any]] = field(default_factory=list)
-    figures: list[dict[str, Any]] = field(default_factory=list)
+    numbers: object = None
+    hashes: dict[str, str] = field(default_factory=dict)
+    headlines: list[Headline] = field(default_factory=list)
+    figures: list[ReportFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def headline(
-        self, label: str, value: float, error: float = np.nan, *, unit: str = "", note: str = "",
-        verdict: Verdict = "none",
-    ) -> None:  # fmt: skip
-        """Add a number to the report's top."""
-        self.headlines.append({"label": label, **measured(value, error), "unit": unit, "note": note,
-                               "verdict": verdict})  # fmt: skip
-
-    def figure(
-        self, drawn: Figure, name: str, caption: str, see: str, numbers: Mapping[str, Any]
+    def add_headline(
+        self, label: str, measurement: Measurement, *, note: str = "", verdict: Verdict = "none"
     ) -> None:
+        """Add a number to the report's top."""
+        self.headlines.append(Headline(label, measurement, note, verdict))
+
+    def add_figure(self, figure: Figure, name: str, caption: str, see: str, table: Table) -> None:
         """Save a figure and add it.
 
         Parameters
         ----------
-        drawn : Figure
-            What to save.
+        figure : Figure
+            The figure.
         name : str
-            File name without its end.
-        caption : str
-            What is drawn.
-        see : str
-            What the reader should see in it.
-        numbers : mapping
-            The same as a `table`.
+            File name without its extension.
+        caption, see : str
+            What is plotted, and what the reader should see in it.
+        table : Table
+            The numbers that are plotted.
         """
-        file = save_figure(drawn, self.folder, name)
-        self.figures.append({"file": file, "caption": caption, "see": see, "table": dict(numbers)})
+        file = save_figure(figure, self.folder, name)
+        self.figures.append(ReportFigure(file, caption, see, table))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values; what is not finite becomes null."""
+    def save(self, path: str | Path) -> None:
+        """Write everything to a JSON file, atomically; make the folder of the figures."""
         self.folder.mkdir(parents=True, exist_ok=True)  # Snakemake expects it, figures or none
-        listed = ("name", "title", "summary", "headlines", "notes", "numbers", "figures")
-        return {name: plain(getattr(self, name)) for name in listed}
+        names = ("name", "title", "summary", "hashes", "headlines", "notes", "numbers", "figures")
+        write_json(path, {name: to_json(getattr(self, name)) for name in names})
+
+    @classmethod
+    def load(cls, path: str | Path, folder: str | Path) -> Section:
+        """Read a section from its JSON file.
+
+        Parameters
+        ----------
+        path, folder : path
+            The file of `save`, and the folder of the section's figures.
+
+        Returns
+        -------
+        Section
+            Its ``numbers`` are plain JSON values.
+        """
+        values: dict[str, Any] = read_json(path)
+        return cls(
+            name=values["name"],
+            title=values["title"],
+            folder=Path(folder),
+            summary=values["summary"],
+            numbers=values["numbers"],
+            hashes=values["hashes"],
+            headlines=[_headline_from_json(each) for each in values["headlines"]],
+            figures=[_figure_from_json(each) for each in values["figures"]],
+            notes=values["notes"],
+        )
 
 
-def plain(value: Any) -> Any:
-    """`value` with numpy scalars and arrays as Python's own, and NaN and infinity as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+def _headline_from_json(values: Mapping[str, Any]) -> Headline:
+    measurement = measurement_from_json(values["measurement"])
+    return Headline(values["label"], measurement, values["note"], values["verdict"])
 
 
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_THIN = "\N{NARROW NO-BREAK SPACE}"
-
-
-def show(cell: Any) -> str:
-    """A table's cell as text: a number, a `measured` number with its error, text, or a dash.
-
-    >>> show({"value": 0.93214, "error": 0.0042})
-    '0.9321 ± 0.0042'
-    """
-    if isinstance(cell, dict):
-        return show_measured(cell["value"], cell["error"])
-    if cell is None:
-        return "–"
-    if isinstance(cell, bool) or not isinstance(cell, (int, float)):
-        return str(cell)
-    if isinstance(cell, int):
-        return _grouped(cell)
-    return show_number(cell)
-
-
-def show_number(value: float | None, digits: int = 4) -> str:
-    """`value` to `digits` significant digits."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
-    exponent = int(power)
-    if -4 <= exponent <= 6:
-        decimals = max(0, digits - 1 - exponent)
-        return _signed(f"{value:.{decimals}f}") if decimals else _grouped(round(value))
-    return f"{_signed(mantissa)} × {_power(exponent)}"
-
-
-def show_measured(value: float | None, error: float | None) -> str:
-    """`value` ± `error`, both to the second digit of the error."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if error is None or not math.isfinite(error) or error <= 1e-8 * abs(value):
-        return show_number(value)
-    exponent = _exponent(max(abs(value), error))
-    if -4 <= exponent <= 6:
-        return _rounded(Decimal(value), Decimal(error))
-    scaled = _rounded(Decimal(value).scaleb(-exponent), Decimal(error).scaleb(-exponent))
-    return f"({scaled}) × {_power(exponent)}"
-
-
-def _exponent(value: float | Decimal) -> int:
-    """The power of ten of a number's first digit."""
-    return int(f"{value:e}".partition("e")[2])
-
-
-def _power(exponent: int) -> str:
-    return f"10{str(exponent).translate(_SUPERSCRIPT)}"
-
-
-def _rounded(value: Decimal, error: Decimal) -> str:
-    decimals = min(max(0, 1 - _exponent(error)), 8)
-    return f"{_signed(f'{value:.{decimals}f}')} ± {error:.{decimals}f}"
-
-
-def _signed(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _grouped(value: int) -> str:
-    text = f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return _signed(text.replace(",", _THIN))
+def _figure_from_json(values: Mapping[str, Any]) -> ReportFigure:
+    table = table_from_json(values["table"])
+    return ReportFigure(values["file"], values["caption"], values["see"], table)

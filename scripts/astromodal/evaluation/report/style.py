@@ -1,4 +1,4 @@
-"""How every figure looks: colours that all eyes tell apart, units on axes, no display needed."""
+"""The style of all figures: colours for all kinds of colour vision, units, files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY = PALETTE
 INK, FAINT, GRID = "#222222", "#767676", "#dcdcdc"
 WIDTH = 6.4
-"""Width of a figure (inch): its 9 pt text stays readable when a phone shrinks it."""
+"""Width of a figure (inch). Text of 9 pt stays readable when a phone shrinks the figure."""
 
 _DECADES = 1.5
-"""Powers of its base that a logarithmic axis spans at least."""
+"""Smallest range of a logarithmic axis, in powers of its base."""
 
 _THEME = {INK: "ink", FAINT: "faint", GRID: "grid", **{c: f"c{i}" for i, c in enumerate(PALETTE)}}
 
@@ -53,12 +53,12 @@ _RC: Any = {
     "savefig.dpi": 150,
     "svg.fonttype": "path",
     "svg.hashsalt": "astromodal",
-    **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
-    **{f"axes.{part}": INK for part in ("edgecolor", "labelcolor", "titlecolor")},
+    **{f"{item}.color": INK for item in ("text", "xtick", "ytick")},
+    **{f"axes.{item}": INK for item in ("edgecolor", "labelcolor", "titlecolor")},
 }
 
 _PRINTED = {"pix": "pixel", "deg": "degree", "mas / yr": "mas/yr", "electron / s": "electron/s"}
-"""Units as figures spell them, where that is not as astropy reads them."""
+"""Spelling of units in figures, where it differs from astropy's."""
 
 FLUX_UNITS = {
     "desi": "10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹",
@@ -68,22 +68,25 @@ WAVE_LABELS = {"desi": "wavelength (Å)", "gaiaxp": "pseudo-wavelength"}
 
 
 def unit(column: str) -> str:
-    """Unit of a scalar column as text; empty where it has none, "catalogue unit" where unknown."""
-    found = scalar_unit(column)
-    return "catalogue unit" if found is None else _PRINTED.get(found, found)
+    """Return the unit of a scalar column as text.
+
+    Empty for a column without a unit, "catalogue unit" where the unit is not known.
+    """
+    name = scalar_unit(column)
+    return "catalogue unit" if name is None else _PRINTED.get(name, name)
 
 
 def with_unit(name: str, unit_name: str) -> str:
-    """``name (unit)``, or the bare name of a quantity without a unit."""
+    """Return ``name (unit)``, or only the name for a quantity without a unit."""
     return f"{name} ({unit_name})" if unit_name else name
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Matplotlib's settings for figures made inside; the caller's own come back afterwards.
+    """Apply the style to figures that are made inside, and restore matplotlib's settings after.
 
-    They are its defaults and ours: a ``matplotlibrc`` of the user's, which may lie in the working
-    folder, has no part in them.
+    The style changes matplotlib's defaults. A user's ``matplotlibrc`` has no effect, even in the
+    working folder.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -94,9 +97,9 @@ def styled() -> Iterator[None]:
 def new_figure(
     rows: int = 1, columns: int = 1, height: float = 3.2, **options: Any
 ) -> tuple[Figure, Any]:
-    """A figure of `WIDTH` × `height` inches and its axes, always a 2-d array (rows, columns).
+    """Create a figure of `WIDTH` × `height` inches, with a 2-d array (rows, columns) of axes.
 
-    It belongs to no window or global state, so it is freed like any other object.
+    The figure is not known to pyplot: it needs no display and is freed like any other object.
     """
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
@@ -104,7 +107,9 @@ def new_figure(
 
 
 def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
-    """Write `name` as PNG, PDF and SVG into `folder`; the same figure gives the same bytes.
+    """Write a figure as PNG, PDF and SVG files into a folder, and return the PNG's name.
+
+    The same figure gives the same bytes.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     _widen_logs(figure)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # it has done its work: once, not once a file
+    figure.set_layout_engine("none")  # the layout is done once, not again for each file
     with storing(folder / name):
         figure.savefig(folder / f"{name}.png", facecolor="white", metadata={"Software": None})
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
@@ -124,7 +129,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
 
 
 def _widen_logs(figure: Figure) -> None:
-    """Let every logarithmic axis span `_DECADES`: of less, matplotlib labels ticks that overlap."""
+    """Widen logarithmic axes to `_DECADES`: on shorter ones matplotlib's tick labels overlap."""
     for axes in figure.axes:
         for axis, widen in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
             if axis.get_scale() != "log":
@@ -138,10 +143,10 @@ def _widen_logs(figure: Figure) -> None:
 
 
 def themed_svg(text: str, prefix: str) -> str:
-    """A matplotlib SVG as a piece of HTML that takes its colours from the page.
+    """Return a matplotlib SVG as HTML that takes its colours from the page.
 
-    Each colour of this module becomes a CSS variable (``--ink``, ``--c0`` …), and ids get `prefix`,
-    for two figures on one page may not share an id.
+    Each colour of this module becomes a CSS variable (``--ink``, ``--c0`` …). Ids get a prefix,
+    because two figures on one page must not share an id.
     """
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)

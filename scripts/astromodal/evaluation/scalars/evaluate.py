@@ -1,187 +1,156 @@
-"""How well scalar codes keep the scalars."""
+"""The section on scalars: how well scalar codes keep the values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.held_out import EvaluatedField, described
-from astromodal.evaluation.metrics import median_error, quantile_error, robust_sigma
-from astromodal.evaluation.report.section import Part, measured, show
-from astromodal.evaluation.report.style import styled, unit
-from astromodal.evaluation.scalars.figures import HALF_BIN, IDEAL_BINS, add_figures
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.held_out import described
+from astromodal.evaluation.metrics import measure_median
+from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.style import styled
+from astromodal.evaluation.report.values import show
+from astromodal.evaluation.scalars.figures import (
+    choose_columns,
+    error_table,
+    plot_errors,
+    plot_residuals,
+    residual_table,
+)
+from astromodal.evaluation.scalars.measures import (
+    IDEAL_BINS,
+    ColumnNumbers,
+    Residuals,
+    ScalarNumbers,
+    measure_column,
+)
 from astromodal.evaluation.scalars.sample import ScalarSample, sample_scalars
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
+HALF_BIN = 0.5
+"""Largest median error (bin widths) that reaches the mark."""
 
-def evaluate_scalars(
-    fields: Sequence[EvaluatedField],
-    tokenizer: str | Path,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    figures: str | Path,
-    progress: Progress = quiet,
-) -> dict[str, Any]:
-    """Compare decoded scalars to the measured ones.
+
+def evaluate_scalars(context: EvaluationContext, tokenizer: str | Path) -> Section:
+    """Compare decoded scalars with the measured ones.
 
     Parameters
     ----------
-    fields : sequence of EvaluatedField
-        With the files ``cube``, ``split`` and ``tokens`` (scalar codes).
+    context : EvaluationContext
+        Its fields have the files ``cube``, ``split`` and ``tokens`` (scalar codes).
     tokenizer : path
         The scalar tokenizer.
-    evaluation : EvaluationSettings
-        How many objects at most, and the seeds.
-    columns : ColumnSettings
-        Names of the identifying columns.
-    figures : path
-        Folder to write the figures into.
-    progress : Progress
-        Shows which field is being read.
 
     Returns
     -------
-    dict
-        As `Part.as_dict` gives it.
+    Section
+        The section, with `ScalarNumbers`.
     """
-    part = Part("scalars", "Scalars", Path(figures))
+    section = Section("scalars", "Scalars", context.figures)
     coder = ScalarTokenizer.load(tokenizer)
-    sample = sample_scalars(fields, coder, evaluation, columns, progress)
-    n = len(sample.truth)
-    part.summary = (
-        f"{n} of {sample.n_eligible} objects: {described(fields)}. A decoded value is the mean of "
-        "the training values in its bin; the error is compared with the width of that bin. With "
-        f"values spread evenly inside a bin the median error would be {IDEAL_BINS} bins: no "
-        "equal-mass code of as many bins does better."
+    section.hashes["scalar tokenizer"] = coder.hash
+    sample = sample_scalars(context, coder)
+    n, seed = len(sample.truth), context.settings.evaluation.seed
+    section.summary = (
+        f"{n} of {sample.n_eligible} objects: {described(context.fields)}. A decoded value is the "
+        "mean of the training values in its bin. Its error is compared with the width of that bin: "
+        f"for values spread uniformly inside their bins the median error is {IDEAL_BINS} bins, and "
+        "no code with as many bins of equal mass has a smaller one."
     )
-    part.numbers = {"n_objects": n, "n_eligible": sample.n_eligible, "tokenizer_hash": coder.hash}
-    rows = [_column_numbers(coder, sample, i, evaluation.seed) for i in range(len(coder.columns))]
-    part.numbers["columns"] = {row["column"]: row for row in rows}
-    known = [row for row in rows if row["n"]]
-    part.notes += _notes(rows, n)
+    columns = [measure_column(coder, sample, i, seed) for i in range(len(coder.columns))]
+    known = [column for column in columns if column.n]
+    section.notes += _notes(columns, n)
+    section.numbers = summarise(sample, columns, seed)
     if not known:
-        part.notes.append(
+        section.notes.append(
             "No scalar could be evaluated: no evaluated object has a value with a code."
         )
-        return part.as_dict()
-    _headlines(part, known, evaluation.seed)
+        return section
+    _add_headline(section, section.numbers, seed)
     with styled():
-        add_figures(part, rows, known, coder, sample, evaluation.n_examples)
-    return part.as_dict()
+        _add_figures(section, columns, coder, sample, context.settings.evaluation.n_examples)
+    return section
 
 
-def _column_numbers(
-    coder: ScalarTokenizer, sample: ScalarSample, i: int, seed: int
-) -> dict[str, Any]:
-    """All numbers of column `i`."""
-    truth, codes = sample.truth[:, i], sample.codes[:, i]
-    both = np.isfinite(truth) & (codes != MISSING_CODE)
-    n_codes, name = int(coder.n_codes[i]), coder.columns[i]
-    numbers: dict[str, Any] = {
-        "column": name,
-        "unit": unit(name),
-        "n": int(both.sum()),
-        "missing": float(1 - both.mean()) if len(truth) else np.nan,
-        "n_codes": n_codes,
-        **_code_use(sample.used[i], n_codes),
-    }
-    if not both.any():
-        return numbers
-    value, code = truth[both], codes[both].astype(np.int64)
-    edges = coder.edges[i, : n_codes + 1]
-    error = np.abs(coder.centers[i, code] - value)
-    width = edges[code + 1] - edges[code]
-    bins = in_bins(error, width)
-    rank = np.abs(ranks(coder, i, coder.centers[i, code]) - ranks(coder, i, value))
-    numbers |= {
-        "outside": float(np.mean((value < edges[0]) | (value > edges[-1]))),
-        "median": measured(*median_error(error, seed)),
-        "p90": measured(*quantile_error(error, 0.9, seed)),
-        "median_bins": measured(*median_error(bins, seed)),
-        "p90_bins": measured(*quantile_error(bins, 0.9, seed)),
-        "median_rank": measured(*median_error(rank, seed)),
-        "best_possible": float(np.median(width) * IDEAL_BINS),
-        "spread": robust_sigma(value),
-        "of_measurement_error": _against_errors(coder, sample, name, both, error),
-    }
-    return numbers
+def summarise(sample: ScalarSample, columns: Sequence[ColumnNumbers], seed: int) -> ScalarNumbers:
+    """Return the numbers of all columns with those that compare columns."""
+    by_name = {column.column: column for column in columns}
+    n = len(sample.truth)
+    known = [column for column in columns if column.median_bins.known]
+    if not known:
+        return ScalarNumbers(n, sample.n_eligible, by_name)
+    medians = np.array([column.median_bins.value for column in known])
+    # A column with few values may exceed the mark by chance, so two errors are required.
+    over = tuple(column.column for column in known if column.median_bins.above(HALF_BIN))
+    return ScalarNumbers(
+        n_objects=n,
+        n_eligible=sample.n_eligible,
+        columns=by_name,
+        median_bins=measure_median(medians, seed).value,
+        worst_column=known[int(medians.argmax())].column,
+        columns_over_half_a_bin=over,
+    )
 
 
-def in_bins(error: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Errors in units of the bin's width; a bin of no width (one tied value) gives 0 or NaN."""
-    exact = np.where(error == 0, 0.0, np.nan)
-    return np.divide(error, width, out=exact, where=width > 0)
-
-
-def ranks(coder: ScalarTokenizer, i: int, values: np.ndarray) -> np.ndarray:
-    """Fraction of column `i`'s training values below each of `values`, linear inside a bin."""
-    n_codes = int(coder.n_codes[i])
-    reached = np.append(0.0, np.cumsum(coder.weights[i, :n_codes]))
-    return np.interp(values, coder.edges[i, : n_codes + 1], reached)
-
-
-def _code_use(counts: np.ndarray, n_codes: int) -> dict[str, float]:
-    """Fraction of codes that occur, and the fraction expected if all were equally likely."""
-    if not n_codes:
-        return {"used": np.nan, "used_expected": np.nan}
-    expected = 1 - (1 - 1 / n_codes) ** counts.sum() if n_codes > 1 else float(counts.sum() > 0)
-    return {"used": float((counts[:n_codes] > 0).mean()), "used_expected": float(expected)}
-
-
-def _against_errors(
-    coder: ScalarTokenizer, sample: ScalarSample, name: str, both: np.ndarray, error: np.ndarray
-) -> float:
-    """Median of the decoding error over the catalogue's own error; NaN where it has none."""
-    partners = (f"err_{name}", f"{name}_error", f"{name}err", name.replace("_z", "_e_z"))
-    found = [p for p in partners if p != name and p in coder.columns]
-    if not found:
-        return np.nan
-    sigma = sample.truth[both, coder.columns.index(found[0])]
-    good = np.isfinite(sigma) & (sigma > 0)
-    return float(np.median(error[good] / sigma[good])) if good.any() else np.nan
-
-
-def _headlines(part: Part, known: list[dict[str, Any]], seed: int) -> None:
-    medians = np.array([row["median_bins"]["value"] for row in known])
-    if not np.isfinite(medians).any():
+def _add_headline(section: Section, numbers: ScalarNumbers, seed: int) -> None:
+    if numbers.worst_column is None:
         return
-    errors = np.array([row["median_bins"]["error"] for row in known])
-    # A column of few values may lie above by chance: it must lie above by two standard errors.
-    over = medians - 2 * np.nan_to_num(errors, nan=np.inf) > HALF_BIN
-    worst = int(np.nanargmax(medians))
-    value, error = median_error(medians, seed)
-    part.numbers |= {"median_bins": value, "worst_column": known[worst]["column"]}
-    part.numbers["columns_over_half_a_bin"] = [known[i]["column"] for i in np.flatnonzero(over)]
-    part.headline(
-        "Scalar decoding error, median of columns", value, error, unit="bins",
-        note=f"half a bin is asked for; columns above it by two errors: {over.sum()}; largest: "
-        f"{known[worst]['column']}, {show(known[worst]['median_bins'])} bins",
-        verdict="good" if value < HALF_BIN and not over.any() else "bad",
+    over = len(numbers.columns_over_half_a_bin)
+    worst = numbers.columns[numbers.worst_column]
+    medians = np.array([column.median_bins.value for column in numbers.columns.values()])
+    median = measure_median(medians, seed)
+    section.add_headline(
+        "Scalar decoding error, median of columns", median.scaled(1, "bins"),
+        note=f"the mark is half a bin; columns above it by two errors: {over}; largest error: "
+        f"{worst.column}, {show(worst.median_bins)} bins",
+        verdict="good" if median.value < HALF_BIN and not over else "bad",
     )  # fmt: skip
 
 
-def _notes(rows: list[dict[str, Any]], n: int) -> list[str]:
+def _add_figures(
+    section: Section,
+    columns: Sequence[ColumnNumbers],
+    coder: ScalarTokenizer,
+    sample: ScalarSample,
+    n_examples: int,
+) -> None:
+    known = [column for column in columns if column.n]
+    section.add_figure(
+        plot_errors(known, HALF_BIN, IDEAL_BINS), "scalar_errors",
+        "Decoding error of each scalar column. Left: in widths of the value's own bin (dot: "
+        "median, line: to the 90th percentile). Right: median error relative to the spread of the "
+        "column's values.",
+        "Left: every dot should lie left of the dashed line at half a bin; dots near the dotted "
+        "line are as good as a code with this many bins can be. Right: how small the error is "
+        "compared with the differences between objects.",
+        error_table(columns),
+    )  # fmt: skip
+    chosen = choose_columns(known, n_examples)
+    residuals = [Residuals.of(coder, sample, name) for name in chosen]
+    section.add_figure(
+        plot_residuals(residuals), "scalar_residuals",
+        f"Decoded minus measured value against the measured value, for {len(chosen)} of the "
+        "columns; the shaded band is the extent of each bin.",
+        "Points should fill the band evenly and be centred on zero. A point outside the band is a "
+        "value beyond all training values, which gets the code of the outermost bin.",
+        residual_table(residuals),
+    )  # fmt: skip
+
+
+def _notes(columns: Sequence[ColumnNumbers], n: int) -> list[str]:
     notes = []
-    empty = [row["column"] for row in rows if not row["n_codes"]]
-    unseen = [row["column"] for row in rows if row["n_codes"] and not row["n"]]
+    empty = [c.column for c in columns if not c.n_codes]
+    unseen = [c.column for c in columns if c.n_codes and not c.n]
+    tied = [c.column for c in columns if c.n and not c.median_bins.known]
     if not n:
         notes.append("There is no object to evaluate scalars on.")
     if empty:
-        notes.append(f"No bins, for no object that trains has a value: {', '.join(empty)}.")
+        notes.append(f"No bins, because no training object has a value: {', '.join(empty)}.")
     if unseen and n:
         notes.append(f"No evaluated object has a value: {', '.join(unseen)}.")
-    tied = [row["column"] for row in rows if row["n"] and not _known(row["median_bins"])]
     if tied:
         notes.append(f"A single value in training, so no bin has a width: {', '.join(tied)}.")
     return notes
-
-
-def _known(cell: dict[str, float]) -> bool:
-    return bool(np.isfinite(cell["value"]))

@@ -1,184 +1,267 @@
-"""How well spectrum codes keep the spectra."""
+"""The section on spectra and light curves: how well their codes keep them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings, SpectrumSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.held_out import EvaluatedField, described
-from astromodal.evaluation.light_curves.evaluate import add_light_curves
-from astromodal.evaluation.light_curves.sample import sample_curves
-from astromodal.evaluation.metrics import (
-    codebook_numbers,
-    fraction_error,
-    median_error,
-    pooled_r2_error,
-    quantile_error,
-    r2_of,
-    reduced_chi2,
-    squares,
-)
-from astromodal.evaluation.report.section import Part, measured, show
+from astromodal.evaluation.codebooks import codebook_table, plot_codebooks
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.held_out import described
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.spectra.figures import add_figures
-from astromodal.evaluation.spectra.measures import FOLLOWS, N_SEGMENTS, look_along
+from astromodal.evaluation.report.values import show
+from astromodal.evaluation.spectra.figures import (
+    SURVEYS,
+    along_table,
+    colour,
+    plot_along,
+    plot_examples,
+    plot_quality,
+    quality_table,
+)
+from astromodal.evaluation.spectra.light_curves import (
+    CurveNumbers,
+    CurveSample,
+    curve_table,
+    measure_curves,
+    plot_curve_quality,
+    plot_curves,
+    sample_curves,
+)
+from astromodal.evaluation.spectra.measures import (
+    CLEAR,
+    FOLLOWS,
+    N_SEGMENTS,
+    NEARLY_ALL,
+    GroupNumbers,
+    measure_group,
+)
 from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
 from astromodal.surveys.grids import bin_centres
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
-CLEAR = 3.0
-"""Median S/N above which a code should keep nearly all of a spectrum's variance."""
-NEARLY_ALL = 0.98
-"""R² that counts as nearly all."""
-SNR_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0, np.inf)
-"""Edges of the S/N bins (median S/N of a spectrum's rebinned pixels); below 0 joins the first."""
+
+@dataclass(frozen=True)
+class SpectraNumbers:
+    """All numbers of the section.
+
+    Attributes
+    ----------
+    groups : dict of str to GroupNumbers
+        By group of spectra.
+    light_curves : dict of str to CurveNumbers
+        By group of light curves.
+    """
+
+    groups: Mapping[str, GroupNumbers]
+    light_curves: Mapping[str, CurveNumbers]
 
 
-def evaluate_spectra(
-    fields: Sequence[EvaluatedField],
-    tokenizer: str | Path,
-    spectrum: SpectrumSettings,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    figures: str | Path,
-    progress: Progress = quiet,
-) -> dict[str, Any]:
-    """Compare decoded spectra to the observed, rebinned ones, and light curves to the observed.
+def evaluate_spectra(context: EvaluationContext, tokenizer: str | Path) -> Section:
+    """Compare decoded spectra with the observed, rebinned ones, and light curves likewise.
 
     Parameters
     ----------
-    fields : sequence of EvaluatedField
-        With the files ``cube``, ``split`` and ``tokens`` (spectrum codes).
+    context : EvaluationContext
+        Its fields have the files ``cube``, ``split`` and ``tokens`` (spectrum codes).
     tokenizer : path
         The spectrum tokenizer.
-    spectrum, evaluation, columns : settings
-        How spectra are read, how many objects are evaluated, how a cube is read.
-    figures : path
-        Folder to write the figures into.
-    progress : Progress
-        Shows which field is being read.
 
     Returns
     -------
-    dict
-        As `Part.as_dict` gives it.
+    Section
+        The section, with `SpectraNumbers`.
     """
-    part = Part("spectra", "Spectra", Path(figures))
+    section = Section("spectra", "Spectra", context.figures)
     coder = SpectrumTokenizer.load(tokenizer)
-    samples = sample_spectra(fields, coder, spectrum, evaluation, columns, progress)
-    part.numbers = {"tokenizer_hash": coder.hash, "groups": {}}
-    part.summary = (
-        f"Spectra of {described(fields)}. A spectrum is rebinned over its whole range to at most "
-        f"{spectrum.max_spec_tokens_per_group} bins; each bin's flux and precision become one "
-        "code, its flux scale one more: bins are coded relative to the decoded scale, which makes "
-        "up for its error. R² and χ² compare the decoded with the observed rebinned flux, "
-        "weighted by inverse variance. The code is made from the observed flux, noise included: "
-        "χ² = 0 would be perfect, and below 1 coding changes a bin by less than its noise does."
+    section.hashes["spectrum tokenizer"] = coder.hash
+    settings, seed = context.settings.tokenizers.spectrum, context.settings.evaluation.seed
+    section.summary = (
+        f"Spectra of {described(context.fields)}. A spectrum is rebinned over its whole range to "
+        f"at most {settings.max_spec_tokens_per_group} bins. Flux and precision of each bin become "
+        "one code, and the flux scale of the spectrum one more. Bins are coded relative to the "
+        "decoded scale, which compensates for its error. R² and χ² compare the decoded with the "
+        "observed rebinned flux, weighted by inverse variance. The code is made from the same "
+        "noisy flux: χ² = 0 is lossless, and below 1 coding changes a bin by less than its noise "
+        "does."
     )
-    live = {name: s for name, s in samples.items() if len(s.flux)}
+    samples = sample_spectra(context, coder)
+    waves = {name: bin_centres(name, settings) for name in samples}
+    groups = {name: measure_group(s, waves[name], seed) for name, s in samples.items()}
     for name, sample in samples.items():
-        part.numbers["groups"][name] = group_numbers(sample, evaluation.seed)
-        _note_empty(part, name, sample)
+        section.notes += _notes(name, sample)
+    live = {name: s for name, s in samples.items() if len(s.flux)}
     if live:
-        _add_spectra(part, live, spectrum, evaluation)
+        for name in live:
+            _add_headline(section, name, groups[name])
+        with styled():
+            _add_figures(section, live, waves, groups, context.settings.evaluation.n_examples)
     else:
-        part.notes.append("No spectrum could be evaluated.")
-    curves = sample_curves(fields, coder, evaluation, columns)
-    add_light_curves(part, curves, evaluation.n_examples, evaluation.seed)
-    return part.as_dict()
+        section.notes.append("No spectrum could be evaluated.")
+    curves = sample_curves(context, coder)
+    light_curves = {name: measure_curves(s, seed) for name, s in curves.items()}
+    if curves:
+        _add_light_curves(section, curves, light_curves, context.settings.evaluation.n_examples)
+    section.numbers = SpectraNumbers(groups, light_curves)
+    return section
 
 
-def _add_spectra(
-    part: Part,
-    live: dict[str, GroupSample],
-    spectrum: SpectrumSettings,
-    evaluation: EvaluationSettings,
-) -> None:
-    """Add what is seen along the wavelength, the headlines and the figures."""
-    along = {
-        name: look_along(s, bin_centres(name, spectrum), evaluation.seed)
-        for name, s in live.items()
-    }
-    for name, a in along.items():
-        part.numbers["groups"][name]["along"] = vars(a)
-        part.numbers["groups"][name]["worst_continuum_error"] = a.worst()
-        _headline(part, name)
-    with styled():
-        add_figures(part, live, along, spectrum, evaluation.n_examples)
-
-
-def group_numbers(sample: GroupSample, seed: int) -> dict[str, Any]:
-    """All numbers of one group, overall and by S/N."""
-    residual, total, _ = squares(sample.flux, sample.decoded, sample.ivar)
-    chi2 = reduced_chi2(sample.flux, sample.decoded, sample.ivar)
-    r2 = r2_of(residual, total)
-    snr = np.maximum(sample.snr(), SNR_EDGES[0])
-    scale = np.abs(sample.decoded_scale / sample.scale - 1)
-    bins = []
-    for low, high in zip(SNR_EDGES[:-1], SNR_EDGES[1:], strict=True):
-        chosen = (snr >= low) & (snr < high)
-        bins.append({
-            "low": low, "high": high, "n": int(chosen.sum()),
-            "r2": measured(*median_error(r2[chosen], seed)),
-            "chi2": measured(*median_error(chi2[chosen], seed)),
-        })  # fmt: skip
-    codebook = codebook_numbers(sample.counts)
-    known = (sample.ivar > 0) & np.isfinite(sample.decoded)
-    return {
-        "n_live": len(sample.flux),
-        "n_dead": sample.n_dead,
-        "clear": _clear(r2[snr > CLEAR], seed),
-        "bits_an_object": codebook["bits"] * float(known.sum(axis=1).mean()) if known.size else 0.0,
-        "r2": measured(*median_error(r2, seed)),
-        "r2_pooled": measured(*pooled_r2_error(residual, total, seed)),
-        "chi2": measured(*median_error(chi2, seed)),
-        "scale_error": measured(*median_error(scale, seed)),
-        "scale_error_p90": measured(*quantile_error(scale, 0.9, seed)),
-        "snr": bins,
-        "codebook": codebook,
-    }
-
-
-def _clear(r2: np.ndarray, seed: int) -> dict[str, Any]:
-    """Numbers of the spectra of a S/N above `CLEAR`, from each one's R² (n,)."""
-    return {
-        "n": len(r2),
-        "r2": measured(*median_error(r2, seed)),
-        "share": measured(*fraction_error(r2 >= NEARLY_ALL)),
-    }
-
-
-def _note_empty(part: Part, name: str, sample: GroupSample) -> None:
+def _notes(name: str, sample: GroupSample) -> list[str]:
+    notes = []
     if not sample.counts.size:
-        part.notes.append(
-            f"{name}: the codebook is empty, for no object that trains has such a spectrum."
+        notes.append(
+            f"{name}: the codebook is empty, because no training object has such a spectrum."
         )
     elif not len(sample.flux):
-        part.notes.append(f"{name}: no evaluated object has a live spectrum.")
+        notes.append(f"{name}: no evaluated object has a live spectrum.")
     if sample.n_dead:
-        part.notes.append(f"{name}: without a good pixel, and so missing: {sample.n_dead} spectra.")
+        notes.append(f"{name}: {sample.n_dead} spectra have no good pixel and count as missing.")
+    return notes
 
 
-def _headline(part: Part, name: str) -> None:
-    numbers = part.numbers["groups"][name]
-    worst, clear = numbers["worst_continuum_error"], numbers["clear"]
+def _add_headline(section: Section, name: str, numbers: GroupNumbers) -> None:
+    worst, clear = numbers.worst_continuum_error, numbers.clear
     above = (
-        f"{show(clear['r2'])} of the {clear['n']} of S/N > {CLEAR:g}, of which "
-        f"{100 * clear['share']['value']:.0f} % reach {NEARLY_ALL:g}"
-        if clear["n"]
-        else f"none of S/N > {CLEAR:g}"
+        f"{show(clear.r2)} for the {clear.n} with S/N > {CLEAR:g}, of which "
+        f"{100 * clear.share.value:.0f} % reach {NEARLY_ALL:g}"
+        if clear.n
+        else f"none has S/N > {CLEAR:g}"
     )
-    reached = worst <= FOLLOWS and (not clear["n"] or clear["r2"]["value"] >= NEARLY_ALL)
-    part.headline(
-        f"Spectra {name}: R²", numbers["r2"]["value"], numbers["r2"]["error"],
-        note=f"median of {numbers['n_live']} spectra; {above}; 68 % keep their continuum to "
-        f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} stretches of the range; asked for: "
-        f"{NEARLY_ALL:g} of S/N > {CLEAR:g}, and {100 * FOLLOWS:g} %",
+    reached = worst <= FOLLOWS and (not clear.n or clear.r2.value >= NEARLY_ALL)
+    section.add_headline(
+        f"Spectra {name}: R²", numbers.r2,
+        note=f"median of {numbers.n_live} spectra; {above}; the continuum of 68 % is right to "
+        f"{100 * worst:.1f} % in the worst of {N_SEGMENTS} segments of the range; the mark is "
+        f"{NEARLY_ALL:g} for S/N > {CLEAR:g}, and {100 * FOLLOWS:g} %",
         verdict=("good" if reached else "bad") if np.isfinite(worst) else "none",
+    )  # fmt: skip
+
+
+def _add_figures(
+    section: Section,
+    live: Mapping[str, GroupSample],
+    waves: Mapping[str, np.ndarray],
+    groups: Mapping[str, GroupNumbers],
+    n_examples: int,
+) -> None:
+    """Add the figures of the groups that have spectra."""
+    for survey in SURVEYS:
+        own = {name: s for name, s in live.items() if name.startswith(survey)}
+        if own:
+            _add_survey(section, survey, own, waves, groups, n_examples)
+    section.add_figure(
+        plot_quality(live, groups), "quality",
+        "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
+        "symbols: medians in bins of S/N, with bootstrap errors.",
+        "Left: lower is better. Right: below the dashed line coding adds less than the noise. At "
+        "high S/N the resolution of the codebook is the limit, so χ² rises there although little "
+        "variance is unexplained.",
+        quality_table(groups),
+    )  # fmt: skip
+    section.add_figure(
+        plot_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
+        "codebooks",
+        "Use of the spectrum codebooks in the evaluated fields: share of all tokens that the most "
+        "frequent codes take.",
+        "A curve that rises late uses its codebook evenly; a dead code is a wasted id.",
+        codebook_table({name: n.codebook for name, n in groups.items()}),
+    )  # fmt: skip
+
+
+def _add_survey(
+    section: Section,
+    survey: str,
+    own: Mapping[str, GroupSample],
+    waves: Mapping[str, np.ndarray],
+    groups: Mapping[str, GroupNumbers],
+    n_examples: int,
+) -> None:
+    """Add the figures of one survey's groups."""
+    title = SURVEYS[survey]
+    figure, table = plot_examples(own, waves, survey, n_examples)
+    section.add_figure(
+        figure, f"examples_{survey}",
+        f"{title}: observed, rebinned spectra (thin line; grey: ±1σ) and decoded spectra "
+        "(coloured) over the whole range. The objects are at evenly spaced ranks of S/N; none was "
+        "picked by eye.",
+        "The thin line should follow the coloured one, in the continuum and in lines, from end to "
+        "end.",
+        table,
+    )  # fmt: skip
+    along = {name: a for name in own if (a := groups[name].along) is not None}
+    section.add_figure(
+        plot_along(along, survey, FOLLOWS), f"along_{survey}",
+        f"{title}: errors along the wavelength. Top: median and 68 % range of the error of the "
+        "continuum, relative to the flux, or to the object's scale where that is larger. Bottom: "
+        "R² of arcsinh(flux / noise) over all objects, with bootstrap errors.",
+        "Errors should be centred on zero, and R² high, over the whole range and not only in its "
+        f"middle. The shaded band of ±{100 * FOLLOWS:g} % is the mark.",
+        along_table(along, survey),
+    )  # fmt: skip
+
+
+def _add_light_curves(
+    section: Section,
+    samples: Mapping[str, CurveSample],
+    numbers: Mapping[str, CurveNumbers],
+    n_examples: int,
+) -> None:
+    """Add the summary, notes, headlines and figures of light curves."""
+    section.summary += (
+        " A light curve keeps its own epochs: magnitude, precision and time step of each epoch "
+        "become one code, and the median magnitude one more. R² and χ² compare decoded with "
+        "observed magnitudes, weighted by inverse variance, R² about the object's median. A source "
+        "that does not vary has only noise to explain."
+    )
+    live = {name: s for name, s in samples.items() if len(s.ids)}
+    for name in (name for name in samples if name not in live):
+        section.notes.append(f"{name}: no evaluated object has a light curve with codes.")
+    for name in live:
+        n = numbers[name]
+        section.add_headline(
+            f"Light curves {name}: χ²", n.chi2,
+            note=f"reduced χ² of decoded magnitudes, median of {n.n_curves} light curves; the mark "
+            "is 1, where coding changes a magnitude by as much as its noise does",
+            verdict="good" if n.chi2.value < 1 else "bad",
+        )  # fmt: skip
+    if live:
+        with styled():
+            _add_curve_figures(section, live, numbers, n_examples)
+
+
+def _add_curve_figures(
+    section: Section,
+    live: Mapping[str, CurveSample],
+    numbers: Mapping[str, CurveNumbers],
+    n_examples: int,
+) -> None:
+    name = max(live, key=lambda group: len(live[group].observed.time))
+    figure, table = plot_curves(live[name], name, n_examples)
+    section.add_figure(
+        figure, "examples_light_curves",
+        f"{name}: observed magnitudes (dark, with their errors) and decoded magnitudes at decoded "
+        "times (coloured). The objects are at evenly spaced ranks of variability (reduced χ² about "
+        "the median); none was picked by eye.",
+        "Coloured points should lie on dark ones. Times are sums of decoded steps, so their errors "
+        "grow along a curve.",
+        table,
+    )  # fmt: skip
+    section.add_figure(
+        plot_curve_quality(live, numbers), "quality_light_curves",
+        "Unexplained variance about the object's median and reduced χ² of light curves, by the "
+        "median S/N of their epochs, with bootstrap errors.",
+        "Left: lower is better. Right: below the dashed line coding adds less than the noise.",
+        curve_table(numbers),
+    )  # fmt: skip
+    section.add_figure(
+        plot_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
+        "codebooks_light_curves",
+        "Use of the light-curve codebooks in the evaluated fields: share of all tokens that the "
+        "most frequent codes take.",
+        "A curve that rises late uses its codebook evenly; a dead code is a wasted id.",
+        codebook_table({group: n.codebook for group, n in numbers.items()}),
     )  # fmt: skip

@@ -1,15 +1,16 @@
-"""Figures of the decoded spectra."""
+"""Figures and tables of decoded spectra."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS, SpectrumSettings
-from astromodal.evaluation.metrics import codebook_table, draw_codebooks, r2, reduced_chi2
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS
+from astromodal.evaluation.metrics import r2, reduced_chi2
 from astromodal.evaluation.report.style import (
     FAINT,
     FLUX_UNITS,
@@ -18,83 +19,90 @@ from astromodal.evaluation.report.style import (
     WAVE_LABELS,
     new_figure,
 )
-from astromodal.evaluation.spectra.measures import FOLLOWS, Along
+from astromodal.evaluation.report.values import Measurement, Row, Table
+from astromodal.evaluation.spectra.measures import Along, GroupNumbers, SnrBin
 from astromodal.evaluation.spectra.sample import GroupSample
-from astromodal.surveys.grids import bin_centres
 
+SURVEYS = {"desi": "DESI", "gaiaxp": "Gaia XP"}
+"""Titles of the surveys, by the prefix of their groups' names."""
 _SPANS = {"desi": (3600.0, 9824.0)}
 
 
 def colour(group: str) -> str:
-    """The colour of a group, the same in every figure."""
+    """Return the colour of a group, the same in every figure."""
     order = (*SPECTRUM_GROUPS, *LIGHT_CURVE_GROUPS)
     places = (0, 2, 1, 3, 4, 2, 1, 3)
     return PALETTE[places[order.index(group)]] if group in order else INK
 
 
-def draw_examples(
-    groups: dict[str, GroupSample], waves: dict[str, np.ndarray], family: str, most: int
-) -> tuple[Figure, list[list[Any]]]:
-    """Observed and decoded spectra of a few objects.
+def plot_examples(
+    groups: Mapping[str, GroupSample], waves: Mapping[str, np.ndarray], survey: str, most: int
+) -> tuple[Figure, Table]:
+    """Plot observed and decoded spectra of a few objects of one survey.
 
     Parameters
     ----------
     groups : dict of str to GroupSample
-        The family's groups, each with at least one spectrum.
+        The survey's groups, each with at least one spectrum.
     waves : dict of str to (L,) float
         Centres of each group's bins.
-    family : str
-        ``desi``: the arms share a panel. ``gaiaxp``: the two spectra stand side by side.
+    survey : str
+        ``desi``: all arms in one panel. ``gaiaxp``: one panel for each of the two spectra.
     most : int
-        Objects at most.
+        Largest number of objects.
 
     Returns
     -------
-    figure, rows
-        The figure, and a row of numbers for each spectrum in it.
+    figure, table
+        The figure, and a table with the numbers of each spectrum in it.
     """
     chosen = choose_examples(groups, most)
-    together = family == "desi"
+    together = survey == "desi"
     columns = 1 if together else len(groups)
     figure, axes = new_figure(len(chosen), columns, height=0.6 + 1.15 * len(chosen), sharex="col")
-    rows = []
+    rows: list[Row] = []
     for i, (name, snr) in enumerate(chosen):
         limits = []
         for j, (group, sample) in enumerate(groups.items()):
             axis = axes[i, 0 if together else j]
-            found = np.flatnonzero(sample.ids == name)
+            place = np.flatnonzero(sample.ids == name)
             if not together:
-                axis.set_title(
-                    f"{group}, {name}" if found.size else f"{group}: none", loc="left", fontsize=7
-                )
-            if not found.size:
+                title = f"{group}, {name}" if place.size else f"{group}: none"
+                axis.set_title(title, loc="left", fontsize=7)
+            if not place.size:
                 continue
-            rows.append(_example(axis, sample, int(found[0]), waves[group], group))
-            limits.append(_limits(sample.flux[found[0]]))
+            rows.append(_plot_example(axis, sample, int(place[0]), waves[group], group))
+            limits.append(_limits(sample.flux[place[0]]))
             if not together:
                 axis.set_ylim(*limits[-1])
         if together:
             axes[i, 0].set_title(f"{name}, S/N {snr:.1f}", loc="left", fontsize=7)
             axes[i, 0].set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-            axes[i, 0].set_xlim(*_SPANS[family])
+            axes[i, 0].set_xlim(*_SPANS[survey])
     for axis in axes[-1]:
-        axis.set_xlabel(WAVE_LABELS[family])
-    figure.supylabel(f"flux ({FLUX_UNITS[family]})", fontsize=8, color=INK)
-    return figure, rows
+        axis.set_xlabel(WAVE_LABELS[survey])
+    figure.supylabel(f"flux ({FLUX_UNITS[survey]})", fontsize=8, color=INK)
+    heading = ["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"]
+    return figure, Table(heading, rows)
 
 
-def choose_examples(groups: dict[str, GroupSample], most: int) -> list[tuple[str, float]]:
-    """Ids and S/N at evenly spaced ranks of S/N, the highest first."""
+def choose_examples(groups: Mapping[str, GroupSample], most: int) -> list[tuple[str, float]]:
+    """Return ids and S/N of objects at evenly spaced ranks of S/N, the highest first."""
     best: dict[str, float] = {}
     for sample in groups.values():
         for name, snr in zip(sample.ids.tolist(), sample.snr().tolist(), strict=True):
             best[name] = max(best.get(name, -np.inf), snr)
     order = sorted(best, key=lambda name: (-best[name], name))
-    ranks = np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
-    return [(order[rank], best[order[rank]]) for rank in ranks]
+    return [(order[rank], best[order[rank]]) for rank in choose_ranks(len(order), most)]
 
 
-def _example(axis: Any, sample: GroupSample, i: int, wave: np.ndarray, group: str) -> list[Any]:
+def choose_ranks(n: int, most: int) -> np.ndarray:
+    """Return evenly spaced ranks from 0 to n - 1, int (m,), at most `most`."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
+
+
+def _plot_example(axis: Axes, sample: GroupSample, i: int, wave: np.ndarray, group: str) -> Row:
+    """Plot spectrum `i` and return its row of the table."""
     flux, ivar, decoded = sample.flux[i], sample.ivar[i], sample.decoded[i]
     sigma = np.where(ivar > 0, 1 / np.sqrt(np.where(ivar > 0, ivar, 1)), np.nan)
     axis.fill_between(wave, flux - sigma, flux + sigma, color=FAINT, alpha=0.35, linewidth=0)
@@ -109,15 +117,25 @@ def _example(axis: Any, sample: GroupSample, i: int, wave: np.ndarray, group: st
 
 
 def _limits(flux: np.ndarray) -> tuple[float, float]:
-    """Limits that a few wild pixels do not stretch."""
+    """Return limits of an axis that a few outlying pixels do not stretch."""
     low, high = np.nanquantile(flux, [0.01, 0.99])
     pad = 0.25 * (high - low) or 1.0
     return float(low - pad), float(high + pad)
 
 
-def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
-    """Error of the continuum and explained variance along the wavelength."""
-    together = family == "desi"
+def plot_along(along: Mapping[str, Along], survey: str, mark: float) -> Figure:
+    """Plot the error of the continuum and R² along the wavelength.
+
+    Parameters
+    ----------
+    along : dict of str to Along
+        By group of the survey.
+    survey : str
+        ``desi``: all arms in one panel. ``gaiaxp``: one panel for each of the two spectra.
+    mark : float
+        Half the height of the shaded band.
+    """
+    together = survey == "desi"
     columns = 1 if together else len(along)
     figure, axes = new_figure(2, columns, height=4.2, sharex="col", sharey="row")
     for j, (group, a) in enumerate(along.items()):
@@ -126,9 +144,9 @@ def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
         style = {"fmt": "o", "markersize": 3, "linewidth": 1, "color": colour(group)}
         top.errorbar(middle, 100 * a.offset, 100 * a.scatter, half, label=group, **style)
         bottom.errorbar(middle, a.r2, np.nan_to_num(a.r2_error), half, **style)
-        bottom.set_xlabel(WAVE_LABELS[family])
+        bottom.set_xlabel(WAVE_LABELS[survey])
     for top, bottom in axes.T:
-        top.axhspan(-100 * follows, 100 * follows, color=FAINT, alpha=0.13, linewidth=0)
+        top.axhspan(-100 * mark, 100 * mark, color=FAINT, alpha=0.13, linewidth=0)
         top.axhline(0, color=FAINT, linewidth=0.8)
         bottom.axhline(1, color=FAINT, linewidth=0.8)
         top.legend(loc="lower right", ncols=3)
@@ -140,24 +158,27 @@ def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
     return figure
 
 
-def draw_quality(live: dict[str, GroupSample], numbers: dict[str, Any]) -> Figure:
-    """R² and reduced chi² of every spectrum against its S/N, with the medians of S/N bins."""
+def plot_quality(samples: Mapping[str, GroupSample], numbers: Mapping[str, GroupNumbers]) -> Figure:
+    """Plot 1 - R² and the reduced χ² of every spectrum against its S/N, with binned medians."""
     figure, axes = new_figure(1, 2, height=3.3)
-    for i, (name, sample) in enumerate(live.items()):
+    left, right = axes[0]
+    for i, (name, sample) in enumerate(samples.items()):
         style = {"color": colour(name)}
         snr = np.maximum(sample.snr(), 0.1)
         values = (
             1 - r2(sample.flux, sample.decoded, sample.ivar),
             reduced_chi2(sample.flux, sample.decoded, sample.ivar),
         )
-        for axis, value, key in zip(axes[0], values, ("r2", "chi2"), strict=True):
+        for axis, value in zip(axes[0], values, strict=True):
             axis.plot(
                 snr, value, ".", markersize=2.5, alpha=0.5, rasterized=len(snr) > 500, **style
             )
-            _medians(axis, numbers[name]["snr"], key, snr, name, style, "osD^v"[i % 5])
-    left, right = axes[0]
+        bins, style["fmt"] = numbers[name].snr, "osD^v"[i % 5]
+        unexplained = [Measurement(1 - b.r2.value, b.r2.error) for b in bins]
+        _plot_medians(left, bins, unexplained, snr, label=name, **style)
+        _plot_medians(right, bins, [b.chi2 for b in bins], snr, label=name, **style)
     for axis in (left, right):
-        axis.set(xscale="log", xlabel="S/N of a bin (median; below 0.1 drawn at 0.1)")
+        axis.set(xscale="log", xlabel="S/N of a bin (median; below 0.1 plotted at 0.1)")
         axis.xaxis.label.set_fontsize(7.5)
     left.set(ylabel="unexplained variance 1 - R²", yscale="log")
     right.set(ylabel="reduced χ²", yscale="log")
@@ -166,150 +187,53 @@ def draw_quality(live: dict[str, GroupSample], numbers: dict[str, Any]) -> Figur
     return figure
 
 
-def _medians(
-    axis: Any,
-    bins: list[dict[str, Any]],
-    key: str,
+def _plot_medians(
+    axis: Axes,
+    bins: Sequence[SnrBin],
+    medians: Sequence[Measurement],
     snr: np.ndarray,
-    name: str,
-    style: Any,
-    marker: str,
+    **style: Any,
 ) -> None:
-    used = [b for b in bins if b["n"] and np.isfinite(b[key]["value"])]
+    """Plot the medians of S/N bins at the median S/N of their spectra."""
+    used = [(b, m) for b, m in zip(bins, medians, strict=True) if b.n and m.known]
     if not used:
         return
-    x = [float(np.median(snr[(snr >= b["low"]) & (snr < b["high"])])) for b in used]
-    y = np.array([b[key]["value"] for b in used])
-    y = 1 - y if key == "r2" else y
-    error = np.nan_to_num([b[key]["error"] for b in used])
-    error = np.stack([np.minimum(error, 0.9 * y), error])  # a log axis shows no bar that reaches 0
+    x = [float(np.median(snr[(snr >= b.low) & (snr < b.high)])) for b, _ in used]
+    y = np.array([m.value for _, m in used])
+    error = np.nan_to_num([m.error for _, m in used])
+    error = np.stack([np.minimum(error, 0.9 * y), error])  # a log axis hides a bar that reaches 0
     axis.errorbar(
-        x, y, yerr=error, fmt=marker, markersize=6, label=name, linewidth=1.2,
-        markeredgecolor="white", markeredgewidth=0.6, **style,
+        x, y, yerr=error, markersize=6, linewidth=1.2, markeredgecolor="white",
+        markeredgewidth=0.6, **style,
     )  # fmt: skip
 
 
-FAMILIES = {"desi": "DESI", "gaiaxp": "Gaia XP"}
-
-
-def add_figures(
-    part: Part,
-    live: dict[str, GroupSample],
-    along: dict[str, Along],
-    spectrum: SpectrumSettings,
-    n_examples: int,
-) -> None:
-    """Add every figure of the groups that have spectra.
-
-    Parameters
-    ----------
-    part : Part
-        With ``groups`` among its numbers.
-    live, along : dict of str to GroupSample, Along
-        By group, at least one spectrum each.
-    spectrum : SpectrumSettings
-        Gives the groups' bins.
-    n_examples : int
-        Objects in the figure of examples.
-    """
-    for family in FAMILIES:
-        groups = {name: s for name, s in live.items() if name.startswith(family)}
-        if groups:
-            waves = {name: bin_centres(name, spectrum) for name in groups}
-            own = {name: along[name] for name in groups}
-            _add_family(part, family, groups, waves, own, n_examples)
-    part.figure(
-        draw_quality(live, part.numbers["groups"]), "quality",
-        "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
-        "symbols: medians of S/N bins with bootstrap errors.",
-        "Left: lower is better. Right: below the dashed line coding adds less than the noise. At "
-        "high S/N the codebook's resolution is the limit, so χ² rises there however little is "
-        "unexplained.",
-        _quality_table(part.numbers["groups"]),
-    )  # fmt: skip
-    part.figure(
-        draw_codebooks({g: s.counts for g, s in live.items()}, {g: colour(g) for g in live}),
-        "codebooks",
-        "Use of the spectrum codebooks by the evaluated fields: share of tokens in the most used "
-        "codes.",
-        "A curve that climbs late uses its codebook evenly; dead codes are wasted ids.",
-        codebook_table({name: n["codebook"] for name, n in part.numbers["groups"].items()}),
-    )  # fmt: skip
-
-
-def _add_family(
-    part: Part,
-    family: str,
-    groups: dict[str, GroupSample],
-    waves: dict[str, np.ndarray],
-    along: dict[str, Along],
-    n_examples: int,
-) -> None:
-    title = FAMILIES[family]
-    drawn, rows = draw_examples(groups, waves, family, n_examples)
-    part.figure(
-        drawn, f"examples_{family}",
-        f"{title}: observed, rebinned spectra (thin line; grey: ±1σ) and what their codes "
-        "decode to (coloured), over the whole range, at evenly spaced ranks of "
-        "signal-to-noise; none was picked by eye.",
-        "The thin line should run along the coloured one, at continuum and lines, from end "
-        "to end.",
-        table(["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"], rows),
-    )  # fmt: skip
-    part.figure(
-        draw_along(along, family, FOLLOWS), f"along_{family}",
-        f"{title}: along the wavelength, median and 68 % range of the error of the continuum, "
-        "relative to the flux or to the object's scale where that is larger (top); variance "
-        "of arcsinh(flux / noise) over all objects that is explained, with bootstrap error "
-        "(bottom).",
-        "Errors should be centred on zero, and R² high, over the whole range and not just in "
-        f"its middle; the band of ±{100 * FOLLOWS:g} % is what counts as following the "
-        "continuum.",
-        _along_table(along, family),
-    )  # fmt: skip
-
-
-def _along_table(along: dict[str, Along], family: str) -> dict[str, Any]:
-    label = "Å" if family == "desi" else "pseudo-wavelength"
+def along_table(along: Mapping[str, Along], survey: str) -> Table:
+    """Return a table with one row per group and segment of the wavelength range."""
+    label = "Å" if survey == "desi" else "pseudo-wavelength"
     heading = [
         "group", f"from ({label})", f"to ({label})", "spectra", "median continuum error (%)",
-        "68 % half-range (%)", "90 % stay within (%)", "R²",
+        "68 % half-range (%)", "90 % of spectra within (%)", "R²",
     ]  # fmt: skip
-    return table(heading, [
+    rows: list[Row] = [
         [name, a.start[k], a.stop[k], int(a.live[k]),
-         measured(100 * a.offset[k], 100 * a.offset_error[k]), 100 * a.scatter[k], 100 * a.p90[k],
-         measured(a.r2[k], a.r2_error[k])]
+         Measurement(100 * a.offset[k], 100 * a.offset_error[k]), 100 * a.scatter[k],
+         100 * a.p90[k], Measurement(a.r2[k], a.r2_error[k])]
         for name, a in along.items() for k in range(len(a.start))
-    ])  # fmt: skip
+    ]  # fmt: skip
+    return Table(heading, rows)
 
 
-def _quality_table(groups: dict[str, Any]) -> dict[str, Any]:
+def quality_table(groups: Mapping[str, GroupNumbers]) -> Table:
+    """Return a table with one row per group and one per bin of S/N."""
     heading = [
         "group", "S/N", "spectra", "median R²", "median reduced χ²", "R² of all together",
-        "median scale error (%)", "dead fibres", "bits an object",
+        "median scale error (%)", "dead fibres", "bits per object",
     ]  # fmt: skip
-    rows = []
+    rows: list[Row] = []
     for name, n in groups.items():
-        scale = measured(100 * n["scale_error"]["value"], 100 * n["scale_error"]["error"])
-        rows.append(
-            [
-                name,
-                "all",
-                n["n_live"],
-                n["r2"],
-                n["chi2"],
-                n["r2_pooled"],
-                scale,
-                n["n_dead"],
-                n["bits_an_object"],
-            ]
-        )
-        for b in n["snr"]:
-            if b["n"]:
-                text = (
-                    f"{b['low']:g} to {b['high']:g}"
-                    if np.isfinite(b["high"])
-                    else f"over {b['low']:g}"
-                )
-                rows.append([name, text, b["n"], b["r2"], b["chi2"], None, None, None, None])
-    return table(heading, rows)
+        scale = n.scale_error.scaled(100)
+        rows.append([name, "all", n.n_live, n.r2, n.chi2, n.r2_pooled, scale, n.n_dead,
+                     n.bits_an_object])  # fmt: skip
+        rows += [[name, str(b), b.n, b.r2, b.chi2, *[None] * 4] for b in n.snr if b.n]
+    return Table(heading, rows)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings, SpectrumSettings
-from astromodal.core.progress import Progress
+from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
-from astromodal.evaluation.held_out import EvaluatedField, check_codes, check_ids, draw
-from astromodal.evaluation.metrics import column_medians, count_codes
+from astromodal.evaluation.codebooks import count_codes
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
+from astromodal.evaluation.metrics import column_medians
 from astromodal.surveys.grids import is_light_curve, n_bins
 from astromodal.tokenizers.spectra.features import object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
@@ -23,19 +23,51 @@ from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_t
 
 @dataclass(frozen=True)
 class GroupSample:
-    """Live spectra of one group."""
+    """Live spectra of one group: n spectra of L bins.
 
-    ids: np.ndarray  # (n,) unicode
-    flux: np.ndarray  # (n, L) float, observed and rebinned; NaN without a good pixel
-    ivar: np.ndarray  # (n, L) its inverse variance; 0 without a good pixel
-    decoded: np.ndarray  # (n, L) decoded flux; NaN where the code is missing
-    scale: np.ndarray  # (n,) the object's own flux scale
-    decoded_scale: np.ndarray  # (n,) the scale as its code gives it
-    counts: np.ndarray  # (K,) how often each code occurs among all eligible spectra
-    n_dead: int  # eligible spectra without a good pixel
+    Attributes
+    ----------
+    ids : unicode (n,)
+        The objects.
+    flux : float (n, L)
+        Observed and rebinned flux; NaN in a bin without a good pixel.
+    ivar : float (n, L)
+        Its inverse variance; 0 in a bin without a good pixel.
+    decoded : float (n, L)
+        Decoded flux; NaN where the code is missing.
+    scale, decoded_scale : float (n,)
+        Flux scale of each object, as measured and as decoded.
+    counts : int (K,)
+        How often each code occurs among all eligible spectra.
+    n_dead : int
+        Sampled spectra without a good pixel.
+    """
+
+    ids: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    decoded: np.ndarray
+    scale: np.ndarray
+    decoded_scale: np.ndarray
+    counts: np.ndarray
+    n_dead: int
+
+    @classmethod
+    def empty(cls, length: int, counts: np.ndarray) -> GroupSample:
+        """Return a sample without a spectrum, of a group of `length` bins."""
+        table, column = np.empty((0, length)), np.empty(0)
+        return cls(np.empty(0, "U1"), table, table, table, column, column, counts, 0)
+
+    @classmethod
+    def join(cls, samples: Sequence[GroupSample]) -> GroupSample:
+        """Return one sample of all spectra; counts are summed."""
+        arrays = ("ids", "flux", "ivar", "decoded", "scale", "decoded_scale")
+        joined = {name: np.concatenate([getattr(s, name) for s in samples]) for name in arrays}
+        counts = np.sum([s.counts for s in samples], axis=0)
+        return cls(**joined, counts=counts, n_dead=sum(s.n_dead for s in samples))
 
     def snr(self) -> np.ndarray:
-        """Median flux / error over each spectrum's good bins, (n,)."""
+        """Return the median flux / error over the good bins of each spectrum, (n,)."""
         if not len(self.flux):
             return np.empty(0)
         good = self.ivar > 0
@@ -44,55 +76,52 @@ class GroupSample:
 
 
 def sample_spectra(
-    fields: Sequence[EvaluatedField],
-    coder: SpectrumTokenizer,
-    spectrum: SpectrumSettings,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    progress: Progress,
+    context: EvaluationContext, tokenizer: SpectrumTokenizer
 ) -> dict[str, GroupSample]:
-    """Read the evaluated spectra of all fields and decode their codes.
+    """Sample spectra of all fields and decode their codes.
 
     Returns
     -------
     dict of str to GroupSample
-        Every group of spectra in the settings, also those without a spectrum. A dead fibre of an
-        object that has no other spectrum, but a light curve, is not among them.
+        Every group of spectra in the settings, also those without a spectrum. Objects that have
+        codes of light curves only are not sampled, so their dead fibres are not counted.
+
+    Raises
+    ------
+    FormatError
+        Where the codes are not those of the cube's spectra.
     """
-    tokens = [load_spectrum_tokens(f.files["tokens"], coder.hash) for f in fields]
+    fields, evaluation = context.fields, context.settings.evaluation
+    settings = context.settings.tokenizers.spectrum
+    tokens = [load_spectrum_tokens(f.files["tokens"], tokenizer.hash) for f in fields]
     places = [
         np.flatnonzero(f.rows()[t.row] & ~only_curves(t))
         for f, t in zip(fields, tokens, strict=True)
     ]
-    drawn = draw(places, evaluation.max_objects, evaluation.seed)
-    cubes = [f.open(columns) for f in fields]
+    sampled = sample_rows(places, evaluation.max_objects, evaluation.seed)
+    cubes = [f.open(context.settings.columns) for f in fields]
     for f, cube, token in zip(fields, cubes, tokens, strict=True):
         check_ids(cube.ids(), token.row, token.ids, f.files["tokens"])
     samples = {}
-    groups = [group for group in spectrum.groups if not is_light_curve(group)]
-    for group in progress(groups, len(groups), "spectra"):
-        size = len(coder.groups[group].centroids)
-        counts = np.zeros(size, dtype=np.int64)
-        parts = [_empty(n_bins(group, spectrum))]
-        n_dead = 0
-        for cube, token, eligible, chosen in zip(cubes, tokens, places, drawn, strict=True):
+    groups = [group for group in settings.groups if not is_light_curve(group)]
+    for group in context.progress(groups, len(groups), "spectra"):
+        size = len(tokenizer.groups[group].centroids)
+        own = [GroupSample.empty(n_bins(group, settings), np.zeros(size, dtype=np.int64))]
+        for cube, token, eligible, chosen in zip(cubes, tokens, places, sampled, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
-            for i in eligible.tolist():
-                counts += count_codes(token.codes(group, i), size)
-            part, dead = _read_group(cube, group, token, chosen, coder, spectrum)
-            parts.append(part)
-            n_dead += dead
-        joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        samples[group] = GroupSample(**joined, counts=counts, n_dead=n_dead)
+            codes = [token.codes(group, i) for i in eligible.tolist()]
+            counts = count_codes(np.concatenate(codes), size)
+            own.append(_read_group(cube, group, token, chosen, tokenizer, settings, counts))
+        samples[group] = GroupSample.join(own)
     return samples
 
 
 def only_curves(tokens: SpectrumTokens) -> np.ndarray:
-    """Which objects have codes of a light curve and of no spectrum, bool (n,).
+    """Return which objects have codes of a light curve and of no spectrum, bool (n,).
 
-    They are no part of the spectra's sample: where there are light curves, most objects have one,
-    and the few spectra would hardly be drawn.
+    Where there are light curves most objects have one. If they were sampled, few of the sampled
+    objects would have a spectrum.
     """
     coded = {True: np.zeros(len(tokens.row), bool), False: np.zeros(len(tokens.row), bool)}
     for name, group in tokens.groups.items():
@@ -105,13 +134,14 @@ def _read_group(
     group: str,
     token: SpectrumTokens,
     chosen: np.ndarray,
-    coder: SpectrumTokenizer,
-    spectrum: SpectrumSettings,
-) -> tuple[dict[str, np.ndarray], int]:
-    """Arrays of `GroupSample` for the chosen objects of one field, and how many are dead."""
-    length = n_bins(group, spectrum)
-    parts, n_dead = [_empty(length)], 0
-    for batch in read_spectra(cube, group, spectrum):
+    tokenizer: SpectrumTokenizer,
+    settings: SpectrumSettings,
+    counts: np.ndarray,
+) -> GroupSample:
+    """Read the spectra of the chosen objects of one field."""
+    none = GroupSample.empty(n_bins(group, settings), np.zeros_like(counts))
+    samples, n_dead = [none], 0
+    for batch in read_spectra(cube, group, settings):
         wanted = np.isin(batch.row, token.row[chosen])
         live = wanted & batch.live()
         n_dead += int((wanted & ~live).sum())
@@ -121,34 +151,18 @@ def _read_group(
         place = place[coded]
         if not len(place):  # without a codebook a live spectrum has no codes
             continue
-        scale_codes = token.groups[group].scale[place]
         kept = np.flatnonzero(live)[coded]
-        flux, ivar = rebinned(
-            SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept]), group, spectrum
-        )
-        found = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
-        again, _ = coder.encode(group, batch.flux[kept], batch.ivar[kept])
-        check_codes(cube, f"{group} spectra", found, again, "encode_spectra")
-        parts.append(
-            {
-                "ids": token.ids[place],
-                "flux": flux,
-                "ivar": ivar,
-                "decoded": coder.decode(group, found, scale_codes)[0],
-                "scale": object_scale(flux, ivar),
-                "decoded_scale": coder.decode_scale(group, scale_codes),
-            }
-        )
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, n_dead
-
-
-def _empty(length: int) -> dict[str, np.ndarray]:
-    table, column = np.empty((0, length)), np.empty(0)
-    return {
-        "ids": np.empty(0, "U1"),
-        "flux": table,
-        "ivar": table,
-        "decoded": table,
-        "scale": column,
-        "decoded_scale": column,
-    }
+        spectra = SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept])
+        flux, ivar = rebinned(spectra, group, settings)
+        stored = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
+        encoded, _ = tokenizer.encode(group, spectra.flux, spectra.ivar)
+        check_codes(cube, f"{group} spectra", stored, encoded, "encode_spectra")
+        scale_codes = token.groups[group].scale[place]
+        samples.append(GroupSample(
+            ids=token.ids[place], flux=flux, ivar=ivar,
+            decoded=tokenizer.decode(group, stored, scale_codes)[0],
+            scale=object_scale(flux, ivar),
+            decoded_scale=tokenizer.decode_scale(group, scale_codes),
+            counts=none.counts, n_dead=0,
+        ))  # fmt: skip
+    return replace(GroupSample.join(samples), counts=counts, n_dead=n_dead)

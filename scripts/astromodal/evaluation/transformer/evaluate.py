@@ -14,7 +14,7 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.data.splits import TRAIN
 from astromodal.evaluation.held_out import EvaluatedField, described, eligible_objects
 from astromodal.evaluation.metrics import LN2
-from astromodal.evaluation.report.section import Part
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.transformer.figures import add_figures
 from astromodal.evaluation.transformer.measures import (
@@ -73,10 +73,10 @@ def evaluate_transformer(
     dict
         As `Part.as_dict` gives it.
     """
-    part = Part("transformer", "Transformer", Path(figures))
+    section = Section("transformer", "Transformer", Path(figures))
     trained, seed = load_trained(final_model, device), evaluation.seed
     losses = read_history(history)
-    part.numbers = _training_numbers(trained, losses)
+    section.numbers = _training_numbers(trained, losses)
     training = SequenceSet(training_sequences, trained.layout)
     sequences = SequenceSet([f.files["sequences"] for f in fields], trained.layout)
     for store in (*training.stores, *sequences.stores):
@@ -85,7 +85,7 @@ def evaluate_transformer(
     eligible = eligible_objects(sequences, fields)
     chosen = choose_objects(sequences, eligible, evaluation.max_objects, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
-    part.summary = f"{_summary(fields, len(every), trained)} {_pace(part.numbers)}"
+    section.summary = f"{_summary(fields, len(every), trained)} {_pace(part.numbers)}"
     plan = plan_epoch(every, sequences.lengths, None, 1, _BUDGET)
     batches = (plan.step(i) for i in range(len(plan)))
     surprises, objects = measure_surprise(
@@ -93,29 +93,29 @@ def evaluate_transformer(
         (seed, 0) if trained.shuffled else None, device,
     )  # fmt: skip
     modalities = {m: modality_numbers(surprises, objects, m, chosen[m], seed) for m in MODALITIES}
-    part.numbers |= {
+    section.numbers |= {
         "modalities": modalities,
         "slots": slot_numbers(surprises, objects, chosen, seed),
     }
-    _add_validation(part, losses, trained.step)
+    _add_validation(section, losses, trained.step)
     with styled():
-        add_figures(part, trained.config, trained.layout, losses)
-    return part.as_dict()
+        add_figures(section, trained.config, trained.layout, losses)
+    return section.as_dict()
 
 
-def _add_validation(part: Part, losses: dict[str, list[dict[str, Any]]], step: int) -> None:
+def _add_validation(section: Section, losses: dict[str, list[dict[str, Any]]], step: int) -> None:
     """Set what the history says of the validation split beside the numbers, and the headlines.
 
     The final weights are those of the best validation, at `step`.
     """
-    for modality, numbers in part.numbers["modalities"].items():
+    for modality, numbers in section.numbers["modalities"].items():
         numbers["validation_bits"], numbers["validation_unigram_bits"] = (
             value_at(losses["validation"], f"{key}_{modality}", step) / LN2
             for key in ("cross_entropy", "unigram")
         )
         untrained = untrained_value(losses["validation"], f"cross_entropy_{modality}") / LN2
         numbers["untrained_validation_bits"] = untrained
-        _headline(part, modality, numbers)
+        _headline(section, modality, numbers)
 
 
 def _training_numbers(trained: Trained, losses: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -156,20 +156,20 @@ def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:
     )
 
 
-def _headline(part: Part, modality: str, numbers: dict[str, Any]) -> None:
+def _headline(section: Section, modality: str, numbers: dict[str, Any]) -> None:
     if not numbers["n_codes"]:
-        part.notes.append(f"No evaluated object has a code of modality {modality}.")
+        section.notes.append(f"No evaluated object has a code of modality {modality}.")
         return
     gain = numbers["gain_bits"]
-    unigram, model = (numbers[f"{way}_bits"]["value"] for way in ("unigram", "model"))
+    unigram, model = (numbers[f"{way}_bits"].value for way in ("unigram", "model"))
     validation = numbers["validation_bits"], numbers["validation_unigram_bits"]
     note = f"{model:.3f} against {unigram:.3f} bits on {numbers['n_objects']} unseen objects"
     if np.isfinite(validation).all():
         note += "; {:.3f} against {:.3f} on the validation split".format(*validation)
     if np.isfinite(numbers["untrained_validation_bits"]):
         note += f", {numbers['untrained_validation_bits']:.3f} there before the first step"
-    good = gain["value"] > gain["error"] and not validation[0] >= validation[1]
-    part.headline(
-        f"Transformer, {modality}: gain over the unigram", gain["value"], gain["error"],
+    good = gain.value > gain.error and not validation[0] >= validation[1]
+    section.add_headline(
+        f"Transformer, {modality}: gain over the unigram", gain.value, gain.error,
         unit="bits a code", note=note, verdict="good" if good else "bad",
     )  # fmt: skip

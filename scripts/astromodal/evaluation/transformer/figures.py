@@ -9,15 +9,16 @@ from matplotlib.figure import Figure
 
 from astromodal.config.schema import Config
 from astromodal.evaluation.metrics import LN2
-from astromodal.evaluation.report.section import Part, measured, table
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, WAVE_LABELS, new_figure
+from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR, SequenceLayout
 from astromodal.surveys.grids import bin_centres, is_light_curve
 from astromodal.training.history import series
 
 
-def draw_nll(modalities: dict[str, Any]) -> Figure:
+def plot_nll(modalities: dict[str, Any]) -> Figure:
     """Bits a code of model and baseline by modality, and their difference."""
     known = [name for name, n in modalities.items() if n["n_codes"]]
     figure, axes = new_figure(1, 2, height=2.9)
@@ -42,10 +43,10 @@ def _column(
     modalities: dict[str, Any], known: list[str], key: str
 ) -> tuple[np.ndarray, np.ndarray]:
     cells = [modalities[name][key] for name in known]
-    return np.array([c["value"] for c in cells]), np.nan_to_num([c["error"] for c in cells])
+    return np.array([c.value for c in cells]), np.nan_to_num([c.error for c in cells])
 
 
-def draw_columns(names: list[str], gain: np.ndarray, error: np.ndarray) -> Figure:
+def plot_columns(names: list[str], gain: np.ndarray, error: np.ndarray) -> Figure:
     """Gain in every scalar slot, with bootstrap errors, a row a column."""
     figure, axes = new_figure(height=1.0 + 0.16 * len(names))
     axis = axes[0, 0]
@@ -60,7 +61,7 @@ def draw_columns(names: list[str], gain: np.ndarray, error: np.ndarray) -> Figur
     return figure
 
 
-def draw_image_slots(gain: np.ndarray, rings: list[list[Any]]) -> Figure:
+def plot_image_slots(gain: np.ndarray, rings: list[list[Any]]) -> Figure:
     """Gain in every slot of the image block: the cutout's map, and means of rings.
 
     Parameters
@@ -87,7 +88,7 @@ def draw_image_slots(gain: np.ndarray, rings: list[list[Any]]) -> Figure:
     return figure
 
 
-def draw_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> Figure:
+def plot_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> Figure:
     """Gain along the wavelength of every spectrum group that has any, smoothed over 16 bins."""
     families = [f for f in ("desi", "gaiaxp") if any(g.startswith(f) for g in slots)]
     figure, axes = new_figure(len(families), 1, height=0.4 + 2.1 * len(families))
@@ -102,7 +103,7 @@ def draw_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarra
     return figure
 
 
-def draw_epoch_slots(curves: dict[str, np.ndarray]) -> Figure:
+def plot_epoch_slots(curves: dict[str, np.ndarray]) -> Figure:
     """Gain along the epochs of every light-curve group that has any, smoothed over 16 epochs."""
     figure, axes = new_figure(height=2.5)
     axis = axes[0, 0]
@@ -128,7 +129,7 @@ def running_mean(x: np.ndarray, y: np.ndarray, width: int = 16) -> tuple[np.ndar
 
 
 def add_figures(
-    part: Part,
+    section: Section,
     config: Config,
     layout: SequenceLayout,
     losses: dict[str, list[dict[str, Any]]],
@@ -144,40 +145,40 @@ def add_figures(
     losses : dict of str to list of dict
         The history.
     """
-    modalities, slots = part.numbers["modalities"], part.numbers["slots"]
+    modalities, slots = section.numbers["modalities"], section.numbers["slots"]
     if any(n["n_codes"] for n in modalities.values()):
-        part.figure(
-            draw_nll(modalities), "surprise",
+        section.add_figure(
+            plot_nll(modalities), "surprise",
             "Surprise a code of unseen objects, by modality: model and unigram baseline (left), "
             "and their difference (right), with bootstrap errors over objects.",
             "The gain must lie above zero, by more than its error: below, counting does better. "
             "Scalars include the spectra's flux scales.",
             _modality_table(modalities),
         )  # fmt: skip
-    part.figure(
-        draw_history(losses), "history",
+    section.add_figure(
+        plot_history(losses), "history",
         "Surprise in training and on the validation split of the training fields, against the "
         "step.",
         "Validation should end below the dashed baseline. Where it turns up while training still "
         "falls, the model learns its training objects by heart.",
         history_table(losses),
     )  # fmt: skip
-    _add_scalar_slots(part, config)
+    _add_scalar_slots(section, config)
     known = {name: s["gain"] for name, s in slots.items() if np.isfinite(s["gain"]).any()}
     if IMAGE in known:
-        _add_image_slots(part, known[IMAGE])
+        _add_image_slots(section, known[IMAGE])
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
     groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}
     if groups:
         waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}
-        _add_spectrum_slots(part, groups, waves)
+        _add_spectrum_slots(section, groups, waves)
     curves = {name: gain for name, gain in every.items() if is_light_curve(name)}
     if curves:
-        _add_epoch_slots(part, curves)
+        _add_epoch_slots(section, curves)
 
 
-def _add_scalar_slots(part: Part, config: Config) -> None:
-    slots = part.numbers["slots"]
+def _add_scalar_slots(section: Section, config: Config) -> None:
+    slots = section.numbers["slots"]
     if SCALAR not in slots:
         return
     scales = {key: n for key, n in slots.items() if key.endswith("_scale")}
@@ -187,38 +188,38 @@ def _add_scalar_slots(part: Part, config: Config) -> None:
         for key in ("n", "gain", "error", "model", "unigram")
     }
     known = np.flatnonzero(joined["n"] > 0)
-    part.figure(
-        draw_columns([names[i] for i in known], joined["gain"][known], joined["error"][known]),
+    section.add_figure(
+        plot_columns([names[i] for i in known], joined["gain"][known], joined.error[known]),
         "slots_scalar",
         "Gain over the unigram in every scalar slot, the spectra's flux scales last, with "
         "bootstrap errors.",
         "Columns that follow from others (a magnitude from its neighbours) gain most; a column "
         "right of the dashed line is predicted better than by its frequency.",
-        table(
+        Table(
             ["column", "values", "gain (bits)", "model (bits)", "unigram (bits)"],
-            [[names[i], int(joined["n"][i]), measured(joined["gain"][i], joined["error"][i]),
+            [[names[i], int(joined["n"][i]), Measurement(joined["gain"][i], joined.error[i]),
               joined["model"][i], joined["unigram"][i]] for i in known],
         ),
     )  # fmt: skip
 
 
-def _add_image_slots(part: Part, gain: np.ndarray) -> None:
+def _add_image_slots(section: Section, gain: np.ndarray) -> None:
     rings = ring_means(gain)
-    part.figure(
-        draw_image_slots(gain, rings), "slots_image",
+    section.add_figure(
+        plot_image_slots(gain, rings), "slots_image",
         "Gain over the unigram in every slot of the image block: laid out as the cutout "
         "(left), and means of rings around its middle (right).",
         "The unigram already knows that the middle is bright; gain in the middle is "
         "knowledge of this source, gain outside is knowledge of this sky.",
-        table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
+        Table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
     )  # fmt: skip
 
 
 def _add_spectrum_slots(
-    part: Part, groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]
+    section: Section, groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]
 ) -> None:
-    part.figure(
-        draw_spectrum_slots(groups, waves), "slots_spectrum",
+    section.add_figure(
+        plot_spectrum_slots(groups, waves), "slots_spectrum",
         "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
         "Once a spectrum has begun, its continuum and noise level are known, so gain should "
         "be high throughout; it starts low where nothing of it has been seen yet.",
@@ -226,16 +227,16 @@ def _add_spectrum_slots(
     )  # fmt: skip
 
 
-def _add_epoch_slots(part: Part, curves: dict[str, np.ndarray]) -> None:
+def _add_epoch_slots(section: Section, curves: dict[str, np.ndarray]) -> None:
     rows = []
     for name, gain in curves.items():
         epochs, means = running_mean(np.arange(1.0, 1 + len(gain)), gain)
         rows += [[name, float(e), float(m)] for e, m in zip(epochs, means, strict=True)]
-    part.figure(
-        draw_epoch_slots(curves), "slots_light_curve",
+    section.add_figure(
+        plot_epoch_slots(curves), "slots_light_curve",
         "Gain over the unigram along light curves; dots: epochs, line: means of 16 epochs.",
         "Once a curve has begun, how bright the source is and how much it varies are known.",
-        table(["group", "epoch", "mean gain (bits)"], rows),
+        Table(["group", "epoch", "mean gain (bits)"], rows),
     )  # fmt: skip
 
 
@@ -257,7 +258,7 @@ def _modality_table(modalities: dict[str, Any]) -> dict[str, Any]:
         ]
         rows.append([name, n["n_objects"], n["n_codes"], *cells, 100 * n["better"], n.get("first"),
                      n.get("after_others")])  # fmt: skip
-    return table(heading, rows)
+    return Table(heading, rows)
 
 
 def ring_means(gain: np.ndarray) -> list[list[Any]]:
@@ -280,10 +281,10 @@ def _wave_table(groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> 
     for name, gain in groups.items():
         centres, means = running_mean(waves[name], gain, max(16, -(-len(gain) // 8)))
         rows += [[name, float(c), float(m)] for c, m in zip(centres, means, strict=True)]
-    return table(["group", "wavelength (Å) or pseudo-wavelength", "mean gain (bits)"], rows)
+    return Table(["group", "wavelength (Å) or pseudo-wavelength", "mean gain (bits)"], rows)
 
 
-def draw_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
+def plot_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
     """Surprise against the step, a panel a modality: training, validation, and the unigram."""
     figure, axes = new_figure(1, len(MODALITIES), height=2.7)
     for axis, modality in zip(axes[0], MODALITIES, strict=True):
@@ -329,4 +330,4 @@ def history_table(history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             cells = [bits[0], bits[best], int(steps[best]), bits[-1]]
         last = [float(a[-1]) if a.size else None for a in (baseline, training)]
         rows.append([modality, len(values), *cells, *last])
-    return table(heading, rows)
+    return Table(heading, rows)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from astromodal.evaluation.held_out import draw
+from astromodal.evaluation.held_out import sample_rows
 from astromodal.evaluation.metrics import LN2, bootstrap_error, mean_error
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, SCALAR, SPECTRUM, Block, Range, SequenceLayout
@@ -65,7 +65,7 @@ def choose_objects(
         blocks = [b for b in sequences.layout.blocks if _home(b) == modality]
         bits = np.uint32(sum(1 << block.type for block in blocks))
         has = eligible[(sequences.pattern[eligible] & bits) > 0]
-        chosen[modality] = draw([has], most, seed)[0]
+        chosen[modality] = sample_rows([has], most, seed)[0]
     return chosen
 
 
@@ -136,9 +136,9 @@ def target_logits(
     )
     hidden = model.flat_hidden(tokens, types, slots, batch.shapes)  # (N, D)
     targets = find_targets(batch, layout)
-    parts = [hidden[torch.from_numpy(t.positions).to(device)] for t in targets]  # (C, M, D)
+    sections = [hidden[torch.from_numpy(t.positions).to(device)] for t in targets]  # (C, M, D)
     ranges = [(t.ids.offset, len(t.positions), t.ids.size) for t in targets]
-    for t, logits in zip(targets, model.range_logits(parts, ranges), strict=True):
+    for t, logits in zip(targets, model.range_logits(sections, ranges), strict=True):
         yield t, logits.float(), torch.from_numpy(t.targets).to(device)
 
 
@@ -210,13 +210,13 @@ def modality_numbers(
         return out
     for what in ("model", "unigram", "gain"):
         value, error = mean_error(sums[what], count, seed)
-        out[what] = measured(value, error)
-        out[f"{what}_bits"] = measured(value / LN2, error / LN2)
+        out[what] = Measurement(value, error)
+        out[f"{what}_bits"] = Measurement(value / LN2, error / LN2)
     better = sums["gain"][count > 0] > 0
     out["better"] = float(better.mean())
     for name, where in (("first", sums["first"]), ("after_others", ~sums["first"])):
         if count[where].sum():
-            out[name] = measured(*mean_error(sums["model"][where] / LN2, count[where], seed))
+            out[name] = Measurement(*mean_error(sums["model"][where] / LN2, count[where], seed))
             out[f"{name}_objects"] = int((count[where] > 0).sum())
     return out
 
@@ -280,7 +280,7 @@ def slot_numbers(
         def means(index: np.ndarray, values: np.ndarray = gain) -> np.ndarray:
             return _column_means(values[index])
 
-        slots["error"] = bootstrap_error(means, len(gain), seed, 100)
+        slots.error = bootstrap_error(means, len(gain), seed, 100)
         slots["model"], slots["unigram"] = _column_means(model), _column_means(model + gain)
         out[SCALAR if home == SCALAR else f"{s.block}_scale"] = slots
     return out

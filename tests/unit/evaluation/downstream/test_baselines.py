@@ -119,11 +119,11 @@ def _curves(task, fractions, draws=3):
 
 def test_curves_have_errors_over_draws():
     """A quarter of the labels, three times, and then all of them once."""
-    part, whole = _curves(_task(), (1.0, 0.25))
-    assert (part.n, part.draws, whole.n, whole.draws) == (20, 3, 80, 1)
-    assert part.error > 0
+    section, whole = _curves(_task(), (1.0, 0.25))
+    assert (section.n, section.draws, whole.n, whole.draws) == (20, 3, 80, 1)
+    assert section.error > 0
     assert np.isnan(whole.error)
-    assert part.value > whole.value
+    assert section.value > whole.value
 
 
 def test_curves_leave_out_what_is_too_little():

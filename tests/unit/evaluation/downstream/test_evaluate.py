@@ -24,7 +24,7 @@ SMALL = DownstreamSettings(given=("scalar",), label_fractions=(1.0,))
 def evaluate(survey, tmp_path_factory):
     """Evaluate the survey with changed settings; figures are drawn, not written."""
 
-    def draw_only(figure, folder, name):
+    def render_only(figure, folder, name):
         figure.draw_without_rendering()
         return f"{name}.png"
 
@@ -32,7 +32,7 @@ def evaluate(survey, tmp_path_factory):
         evaluation = EvaluationSettings(labels=labels, downstream=asked)
         folder = tmp_path_factory.mktemp("figures")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("astromodal.evaluation.report.section.save_figure", draw_only)
+            patch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
             patch.setattr(ways, "ITERATIONS", 5)
             return evaluate_downstream(
                 fields, ["H"], labelled, survey.model, evaluation, ColumnSettings(), folder
@@ -42,14 +42,14 @@ def evaluate(survey, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def part(evaluate):
+def section(evaluate):
     """The section with every label."""
     return evaluate()
 
 
-def test_every_way_is_scored_on_the_same_objects(part):
+def test_every_way_is_scored_on_the_same_objects(section):
     """From scalars all six ways, from images no rival that sees scalars."""
-    cases = part["numbers"]["targets"]["specz_z"]
+    cases = section["numbers"]["targets"]["specz_z"]
     assert set(cases["scalar"]["ways"]) == {
         "model", "probe_mean", "probe_attention", "trees", "neighbours", "constant",
     }  # fmt: skip
@@ -58,46 +58,46 @@ def test_every_way_is_scored_on_the_same_objects(part):
     assert (cases["scalar"]["n_fit"], cases["scalar"]["n_tune"]) == (60, 19)
 
 
-def test_labels_that_follow_scalars_are_learned_from_them(part):
+def test_labels_that_follow_scalars_are_learned_from_them(section):
     """Redshift is a function of a magnitude here: neighbours find it, the constant does not."""
-    told = part["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
+    told = section["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
     assert told["neighbours"]["r2"]["value"] > 0.5 > told["constant"]["r2"]["value"]
 
 
-def test_a_random_model_is_not_called_good(part):
+def test_a_random_model_is_not_called_good(section):
     """It loses against neighbours of what tells all, and the verdict says so."""
-    verdicts = {h["label"].split(":")[0]: h["verdict"] for h in part["headlines"]}
+    verdicts = {h["label"].split(":")[0]: h["verdict"] for h in section["headlines"]}
     assert verdicts["gaia_teff_gspphot"] != "good"
 
 
-def test_every_figure_has_a_table(part):
+def test_every_figure_has_a_table(section):
     """With a caption, a sentence on what to see, and as many cells as headings."""
-    names = [figure["file"] for figure in part["figures"]]
+    names = [figure["file"] for figure in section["figures"]]
     assert names == [
         "downstream_redshift.png", "downstream_stellar.png", "downstream_class.png", "truth.png",
         "classes.png", "magnitude.png", "labels.png", "calibration.png", "temperature.png",
     ]  # fmt: skip
-    for figure in part["figures"]:
+    for figure in section["figures"]:
         assert figure["caption"]
         assert figure["see"]
         assert {len(row) for row in figure["table"]["rows"]} == {len(figure["table"]["columns"])}
 
 
-def test_the_model_tells_no_class(part):
+def test_the_model_tells_no_class(section):
     """Text is no column of the model, which is said."""
-    assert "model" not in part["numbers"]["targets"]["specz_class_spec"]["scalar"]["ways"]
-    assert any("only probes tell it" in note for note in part["notes"])
+    assert "model" not in section["numbers"]["targets"]["specz_class_spec"]["scalar"]["ways"]
+    assert any("only probes tell it" in note for note in section["notes"])
 
 
-def test_the_published_numbers_stand_beside_ours(part):
+def test_the_published_numbers_stand_beside_ours(section):
     """With the objects at r < 21 that ours are of."""
-    assert any("0.023" in note and "mag_pstotal_r < 21" in note for note in part["notes"])
-    assert part["numbers"]["targets"]["specz_z"]["scalar"]["bright"]["n"] < 40
+    assert any("0.023" in note and "mag_pstotal_r < 21" in note for note in section["notes"])
+    assert section["numbers"]["targets"]["specz_z"]["scalar"]["bright"]["n"] < 40
 
 
-def test_the_section_is_plain_json(part):
+def test_the_section_is_plain_json(section):
     """No array, no NaN."""
-    json.dumps(part, allow_nan=False)
+    json.dumps(section, allow_nan=False)
 
 
 def test_hidden_columns_are_given_to_nothing(survey, evaluate):
@@ -111,10 +111,10 @@ def test_hidden_columns_are_given_to_nothing(survey, evaluate):
 def test_a_column_that_the_model_lacks_is_probed(evaluate):
     """A stellar parameter that is none of the scalars is told by probes and rivals alone."""
     labels = LabelSettings(redshift=None, kind=None, stellar=("extra_logg",), magnitude=None)
-    part = evaluate(labels, SMALL)
-    told = part["numbers"]["targets"]["extra_logg"]["scalar"]["ways"]
+    section = evaluate(labels, SMALL)
+    told = section["numbers"]["targets"]["extra_logg"]["scalar"]["ways"]
     assert set(told) == {"probe_mean", "probe_attention", "trees", "neighbours", "constant"}
-    assert any("extra_logg is none of the model's scalars" in note for note in part["notes"])
+    assert any("extra_logg is none of the model's scalars" in note for note in section["notes"])
 
 
 def test_what_the_model_cannot_tell_is_noted(evaluate, survey, monkeypatch):
@@ -124,11 +124,11 @@ def test_what_the_model_cannot_tell_is_noted(evaluate, survey, monkeypatch):
         raise ConfigError("given must be before the target")
 
     monkeypatch.setattr(survey.model, "predict", refuse)
-    part = evaluate(LabelSettings(kind=None, stellar=()), SMALL)
-    told = part["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
+    section = evaluate(LabelSettings(kind=None, stellar=()), SMALL)
+    told = section["numbers"]["targets"]["specz_z"]["scalar"]["ways"]
     assert "model" not in told
     assert "probe_mean" in told
-    assert any("tells nothing from scalar: given must be" in note for note in part["notes"])
+    assert any("tells nothing from scalar: given must be" in note for note in section["notes"])
 
 
 def test_a_field_may_be_both_taught_from_and_scored_on(survey):
@@ -143,10 +143,10 @@ def test_a_field_may_be_both_taught_from_and_scored_on(survey):
 
 def test_nothing_to_evaluate_is_no_crash(evaluate):
     """Without labels to learn from, notes and temperatures remain."""
-    part = evaluate(labelled=())
-    assert part["numbers"]["targets"] == {}
-    assert part["headlines"] == part["figures"] == []
-    assert any("Too few labels" in note for note in part["notes"])
+    section = evaluate(labelled=())
+    assert section["numbers"]["targets"] == {}
+    assert section["headlines"] == section["figures"] == []
+    assert any("Too few labels" in note for note in section["notes"])
 
 
 def test_another_fields_sequences_are_refused(evaluate, survey):

@@ -19,7 +19,7 @@ from astromodal.evaluation.downstream.scores import (
     sigma_nmad,
     verdict,
 )
-from astromodal.evaluation.report.section import measured
+from astromodal.evaluation.report.values import Measurement
 
 NMAD = MEASURES["redshift"][0]
 
@@ -103,10 +103,10 @@ def test_a_paired_difference_has_the_smaller_error():
 @pytest.mark.parametrize(
     ("sigma", "share", "said"),
     [
-        (measured(-0.1, 0.05), measured(0.0, 0.1), "good"),
-        (measured(-0.1, 0.05), measured(0.3, 0.1), "bad"),
-        (measured(0.1, 0.05), measured(-0.3, 0.1), "bad"),
-        (measured(-0.01, 0.05), measured(0.01, 0.1), "none"),
+        (Measurement(-0.1, 0.05), Measurement(0.0, 0.1), "good"),
+        (Measurement(-0.1, 0.05), Measurement(0.3, 0.1), "bad"),
+        (Measurement(0.1, 0.05), Measurement(-0.3, 0.1), "bad"),
+        (Measurement(-0.01, 0.05), Measurement(0.01, 0.1), "none"),
     ],
 )
 def test_a_verdict_looks_at_all_that_is_shown(sigma, share, said):

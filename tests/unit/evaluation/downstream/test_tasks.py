@@ -5,7 +5,7 @@ import pytest
 
 from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings, LabelSettings
 from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Target, find_targets
-from astromodal.evaluation.downstream.tasks import asked_for, draw_cases, most_labelled
+from astromodal.evaluation.downstream.tasks import asked_for, most_labelled, sample_tasks
 
 LABELS = LabelSettings(stellar=("gaia_teff_gspphot",))
 
@@ -15,7 +15,7 @@ def _cases(objects, labels=LABELS, given=("scalar",), **settings):
     notes = []
     asked = DownstreamSettings(given=given)
     evaluation = EvaluationSettings(labels=labels, downstream=asked, **settings)
-    return draw_cases(objects, find_targets(objects, labels, notes), evaluation, notes), notes
+    return sample_tasks(objects, find_targets(objects, labels, notes), evaluation, notes), notes
 
 
 def test_stars_have_no_redshift(objects):
@@ -51,7 +51,7 @@ def test_objects_and_labels_are_limited(objects):
     asked = DownstreamSettings(given=("scalar",), max_labels=16)
     evaluation = EvaluationSettings(labels=LABELS, downstream=asked, max_objects=11)
     sky = objects()
-    cases = draw_cases(sky, find_targets(sky, LABELS, []), evaluation, [])
+    cases = sample_tasks(sky, find_targets(sky, LABELS, []), evaluation, [])
     assert [(len(c.fit), len(c.score)) for c in cases][1] == (16, 11)
 
 

@@ -14,7 +14,7 @@ from astromodal.data.cube import Cube
 from astromodal.errors import FormatError
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
 from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, categories
-from astromodal.evaluation.embeddings.retrieval import draw_in_turns
+from astromodal.evaluation.embeddings.retrieval import sample_in_turns
 from astromodal.evaluation.embeddings.sample import embed_evaluated, names_to_give
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.encode import _encode
@@ -63,19 +63,19 @@ def as_fields(*made, trained=()):
 
 def evaluate(model, fields, folder, labels=LabelSettings(), **settings):  # noqa: B008
     evaluation = EvaluationSettings(labels=labels, n_examples=3, **settings)
-    part = evaluate_embeddings(model, fields, evaluation, ColumnSettings(), "mean", folder)
-    assert json.loads(json.dumps(part, allow_nan=False)) == part
-    return part
+    section = evaluate_embeddings(model, fields, evaluation, ColumnSettings(), "mean", folder)
+    assert json.loads(json.dumps(section, allow_nan=False)) == section
+    return section
 
 
 def test_everything_is_told_of_two_fields(model, two, tmp_path):
     """A map, offsets, neighbours and retrieval, each with a table; the weights' hash."""
-    part = evaluate(model, as_fields(*two), tmp_path)
-    names = [f["file"].removesuffix(".png") for f in part["figures"]]
+    section = evaluate(model, as_fields(*two), tmp_path)
+    names = [f["file"].removesuffix(".png") for f in section["figures"]]
     assert names == ["map", "fields", "neighbours", "retrieval"]
-    assert all(f["table"]["rows"] for f in part["figures"])
-    assert part["numbers"]["weights_hash"] == model.hash
-    assert len(part["numbers"]["map"]["x"]) == 80
+    assert all(f["table"]["rows"] for f in section["figures"])
+    assert section["numbers"]["weights_hash"] == model.hash
+    assert len(section["numbers"]["map"]["x"]) == 80
 
 
 def test_labels_are_not_given(model):
@@ -106,19 +106,19 @@ def test_stars_have_no_redshift(model, two):
 
 def test_trained_fields_give_their_test_split(model, two, tmp_path):
     """The toy cubes lie in one HEALPix cell, and that trains: nothing is left to embed."""
-    part = evaluate(model, as_fields(*two, trained=("A", "B")), tmp_path)
-    assert part["figures"] == []
-    assert "0 embeddings: there are fewer than three" in part["notes"][0]
+    section = evaluate(model, as_fields(*two, trained=("A", "B")), tmp_path)
+    assert section["figures"] == []
+    assert "0 embeddings: there are fewer than three" in section["notes"][0]
 
 
 def test_without_labels(model, two, tmp_path):
     """No class, redshift or magnitude is named: the map is there, and notes say what is not."""
     labels = LabelSettings(redshift=None, kind=None, magnitude=None)
-    part = evaluate(model, as_fields(*two), tmp_path, labels)
-    notes = "\n".join(part["notes"])
+    section = evaluate(model, as_fields(*two), tmp_path, labels)
+    notes = "\n".join(section["notes"])
     for what in ("class", "redshift", "magnitude"):
         assert f"Neighbours are not compared in {what}" in notes
-    assert [f["file"] for f in part["figures"]] == ["map.png", "fields.png", "retrieval.png"]
+    assert [f["file"] for f in section["figures"]] == ["map.png", "fields.png", "retrieval.png"]
 
 
 def test_columns_that_the_cubes_lack(model, made, tmp_path):
@@ -140,8 +140,8 @@ def test_one_class_only(model, made, tmp_path):
 def test_without_images(model, made, tmp_path):
     """No cutouts: no neighbours are shown."""
     cut = {f"splus_cut_{band}": None for band in ("U", "R", "Z")}
-    part = evaluate(model, as_fields(made("I", **cut)), tmp_path)
-    assert "0 evaluated objects have one, and it takes 6" in part["notes"][-1]
+    section = evaluate(model, as_fields(made("I", **cut)), tmp_path)
+    assert "0 evaluated objects have one, and it takes 6" in section["notes"][-1]
 
 
 def test_columns_of_some_fields_alone_are_noted(model, two, made, tmp_path):
@@ -153,8 +153,8 @@ def test_columns_of_some_fields_alone_are_noted(model, two, made, tmp_path):
 
 def test_two_objects(model, two, tmp_path):
     """Two objects are no map."""
-    part = evaluate(model, as_fields(*two), tmp_path, max_objects=2)
-    assert "2 embeddings: there are fewer than three" in part["notes"][0]
+    section = evaluate(model, as_fields(*two), tmp_path, max_objects=2)
+    assert "2 embeddings: there are fewer than three" in section["notes"][0]
 
 
 def test_categories_by_hand():
@@ -167,7 +167,7 @@ def test_classes_take_turns():
     """Of ten stars and one quasar, two draws are one of each."""
     kind = np.array(["STAR"] * 10 + ["QSO"])
     for seed in range(5):
-        assert set(kind[draw_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
+        assert set(kind[sample_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
 
 
 def test_codes_of_an_earlier_cube_are_refused(model, made):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.images.evaluate import add_headlines
-from astromodal.evaluation.report.section import Part, measured
+from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.values import Measurement
 
 BANDS = ("R", "Z")
 
@@ -12,33 +13,36 @@ BANDS = ("R", "Z")
 def _part(tmp_path, share=0.97, ratio=1.0, lost=0.0, difference=-0.1, offset=0.01, n=50):
     """Numbers of which band Z has the named value, and R a good one."""
     number = {"value": 0.9, "error": 0.01}
-    split = {"autoencoder": number, "codebook": number, "difference": measured(difference, 0.01)}
+    split = {"autoencoder": number, "codebook": number, "difference": Measurement(difference, 0.01)}
     shares = {"R": 0.99, "Z": share, "all": 0.98}
     ratios = {"R": 1.0, "Z": ratio, "all": 1.0}
-    change = {"median": measured(offset, 0.01), "scatter": measured(0.05, 0.01)}
-    part = Part("images", "Image cutouts", tmp_path)
-    part.numbers = {
+    change = {"median": Measurement(offset, 0.01), "scatter": Measurement(0.05, 0.01)}
+    section = Section("images", "Image cutouts", tmp_path)
+    section.numbers = {
         "bands": {name: {"codes": {"r2": number}} for name in BANDS},
         "all_bands": {way: {"r2": number} for way in ("codes", "latents")},
         "limits": {kind: {"all": split} for kind in ("pooled", "typical")},
         "apertures": {
-            name: {"n": n, **{w: {"within_0p1": measured(s, 0.01)} for w in ("codes", "latents")}}
+            name: {
+                "n": n,
+                **{w: {"within_0p1": Measurement(s, 0.01)} for w in ("codes", "latents")},
+            }
             for name, s in shares.items()
         },
         "aperture_colours": {"R-Z": {"above_30": {"n": n, "codes": change}}},
         "stars": {
-            name: {"n": n, "codes": {"ratio": measured(r, 0.01)}} for name, r in ratios.items()
+            name: {"n": n, "codes": {"ratio": Measurement(r, 0.01)}} for name, r in ratios.items()
         },
         "missing_bands": {
-            "by_number": {"1": {"n": n, "loss": measured(lost, 0.001), "loss_object": number}}
+            "by_number": {"1": {"n": n, "loss": Measurement(lost, 0.001), "loss_object": number}}
         },
     }
-    add_headlines(part, BANDS)
-    return part
+    add_headlines(section, BANDS)
+    return section
 
 
-def _verdicts(part):
-    return {h["label"]: h["verdict"] for h in part.headlines}
+def _verdicts(section):
+    return {h["label"]: h["verdict"] for h in section.headlines}
 
 
 def test_all_good(tmp_path):
@@ -67,9 +71,9 @@ def test_one_bad_band_is_bad(tmp_path, change, label):
 
 def test_too_few_sources_are_said(tmp_path):
     """Nine sources judge nothing: a note says so in place of a headline."""
-    part = _part(tmp_path, n=9)
-    assert not any("3 arcsec" in h["label"] or "FWHM" in h["label"] for h in part.headlines)
-    assert sum("No band has 10" in note for note in part.notes) == 2
+    section = _part(tmp_path, n=9)
+    assert not any("3 arcsec" in h["label"] or "FWHM" in h["label"] for h in section.headlines)
+    assert sum("No band has 10" in note for note in section.notes) == 2
 
 
 def test_limit_without_detected_cutouts_is_not_judged(tmp_path):

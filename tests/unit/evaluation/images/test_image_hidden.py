@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.images.limits import draw_hidden_bands, hidden_numbers, hidden_table
+from astromodal.evaluation.images.limits import hidden_numbers, hidden_table, plot_hidden_bands
 from astromodal.evaluation.images.missing import HiddenBands
 
 BANDS = ("G", "R", "Z")
@@ -59,4 +59,4 @@ def test_table_has_a_row_a_number_and_a_band():
     numbers = hidden_numbers(_sample(), BANDS, np.ones(3), 0)
     rows = hidden_table(numbers, BANDS)["rows"]
     assert [row[0] for row in rows] == ["1 band", "2 bands", "G", "R", "Z"]
-    draw_hidden_bands(numbers, BANDS).draw_without_rendering()
+    plot_hidden_bands(numbers, BANDS).draw_without_rendering()

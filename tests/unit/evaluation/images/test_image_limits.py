@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.images.limits import draw_limits, limit_numbers, limit_table, sentence
+from astromodal.evaluation.images.limits import limit_numbers, limit_table, plot_limits, sentence
 
 BANDS = ("R", "Z")
 
@@ -65,5 +65,5 @@ def test_nothing_detected_is_drawn(image_sample):
     """Without a detected cutout shares are NaN, the limit undecided, and the figure is drawn."""
     limits = limit_numbers(image_sample(flux=np.zeros((20, 2))), BANDS, 0)
     assert limits["typical"]["all"]["limit"] == "undecided"
-    draw_limits(limits, BANDS).draw_without_rendering()
+    plot_limits(limits, BANDS).draw_without_rendering()
     assert len(limit_table(limits, BANDS)["rows"]) == 6

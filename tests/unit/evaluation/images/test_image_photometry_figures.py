@@ -6,9 +6,9 @@ from astromodal.evaluation.images.photometry import aperture_numbers, colour_num
 from astromodal.evaluation.images.photometry_figures import (
     bright_table,
     colour_table,
-    draw_bright,
-    draw_changes,
-    draw_colours,
+    plot_bright,
+    plot_changes,
+    plot_colours,
 )
 
 BANDS = ("R", "Z")
@@ -18,7 +18,7 @@ def test_changes_beyond_the_axis_are_shown_at_its_edge(image_sample):
     """Five magnitudes too faint is drawn at 0.5 mag, as a triangle."""
     sample = image_sample()
     sample.circle_codes = sample.circle * 0.01
-    figure = draw_changes(sample, BANDS, BANDS, 24)
+    figure = plot_changes(sample, BANDS, BANDS, 24)
     triangles = [line for line in figure.axes[0].lines if line.get_marker() == "^"]
     assert triangles[0].get_ydata().tolist() == [0.5] * 20
 
@@ -28,9 +28,9 @@ def test_nothing_bright_is_drawn(image_sample):
     sample = image_sample(noise=np.full((20, 2), 1e9))
     numbers = aperture_numbers(sample, BANDS, 24, 0, 0)
     for figure in (
-        draw_changes(sample, BANDS, BANDS, 24),
-        draw_bright(numbers, BANDS),
-        draw_colours(sample, BANDS, 24),
+        plot_changes(sample, BANDS, BANDS, 24),
+        plot_bright(numbers, BANDS),
+        plot_colours(sample, BANDS, 24),
     ):
         figure.draw_without_rendering()
 

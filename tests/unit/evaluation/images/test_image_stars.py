@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.images.photometry import draw_stars, enough, star_numbers, star_table
+from astromodal.evaluation.images.photometry import enough, plot_stars, star_numbers, star_table
 
 BANDS = ("R", "Z")
 
@@ -39,5 +39,5 @@ def test_figure_and_table(image_sample):
     """Both ways are drawn; a row a band and one over all."""
     sample = image_sample()
     found = star_numbers(sample, BANDS, 24, 0)
-    draw_stars(sample, found, BANDS, 24).draw_without_rendering()
+    plot_stars(sample, found, BANDS, 24).draw_without_rendering()
     assert [row[0] for row in star_table(found, BANDS)["rows"]] == ["R", "Z", "all"]

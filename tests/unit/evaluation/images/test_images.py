@@ -65,8 +65,8 @@ def test_codes_of_an_earlier_cube_are_refused(make_field, as_evaluated, tmp_path
 
 def test_counts_and_bands(make_field, as_evaluated, tmp_path):
     """Whole and short cutouts are counted, and each band has numbers both ways."""
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    numbers = part["numbers"]
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    numbers = section["numbers"]
     assert (numbers["n_objects"], numbers["n_whole"], numbers["n_short"]) == (10, 11, 1)
     for band in IMAGE.bands:
         assert numbers["bands"][band]["n"] == 10
@@ -76,13 +76,13 @@ def test_counts_and_bands(make_field, as_evaluated, tmp_path):
 
 def test_figures_have_tables(make_field, as_evaluated, tmp_path):
     """Each figure has a file, a table of rows and what to see in it."""
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
     names = [
         "r2_by_band", "limits", "aperture_changes", "aperture_bright", "aperture_colours",
         "missing_bands", "flux_in_mask", "examples", "codebook",
     ]  # fmt: skip
-    assert [f["file"] for f in part["figures"]] == [f"{name}.png" for name in names]
-    assert all(f["table"]["rows"] and f["see"] for f in part["figures"])
+    assert [f["file"] for f in section["figures"]] == [f"{name}.png" for name in names]
+    assert all(f["table"]["rows"] and f["see"] for f in section["figures"])
 
 
 def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monkeypatch):
@@ -112,44 +112,46 @@ def test_perfect_latents_would_be_seen(make_field, as_evaluated, tmp_path, monke
 
 def test_stars_have_widths(make_field, as_evaluated, tmp_path):
     """With Gaia's astrometry the stars' widths are drawn and judged."""
-    part = _run(_cube(make_field, gaia=True), _tokenizer(), as_evaluated, tmp_path)
-    assert "star_widths.png" in [f["file"] for f in part["figures"]]
-    assert part["numbers"]["stars"]["R"]["n"] == 10
-    assert part["numbers"]["stars"]["R"]["fwhm"]["value"] == pytest.approx(2.355 * 2 * 0.55, 0.02)
-    assert any("FWHM" in h["label"] for h in part["headlines"])
+    section = _run(_cube(make_field, gaia=True), _tokenizer(), as_evaluated, tmp_path)
+    assert "star_widths.png" in [f["file"] for f in section["figures"]]
+    assert section["numbers"]["stars"]["R"]["n"] == 10
+    assert section["numbers"]["stars"]["R"]["fwhm"]["value"] == pytest.approx(
+        2.355 * 2 * 0.55, 0.02
+    )
+    assert any("FWHM" in h["label"] for h in section["headlines"])
 
 
 def test_each_number_has_its_headline(make_field, as_evaluated, tmp_path):
     """What the report asks of the cutouts stands at its top with a verdict."""
-    part = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    labels = " | ".join(h["label"] for h in part["headlines"])
+    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    labels = " | ".join(h["label"] for h in section["headlines"])
     for what in ("R² in the mask", "autoencoder", "3 arcsec", "R-Z", "one is missing"):
         assert what in labels
-    assert {h["verdict"] for h in part["headlines"]} <= {"good", "bad"}
-    assert any("limit is" in note for note in part["notes"])
+    assert {h["verdict"] for h in section["headlines"]} <= {"good", "bad"}
+    assert any("limit is" in note for note in section["notes"])
 
 
 def test_absent_band_is_said(make_field, as_evaluated, tmp_path):
     """A band that no cutout has is named, and the others are evaluated."""
-    part = _run(_cube(make_field, bands=("R",)), _tokenizer(), as_evaluated, tmp_path)
-    assert "Band Z: no evaluated cutout has it." in part["notes"]
-    assert part["numbers"]["bands"]["R"]["n"] == 10
+    section = _run(_cube(make_field, bands=("R",)), _tokenizer(), as_evaluated, tmp_path)
+    assert "Band Z: no evaluated cutout has it." in section["notes"]
+    assert section["numbers"]["bands"]["R"]["n"] == 10
 
 
 def test_blank_cutouts_are_said(make_field, as_evaluated, tmp_path):
     """Cutouts of one and the same value everywhere have no variance to explain."""
     flat = pa.array([[1.0] * 576] * 3, pa.list_(pa.float32()))
     field = make_field("F", {"splus_cut_R": flat}, 3)
-    part = _run(field, _tokenizer(), as_evaluated, tmp_path)
-    assert any("none has light that varies" in note for note in part["notes"])
+    section = _run(field, _tokenizer(), as_evaluated, tmp_path)
+    assert any("none has light that varies" in note for note in section["notes"])
 
 
 def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
     """Without centroids nothing is decoded, nothing crashes, and the report says why."""
-    part = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
-    assert part["figures"] == []
-    assert any("No object of the training split has a cutout" in note for note in part["notes"])
-    (headline,) = part["headlines"]
+    section = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
+    assert section["figures"] == []
+    assert any("No object of the training split has a cutout" in note for note in section["notes"])
+    (headline,) = section["headlines"]
     assert (headline["value"], headline["verdict"]) == (0, "bad")
     assert "every image code is missing" in headline["note"]
 
@@ -157,8 +159,8 @@ def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
 def test_cutouts_without_codes_are_counted_where_they_are(make_field, as_evaluated, tmp_path):
     """Those of evaluated objects apart from those of others: the training split's, here."""
     field = _cube(make_field, n=12, short=())
-    part = _run(field, _tokenizer(0), as_evaluated, tmp_path, trained=("F",))
-    (note,) = [note for note in part["notes"] if "No evaluated object" in note]
+    section = _run(field, _tokenizer(0), as_evaluated, tmp_path, trained=("F",))
+    (note,) = [note for note in section["notes"] if "No evaluated object" in note]
     assert "Evaluated objects have 6 whole cutouts without codes" in note
     assert "other objects of these fields 6 whole cutouts" in note
 
@@ -166,13 +168,13 @@ def test_cutouts_without_codes_are_counted_where_they_are(make_field, as_evaluat
 def test_field_without_images_is_said(make_field, as_evaluated, tmp_path):
     """A cube without any cutout column gives a report that says so."""
     field = make_field("F", {"mag": np.ones(3)}, 3)
-    part = _run(field, _tokenizer(), as_evaluated, tmp_path)
-    assert part["numbers"]["n_whole"] == 0
-    assert any("No evaluated object has a cutout with codes" in note for note in part["notes"])
+    section = _run(field, _tokenizer(), as_evaluated, tmp_path)
+    assert section["numbers"]["n_whole"] == 0
+    assert any("No evaluated object has a cutout with codes" in note for note in section["notes"])
 
 
 def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
     """Of a field that trained, only the cutouts of test objects are looked at."""
     field = _cube(make_field, short=())
-    part = _run(field, _tokenizer(), as_evaluated, tmp_path, trained=("F",))
-    assert part["numbers"]["n_objects"] == 6
+    section = _run(field, _tokenizer(), as_evaluated, tmp_path, trained=("F",))
+    assert section["numbers"]["n_objects"] == 6

@@ -44,7 +44,7 @@ def write_field(tmp_path, bundle):
         split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
         split.split[:] = np.where(np.arange(n) % 2, TEST, TRAIN)
         tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
-        paths = {part: tmp_path / f"{name}_{part}.npz" for part in ("s", "x", "i", "split")}
+        paths = dict.fromkeys(("s", "x", "i", "split"), tmp_path / f"{name}_{part}.npz")
         encode_field_scalars(cube, split, tokenizers.scalar).save(paths["s"])
         encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(paths["x"])
         encode_field_images(cube, tokenizers.image, IMAGE)[0].save(paths["i"])

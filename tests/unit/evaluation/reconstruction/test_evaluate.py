@@ -36,16 +36,16 @@ def bench(write_field, bundle):
 
 def test_every_block_is_asked_for(evaluate):
     """Scalars, the group that has a codebook, and cutouts: numbers, a headline and figures each."""
-    part = evaluate()
-    numbers = part["numbers"]
+    section = evaluate()
+    numbers = section["numbers"]
     assert set(numbers["scalar"]["columns"]) == {*COLUMNS} - {EMPTY}
     assert set(numbers["spectrum"]["groups"]) == {"desi_r"}
     assert numbers["image"]["bands"]
-    assert len(part["headlines"]) == 3
+    assert len(section["headlines"]) == 3
     names = ["scalars", "images", "image_examples", "spectra", "spectrum_examples"]
-    assert [f["file"].removesuffix(".png") for f in part["figures"]] == names
-    assert all(f["caption"] and f["see"] and f["table"]["rows"] for f in part["figures"])
-    assert any("gaiaxp_bp: no object that trained the model has it" in n for n in part["notes"])
+    assert [f["file"].removesuffix(".png") for f in section["figures"]] == names
+    assert all(f["caption"] and f["see"] and f["table"]["rows"] for f in section["figures"])
+    assert any("gaiaxp_bp: no object that trained the model has it" in n for n in section["notes"])
 
 
 def test_a_column_may_be_told_from_everything_else(evaluate):
@@ -93,16 +93,16 @@ def test_brightness_told_leaves_the_shape(bench):
 
 def test_a_block_that_no_evaluated_object_has_is_a_note(evaluate):
     """A survey that matched nothing here is no error, and no number."""
-    part = evaluate(drop=SPECTRA, only_held=True)
-    assert "spectrum" not in part["numbers"]
-    assert any("desi_r: no evaluated object has it" in n for n in part["notes"])
+    section = evaluate(drop=SPECTRA, only_held=True)
+    assert "spectrum" not in section["numbers"]
+    assert any("desi_r: no evaluated object has it" in n for n in section["notes"])
 
 
 def test_a_block_that_trained_nothing_is_a_note(evaluate):
     """Tokenizers may know a group whose spectra the model never saw."""
-    part = evaluate(training_drop=SPECTRA)
-    assert "spectrum" not in part["numbers"]
-    assert any("desi_r: no object that trained the model has it" in n for n in part["notes"])
+    section = evaluate(training_drop=SPECTRA)
+    assert "spectrum" not in section["numbers"]
+    assert any("desi_r: no object that trained the model has it" in n for n in section["notes"])
 
 
 def test_an_order_that_was_trained_alone_restricts_what_is_told(evaluate):
@@ -110,17 +110,17 @@ def test_an_order_that_was_trained_alone_restricts_what_is_told(evaluate):
     fixed = CONFIG.model_copy(
         update={"sequences": SequenceSettings(max_seq_len=128, block_order="fixed")}
     )
-    part = evaluate(bundle=toy_bundle(config=fixed))
-    assert "image" not in part["numbers"]
-    assert any("image: the model was trained on one order" in n for n in part["notes"])
-    assert any("scalar: " in n and "told from image alone" in n for n in part["notes"])
+    section = evaluate(bundle=toy_bundle(config=fixed))
+    assert "image" not in section["numbers"]
+    assert any("image: the model was trained on one order" in n for n in section["notes"])
+    assert any("scalar: " in n and "told from image alone" in n for n in section["notes"])
 
 
 @pytest.mark.usefixtures("real_figures")
 def test_figures_are_written(evaluate, tmp_path):
     """Each as PNG, PDF and SVG."""
-    part = evaluate()
-    for figure in part["figures"]:
+    section = evaluate()
+    for figure in section["figures"]:
         stem = tmp_path / "figures" / figure["file"]
         assert all(stem.with_suffix(end).is_file() for end in (".png", ".pdf", ".svg"))
 

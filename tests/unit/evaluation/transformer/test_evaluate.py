@@ -19,7 +19,7 @@ from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
 from astromodal.errors import FormatError
 from astromodal.evaluation.held_out import evaluated_fields
-from astromodal.evaluation.report.section import Part
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer, load_trained
 from astromodal.evaluation.transformer.figures import add_figures, ring_means, running_mean
 from astromodal.evaluation.transformer.measures import (
@@ -201,8 +201,8 @@ def test_objects_that_were_not_drawn_do_not_count():
 
 def test_every_number_is_there(run):
     """All modalities and slots have numbers, the training summary and the hashes are told."""
-    part = run()
-    numbers = part["numbers"]
+    section = run()
+    numbers = section["numbers"]
     assert (numbers["steps"], numbers["epochs"]) == (7, 2)
     assert numbers["image_tokenizer_hash"] == "i"
     assert set(numbers["slots"]) == {"image", "scalar", "gaiaxp_bp", "gaiaxp_bp_scale"}
@@ -211,7 +211,7 @@ def test_every_number_is_there(run):
     # of the trained field only the ten test objects count, of the other all forty
     assert numbers["modalities"]["scalar"]["n_objects"] == 30
     names = ["surprise", "history", "slots_scalar", "slots_image", "slots_spectrum"]
-    assert [f["file"] for f in part["figures"]] == [f"{name}.png" for name in names]
+    assert [f["file"] for f in section["figures"]] == [f"{name}.png" for name in names]
 
 
 def test_untrained_model_falls_short(run):
@@ -222,9 +222,9 @@ def test_untrained_model_falls_short(run):
 
 def test_modalities_without_objects_are_said(run):
     """Without images and spectra anywhere, scalars are evaluated and the rest is named."""
-    part = run(blocks=())
-    assert "No evaluated object has a code of modality image." in part["notes"]
-    assert [f["file"] for f in part["figures"]] == [
+    section = run(blocks=())
+    assert "No evaluated object has a code of modality image." in section["notes"]
+    assert [f["file"] for f in section["figures"]] == [
         "surprise.png",
         "history.png",
         "slots_scalar.png",
@@ -233,11 +233,11 @@ def test_modalities_without_objects_are_said(run):
 
 def test_slots_without_a_code_are_not_drawn(tmp_path):
     """An empty map with a colour bar, or a curve of nothing, would tell nobody anything."""
-    part = Part("transformer", "Transformer", tmp_path)
+    section = Section("transformer", "Transformer", tmp_path)
     nothing = {name: {"gain": np.full(4, np.nan)} for name in ("image", "gaiaxp_bp")}
-    part.numbers = {"modalities": {}, "slots": nothing}
-    add_figures(part, CONFIG, LAYOUT, {"train": [], "validation": []})
-    assert [f["file"] for f in part.figures] == ["history.png"]
+    section.numbers = {"modalities": {}, "slots": nothing}
+    add_figures(section, CONFIG, LAYOUT, {"train": [], "validation": []})
+    assert [f["file"] for f in section.figures] == ["history.png"]
 
 
 def test_no_object_to_evaluate(tmp_path):
@@ -245,9 +245,9 @@ def test_no_object_to_evaluate(tmp_path):
     (tmp_path / "history.jsonl").write_text("")
     trained, model = _write(tmp_path / "t.safetensors"), _save(tmp_path / "model.pt")
     files = [trained], model, tmp_path / "history.jsonl"
-    part = evaluate_transformer([], *files, SETTINGS, tmp_path / "figures", torch.device("cpu"))
-    assert len(part["notes"]) == 3
-    assert [f["file"] for f in part["figures"]] == ["history.png"]
+    section = evaluate_transformer([], *files, SETTINGS, tmp_path / "figures", torch.device("cpu"))
+    assert len(section["notes"]) == 3
+    assert [f["file"] for f in section["figures"]] == ["history.png"]
 
 
 def test_other_tokenizers_are_refused(run):

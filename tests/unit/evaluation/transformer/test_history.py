@@ -5,7 +5,7 @@ import pytest
 
 from astromodal.errors import FormatError
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.transformer.figures import draw_history, history_table
+from astromodal.evaluation.transformer.figures import history_table, plot_history
 from astromodal.training.history import (
     history_line,
     median_value,
@@ -69,7 +69,7 @@ def test_value_at_a_step(history):
 def test_curves_are_drawn_without_any_entry():
     """A history of nothing draws empty panels, not an error."""
     with styled():
-        figure = draw_history({"train": [], "validation": []})
+        figure = plot_history({"train": [], "validation": []})
     assert len(figure.axes) == 3
     assert np.isnan(median_value([], "tokens_per_second"))
 

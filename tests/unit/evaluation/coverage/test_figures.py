@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.coverage.figures import around, draw_sky, separation
+from astromodal.evaluation.coverage.figures import around, plot_sky, separation
 
 
-def at(*places):
-    """Summaries of fields at these positions (degree)."""
-    return [
-        {"field": f"F{i}", "position": {"ra": ra, "dec": dec}} for i, (ra, dec) in enumerate(places)
-    ]
+@pytest.fixture
+def at(field_summary):
+    """Summaries of fields at some positions (degree)."""
+
+    def make(*places):
+        return [
+            field_summary(f"F{i}", position={"ra": ra, "dec": dec})
+            for i, (ra, dec) in enumerate(places)
+        ]
+
+    return make
 
 
 def test_separation_by_hand():
@@ -24,9 +30,9 @@ def test_around_wraps():
     assert around(np.array([1.0, 359.0, 180.0]), 359.0).tolist() == [2.0, 0.0, -179.0]
 
 
-def test_neighbours_across_zero_are_side_by_side():
+def test_neighbours_across_zero_are_side_by_side(at):
     """Fields at 359.5 and 0.5 degrees are on one small map, right ascension to the left."""
-    axis = draw_sky(at((359.5, -60.0), (0.5, -60.0)), ["F0"]).axes[0]
+    axis = plot_sky(at((359.5, -60.0), (0.5, -60.0)), ["F0"]).axes[0]
     assert axis.name == "rectilinear"
     (low,), (high,) = (line.get_xdata() for line in axis.get_lines())
     assert high - low == pytest.approx(1.0)
@@ -36,14 +42,14 @@ def test_neighbours_across_zero_are_side_by_side():
     assert axis.xaxis.get_major_formatter()(360.5, 0) == "0.5"
 
 
-def test_far_flung_fields_are_on_the_whole_sky():
+def test_distant_fields_are_on_the_whole_sky(at):
     """Right ascension increases to the left there too."""
-    axis = draw_sky(at((20.0, 0.0), (200.0, -40.0)), ["F0"]).axes[0]
+    axis = plot_sky(at((20.0, 0.0), (200.0, -40.0)), ["F0"]).axes[0]
     assert axis.name == "mollweide"
     (x,) = axis.get_lines()[0].get_xdata()
     assert x == pytest.approx(np.deg2rad(-20))
 
 
-def test_a_pole_is_on_the_whole_sky():
+def test_a_pole_is_on_the_whole_sky(at):
     """A plane map in right ascension tears at a pole."""
-    assert draw_sky(at((10.0, -89.0), (190.0, -89.0)), []).axes[0].name == "mollweide"
+    assert plot_sky(at((10.0, -89.0), (190.0, -89.0)), []).axes[0].name == "mollweide"

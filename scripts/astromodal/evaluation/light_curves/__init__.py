@@ -1,1 +1,0 @@
-"""Section of the report: the spectrum tokenizer on light curves."""
