@@ -153,8 +153,8 @@ def _utilisation(sequences: SequenceSet, model: ModelSettings) -> Row:
     """Divide the model's FLOP/s by those of a large matrix product, measured in turn."""
     epoch = our_step(sequences, model)
     done = epoch()
-    Measurement = [(_matmul_peak(), seconds(epoch)) for _ in range(REPEATS)]
-    peak, taken = np.median(np.array(Measurement), axis=0).tolist()
+    timed = [(_matmul_peak(), seconds(epoch)) for _ in range(REPEATS)]
+    peak, taken = np.median(np.array(timed), axis=0).tolist()
     return Row(
         "transformer", f"model-FLOPs utilisation, {_size(model)}, 635 tokens",
         "a product of two 2048 × 2048 matrices", done / taken / peak, "", 0.40,
