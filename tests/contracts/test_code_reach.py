@@ -56,13 +56,13 @@ def reaching(*prefixes: str) -> set[str]:
         ),
         (
             [
-                "tokenizers.quantizers.kmeans.fit_codebook",
-                "tokenizers.quantizers.kmeans.draw_seeds",
+                "tokenizers.quantizers.kmeans.KMeans",
+                "tokenizers.quantizers.kmeans.choose_seeds",
             ],
             {"train_image_codebook", "train_spectrum_codebook"},
         ),
         (
-            ["tokenizers.quantizers.kmeans."],
+            ["tokenizers.quantizers.nearest."],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}

@@ -28,6 +28,7 @@ from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
@@ -74,7 +75,7 @@ def save_tokenizers(
         name: GroupTokenizer(
             name, bin_centres(name, spectrum), len(native_grid(name, spectrum).points()),
             bin_factor(name, spectrum),
-            rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32),
+            NearestCentroid(rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32)),
             np.zeros(2), np.ones(2),
         )
         for name in spectrum.groups
@@ -86,7 +87,8 @@ def save_tokenizers(
     autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
     autoencoder.save(paths["autoencoder"])
     centroids = rng.normal(size=(image.codebook_size, image.latent_dim)).astype(np.float32)
-    ImageCodebook(centroids, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
+    quantizer = NearestCentroid(centroids)
+    ImageCodebook(quantizer, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
     return paths, load_tokenizers(**paths).hashes()
 
 

@@ -28,7 +28,7 @@ from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_si
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
-from astromodal.tokenizers.quantizers.kmeans import fit_codebook
+from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 
 LATENT_NOISE = 0.02
 """Sigma of the noise on raw latents, a tenth of what they come to vary by."""
@@ -316,11 +316,18 @@ def sample_latents(
 def train_image_codebook(
     latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet, threads: int = 1
 ) -> ImageCodebook:
-    """Cluster the latents of training cutouts into at most ``codebook_size`` centroids."""
-    size = settings.codebook_size
-    seed, steps = settings.seed, settings.iterations
-    codebook = fit_codebook(latents.points, size, steps, seed, progress, threads)
-    return ImageCodebook(codebook.centroids, size, latents.autoencoder_hash)
+    """Fit the quantizer of ``tokenizers.image.quantizer`` on the latents of training cutouts."""
+    quantizer = fit_quantizer(
+        settings.quantizer,
+        "tokenizers.image.quantizer",
+        latents.points,
+        settings.codebook_size,
+        settings.iterations,
+        settings.seed,
+        progress,
+        threads,
+    )
+    return ImageCodebook(quantizer, settings.codebook_size, latents.autoencoder_hash)
 
 
 def _patches_inside(mask: np.ndarray) -> np.ndarray:
