@@ -116,6 +116,13 @@ def load_extensions(paths: Iterable[str | Path]) -> list[ModuleType]:
     return [_load(Path(path).resolve()) for path in paths]
 
 
+def loaded_extensions() -> list[str]:
+    """Return the paths of the files that this process has loaded, in their order."""
+    prefix = MODULE.format(stem="")
+    modules = [module for name, module in sys.modules.items() if name.startswith(prefix)]
+    return [str(module.__file__) for module in modules]
+
+
 def _load(path: Path) -> ModuleType:
     name = MODULE.format(stem=path.stem)
     loaded = sys.modules.get(name)

@@ -88,7 +88,7 @@ def reaching(*prefixes: str) -> set[str]:
             {"encode_scalars", "evaluate_scalars", *USE_THE_MODEL},
         ),
         (["tokenizers.images.train.train_autoencoder"], {"train_image_autoencoder"}),
-        (["training.trainer.", "training.launch.", "training.worker."], {"train_transformer"}),
+        (["training.trainer.", "training.launch.", "training.run."], {"train_transformer"}),
         (["sequences.packing."], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from astromodal.training.distributed import ALONE
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import NotFinite, Optimisation
-from astromodal.training.trainer import Place, Trainer, validation_objects
+from astromodal.training.trainer import Best, Place, Trainer, validation_objects
 
 LOGGER = logging.getLogger("test")
 SETTINGS = {
@@ -251,15 +252,15 @@ def test_the_objects_of_the_bad_micro_batch_are_named(make_trainer):
     """Of several micro-batches only the one whose loss is not finite is told of."""
     trainer = make_trainer(accumulate=3, token_budget=60)
     step = next(trainer.steps.after(0))
-    terms = trainer.loss.prepared_terms
+    terms = trainer.loss.prepared_sums
 
     def poisoned(model, prepared):
         found = terms(model, prepared)
         if prepared is step.mine[1]:
-            found["scalar"].cross_entropy = found["scalar"].cross_entropy * torch.nan
+            found["cross_entropy", "scalar"].total *= torch.nan
         return found
 
-    trainer.loss.prepared_terms = poisoned
+    trainer.loss.prepared_sums = poisoned
     with pytest.raises(NotFinite) as error:
         trainer.optimisation.take(step, 1e-3, False)
     np.testing.assert_array_equal(error.value.objects, step.parts[1])
@@ -299,3 +300,16 @@ def test_validation_objects_are_limited(survey):
     assert len(found) == 5
     np.testing.assert_array_equal(found, validation_objects(survey.sequences(), settings))
     assert (survey.split[found] == 1).all()
+
+
+@pytest.mark.parametrize("loss", [2.0, 3.0, None, math.nan])
+def test_what_is_no_better_is_waited_for(loss):
+    """An equal, higher, missing or undefined loss is no improvement."""
+    best = Best().after(5, 2.0)
+    assert best == Best(5, 2.0, 0)
+    assert best.after(10, loss) == Best(5, 2.0, 1)
+
+
+def test_a_lower_loss_is_the_best():
+    """And the waiting begins anew."""
+    assert Best(5, 2.0, 3).after(20, 1.5) == Best(20, 1.5, 0)

@@ -1,4 +1,4 @@
-"""The guide's reconstruction losses."""
+"""The reconstruction losses as functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from astromodal import training
 from astromodal.core.vocab import build_vocab_spec
 from astromodal.errors import ConfigError
-from astromodal.training.reconstruction import (
+from astromodal.training.terms import (
     expected_centroids,
     image_reconstruction_loss,
     scalar_reconstruction_loss,
