@@ -16,6 +16,9 @@ from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.losses import Sums, TargetSum, TypedLoss
 from astromodal.training.targets import NO_TARGET, find_targets, sample_known
+from helpers.loss_terms import entropy
+
+__all__ = ["entropy"]
 
 CPU = torch.device("cpu")
 
@@ -276,3 +279,42 @@ def test_sums_survive_a_checkpoint():
     """Written as plain numbers and read back, nothing is rounded."""
     sums = Sums(np.random.default_rng(0).normal(size=(3, 4)))
     np.testing.assert_array_equal(Sums(np.array(sums.as_list())).values, sums.values)
+
+
+def test_a_registered_term_is_summed_like_the_others(entropy, survey, batch, model):
+    """Its weighted mean over all targets is added to the total and to the objective."""
+    plain = typed_loss(survey)
+    loss = typed_loss(survey, extra={"entropy": 0.5})
+    sums = loss.batch_sums(model, batch, None)
+    own = [sums["entropy", modality] for modality in MODALITIES]
+    mean = sum(each.total.item() for each in own) / sum(each.n for each in own)
+    assert sum(each.n for each in own) == loss.prepare(batch, None).counts[0]
+    expected = plain.total(plain.batch_sums(model, batch, None)).item() + 0.5 * mean
+    assert loss.total(sums).item() == pytest.approx(expected, rel=1e-5)
+    means = Sums.of([sums], loss.terms).means()
+    assert means["entropy"] == pytest.approx(mean, rel=1e-5)
+    assert means["entropy_image"] == pytest.approx(own[0].total.item() / own[0].n, rel=1e-5)
+    assert loss.objective(means) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_registered_term_reaches_the_gradients(entropy, survey, batch, model):
+    """Gradients are those of the total, term by term."""
+    gradients = []
+    for loss in (typed_loss(survey), typed_loss(survey, extra={"entropy": 0.5})):
+        model.zero_grad()
+        loss.total(loss.batch_sums(model, batch, (0, 0))).backward()
+        gradients.append(model.norm.weight.grad.clone())
+    assert not torch.allclose(*gradients)
+
+
+def test_parts_of_a_registered_term_add_up(entropy, survey, model):
+    """Over common counts, totals of parts sum to that of all."""
+    loss, sequences = typed_loss(survey, extra={"entropy": 0.5}), survey.sequences()
+    whole = loss.prepare(sequences.batch(np.arange(40), (1, 1)), (1, 5))
+    total = loss.total(loss.prepared_sums(model, whole), whole.counts)
+    parts = [
+        loss.prepare(sequences.batch(part, (1, 1)), (1, 5))
+        for part in divide(np.arange(40), sequences.lengths, 3)
+    ]
+    added = sum(loss.total(loss.prepared_sums(model, part), whole.counts) for part in parts)
+    assert added.item() == pytest.approx(total.item(), rel=1e-5)

@@ -21,6 +21,9 @@ from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import NotFinite, Optimisation
 from astromodal.training.trainer import Best, Place, Trainer, validation_objects
+from helpers.loss_terms import entropy
+
+__all__ = ["entropy"]
 
 LOGGER = logging.getLogger("test")
 SETTINGS = {
@@ -313,3 +316,26 @@ def test_what_is_no_better_is_waited_for(loss):
 def test_a_lower_loss_is_the_best():
     """And the waiting begins anew."""
     assert Best(5, 2.0, 3).after(20, 1.5) == Best(20, 1.5, 0)
+
+
+def test_a_registered_term_is_trained_validated_and_recorded(entropy, make_trainer):
+    """Entries of both splits hold its means, and their loss is the sum of all terms."""
+    trainer = make_trainer(dropout=0.0, meaningful_loss={"enabled": False, "extra": {"entropy": 2}})
+    assert run(trainer)
+    for split in ("train", "validation"):
+        entry = [e for e in history(trainer) if e["split"] == split][-1]
+        assert {"entropy", "entropy_image", "entropy_scalar", "entropy_spectrum"} <= entry.keys()
+        assert entry["loss"] == pytest.approx(entry["cross_entropy"] + 2 * entry["entropy"])
+
+
+def test_a_run_with_a_registered_term_resumes(entropy, make_trainer):
+    """Its sums since the last entry are carried over."""
+    settings = {"meaningful_loss": {"extra": {"entropy": 0.5}}}
+    whole = make_trainer("whole", **settings)
+    assert run(whole)
+    first = make_trainer("parts", stop_after=6, **settings)
+    assert not run(first)
+    second = make_trainer("parts", **settings)
+    second.restore(first.place.folder / "checkpoint_step_6.pt")
+    assert run(second)
+    assert history(whole) == history(second)
