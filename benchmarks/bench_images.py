@@ -23,6 +23,7 @@ from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import Epoch, train_autoencoder
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, seconds
 
 CPU = torch.device("cpu")
@@ -162,7 +163,7 @@ def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> Ima
     model: ImageAutoencoder = build_model(shape_settings(settings), settings.seed).eval()
     trained = TrainedAutoencoder(model, normaliser, shape_settings(settings), 1)
     centroids = np.random.default_rng(1).normal(size=(2048, 2)).astype(np.float32)
-    return ImageTokenizer(trained, ImageCodebook(centroids, 2048, trained.hash))
+    return ImageTokenizer(trained, ImageCodebook(NearestCentroid(centroids), 2048, trained.hash))
 
 
 def shard_store(folder: Path, settings: ImageSettings, normaliser: ImageNormaliser) -> CutoutStore:

@@ -27,7 +27,8 @@ from astromodal.data.spectra import rebin
 from astromodal.evaluation.codebooks import perplexity
 from astromodal.simulate.field import simulate_field
 from astromodal.surveys.grids import DESI_GRIDS, bin_factor
-from astromodal.tokenizers.quantizers.kmeans import Codebook, Finder, fit_codebook
+from astromodal.tokenizers.quantizers.kmeans import KMeans
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.spectra.codebook import standardisation, train_codebook
 from astromodal.tokenizers.spectra.features import compress, object_scale
 from astromodal.tokenizers.spectra.samples import GroupSamples, sample_features
@@ -74,7 +75,7 @@ def _features(cube: Cube, group: str) -> np.ndarray:
 
 def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
     single = x.astype(np.float32)
-    ours: list[Codebook] = []
+    ours: list[KMeans] = []
     theirs: list[MiniBatchKMeans] = []
 
     def mini_batches() -> None:
@@ -83,10 +84,12 @@ def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
 
     iterations = SPECTRA.iterations
     pair = paired(
-        lambda: ours.append(fit_codebook(x, K, iterations, len(ours), threads=THREADS)),
+        lambda: ours.append(KMeans.fit(x, K, iterations, len(ours), threads=THREADS)),
         mini_batches,
     )
-    errors = [np.mean(Finder(model.cluster_centers_).find(x, THREADS)[1]) for model in theirs]
+    errors = [
+        np.mean(NearestCentroid(model.cluster_centers_).search(x, THREADS)[1]) for model in theirs
+    ]
     inertia = statistics.median(c.inertia for c in ours) / statistics.median(errors)
     what = f"{group}, {len(x) / 1e6:.3g} million simulated features, K = {K}"
     against = "MiniBatchKMeans(2048, batch_size=4096, max_iter=50, n_init=1)"
@@ -109,14 +112,14 @@ def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
 
 
 def _nearest(x: np.ndarray) -> Iterator[Row]:
-    centroids = fit_codebook(x, K, 1, 0, threads=THREADS).centroids
-    finder = Finder(centroids)
-    _check_exact(finder, centroids.astype(np.float64), x)
+    centroids = KMeans.fit(x, K, 1, 0, threads=THREADS).centroids
+    ours = NearestCentroid(centroids)
+    _check_exact(ours, centroids.astype(np.float64), x)
     single = x.astype(np.float32)
     index = faiss.IndexFlatL2(2)
     index.add(np.ascontiguousarray(centroids))
     faiss.omp_set_num_threads(THREADS)
-    pair = paired(lambda: finder.find(x, THREADS), lambda: index.search(single, 1))
+    pair = paired(lambda: ours.search(x, THREADS), lambda: index.search(single, 1))
     yield Row(
         "nearest centroid", f"{len(x) / 1e6:g} million points, K = 2048, as exact as brute force",
         "faiss.IndexFlatL2, as many threads", pair.ratio, mark=2, detail=str(pair),
@@ -127,20 +130,20 @@ def _nearest(x: np.ndarray) -> Iterator[Row]:
         for spectrum in spectra:
             ((spectrum[:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
 
-    pair = paired(lambda: finder.find(spectra.reshape(-1, 2), 1), broadcast)
+    pair = paired(lambda: ours.search(spectra.reshape(-1, 2), 1), broadcast)
     yield Row(
         "nearest centroid", "40 spectra of 465 bins", "a broadcast L × K for each", pair.ratio,
         mark=100, detail=f"{pair}, one thread each",
     )  # fmt: skip
 
 
-def _check_exact(finder: Finder, centroids: np.ndarray, x: np.ndarray) -> None:
+def _check_exact(ours: NearestCentroid, centroids: np.ndarray, x: np.ndarray) -> None:
     """Stop where a code differs from brute force in float64, inside the centroids or far out."""
     rng = np.random.default_rng(0)
     some = np.concatenate([x[rng.integers(len(x), size=20_000)], 20 * rng.normal(size=(2000, 2))])
     for part in np.array_split(some, 22):
         brute = ((part[:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
-        if not np.array_equal(finder.find(part, 1)[0], brute):
+        if not np.array_equal(ours.search(part, 1)[0], brute):
             raise SystemExit("nearest centroid: codes differ from those of brute force")
 
 

@@ -35,7 +35,7 @@ rule train_spectrum_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.spectrum.{codebook_size,iterations,seed}"),
+        settings=settings("tokenizers.spectrum.{codebook_size,quantizer,iterations,seed}"),
         code=code("train_spectrum_codebook"),
     script:
         "../scripts/train_spectrum_codebook.py"
@@ -127,7 +127,7 @@ rule train_image_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.image.{codebook_size,iterations,seed}"),
+        settings=settings("tokenizers.image.{codebook_size,quantizer,iterations,seed}"),
         code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"

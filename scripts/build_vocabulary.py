@@ -1,17 +1,12 @@
 """Write the vocabulary that the tokenizers share."""
 
 from astromodal.jobs.entry import start
-from astromodal.sequences.centroids import load_tokenizers
+from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.vocabulary import write_vocabulary
 
 job = start(snakemake)
-tokenizers = load_tokenizers(
-    snakemake.input.scalar_tokenizer,
-    snakemake.input.spectrum_tokenizer,
-    snakemake.input.autoencoder,
-    snakemake.input.image_codebook,
-)
+tokenizers = load_tokenizers(TokenizerFiles.of(snakemake.input))
 layout = sequence_layout(job.settings.tokenizers)
 columns = job.settings.tokenizers.scalar.columns
 values = write_vocabulary(snakemake.output.vocab_spec, layout, columns, tokenizers)

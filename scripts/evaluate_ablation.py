@@ -4,16 +4,16 @@ from astromodal.evaluation.ablations.losses import measure_losses
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.bundle import join_bundle, load_trained
 from astromodal.jobs.entry import start
+from astromodal.sequences.centroids import TokenizerFiles
 
 job = start(snakemake)
 given, device = snakemake.input, job.device()
-files = (given.scalar_tokenizer, given.spectrum_tokenizer, given.autoencoder, given.image_codebook)
 fields = evaluated_fields(
     snakemake.params.fields, snakemake.params.trained_fields, sequences=given.sequences
 )
 losses = measure_losses(
     fields,
-    join_bundle(load_trained(given.final_model, device), files, device),
+    join_bundle(load_trained(given.final_model, device), TokenizerFiles.of(given), device),
     job.settings.evaluation,
     job.progress,
 )

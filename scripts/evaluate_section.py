@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from astromodal.evaluation.context import ModelContext
-
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.registry import SECTIONS
 from astromodal.evaluation.report.section import Section

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from astromodal.inference.export import RunSources, export_model
 from astromodal.jobs.entry import start
+from astromodal.sequences.centroids import TokenizerFiles
 from astromodal.storage.skips import skip_at
 
 job = start(snakemake)
@@ -14,12 +15,7 @@ sources = RunSources(
     final_model=source.final_model,
     vocab_spec=source.vocab_spec,
     history=source.history,
-    tokenizers=(
-        source.scalar_tokenizer,
-        source.spectrum_tokenizer,
-        source.autoencoder,
-        source.image_codebook,
-    ),
+    tokenizers=TokenizerFiles.of(source),
     sequences=[path for _, path in trained],
     fields=[name for name, _ in trained],
 )

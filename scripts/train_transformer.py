@@ -1,20 +1,16 @@
 """Train the transformer on the sequences of the training fields."""
 
 from astromodal.jobs.entry import start
+from astromodal.sequences.centroids import TokenizerFiles
 from astromodal.storage.skips import usable
 from astromodal.training.distributed import Group
 from astromodal.training.launch import launch
-from astromodal.training.worker import TrainingTask
+from astromodal.training.run import TrainingTask
 
 job = start(snakemake)
 task = TrainingTask(
     sequences=usable(snakemake.input.sequences),
-    tokenizers={
-        "scalar": snakemake.input.scalar_tokenizer,
-        "spectrum": snakemake.input.spectrum_tokenizer,
-        "autoencoder": snakemake.input.autoencoder,
-        "image_codebook": snakemake.input.image_codebook,
-    },
+    tokenizers=TokenizerFiles.of(snakemake.input)._asdict(),
     files={
         "vocab_spec": snakemake.input.vocab_spec,
         "config": snakemake.output.config,

@@ -13,7 +13,8 @@ RULES = {path.stem for path in SCRIPTS.glob("*.py")}
 MODULES = sorted(
     path
     for path in (SCRIPTS / "astromodal").rglob("*.py")
-    if path.parent.name != "reruns"  # runs in no job, and has these names to look for them
+    if path.parent.name != "reruns"
+    and path.stem != "extensions"  # runs in no job, and has these names to look for them
 )
 HIDDEN = re.compile(
     r"\b(import_module|__import__|__init_subclass__|__subclasses__|sys\.modules)\b"
@@ -56,13 +57,13 @@ def reaching(*prefixes: str) -> set[str]:
         ),
         (
             [
-                "tokenizers.quantizers.kmeans.fit_codebook",
-                "tokenizers.quantizers.kmeans.draw_seeds",
+                "tokenizers.quantizers.kmeans.KMeans",
+                "tokenizers.quantizers.kmeans.choose_seeds",
             ],
             {"train_image_codebook", "train_spectrum_codebook"},
         ),
         (
-            ["tokenizers.quantizers.kmeans."],
+            ["tokenizers.quantizers.nearest."],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
@@ -88,7 +89,7 @@ def reaching(*prefixes: str) -> set[str]:
             {"encode_scalars", "evaluate_scalars", *USE_THE_MODEL},
         ),
         (["tokenizers.images.train.train_autoencoder"], {"train_image_autoencoder"}),
-        (["training.trainer.", "training.launch.", "training.worker."], {"train_transformer"}),
+        (["training.trainer.", "training.launch.", "training.run."], {"train_transformer"}),
         (["sequences.packing."], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],

@@ -13,6 +13,7 @@ from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_m
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore, write_shard
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 
 BANDS = ("U", "R", "Z")
 SKY = np.array([0.01, 0.2, 0.1])
@@ -77,4 +78,6 @@ def image_tokenizer(n_codes: int = 20, seed: int = 1) -> ImageTokenizer:
     """A tokenizer of random weights and centroids."""
     autoencoder = untrained_autoencoder(seed)
     centroids = np.random.default_rng(seed).normal(size=(n_codes, 2)).astype(np.float32)
-    return ImageTokenizer(autoencoder, ImageCodebook(centroids, 32, autoencoder.hash))
+    return ImageTokenizer(
+        autoencoder, ImageCodebook(NearestCentroid(centroids), 32, autoencoder.hash)
+    )

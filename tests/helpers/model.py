@@ -22,7 +22,7 @@ from astromodal.inference.bundle import Bundle, Trained, restore
 from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
 from astromodal.models import CausalTransformerLM
-from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.centroids import TokenizerFiles, Tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import write_sequences
 from astromodal.sequences.vocabulary import write_vocabulary
@@ -111,9 +111,7 @@ def write_results(folder: Path, bundle: Bundle, encoded: Encoded) -> RunSources:
 def run_sources(folder: Path) -> RunSources:
     """What an export of a run of `write_results` is made of."""
     paths = Layout(str(folder), CONFIG.tokenizers.image.codebook_size)
-    tokenizers = (
-        paths.scalar_tokenizer, paths.spectrum_tokenizer, paths.autoencoder, paths.image_codebook,
-    )  # fmt: skip
+    tokenizers = TokenizerFiles.of(paths)
     sequences = [paths.sequences("F1")]
     return RunSources(
         paths.final_model, paths.vocab_spec, paths.history, tokenizers, sequences, ["F1"]

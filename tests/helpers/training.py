@@ -22,23 +22,24 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TrainingSettings,
 )
-from astromodal.sequences.centroids import load_tokenizers
+from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
 from astromodal.storage.json_files import write_json
 from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
 from astromodal.training.history import SPEEDS
-from astromodal.training.worker import TrainingTask
+from astromodal.training.run import TrainingTask
 
 ALONE = """
 import logging, sys, torch
 from pathlib import Path
 from astromodal.training.distributed import Group
-from astromodal.training.worker import TrainingTask
+from astromodal.training.run import TrainingTask
 torch.set_num_threads(1)
 task = TrainingTask.read(Path(sys.argv[1]))
 torch.manual_seed(task.config.training.seed)
@@ -50,7 +51,7 @@ TOGETHER = """
 import sys
 from pathlib import Path
 from astromodal.training.launch import launch
-from astromodal.training.worker import TrainingTask
+from astromodal.training.run import TrainingTask
 launch(TrainingTask.read(Path(sys.argv[1])))
 """
 """Trains in several processes."""
@@ -74,7 +75,7 @@ def save_tokenizers(
         name: GroupTokenizer(
             name, bin_centres(name, spectrum), len(native_grid(name, spectrum).points()),
             bin_factor(name, spectrum),
-            rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32),
+            NearestCentroid(rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32)),
             np.zeros(2), np.ones(2),
         )
         for name in spectrum.groups
@@ -86,8 +87,9 @@ def save_tokenizers(
     autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
     autoencoder.save(paths["autoencoder"])
     centroids = rng.normal(size=(image.codebook_size, image.latent_dim)).astype(np.float32)
-    ImageCodebook(centroids, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
-    return paths, load_tokenizers(**paths).hashes()
+    quantizer = NearestCentroid(centroids)
+    ImageCodebook(quantizer, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
+    return paths, load_tokenizers(TokenizerFiles(**paths)).hashes()
 
 
 class Runs:

@@ -16,12 +16,17 @@ class MeaningfulLossSettings(Settings):
     )
     lambda_cross_entropy: NotNegative = Field(
         1.0,
-        description="Weight of the cross-entropy; at 0 the model learns means and no chances, and "
-        "the best validation is that of the reconstruction terms.",
+        description="Weight of the cross-entropy; at 0 the model learns means and no "
+        "probabilities, and the best validation is that of the reconstruction terms.",
     )
     lambda_image: NotNegative = Field(0.1, description="Weight of the image term.")
     lambda_scalar: NotNegative = Field(0.1, description="Weight of the scalar term.")
     lambda_spectrum: NotNegative = Field(0.1, description="Weight of the spectrum term.")
+    extra: dict[str, NotNegative] = Field(
+        {},
+        description="Weights of further terms by name, each a loss term that a Python file of "
+        "yours registers.",
+    )
 
     @property
     def reconstructs(self) -> bool:
@@ -31,6 +36,7 @@ class MeaningfulLossSettings(Settings):
 
     @model_validator(mode="after")
     def _teaches(self) -> MeaningfulLossSettings:
-        if not self.lambda_cross_entropy and not self.reconstructs:
+        in_use = self.reconstructs or any(self.extra.values())
+        if not self.lambda_cross_entropy and not in_use:
             raise ValueError("must have a weight above 0 that is in use: nothing would be learned")
         return self

@@ -122,6 +122,13 @@ class SplitSettings(Settings):
         return self
 
 
+QuantizerName = Annotated[str, Field(min_length=1)]
+_QUANTIZER = (
+    "What fits the codebook, encodes and decodes: kmeans, or a quantizer that a Python file of "
+    "yours registers."
+)
+
+
 class ScalarSettings(Settings):
     """The scalar tokenizer: equal-mass bins a column."""
 
@@ -165,6 +172,7 @@ class SpectrumSettings(Settings):
     samples_per_field: Positive = Field(
         200_000, description="Feature samples a group that one training field contributes at most."
     )
+    quantizer: QuantizerName = Field("kmeans", description=_QUANTIZER)
     iterations: Positive = Field(10, description="Full Lloyd steps after k-means++ seeding.")
     seed: Seed = Field(2, description="Seed of the k-means++ seeding.")
 
@@ -189,6 +197,7 @@ class ImageSettings(Settings):
     band_dropout: Fraction = Field(
         0.05, description="Chance that a present band is hidden from the encoder in training."
     )
+    quantizer: QuantizerName = Field("kmeans", description=_QUANTIZER)
     iterations: Positive = Field(10, description="Full Lloyd steps of the latent codebook.")
     seed: Annotated[int, Field(ge=-(SEEDS // 2), lt=SEEDS)] = Field(
         3, description="Seed of the weights, the batches and the codebook."

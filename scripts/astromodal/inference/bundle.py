@@ -17,7 +17,7 @@ from astromodal.core.paths import ExportLayout, Layout, every_name
 from astromodal.errors import ConfigError, FormatError, must_be
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.sequences.centroids import Tokenizers, load_tokenizers
+from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
 from astromodal.sequences.layout import (
     IMAGE,
     SCALAR,
@@ -228,12 +228,7 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
         trained = load_trained(final_model, device)
         return join_bundle(trained, _beside(folder, trained), device)
     if Path(exported.weights).is_file():
-        files = (
-            exported.scalar_tokenizer,
-            exported.spectrum_tokenizer,
-            exported.autoencoder,
-            exported.image_codebook,
-        )
+        files = TokenizerFiles.of(exported)
         return join_bundle(_load_exported(exported, device), files, device)
     names = f"{final_model.name} or {Path(exported.weights).name}"
     got = "a folder" if folder.is_dir() else "no folder"
@@ -251,27 +246,27 @@ def _usable(device: torch.device | str) -> torch.device:
         raise ConfigError(must_be("device", "one that PyTorch can use", got, do)) from error
 
 
-def _beside(folder: Path, trained: Trained) -> tuple[str, str, str, str]:
+def _beside(folder: Path, trained: Trained) -> TokenizerFiles:
     """Files of a run's tokenizers, which stand beside its folder, or beside a link to that."""
     size, found = trained.config.tokenizers.image.codebook_size, []
     for name in every_name(folder):
         run = Layout(str(name.parent), size)
-        files = run.scalar_tokenizer, run.spectrum_tokenizer, run.autoencoder, run.image_codebook
+        files = TokenizerFiles.of(run)
         if all(Path(path).is_file() for path in files):
             return files
         found.append(files)
     return found[0]
 
 
-def join_bundle(trained: Trained, files: tuple[str, str, str, str], device: torch.device) -> Bundle:
+def join_bundle(trained: Trained, files: TokenizerFiles, device: torch.device) -> Bundle:
     """A model and its tokenizers.
 
     Parameters
     ----------
     trained : Trained
         The model.
-    files : tuple of str
-        Of the scalar tokenizer, the spectrum tokenizer, the autoencoder and the image codebook.
+    files : TokenizerFiles
+        Files of its tokenizers.
     device : torch.device
         Where the image tokenizer's network is to be.
 
@@ -287,7 +282,7 @@ def join_bundle(trained: Trained, files: tuple[str, str, str, str], device: torc
             "keep the run's folder, or a link to it, in its results",
         )
         raise FormatError(must_be(what, "a file", "none", do))
-    tokenizers = load_tokenizers(*files, device=device)
+    tokenizers = load_tokenizers(files, device)
     source = ", ".join(sorted({str(Path(path).parent) for path in files}))
     check_hashes(trained.vocabulary, tokenizers.hashes(), source)
     return Bundle(trained, tokenizers, device)

@@ -15,7 +15,7 @@ import yaml
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.inference.bundle import DECIDING, FORMAT, Trained, load_trained
-from astromodal.sequences.centroids import Tokenizers, load_tokenizers
+from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.vocabulary import check_hashes
@@ -32,7 +32,7 @@ class RunSources:
     final_model: str
     vocab_spec: str
     history: str
-    tokenizers: tuple[str, str, str, str]  # scalar, spectrum, autoencoder, image codebook
+    tokenizers: TokenizerFiles
     sequences: Sequence[str]  # of the training fields
     fields: Sequence[str]  # their names, in the same order
 
@@ -59,7 +59,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     """
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
-    tokenizers = load_tokenizers(*sources.tokenizers)
+    tokenizers = load_tokenizers(sources.tokenizers)
     check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")

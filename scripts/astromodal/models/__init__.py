@@ -1,4 +1,4 @@
-"""Neural networks; nothing here imports more than torch."""
+"""Neural networks, which import torch alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The autoencoder of image cutouts: 4 × 4 pixels of all bands become a few latents, and back.
+"""The autoencoder of image cutouts: 4 × 4 pixels of all bands to a few latents, and back.
 
 Shapes in comments: B batch, C bands, S side (pixel), G = S / 4 side of the latent grid, H hidden
 channels, L latent channels.
@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional
 
 PATCH = 4
-"""Side of the patch of pixels that one latent vector stands for."""
+"""Side (pixel) of the patch that one latent vector stands for."""
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions beside an identity; it starts as the identity.
+    """Two 3 × 3 convolutions with a skip connection, initialised as the identity.
 
-    There is no normalisation over pixels: it would divide out how bright a cutout is.
+    There is no normalisation over pixels: it would remove the brightness of a cutout.
     """
 
     def __init__(self, hidden: int) -> None:
@@ -38,13 +38,13 @@ class ResidualBlock(nn.Module):
 class ImageAutoencoder(nn.Module):
     """Normalised cutouts to latents on a 4 times coarser grid, and back.
 
-    Pixels move into channels first, so that every convolution runs on the coarse grid, where it
-    costs a sixteenth. Latents see, and are seen by, their neighbourhood: where a star's centre
-    lies inside a patch, and what colour it has, is spread over the patches around it.
+    Pixels are moved into channels first, so that all convolutions run on the coarse grid, at a
+    sixteenth of the cost. Convolutions connect a latent with its neighbourhood, since a star covers
+    several patches.
 
-    Raw latents are not bounded, since a bound flattens the brightest stars; what keeps them small
-    is the training. `encode` gives them standardised by the mean and the standard deviation of the
-    training latents (`set_statistics`).
+    Raw latents are not bounded, as a bound would saturate the brightest stars; a penalty in
+    training keeps them small. `encode` returns latents standardised by the mean and the standard
+    deviation of the training latents (`set_statistics`).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ImageAutoencoder(nn.Module):
     latent_dim : int
         Latent channels.
     hidden : int
-        Channels inside.
+        Hidden channels.
     blocks : int
         Residual blocks in the encoder, and in the decoder.
     """
@@ -67,7 +67,7 @@ class ImageAutoencoder(nn.Module):
         super().__init__()
         pixels = n_bands * PATCH**2
         self.n_bands, self.latent_dim = n_bands, latent_dim
-        # Beside each patch's pixels the encoder sees which fraction of them a band is missing.
+        # The input of a patch is its pixels, and the fraction of missing pixels in each band.
         self.enter = nn.Conv2d(pixels + n_bands, hidden, 1)
         self.encoder = nn.Sequential(*(ResidualBlock(hidden) for _ in range(blocks)))
         self.squeeze = nn.Conv2d(hidden, latent_dim, 1)
@@ -75,7 +75,7 @@ class ImageAutoencoder(nn.Module):
         self.widen = nn.Conv2d(latent_dim, hidden, 5, padding=2)
         self.decoder = nn.Sequential(*(ResidualBlock(hidden) for _ in range(blocks)))
         self.leave = nn.Conv2d(hidden, pixels, 1)
-        nn.init.zeros_(self.squeeze.weight)  # starts as the linear code of `shortcut`
+        nn.init.zeros_(self.squeeze.weight)  # the initial encoder is the linear `shortcut`
         self.register_buffer("latent_mean", torch.zeros(latent_dim))
         self.register_buffer("latent_std", torch.ones(latent_dim))
 
@@ -85,21 +85,21 @@ class ImageAutoencoder(nn.Module):
         self.latent_std.copy_(std)
 
     def encoder_flops(self, size: int) -> int:
-        """Floating-point operations of the encoder's convolutions on one cutout of side `size`.
+        """Return the floating-point operations of the encoder on one cutout of side `size`.
 
-        Two for each weight at each place of the coarse grid; biases, activations and sums are not
-        counted.
+        Two per weight of a convolution and place of the coarse grid; biases, activations and sums
+        are not counted.
         """
         return _flops([self.enter, self.encoder, self.squeeze, self.shortcut], size)
 
     def flops(self, size: int) -> int:
-        """The same of encoder and decoder; training costs three times as many."""
+        """Return those of encoder and decoder; training costs three times as many."""
         return _flops([self], size)
 
     def patches(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """What the encoder sees, (B, 17 C, G, G); arguments as in `encode`.
+        """Return the encoder's input, (B, 17 C, G, G); arguments as in `encode`.
 
-        Of each patch its pixels, band by band and row by row, and then the fraction of them that
+        For each patch its pixels, band by band and row by row, and then the fraction of them that
         is not valid in each band.
         """
         known = valid.to(x.dtype)
@@ -108,44 +108,44 @@ class ImageAutoencoder(nn.Module):
         return torch.cat([pixels, missing], dim=1)
 
     def raw_latents(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Latents before they are standardised, (B, L, G, G); arguments as in `encode`."""
+        """Return latents before standardisation, (B, L, G, G); arguments as in `encode`."""
         return self.raw_of(self.patches(x, valid))
 
     def raw_of(self, seen: torch.Tensor) -> torch.Tensor:
-        """Latents before they are standardised, (B, L, G, G), of `patches`."""
+        """Return latents before standardisation, (B, L, G, G), of the result of `patches`."""
         deep = functional.gelu(self.encoder(self.enter(seen)))
         latents: torch.Tensor = self.squeeze(deep) + self.shortcut(seen)
         return latents
 
     def pixels_of(self, raw: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, C, S, S) of raw latents (B, L, G, G)."""
+        """Return normalised pixels (B, C, S, S) of raw latents (B, L, G, G)."""
         deep = functional.gelu(self.decoder(self.widen(raw)))
         return functional.pixel_shuffle(self.leave(deep), PATCH)
 
     def encode(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Standardised latents.
+        """Return standardised latents.
 
         Parameters
         ----------
         x : float (B, C, S, S)
-            Normalised pixels, finite; they count as 0 where they are not valid.
+            Normalised pixels, finite; taken as 0 where not valid.
         valid : bool (B, C, S, S)
             Pixels that were measured.
 
         Returns
         -------
         float (B, L, G, G)
-            Of mean 0 and standard deviation 1 a channel over the training cutouts.
+            Of mean 0 and standard deviation 1 per channel over the training cutouts.
         """
         return self.encode_patches(self.patches(x, valid))
 
     def encode_patches(self, seen: torch.Tensor) -> torch.Tensor:
-        """Standardised latents, (B, L, G, G), of `patches`."""
+        """Return standardised latents, (B, L, G, G), of the result of `patches`."""
         raw = self.raw_of(seen)
         return (raw - self.latent_mean[:, None, None]) / self.latent_std[:, None, None]
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, C, S, S) of standardised latents (B, L, G, G)."""
+        """Return normalised pixels (B, C, S, S) of standardised latents (B, L, G, G)."""
         return self.pixels_of(
             latents * self.latent_std[:, None, None] + self.latent_mean[:, None, None]
         )
@@ -153,7 +153,7 @@ class ImageAutoencoder(nn.Module):
     def forward(
         self, x: torch.Tensor, valid: torch.Tensor, noise: torch.Tensor | float = 0.0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode what `encode` would keep of `x`, with `noise` (B, L, G, G) on the raw latents.
+        """Encode and decode `x`, with `noise` (B, L, G, G) added to the raw latents.
 
         Returns
         -------

@@ -1,8 +1,8 @@
-"""The transformer run a few tokens at a time, over the keys and values of what it ran before.
+"""Incremental decoding: the transformer runs a few tokens at a time over a cache.
 
-Sequences that stand side by side have the same types and slots, and their own token ids.
+All sequences of a batch have the same token types and slots, and their own token ids.
 
-Legend: B sequences, N new tokens of each, P tokens run before, K branches, T tokens of a branch,
+Legend: B sequences, N new tokens of each, P tokens in the cache, K branches, T tokens of a branch,
 D model, H heads, F features of an id.
 """
 
@@ -17,19 +17,19 @@ from torch.nn import functional as F
 from astromodal.models.transformer import CausalTransformerLM, Layer
 
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Attention of a layer, by its number, with new queries, keys and values, all (B, H, N, D/H)."""
+"""Attention of a layer: its number, and new queries, keys and values, (B, H, N, D/H) each."""
 
 
 @dataclass
 class Cache:
-    """What was run of sequences that stand side by side.
+    """The keys and values of the tokens that a batch of sequences has run.
 
     Attributes
     ----------
     keys, values : list of float (B, H, capacity, D/H)
-        Of each layer; only those of the first `length` tokens mean anything.
+        Of each layer; those beyond the first `length` tokens are undefined.
     length : int
-        Tokens of each sequence that were run: P.
+        Number of tokens of each sequence: P.
     """
 
     keys: list[torch.Tensor]
@@ -37,11 +37,11 @@ class Cache:
     length: int = 0
 
     def repeat(self, n: int) -> Cache:
-        """Every sequence `n` times in a row, with the same room."""
+        """Return a cache with each sequence `n` times in a row, of the same capacity."""
         return self._each(lambda kept: kept.repeat_interleave(n, dim=0))
 
     def part(self, rows: slice) -> Cache:
-        """Some of the sequences, to branch from: what is kept is not copied."""
+        """Return a view of some sequences, to branch from."""
         return self._each(lambda kept: kept[rows])
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Cache:
@@ -50,12 +50,12 @@ class Cache:
 
 
 class Decoder:
-    """Runs a model step by step; its states are those of one run over the whole sequence.
+    """Runs a model step by step, with the states of a single run over the whole sequence.
 
     Parameters
     ----------
     model : CausalTransformerLM
-        In evaluation mode: no dropout is applied.
+        The model, in evaluation mode: no dropout is applied.
     """
 
     def __init__(self, model: CausalTransformerLM) -> None:
@@ -63,12 +63,12 @@ class Decoder:
         self.layers = [layer for layer in model.layers if isinstance(layer, Layer)]
 
     def start(self, n_sequences: int, capacity: int) -> Cache:
-        """A cache for sequences of which nothing was run, with room for `capacity` tokens of each.
+        """Return an empty cache with room for `capacity` tokens of each sequence.
 
         Raises
         ------
         ValueError
-            Where the capacity exceeds the longest sequence that the model takes.
+            Where the capacity exceeds the model's longest sequence.
         """
         if capacity > self.model.max_seq_len:
             most = self.model.max_seq_len
@@ -83,12 +83,12 @@ class Decoder:
     def extend(
         self, cache: Cache, tokens: torch.Tensor, types: torch.Tensor, slots: torch.Tensor
     ) -> torch.Tensor:
-        """Run the next tokens, and keep their keys and values.
+        """Run the next tokens, and add their keys and values to the cache.
 
         Parameters
         ----------
         cache : Cache
-            What was run before; it grows by N tokens.
+            The earlier tokens; it grows by N tokens.
         tokens : int (B, N)
             Token ids.
         types, slots : int (N,)
@@ -102,7 +102,7 @@ class Decoder:
         before, n = cache.length, tokens.shape[1]
         end = before + n
 
-        mask = _may_see(before, n, tokens.device) if before and n > 1 else None
+        mask = _causal_mask(before, n, tokens.device) if before and n > 1 else None
 
         def attend(
             layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -124,14 +124,14 @@ class Decoder:
     def branch(
         self, cache: Cache, tokens: torch.Tensor, types: torch.Tensor, slots: torch.Tensor
     ) -> torch.Tensor:
-        """Run several continuations of every sequence side by side; nothing of them is kept.
+        """Run several continuations of every sequence side by side, without extending the cache.
 
         Parameters
         ----------
         cache : Cache
-            What was run before; it stays as it is, and no branch copies it.
+            The earlier tokens; it is not changed, nor copied for the branches.
         tokens : int (B, K, T)
-            Token ids of K continuations, none of which sees another.
+            Token ids of K continuations, none of which attends to another.
         types, slots : int (T,)
             Their types and slots, the same in all of them.
 
@@ -157,7 +157,7 @@ class Decoder:
         tokens: torch.Tensor,  # (B, N)
         types: torch.Tensor,  # (N,)
         slots: torch.Tensor,  # (N,)
-        places: torch.Tensor,  # (N,), where the tokens stand in their sequences
+        places: torch.Tensor,  # (N,), positions of the tokens in their sequences
         attend: _Attend,
     ) -> torch.Tensor:
         model, (n_sequences, n) = self.model, tokens.shape
@@ -183,7 +183,7 @@ def _attend_branches(
     keys: torch.Tensor,  # (B, H, P, D/H), and so are values
     values: torch.Tensor,
 ) -> torch.Tensor:
-    """Attention to what was run before and to the own branch, without a copy of the former."""
+    """Return attention to the cache and to the own branch, without a copy of the cache."""
     before, shape = keys.shape[2], (n_branches, query.shape[2] // n_branches)
     query = query * query.shape[3] ** -0.5
     q, k, v = (t.unflatten(2, shape) for t in (query, key, value))  # (B, H, K, T, D/H)
@@ -191,11 +191,11 @@ def _attend_branches(
     own = q @ k.transpose(3, 4)  # (B, H, K, T, T)
     later = torch.ones(shape[1], shape[1], dtype=torch.bool, device=query.device).triu(1)
     weights = torch.cat([earlier, own.masked_fill(later, -torch.inf)], dim=4).softmax(dim=4)
-    told = weights[..., :before].flatten(2, 3) @ values
-    return told + (weights[..., before:] @ v).flatten(2, 3)
+    from_cache = weights[..., :before].flatten(2, 3) @ values
+    return from_cache + (weights[..., before:] @ v).flatten(2, 3)
 
 
-def _may_see(before: int, n: int, device: torch.device) -> torch.Tensor:
-    """What each of `n` new tokens may see, bool (n, P + n)."""
+def _causal_mask(before: int, n: int, device: torch.device) -> torch.Tensor:
+    """Return the attention mask of `n` new tokens, bool (n, P + n)."""
     earlier = torch.ones(n, before, dtype=torch.bool, device=device)
     return torch.cat([earlier, torch.ones(n, n, dtype=torch.bool, device=device).tril()], dim=1)

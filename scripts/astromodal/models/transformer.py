@@ -3,15 +3,16 @@
 Legend: B batch, T tokens, N tokens of all sequences of a batch together, D model, H heads,
 V vocabulary, F features of an id, S a range of ids, C ranges.
 
-A decoder with pre-norm layers in the manner of GPT-2. Three things are its own:
+A decoder with pre-norm layers as in GPT-2, with three differences:
 
-- *Where a token stands* is told by its type, by a learned embedding of its slot (its distance from
-  the latest SEP, so a block means the same wherever it stands) and by rotary angles in attention.
-- *What a code means* is known: beside a learned row a token id has fixed features, of its centroid
-  above all, projected into the input embedding and into the logits. Codes of similar meaning are
-  alike from the first step on, and a code that was seen twice is not a stranger.
-- *What may come next* is known too, so training asks `range_logits` for the ids that are legal
-  instead of for all V. `forward` gives all of them.
+- *Position* is encoded by the token's type, by a learned embedding of its slot (the distance from
+  the latest SEP, which does not depend on the place of a block in the sequence) and by rotary
+  angles in attention.
+- *Codes have features.* Beside a learned row, a token id has fixed features, most of them of its
+  centroid, which are projected into the input embedding and into the logits. Codes of similar
+  meaning are similar from the first step on, however rarely a code occurs.
+- *Legal ids are known.* Training computes the logits of legal ids only, by `range_logits`;
+  `forward` returns those of all V ids.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ N_FEATURES = 48
 """Features of a token id."""
 
 Shapes = Sequence[tuple[int, int]]
-"""Of the runs of equally long sequences that make up a flat batch: (sequences, tokens of each)."""
+"""Runs of sequences of equal length that make up a flat batch: (sequences, tokens of each)."""
 
 
 class CausalTransformerLM(nn.Module):
@@ -43,19 +44,19 @@ class CausalTransformerLM(nn.Module):
     d_model, n_layers, n_heads, d_ff : int
         Width D, layers, attention heads (``D / n_heads`` must be even) and feed-forward width.
     dropout : float
-        Dropout of the embeddings and of what each branch adds; attention weights have none, which
-        keeps the fused attention kernels in use.
+        Dropout of the embeddings and of the output of each branch. Attention weights have none, so
+        that fused attention kernels can be used.
     max_seq_len : int
         Longest sequence.
     n_types : int
-        Token types that there are embeddings for.
+        Number of token types.
 
     Attributes
     ----------
     recompute : bool
-        In training, keep each layer's input alone and compute the rest again in the backward pass
-        (Chen et al. 2016, arXiv:1604.06174): the same gradients for a third more time and, in long
-        batches, a fraction of the memory. False at first.
+        Whether training keeps only the inputs of layers and recomputes the rest in the backward
+        pass (Chen et al. 2016, arXiv:1604.06174): the same gradients in a third more time and, for
+        long batches, a fraction of the memory. False by default.
     """
 
     recompute: bool
@@ -81,16 +82,15 @@ class CausalTransformerLM(nn.Module):
             )
         self.max_seq_len = max_seq_len
         self.recompute = False
-        # AdamW moves every weight of the logits by a full step, whatever its signal: in rows of
-        # rare ids that is noise. Scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683), it is
-        # small.
+        # AdamW moves all weights of the logits by a full step, which for rows of rare ids is noise.
+        # Logits are scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683) to keep it small.
         self.scale = d_model**-0.5
         self.embedding = nn.Embedding(vocab_size, d_model)  # (V, D), tied: input and logits
         self.types = nn.Embedding(n_types, d_model)
         self.slots = nn.Embedding(max_seq_len, d_model)
         self.features_in = nn.Linear(N_FEATURES, d_model, bias=False)
         self.features_out = nn.Linear(d_model, N_FEATURES, bias=False)
-        # What the slot alone says of the next code; row `type * max_seq_len + slot`.
+        # The part of the logits that depends on the slot alone; row `type * max_seq_len + slot`.
         self.prior = nn.Embedding(n_types * max_seq_len, N_FEATURES)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
         self.layers = nn.ModuleList(Layer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers))
@@ -103,7 +103,7 @@ class CausalTransformerLM(nn.Module):
         self._initialise(n_layers)
 
     def _initialise(self, n_layers: int) -> None:
-        """GPT-2's: normal of 0.02; branches scaled so that the residual stream keeps its size."""
+        """Initialise weights as GPT-2: normal of 0.02, branches scaled by the number of layers."""
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
                 nn.init.normal_(module.weight, std=0.02)
@@ -115,15 +115,15 @@ class CausalTransformerLM(nn.Module):
         nn.init.zeros_(self.prior.weight)
 
     def compile_layers(self, backend: str = "inductor") -> None:
-        """Fuse what the layers do before and after attention into few kernels.
+        """Compile the parts of layers before and after attention into few kernels.
 
-        On a GPU a layer's many small steps, each of which reads and writes all of its tokens, take
-        as long as its matrix products. One compilation serves every layer and any number of tokens.
+        On a GPU the many small operations of a layer, which read and write all tokens each, take as
+        long as its matrix products. One compilation serves all layers and any number of tokens.
 
         Parameters
         ----------
         backend : str
-            Of ``torch.compile``.
+            Backend of ``torch.compile``.
         """
         for layer in self.layers:
             for name in ("before", "after"):
@@ -136,19 +136,19 @@ class CausalTransformerLM(nn.Module):
         token_types: torch.Tensor,
         key_padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Logits of the next token.
+        """Return the logits of the next token.
 
         Parameters
         ----------
         token_ids, token_types : int (B, T)
             Token ids and types.
         key_padding_mask : bool (B, T), optional
-            True where a token is padding, which no other token then sees.
+            True where a token is padding, which no other token attends to.
 
         Returns
         -------
         float (B, T, V)
-            Logits at t are of the token at t + 1.
+            Logits at t are those of the token at t + 1.
         """
         return self.logits(self.hidden(token_ids, token_types, key_padding_mask))
 
@@ -158,7 +158,7 @@ class CausalTransformerLM(nn.Module):
         token_types: torch.Tensor,
         key_padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """States of all tokens, (B, T, D + F) as in `flat_hidden`; parameters as in `forward`."""
+        """Return the states of all tokens, (B, T, D + F), as `flat_hidden` does."""
         shape = token_ids.shape
         slots = slots_of(token_ids).flatten()
         flat = self.flat_hidden(
@@ -178,25 +178,25 @@ class CausalTransformerLM(nn.Module):
         shapes: Shapes,
         key_padding_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """States of sequences that stand one after another without padding.
+        """Return states of sequences that follow one another without padding.
 
-        All of it but attention runs over every token at once; attention runs once for each run of
-        equally long sequences, and needs no mask.
+        All operations but attention run over all tokens at once. Attention runs once for each run
+        of sequences of equal length, and needs no mask.
 
         Parameters
         ----------
         token_ids, token_types, slots : int (N,)
             Ids, types and slots (see `slots_of`) of all tokens.
         shapes : sequence of (int, int)
-            Sequences and length of each run; their products add up to N.
+            Number of sequences and their length for each run; the products sum to N.
         key_padding_mask : bool (B, T), optional
             Padding, as in `forward`; for one run only.
 
         Returns
         -------
         float (N, D + F)
-            The last hidden state, ``[:, :D]``, followed by what the slot alone says; the input of
-            `logits` and `range_logits`.
+            The last hidden states, ``[:, :D]``, and the prior of the slots; the input of `logits`
+            and `range_logits`.
         """
         longest = max(length for _, length in shapes)
         if longest > self.max_seq_len:
@@ -216,45 +216,45 @@ class CausalTransformerLM(nn.Module):
         return torch.cat([self.norm(x), self.prior(place).to(x.dtype)], dim=1)
 
     def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
+        """Return cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
         tables = (self.cosines, self.sines)
         cos, sin = (torch.cat([t[:length].repeat(n, 1, 1) for n, length in shapes]) for t in tables)
         return cos, sin
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of every id, (..., V), of states (..., D + F)."""
+        """Return the logits of all ids, (..., V), of states (..., D + F)."""
         scaled, projected = self._project(hidden)
         by_row = F.linear(scaled, self.embedding.weight, self.bias)
         return by_row + F.linear(projected, self.features)
 
     def _project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What multiplies the learned rows, (..., D), and the features, (..., F)."""
+        """Return the factors of learned rows, (..., D), and of features, (..., F)."""
         hidden, prior = (states * self.scale).split([len(self.norm.weight), N_FEATURES], dim=-1)
         return hidden, self.features_out(hidden) + prior
 
     def range_logits(
         self, hidden: Sequence[torch.Tensor], ranges: Sequence[tuple[int, int, int]]
     ) -> list[torch.Tensor]:
-        """Logits of the legal ids alone.
+        """Return the logits of legal ids only.
 
         Parameters
         ----------
         hidden : sequence of float (C, M, D + F)
-            For each entry of `ranges` states of `flat_hidden`, M for each of its C ranges.
+            For each entry of `ranges`, M states of `flat_hidden` for each of its C ranges.
         ranges : sequence of (int, int, int)
-            First id, number C of ranges that follow one another, ids S in each. Ascending, without
-            overlap.
+            First id, number C of consecutive ranges, and number S of ids in each; ascending and
+            without overlap.
 
         Returns
         -------
         list of float (C, M, S)
-            Equal to `logits` at those ids.
+            Equal to `logits` at these ids.
         """
         edges = [0]
         for first, count, size in ranges:
             edges += [first, first + count * size]
         sizes = [b - a for a, b in zip(edges, [*edges[1:], len(self.bias)], strict=True)]
-        # One split for all ranges: its gradient is one tensor, not one of size V a range.
+        # One split for all ranges: its gradient is one tensor, not one of size V per range.
         rows = self.embedding.weight.split(sizes)[1::2]
         biases = self.bias.split(sizes)[1::2]
         out = []
@@ -274,8 +274,8 @@ def _range_logits(
     features: torch.Tensor,  # (C, S, F)
     bias: torch.Tensor,  # (C, 1, S)
 ) -> torch.Tensor:
-    """Products with learned rows and with features, (C, M, S), touching the least memory."""
-    if 2 * hidden.shape[1] < hidden.shape[2]:  # few positions a table: leave the table in place
+    """Return the sum of products with rows and with features, (C, M, S), with least memory."""
+    if 2 * hidden.shape[1] < hidden.shape[2]:  # few positions per table: do not copy the table
         by_row = torch.baddbmm(bias, hidden, rows.transpose(1, 2))
         return torch.baddbmm(by_row, projected, features.transpose(1, 2))
     table = torch.cat([rows, features], dim=2).transpose(1, 2)  # (C, D + F, S)
@@ -283,10 +283,10 @@ def _range_logits(
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward branches, each normalised on its way in.
+    """Attention and feed-forward branches with normalised inputs.
 
-    `before` and `after` are all of it but attention, whose form depends on what is run: whole
-    sequences here, a few tokens at a time in ``astromodal.models.decoding``.
+    `before` and `after` are the layer without attention, which differs between whole sequences,
+    here, and a few tokens at a time, in ``astromodal.models.decoding``.
     """
 
     def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
@@ -301,7 +301,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def initialise_branches(self, std: float) -> None:
-        """Draw the matrices that write into the residual stream."""
+        """Initialise the matrices that write into the residual stream."""
         for last in (self.project, self.down):
             nn.init.normal_(last.weight, std=std)
 
@@ -310,23 +310,23 @@ class Layer(nn.Module):
         x: torch.Tensor,  # (N, D)
         angles: tuple[torch.Tensor, torch.Tensor],  # (N, 1, D / H / 2) each
         shapes: Shapes,
-        mask: torch.Tensor | None,  # (B, 1, T, T), True where a key is seen
+        mask: torch.Tensor | None,  # (B, 1, T, T), True where a key is attended to
     ) -> torch.Tensor:
-        """The layer's output, (N, D)."""
+        """Return the layer's output, (N, D)."""
         return self.after(x, _attend_runs(*self.before(x, *angles), shapes, mask))
 
     def before(
         self, x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What comes before attention: turned queries and keys, and values, (N, H, D/H) each."""
+        """Return rotated queries and keys, and values, (N, H, D/H) each."""
         n, d = x.shape
         query_key, value = self.qkv(self.norm_attention(x)).split([2 * d, d], dim=1)
-        turned = _rotate(query_key.view(n, 2 * self.n_heads, -1), cosines, sines)  # (N, 2H, D/H)
-        query, key = turned.to(value.dtype).split(self.n_heads, dim=1)
+        rotated = _rotate(query_key.view(n, 2 * self.n_heads, -1), cosines, sines)  # (N, 2H, D/H)
+        query, key = rotated.to(value.dtype).split(self.n_heads, dim=1)
         return query, key, value.view(n, self.n_heads, -1)
 
     def after(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """What comes after it: `x` and what both branches add, (N, D)."""
+        """Return `x` plus the output of both branches, (N, D), from that of attention."""
         x = x + self.dropout(self.project(attended))
         hidden = F.gelu(self.up(self.norm_feedforward(x)), approximate="tanh")
         return x + self.dropout(self.down(hidden))
@@ -339,7 +339,7 @@ def _attend_runs(
     shapes: Shapes,
     mask: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Causal attention within each sequence, (N, H, D/H) to (N, D)."""
+    """Return causal attention within each sequence, (N, D), of (N, H, D/H)."""
     sizes = [count * length for count, length in shapes]
     parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), shapes, strict=True)
     out = [_attend(q, k, v, shape, mask) for q, k, v, shape in parts]
@@ -353,21 +353,21 @@ def _attend(
     shape: tuple[int, int],
     mask: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Causal attention of one run of equally long sequences, (B T, H, D/H) to (B T, D)."""
+    """Return causal attention of a run of sequences of equal length, (B T, D)."""
     q, k, v = (t.unflatten(0, shape).transpose(1, 2) for t in (query, key, value))  # (B, H, T, D/H)
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
     return out.transpose(1, 2).reshape(shape[0] * shape[1], -1)
 
 
 def slots_of(token_ids: torch.Tensor) -> torch.Tensor:
-    """Distance of each token from the latest SEP, int64 (B, T); 0 before the first."""
+    """Return the distance of each token from the latest SEP, int64 (B, T); 0 before the first."""
     place = torch.arange(token_ids.shape[1], device=token_ids.device).expand(token_ids.shape)
     latest = torch.where(token_ids == SEP, place, -1).cummax(dim=1).values
     return torch.where(latest >= 0, place - latest, 0)
 
 
 def _causal_mask(padding: torch.Tensor) -> torch.Tensor:
-    """What may be seen, bool (B, 1, T, T): no padding, nothing later; but always itself."""
+    """Return the attention mask, bool (B, 1, T, T): earlier tokens but padding, and itself."""
     length = padding.shape[1]
     earlier = torch.ones(length, length, dtype=torch.bool, device=padding.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=padding.device)
@@ -375,10 +375,9 @@ def _causal_mask(padding: torch.Tensor) -> torch.Tensor:
 
 
 def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines of rotary angles, (length, 1, d_head / 2) each.
+    """Return cosines and sines of rotary angles, (length, 1, d_head / 2) each.
 
-    Frequencies fall geometrically from 1 to 1/10,000 a token, after Su et al. 2021,
-    arXiv:2104.09864.
+    Frequencies fall geometrically from 1 to 1/10,000 per token (Su et al. 2021, arXiv:2104.09864).
     """
     frequency = 10_000.0 ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
     angle = torch.arange(length, dtype=torch.float64)[:, None, None] * frequency
@@ -386,6 +385,6 @@ def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 def _rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Turn each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
+    """Rotate each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
     first, second = x.chunk(2, dim=2)
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=2)

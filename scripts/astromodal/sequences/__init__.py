@@ -1,1 +1,1 @@
-"""Sequences of tokens: their layout, vocabulary, files and batches."""
+"""Sequences of tokens: layout, vocabulary, files and batches."""

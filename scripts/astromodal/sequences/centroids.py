@@ -1,6 +1,6 @@
-"""What each token id means, as numbers: the centroids that the reconstruction terms compare.
+"""The fitted tokenizers of a run, and the standardised centroids of their codes.
 
-All are standardised (no unit is left in them), so a loss does not change when a column's unit does.
+Standardised centroids have no unit, so that a loss does not depend on the unit of a column.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,7 +33,7 @@ class Tokenizers:
     image: ImageTokenizer
 
     def hashes(self) -> dict[str, str]:
-        """Hash of each, by modality."""
+        """Return the hash of each tokenizer by modality."""
         return {
             "image": self.image.hash,
             "scalar": self.scalar.hash,
@@ -42,7 +41,7 @@ class Tokenizers:
         }
 
     def tables(self) -> CentroidTables:
-        """Standardised centroids of every code."""
+        """Return the standardised centroids of all codes."""
         scales, groups = self.spectrum.scales, self.spectrum.groups
         return CentroidTables(
             image=self.image.standardised(),
@@ -54,29 +53,62 @@ class Tokenizers:
         )
 
 
-def load_tokenizers(
-    scalar: str | Path,
-    spectrum: str | Path,
-    autoencoder: str | Path,
-    image_codebook: str | Path,
-    device: torch.device | str = "cpu",
-) -> Tokenizers:
-    """Read a run's tokenizers from their files; the image tokenizer's network runs on `device`."""
-    # Here, not above: what only needs the tables does not load PyTorch and SciPy.
+class NamesTokenizers(Protocol):
+    """An object whose attributes are the paths of a run's tokenizers."""
+
+    @property
+    def scalar_tokenizer(self) -> str:
+        """Path of the scalar tokenizer."""
+
+    @property
+    def spectrum_tokenizer(self) -> str:
+        """Path of the spectrum tokenizer."""
+
+    @property
+    def autoencoder(self) -> str:
+        """Path of the autoencoder of the image tokenizer."""
+
+    @property
+    def image_codebook(self) -> str:
+        """Path of the codebook of the image tokenizer."""
+
+
+class TokenizerFiles(NamedTuple):
+    """Paths of the files of a run's tokenizers."""
+
+    scalar: str
+    spectrum: str
+    autoencoder: str
+    image_codebook: str
+
+    @classmethod
+    def of(cls, source: NamesTokenizers) -> TokenizerFiles:
+        """Return the paths that a layout of paths, or the input of a job, names."""
+        return cls(
+            scalar=source.scalar_tokenizer,
+            spectrum=source.spectrum_tokenizer,
+            autoencoder=source.autoencoder,
+            image_codebook=source.image_codebook,
+        )
+
+
+def load_tokenizers(files: TokenizerFiles, device: torch.device | str = "cpu") -> Tokenizers:
+    """Read a run's tokenizers; the network of the image tokenizer runs on `device`."""
+    # Here, not above: code that needs the tables alone does not load PyTorch and SciPy.
     from astromodal.tokenizers.images.tokenizer import ImageTokenizer
     from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
     from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
     return Tokenizers(
-        ScalarTokenizer.load(scalar),
-        SpectrumTokenizer.load(spectrum),
-        ImageTokenizer.load(autoencoder, image_codebook, device),
+        ScalarTokenizer.load(files.scalar),
+        SpectrumTokenizer.load(files.spectrum),
+        ImageTokenizer.load(files.autoencoder, files.image_codebook, device),
     )
 
 
 @dataclass(frozen=True)
 class CentroidTables:
-    """Standardised centroids of every code, and how many of a table's rows are in use.
+    """Standardised centroids of all codes, and how many rows of each table are in use.
 
     Attributes
     ----------
@@ -85,12 +117,11 @@ class CentroidTables:
     scalar : float32 (columns, n_bins)
         Centers of the scalar columns' bins, the spectra's scales last.
     spectrum : dict of str to float32 (K, D)
-        (flux_norm, precision) of each spectrum group's codes, (deviation, precision, time step) of
-        each light-curve group's.
+        By group. Spectra: (flux_norm, precision). Light curves: (deviation, precision, time step).
     n_image : int
     n_scalar : int64 (columns,)
     n_spectrum : dict of str to int
-        Codes in use: rows beyond are never a target.
+        Number of codes in use, the first rows of a table. The others are never a target.
     """
 
     image: np.ndarray
@@ -102,20 +133,20 @@ class CentroidTables:
 
     def check(self, spec: VocabSpec) -> None:
         """Raise `FormatError` where the tables do not have the vocabulary's sizes."""
-        found = {"image": len(self.image), "scalar": self.scalar.size}
+        sizes = {"image": len(self.image), "scalar": self.scalar.size}
         want = {"image": spec.v_image, "scalar": spec.v_scalar}
         for group in spec.spectrum_groups:
-            found[group] = len(self.spectrum[group]) if group in self.spectrum else 0
+            sizes[group] = len(self.spectrum[group]) if group in self.spectrum else 0
             want[group] = spec.v_spectra
         for name, size in want.items():
-            if found[name] != size:
+            if sizes[name] != size:
                 what = f"{name} tokenizer: codes"
                 raise FormatError(
-                    must_be(what, str(size), str(found[name]), "fit it with this config")
+                    must_be(what, str(size), str(sizes[name]), "fit it with this config")
                 )
 
     def of_range(self, ids: Range, spec: VocabSpec) -> np.ndarray:
-        """Centroids of a range's ids, float32 (C, size, L): C is 1 where all slots share them."""
+        """Return a range's centroids, float32 (C, size, L); C is 1 where slots share them."""
         if ids.modality == "image":
             return self.image[None]
         if ids.modality == "spectrum":
@@ -124,12 +155,12 @@ class CentroidTables:
         return self.scalar[column : column + ids.n_slots, :, None]
 
     def features(self, spec: VocabSpec, n_features: int) -> np.ndarray:
-        """Features of every token id, float32 (V, n_features); 0 for special and unused ids.
+        """Return features of all token ids, float32 (V, n_features); 0 for special and unused ids.
 
-        A code's centroid is replaced, dimension by dimension, by its rank among the codes in use,
-        in [0, 1]: ranks spread evenly whatever the tails. The features are the cosine series in the
-        ranks, the products of lowest total frequency first, each of unit variance. Any smooth
-        function of the centroid is then close to linear in them.
+        Each dimension of a centroid is replaced by its rank among the codes in use, in [0, 1]:
+        ranks are spread evenly whatever the tails of a distribution. The features are the cosine
+        series in the ranks, of unit variance each, products of lowest total frequency first. Any
+        smooth function of the centroid is then close to linear in the features.
         """
         table = np.zeros((spec.vocab_size, n_features), dtype=np.float32)
 
@@ -149,7 +180,7 @@ def _group_of(ids: Range, spec: VocabSpec) -> str:
 
 
 def cosine_features(centroids: np.ndarray, n_features: int) -> np.ndarray:
-    """Cosine series in the ranks of `centroids` (K, L), float32 (K, n_features)."""
+    """Return the cosine series in the ranks of `centroids` (K, L), float32 (K, n_features)."""
     count, dims = centroids.shape
     if not count or not dims:
         return np.zeros((count, n_features), dtype=np.float32)
@@ -163,11 +194,11 @@ def cosine_features(centroids: np.ndarray, n_features: int) -> np.ndarray:
 
 
 def _multi_indices(dims: int, total: int) -> list[tuple[int, ...]]:
-    """Tuples of `dims` frequencies that sum to 1, then to 2, up to `total`."""
-    found: list[tuple[int, ...]] = []
+    """Return all tuples of `dims` frequencies whose sum is 1, then 2, and so on up to `total`."""
+    tuples: list[tuple[int, ...]] = []
     for degree in range(1, total + 1):
-        found += _of_degree(dims, degree)
-    return found
+        tuples += _of_degree(dims, degree)
+    return tuples
 
 
 def _of_degree(dims: int, degree: int) -> list[tuple[int, ...]]:

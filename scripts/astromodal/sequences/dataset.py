@@ -1,8 +1,9 @@
-"""Batches: which objects make a step, and their tokens laid out without padding.
+"""Batches: the objects of each step, and their tokens laid out without padding.
 
-The order of objects is a function of (seed, epoch), the order of an object's blocks and its hidden
-columns of (seed, epoch, object): a run that resumes at a step sees what it would have seen. A batch
-keeps equally long sequences side by side, so that attention needs one call a length and no mask.
+The order of objects is a function of (seed, epoch). The order of an object's blocks and its hidden
+columns are functions of (seed, epoch, object). A run that resumes at a step therefore gets the same
+batches as one that was not interrupted. A batch keeps sequences of equal length side by side, so
+that attention needs one call per length and no mask.
 """
 
 from __future__ import annotations
@@ -24,46 +25,48 @@ _EVERY = slice(None)
 
 
 @dataclass(frozen=True)
-class Hiding:
-    """Which scalars the model is not shown, though it is to predict them.
+class HiddenColumns:
+    """A random choice of scalar columns that are hidden from the model's input, not from its loss.
 
-    A model that has always seen every column cannot predict one from a few others. An object is
-    chosen with a chance. Of half of those every column is hidden, so that columns are predicted
-    from images and spectra alone; of the others a part, drawn evenly between none and all.
+    A model that has always seen all columns cannot predict one from a few others. Columns are
+    hidden in a random choice of objects: in half of these all columns, so that the model learns to
+    predict columns from images and spectra alone; in the others a fraction that is uniform
+    between 0 and 1.
 
     Attributes
     ----------
-    chance : float
-        Chance that an object is chosen.
+    probability : float
+        Probability that columns of an object are hidden.
     key : tuple of int
-        What the draws depend on beside the object.
+        Seed of the choice, beside the object.
     """
 
-    chance: float
+    probability: float
     key: tuple[int, ...]
 
-    def columns(self, objects: np.ndarray, n_columns: int) -> np.ndarray:
-        """Hidden columns of objects, bool (m, n_columns)."""
-        drawn = draws(objects, np.arange(2 + n_columns), self.key)
-        even = (drawn >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
-        part = np.where(even[:, 0] < self.chance, np.minimum(1.0, 2 * even[:, 1]), 0.0)
-        return even[:, 2:] < part[:, None]
+    def sample(self, objects: np.ndarray, n_columns: int) -> np.ndarray:
+        """Return the hidden columns of objects, bool (m, n_columns)."""
+        bits = random_bits(objects, np.arange(2 + n_columns), self.key)
+        uniform = (bits >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
+        chosen = uniform[:, 0] < self.probability
+        fraction = np.where(chosen, np.minimum(1.0, 2 * uniform[:, 1]), 0.0)
+        return uniform[:, 2:] < fraction[:, None]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences of one step, one after another.
+    """Sequences of a micro-batch, one after another.
 
     Attributes
     ----------
     tokens, types, slots : int32 (N,)
         Token ids, token types, and distance from the latest SEP (0 before the first).
     inputs : int32 (N,)
-        Token ids as the model is shown them: MISS where a scalar is hidden.
+        Token ids of the model's input: MISS where a scalar is hidden.
     shapes : tuple of (int, int)
-        Sequences and tokens of each run of equally long sequences.
+        For each run of sequences of equal length, the number of sequences and their tokens.
     starts : dict of int to int64 (m,)
-        By token type, where the SEPs of that type's blocks stand among the N tokens.
+        By token type, positions of the SEPs of that type's blocks among the N tokens.
     objects : int64 (sequences,)
         Numbers of the objects in their `SequenceSet`, in the order of the sequences.
     """
@@ -78,7 +81,7 @@ class Batch:
 
 
 class SequenceSet:
-    """The sequences of several fields, their objects numbered through.
+    """The sequences of several fields, whose objects are numbered consecutively.
 
     Parameters
     ----------
@@ -87,14 +90,14 @@ class SequenceSet:
     layout : SequenceLayout
         The layout that they must have been packed with.
     verified : slice
-        Which of the files are read whole and compared with their hashes, all by default: processes
-        that train together share that work.
+        The files that are read whole and compared with their hashes, all by default. Processes
+        that train together divide the files among them.
 
     Raises
     ------
     FormatError
-        Where a file is damaged or was packed for another vocabulary, or two from different
-        tokenizers.
+        Where a file is damaged or was packed for another vocabulary, or where two files are of
+        different tokenizers.
     """
 
     def __init__(
@@ -115,8 +118,8 @@ class SequenceSet:
         empty = [np.empty(0, dtype=np.uint32)]
         self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
         self.split = np.concatenate([store.split for store in self.stores] or empty)
-        self._unseen: np.ndarray | None = None  # (columns,) scalars that `only` left out
-        self.lengths = self._count_tokens()  # (objects,) tokens of each
+        self._removed: np.ndarray | None = None  # (columns,) scalars that `only` removed
+        self.lengths = self._count_tokens()  # (objects,) tokens of each object
 
     def _count_tokens(self) -> np.ndarray:
         sizes = [
@@ -125,35 +128,35 @@ class SequenceSet:
         return 2 + np.stack(sizes).sum(axis=0)
 
     def only(self, blocks: Collection[str], columns: Collection[int]) -> SequenceSet:
-        """The same objects, as if nothing else of them had been measured.
+        """Return the same objects without their other blocks and columns, as if never measured.
 
         Parameters
         ----------
         blocks : collection of str
-            Names of the blocks that stay, beside that of the scalars.
+            Names of the blocks that are kept, beside that of the scalars.
         columns : collection of int
-            Numbers of the scalars that stay; without any, their block goes too.
+            Numbers of the scalar columns that are kept; without any, their block is removed.
         """
         kept = {*blocks, *([SCALAR] if columns else [])}
         bits = np.uint32(sum(1 << block.type for block in self.layout.blocks if block.name in kept))
-        shown = copy.copy(self)
-        shown.pattern = self.pattern & bits
-        shown._unseen = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
-        if self._unseen is not None:
-            shown._unseen |= self._unseen
-        shown.lengths = shown._count_tokens()
-        return shown
+        reduced = copy.copy(self)
+        reduced.pattern = self.pattern & bits
+        reduced._removed = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
+        if self._removed is not None:
+            reduced._removed |= self._removed
+        reduced.lengths = reduced._count_tokens()
+        return reduced
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def id(self, index: int) -> str:
-        """Id of an object."""
+        """Return the id of an object."""
         store = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.stores[store].id(index - int(self._starts[store]))
 
     def places(self, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which file each object is from, and its row in that field's cube, int64 (m,) each."""
+        """Return the number of each object's file and its row in the cube, int64 (m,) each."""
         fields = np.searchsorted(self._starts, objects, side="right") - 1
         rows = np.empty(len(objects), dtype=np.int64)
         for field in np.unique(fields):
@@ -165,19 +168,19 @@ class SequenceSet:
         self,
         objects: np.ndarray,
         shuffle: tuple[int, int] | None = None,
-        hiding: Hiding | None = None,
+        hidden: HiddenColumns | None = None,
     ) -> Batch:
-        """Lay out the sequences of `objects`.
+        """Return a batch of the sequences of `objects`.
 
         Parameters
         ----------
         objects : int64 (m,)
             Numbers of the objects.
         shuffle : (int, int), optional
-            Seed and epoch that the order of each object's blocks is drawn from; the layout's order
-            where None.
-        hiding : Hiding, optional
-            What the model is not shown; nothing where None.
+            Seed and epoch of the random order of each object's blocks; the layout's order where
+            None.
+        hidden : HiddenColumns, optional
+            The scalar columns that are hidden from the model; none where None.
         """
         objects = objects[np.argsort(self.lengths[objects], kind="stable")]
         lengths = self.lengths[objects]
@@ -202,8 +205,8 @@ class SequenceSet:
         sizes, counts = np.unique(lengths, return_counts=True)
         shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
         inputs = tokens
-        if hiding is not None and len(objects):
-            inputs = self._hide(tokens, starts, objects, hiding)
+        if hidden is not None and len(objects):
+            inputs = self._hide(tokens, starts, objects, hidden)
         return Batch(tokens, types, slots, inputs, shapes, starts, objects)
 
     def _hide(
@@ -211,39 +214,39 @@ class SequenceSet:
         tokens: np.ndarray,
         starts: dict[int, np.ndarray],
         objects: np.ndarray,
-        hiding: Hiding,
+        hidden: HiddenColumns,
     ) -> np.ndarray:
-        """The tokens, MISS where a scalar is hidden; every object has a block of scalars."""
+        """Return the tokens, MISS where a scalar is hidden; all objects have scalars."""
         block = self.layout[SCALAR]
         place = starts[block.type][:, None] + 1 + np.arange(block.length)
         inputs = tokens.copy()
-        inputs[place[hiding.columns(objects, block.length)]] = MISS
+        inputs[place[hidden.sample(objects, block.length)]] = MISS
         return inputs
 
     def _block_offsets(self, objects: np.ndarray, shuffle: tuple[int, int] | None) -> np.ndarray:
-        """Where each block's SEP stands after BOS, int64 (m, blocks); of no use where absent."""
+        """Return each SEP's position after BOS, int64 (m, blocks); arbitrary for absent blocks."""
         blocks = self.layout.blocks
         sizes = np.array([1 + block.length for block in blocks])
         types = np.array([block.type for block in blocks], dtype=np.uint32)
         sizes = ((self.pattern[objects][:, None] >> types) & 1) * sizes  # (m, blocks)
         if shuffle is None:
             return np.cumsum(sizes, axis=1) - sizes
-        order = np.argsort(draws(objects, types, shuffle), axis=1)
+        order = np.argsort(random_bits(objects, types, shuffle), axis=1)
         ordered = np.take_along_axis(sizes, order, axis=1)
         offsets = np.empty_like(sizes)
         np.put_along_axis(offsets, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
         return offsets
 
     def block_tokens(self, objects: np.ndarray, block: int) -> np.ndarray:
-        """Token ids of a block, int32 (m, 1 + slots), of objects of any field."""
+        """Return the ids of a block with its SEP, int32 (m, 1 + slots); all objects have it."""
         kind = self.layout.blocks[block]
         fields = np.searchsorted(self._starts, objects, side="right") - 1
         out = np.empty((len(objects), 1 + kind.length), dtype=np.int32)
         for field in np.unique(fields):
             mine = np.flatnonzero(fields == field)
             out[mine] = self.stores[field].blocks(objects[mine] - self._starts[field], kind)
-        if kind.name == SCALAR and self._unseen is not None:
-            out[:, 1:][:, self._unseen] = MISS
+        if kind.name == SCALAR and self._removed is not None:
+            out[:, 1:][:, self._removed] = MISS
         return out
 
 
@@ -252,22 +255,22 @@ def _check_same(store: SequenceStore, what: str, want: str, got: str) -> None:
         raise FormatError(must_be(f"{store.path}: {what}", want, got, "pack the field again"))
 
 
-def draws(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-    """Random numbers that need no generator's state.
+def random_bits(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    """Return random integers that are a function of key, object and number alone.
 
     Parameters
     ----------
     objects : int64 (m,)
         Numbers of the objects.
     numbers : int (k,)
-        What is drawn for: types of blocks, slots.
+        Numbers of the integers of an object: one per token type, or one per slot.
     key : tuple of int
-        Seed, and what else the draw depends on; none of them negative.
+        Seeds, none of them negative.
 
     Returns
     -------
     uint64 (m, k)
-        Each a function of key, object and number alone, whatever else is in the batch.
+        Uniform; the other objects of a batch do not change them.
     """
     first, second = np.random.SeedSequence(key).generate_state(2, np.uint64)
     mixed = _mix(objects.astype(np.uint64) ^ first)[:, None] ^ second
@@ -275,7 +278,7 @@ def draws(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """Scatter the bits of uint64 numbers: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """Mix the bits of uint64 numbers: the finaliser of SplitMix64 (Steele et al. 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -288,9 +291,9 @@ class EpochPlan:
     Attributes
     ----------
     objects : int64 (n,)
-        Their numbers, in the order of the epoch.
+        Numbers of the objects, in the order of the epoch.
     edges : int64 (steps + 1,)
-        Where each step begins in `objects`.
+        Index in `objects` at which each step begins; the last is their number.
     """
 
     objects: np.ndarray
@@ -300,7 +303,7 @@ class EpochPlan:
         return len(self.edges) - 1
 
     def step(self, step: int) -> np.ndarray:
-        """Objects of a step."""
+        """Return the objects of a step."""
         return self.objects[self.edges[step] : self.edges[step + 1]]
 
 
@@ -320,11 +323,11 @@ def plan_epoch(
     lengths : int64
         Tokens of every object, indexed by those numbers.
     order : (int, int), optional
-        Seed and epoch that the order of objects is drawn from; as they come where None.
+        Seed and epoch of the random order of objects; the given order where None.
     batch_size : int
         Objects of a step where `token_budget` is None.
     token_budget : int, optional
-        Tokens of a step at most; an object longer than that makes a step of its own.
+        Largest number of tokens of a step; a longer object makes a step of its own.
     """
     if order is not None:
         objects = np.random.default_rng(order).permutation(objects)
@@ -343,8 +346,8 @@ def plan_epoch(
 def divide(objects: np.ndarray, lengths: np.ndarray, parts: int) -> list[np.ndarray]:
     """Divide a step's objects into parts of nearly equal tokens.
 
-    The longest goes first, each to the part that has the fewest tokens so far (Graham 1969,
-    doi:10.1137/0117039: no part exceeds 4/3 of the least possible).
+    Objects are assigned from the longest to the shortest, each to the part with the fewest tokens
+    so far (Graham 1969, doi:10.1137/0117039: no part exceeds 4/3 of the least possible).
 
     Parameters
     ----------

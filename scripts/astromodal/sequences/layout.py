@@ -1,11 +1,11 @@
-"""The layout of a sequence: which blocks it can hold, and which ids are legal in each slot.
+"""The layout of a sequence: its blocks, and the ids that are legal in each slot.
 
-A sequence is ``BOS, (SEP block)..., EOS``. A block has a fixed number of slots, known from the
-config alone: 576 image codes; every scalar column; a spectrum's scale and then its bins; a light
-curve's median magnitude and then its epochs in time order, MISS after the last. A SEP has the token
-type of the block that follows, so the ids that are legal next are always known.
+A sequence is ``BOS, (SEP block)..., EOS``. The number of a block's slots depends on the config
+alone: 576 image codes; all scalar columns; the scale of a spectrum and then its bins; the median
+magnitude of a light curve and then its epochs in time order, MISS after the last one. A SEP has the
+token type of the block after it, so that the legal ids of the next token are always known.
 
-Nothing here imports torch: the Snakefile checks the longest sequence before any job runs.
+This module does not import torch: the Snakefile checks the longest sequence before any job runs.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from astromodal.surveys.grids import n_slots
 IMAGE, SCALAR, SPECTRUM = "image", "scalar", "spectrum"
 MODALITIES = (IMAGE, SCALAR, SPECTRUM)
 PATCH = 4
-"""Pixels of a cutout's side that one image code stands for."""
+"""Side (pixel) of the patch of a cutout that one image code stands for."""
 
 
 @dataclass(frozen=True)
 class Range:
     """Consecutive ids that are legal in consecutive slots of a block.
 
-    Slot ``first + i`` of the ``n_slots`` slots takes one of the `size` ids from
-    ``offset + i * stride`` on; a stride of 0 gives all of them the same ids.
+    Slot ``first + i``, for i below `n_slots`, takes one of `size` ids, the first of which is
+    ``offset + i * stride``. All slots share their ids where the stride is 0.
     """
 
     modality: str
@@ -62,7 +62,7 @@ class Block:
     type : int
         Token type of its SEP and of all its tokens.
     length : int
-        Slots, the SEP not counted.
+        Number of slots, without the SEP.
     ranges : tuple of Range
         Legal ids, slot by slot, in order.
     """
@@ -75,32 +75,32 @@ class Block:
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """Every block that a sequence can hold, in their fixed order, which is that of their types."""
+    """All blocks that a sequence can hold, in the order of their types."""
 
     spec: VocabSpec
     blocks: tuple[Block, ...]
 
     @property
     def longest(self) -> int:
-        """Tokens of an object that has every block."""
+        """Number of tokens of an object that has every block."""
         return 2 + sum(1 + block.length for block in self.blocks)
 
     def __getitem__(self, name: str) -> Block:
         return next(block for block in self.blocks if block.name == name)
 
     def of_type(self, type: int) -> Block:
-        """The block of a token type."""
+        """Return the block of a token type."""
         return self.blocks[type - TYPE_IMAGE]
 
     def groups(self) -> Iterator[Block]:
-        """The spectrum groups' blocks."""
+        """Return the blocks of the spectrum groups."""
         return (block for block in self.blocks if block.type > TYPE_SCALAR)
 
 
 def vocab_spec(
     scalar: ScalarSettings, spectrum: SpectrumSettings, image: ImageSettings
 ) -> VocabSpec:
-    """The vocabulary that a config's tokenizers share."""
+    """Return the vocabulary of a config's tokenizers."""
     return build_vocab_spec(
         v_image=image.codebook_size,
         v_scalar=(len(scalar.columns) + len(spectrum.groups)) * scalar.n_bins,
@@ -111,7 +111,7 @@ def vocab_spec(
 
 
 def sequence_layout(tokenizers: TokenizerSettings) -> SequenceLayout:
-    """The layout of the sequences that a config's tokenizers make."""
+    """Return the layout of the sequences of a config's tokenizers."""
     scalar, spectrum, image = tokenizers.scalar, tokenizers.spectrum, tokenizers.image
     spec = vocab_spec(scalar, spectrum, image)
     n_codes = (image.size // PATCH) ** 2
@@ -134,7 +134,7 @@ def sequence_layout(tokenizers: TokenizerSettings) -> SequenceLayout:
 
 
 def longest_sequence(tokenizers: TokenizerSettings) -> int:
-    """Tokens of the longest sequence that a config can make."""
+    """Return the number of tokens of the longest sequence of a config."""
     return sequence_layout(tokenizers).longest
 
 

@@ -1,4 +1,4 @@
-"""From a field's token files to its sequence file."""
+"""Packing: a field's token files become its sequence file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def pack_field(
     Returns
     -------
     dict
-        Number of ``objects``, of ``tokens``, of objects with each block, and of those whose light
-        curve of a group (``ztf_r cut``) has more epochs than its block has slots.
+        Number of ``objects``, of ``tokens``, of objects with each block, and, for each group of
+        light curves (``ztf_r cut``), of light curves with more epochs than a block has slots.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def _rows_of(file: ArrayFile, codes: np.ndarray, source: str) -> BlockCodes:
 
 
 def _known(block: BlockCodes, first: int = 0) -> BlockCodes:
-    """The objects that have any code from slot `first` on: a block of MISS is no measurement."""
+    """Return the objects with a known code from slot `first` on; the others have no measurement."""
     known = (block.codes[:, first:] != MISSING_CODE).any(axis=1)
     return BlockCodes(block.codes[known], block.row[known], block.ids[known], block.source)
 
 
 def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
-    """Scale code and bins of the objects whose spectrum of a group has any."""
+    """Return scale code and bins of the objects with a spectrum of a group."""
     indptr = file[f"{block.name}_indptr"]
     lengths = np.diff(indptr)
     has = lengths > 0
@@ -104,7 +104,7 @@ def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:
 
 
 def _curves(file: ArrayFile, block: Block, source: str) -> BlockCodes:
-    """Scale code and first epochs of the objects with a light curve of a group, MISS after them."""
+    """Return scale code and first epochs of the objects with a light curve; others are missing."""
     indptr = file[f"{block.name}_indptr"]
     lengths = np.diff(indptr)
     has = lengths > 0
@@ -118,13 +118,13 @@ def _curves(file: ArrayFile, block: Block, source: str) -> BlockCodes:
 
 
 def _count_cut(file: ArrayFile, block: Block, rows: np.ndarray) -> int:
-    """Light curves of the objects at `rows` that are longer than their block."""
+    """Return the number of light curves at `rows` that are longer than their block."""
     longer = np.diff(file[f"{block.name}_indptr"]) > block.length - 1
     return int((longer & np.isin(file["row"], rows)).sum())
 
 
 def _check_split(objects: BlockCodes, ids: np.ndarray, source: str) -> None:
-    """Raise `FormatError` where the split file is not of the rows that the objects are from."""
+    """Raise `FormatError` where the split file has other ids at the rows of the objects."""
     inside = objects.row < len(ids)
     wrong = np.flatnonzero(~inside | (ids[np.where(inside, objects.row, 0)] != objects.ids))
     if len(wrong):

@@ -1,12 +1,13 @@
-"""Objects as blocks of token ids, in one memory-mapped file a field.
+"""Objects as blocks of token ids, in one memory-mapped file per field.
 
 A file is a ``.safetensors`` (https://github.com/huggingface/safetensors) with
-``tokens`` int32, every block of every object with its SEP, in the layout's order;
-``block_ptr`` int64, where each block starts in `tokens`, and the end;
-``block_type`` uint8 (blocks,); ``object_ptr`` int64, where each object starts among the blocks;
+``tokens`` int32, all blocks of all objects with their SEPs, in the layout's order;
+``block_ptr`` int64 (blocks + 1,), the start of each block in `tokens`, and the end;
+``block_type`` uint8 (blocks,), the token types;
+``object_ptr`` int64 (objects + 1,), the start of each object among the blocks, and the end;
 ``split`` uint8 (objects,); ``row`` int32 (objects,), the row in the cube;
-``id_bytes`` uint8 and ``id_ptr`` int64 (objects + 1,), the ids as UTF-8, exactly.
-Its header's metadata hold format, version, the vocabulary's hash and the tokenizers' hashes.
+``id_bytes`` uint8 and ``id_ptr`` int64 (objects + 1,), the ids in UTF-8.
+The metadata of its header hold format, version, and the hashes of vocabulary, tokenizers, content.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ARRAYS = (
 
 @dataclass(frozen=True)
 class BlockCodes:
-    """Codes of one kind of block, of the objects that have it.
+    """The codes of one kind of block, for the objects that have it.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class BlockCodes:
     ids : unicode (m,)
         Their ids.
     source : str
-        File they were read from, for errors.
+        File that they were read from, for errors.
     """
 
     codes: np.ndarray
@@ -57,14 +58,14 @@ class BlockCodes:
 def pack_objects(
     layout: SequenceLayout, codes: Mapping[str, BlockCodes], split: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Turn codes into the arrays of a sequence file.
+    """Return the arrays of a sequence file.
 
     Parameters
     ----------
     layout : SequenceLayout
-        The layout; blocks without an entry in `codes` are absent from every object.
+        The layout. A block without an entry in `codes` is absent from all objects.
     codes : mapping of str to BlockCodes
-        Codes by block name. The rows of ``scalar`` are the objects; other blocks' rows that are
+        Codes by block name. The rows of ``scalar`` are the objects; rows of other blocks that are
         not among them are left out.
     split : uint8 (rows of the cube,)
         Split of each row.
@@ -72,7 +73,7 @@ def pack_objects(
     Raises
     ------
     FormatError
-        Where two files give a row different ids, or a code lies beyond its range.
+        Where two files have different ids of a row, or a code is beyond its range.
     """
     objects = codes["scalar"]
     present = np.zeros((len(objects.row), len(layout.blocks)), dtype=bool)
@@ -106,7 +107,7 @@ def pack_objects(
 
 
 def _join(objects: BlockCodes, block: BlockCodes) -> tuple[np.ndarray, np.ndarray]:
-    """Places among `objects` of the rows of `block` that are objects, and places in `block`."""
+    """Return the common rows of `objects` and `block`, as indices into each."""
     _, place, source = np.intersect1d(
         objects.row, block.row, assume_unique=True, return_indices=True
     )
@@ -121,22 +122,20 @@ def _join(objects: BlockCodes, block: BlockCodes) -> tuple[np.ndarray, np.ndarra
 
 
 def _token_ids(block: Block, codes: BlockCodes, source: np.ndarray) -> np.ndarray:
-    """Token ids of a block with its SEP, int32 (m, 1 + slots), of the chosen rows of `codes`."""
+    """Return token ids with SEP, int32 (m, 1 + slots), of the rows `source` of `codes`."""
     if codes.codes.shape[1] != block.length:
-        what, must = f"{codes.source}: {block.name} codes", f"{block.length} an object"
+        what, must = f"{codes.source}: {block.name} codes", f"{block.length} per object"
         raise FormatError(must_be(what, must, str(codes.codes.shape[1]), "encode with this config"))
     out = np.full((len(source), 1 + block.length), SEP, dtype=np.int32)
     for ids in block.ranges:
         slots = slice(ids.first, ids.first + ids.n_slots)
-        found = codes.codes[source, slots].astype(np.int32)
-        missing = found == MISSING_CODE
-        if (found[~missing] >= ids.size).any():
-            what, got = f"{codes.source}: {block.name} codes", str(found[~missing].max())
+        own = codes.codes[source, slots].astype(np.int32)
+        missing = own == MISSING_CODE
+        if (own[~missing] >= ids.size).any():
+            what, got = f"{codes.source}: {block.name} codes", str(own[~missing].max())
             raise FormatError(must_be(what, f"below {ids.size}", got, "encode with this config"))
         offsets = ids.offset + ids.stride * np.arange(ids.n_slots, dtype=np.int32)
-        out[:, 1 + ids.first : 1 + ids.first + ids.n_slots] = np.where(
-            missing, MISS, found + offsets
-        )
+        out[:, 1 + ids.first : 1 + ids.first + ids.n_slots] = np.where(missing, MISS, own + offsets)
     return out
 
 
@@ -145,7 +144,7 @@ def _pointers(lengths: np.ndarray) -> np.ndarray:
 
 
 def vocab_hash(layout: SequenceLayout) -> str:
-    """Hash of the vocabulary and of every block's slots."""
+    """Return the hash of the vocabulary and of the slots of all blocks."""
     blocks = [[block.name, block.type, block.length] for block in layout.blocks]
     return hash_values({"vocab": layout.spec.as_dict(), "blocks": blocks})
 
@@ -156,18 +155,18 @@ def write_sequences(
     layout: SequenceLayout,
     tokenizer_hashes: Mapping[str, str],
 ) -> None:
-    """Write the arrays of `pack_objects` to a file, atomically.
+    """Write the arrays of a sequence file, atomically.
 
     Parameters
     ----------
     path : path
         The file.
     arrays : mapping
-        What `pack_objects` returned.
+        The result of `pack_objects`.
     layout : SequenceLayout
-        The layout that they follow.
+        Their layout.
     tokenizer_hashes : mapping
-        Hash of the tokenizer that each modality was encoded with.
+        Hash of the tokenizer of each modality.
     """
     meta = {
         "format": FORMAT,
@@ -181,7 +180,7 @@ def write_sequences(
 
 @dataclass(frozen=True)
 class SequenceStore:
-    """One field's sequences, memory-mapped; the arrays are those of the module's description."""
+    """The sequences of one field, memory-mapped: arrays as the module's docstring lists them."""
 
     path: Path
     tokens: np.ndarray
@@ -196,7 +195,7 @@ class SequenceStore:
 
     @classmethod
     def open(cls, path: str | Path) -> SequenceStore:
-        """Map a file of `write_sequences`; nothing is read before it is used, or `verify` called.
+        """Map a file of `write_sequences`; arrays are read when they are used, or by `verify`.
 
         Raises
         ------
@@ -207,15 +206,15 @@ class SequenceStore:
         """
         path, must = Path(path), f"{FORMAT} version {VERSION}"
         arrays, meta = map_tensors(path, FORMAT)
-        found = f"{meta.get('format')} version {meta.get('version')}"
-        if found == must and arrays.keys() != set(_ARRAYS):
-            found = f"one of {', '.join(sorted(arrays))}"
-        if found != must:
-            raise FormatError(must_be(str(path), must, found, put_aside(FORMAT)))
+        got = f"{meta.get('format')} version {meta.get('version')}"
+        if got == must and arrays.keys() != set(_ARRAYS):
+            got = f"one of {', '.join(sorted(arrays))}"
+        if got != must:
+            raise FormatError(must_be(str(path), must, got, put_aside(FORMAT)))
         return cls(path=path, meta=meta, **arrays)
 
     def verify(self) -> None:
-        """Read all of the file; raise `FormatError` where its content is not as it was written."""
+        """Read the whole file; raise `FormatError` where its content was changed."""
         content = hash_arrays({name: getattr(self, name) for name in _ARRAYS})
         check_content(self.path, self.meta.get("content_hash"), content, remake(FORMAT))
 
@@ -224,27 +223,27 @@ class SequenceStore:
 
     @property
     def tokenizer_hashes(self) -> dict[str, str]:
-        """Hash of the tokenizer that each modality was encoded with."""
+        """Hash of the tokenizer of each modality."""
         return dict(json.loads(self.meta["tokenizer_hashes"]))
 
     @cached_property
     def pattern(self) -> np.ndarray:
-        """Blocks of each object, uint32 (objects,): bit t is set where it has the one of type t."""
+        """Blocks of each object, uint32 (objects,): bit t is set where it has that of type t."""
         bits = np.left_shift(np.uint32(1), self.block_type.astype(np.uint32))
         if not len(self):
             return np.empty(0, dtype=np.uint32)
         return np.bitwise_or.reduceat(bits, self.object_ptr[:-1])
 
     def id(self, index: int) -> str:
-        """Id of an object."""
+        """Return the id of an object."""
         return self.id_bytes[self.id_ptr[index] : self.id_ptr[index + 1]].tobytes().decode()
 
     def ids(self) -> np.ndarray:
-        """Ids of all objects, unicode (objects,)."""
+        """Return the ids of all objects, unicode (objects,)."""
         return np.array([self.id(i) for i in range(len(self))], dtype=np.str_)
 
     def blocks(self, objects: np.ndarray, block: Block) -> np.ndarray:
-        """Token ids of a block with its SEP, int32 (m, 1 + slots); all `objects` must have it."""
+        """Return ids of a block with its SEP, int32 (m, 1 + slots), of objects that have it."""
         before = self.pattern[objects] & np.uint32((1 << block.type) - 1)
         number = self.object_ptr[objects] + np.bitwise_count(before)
         return self.tokens[self.block_ptr[number][:, None] + np.arange(1 + block.length)]

@@ -1,4 +1,4 @@
-"""The run's vocabulary on disk: which id means what, and which tokenizers it was made for."""
+"""The vocabulary file of a run: the meaning of ids, and the hashes of the tokenizers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from astromodal.storage.json_files import read_json, write_json
 def write_vocabulary(
     path: str | Path, layout: SequenceLayout, columns: tuple[str, ...], tokenizers: Tokenizers
 ) -> dict[str, Any]:
-    """Check the tokenizers against the config's vocabulary, and write it.
+    """Check that the tokenizers fit the config's vocabulary, and write it.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def write_vocabulary(
     Returns
     -------
     dict
-        What was written: `VocabSpec.as_dict`, the scalar ``columns`` in the order of their ids
-        (the spectra's scales last) and the ``tokenizer_hashes``.
+        The content of the file: `VocabSpec.as_dict`, the scalar ``columns`` in the order of their
+        ids (the scales of spectra last), the slots of ``blocks`` and the ``tokenizer_hashes``.
 
     Raises
     ------
@@ -54,16 +54,16 @@ def write_vocabulary(
 
 
 def check_hashes(vocabulary: Mapping[str, Any], hashes: Mapping[str, str], source: str) -> None:
-    """Raise `FormatError` where something was made with other tokenizers than the vocabulary.
+    """Raise `FormatError` where hashes are not those of the vocabulary's tokenizers.
 
     Parameters
     ----------
     vocabulary : mapping
-        What `read_vocabulary` returned.
+        The result of `read_vocabulary`.
     hashes : mapping
         Tokenizer hash by modality.
     source : str
-        What carries those hashes, for the error.
+        The file or object with these hashes, for the error.
     """
     for modality in (IMAGE, SCALAR, SPECTRUM):
         want, got = vocabulary["tokenizer_hashes"][modality], hashes.get(modality)
@@ -73,12 +73,12 @@ def check_hashes(vocabulary: Mapping[str, Any], hashes: Mapping[str, str], sourc
 
 
 def read_vocabulary(path: str | Path, layout: SequenceLayout) -> dict[str, Any]:
-    """Read what `write_vocabulary` wrote; raise `FormatError` where it is not the layout's."""
+    """Read a file of `write_vocabulary`; raise `FormatError` where it has another layout."""
     values = read_json(path)
     want = layout.spec.as_dict()
-    found = {key: values.get(key) for key in want}
-    if found != want:
-        differ = next(key for key in want if want[key] != found[key])
-        what, got = f"{path}: {differ}", str(found[differ])
+    stored = {key: values.get(key) for key in want}
+    if stored != want:
+        differ = next(key for key in want if want[key] != stored[key])
+        what, got = f"{path}: {differ}", str(stored[differ])
         raise FormatError(must_be(what, f"{want[differ]}, as in the config", got, "build it again"))
     return dict(values)

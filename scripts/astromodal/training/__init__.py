@@ -1,6 +1,6 @@
-"""Sequences of tokens, the loss on them, and the training of the transformer.
+"""The training loss and the training of the transformer.
 
-The reconstruction losses are imported on first use, so that what needs no torch does not load it.
+The reconstruction losses are imported on first use, so that code without torch does not load it.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("astromodal.training.reconstruction"), name)
+        return getattr(import_module("astromodal.training.terms"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

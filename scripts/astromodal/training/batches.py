@@ -1,7 +1,8 @@
-"""The steps of a run: their objects, divided over processes and micro-batches, laid out ahead.
+"""The steps of a run: their objects, divided among processes and micro-batches.
 
-A step takes its budget times processes times micro-batches in tokens. Its objects are chosen with
-all of that, and then divided: the same objects make a step however many share the work.
+A step has as many tokens as the budget of a micro-batch, times processes, times micro-batches. Its
+objects are chosen first and then divided, so that a step has the same objects however many
+processes share it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from astromodal.config.schema import SequenceSettings, TrainingSettings
 from astromodal.core.threads import ahead
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
-from astromodal.sequences.dataset import EpochPlan, Hiding, SequenceSet, divide, plan_epoch
+from astromodal.sequences.dataset import EpochPlan, HiddenColumns, SequenceSet, divide, plan_epoch
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
-from astromodal.training.losses import Prepared, TypedLoss
+from astromodal.training.losses import PreparedBatch, TypedLoss
 
-_AHEAD = 2  # steps that are laid out while another is computed
+_AHEAD = 2  # steps that are prepared while another is computed
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step, as one process takes it.
+    """The part of a step that one process computes.
 
     Attributes
     ----------
@@ -33,10 +34,10 @@ class Step:
         Number of the step from 0, its epoch, and its number within the epoch.
     parts : tuple of int64 (m,)
         Objects of every micro-batch of every process, those of the first process first.
-    mine : tuple of Prepared
+    mine : tuple of PreparedBatch
         This process's micro-batches; some are empty where there are few objects.
-    counts : float64 (1 + modalities,)
-        What this process's losses count, as in `Prepared.counts`.
+    counts : float64 (terms,)
+        Targets of this process's micro-batches for each term, as in `PreparedBatch.counts`.
     tokens : int
         Tokens of this process's micro-batches.
     flops : float
@@ -47,7 +48,7 @@ class Step:
     epoch: int
     within: int
     parts: tuple[np.ndarray, ...]
-    mine: tuple[Prepared, ...]
+    mine: tuple[PreparedBatch, ...]
     counts: np.ndarray
     tokens: int
     flops: float
@@ -61,11 +62,11 @@ class Steps:
     sequences : SequenceSet
         Sequences of the training objects.
     loss : TypedLoss
-        Finds the targets.
+        Prepares the micro-batches.
     training : TrainingSettings
         Budget, epochs and seed.
     order : SequenceSettings
-        Whether blocks are shuffled, and how many columns are hidden.
+        Whether blocks are shuffled, and how often columns are hidden.
     group : Group
         The processes that share the steps.
     budget : Budget
@@ -89,7 +90,7 @@ class Steps:
         self.sequences, self.loss, self.settings = sequences, loss, training
         self.group, self.budget = group, budget
         self.shuffled = order.block_order == "shuffled"
-        self._hidden = order.hide_columns
+        self._hide = order.hide_columns
         self.objects = np.flatnonzero(sequences.split == TRAIN)
         if not len(self.objects):
             got = f"{len(sequences)} objects, none of them in the training split"
@@ -106,14 +107,14 @@ class Steps:
         return self.group.size * self.settings.accumulate
 
     def _plan(self, epoch: int) -> EpochPlan:
-        """Steps of an epoch; the same whenever it is asked for."""
+        """Return the steps of an epoch, a function of seed and epoch."""
         settings, parts = self.settings, self.n_parts
         budget = None if settings.token_budget is None else settings.token_budget * parts
         order, size = (settings.seed, epoch), settings.batch_size * parts
         return plan_epoch(self.objects, self.sequences.lengths, order, size, budget)
 
     def after(self, n_done: int) -> Generator[Step, None, None]:
-        """The steps after the first `n_done`, laid out ahead in a thread of its own."""
+        """Yield the steps after the first `n_done`, prepared ahead in a thread of its own."""
         return ahead(self._after(n_done), depth=_AHEAD)
 
     def _after(self, n_done: int) -> Iterator[Step]:
@@ -131,14 +132,14 @@ class Steps:
         seed = self.settings.seed
         shuffle = (seed, epoch) if self.shuffled else None
         own = parts[begin : begin + self.settings.accumulate]
-        hiding = Hiding(self._hidden, (seed, epoch, 1)) if self._hidden else None
-        batches = (self.sequences.batch(part, shuffle, hiding) for part in own)
+        hidden = HiddenColumns(self._hide, (seed, epoch, 1)) if self._hide else None
+        batches = (self.sequences.batch(part, shuffle, hidden) for part in own)
         mine = tuple(self.loss.prepare(batch, (seed, number)) for batch in batches)
-        counts = np.sum([prepared.counts() for prepared in mine], axis=0)
+        counts = np.sum([prepared.counts for prepared in mine], axis=0)
         tokens = sum(len(prepared.batch.tokens) for prepared in mine)
         flops = sum(self._flops(prepared) for prepared in mine)
         return Step(number, epoch, within, tuple(parts), mine, counts, tokens, flops)
 
-    def _flops(self, prepared: Prepared) -> float:
-        heads = [(found.positions.size, found.ids.size) for found in prepared.found]
+    def _flops(self, prepared: PreparedBatch) -> float:
+        heads = [(each.of.positions.size, each.of.ids.size) for each in prepared.targets]
         return self.budget.flops(prepared.batch.shapes, heads)

@@ -1,4 +1,4 @@
-"""What a model costs before it trains: parameters, memory, and floating-point operations.
+"""Costs of a model, known before it trains: parameters, memory, floating-point operations.
 
 ``python -m astromodal.training.budget config/large.yaml`` prints it for a config; a training run
 logs it before its first step.
@@ -27,14 +27,14 @@ _FORWARD_AND_BACKWARD = 3  # a backward pass costs two forward ones
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of a model that its costs follow from.
+    """Sizes of a model that determine its costs.
 
     Attributes
     ----------
     parameters : int
-        Numbers that are trained.
+        Trained parameters.
     matrices : int
-        Those in the layers' matrices, which every token is multiplied with.
+        Parameters in the matrices of the layers, which multiply every token.
     d_model, n_layers, d_ff : int
         Width, layers and feed-forward width.
     """
@@ -47,7 +47,7 @@ class Budget:
 
     @classmethod
     def of(cls, model: nn.Module, settings: ModelSettings) -> Budget:
-        """The budget of a `CausalTransformerLM` made from `settings`."""
+        """Return the budget of a `CausalTransformerLM` that was made from `settings`."""
         layers = model.get_submodule("layers")
         return cls(
             sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -58,19 +58,19 @@ class Budget:
         )
 
     def flops(self, shapes: Iterable[tuple[int, int]], heads: Iterable[tuple[int, int]]) -> float:
-        """Floating-point operations of a forward and a backward pass.
+        """Return the floating-point operations of a forward and a backward pass.
 
-        Two for each token and weight of a matrix (Kaplan et al. 2020, arXiv:2001.08361, eq. 2.2),
-        and 4 T² D a layer and sequence for attention (Chowdhery et al. 2022, arXiv:2204.02311,
-        appendix B), half of which a causal mask leaves. The logits are those of the legal ids
-        alone. A backward pass costs two forward ones; what is computed again counts once.
+        Two per token and weight of a matrix (Kaplan et al. 2020, arXiv:2001.08361, eq. 2.2), and
+        half of 4 T² D per layer and sequence for causal attention (Chowdhery et al. 2022,
+        arXiv:2204.02311, appendix B). Logits are those of legal ids only. A backward pass costs two
+        forward passes; recomputed activations count once.
 
         Parameters
         ----------
         shapes : iterable of (int, int)
-            Sequences and tokens of each run of equally long sequences.
+            Number of sequences, and tokens of each, for each run of sequences of equal length.
         heads : iterable of (int, int)
-            Positions and legal ids of each range that is predicted.
+            Number of positions and of legal ids of each range that is predicted.
         """
         shapes = list(shapes)
         n_tokens = sum(count * length for count, length in shapes)
@@ -83,29 +83,29 @@ class Budget:
         return _FORWARD_AND_BACKWARD * forward
 
     def state_bytes(self) -> int:
-        """Bytes of weights, gradients and AdamW's two moments, in float32."""
+        """Return the bytes of weights, gradients and AdamW's two moments, in float32."""
         return _STATE_BYTES * self.parameters
 
     def activation_bytes(
         self, n_tokens: int, mean_ids: float, half: bool, recompute: bool = False
     ) -> float:
-        """Estimate of the bytes that a batch keeps for its backward pass.
+        """Estimate the bytes that a batch keeps for its backward pass.
 
-        A layer keeps the input of each of its steps (after Korthikanti et al. 2022,
-        arXiv:2205.05198, section 4.1, without the matrices of attention, which fused kernels do
-        not keep, and with rotated queries and keys, which they have not): 10 D + 2 d_ff numbers a
-        token, and dropout's masks; the logits and their softmax come to three numbers an id.
+        A layer keeps the input of each of its operations, 10 D + 2 d_ff numbers per token, and the
+        masks of dropout (after Korthikanti et al. 2022, arXiv:2205.05198, section 4.1, without
+        attention matrices, which fused kernels do not keep, but with rotated queries and keys).
+        Logits and their softmax take three numbers per id.
 
         Parameters
         ----------
         n_tokens : int
             Tokens of the batch.
         mean_ids : float
-            Legal ids of a target, on average.
+            Mean number of legal ids of a target.
         half : bool
-            Whether the layers compute in two bytes a number instead of four.
+            Whether layers compute with two bytes per number instead of four.
         recompute : bool
-            Whether only the input of each layer is kept, and the rest of one at a time.
+            Whether only the inputs of layers are kept, and all activations of one layer at a time.
         """
         layers, inputs = (1, self.n_layers) if recompute else (self.n_layers, 0)
         numbers = layers * (10 * self.d_model + 2 * self.d_ff) + inputs * self.d_model
@@ -114,12 +114,12 @@ class Budget:
 
 
 def heads_of(layout: SequenceLayout) -> list[tuple[int, int]]:
-    """Positions and legal ids of each range of an object that has every block."""
+    """Return the positions and legal ids of each range of an object that has every block."""
     return [(ids.n_slots, ids.size) for block in layout.blocks for ids in block.ranges]
 
 
 def shape_of(config: Config) -> Budget:
-    """The budget of a config's model, of which no weight is made."""
+    """Return the budget of a config's model, without allocating its weights."""
     sizes, layout = config.model, sequence_layout(config.tokenizers)
     with torch.device("meta"):
         model = new_model(sizes, layout, config.sequences.max_seq_len)
@@ -127,17 +127,17 @@ def shape_of(config: Config) -> Budget:
 
 
 def describe(budget: Budget, layout: SequenceLayout, training: TrainingSettings, half: bool) -> str:
-    """One line of what a model costs.
+    """Return one line with the costs of a model.
 
     Parameters
     ----------
     budget : Budget
         The model's sizes.
     layout : SequenceLayout
-        Of its sequences.
+        Layout of its sequences.
     training : TrainingSettings
-        Says how many tokens a micro-batch has: its ``token_budget``, or ``batch_size`` of the
-        longest objects.
+        Gives the tokens of a micro-batch: ``token_budget``, or ``batch_size`` of the longest
+        sequences.
     half : bool
         Whether it computes in bfloat16.
     """
@@ -156,13 +156,13 @@ def describe(budget: Budget, layout: SequenceLayout, training: TrainingSettings,
 
 
 def describe_config(config: Config, half: bool) -> str:
-    """`describe` the model of a config."""
+    """Return the line of `describe` for the model of a config."""
     layout = sequence_layout(config.tokenizers)
     return describe(shape_of(config), layout, config.training, half)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print what the model of a config file costs in bfloat16; of the defaults without one."""
+    """Print the costs in bfloat16 of the model of a config file, or of the default model."""
     print(describe_config(load_config(*arguments[:1]), half=True))
 
 

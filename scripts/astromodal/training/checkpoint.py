@@ -1,11 +1,10 @@
-"""Checkpoints: written whole or not at all, read without unpickling code, pruned.
+"""Checkpoints: written atomically, read without unpickling code, and pruned.
 
-A run's folder holds ``checkpoint_step_{n}.pt`` of one run alone, and ``checkpoints.json``, which
-says of which (its settings and inputs) and whether it is finished, and by what code. Another run's
-checkpoints are set aside in a folder of their own beneath, and taken up again when its settings
-return. A finished run's are good only for the very code that made them: a job that runs again
-because something before it did, and made the same, need not train again. Nothing is deleted but
-what the run itself prunes.
+A run's folder holds the ``checkpoint_step_{n}.pt`` of one run only. ``checkpoints.json`` holds the
+identity of that run (its settings and inputs), whether it is finished, and the digest of the code
+that finished it. Checkpoints of another run are moved to a subfolder, and moved back when its
+settings return. Those of a finished run are reused only by the same code: a job that is repeated
+with unchanged inputs then need not train again. Only pruning deletes checkpoints.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ def save_model(path: str | Path, state: Mapping[str, Any]) -> None:
 
 
 def _afresh(value: Any) -> Any:
-    """Equal values in containers of their own, with one object for equal texts.
+    """Return equal values in new containers, with one object for equal strings.
 
-    A pickle refers back to an object that it has met: after a resumption, which reads some of them
-    from a file, other objects are shared than in one go.
+    A pickle refers back to an object that it has already written. A resumed run has read some
+    objects from a file and shares others than an uninterrupted run; its bytes must not differ.
     """
     if isinstance(value, Mapping):
         return {_afresh(key): _afresh(item) for key, item in value.items()}
@@ -56,14 +55,14 @@ def _afresh(value: Any) -> Any:
 
 
 def load_model(path: str | Path, remedy: str = "") -> dict[str, Any]:
-    """Read a checkpoint, its tensors to the CPU; no code in it is run.
+    """Read a checkpoint with its tensors on the CPU; no code in the file is run.
 
     Parameters
     ----------
     path : path
         The file.
     remedy : str
-        What to do about one that is damaged or of another kind; to make it again where empty.
+        Advice in the error about a damaged or unknown file; to make it again where empty.
 
     Raises
     ------
@@ -76,58 +75,57 @@ def load_model(path: str | Path, remedy: str = "") -> dict[str, Any]:
 def open_folder(
     folder: str | Path, identity: Mapping[str, Any], logger: logging.Logger, code: str = ""
 ) -> Path | None:
-    """Make a folder that of one run, and find the checkpoint that it goes on from.
+    """Prepare a folder for a run, and return its last checkpoint.
 
     Parameters
     ----------
     folder : path
         The run's folder.
     identity : mapping
-        Settings and hashes of inputs, nested: what the run is a run of.
+        The settings of the run and the hashes of its inputs, nested.
     logger : logging.Logger
-        Told what was set aside, with the dotted names of what differs, and what was taken up.
+        Logs which checkpoints are moved, and the dotted names of the settings that differ.
     code : str
         Digest of the code that trains; empty where it is not known.
 
     Returns
     -------
     path or None
-        The last checkpoint of a run of the same identity: of an unfinished one, which the code may
-        have changed since, or of one that the same code finished.
+        The last checkpoint of a run of this identity: an unfinished one, or one that the same code
+        finished.
     """
     folder = Path(folder)
     known = folder / _RUN
     stored = read_json(known) if known.exists() else {"identity": None, "finished": False}
     differing = differences(stored["identity"], identity)
-    found = _checkpoints(folder)
-    if found and (differing or (stored["finished"] and not _made_by(code, stored))):
+    if _checkpoints(folder) and (differing or (stored["finished"] and not _made_by(code, stored))):
         aside = _set_aside(folder, stored)
         of = f"with another {', '.join(differing)}" if differing else "that is finished"
         logger.warning("checkpoints of a run %s are kept in %s", of, aside)
-    # Said before any is moved here: killed in between, the next start finds each with its own.
+    # Written before any file is moved here, so that a run killed in between mixes no checkpoints.
     write_json(known, {"identity": dict(identity), "finished": False})
     _take_up(folder, identity, logger, code)
     return next(reversed(_checkpoints(folder)), None)
 
 
 def finish(folder: str | Path, code: str = "") -> None:
-    """Say that a folder's run is finished, and by code of which digest."""
+    """Record that a folder's run is finished, with the digest of the code."""
     known = Path(folder) / _RUN
     write_json(known, {**read_json(known), "finished": True, "code": code})
 
 
 def _made_by(code: str, stored: Mapping[str, Any]) -> bool:
-    """Whether code of a digest finished a run."""
+    """Return whether code of this digest finished a run."""
     return bool(code) and stored.get("code") == code
 
 
 def _aside(folder: Path, identity: Any, finished: bool) -> Path:
-    """Where checkpoints of an identity are set aside."""
+    """Return the subfolder for checkpoints of an identity."""
     return folder / _ASIDE / (hash_values(identity) + ("_finished" if finished else ""))
 
 
 def _set_aside(folder: Path, stored: Mapping[str, Any]) -> Path:
-    """Move a folder's checkpoints to where others do not mix with them."""
+    """Move a folder's checkpoints to a subfolder of their own; return it."""
     aside = _aside(folder, stored["identity"], stored["finished"])
     _move(folder, aside)
     write_json(aside / _RUN, dict(stored))
@@ -135,7 +133,7 @@ def _set_aside(folder: Path, stored: Mapping[str, Any]) -> Path:
 
 
 def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger, code: str) -> None:
-    """Move checkpoints of this identity back: of an unfinished run, or of one of the same code."""
+    """Move back checkpoints of this identity, of an unfinished run or one of the same code."""
     unfinished, finished = (_aside(folder, identity, of_finished) for of_finished in (False, True))
     same_code = finished.is_dir() and _made_by(code, read_json(finished / _RUN))
     kept = unfinished if unfinished.is_dir() else finished if same_code else None
@@ -147,29 +145,29 @@ def _take_up(folder: Path, identity: Mapping[str, Any], logger: logging.Logger, 
 
 
 def last_aside(folder: str | Path) -> Path | None:
-    """The checkpoint that was written last of all that are set aside; None without any."""
-    found = (Path(folder) / _ASIDE).glob("*/checkpoint_step_*.pt")
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, step_of(path)), default=None)
+    """Return the checkpoint in subfolders that was written last; None without any."""
+    paths = (Path(folder) / _ASIDE).glob("*/checkpoint_step_*.pt")
+    return max(paths, key=lambda path: (path.stat().st_mtime_ns, step_of(path)), default=None)
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move the checkpoints of a folder; of equal names the moved one stays."""
+    """Move the checkpoints of a folder, over those of equal names."""
     target.mkdir(parents=True, exist_ok=True)
     for path in _checkpoints(source):
         path.replace(target / path.name)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, by step."""
+    """Return the checkpoints of a folder in the order of steps."""
     return sorted(folder.glob("checkpoint_step_*.pt"), key=step_of)
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Dotted names of what differs between two nests of dicts."""
+    """Return the dotted names of the entries that differ between two nested dicts."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted({*old, *new})
         inner = (differences(old.get(k), new.get(k), f"{name}.{k}".lstrip(".")) for k in keys)
-        return [found for each in inner for found in each]
+        return [name for names in inner for name in names]
     same = list(old) == list(new) if _both_lists(old, new) else old == new
     return [] if same else [name or "identity"]
 
@@ -179,13 +177,13 @@ def _both_lists(old: Any, new: Any) -> bool:
 
 
 def prune(folder: str | Path, keep: int, best: int | None) -> None:
-    """Delete all but the last `keep` checkpoints of a folder, and that of the step `best`."""
+    """Delete the checkpoints of a folder except the last `keep` and that of step `best`."""
     for old in _checkpoints(Path(folder))[:-keep]:
         if step_of(old) != best:
             old.unlink(missing_ok=True)
 
 
 def step_of(path: Path) -> int:
-    """Step that a checkpoint's name tells; -1 for a name that tells none."""
+    """Return the step in the name of a checkpoint; -1 where there is none."""
     digits = path.stem.removeprefix("checkpoint_step_")
     return int(digits) if digits.isdigit() else -1

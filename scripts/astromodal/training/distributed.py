@@ -1,6 +1,6 @@
-"""The processes that train together: what they add up, and what they agree on.
+"""The processes that train together, and the sums over them.
 
-One process needs no process group: `Group()` is it, and its sums are what is put in.
+A single process needs no process group: `Group()` stands for it, and its sums are its own values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import distributed
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a training run, as one of them sees them.
+    """The processes of a training run, seen from one of them.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Group:
     size : int
         Number of processes.
     device : torch.device
-        Where this process computes, and what sums travel through.
+        Device of this process, on which sums are exchanged.
     """
 
     rank: int = 0
@@ -40,7 +40,7 @@ class Group:
         return self.rank == 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over all processes, float64 of the shape of `values`, the same bits in each."""
+        """Return the sum of `values` over all processes, float64, the same bits in each."""
         if self.size == 1:
             return np.asarray(values, dtype=np.float64)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -48,7 +48,7 @@ class Group:
         return tensor.cpu().numpy()
 
     def gather(self, values: torch.Tensor) -> torch.Tensor:
-        """The `values` (n,) of every process, (size, n) on the CPU, in the order of the ranks."""
+        """Return the `values` (n,) of every process in the order of ranks, (size, n) on the CPU."""
         if self.size == 1:
             return values.cpu()[None]
         parts = [torch.empty_like(values, device=self.device) for _ in range(self.size)]
@@ -56,24 +56,24 @@ class Group:
         return torch.stack(parts).cpu()
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Return when all processes have called this."""
         self.sum(np.zeros(1))
 
 
 ALONE = Group()
-"""One process."""
+"""A single process."""
 
 
 @contextmanager
 def process_group(meeting: Path | None) -> Iterator[Group]:
-    """Join the processes that the launcher started; inside, sums go through all of them.
+    """Join the processes that the launcher started; inside, sums are over all of them.
 
-    Each process takes the GPU of its number on its node; without GPUs, processes share the CPU.
+    Each process uses the GPU of its number on its node; without GPUs, processes share the CPU.
 
     Parameters
     ----------
     meeting : path, optional
-        A file to be, at which processes of one node meet; the launcher's host and port where None.
+        A new file at which processes of one node meet; the launcher's host and port where None.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     device, backend = torch.device("cpu"), "gloo"
@@ -82,7 +82,7 @@ def process_group(meeting: Path | None) -> Iterator[Group]:
         torch.cuda.set_device(device)
     where = "env://" if meeting is None else meeting.absolute().as_uri()
     distributed.init_process_group(backend, where, rank=rank, world_size=size)
-    # Not left after an error: other processes may never answer, and the launcher ends them.
+    # Not destroyed after an error: others may never answer, and the launcher ends them.
     try:
         yield Group(rank, size, device)
     except SystemExit:

@@ -1,4 +1,4 @@
-"""What a run writes down: losses, log, speed, and events for TensorBoard."""
+"""The record of a run: losses and speeds in a history file, the log and TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import torch
 from astromodal.errors import FormatError, must_be
 from astromodal.storage.formats import put_aside, remake
 from astromodal.storage.tempfiles import storing, write_text
+from astromodal.training.losses import Sums
 from astromodal.training.step import Outcome
-from astromodal.training.validation import Sums
 
 _CHECK = ', "crc32": "'
 
 
 def history_line(entry: Mapping[str, Any]) -> str:
-    """An entry as it is written down, with its line's end."""
+    """Return the line of an entry, with its CRC-32 and a newline."""
     text = json.dumps(entry, allow_nan=False)
     return f'{text[:-1]}{_CHECK}{zlib.crc32(text.encode()):08x}"}}\n'
 
 
 def read_history(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """Entries of a ``history.jsonl`` by split: ``train`` and ``validation``, in order.
+    """Return the entries of a ``history.jsonl`` by split, ``train`` and ``validation``, in order.
 
     Raises
     ------
     FormatError
-        Where a line is no entry of a history, or not what was written.
+        Where a line is no entry of a history, or was changed since it was written.
     """
     entries: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
     lines = Path(path).read_bytes().removesuffix(b"\n").split(b"\n")
@@ -52,14 +52,14 @@ def read_history(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """What was written as a line.
+    """Return the entry of a line.
 
     Raises
     ------
     ValueError
-        Where it is another now.
+        Where the line was changed since it was written.
     KeyError
-        Where it is whole, and has no CRC-32 to tell.
+        Where it is JSON without a CRC-32.
     """
     text, mark, check = line.rpartition(_CHECK)
     if not mark and isinstance(json.loads(line), dict):
@@ -71,45 +71,45 @@ def _entry(line: str) -> dict[str, Any]:
 
 
 def series(entries: Sequence[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps at which `key` has a value, and the values, (n,) each."""
+    """Return the steps at which `key` has a value, and the values, float64 (n,) each."""
     known = [entry for entry in entries if entry.get(key) is not None]
     steps = np.array([entry["step"] for entry in known], dtype=float)
     return steps, np.array([entry[key] for entry in known], dtype=float)
 
 
 def value_at(entries: Sequence[dict[str, Any]], key: str, step: int) -> float:
-    """The last value of `key` at `step` or before it; NaN where there is none."""
+    """Return the last value of `key` at or before `step`; NaN where there is none."""
     steps, values = series(entries, key)
     before = values[steps <= step]
     return float(before[-1]) if before.size else np.nan
 
 
 def untrained_value(entries: Sequence[dict[str, Any]], key: str) -> float:
-    """The value of `key` before the first step; NaN where none was written down."""
+    """Return the value of `key` before the first step; NaN where there is none."""
     steps, values = series(entries, key)
     return float(values[0]) if steps.size and steps[0] == 0 else np.nan
 
 
 def median_value(entries: Sequence[dict[str, Any]], key: str) -> float:
-    """The median of `key`, such as the speed of training; NaN where none was written down."""
+    """Return the median of `key`, a speed for example; NaN where it has no value."""
     values = series(entries, key)[1]
     return float(np.median(values)) if values.size else np.nan
 
 
 class Writer(Protocol):
-    """What is used of TensorBoard's ``SummaryWriter``."""
+    """The part of TensorBoard's ``SummaryWriter`` that is used."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """Add a number of a step."""
+        """Add a number at a step."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining events."""
 
 
 def tensorboard_writer(folder: Path, first_step: int) -> Writer | None:
-    """A writer of event files to `folder`, None where TensorBoard is not installed.
+    """Return a writer of event files to `folder`, or None where TensorBoard is not installed.
 
-    Events of `first_step` and later, which a run that was killed wrote, are hidden by it.
+    It hides earlier events of `first_step` and later, which a killed run has left.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -120,21 +120,21 @@ def tensorboard_writer(folder: Path, first_step: int) -> Writer | None:
 
 
 class Recorder:
-    """Takes what steps and validations came to.
+    """Records the results of steps and validations.
 
     Parameters
     ----------
     history : path, optional
         The JSON-lines file; None where another process writes it.
     logger : logging.Logger
-        Takes a line an entry.
+        Gets a line per entry.
     total : int
         Steps of the run.
     writer : Writer, optional
-        Takes each number of each entry.
+        Gets each number of each entry.
     peak : float, optional
-        Floating-point operations a second that the devices can do together; without it there is no
-        utilisation.
+        Floating-point operations per second that the devices reach together; without it no
+        utilisation is recorded.
     """
 
     def __init__(
@@ -152,34 +152,34 @@ class Recorder:
         self._restart()
 
     def _restart(self) -> None:
-        """Begin to measure speed; losses that are carried over a resumption have no time."""
+        """Begin to measure speed; losses from before a resumption have no time."""
         self._began, self._paused = time.monotonic(), 0.0
         self._steps, self._tokens, self._flops = 0, 0, 0.0
 
     def begin(self, entries: list[dict[str, Any]], window: Sums) -> None:
-        """Go on from `entries` and the losses since; later lines of the file are dropped."""
+        """Continue from `entries` and the sums since; later lines of the file are dropped."""
         self.entries, self.window = list(entries), window
         if self.path is not None:
             write_text(self.path, "".join(map(history_line, entries)))
         self._restart()
 
     def add(self, outcome: Outcome) -> None:
-        """Take a step into the window that the next training entry is the mean of."""
+        """Add a step to the window, whose means are the next training entry."""
         self.window.add(outcome.sums)
         self._steps += 1
         self._tokens += outcome.tokens
         self._flops += outcome.flops
 
     def train(self, step: int, epoch: int, learning_rate: float, loss: float | None) -> None:
-        """Write the entry of the window down, with its total `loss`, and begin another."""
+        """Record the means of the window with their total `loss`, and begin another window."""
         means = self.window.means()
         values = {"learning_rate": learning_rate, **self._speed(), "loss": loss, **means}
         self._record(step, epoch, "train", values)
-        self.window = Sums()
+        self.window = self.window.like()
         self._restart()
 
     def _speed(self) -> dict[str, float | None]:
-        """Tokens a second, seconds a step and model-FLOPs utilisation of the window."""
+        """Return tokens per second, seconds per step and model-FLOPs utilisation of the window."""
         seconds = time.monotonic() - self._began - self._paused
         if seconds <= 0 or not self._steps:
             return dict.fromkeys(SPEEDS)
@@ -190,7 +190,7 @@ class Recorder:
     def validation(
         self, step: int, epoch: int, values: Mapping[str, float | None], seconds: float
     ) -> None:
-        """Write the entry of a validation down; its `seconds` do not count as training."""
+        """Record a validation; its `seconds` do not count as training."""
         self._paused += seconds
         self._record(step, epoch, "validation", values)
 
@@ -209,7 +209,7 @@ class Recorder:
         self.logger.info("step %d of %d: split=%s %s", step, self.total, split, shown)
 
     def close(self) -> None:
-        """Write what is left of TensorBoard's events."""
+        """Write the remaining events of TensorBoard."""
         if self.writer is not None:
             self.writer.close()
 
@@ -219,33 +219,33 @@ def _json_number(value: float) -> float | None:
 
 
 SPEEDS = ("tokens_per_second", "seconds_per_step", "flops_utilisation")
-"""Entries of a history that tell how fast training went, which no two runs have in common."""
+"""Names of speeds in a history: they differ between two runs of the same training."""
 _SIDE = {"cpu": 1024, "cuda": 8192}
-"""Side of the matrices: large enough to keep the device busy, small enough for its memory."""
+"""Side of the matrices by device: large enough to keep it busy, small enough for its memory."""
 _WARM_UP = 3
 
 
 @cache
 def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """Floating-point operations a second of a matrix product, measured once a process.
+    """Measure the floating-point operations per second of a matrix product, once per process.
 
     Parameters
     ----------
     device : torch.device
-        Where the product runs; on a CPU on as many threads as PyTorch has.
+        Device of the product; a CPU uses as many threads as PyTorch has.
     dtype : torch.dtype
-        Format of the numbers.
+        Type of the numbers.
     seconds : float
-        How long to measure (s).
+        Duration of the measurement (s).
 
     Returns
     -------
     float
-        Operations a second, a product and a sum being two; the best of the products, for what
-        disturbs a measurement makes it slower.
+        Operations per second, where a multiplication and an addition are two. It is that of the
+        fastest product: disturbances only slow a product down.
     """
     side = _SIDE.get(device.type, 1024)
-    numbers = torch.Generator().manual_seed(0)  # of its own: training's draws are left alone
+    numbers = torch.Generator().manual_seed(0)  # training's random numbers are not used
     matrix = torch.randn(side, side, generator=numbers).to(device, dtype)
     out = torch.empty_like(matrix)
     best, spent, done = 0.0, 0.0, 0
@@ -257,7 +257,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) 
 
 
 def _time_product(matrix: torch.Tensor, out: torch.Tensor) -> float:
-    """Time of one product (s)."""
+    """Return the time of one product (s)."""
     wait = torch.cuda.synchronize if matrix.is_cuda else lambda: None
     wait()
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A new transformer, and the weights that its training starts from."""
+"""A new transformer, and the frequencies of codes that its logits start from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
 def new_model(
     model: ModelSettings, layout: SequenceLayout, max_seq_len: int
 ) -> CausalTransformerLM:
-    """A model with random weights, for sequences of a layout."""
+    """Return a model with random weights for sequences of a layout."""
     return CausalTransformerLM(
         vocab_size=layout.spec.vocab_size,
         d_model=model.d_model,
@@ -35,7 +35,7 @@ _CHUNK_TOKENS = 4_000_000  # tokens counted at once: bounds the memory
 
 
 class Unigram:
-    """Smoothed frequencies of every code, slot by slot.
+    """Smoothed frequencies of all codes, slot by slot.
 
     Parameters
     ----------
@@ -57,29 +57,29 @@ class Unigram:
             self._tables[ids.offset] = smooth(counts, pooled)
 
     def bias(self) -> np.ndarray:
-        """Log frequency of every id within its range, float32 (V,); 0 for special ids."""
+        """Return the log frequency of each id within its range, float32 (V,); 0 for special ids."""
         out = np.zeros(self._layout.spec.vocab_size, dtype=np.float32)
         for block in self._layout.blocks:
             for ids in block.ranges:
-                # Where each slot has ids of its own, their frequency is that given the slot.
+                # Ids that belong to one slot have the frequency given that slot.
                 table = self._tables[ids.offset] if ids.stride else self._pooled[ids.offset][:1]
                 out[ids.offset : ids.offset + table.size] = table.ravel()
         return out
 
     def counts(self, ids: Range) -> np.ndarray:
-        """How often each slot of a range took each code, int64 (n_slots, size)."""
+        """Return the counts of each code in each slot of a range, int64 (n_slots, size)."""
         return self._counts[ids.offset]
 
     def log_pooled(self, ids: Range) -> np.ndarray:
-        """Log frequencies that a range's are smoothed towards, float64 (n_slots or 1, size)."""
+        """Return the log frequencies that slots shrink to, float64 (n_slots or 1, size)."""
         return self._pooled[ids.offset]
 
     def log_frequencies(self, ids: Range) -> np.ndarray:
-        """Log frequency of each code in each slot of a range, float32 (n_slots, size)."""
+        """Return the log frequency of each code in each slot, float32 (n_slots, size)."""
         return self._tables[ids.offset]
 
     def cross_entropy(self, sequences: SequenceSet, objects: np.ndarray) -> dict[str, float]:
-        """Mean surprise (nats) at the targets of `objects`, by modality; NaN without any."""
+        """Return the mean nll (nats) of the targets of `objects` by modality; NaN without any."""
         total, n = dict.fromkeys(MODALITIES, 0.0), dict.fromkeys(MODALITIES, 0)
         for ids, counts in _count(sequences, objects).items():
             total[ids.modality] -= float((counts * self._tables[ids.offset]).sum(dtype=np.float64))
@@ -88,7 +88,7 @@ class Unigram:
 
 
 def _count(sequences: SequenceSet, objects: np.ndarray) -> Mapping[Range, np.ndarray]:
-    """How often each slot of each range takes each code, int64 (n_slots, size)."""
+    """Return the counts of each code in each slot by range, int64 (n_slots, size)."""
     counts = {}
     for i, block in enumerate(sequences.layout.blocks):
         has = objects[((sequences.pattern[objects] >> block.type) & 1).astype(bool)]
@@ -96,11 +96,10 @@ def _count(sequences: SequenceSet, objects: np.ndarray) -> Mapping[Range, np.nda
             counts[ids] = np.zeros(ids.n_slots * ids.size, dtype=np.int64)
         for tokens in _chunks(sequences, has, i):
             for ids in block.ranges:
-                found = tokens[:, 1 + ids.first : 1 + ids.first + ids.n_slots].astype(np.int64)
+                own = tokens[:, 1 + ids.first : 1 + ids.first + ids.n_slots].astype(np.int64)
                 slots = np.arange(ids.n_slots)
-                place = found - ids.offset - ids.stride * slots + ids.size * slots
-                seen = place[found != MISS]
-                counts[ids] += np.bincount(seen, minlength=len(counts[ids]))
+                cells = own - ids.offset - ids.stride * slots + ids.size * slots
+                counts[ids] += np.bincount(cells[own != MISS], minlength=len(counts[ids]))
     return {ids: flat.reshape(ids.n_slots, ids.size) for ids, flat in counts.items()}
 
 
@@ -111,30 +110,35 @@ def _chunks(sequences: SequenceSet, objects: np.ndarray, block: int) -> Iterator
 
 
 def _pooled(ids: Range, counts: np.ndarray) -> np.ndarray:
-    """Frequencies to smooth towards, float64 (n_slots or 1, size).
+    """Return the frequencies that those of slots shrink to, float64 (n_slots or 1, size).
 
-    Slots that share their ids are counted together. Where they do not, the bins up to the last one
-    seen are taken as equally likely, which equal-mass bins are.
+    Slots that share their ids are counted together. Ids of a single slot are equal-mass bins: all
+    up to the last one that occurs are equally likely.
     """
     if not ids.stride:
         together = counts.sum(axis=0, keepdims=True) + 1.0
         return together / together.sum()
-    last = ids.size - np.argmax(counts[:, ::-1] > 0, axis=1)  # one past the last code seen
+    last = ids.size - np.argmax(counts[:, ::-1] > 0, axis=1)  # one past the last code that occurs
     last = np.where(counts.any(axis=1), last, ids.size)
     inside = np.arange(ids.size) < last[:, None]
     return 0.999 * inside / last[:, None] + 0.001 / ids.size
 
 
 def smooth(counts: np.ndarray, pooled: np.ndarray) -> np.ndarray:
-    """Log of (count + strength × pooled) / (total + strength), float32 (n_slots, size).
+    """Return the log of (count + strength × pooled) / (total + strength).
 
     Parameters
     ----------
     counts : int64 (n_slots, size)
-        How often each slot took each code.
+        Counts of each code in each slot.
     pooled : float64 (n_slots or 1, size)
-        Frequencies that those of each slot are drawn to, as strongly as predicts each count best
-        from all others.
+        Frequencies that those of each slot shrink to. The strength is the one that predicts each
+        count best from all others (leave-one-out likelihood).
+
+    Returns
+    -------
+    float32 (n_slots, size)
+        Log frequencies.
     """
     total = counts.sum(axis=1, keepdims=True)
     slot, code = np.nonzero(counts)
@@ -142,34 +146,34 @@ def smooth(counts: np.ndarray, pooled: np.ndarray) -> np.ndarray:
     others = total[slot, 0] - 1
 
     def left_out(strength: float) -> float:
-        chance = (seen - 1 + strength * base) / (others + strength)
-        return float((seen * np.log(chance)).sum())
+        probability = (seen - 1 + strength * base) / (others + strength)
+        return float((seen * np.log(probability)).sum())
 
     best = max(_STRENGTHS, key=left_out)
     return np.log((counts + best * pooled) / (total + best)).astype(np.float32)
 
 
-N_CONTRASTS = 16
-"""Contrasts of a code."""
+N_RESIDUALS = 16
+"""Residual features of a code."""
 
-_FIRST_RIDGE = 30.0  # pull towards the whole range, in counts
+_FIRST_RIDGE = 30.0  # of the coefficients, in counts
 _RIDGES = (1.0, 1e6)
 _ITERATIONS = 12
 _HALVINGS = 8
-_LARGEST = 8.0  # of a contrast
+_LARGEST = 8.0  # of a residual feature
 
 
 @dataclass(frozen=True)
 class Start:
-    """Features of codes, and what every slot starts with.
+    """The features of codes, and the initial logits of every slot as coefficients of them.
 
     Attributes
     ----------
     features : float32 (V, F + G)
-        Features of every token id: those of its centroid, and its contrasts.
+        Features of each token id: those of its centroid, then its residual features.
     coefficients : dict of str to float32 (slots, F + G)
-        Of the features, by block; 0 where a slot has ids of its own, whose frequencies the biases
-        hold.
+        Coefficients of the features by block; 0 in slots with ids of their own, whose frequencies
+        are in the biases.
     """
 
     features: np.ndarray
@@ -177,7 +181,10 @@ class Start:
 
 
 def fit_start(unigram: Unigram, blocks: Sequence[Block], centroids: np.ndarray) -> Start:
-    """Fit the start of a training.
+    """Fit the initial logits of a model to the frequencies of codes.
+
+    The log odds of a slot's codes are linear in the features of centroids, by maximum penalised
+    likelihood. What these leave over is linear in the residual features.
 
     Parameters
     ----------
@@ -186,10 +193,10 @@ def fit_start(unigram: Unigram, blocks: Sequence[Block], centroids: np.ndarray) 
     blocks : sequence of Block
         The blocks.
     centroids : float32 (V, F)
-        Features of every token id's centroid.
+        Features of the centroid of each token id.
     """
     n_ids, n_features = centroids.shape
-    features = np.zeros((n_ids, n_features + N_CONTRASTS), dtype=np.float32)
+    features = np.zeros((n_ids, n_features + N_RESIDUALS), dtype=np.float32)
     features[:, :n_features] = centroids
     coefficients = {}
     for block in blocks:
@@ -198,37 +205,37 @@ def fit_start(unigram: Unigram, blocks: Sequence[Block], centroids: np.ndarray) 
             if not ids.stride and ids.n_slots > 1:
                 slots = slice(ids.first, ids.first + ids.n_slots)
                 fitted = _fit(unigram, ids, centroids)
-                rest, found = _contrasts(unigram, ids, centroids, fitted)
+                rest, residuals = _residual_features(unigram, ids, centroids, fitted)
                 out[slots] = np.concatenate([fitted, rest], axis=1)
-                features[ids.offset : ids.offset + ids.size, n_features:] = found
+                features[ids.offset : ids.offset + ids.size, n_features:] = residuals
         coefficients[block.name] = out
     return Start(features, coefficients)
 
 
-def _contrasts(
+def _residual_features(
     unigram: Unigram, ids: Range, centroids: np.ndarray, fitted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients, float64 (n_slots, G), and contrasts, float64 (K, G), of what is left to tell.
+    """Return coefficients, float64 (n_slots, G), and residual features of codes, float64 (K, G).
 
-    Singular vectors with codes weighted by their frequency, which is how they count in a likelihood
-    near it. Of unit variance over the codes as they occur; rare ones are held within a few times
-    that.
+    They are singular vectors of the log frequencies less those that were fitted. Codes are weighted
+    by their frequency, as in the likelihood. A feature has unit variance over the codes as they
+    occur; for rare codes it is clipped.
     """
     common = unigram.log_pooled(ids)  # (n_slots or 1, K)
     own = centroids[ids.offset : ids.offset + ids.size].astype(np.float64)
-    told = log_softmax(common + fitted @ own.T, axis=1)
-    left = smooth(unigram.counts(ids), np.exp(told)) - told
+    explained = log_softmax(common + fitted @ own.T, axis=1)
+    left = smooth(unigram.counts(ids), np.exp(explained)) - explained
     weight = np.exp(common.mean(axis=0) / 2)
     slots, size, codes = np.linalg.svd(left * weight, full_matrices=False)
-    rank = min(N_CONTRASTS, len(size))
-    coefficients, found = np.zeros((len(left), N_CONTRASTS)), np.zeros((ids.size, N_CONTRASTS))
+    rank = min(N_RESIDUALS, len(size))
+    coefficients, features = np.zeros((len(left), N_RESIDUALS)), np.zeros((ids.size, N_RESIDUALS))
     coefficients[:, :rank] = slots[:, :rank] * size[:rank]
-    found[:, :rank] = (codes[:rank] / weight).T.clip(-_LARGEST, _LARGEST)
-    return coefficients, found
+    features[:, :rank] = (codes[:rank] / weight).T.clip(-_LARGEST, _LARGEST)
+    return coefficients, features
 
 
 def _fit(unigram: Unigram, ids: Range, features: np.ndarray) -> np.ndarray:
-    """Newton's method with halved steps, all slots at once, float64 (n_slots, F)."""
+    """Return coefficients, float64 (n_slots, F), by Newton steps that are halved where too long."""
     own = features[ids.offset : ids.offset + ids.size].astype(np.float64)  # (K, F)
     counts = unigram.counts(ids)
     odds = _Odds(own, unigram.log_pooled(ids), counts.sum(axis=1), counts @ own)
@@ -244,42 +251,42 @@ def _fit(unigram: Unigram, ids: Range, features: np.ndarray) -> np.ndarray:
                 break
             length[worse] /= 2
         fitted = fitted + length[:, None] * step
-        # MacKay 1992, Neural Computation 4, 415: parameters that the counts decide on, over their
-        # summed squares.
-        decided = fitted.size - ridge * np.trace(inverse, axis1=1, axis2=2).sum()
-        ridge = float(np.clip(decided / max((fitted**2).sum(), 1e-12), *_RIDGES))
+        # MacKay 1992, Neural Computation 4, 415: the number of parameters that the counts
+        # determine, over their sum of squares.
+        determined = fitted.size - ridge * np.trace(inverse, axis1=1, axis2=2).sum()
+        ridge = float(np.clip(determined / max((fitted**2).sum(), 1e-12), *_RIDGES))
     return fitted
 
 
 @dataclass(frozen=True)
 class _Odds:
-    """Penalised log likelihood of slots whose log odds are linear in features."""
+    """The penalised log likelihood of slots whose log odds are linear in features."""
 
     features: np.ndarray  # (K, F)
     base: np.ndarray  # (slots or 1, K), log frequencies in the whole range
-    total: np.ndarray  # (slots,), codes seen
-    seen: np.ndarray  # (slots, F), features of the codes seen, summed
+    total: np.ndarray  # (slots,), counts of all codes
+    seen: np.ndarray  # (slots, F), sum of the features of all counted codes
 
     def _logits(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits less their largest, (slots, K), and log of their normalisation, (slots,)."""
+        """Return logits less their maximum, (slots, K), and log normalisations, (slots,)."""
         logits = self.base + a @ self.features.T
         largest = logits.max(axis=1, keepdims=True)
         logits -= largest
         return logits, largest[:, 0] + np.log(np.exp(logits).sum(axis=1))
 
     def value(self, a: np.ndarray, ridge: float) -> np.ndarray:
-        """Log likelihood of each slot's counts and log density of its coefficients, (slots,)."""
+        """Return log likelihood plus log density of the coefficients of each slot, (slots,)."""
         norm = self._logits(a)[1]
         return (a * self.seen).sum(axis=1) - self.total * norm - ridge / 2 * (a * a).sum(axis=1)
 
     def derivatives(self, a: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient of the value, (slots, F), and its negative second derivatives."""
+        """Return the gradient of `value`, (slots, F), and its negative Hessian, (slots, F, F)."""
         n = self.features.shape[1]
-        chance = np.exp(self._logits(a)[0])
-        chance /= chance.sum(axis=1, keepdims=True)
-        mean = chance @ self.features  # (slots, F)
+        probability = np.exp(self._logits(a)[0])
+        probability /= probability.sum(axis=1, keepdims=True)
+        mean = probability @ self.features  # (slots, F)
         products = (self.features[:, :, None] * self.features[:, None, :]).reshape(-1, n * n)
-        second = (chance @ products).reshape(-1, n, n)
+        second = (probability @ products).reshape(-1, n, n)
         spread = second - mean[:, :, None] * mean[:, None, :]
         gradient = self.seen - self.total[:, None] * mean - ridge * a
         return gradient, self.total[:, None, None] * spread + ridge * np.eye(n)

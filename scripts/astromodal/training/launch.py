@@ -1,11 +1,13 @@
-"""The start of several training processes, on one node or, under Slurm, on several.
+"""Training in several processes, on one node or, under Slurm, on several.
 
-PyTorch's elastic agent starts the processes of a node, tells them where to meet, and ends them all
-where one fails. Each reads the task from a file; nothing passes through a shell or a pickle.
+PyTorch's elastic agent starts the processes of a node, gives them an address to meet at, and ends
+all of them where one fails. Each reads the task from a file; nothing passes through a shell or a
+pickle. Run as a program, this module is an agent (``node``) or a process of it (``process``).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -22,30 +24,31 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from astromodal.errors import AstromodalError, ConfigError, must_be
-from astromodal.training import worker
-from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted
-from astromodal.training.worker import TrainingTask
+from astromodal.errors import AstromodalError, ConfigError, machine_error, must_be
+from astromodal.extensions import load_inherited
+from astromodal.training.distributed import Group, process_group
+from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted, TrainingTask
 
 _SCRIPTS = Path(__file__).parents[2]
+_PROGRAM = ("-m", "astromodal.training.launch")
 _SAVE_SECONDS = 300
-"""How long processes that were told to stop have for their step and a checkpoint (s)."""
+"""Time that interrupted processes have to end a step and write a checkpoint (s)."""
 
 
 def launch(task: TrainingTask) -> None:
-    """Train in as many processes as the task's settings say; return when all are done.
+    """Train in as many processes as the task's settings name; return when all have ended.
 
     Parameters
     ----------
     task : TrainingTask
-        What to train. Of several nodes each runs `launch_node`, by ``srun`` inside the Slurm job.
+        The training. On several nodes, ``srun`` runs `launch_node` on each inside the Slurm job.
 
     Raises
     ------
     TrainingInterrupted
-        After SIGTERM or SIGUSR1, to this process or to one of them, once they have saved.
+        After SIGTERM or SIGUSR1 to this process or to one of them, once they have saved.
     ConfigError
-        Where there are fewer GPUs than processes, or several nodes and no Slurm job.
+        Where there are fewer GPUs than processes, or several nodes without a Slurm job.
     AstromodalError
         Where a process failed.
     """
@@ -59,7 +62,7 @@ def launch(task: TrainingTask) -> None:
     if "SLURM_JOB_ID" not in os.environ:
         do = "submit with profiles/slurm, or raise training.gpus"
         raise ConfigError(must_be("training.nodes", "1 outside a Slurm job", nodes, do))
-    # Beside the outputs, where every node can read it.
+    # Beside the outputs, which every node can read.
     path = Path(task.files["final_model"]).parent / f".task_{os.environ['SLURM_JOB_ID']}.json"
     task.write(path)
     try:
@@ -69,27 +72,27 @@ def launch(task: TrainingTask) -> None:
 
 
 def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None:
-    """Start one node's processes, and wait for them.
+    """Start the processes of one node, and wait for them.
 
     Parameters
     ----------
     path : path
         The task's file.
     endpoint : str
-        Host and port at which the nodes meet. Of a single node a file to be: PyTorch's store would
-        listen to all the world, and the processes of a node need none.
+        Host and port at which the nodes meet. For a single node, the path of a new file: PyTorch's
+        store would listen on all network interfaces.
     run : str
         Name of the run, the same on all nodes.
     first : bool
-        Whether this node is the host of the endpoint.
+        Whether this node hosts the endpoint.
     """
     training = TrainingTask.read(path).config.training
-    found = torch.cuda.device_count()
-    if torch.cuda.is_available() and found < training.gpus:
-        must = f"at most {found}, the GPUs of the node"
-        raise ConfigError(must_be("training.gpus", must, training.gpus, "ask for more GPUs"))
+    n_gpus = torch.cuda.device_count()
+    if torch.cuda.is_available() and n_gpus < training.gpus:
+        must = f"at most {n_gpus}, the GPUs of the node"
+        raise ConfigError(must_be("training.gpus", must, training.gpus, "request more GPUs"))
     alone = training.nodes == 1
-    with _environment(alone), _usr1_means_term():
+    with _environment(alone), _usr1_as_term():
         config = LaunchConfig(
             min_nodes=training.nodes,
             max_nodes=training.nodes,
@@ -98,11 +101,11 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
             rdzv_backend="c10d",
             rdzv_endpoint=endpoint,
             rdzv_configs={"store_type": "file"} if alone else {"is_host": first},
-            max_restarts=0,  # a failure is the workflow's to retry, from the last checkpoint
+            max_restarts=0,  # the workflow retries a failed job, from the last checkpoint
             local_addr="localhost" if alone else None,
         )
         try:
-            elastic_launch(config, sys.executable)("-m", worker.__name__, str(path))
+            elastic_launch(config, sys.executable)(*_PROGRAM, "process", str(path))
         except SignalException as error:
             raise TrainingInterrupted from error
         except ChildFailedError as error:
@@ -110,24 +113,24 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
 
 
 def _failure(statuses: set[int]) -> BaseException:
-    """What processes that ended with these statuses come to."""
-    own = statuses - {-signal.SIGTERM}  # the agent's end of those that were left
+    """Return the exception for processes that ended with these exit statuses."""
+    own = statuses - {-signal.SIGTERM}  # the agent ends the remaining processes with it
     if own <= {EXIT_INTERRUPTED}:
         return TrainingInterrupted()
     got = f"exit status {', '.join(map(str, sorted(own)))}"
-    do = "look for their errors above; training goes on from its last checkpoint"
-    return AstromodalError(must_be("training processes", "all done without error", got, do))
+    do = "read their errors above; training continues from its last checkpoint"
+    return AstromodalError(must_be("training processes", "ended without error", got, do))
 
 
 @contextmanager
 def _environment(alone: bool) -> Iterator[None]:
-    """Inside, processes that are started import this very package and have time to save.
+    """Inside, started processes import this copy of the package and have time to save.
 
-    The agent of a node that is `alone` opens no port for them.
+    The agent of a single node (`alone`) opens no port.
     """
     set_here = {
         "PYTHONPATH": os.pathsep.join([str(_SCRIPTS), *filter(None, [os.getenv("PYTHONPATH")])]),
-        "PYTHONSAFEPATH": "1",  # else a file of the working folder could stand for a library's
+        "PYTHONSAFEPATH": "1",  # no file of the working folder may shadow a library
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SAVE_SECONDS),
         **({"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"} if alone else {}),
     }
@@ -144,8 +147,8 @@ def _environment(alone: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _usr1_means_term() -> Iterator[None]:
-    """Inside, SIGUSR1 does what SIGTERM does, which the elastic agent passes on."""
+def _usr1_as_term() -> Iterator[None]:
+    """Inside, SIGUSR1 is turned into SIGTERM, which the elastic agent forwards."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -158,9 +161,9 @@ def _usr1_means_term() -> Iterator[None]:
 
 
 def _on_nodes(path: Path, nodes: int) -> None:
-    """Run `main` once on each node of the Slurm job."""
+    """Run this module as an agent on each node of the Slurm job."""
     command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
-    command += [sys.executable, "-m", "astromodal.training.launch", str(path)]
+    command += [sys.executable, *_PROGRAM, "node", str(path)]
     with _environment(alone=False):
         started = subprocess.Popen(command)
 
@@ -178,14 +181,56 @@ def _on_nodes(path: Path, nodes: int) -> None:
         raise _failure({status})
 
 
-def main(path: str) -> None:
-    """Start this node's processes, as ``srun`` runs it on each node of a Slurm job."""
+def run_node(path: Path) -> None:
+    """Start this node's processes, as ``srun`` does on each node of a Slurm job."""
     job, node = os.environ["SLURM_JOB_ID"], os.environ["SLURM_NODEID"]
     # Two jobs that share a node must not meet at one port.
     port = 20_000 + int(job) % 20_000
     endpoint = f"{os.environ['SLURM_LAUNCH_NODE_IPADDR']}:{port}"
-    launch_node(Path(path), endpoint, f"astromodal-{job}", first=node == "0")
+    launch_node(path, endpoint, f"astromodal-{job}", first=node == "0")
+
+
+def run_process(path: Path) -> None:
+    """Join the group and train; an error is logged, and the exit status is then 1."""
+    task = TrainingTask.read(path)
+    torch.set_num_threads(max(1, task.threads // task.config.training.gpus))
+    torch.set_float32_matmul_precision("high")
+    # The processes of a single node meet at a file beside the task, those of several at a port.
+    meeting = path.with_name("processes") if task.config.training.nodes == 1 else None
+    with process_group(meeting) as group:
+        logger = _logger(task.log, group)
+        torch.manual_seed(task.config.training.seed)
+        try:
+            task.run(group, logger)
+        except Exception as error:
+            known = machine_error(error) or error
+            if not isinstance(known, AstromodalError):
+                logger.exception("process %d failed", group.rank)
+                raise
+            logger.error("process %d: %s", group.rank, known)  # its message says what to do
+            sys.exit(1)
+
+
+def _logger(log: str, group: Group) -> logging.Logger:
+    """Return a logger of all messages in the first process, and of errors in the others."""
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(sys.stderr),
+        logging.FileHandler(log, encoding="utf-8"),
+    ]
+    level = logging.INFO if group.first else logging.ERROR
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(message)s", handlers=handlers, force=True
+    )
+    logger = logging.getLogger("astromodal.train_transformer")
+    logger.info("%d processes train together, this one on %s", group.size, group.device)
+    return logger
+
+
+def main(role: str, path: str) -> None:
+    """Run as the agent of a node, or as one of its processes."""
+    load_inherited()
+    {"node": run_node, "process": run_process}[role](Path(path))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

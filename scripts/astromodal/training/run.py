@@ -1,4 +1,4 @@
-"""A training run: from sequences and tokenizers to the files of the run's folder."""
+"""A training run: reads sequences and tokenizers, writes the files of the run's folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,35 +16,41 @@ import numpy as np
 import torch
 
 from astromodal.config.inputs import LAST
+from astromodal.config.load import partial_config
 from astromodal.config.schema import Config, ModelSettings
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
-from astromodal.sequences.centroids import CentroidTables, Tokenizers
+from astromodal.sequences.centroids import (
+    CentroidTables,
+    TokenizerFiles,
+    Tokenizers,
+    load_tokenizers,
+)
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SequenceLayout, sequence_layout
 from astromodal.sequences.store import vocab_hash
 from astromodal.sequences.vocabulary import check_hashes, read_vocabulary
 from astromodal.storage.hashing import hash_values
-from astromodal.storage.json_files import write_json
+from astromodal.storage.json_files import read_json, write_json
 from astromodal.training import checkpoint
 from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget, describe
 from astromodal.training.distributed import Group
 from astromodal.training.history import Recorder, matmul_peak, tensorboard_writer
-from astromodal.training.initialisation import N_CONTRASTS, Unigram, fit_start, new_model
+from astromodal.training.initialisation import N_RESIDUALS, Unigram, fit_start, new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import Optimisation
 from astromodal.training.trainer import Place, Trainer, validation_objects
 
-HOW = ("checkpoint_activations", "compile_layers")
-"""Training settings of how, not of what, the layers compute."""
+IMPLEMENTATION = ("checkpoint_activations", "compile_layers")
+"""Training settings of how layers compute: they change no result but for rounding."""
 EXIT_INTERRUPTED = 75
-"""Exit status of a run that saved and stopped on a signal: EX_TEMPFAIL, "try again"."""
+"""Exit status of a run that saved and stopped on a signal: EX_TEMPFAIL of sysexits.h."""
 
 
 class TrainingInterrupted(SystemExit):
-    """A run that was asked to stop: it has saved, and goes on where it is started again."""
+    """A run has saved and stopped on a signal; started again, it continues."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_INTERRUPTED)
@@ -52,7 +58,7 @@ class TrainingInterrupted(SystemExit):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Files of a run's folder."""
+    """Paths of the files of a run's folder."""
 
     vocab_spec: Path
     config: Path
@@ -69,7 +75,7 @@ def train_transformer(
     logger: logging.Logger,
     code: str = "",
 ) -> Path:
-    """Train the transformer, going on from the run's last checkpoint where there is one.
+    """Train the transformer, from the run's last checkpoint where there is one.
 
     Parameters
     ----------
@@ -78,19 +84,19 @@ def train_transformer(
     tokenizers : Tokenizers
         The tokenizers that they were encoded with.
     files : RunFiles
-        The vocabulary to read; the config, history and final model to write. Checkpoints go beside
-        the final model.
+        The vocabulary to read; the config, history and final model to write. Checkpoints are
+        written beside the final model.
     settings : Config
-        Of which ``model``, ``training``, ``sequences`` and what the layout of sequences takes of
-        ``tokenizers`` are read; all that is given is written down.
+        ``model``, ``training``, ``sequences`` and the settings of ``tokenizers`` that the layout of
+        sequences depends on are read. All settings given are written to the run's config.
     group : Group
-        The processes that train together, each of which calls this; where to train. The first of
-        them writes the files.
+        The processes that train together, with the device of this one. Each calls this function;
+        the first writes the files.
     logger : logging.Logger
-        Takes the progress.
+        Logs the progress.
     code : str
-        Digest of the code that trains. A run that this very code finished, with these settings on
-        these sequences, is not trained again; empty: it is.
+        Digest of the code that trains. A run that the same code finished with these settings on
+        these sequences is not trained again. An empty digest equals no other.
 
     Returns
     -------
@@ -104,7 +110,7 @@ def train_transformer(
     FormatError
         Where sequences, tokenizers and vocabulary do not belong together.
     ConfigError
-        Where the model to start from is not there, or is of other tokenizers or sizes.
+        Where the model to start from does not exist, or has other tokenizers or sizes.
     """
     layout = sequence_layout(settings.tokenizers)
     vocabulary = read_vocabulary(files.vocab_spec, layout)
@@ -131,13 +137,70 @@ def train_transformer(
         with closing(_recorder(trainer, files.history, logger)) as recorder:
             finished = trainer.run(recorder)
         if not finished:
-            logger.info("interrupted: saved, and goes on where it is started again")
+            logger.info("interrupted and saved: started again, the run continues")
             raise TrainingInterrupted
     if group.first:
         checkpoint.save_model(files.final_model, trainer.final_state())
         checkpoint.finish(place.folder, code)
     group.wait()
     return files.final_model
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """A training run as plain values, for processes of their own.
+
+    Attributes
+    ----------
+    sequences : sequence of str
+        Sequence files.
+    tokenizers : mapping of str to str
+        Files by the fields of `TokenizerFiles`.
+    files : mapping of str to str
+        Files by the attributes of `RunFiles`.
+    settings : mapping of str to plain values
+        Settings of `train_transformer` by dotted name.
+    threads : int
+        Cores of a node, shared by its processes.
+    log : str
+        File to which the first process adds its messages.
+    code : str
+        Digest of the code that trains.
+    """
+
+    sequences: Sequence[str]
+    tokenizers: Mapping[str, str]
+    files: Mapping[str, str]
+    settings: Mapping[str, Any]
+    threads: int
+    log: str
+    code: str = ""
+
+    @property
+    def config(self) -> Config:
+        """The settings, without those that are not given."""
+        return partial_config(self.settings)
+
+    def write(self, path: Path) -> None:
+        """Write the task as JSON."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingTask:
+        """Read what `write` wrote."""
+        return cls(**read_json(path))
+
+    def run(self, group: Group, logger: logging.Logger) -> Path:
+        """Train as one process of `group`; see `train_transformer`."""
+        return train_transformer(
+            list(self.sequences),
+            load_tokenizers(TokenizerFiles(**self.tokenizers)),
+            RunFiles(**{name: Path(path) for name, path in self.files.items()}),
+            self.config,
+            group,
+            logger,
+            self.code,
+        )
 
 
 def build_model(
@@ -147,13 +210,13 @@ def build_model(
     unigram: Unigram,
     layout: SequenceLayout,
 ) -> CausalTransformerLM:
-    """A model before its first step, which knows what codes mean and how frequent they are.
+    """Return a model before its first step, initialised with features and frequencies of codes.
 
-    Its logits start at the training sequences' frequencies given the slot: training need not find
-    those first, and a run of a minute already beats the unigram baseline.
+    Its logits start at the frequencies of codes given the slot in the training sequences. Training
+    need not learn these, and a run of a minute beats the unigram baseline.
     """
     built = new_model(model, layout, max_seq_len)
-    centroids = tables.features(layout.spec, N_FEATURES - N_CONTRASTS)
+    centroids = tables.features(layout.spec, N_FEATURES - N_RESIDUALS)
     start = fit_start(unigram, layout.blocks, centroids)
     with torch.no_grad():
         built.features.copy_(torch.from_numpy(start.features))
@@ -174,7 +237,7 @@ def _trainer(
     stop: Callable[[], bool],
     logger: logging.Logger,
 ) -> Trainer:
-    """A trainer at its first step."""
+    """Return a trainer at its first step."""
     training, order, layout = settings.training, settings.sequences, sequences.layout
     tables.check(layout.spec)
     unigram = Unigram(sequences, np.flatnonzero(sequences.split == TRAIN))
@@ -183,7 +246,7 @@ def _trainer(
     model.recompute = training.checkpoint_activations
     if training.compile_layers and group.device.type == "cuda":
         model.compile_layers()
-    if group.rank:  # weights are drawn alike, dropout is not
+    if group.rank:  # the same initial weights in all processes, but different dropout
         stream = np.random.SeedSequence((training.seed, group.rank)).generate_state(1)
         torch.manual_seed(int(stream[0]))
     loss = TypedLoss(layout, tables, training.meaningful_loss, group.device)
@@ -198,7 +261,7 @@ def _trainer(
 
 
 def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Recorder:
-    """What takes the trainer's results: files are the first process's alone."""
+    """Return the recorder of a trainer; the first process alone writes files."""
     group, device = trainer.group, trainer.group.device
     dtype = torch.bfloat16 if trainer.optimisation.half else torch.float32
     peak = group.size * matmul_peak(device, dtype)
@@ -211,7 +274,7 @@ def _recorder(trainer: Trainer, history: Path, logger: logging.Logger) -> Record
 
 
 def _start_identity(init_from: str | None) -> dict[str, str]:
-    """What decides on a run of the model that it starts from: its content, where it has a path."""
+    """Return the digest of the model that a run starts from, where a path is given."""
     if init_from is None or init_from == LAST or not Path(init_from).is_file():
         return {}
     with Path(init_from).open("rb") as stream:
@@ -219,17 +282,19 @@ def _start_identity(init_from: str | None) -> dict[str, str]:
 
 
 def _warm_start(trainer: Trainer, init_from: str | None, logger: logging.Logger) -> None:
-    """Take the weights of an earlier model, where the settings name one."""
+    """Load the weights of an earlier model, where the settings name one."""
     if init_from is None:
         return
     path = checkpoint.last_aside(trainer.place.folder) if init_from == LAST else Path(init_from)
     must = "a model of the same tokenizers and sizes"
     if path is None or not path.is_file():
-        raise ConfigError(must_be("training.init_from", must, f"{init_from!r}, which is not there"))
-    do = "set training.init_from to another model"  # this one is not this run's to make again
+        raise ConfigError(
+            must_be("training.init_from", must, f"{init_from!r}, which does not exist")
+        )
+    do = "set training.init_from to another model"  # this run cannot make it again
     state, model = checkpoint.load_model(path, do), trainer.model
     if state["vocab_spec"] != trainer.place.extras["vocab_spec"]:
-        raise ConfigError(must_be("training.init_from", must, f"{path} of other tokenizers", do))
+        raise ConfigError(must_be("training.init_from", must, f"{path}, of other tokenizers", do))
     try:
         model.load_state_dict(state["model_state_dict"])
     except RuntimeError as error:
@@ -240,11 +305,11 @@ def _warm_start(trainer: Trainer, init_from: str | None, logger: logging.Logger)
 def _resume(
     trainer: Trainer, identity: Mapping[str, Any], logger: logging.Logger, code: str
 ) -> bool:
-    """Go on from the folder's last checkpoint, if it is of this very run; False without one."""
+    """Restore the folder's last checkpoint if it is of this run; return whether there was one."""
     group, folder = trainer.group, trainer.place.folder
-    found = checkpoint.open_folder(folder, identity, logger, code) if group.first else None
-    step = 0 if found is None else checkpoint.step_of(found)
-    step = int(group.sum(np.array([step]))[0])  # what the first process found
+    last = checkpoint.open_folder(folder, identity, logger, code) if group.first else None
+    step = 0 if last is None else checkpoint.step_of(last)
+    step = int(group.sum(np.array([step]))[0])  # the first process tells the others
     if step:
         path = trainer.checkpoint(step)
         trainer.restore(path)
@@ -253,15 +318,18 @@ def _resume(
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the config that decides what a run learns: not how it saves or reports."""
-    idle = ("save_every", "keep_checkpoints", "log_every", *HOW)
+    """Return the settings that decide what a run learns, without those of saving and logging."""
+    idle = ("save_every", "keep_checkpoints", "log_every", *IMPLEMENTATION)
     training = {key: value for key, value in config["training"].items() if key not in idle}
-    return {**config, "training": training}
+    loss = dict(training["meaningful_loss"])
+    if not loss["extra"]:  # as of runs from before there were further terms
+        del loss["extra"]
+    return {**config, "training": {**training, "meaningful_loss": loss}}
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and SIGUSR1 end nothing: the function given tells whether one came."""
+    """Inside, SIGTERM and SIGUSR1 end nothing; the function returns whether one was received."""
     caught: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:

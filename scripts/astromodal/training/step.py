@@ -1,7 +1,8 @@
 """One step of the optimiser: micro-batches, the sum of their gradients, and the update.
 
-The loss of a step is a mean over all its targets, so every micro-batch is divided by the counts of
-the whole step: one process, several, and several micro-batches give the same gradients.
+The terms of a step's loss are means over all of its targets, so the sums of every micro-batch are
+divided by the counts of the whole step. Gradients are then the same however many processes and
+micro-batches share the step.
 """
 
 from __future__ import annotations
@@ -20,26 +21,25 @@ from astromodal.config.schema import TrainingSettings
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.training.batches import Step
 from astromodal.training.distributed import Group
-from astromodal.training.losses import Prepared, Term, TypedLoss
-from astromodal.training.validation import PARTS, Sums, sums_of
+from astromodal.training.losses import BatchSums, PreparedBatch, Sums, TypedLoss
 
 MOST_WARMUP = 0.1
-"""Largest fraction of the steps that warm up: a short run must not end before its peak."""
+"""Largest fraction of steps that warm up: a short run must not end before its peak."""
 
 
 def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
-    """Linear warm-up to `peak`, then a half cosine that reaches 0 after the last of `total` steps.
+    """Return the learning rate of a step: linear warm-up, then half a cosine down to 0.
 
     Parameters
     ----------
     step : int
         Step, from 0.
     total : int
-        Steps of the run.
+        Steps of the run; the rate would be 0 after the last one.
     peak : float
         Largest learning rate.
     warmup : int
-        Steps of warm-up; no more than a tenth of `total` are taken.
+        Steps of warm-up; at most a tenth of `total`.
     """
     warmup = min(warmup, int(MOST_WARMUP * total))
     if step < warmup:
@@ -50,9 +50,9 @@ def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
 def make_optimizer(
     model: nn.Module, learning_rate: float, weight_decay: float
 ) -> torch.optim.AdamW:
-    """AdamW that decays matrices and leaves biases and norms alone.
+    """Return an AdamW optimiser that decays matrices, but no biases and norms.
 
-    Betas are those of GPT-2 and GPT-3 trainings: 0.9 and 0.95.
+    Its betas are those of GPT-3 (Brown et al. 2020, arXiv:2005.14165): 0.9 and 0.95.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -63,14 +63,14 @@ def make_optimizer(
 
 
 class NotFinite(Exception):
-    """A loss or gradient norm that is not finite; nothing was updated.
+    """A loss or gradient norm is not finite; no weight was updated.
 
     Attributes
     ----------
     what : str
-        Which of the two.
+        ``training loss`` or ``gradient norm``.
     value : float
-        The loss or the norm.
+        Its value.
     objects : int64 (n,)
         Numbers of the objects that it was computed on.
     """
@@ -82,18 +82,18 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to, over all processes.
+    """The result of a step, over all processes.
 
     Attributes
     ----------
     sums : Sums
-        Its losses.
+        Sums of its losses.
     tokens : int
         Its tokens.
     flops : float
         Floating-point operations of the model.
     stop : bool
-        Whether any process was told to stop.
+        Whether any process was asked to stop.
     """
 
     sums: Sums
@@ -102,11 +102,45 @@ class Outcome:
     stop: bool
 
 
-class _Objective(nn.Module):
-    """The loss of a micro-batch, as a module whose forward pass DistributedDataParallel wraps.
+@dataclass(frozen=True)
+class StepMessage:
+    """The numbers of a step that processes add up, in one message.
 
-    Only the model's parameters are the module's own: its buffers are constants, alike in every
-    process, which need not be sent around at each step.
+    Attributes
+    ----------
+    norm : float
+        Norm of the gradients, which every process has: 0 in all but the first.
+    stop : float
+        Processes that were asked to stop.
+    tokens, flops : float
+        Tokens of the step, and floating-point operations of the model.
+    sums : float64 (modalities, columns)
+        Values of `Sums`.
+    losses : float64 (micro-batches,)
+        Loss of each micro-batch of each process; 0 for those of other processes.
+    """
+
+    norm: float
+    stop: float
+    tokens: float
+    flops: float
+    sums: np.ndarray
+    losses: np.ndarray
+
+    def shared(self, group: Group) -> StepMessage:
+        """Return the sum of the messages of all processes."""
+        numbers = [self.norm, self.stop, self.tokens, self.flops]
+        packed = group.sum(np.concatenate([numbers, self.sums.ravel(), self.losses]))
+        norm, stop, tokens, flops = packed[: len(numbers)].tolist()
+        sums, losses = np.split(packed[len(numbers) :], [self.sums.size])
+        return StepMessage(norm, stop, tokens, flops, sums.reshape(self.sums.shape), losses)
+
+
+class _Objective(nn.Module):
+    """The loss of a micro-batch, as a module that DistributedDataParallel can wrap.
+
+    It holds the parameters of the model but not its buffers: those are constants, equal in every
+    process, and need not be sent at each step.
     """
 
     def __init__(self, model: CausalTransformerLM, loss: TypedLoss) -> None:
@@ -115,23 +149,23 @@ class _Objective(nn.Module):
         self._of = (model, loss)
 
     def forward(
-        self, prepared: Prepared, counts: np.ndarray
-    ) -> tuple[torch.Tensor, dict[str, Term]]:
+        self, prepared: PreparedBatch, counts: np.ndarray
+    ) -> tuple[torch.Tensor, BatchSums]:
         model, loss = self._of
-        terms = loss.prepared_terms(model, prepared)
-        total = loss.total(terms, counts)
-        if not total.requires_grad:  # an empty part must still take part in the sum of gradients
+        sums = loss.prepared_sums(model, prepared)
+        total = loss.total(sums, counts)
+        if not total.requires_grad:  # an empty micro-batch too takes part in the sum of gradients
             total = total + 0.0 * model.bias.sum()
-        return total, terms
+        return total, sums
 
 
 class Optimisation:
-    """A model, its optimiser, and how a step is taken.
+    """A model with its optimiser: takes steps.
 
     Parameters
     ----------
     model : CausalTransformerLM
-        The model, on its device. Every process starts with the first one's weights.
+        The model, on its device. Every process starts with the weights of the first one.
     loss : TypedLoss
         The loss.
     training : TrainingSettings
@@ -146,11 +180,11 @@ class Optimisation:
         self.model, self.settings, self.group = model, training, group
         self.optimizer = make_optimizer(model, training.learning_rate, training.weight_decay)
         self.half = training.use_amp and loss.device.type == "cuda"
-        self._device = loss.device
+        self._loss = loss
         self._objective: nn.Module = _Objective(model, loss)
         if group.size > 1:
-            # Parameters that a part does not use are found at every step, which also keeps the
-            # buckets, and so the order of sums, what they were: a resumed run adds up alike.
+            # Unused parameters are searched for at every step. That also keeps the buckets, and
+            # with them the order of sums, so that a resumed run computes the same bits.
             self._objective = DistributedDataParallel(self._objective, find_unused_parameters=True)
 
     def take(self, step: Step, rate: float, stop: bool) -> Outcome:
@@ -163,46 +197,46 @@ class Optimisation:
         rate : float
             Its learning rate.
         stop : bool
-            Whether this process was told to stop.
+            Whether this process was asked to stop.
 
         Raises
         ------
         NotFinite
-            In every process, before anything is updated, where the loss of a micro-batch or the
+            In every process, before any weight is updated, where the loss of a micro-batch or the
             norm of the gradients is not finite.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         counts = self.group.sum(step.counts)
         self.optimizer.zero_grad(set_to_none=True)
-        totals, terms = [], []
+        totals, batches = [], []
         for i, prepared in enumerate(step.mine):
             with self._sync(last=i + 1 == len(step.mine)):
-                total, found = self._backward(prepared, counts)
+                total, sums = self._backward(prepared, counts)
             totals.append(total)
-            terms.append(found)
+            batches.append(sums)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
-        outcome = self._agree(step, totals, norm, sums_of(terms), stop)
+        outcome = self._shared(step, totals, norm, Sums.of(batches, self._loss.terms), stop)
         self.optimizer.step()
         return outcome
 
     def _sync(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients are summed over processes once a step, after its last micro-batch."""
+        """Return the context of a micro-batch: gradients are summed after the last one only."""
         if last or not isinstance(self._objective, DistributedDataParallel):
             return nullcontext()
         return self._objective.no_sync()
 
     def _backward(
-        self, prepared: Prepared, counts: np.ndarray
-    ) -> tuple[torch.Tensor, dict[str, Term]]:
-        """Add a micro-batch's gradients; its share of the step's loss, and its terms."""
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.half):
-            total, terms = self._objective(prepared, counts)
-        # DistributedDataParallel takes a mean over processes, where these gradients add up.
+        self, prepared: PreparedBatch, counts: np.ndarray
+    ) -> tuple[torch.Tensor, BatchSums]:
+        """Add the gradients of a micro-batch; return its part of the step's loss, and its sums."""
+        with torch.autocast(self._loss.device.type, torch.bfloat16, enabled=self.half):
+            total, sums = self._objective(prepared, counts)
+        # DistributedDataParallel averages over processes; these gradients are to be summed.
         (total * self.group.size).backward()
-        return total.detach(), terms
+        return total.detach(), sums
 
-    def _agree(
+    def _shared(
         self,
         step: Step,
         totals: Sequence[torch.Tensor],
@@ -210,21 +244,16 @@ class Optimisation:
         sums: Sums,
         stop: bool,
     ) -> Outcome:
-        """Add up what the processes found, in one message; raise where it is not finite."""
+        """Return the result over all processes; raise `NotFinite` where it is not finite."""
         *own, own_norm = torch.stack([*totals, norm]).tolist()
         losses = np.zeros(len(step.parts))
         losses[self.group.rank * len(own) :][: len(own)] = own
-        own_norm = own_norm if self.group.first else 0.0  # every process has the same
-        message = [own_norm, float(stop), step.tokens, step.flops, *sums.values.flat, *losses]
-        shared = self.group.sum(np.array(message))
-        losses = shared[-len(losses) :]
-        for part in np.flatnonzero(~np.isfinite(losses)):
-            raise NotFinite("training loss", float(losses[part]), step.parts[part])
-        if not np.isfinite(shared[0]):
-            raise NotFinite("gradient norm", float(shared[0]), np.concatenate(step.parts))
-        return Outcome(
-            Sums(shared[4 : -len(losses)].reshape(-1, len(PARTS))),
-            int(shared[2]),
-            float(shared[3]),
-            bool(shared[1]),
-        )
+        own_norm = own_norm if self.group.first else 0.0
+        message = StepMessage(own_norm, stop, step.tokens, step.flops, sums.values, losses)
+        message = message.shared(self.group)
+        for part in np.flatnonzero(~np.isfinite(message.losses)):
+            raise NotFinite("training loss", float(message.losses[part]), step.parts[part])
+        if not np.isfinite(message.norm):
+            raise NotFinite("gradient norm", message.norm, np.concatenate(step.parts))
+        tokens, flops, stopped = int(message.tokens), message.flops, bool(message.stop)
+        return Outcome(sums.like(message.sums), tokens, flops, stopped)

@@ -1,8 +1,9 @@
-"""The training loop: steps, validation, checkpoints; resumable to the bit."""
+"""The training loop: steps, validation and checkpoints. A resumed run computes the same bits."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -16,24 +17,98 @@ import torch
 from astromodal.config.schema import TrainingSettings
 from astromodal.data.splits import VALIDATION
 from astromodal.errors import AstromodalError, must_be
-from astromodal.sequences.dataset import SequenceSet
+from astromodal.models.transformer import CausalTransformerLM
+from astromodal.sequences.dataset import SequenceSet, plan_epoch
 from astromodal.training import checkpoint
 from astromodal.training.batches import Step, Steps
+from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
+from astromodal.training.losses import Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate
-from astromodal.training.validation import Best, Sums, evaluate_loss
 
 _SHOWN_IDS = 8
+_TOKENS = 8192
+"""Tokens of a batch in validation, which keeps nothing for a backward pass."""
+_ORDER = (0, 0)
+"""Seed of the block orders in validation, the same at every validation."""
+
+
+def evaluate_loss(
+    model: CausalTransformerLM,
+    loss: TypedLoss,
+    sequences: SequenceSet,
+    objects: np.ndarray,
+    shuffled: bool,
+    group: Group = ALONE,
+) -> dict[str, float | None]:
+    """Return mean losses of `objects`, without dropout.
+
+    Parameters
+    ----------
+    model : CausalTransformerLM
+        The model; its mode is restored.
+    loss : TypedLoss
+        The loss; its terms are computed on every known target, without sampling.
+    sequences : SequenceSet
+        Sequences of the objects.
+    objects : int64 (n,)
+        Numbers of the objects.
+    shuffled : bool
+        Shuffle each object's blocks, from a fixed seed; the layout's order otherwise.
+    group : Group
+        Processes that share the objects; each gets the losses of all.
+
+    Returns
+    -------
+    dict
+        The means of `Sums.means`, and ``loss``, their total as `TypedLoss.objective` gives it.
+    """
+    was_training = model.training
+    model.eval()
+    sums = Sums(terms=loss.terms)
+    plan = plan_epoch(objects, sequences.lengths, None, 1, _TOKENS)
+    with torch.no_grad():
+        for step in range(group.rank, len(plan), group.size):
+            batch = sequences.batch(plan.step(step), _ORDER if shuffled else None)
+            sums.add(Sums.of([loss.batch_sums(model, batch, None)], loss.terms))
+    model.train(was_training)
+    means = sums.like(group.sum(sums.values)).means()
+    return {"loss": loss.objective(means), **means}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best validation so far.
+
+    Attributes
+    ----------
+    step : int, optional
+        Its step; None before the first validation.
+    loss : float
+        Its total loss.
+    waited : int
+        Number of validations since.
+    """
+
+    step: int | None = None
+    loss: float = math.inf
+    waited: int = 0
+
+    def after(self, step: int, loss: float | None) -> Best:
+        """Return the best of this and a validation at `step`; None and NaN are no losses."""
+        if loss is not None and loss < self.loss:
+            return Best(step, loss)
+        return Best(self.step, self.loss, self.waited + 1)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run's files are, and what its checkpoints hold beside the training state.
+    """The folder of a run, and what its checkpoints hold beside the training state.
 
     Attributes
     ----------
     folder : path
-        Takes the checkpoints.
+        Folder of the checkpoints.
     extras : mapping
         ``config`` and ``vocab_spec``.
     """
@@ -48,17 +123,18 @@ class Trainer:
     Parameters
     ----------
     optimisation : Optimisation
-        The model, its optimiser, and how a step is taken.
+        The model with its optimiser.
     steps : Steps
         The steps.
     place : Place
-        Where checkpoints go.
+        Folder of the checkpoints.
     unigram : mapping of str to float
-        Baseline cross-entropy of the validation objects by modality, for the history.
+        Cross-entropy of the unigram baseline on the validation objects by modality, for the
+        history.
     stop : callable
-        Asked at each step whether this process was told to save and stop.
+        Returns whether this process was asked to save and stop; called at each step.
     logger : logging.Logger
-        Told of checkpoints.
+        Logs checkpoints.
     """
 
     def __init__(
@@ -79,29 +155,30 @@ class Trainer:
         self.step = self.epoch = 0
         self.best = Best()
         self.recorder = Recorder(None, logger, self.total)
+        self.recorder.begin([], Sums(terms=self.loss.terms))
 
     def run(self, recorder: Recorder) -> bool:
-        """Train to the end, or until a process is told to stop.
+        """Train to the end, or until a process is asked to stop.
 
         Parameters
         ----------
         recorder : Recorder
-            Takes what steps and validations come to.
+            Records the results of steps and validations.
 
         Returns
         -------
         bool
-            True at the end.
+            Whether the end was reached.
 
         Raises
         ------
         AstromodalError
-            Where a loss or gradient norm is not finite, before anything is updated.
+            Where a loss or gradient norm is not finite, before any weight is updated.
         """
         self.model.train()
         recorder.begin(self.recorder.entries, self.recorder.window)
         self.recorder = recorder
-        if not self.step:  # what a model knows before it learns anything is part of the record
+        if not self.step:  # the history begins with the untrained model
             self._validate()
         with closing(self.steps.after(self.step)) as steps:
             while not self._done():
@@ -111,12 +188,12 @@ class Trainer:
         return True
 
     def _done(self) -> bool:
-        """Whether the last step is taken, or the loss has not fallen for long."""
+        """Return whether the last step is taken, or ``training.patience`` is used up."""
         patience = self.settings.patience
         return self.step == self.total or (patience is not None and self.best.waited >= patience)
 
     def _take(self, step: Step) -> bool:
-        """Take a step and what is due after it; True where a process was told to stop."""
+        """Take a step, record and save; return whether a process was asked to stop."""
         rate = learning_rate(
             step.number, self.total, self.settings.learning_rate, self.settings.warmup_steps
         )
@@ -139,7 +216,7 @@ class Trainer:
         return outcome.stop
 
     def _validate(self) -> bool:
-        """Validate; True where the loss is the lowest of all after the first step."""
+        """Validate; return whether the loss is the lowest of all since the first step."""
         began = time.monotonic()
         sequences, shuffled = self.steps.sequences, self.steps.shuffled
         means = evaluate_loss(
@@ -161,7 +238,7 @@ class Trainer:
         return AstromodalError(must_be(error.what, "finite", got, do))
 
     def state(self) -> dict[str, Any]:
-        """What a model file holds; enough to use the model."""
+        """Return the content of a model file, which is enough to use the model."""
         return {
             "model_state_dict": self.model.state_dict(),
             "optimizer_state_dict": self.optimisation.optimizer.state_dict(),
@@ -173,9 +250,9 @@ class Trainer:
         }
 
     def final_state(self) -> dict[str, Any]:
-        """The state with the weights of the best validation, and ``last_step`` of the run.
+        """Return the state with the weights of the best validation, and ``last_step`` of the run.
 
-        How fast it went stays out of it: a run that was interrupted ends with the same file.
+        Speeds are left out: a run that was interrupted ends with the same file.
         """
         state = {**self.state(), "last_step": self.step}
         state["loss_history"] = [
@@ -188,17 +265,17 @@ class Trainer:
         if not best.exists():
             self.logger.warning("%s is gone: the last step's weights are the final ones", best)
             return state
-        found = checkpoint.load_model(best)
+        stored = checkpoint.load_model(best)
         self.logger.info("the weights of step %d are the final ones", self.best.step)
         kept = ("model_state_dict", "optimizer_state_dict", "step", "epoch")
-        return {**state, **{name: found[name] for name in kept}}
+        return {**state, **{name: stored[name] for name in kept}}
 
     def checkpoint(self, step: int | None) -> Path:
-        """The checkpoint of a step."""
+        """Return the path of the checkpoint of a step."""
         return self.place.folder / f"checkpoint_step_{step}.pt"
 
     def save(self) -> None:
-        """Write a checkpoint that `restore` goes on from, and prune old ones."""
+        """Write a checkpoint that `restore` reads, and delete old ones."""
         rng, rng_cuda = self.group.gather(torch.get_rng_state()), None
         if self.loss.device.type == "cuda":
             rng_cuda = self.group.gather(torch.cuda.get_rng_state(self.loss.device))
@@ -209,16 +286,17 @@ class Trainer:
             checkpoint.save_model(path, state)
             checkpoint.prune(self.place.folder, self.settings.keep_checkpoints, self.best.step)
             self.logger.info("saved %s", path.name)
-        self.group.wait()  # none may end, and so end the others, before it is written
+        self.group.wait()  # a process that ends first would end the others before it is written
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint: model, optimiser, position, random numbers, history."""
+        """Restore model, optimiser, position, random numbers and history from a checkpoint."""
         state = checkpoint.load_model(path)
         self.model.load_state_dict(state["model_state_dict"])
         self.optimisation.optimizer.load_state_dict(state["optimizer_state_dict"])
         self.step, self.epoch = state["step"], state["epoch"]
         self.best = Best(**state["best"])
-        self.recorder.begin(state["loss_history"], Sums.from_list(state["window"]))
+        window = Sums(np.array(state["window"]), self.loss.terms)
+        self.recorder.begin(state["loss_history"], window)
         torch.set_rng_state(state["rng"][self.group.rank].clone())
         if state["rng_cuda"] is not None and self.loss.device.type == "cuda":
             own = state["rng_cuda"][self.group.rank].clone()
@@ -226,7 +304,7 @@ class Trainer:
 
 
 def validation_objects(sequences: SequenceSet, training: TrainingSettings) -> np.ndarray:
-    """Objects of the validation split, at most ``validation_objects`` of them, drawn once."""
+    """Return a sample of the validation split, at most ``validation_objects``; it never changes."""
     objects = np.flatnonzero(sequences.split == VALIDATION)
     if len(objects) > training.validation_objects:
         generator = np.random.default_rng(training.seed)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from astromodal.core.vocab import BOS, EOS, MISS, SEP
 from astromodal.errors import FormatError
-from astromodal.sequences.dataset import Hiding, SequenceSet, divide, plan_epoch
+from astromodal.sequences.dataset import HiddenColumns, SequenceSet, divide, plan_epoch
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.safetensors import map_tensors, save_tensors
@@ -75,7 +75,7 @@ def test_block_orders_are_drawn_evenly(survey):
 
 def test_hidden_scalars_are_shown_as_missing_and_stay_targets(survey):
     """Inputs differ from the tokens in scalars alone, where they are MISS."""
-    batch = survey.sequences().batch(np.arange(120), (0, 0), Hiding(1.0, (3, 0, 1)))
+    batch = survey.sequences().batch(np.arange(120), (0, 0), HiddenColumns(1.0, (3, 0, 1)))
     differ = batch.inputs != batch.tokens
     assert differ.any()
     assert (batch.inputs[differ] == MISS).all()
@@ -85,22 +85,22 @@ def test_hidden_scalars_are_shown_as_missing_and_stay_targets(survey):
 
 def test_nothing_is_hidden_unless_asked():
     """A chance of 0 hides nothing."""
-    assert not Hiding(0.0, (3, 0, 1)).columns(np.arange(100), 5).any()
+    assert not HiddenColumns(0.0, (3, 0, 1)).sample(np.arange(100), 5).any()
 
 
 def test_every_part_of_the_columns_is_hidden_and_often_all():
     """Of chosen objects half lose all columns; of the others the number is spread evenly."""
-    hidden = Hiding(0.5, (3, 0, 1)).columns(np.arange(40_000), 4).sum(axis=1)
+    hidden = HiddenColumns(0.5, (3, 0, 1)).sample(np.arange(40_000), 4).sum(axis=1)
     found = np.bincount(hidden, minlength=5) / 40_000
     np.testing.assert_allclose(found, [0.55, 0.05, 0.05, 0.05, 0.3], atol=0.01)
 
 
 def test_what_is_hidden_does_not_depend_on_the_batch():
     """It is a function of the key and the object alone."""
-    hiding = Hiding(0.5, (3, 7, 1))
-    several = hiding.columns(np.array([4, 9, 2]), 6)
-    np.testing.assert_array_equal(several[1:2], hiding.columns(np.array([9]), 6))
-    assert (several != Hiding(0.5, (3, 8, 1)).columns(np.array([4, 9, 2]), 6)).any()
+    hidden_columns = HiddenColumns(0.5, (3, 7, 1))
+    several = hidden_columns.sample(np.array([4, 9, 2]), 6)
+    np.testing.assert_array_equal(several[1:2], hidden_columns.sample(np.array([9]), 6))
+    assert (several != HiddenColumns(0.5, (3, 8, 1)).sample(np.array([4, 9, 2]), 6)).any()
 
 
 def test_only_some_blocks_stay(survey):

@@ -16,6 +16,7 @@ from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_m
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
@@ -84,7 +85,9 @@ def test_image_codes(cubes):
     normaliser = ImageNormaliser(IMAGE.bands, np.full(len(IMAGE.bands), 0.5))
     trained = TrainedAutoencoder(model, normaliser, shape_settings(IMAGE), 1)
     centroids = np.random.default_rng(1).normal(size=(300, 2)).astype(np.float32)
-    tokenizer = ImageTokenizer(trained, ImageCodebook(centroids, 300, trained.hash))
+    tokenizer = ImageTokenizer(
+        trained, ImageCodebook(NearestCentroid(centroids), 300, trained.hash)
+    )
     before, encoded = torch.get_num_threads(), []
     try:
         for cube, threads in zip(cubes, (1, 2, 1), strict=True):

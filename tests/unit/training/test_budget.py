@@ -88,9 +88,9 @@ def test_activations_are_estimated_within_a_factor_of_two(survey, model):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        total = loss.total(loss.prepared_terms(model, prepared))
+        total = loss.total(loss.prepared_sums(model, prepared))
     assert total.requires_grad
-    heads = [(found.positions.size, found.ids.size) for found in prepared.found]
+    heads = [(each.of.positions.size, each.of.ids.size) for each in prepared.targets]
     mean_ids = sum(n * size for n, size in heads) / sum(n for n, _ in heads)
     estimate = Budget.of(model, SIZES).activation_bytes(len(batch.tokens), mean_ids, False)
     assert 0.5 < sum(kept.values()) / estimate < 2

@@ -13,8 +13,7 @@ from astromodal.config.schema import TrainingSettings
 from astromodal.errors import AstromodalError, ConfigError
 from astromodal.training import launch as module
 from astromodal.training.launch import launch, launch_node
-from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted
-from astromodal.training.worker import TrainingTask
+from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted, TrainingTask
 
 
 def task(tmp_path, **training) -> TrainingTask:
@@ -46,7 +45,7 @@ def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     task(tmp_path, gpus=4).write(tmp_path / "task.json")
-    match = "training.gpus must be at most 2, the GPUs of the node, got 4; ask for more GPUs"
+    match = "training.gpus must be at most 2, the GPUs of the node, got 4; request more GPUs"
     with pytest.raises(ConfigError, match=match):
         launch_node(tmp_path / "task.json", str(tmp_path / "agent"), "run")
 
@@ -62,7 +61,7 @@ def test_processes_that_are_told_to_stop_have_time_to_save(monkeypatch, tmp_path
     monkeypatch.setattr(module, "elastic_launch", elastic_launch)
     launch(task(tmp_path, gpus=2))
     assert seen[0] == (300, sys.executable)
-    assert seen[1][:2] == ("-m", "astromodal.training.worker")
+    assert seen[1][:3] == ("-m", "astromodal.training.launch", "process")
 
 
 @pytest.mark.parametrize(
@@ -79,5 +78,5 @@ def test_processes_that_failed_are_an_error(statuses):
     """Their statuses are named."""
     error = module._failure(statuses)
     assert isinstance(error, AstromodalError)
-    with pytest.raises(AstromodalError, match="must be all done without error, got exit status"):
+    with pytest.raises(AstromodalError, match="must be ended without error, got exit status"):
         raise error

@@ -11,10 +11,14 @@ from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import divide
+from astromodal.sequences.layout import MODALITIES
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.training.losses import NO_TARGET, TypedLoss, find_targets, sample_known
-from astromodal.training.validation import Sums, sums_of
+from astromodal.training.losses import Sums, TargetSum, TypedLoss
+from astromodal.training.targets import NO_TARGET, find_targets, sample_known
+from helpers.loss_terms import entropy
+
+__all__ = ["entropy"]
 
 CPU = torch.device("cpu")
 
@@ -34,6 +38,11 @@ def model(survey):
 def typed_loss(survey, tables=None, **settings):
     chosen = MeaningfulLossSettings(**settings)
     return TypedLoss(survey.layout, tables or survey.tables, chosen, CPU)
+
+
+def error(sums, modality):
+    """Sum of the squared errors of a modality."""
+    return sums["squared_error", modality].total.item()
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ def test_targets_count_from_their_own_range(survey, batch):
 
 def test_cross_entropy_equals_that_of_masked_full_logits(survey, batch, model):
     """The loss is the negative log likelihood of full logits with every illegal id masked out."""
-    terms = typed_loss(survey).terms(model, batch, None)
+    terms = typed_loss(survey).batch_sums(model, batch, None)
     tokens, types, slots = (torch.from_numpy(a) for a in (batch.tokens, batch.types, batch.slots))
     logits = model.logits(model.flat_hidden(tokens, types, slots, batch.shapes))
     logits, total, n = logits.detach(), 0.0, 0
@@ -85,16 +94,18 @@ def test_cross_entropy_equals_that_of_masked_full_logits(survey, batch, model):
         masked[first : first + size] = logits[after - 1, first : first + size]
         total += float(F.cross_entropy(masked, tokens[after].long()))
         n += 1
-    assert n == sum(term.n for term in terms.values())
-    found = sum(term.cross_entropy.item() for term in terms.values())
+    entropies = [terms["cross_entropy", modality] for modality in MODALITIES]
+    assert n == sum(each.n for each in entropies)
+    found = sum(each.total.item() for each in entropies)
     assert found == pytest.approx(total, rel=1e-5)
 
 
 def test_the_mean_weighs_every_target_alike(survey, batch, model):
     """Without reconstruction terms the loss is the mean cross-entropy over all targets."""
     loss = typed_loss(survey, enabled=False)
-    terms = loss.terms(model, batch, None)
-    total = sum(t.cross_entropy.item() for t in terms.values()) / sum(t.n for t in terms.values())
+    terms = loss.batch_sums(model, batch, None)
+    entropies = [terms["cross_entropy", modality] for modality in MODALITIES]
+    total = sum(each.total.item() for each in entropies) / sum(each.n for each in entropies)
     assert loss.total(terms).item() == pytest.approx(total, rel=1e-6)
 
 
@@ -102,11 +113,12 @@ def test_reconstruction_terms_enter_with_their_weights(survey, batch, model):
     """Each modality's mean squared error is added with its own lambda."""
     weights = {"lambda_image": 0.5, "lambda_scalar": 2.0, "lambda_spectrum": 0.25}
     loss = typed_loss(survey, **weights)
-    terms = loss.terms(model, batch, None)
+    terms = loss.batch_sums(model, batch, None)
     plain = typed_loss(survey, enabled=False)
-    expected = plain.total(plain.terms(model, batch, None)).item()
-    for modality, term in terms.items():
-        expected += weights[f"lambda_{modality}"] * term.squared_error.item() / term.n_squared
+    expected = plain.total(plain.batch_sums(model, batch, None)).item()
+    for modality in MODALITIES:
+        squared = terms["squared_error", modality]
+        expected += weights[f"lambda_{modality}"] * squared.total.item() / squared.n
     assert loss.total(terms).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -114,19 +126,19 @@ def test_each_group_is_compared_with_its_own_codebook(survey, batch, model):
     """Moving one group's centroids changes the spectrum term; the other terms stand."""
     moved = {**survey.tables.spectrum, "desi_b": survey.tables.spectrum["desi_b"] * 3}
     tables = type(survey.tables)(**{**vars(survey.tables), "spectrum": moved})
-    before = typed_loss(survey).terms(model, batch, None)
-    after = typed_loss(survey, tables).terms(model, batch, None)
-    assert after["spectrum"].squared_error.item() != before["spectrum"].squared_error.item()
-    assert after["image"].squared_error.item() == before["image"].squared_error.item()
+    before = typed_loss(survey).batch_sums(model, batch, None)
+    after = typed_loss(survey, tables).batch_sums(model, batch, None)
+    assert error(after, "spectrum") != error(before, "spectrum")
+    assert error(after, "image") == error(before, "image")
 
 
 def test_a_sample_is_no_larger_than_asked_and_repeats(survey, batch, model):
     """At most k positions a sequence and range enter, the same ones for the same draw."""
     loss = typed_loss(survey, sample_k_per_modality=1)
-    once, again, other = (loss.terms(model, batch, draw) for draw in [(1, 5), (1, 5), (1, 6)])
-    assert once["image"].n_squared == len(batch.starts[1])
-    assert once["image"].squared_error.item() == again["image"].squared_error.item()
-    assert once["image"].squared_error.item() != other["image"].squared_error.item()
+    once, again, other = (loss.batch_sums(model, batch, draw) for draw in [(1, 5), (1, 5), (1, 6)])
+    assert once["squared_error", "image"].n == len(batch.starts[1])
+    assert error(once, "image") == error(again, "image")
+    assert error(once, "image") != error(other, "image")
 
 
 def test_the_loss_does_not_change_with_a_columns_unit(survey, model):
@@ -146,14 +158,14 @@ def test_the_loss_does_not_change_with_a_columns_unit(survey, model):
         batch.tokens[sep + 1 + np.arange(3)] = codes[batch.objects] + offsets
         tables = type(survey.tables)(**{**vars(survey.tables), "scalar": scalar})
         loss = typed_loss(survey, tables, lambda_scalar=10.0)
-        losses.append(loss.total(loss.terms(model, batch, None)).item())
+        losses.append(loss.total(loss.batch_sums(model, batch, None)).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_every_parameter_is_trained(survey, batch, model):
     """The loss reaches every parameter of the model."""
     loss = typed_loss(survey)
-    loss.total(loss.terms(model, batch, (0, 0))).backward()
+    loss.total(loss.batch_sums(model, batch, (0, 0))).backward()
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert untouched == []
 
@@ -164,7 +176,7 @@ def test_a_batch_without_real_codes_has_no_loss(survey, model):
     batch = survey.sequences().batch(scalars_only)
     batch.tokens[batch.tokens >= N_SPECIAL] = MISS
     loss = typed_loss(survey)
-    assert loss.total(loss.terms(model, batch, (0, 0))).item() == 0.0
+    assert loss.total(loss.batch_sums(model, batch, (0, 0))).item() == 0.0
 
 
 def test_what_is_sampled_does_not_depend_on_the_batch(survey):
@@ -205,22 +217,22 @@ def test_totals_over_common_counts_add_up(survey, model):
     """Parts divided by the counts of all have totals that sum to the total of all."""
     loss, sequences = typed_loss(survey, sample_k_per_modality=2), survey.sequences()
     whole = loss.prepare(sequences.batch(np.arange(40), (1, 1)), (1, 5))
-    total = loss.total(loss.prepared_terms(model, whole), whole.counts())
+    total = loss.total(loss.prepared_sums(model, whole), whole.counts)
     parts = [
         loss.prepare(sequences.batch(part, (1, 1)), (1, 5))
         for part in divide(np.arange(40), sequences.lengths, 3)
     ]
-    counts = np.sum([part.counts() for part in parts], axis=0)
-    np.testing.assert_array_equal(counts, whole.counts())
-    added = sum(loss.total(loss.prepared_terms(model, part), counts) for part in parts)
+    counts = np.sum([part.counts for part in parts], axis=0)
+    np.testing.assert_array_equal(counts, whole.counts)
+    added = sum(loss.total(loss.prepared_sums(model, part), counts) for part in parts)
     assert added.item() == pytest.approx(total.item(), rel=1e-5)
 
 
 def test_the_objective_of_means_is_the_total(survey, batch, model):
     """What validation calls its loss is the loss that training lowers."""
     loss = typed_loss(survey, lambda_image=0.5)
-    terms = loss.terms(model, batch, None)
-    assert loss.objective(sums_of([terms]).means()) == pytest.approx(
+    terms = loss.batch_sums(model, batch, None)
+    assert loss.objective(Sums.of([terms]).means()) == pytest.approx(
         loss.total(terms).item(), rel=1e-5
     )
 
@@ -235,8 +247,8 @@ def test_cross_entropy_enters_with_its_weight(survey, batch, model):
     totals = []
     for weight in (0.0, 1.0, 2.0):
         loss = typed_loss(survey, lambda_cross_entropy=weight, lambda_image=3.0)
-        terms = loss.terms(model, batch, None)
-        means = sums_of([terms]).means()
+        terms = loss.batch_sums(model, batch, None)
+        means = Sums.of([terms]).means()
         totals.append(loss.total(terms).item())
         assert loss.objective(means) == pytest.approx(totals[-1], rel=1e-5)
     squared = 3.0 * means["squared_error_image"] + 0.1 * (
@@ -244,3 +256,65 @@ def test_cross_entropy_enters_with_its_weight(survey, batch, model):
     )
     assert totals[0] == pytest.approx(squared, rel=1e-5)
     assert totals[2] - totals[1] == pytest.approx(means["cross_entropy"], rel=1e-4)
+
+
+def test_means_by_hand():
+    """Sums over counts by modality, and the cross-entropy of all targets together."""
+    means = Sums(np.array([[2.0, 4, 3, 2], [6.0, 4, 0, 0], [0.0, 0, 0, 0]])).means()
+    assert means["cross_entropy"] == 1.0
+    assert means["cross_entropy_image"] == 0.5
+    assert means["squared_error_image"] == 1.5
+    assert means["squared_error_scalar"] is None
+    assert means["cross_entropy_spectrum"] is None
+
+
+def test_terms_of_batches_add_up():
+    """Numbers and counts of every batch, by modality."""
+    batch = {("cross_entropy", m): TargetSum(1.5, 2) for m in MODALITIES}
+    batch |= {("squared_error", m): TargetSum(torch.tensor(0.5), 1) for m in MODALITIES}
+    np.testing.assert_array_equal(Sums.of([batch, batch]).values, [[3.0, 4, 1.0, 2]] * 3)
+
+
+def test_sums_survive_a_checkpoint():
+    """Written as plain numbers and read back, nothing is rounded."""
+    sums = Sums(np.random.default_rng(0).normal(size=(3, 4)))
+    np.testing.assert_array_equal(Sums(np.array(sums.as_list())).values, sums.values)
+
+
+def test_a_registered_term_is_summed_like_the_others(entropy, survey, batch, model):
+    """Its weighted mean over all targets is added to the total and to the objective."""
+    plain = typed_loss(survey)
+    loss = typed_loss(survey, extra={"entropy": 0.5})
+    sums = loss.batch_sums(model, batch, None)
+    own = [sums["entropy", modality] for modality in MODALITIES]
+    mean = sum(each.total.item() for each in own) / sum(each.n for each in own)
+    assert sum(each.n for each in own) == loss.prepare(batch, None).counts[0]
+    expected = plain.total(plain.batch_sums(model, batch, None)).item() + 0.5 * mean
+    assert loss.total(sums).item() == pytest.approx(expected, rel=1e-5)
+    means = Sums.of([sums], loss.terms).means()
+    assert means["entropy"] == pytest.approx(mean, rel=1e-5)
+    assert means["entropy_image"] == pytest.approx(own[0].total.item() / own[0].n, rel=1e-5)
+    assert loss.objective(means) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_registered_term_reaches_the_gradients(entropy, survey, batch, model):
+    """Gradients are those of the total, term by term."""
+    gradients = []
+    for loss in (typed_loss(survey), typed_loss(survey, extra={"entropy": 0.5})):
+        model.zero_grad()
+        loss.total(loss.batch_sums(model, batch, (0, 0))).backward()
+        gradients.append(model.norm.weight.grad.clone())
+    assert not torch.allclose(*gradients)
+
+
+def test_parts_of_a_registered_term_add_up(entropy, survey, model):
+    """Over common counts, totals of parts sum to that of all."""
+    loss, sequences = typed_loss(survey, extra={"entropy": 0.5}), survey.sequences()
+    whole = loss.prepare(sequences.batch(np.arange(40), (1, 1)), (1, 5))
+    total = loss.total(loss.prepared_sums(model, whole), whole.counts)
+    parts = [
+        loss.prepare(sequences.batch(part, (1, 1)), (1, 5))
+        for part in divide(np.arange(40), sequences.lengths, 3)
+    ]
+    added = sum(loss.total(loss.prepared_sums(model, part), whole.counts) for part in parts)
+    assert added.item() == pytest.approx(total.item(), rel=1e-5)

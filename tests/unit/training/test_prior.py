@@ -12,7 +12,7 @@ from astromodal.sequences.layout import Block, Range
 from astromodal.training.initialisation import Unigram, fit_start
 from astromodal.training.losses import TypedLoss
 from astromodal.training.run import build_model
-from astromodal.training.validation import evaluate_loss
+from astromodal.training.trainer import evaluate_loss
 
 
 class Counted:

@@ -158,4 +158,4 @@ def test_a_process_that_fails_ends_them_all(runs, file, said):
     log = (task.parent / "train.log").read_text()
     assert re.search(said, log) or re.search(said.replace("0", "1"), log)
     ended = (task.parent / "stderr").read_text()
-    assert "must be all done without error, got exit status 1" in ended
+    assert "must be ended without error, got exit status 1" in ended

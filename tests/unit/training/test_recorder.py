@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from astromodal.training.history import SPEEDS, Recorder, read_history, tensorboard_writer
+from astromodal.training.losses import Sums
 from astromodal.training.step import Outcome
-from astromodal.training.validation import Sums
 
 LOGGER = logging.getLogger("test")
 

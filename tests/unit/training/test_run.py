@@ -16,13 +16,13 @@ from astromodal.models import CausalTransformerLM
 from astromodal.storage.json_files import write_json
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
-from astromodal.training.reconstruction import image_reconstruction_loss
 from astromodal.training.run import (
     EXIT_INTERRUPTED,
     RunFiles,
     TrainingInterrupted,
     train_transformer,
 )
+from astromodal.training.terms import image_reconstruction_loss
 from helpers.limits import few_files
 from helpers.survey import HASHES, TOKENIZERS
 
@@ -360,7 +360,7 @@ def test_an_interrupted_warm_start_goes_on(train, logger, caplog):
 def test_a_model_to_start_from_must_exist(train, start):
     """Without an earlier run there is no last model; a path must be one of a file."""
     must = "training.init_from must be a model of the same tokenizers and sizes, got"
-    with pytest.raises(ConfigError, match=f"{must} '{start}', which is not there"):
+    with pytest.raises(ConfigError, match=f"{must} '{start}', which does not exist"):
         train(init_from=start)
 
 
@@ -371,7 +371,7 @@ def test_a_model_of_other_sizes_is_refused(train, tmp_path):
     torch.save({**state, "vocab_spec": {}}, tmp_path / "vocabulary.pt")
     weights = {k: v[:1] for k, v in state["model_state_dict"].items()}
     torch.save({**state, "model_state_dict": weights}, tmp_path / "sizes.pt")
-    with pytest.raises(ConfigError, match="vocabulary.pt of other tokenizers"):
+    with pytest.raises(ConfigError, match="vocabulary.pt, of other tokenizers"):
         train("second", init_from=str(tmp_path / "vocabulary.pt"))
     with pytest.raises(ConfigError, match="sizes.pt: Error"):
         train("third", init_from=str(tmp_path / "sizes.pt"))

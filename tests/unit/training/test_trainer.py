@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ from astromodal.training.distributed import ALONE
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import NotFinite, Optimisation
-from astromodal.training.trainer import Place, Trainer, validation_objects
+from astromodal.training.trainer import Best, Place, Trainer, validation_objects
+from helpers.loss_terms import entropy
+
+__all__ = ["entropy"]
 
 LOGGER = logging.getLogger("test")
 SETTINGS = {
@@ -251,15 +255,15 @@ def test_the_objects_of_the_bad_micro_batch_are_named(make_trainer):
     """Of several micro-batches only the one whose loss is not finite is told of."""
     trainer = make_trainer(accumulate=3, token_budget=60)
     step = next(trainer.steps.after(0))
-    terms = trainer.loss.prepared_terms
+    terms = trainer.loss.prepared_sums
 
     def poisoned(model, prepared):
         found = terms(model, prepared)
         if prepared is step.mine[1]:
-            found["scalar"].cross_entropy = found["scalar"].cross_entropy * torch.nan
+            found["cross_entropy", "scalar"].total *= torch.nan
         return found
 
-    trainer.loss.prepared_terms = poisoned
+    trainer.loss.prepared_sums = poisoned
     with pytest.raises(NotFinite) as error:
         trainer.optimisation.take(step, 1e-3, False)
     np.testing.assert_array_equal(error.value.objects, step.parts[1])
@@ -299,3 +303,39 @@ def test_validation_objects_are_limited(survey):
     assert len(found) == 5
     np.testing.assert_array_equal(found, validation_objects(survey.sequences(), settings))
     assert (survey.split[found] == 1).all()
+
+
+@pytest.mark.parametrize("loss", [2.0, 3.0, None, math.nan])
+def test_what_is_no_better_is_waited_for(loss):
+    """An equal, higher, missing or undefined loss is no improvement."""
+    best = Best().after(5, 2.0)
+    assert best == Best(5, 2.0, 0)
+    assert best.after(10, loss) == Best(5, 2.0, 1)
+
+
+def test_a_lower_loss_is_the_best():
+    """And the waiting begins anew."""
+    assert Best(5, 2.0, 3).after(20, 1.5) == Best(20, 1.5, 0)
+
+
+def test_a_registered_term_is_trained_validated_and_recorded(entropy, make_trainer):
+    """Entries of both splits hold its means, and their loss is the sum of all terms."""
+    trainer = make_trainer(dropout=0.0, meaningful_loss={"enabled": False, "extra": {"entropy": 2}})
+    assert run(trainer)
+    for split in ("train", "validation"):
+        entry = [e for e in history(trainer) if e["split"] == split][-1]
+        assert {"entropy", "entropy_image", "entropy_scalar", "entropy_spectrum"} <= entry.keys()
+        assert entry["loss"] == pytest.approx(entry["cross_entropy"] + 2 * entry["entropy"])
+
+
+def test_a_run_with_a_registered_term_resumes(entropy, make_trainer):
+    """Its sums since the last entry are carried over."""
+    settings = {"meaningful_loss": {"extra": {"entropy": 0.5}}}
+    whole = make_trainer("whole", **settings)
+    assert run(whole)
+    first = make_trainer("parts", stop_after=6, **settings)
+    assert not run(first)
+    second = make_trainer("parts", **settings)
+    second.restore(first.place.folder / "checkpoint_step_6.pt")
+    assert run(second)
+    assert history(whole) == history(second)

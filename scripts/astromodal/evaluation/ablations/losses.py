@@ -27,8 +27,8 @@ from astromodal.sequences.dataset import SequenceSet, plan_epoch
 from astromodal.sequences.layout import MODALITIES, SCALAR
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.storage.arrays import load_arrays, save_arrays
-from astromodal.training.losses import NO_TARGET, RangeTargets
-from astromodal.training.reconstruction import expected_centroids
+from astromodal.training.targets import NO_TARGET, RangeTargets
+from astromodal.training.terms import expected_centroids
 
 _FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 1}
 _STORED = {"nll": "surprise"}

@@ -18,7 +18,7 @@ from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet, plan_epoch
 from astromodal.sequences.layout import MODALITIES
-from astromodal.training.losses import NO_TARGET
+from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)
 """Probabilities of the central intervals whose coverage is counted."""

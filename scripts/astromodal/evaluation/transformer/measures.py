@@ -20,7 +20,7 @@ from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, SCALAR, SPECTRUM, Block, Range, SequenceLayout
 from astromodal.training.initialisation import Unigram
-from astromodal.training.losses import NO_TARGET, RangeTargets, find_targets
+from astromodal.training.targets import NO_TARGET, RangeTargets, find_targets
 
 
 @dataclass

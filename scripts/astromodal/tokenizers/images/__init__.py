@@ -1,1 +1,1 @@
-"""The image tokenizer: cutouts to latents to codes."""
+"""The image tokenizer: cutouts to latents, latents to codes, and back."""

@@ -1,8 +1,8 @@
 """arcsinh and sinh of cutouts in one pass, band by band, without temporaries.
 
-Every pixel is computed from itself alone by sums and products that IEEE 754 fixes, so its bits
-depend neither on the other pixels, nor on threads, nor on the machine. NumPy's own functions are
-as fast only where the processor has AVX-512.
+A pixel is computed from itself alone, by sums and products whose rounding IEEE 754 defines. Its
+bits therefore depend neither on other pixels, nor on threads, nor on the machine. NumPy's functions
+are as fast only on processors with AVX-512.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _HUGE = np.float32(1e19)  # its square is a float32 still
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _arcsinh(scaled):  # type: ignore[no-untyped-def]
-    """Arcsinh of a float32.
+    """Return the arcsinh of a float32.
 
-    arcsinh t = log1p(t + t² / (1 + sqrt(1 + t²))), t ≥ 0, and log by the polynomial of `logf` in
-    Moshier's Cephes library (https://www.netlib.org/cephes), with the rounding of 1 + x made good.
-    Beyond 1e19 the result stays at arcsinh(1e19).
+    arcsinh t = log1p(t + t² / (1 + sqrt(1 + t²))), t ≥ 0, with log by the polynomial of `logf` in
+    Moshier's Cephes library (https://www.netlib.org/cephes), corrected for the rounding of 1 + x.
+    The result is arcsinh(1e19) beyond 1e19.
     """
     one, half = np.float32(1), np.float32(0.5)
     t = min(abs(scaled), _HUGE)
@@ -57,7 +57,7 @@ def forward(pixels, valid, factor, out):  # type: ignore[no-untyped-def]
     valid : bool (m, B, P)
         Pixels that were measured.
     factor : float32 (B,)
-        One over each band's softening.
+        The inverse of each band's softening.
     out : float32 (m, B, P)
         Filled.
     """
@@ -70,7 +70,7 @@ def forward(pixels, valid, factor, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def patches(pixels, valid, factor, side, out):  # type: ignore[no-untyped-def]
-    """Fill `out` with normalised cutouts, cut into patches: what the encoder sees.
+    """Fill `out` with normalised cutouts in patches: the input of the encoder.
 
     Parameters
     ----------
@@ -79,15 +79,15 @@ def patches(pixels, valid, factor, side, out):  # type: ignore[no-untyped-def]
     side : int
         Side of a patch (pixel).
     out : float32 (m, G, G, B × side² + B)
-        Filled: of each patch its pixels, band by band and row by row, and then the fraction of them
-        that is not valid in each band.
+        Filled, for each patch, with its pixels band by band and row by row, and then with the
+        fraction of them that is not valid in each band.
     """
     n_bands, area = pixels.shape[1], side * side
     size = pixels.shape[3]
     row = np.empty(size, np.float32)
     for i in range(pixels.shape[0]):
         for top in range(out.shape[1]):
-            into = out[i, top]  # stays in the cache
+            into = out[i, top]  # small enough for the cache
             into[:, n_bands * area :] = 0
             for j in range(n_bands):
                 for y in range(side):
@@ -108,7 +108,7 @@ def patches(pixels, valid, factor, side, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def inverse(x, softening, largest, out):  # type: ignore[no-untyped-def]
-    """Fill `out` with sinh(x) × softening, |x| bounded by `largest`.
+    """Fill `out` with sinh(x) × softening, where |x| is limited to `largest`.
 
     sinh t = (exp t - 1 / exp t) / 2, t ≥ 0; below t = 1 its Taylor series, to a relative 2e-10.
     exp t is 2^n times the Taylor series of exp on ± ln 2 / 2, to 1e-12.

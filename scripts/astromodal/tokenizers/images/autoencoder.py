@@ -1,4 +1,4 @@
-"""A trained autoencoder with its normaliser, in one file that holds no code."""
+"""A trained autoencoder with its normaliser, in one file without code."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _REMAKE, _PUT_ASIDE = remake(_FORMAT["format"]), put_aside(_FORMAT["format"])
 
 
 UNTRAINED = f"no object of the training split has a cutout: {NO_IMAGES}"
-"""What logs and the report say where there was nothing to train on."""
+"""Text of logs and the report where there were no training cutouts."""
 
 
 @dataclass(frozen=True)
 class TrainedAutoencoder:
-    """The network and the arcsinh that belong together.
+    """An autoencoder with the normaliser of its training cutouts.
 
     Attributes
     ----------
     model : ImageAutoencoder
         On the CPU, in evaluation mode; its parameters must not change.
     normaliser : ImageNormaliser
-        The one that its training cutouts went through.
+        The normaliser of its training cutouts.
     settings : dict
-        Settings that fix its shape: bands, size, latent_dim, hidden, blocks.
+        Settings that determine its shape: bands, size, latent_dim, hidden, blocks.
     n_train : int
-        Cutouts that it was trained on; 0 where no training field has any.
+        Number of training cutouts; 0 where no training field has any.
     history : tuple of dict
         Loss of each epoch, in order.
     """
@@ -63,13 +63,13 @@ class TrainedAutoencoder:
 
     @cached_property
     def hash(self) -> str:
-        """Hash of everything that decides on latents and on decoded pixels."""
+        """Hash of everything that determines latents and decoded pixels."""
         weights = {name: t.numpy() for name, t in self.model.state_dict().items()}
         arrays = {**weights, "softening": self.normaliser.softening}
         return hash_values([hash_arrays(arrays), self.settings, self.n_train])
 
     def save(self, path: str | Path) -> None:
-        """Write plain tensors and values, atomically; the same content gives the same bytes."""
+        """Write tensors and plain values, atomically; the same content gives the same bytes."""
         stored = {
             **_FORMAT,
             "hash": self.hash,
@@ -79,12 +79,12 @@ class TrainedAutoencoder:
             "n_train": self.n_train,
             "history": list(self.history),
         }
-        # Given a name, torch.save would write it, a temporary one, into the file.
+        # Given a path, torch.save would write the temporary name into the file.
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             torch.save(stored, stream)
 
     def save_tensors(self, path: str | Path) -> None:
-        """Write the same content as ``.safetensors``, for a model that is passed on."""
+        """Write the same content as ``.safetensors``, for an exported model."""
         plain = {"settings": self.settings, "n_train": self.n_train, "history": list(self.history)}
         meta = {name: json.dumps(value) for name, value in plain.items()}
         meta |= {"hash": self.hash, **{name: str(value) for name, value in _FORMAT.items()}}
@@ -93,7 +93,7 @@ class TrainedAutoencoder:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedAutoencoder:
-        """Read what `save` or `save_tensors` wrote; no code in the file can run.
+        """Read a file of `save` or `save_tensors`; no code in the file can run.
 
         Raises
         ------
@@ -115,12 +115,12 @@ class TrainedAutoencoder:
 
 
 def shape_settings(settings: ImageSettings) -> dict[str, Any]:
-    """The settings that fix an autoencoder's shape, as plain values."""
+    """Return the settings that determine an autoencoder's shape, as plain values."""
     return {name: _plain(getattr(settings, name)) for name in _SHAPE_SETTINGS}
 
 
 def build_model(settings: Mapping[str, Any], seed: int = 0) -> ImageAutoencoder:
-    """A new network of the shape that `shape_settings` describes; torch's own seed stays."""
+    """Return a new network of the shape of `shape_settings`; torch's seed is not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ImageAutoencoder(
@@ -133,19 +133,17 @@ def _plain(value: Any) -> Any:
 
 
 def _read_tensors(path: str | Path, format: str, version: int) -> dict[str, Any]:
-    """What `load_state` gives, from a file of `save_tensors`."""
+    """Return the content of a file of `save_tensors` in the form of `load_state`."""
     try:
         arrays, meta = map_tensors(path, format)
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         plain = {name: json.loads(meta[name]) for name in ("settings", "n_train", "history")}
         softening = tensors.pop(_SOFTENING)
     except KeyError as error:
-        found = f"no {error}"
-        raise FormatError(must_be(str(path), "an autoencoder file", found, _PUT_ASIDE)) from error
-    must, found = (
-        f"{format} version {version}",
-        f"{meta.get('format')} version {meta.get('version')}",
-    )
-    if found != must:
-        raise FormatError(must_be(str(path), must, found, _PUT_ASIDE))
+        got = f"no {error}"
+        raise FormatError(must_be(str(path), "an autoencoder file", got, _PUT_ASIDE)) from error
+    must = f"{format} version {version}"
+    got = f"{meta.get('format')} version {meta.get('version')}"
+    if got != must:
+        raise FormatError(must_be(str(path), must, got, _PUT_ASIDE))
     return {**meta, **plain, "softening": softening, "state_dict": tensors}

@@ -1,4 +1,4 @@
-"""Batches of windows of training cutouts: drawn, turned and sometimes brightened."""
+"""Training batches of cutout windows: random place, orientation and brightness."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from astromodal.tokenizers.images.normaliser import LARGEST
 from astromodal.tokenizers.images.shards import CutoutStore
 
 _SMALLEST_WINDOW = 24  # pixel
-_NEAR = 2  # patches that a window's middle may lie off the source's
-_ANYWHERE = 0.1  # chance of a window anywhere in the cutout
+_NEAR = 2  # patches between the centres of window and source, at most
+_ANYWHERE = 0.1  # probability of a window anywhere in the cutout
 
 BRIGHTENED = 0.3
-"""Chance that a bright source is made brighter."""
+"""Probability that a bright source is made brighter."""
 
 _BRIGHTEST = 4.0  # times, 1.5 mag
-_BRIGHT = 3.0  # normalised pixel: 80 sigma of the sky, whose own noise is small beside it
+_BRIGHT = 3.0  # normalised pixel: 80 sigma of the sky, far above its noise
 
 
 class Batch(NamedTuple):
@@ -42,17 +42,17 @@ class Batch(NamedTuple):
     inside: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device; to a GPU the copy runs beside what the GPU is doing."""
+        """Return the batch on a device; a copy to a GPU runs beside its computations."""
         if device.type == "cpu":
             return self
         return Batch(*(part.pin_memory().to(device, non_blocking=True) for part in self))
 
 
 def window_side(size: int) -> int:
-    """Side (pixel) of the windows that a network is trained on: a third of the cutout's.
+    """Return the side (pixel) of training windows: a third of that of a cutout.
 
-    A window has a ninth of the pixels, hence of the work; for the same time a network that sees
-    nine times as many sources explains far more of them.
+    A window costs a ninth of the time of a cutout. In equal time, a network that is trained on nine
+    times as many sources reconstructs them far better.
     """
     n_patches = size // PATCH
     return PATCH * min(n_patches, max(_SMALLEST_WINDOW // PATCH, n_patches // 3))
@@ -61,20 +61,20 @@ def window_side(size: int) -> int:
 def windows(
     store: CutoutStore, epochs: int, batch_size: int, numbers: np.random.Generator
 ) -> Iterator[Batch]:
-    """Every cutout once an epoch, in a new order, in batches of windows.
+    """Yield batches of windows, one of each cutout per epoch, in random order.
 
-    Each window is placed, mirrored and turned on its own: nothing in the sky has a preferred
-    direction. Most lie about the source, which is what counts; some anywhere, so that neighbours
-    and borders are learned too.
+    Each window has a random place and one of eight orientations, as the sky has no preferred
+    direction. Most windows are near the source; some are anywhere in the cutout, so that the
+    network also learns neighbours and borders.
 
     Parameters
     ----------
     store : CutoutStore
         At least one cutout.
     epochs, batch_size : int
-        Passes, and cutouts a batch; the last batch of a pass may be smaller.
+        Passes, and cutouts of a batch; the last batch of a pass may be smaller.
     numbers : numpy Generator
-        All draws come from it.
+        Source of all random numbers.
     """
     side = window_side(store.size)
     for _ in range(epochs):
@@ -92,26 +92,29 @@ def windows(
 
 
 def whole_cutouts(
-    store: CutoutStore, batch_size: int, numbers: np.random.Generator, chance: float = 0.0
+    store: CutoutStore, batch_size: int, numbers: np.random.Generator, probability: float = 0.0
 ) -> Iterator[Batch]:
-    """All cutouts, whole and in order; bright sources are brightened with a `chance`."""
+    """Yield all cutouts, whole and in order; bright sources are brightened at a `probability`."""
     for start in range(0, len(store), batch_size):
         chosen = range(start, min(start + batch_size, len(store)))
         cutouts = [store.cutout(number) for number in chosen]
         x = np.stack([pixels for pixels, _ in cutouts]).astype(np.float32)
         inside = np.stack([mask for _, mask in cutouts])
         for pixels, mask in zip(x, inside, strict=True):
-            brighten(pixels, mask, numbers, chance)
+            brighten(pixels, mask, numbers, probability)
         yield _batch(x, inside)
 
 
 def brighten(
-    x: np.ndarray, inside: np.ndarray, numbers: np.random.Generator, chance: float = BRIGHTENED
+    x: np.ndarray,
+    inside: np.ndarray,
+    numbers: np.random.Generator,
+    probability: float = BRIGHTENED,
 ) -> None:
-    """Now and then multiply a bright source's counts by up to 4, in place.
+    """Multiply the counts of a bright source by 1 to 4 at a probability, in place.
 
-    Tokenizers are fitted on the magnitudes that the selection keeps, and encode all. Without
-    brighter sources than those the few brightest of a survey would get the codes of fainter ones.
+    Tokenizers are fitted on the magnitudes of the selection but encode all sources. Without
+    brightened sources, the brightest of a survey would get the codes of fainter ones.
 
     Parameters
     ----------
@@ -120,12 +123,12 @@ def brighten(
     inside : bool (S, S)
         Its mask.
     numbers : numpy Generator
-        Two draws are taken, whatever comes of them.
-    chance : float
-        Chance that a bright source is made brighter.
+        Source of random numbers; two are always taken.
+    probability : float
+        Probability that a bright source is made brighter.
     """
-    drawn, factor = numbers.random(), _BRIGHTEST ** numbers.random()
-    if drawn >= chance or not (x[:, inside] > _BRIGHT).any():
+    uniform, factor = numbers.random(), _BRIGHTEST ** numbers.random()
+    if uniform >= probability or not (x[:, inside] > _BRIGHT).any():
         return
     n_bands = len(x)
     flat = x.reshape(1, n_bands, -1)
@@ -136,14 +139,14 @@ def brighten(
 
 
 def _batch(x: np.ndarray, inside: np.ndarray) -> Batch:
-    """Make a batch of pixels that are NaN where not valid, which become 0 in place."""
+    """Return a batch of pixels that are NaN where not valid; these become 0 in place."""
     valid = np.isfinite(x)
     x[~valid] = 0
     return Batch(torch.from_numpy(x), torch.from_numpy(valid), torch.from_numpy(inside))
 
 
 def _place(size: int, side: int, numbers: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a window of `side` pixels, on the grid of patches."""
+    """Return top and left of a random window of `side` pixels, on the grid of patches."""
     room = (size - side) // PATCH
     near = min(_NEAR, room // 2)
     low, high = (0, room) if numbers.random() < _ANYWHERE else (room // 2 - near, room // 2 + near)
@@ -151,9 +154,9 @@ def _place(size: int, side: int, numbers: np.random.Generator) -> tuple[int, int
     return top * PATCH, left * PATCH
 
 
-def _turned(x: np.ndarray, inside: np.ndarray, way: int) -> tuple[np.ndarray, np.ndarray]:
-    """One of the eight ways to mirror and turn a square, as views."""
-    if way & 4:
+def _turned(x: np.ndarray, inside: np.ndarray, orientation: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return views of a window in one of its eight orientations."""
+    if orientation & 4:
         x, inside = x.swapaxes(1, 2), inside.T
-    down, right = (-1 if way & bit else 1 for bit in (1, 2))
+    down, right = (-1 if orientation & bit else 1 for bit in (1, 2))
     return x[:, ::down, ::right], inside[::down, ::right]

@@ -1,4 +1,4 @@
-"""One fixed, invertible arcsinh a band, between counts/s and what the autoencoder sees."""
+"""The fixed, invertible arcsinh per band between counts/s and the autoencoder's input."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ _FORMAT: dict[str, Any] = {"format": "image_normaliser", "version": 1}
 _REMAKE = remake(_FORMAT["format"])
 
 SOFTENING = 8.0
-"""Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise stays in the
-linear part, so that what the autoencoder learns as its mean is the mean in counts/s too."""
+"""Sigmas of the sky at which the arcsinh turns from linear to logarithmic. Noise lies in the linear
+part, so that the mean that the autoencoder learns is a mean in counts/s."""
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 LARGEST = 60.0
-"""Largest normalised pixel that is taken back: its sinh, 6e25, is brighter than any star, and a
-float32 still."""
+"""Largest normalised pixel that is inverted: its sinh, 6e25, is brighter than any star, and still a
+float32."""
 
 
 @dataclass(frozen=True)
 class ImageNormaliser:
-    """x = arcsinh(counts/s / softening), one softening a band; learned once, then never changed.
+    """Maps counts/s to arcsinh(counts/s / softening), with one softening per band.
 
-    No cutout is scaled by its own brightness: absolute fluxes and colours survive.
+    It is fitted once. No cutout is scaled by its own brightness: absolute fluxes and colours are
+    preserved.
 
     Attributes
     ----------
@@ -52,16 +53,16 @@ class ImageNormaliser:
 
     @classmethod
     def fit(cls, bands: tuple[str, ...], sky: np.ndarray) -> ImageNormaliser:
-        """Learn from the sky's noise in training cutouts.
+        """Fit the softenings to the noise of the sky in training cutouts.
 
         Parameters
         ----------
         bands : tuple of str
             Bands in channel order.
         sky : float (n, B)
-            Sigma of the sky in each cutout (counts/s), as `sky_sigma` gives it; NaN in a band that
-            a cutout lacks. A band that all lack gets the median of the others, and all get 1
-            where there are none.
+            Sigma of the sky in each cutout (counts/s), the result of `sky_sigma`; NaN in bands that
+            a cutout lacks. A band that all cutouts lack gets the median of the others. Without any
+            cutout the sigma is 1.
         """
         sigma = np.full(len(bands), np.nan)
         for channel in range(len(bands)):
@@ -81,12 +82,12 @@ class ImageNormaliser:
         valid : bool (m, B, S, S)
             Pixels that were measured.
         threads : int
-            Threads that share the cutouts; they change no bit of the result.
+            Threads that share the cutouts; they change no result.
 
         Returns
         -------
         float32 (m, B, S, S)
-            0 where not valid; within 1e-6 of the exact arcsinh, of counts/s up to 1e19 softenings.
+            0 where not valid; within 1e-6 of the exact arcsinh up to 1e19 softenings.
         """
         self._check(pixels)
         flat = _flat(pixels, np.float32)
@@ -98,7 +99,7 @@ class ImageNormaliser:
     def patches(
         self, pixels: np.ndarray, valid: np.ndarray, side: int, threads: int = 1
     ) -> np.ndarray:
-        """Normalise cutouts and cut them into patches, in one pass.
+        """Normalise cutouts and divide them into patches, in one pass.
 
         Parameters
         ----------
@@ -110,7 +111,7 @@ class ImageNormaliser:
         Returns
         -------
         float32 (m, S / side, S / side, B × side² + B)
-            Of each patch its normalised pixels, band by band and row by row, and then the fraction
+            For each patch its normalised pixels, band by band and row by row, and then the fraction
             of them that is not valid in each band.
         """
         self._check(pixels)
@@ -127,7 +128,7 @@ class ImageNormaliser:
         return out
 
     def inverse(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Pixels in counts/s of normalised ones (m, B, S, S), float32; finite for finite `x`."""
+        """Return pixels in counts/s, float32 (m, B, S, S), of normalised pixels `x`."""
         self._check(x)
         flat = _flat(x, np.float32)
         out = np.empty_like(flat)
@@ -162,12 +163,12 @@ class ImageNormaliser:
         return loaded
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Plain arrays that `from_arrays` makes the same normaliser from."""
+        """Return plain arrays, from which `from_arrays` makes the same normaliser."""
         return {"bands": np.array(self.bands, dtype=np.str_), "softening": self.softening}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ImageNormaliser:
-        """The normaliser that `arrays` was called on."""
+        """Return the normaliser that `arrays` was called on."""
         return cls(tuple(arrays["bands"].tolist()), arrays["softening"])
 
     def _check(self, cutouts: np.ndarray) -> None:
@@ -177,16 +178,16 @@ class ImageNormaliser:
 
 
 def _flat(cutouts: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    """Cutouts as (m, B, S²); a copy only where dtype or strides ask for one."""
+    """Return cutouts as (m, B, S²), copied only where dtype or strides need it."""
     plain = np.ascontiguousarray(cutouts, dtype=dtype)
     return plain.reshape(*plain.shape[:2], plain.shape[2] * plain.shape[3])
 
 
 def sky_sigma(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Robust sigma of each band of each cutout.
+    """Return the robust sigma of the sky in each band of each cutout.
 
-    Most pixels of a cutout are sky, so that 1.4826 times the median absolute deviation of all is
-    the sky's sigma within a few per cent.
+    It is 1.4826 times the median absolute deviation of all pixels, most of which are sky: right
+    within a few per cent.
 
     Parameters
     ----------
@@ -209,13 +210,13 @@ def sky_sigma(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 _SKY_FORMAT: dict[str, Any] = {"format": "sky_sample", "version": 1}
-_CUTOUTS = 2000  # sigmas of the sky: their median over so many is good to a per cent
-_OF_FIELD = 64  # one field has one depth
+_CUTOUTS = 2000  # of all fields; the median of so many sigmas is good to a per cent
+_OF_FIELD = 64  # of one field, which has one depth
 
 
 @dataclass(frozen=True)
 class SkySample:
-    """Sigmas of the sky.
+    """A sample of sigmas of the sky.
 
     Attributes
     ----------
@@ -241,7 +242,7 @@ class SkySample:
 
 
 def sample_sky(cube: Cube, rows: np.ndarray, settings: ImageSettings) -> SkySample:
-    """Measure the sky in the first 64 whole cutouts of the `rows`, bool (n,), to be fitted on."""
+    """Measure the sky in the first 64 whole cutouts among `rows`, bool (n,)."""
     sky = [np.empty((0, len(settings.bands)))]
     left = _OF_FIELD
     for batch in read_cutouts(cube, settings, keep=rows):
@@ -253,9 +254,7 @@ def sample_sky(cube: Cube, rows: np.ndarray, settings: ImageSettings) -> SkySamp
 
 
 def fit_normaliser(samples: Sequence[SkySample], bands: tuple[str, ...]) -> ImageNormaliser:
-    """Learn the arcsinh of each band from all fields' samples.
-
-    Of many fields each gives its first few cutouts only, 2000 in all.
+    """Fit the normaliser to the samples of all fields, about 2000 cutouts in all.
 
     Raises
     ------

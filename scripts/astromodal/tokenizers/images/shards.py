@@ -1,8 +1,8 @@
-"""One field's share of the training cutouts, normalised once and kept to be memory-mapped.
+"""A field's share of the training cutouts, normalised, in memory-mapped files.
 
 A shard is two files: the pixels as a plain ``.npy`` (float16, NaN where not valid), and an array
-file of what belongs to each cutout: its id, its row, its source's shape and mask, and the hashes of
-the normaliser, of the input and of the pixels.
+file with the id, row, shape and mask of each cutout's source, and the hashes of normaliser, input
+and pixels.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from astromodal.tokenizers.images.normaliser import ImageNormaliser
 
 _FORMAT: dict[str, Any] = {"format": "training_cutouts", "version": 2}
 _REMAKE = remake(_FORMAT["format"])
-"""Of pixels that are not those which the sources were written with, whose hash these carry."""
+"""Advice about pixels that do not have the hash in the file of sources."""
 _PIXEL = np.dtype("<f2")
-_MASKS = 64  # made at a time: the arithmetic of a mask takes some 300 kB
+_MASKS = 64  # computed at a time: each takes some 300 kB
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CutoutShard:
     row : int32 (n,)
         Rows in the cube.
     normaliser_hash, input_hash : str
-        Hashes of the normaliser, and of the cutouts that the draw was made from.
+        Hashes of the normaliser, and of the cutouts that were sampled from.
     """
 
     x: np.ndarray
@@ -70,7 +70,7 @@ class CutoutShard:
 
     @classmethod
     def open(cls, pixels: str | Path, sources: str | Path) -> CutoutShard:
-        """Map the files of `write_shard`; pixels are read once to compare them with their hash.
+        """Map the files of `write_shard`, after comparing the pixels with their hash.
 
         Raises
         ------
@@ -97,21 +97,21 @@ def write_shard(
     settings: ImageSettings,
     progress: Progress = quiet,
 ) -> int:
-    """Draw at most `share` whole cutouts of a cube, and write them normalised.
+    """Sample at most `share` whole cutouts of a cube, and write them normalised.
 
-    The draw is uniform (reservoir sampling) and depends on the seed and the field's name alone.
-    The cube is read once, a slice of rows at a time; of the pixels no more is held in memory.
+    The sample is uniform (reservoir sampling) and depends on the seed and the field's name alone.
+    The cube is read once, a slice of rows at a time, and only one slice of pixels is in memory.
 
     Parameters
     ----------
     pixels, sources : path
-        The shard's two files, ``.npy`` and ``.npz``; each is written whole or not at all.
+        The shard's two files, ``.npy`` and ``.npz``, each written atomically.
     cube : Cube
         The field's datacube.
     rows : bool (n,)
-        Rows that may be fitted on.
+        Rows that tokenizers may be fitted on.
     share : int
-        Cutouts at most, 221 kB each.
+        Largest number of cutouts, of 221 kB each.
     normaliser : ImageNormaliser
         Applied to every cutout.
     settings : ImageSettings
@@ -122,15 +122,15 @@ def write_shard(
     Returns
     -------
     int
-        Cutouts drawn.
+        Number of sampled cutouts.
     """
     shape = (len(settings.bands), settings.size, settings.size)
     taken = np.full(min(share, int(rows.sum())), -1, np.int32)
     digest = hashlib.sha256()
     with atomic_path(pixels) as temporary, temporary.open("wb") as stream:
         first = _header(stream, 0, shape)
-        drawn = ahead(_reservoir(cube, rows, len(taken), normaliser, settings, digest))
-        for place, row, x in progress(drawn, None, f"slices of cutouts of field {cube.field}"):
+        sampled = ahead(_reservoir(cube, rows, len(taken), normaliser, settings, digest))
+        for place, row, x in progress(sampled, None, f"slices of cutouts of field {cube.field}"):
             for at, one in zip(place.tolist(), x, strict=True):
                 stream.seek(first + at * one.nbytes)
                 stream.write(one.data)
@@ -154,7 +154,7 @@ def _reservoir(
     settings: ImageSettings,
     digest: hashlib._Hash,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Places below `share`, rows and normalised cutouts; a later one replaces an earlier one."""
+    """Yield places below `share`, rows and normalised cutouts; later ones replace earlier ones."""
     name = int.from_bytes(hashlib.sha256(cube.field.encode()).digest()[:8], "little")
     generator = np.random.default_rng([abs(settings.seed), name])
     seen = 0
@@ -165,7 +165,7 @@ def _reservoir(
         place = np.where(number < share, number, generator.integers(number + 1))
         seen += len(number)
         kept = place < share
-        # Of two that fall on the same place the last one stays, as if they came one by one.
+        # Of two cutouts at the same place the last one stays, as if they came one by one.
         valid = batch.valid[kept]
         x = normaliser.forward(batch.pixels[kept], valid)
         x[~valid] = np.nan
@@ -173,7 +173,7 @@ def _reservoir(
 
 
 def _packed_masks(shapes: np.ndarray, size: int) -> np.ndarray:
-    """Elliptical masks of `shapes` (n, 3), uint8 (n, ceil(S² / 8)), a few at a time."""
+    """Return elliptical masks of `shapes` (n, 3), packed, uint8 (n, ceil(S² / 8))."""
     packed = [np.empty((0, -(-(size**2) // 8)), np.uint8)]
     for start in range(0, len(shapes), _MASKS):
         a, b, theta = shapes[start : start + _MASKS].T
@@ -183,7 +183,7 @@ def _packed_masks(shapes: np.ndarray, size: int) -> np.ndarray:
 
 
 def _header(stream: BinaryIO, n: int, shape: tuple[int, ...]) -> int:
-    """Write the header of a ``.npy`` of n cutouts; NumPy leaves room in it for n to grow."""
+    """Write the header of a ``.npy`` of n cutouts, with room for a larger n; return its length."""
     stream.seek(0)
     described = {"descr": _PIXEL.str, "fortran_order": False, "shape": (n, *shape)}
     np.lib.format.write_array_header_1_0(stream, described)
@@ -191,7 +191,7 @@ def _header(stream: BinaryIO, n: int, shape: tuple[int, ...]) -> int:
 
 
 def _map(path: str | Path) -> np.ndarray:
-    """Map a ``.npy`` of float16."""
+    """Return a memory map of a ``.npy`` of float16."""
     try:
         with Path(path).open("rb") as stream:
             shape, fortran, dtype = npy_header(stream, Path(path).stat().st_size)
@@ -206,14 +206,14 @@ def _map(path: str | Path) -> np.ndarray:
 
 
 class CutoutStore:
-    """Normalised cutouts with their sources' masks.
+    """The normalised cutouts of all shards, with the masks of their sources.
 
     Parameters
     ----------
     shards : sequence of CutoutShard
-        One a field, in order.
+        One per field, in order.
     normaliser : ImageNormaliser
-        The one that they must have gone through.
+        The normaliser of the shards.
     size : int
         Side of a cutout (pixel).
 
@@ -241,7 +241,7 @@ class CutoutStore:
     def cutout(
         self, number: int, top: int = 0, left: int = 0, side: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A square window of one cutout.
+        """Return a square window of one cutout.
 
         Parameters
         ----------

@@ -15,48 +15,52 @@ import torch
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import PATCH
-from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
-from astromodal.tokenizers.quantizers.kmeans import Finder
+from astromodal.tokenizers.quantizers import nearest
+from astromodal.tokenizers.quantizers.base import FittedQuantizer
 
 _FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 1}
 
 _CHUNK, _CHUNK_OF_GPU = 16, 64
-"""Cutouts that pass the network together, on a CPU and on a GPU. The last chunk is filled up, so
-that the shapes of all sums are the same and a cutout's code does not depend on how many others came
-with it."""
+"""Cutouts that pass the network together, on a CPU and on a GPU. The last chunk is padded, so that
+all sums have the same shapes and a cutout's code does not depend on the number of cutouts."""
 
 
 @dataclass(frozen=True)
 class ImageCodebook:
-    """Centroids of the latents of one autoencoder.
+    """The quantizer of one autoencoder's latents.
 
     Attributes
     ----------
-    centroids : float32 (K, L)
-        Standardised latents; K is 0 where no training field has cutouts.
+    quantizer : FittedQuantizer
+        Quantizes standardised latents; without codes where no training field has cutouts.
     size : int
-        Codes of the vocabulary; K is at most as large.
+        Codes of the vocabulary; the quantizer has at most as many.
     autoencoder_hash : str
-        Hash of the autoencoder whose latents these are.
+        Hash of the autoencoder.
     """
 
-    centroids: np.ndarray
+    quantizer: FittedQuantizer
     size: int
     autoencoder_hash: str
 
+    @property
+    def centroids(self) -> np.ndarray:
+        """Standardised latents of the codes, float32 (K, L)."""
+        return self.quantizer.centroids
+
     def save(self, path: str | Path) -> None:
         """Write an array file."""
-        arrays, of = {"centroids": self.centroids}, self.autoencoder_hash
-        save_arrays(path, arrays, **_FORMAT, size=self.size, autoencoder_hash=of)
+        of = self.autoencoder_hash
+        self.quantizer.save(path, {}, **_FORMAT, size=self.size, autoencoder_hash=of)
 
     @classmethod
     def load(cls, path: str | Path) -> ImageCodebook:
         """Read what `save` wrote."""
-        stored = load_arrays(path, **_FORMAT)
-        return cls(stored["centroids"], **stored.attributes)
+        quantizer, stored = nearest.load(path, **_FORMAT)
+        return cls(quantizer, **stored.attributes)
 
 
 class ImageTokenizer:
@@ -67,7 +71,7 @@ class ImageTokenizer:
     autoencoder : TrainedAutoencoder
         Network and normaliser.
     codebook : ImageCodebook
-        Centroids of its latents. Without any, every code is missing.
+        Quantizer of its latents. Where it has no codes, every code is missing.
     device : torch.device, optional
         Where the network runs; the CPU by default.
 
@@ -90,7 +94,7 @@ class ImageTokenizer:
         self.autoencoder, self.codebook = autoencoder, codebook
         self._device = torch.device(device)
         self._chunk = _CHUNK if self._device.type == "cpu" else _CHUNK_OF_GPU
-        copied = copy.deepcopy(autoencoder.model)  # the one that was given stays on the CPU
+        copied = copy.deepcopy(autoencoder.model)  # the argument stays on the CPU
         order = torch.channels_last
         self._model = copied.to(self._device, memory_format=order)  # type: ignore[call-overload]
 
@@ -124,7 +128,7 @@ class ImageTokenizer:
     @cached_property
     def hash(self) -> str:
         """Hash of everything that decides on a code or on what it decodes to."""
-        parts = {"centroids": self.centroids, "size": np.array(self.codebook.size)}
+        parts = {**self.codebook.quantizer.packed(), "size": np.array(self.codebook.size)}
         return hash_values([self.autoencoder.hash, hash_arrays(parts)])
 
     def encode(self, pixels: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,15 +144,15 @@ class ImageTokenizer:
         Returns
         -------
         codes : uint16 (m, (S / 4)²)
-            Row by row of the grid; 65535 throughout where the codebook has no centroids. They do
-            not depend on the other cutouts, nor on how many there are.
+            Row by row of the grid; all 65535 where the codebook has no codes. A cutout's codes do
+            not depend on the other cutouts, nor on their number.
         latents : float32 (m, L, S / 4, S / 4)
-            Standardised latents before they are rounded to a centroid.
+            Standardised latents before they are quantized.
         """
         return self.encode_patches(self.patches(pixels, valid))
 
     def patches(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """The first half of `encode`, which needs no network: normalised pixels by patch.
+        """Return normalised pixels by patch: the first half of `encode`, which needs no network.
 
         Returns
         -------
@@ -158,29 +162,24 @@ class ImageTokenizer:
         return self.normaliser.patches(pixels, valid, PATCH, torch.get_num_threads())
 
     def encode_patches(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The second half of `encode`: codes and latents of what `patches` gave."""
+        """Return codes and latents of the result of `patches`: the second half of `encode`."""
         latents = self._latents(patches)
         n, n_dim = latents.shape[:2]
         if not len(self.centroids):
             return np.full((n, self.grid**2), MISSING_CODE, np.uint16), latents
         points = latents.transpose(0, 2, 3, 1).reshape(-1, n_dim)
-        codes = self._finder.nearest(points, torch.get_num_threads())
+        codes = self.codebook.quantizer.encode(points, torch.get_num_threads())
         return codes.reshape(n, self.grid**2).astype(np.uint16), latents
 
-    @cached_property
-    def _finder(self) -> Finder:
-        """Prepared once, for every batch of every field."""
-        return Finder(self.centroids)
-
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Cutouts of codes (m, (S / 4)²), float32 (m, B, S, S) in counts/s.
+        """Return the cutouts of codes (m, (S / 4)²), float32 (m, B, S, S) in counts/s.
 
-        A cutout with a missing code is NaN throughout.
+        All pixels of a cutout with a missing code are NaN.
 
         Raises
         ------
         FormatError
-            Where a code has no centroid: the codes belong to another tokenizer.
+            Where a code is not in the codebook: the codes belong to another tokenizer.
         """
         missing = codes == MISSING_CODE
         if (~missing & (codes >= len(self.centroids))).any():
@@ -189,14 +188,14 @@ class ImageTokenizer:
             raise FormatError(must_be("image codes", must, got, "run encode_images again"))
         grid, n_dim = self.grid, self.centroids.shape[1]
         latents = np.zeros((*codes.shape, n_dim), np.float32)
-        latents[~missing] = self.centroids[codes[~missing]]
+        latents[~missing] = self.codebook.quantizer.decode(codes[~missing])
         shaped = latents.reshape(len(codes), grid, grid, n_dim).transpose(0, 3, 1, 2)
         pixels = self.decode_latents(shaped)
         pixels[missing.any(axis=1)] = np.nan
         return pixels
 
     def decode_latents(self, latents: np.ndarray) -> np.ndarray:
-        """Cutouts of standardised latents (m, L, S / 4, S / 4), float32 (m, B, S, S) counts/s."""
+        """Return cutouts, float32 (m, B, S, S) in counts/s, of latents (m, L, S / 4, S / 4)."""
         side = self.grid * PATCH
         x = np.empty((len(latents), len(self.bands), side, side), np.float32)
         for part, chunk in _chunks(np.ascontiguousarray(latents, dtype=np.float32), self._chunk):
@@ -206,9 +205,9 @@ class ImageTokenizer:
         return self.normaliser.inverse(x, torch.get_num_threads())
 
     def standardised(self) -> np.ndarray:
-        """Centroids in units of the latents' own spread, float32 (codebook_size, L).
+        """Return centroids in units of the latents' spread, float32 (codebook_size, L).
 
-        Codes that are not in use are 0.
+        Rows of codes that are not in use are 0.
         """
         table = np.zeros((self.codebook.size, self.centroids.shape[1]), np.float32)
         table[: len(self.centroids)] = self.centroids
@@ -227,10 +226,10 @@ class ImageTokenizer:
         return out
 
     def _moved(self, chunk: np.ndarray) -> torch.Tensor:
-        """A chunk on the device; to a GPU it is copied while the GPU works on the one before.
+        """Return a chunk on the device; a GPU copies it while it computes the chunk before.
 
-        There the job lets convolutions use TF32, which keeps ten bits of a number where bfloat16
-        keeps seven: too few for the flux of a bright star.
+        Convolutions on a GPU use TF32, which keeps ten bits of a number. bfloat16 keeps seven: too
+        few for the flux of a bright star.
         """
         tensor = torch.from_numpy(chunk)
         if self._device.type == "cpu":
@@ -239,11 +238,11 @@ class ImageTokenizer:
 
 
 def _chunks(array: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Places of `array` and what stands there, filled up with zeros to `size`."""
+    """Yield slices of `array`, and their content padded with zeros to `size`."""
     for start in range(0, len(array), size):
         part = slice(start, min(start + size, len(array)))
         chunk = array[part]
         if len(chunk) < size:
-            filling = np.zeros((size - len(chunk), *array.shape[1:]), array.dtype)
-            chunk = np.concatenate([chunk, filling])
+            padding = np.zeros((size - len(chunk), *array.shape[1:]), array.dtype)
+            chunk = np.concatenate([chunk, padding])
         yield part, chunk

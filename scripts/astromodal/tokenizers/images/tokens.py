@@ -26,7 +26,7 @@ _LATENTS: dict[str, Any] = {"format": "image_latents", "version": 1}
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """Codes of a field's whole cutouts.
+    """The codes of a field's whole cutouts.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class ImageTokens:
     row : int32 (n,)
         Rows in the cube, ascending.
     codes : uint16 (n, (S / 4)²)
-        65535 throughout where the tokenizer has no codebook.
+        All 65535 where the tokenizer has no codes.
     tokenizer_hash, input_hash : str
         Hashes of the tokenizer, and of the cutouts that were encoded.
     n_whole, n_short : int
-        Whole cutouts, which are those here, and short ones, which are missing.
+        Number of whole cutouts, which are those encoded, and of short ones, which are missing.
     """
 
     ids: np.ndarray
@@ -57,7 +57,7 @@ class ImageTokens:
 
 @dataclass(frozen=True)
 class ImageLatents:
-    """Latents of a field's whole cutouts, before they are rounded to a code.
+    """The latents of a field's whole cutouts, before they are quantized.
 
     Attributes
     ----------
@@ -83,30 +83,30 @@ def encode_field_images(
 ) -> tuple[ImageTokens, ImageLatents]:
     """Encode every whole cutout of a cube, a slice of rows at a time.
 
-    Codes and latents of the field are held in memory: 6 kB a cutout, a hundredth of its pixels.
+    Codes and latents of the field are held in memory: 6 kB per cutout, 1 % of its pixels.
 
     Raises
     ------
     FormatError
-        Where the settings name other bands, or another size, than the tokenizer's.
+        Where the settings have other bands or another size than the tokenizer.
     """
     _check_shape(tokenizer, settings)
     digests = [hashlib.sha256() for _ in range(2)]
     counts = CutoutCounts()
     n_dim, grid = tokenizer.autoencoder.model.latent_dim, tokenizer.grid
-    # Room for every row of the cube; where nothing is written, none is taken.
+    # Room for all rows of the cube; memory is used only where it is written.
     rows = np.empty(cube.n_rows, np.int32)
     codes = np.empty((cube.n_rows, grid**2), np.uint16)
     latents = np.empty((cube.n_rows, n_dim, grid, grid), np.float32)
     n = 0
 
     def prepared() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows, and what the network sees of them."""
+        """Yield rows, and the network's input for them."""
         for batch in read_cutouts(cube, settings, counts=counts):
             _update(digests, batch)
             yield batch.row, tokenizer.patches(batch.pixels, batch.valid)
 
-    slices = ahead(prepared())  # a thread reads and normalises while the network is at work
+    slices = ahead(prepared())  # a thread reads and normalises while the network runs
     for row, patches in progress(slices, None, f"slices of cutouts of field {cube.field}"):
         part = slice(n, n + len(row))
         rows[part] = row
@@ -128,7 +128,7 @@ def load_image_tokens(path: str | Path, tokenizer_hash: str | None = None) -> Im
     Raises
     ------
     FormatError
-        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+        Where the tokenizer that made them does not have the hash `tokenizer_hash`.
     """
     stored = load_arrays(path, **_TOKENS)
     check_maker(path, stored, tokenizer_hash, "image codes", "encode_images")
@@ -142,7 +142,7 @@ def load_image_latents(path: str | Path, tokenizer_hash: str | None = None) -> I
     Raises
     ------
     FormatError
-        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+        Where the tokenizer that made them does not have the hash `tokenizer_hash`.
     """
     stored = load_arrays(path, **_LATENTS)
     check_maker(path, stored, tokenizer_hash, "image latents", "encode_images")
@@ -166,6 +166,6 @@ def _save(path: str | Path, values: dict[str, Any], form: dict[str, Any]) -> Non
 
 
 def _update(digests: list[hashlib._Hash], batch: CutoutBatch) -> None:
-    """Add a batch to the digests of rows and pixels; invalid pixels are 0 in them."""
+    """Add a batch to the digests of rows and pixels, in which invalid pixels are 0."""
     for digest, array in zip(digests, (batch.row, batch.pixels), strict=True):
         digest.update(np.ascontiguousarray(array).data)

@@ -1,8 +1,8 @@
 """Training of the image autoencoder.
 
-The squared error is taken in the units of the normaliser's arcsinh: of the sky's noise where a
-source is faint, of its own flux where it is bright. Noise on the latents stands for the rounding
-that the codebook will add, so that the decoder learns to bear it.
+The squared error is in the units of the normaliser's arcsinh: relative to the noise of the sky for
+faint pixels, and to the flux for bright ones. Noise on the latents simulates the quantization error
+of the codebook, so that the decoder becomes robust to it.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_si
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
-from astromodal.tokenizers.quantizers.kmeans import fit_codebook
+from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 
 LATENT_NOISE = 0.02
-"""Sigma of the noise on raw latents, a tenth of what they come to vary by."""
+"""Sigma of the noise on raw latents, a tenth of their spread after training."""
 
 LATENT_PENALTY = 1e-3
-"""Weight of the latents' mean square. Without it they would grow until the noise is nothing."""
+"""Weight of the mean square of latents. Without it they would grow until noise is negligible."""
 
 OUTSIDE_WEIGHT = 0.1
-"""Weight of a pixel outside the mask: a cutout has some fifty times more of those."""
+"""Weight of a pixel outside the mask; a cutout has some fifty times more of those."""
 
 BRIGHT_POWER = 0.25
-"""Power of a pixel's flux that its weight grows by. An error of the arcsinh is a relative one of a
-bright pixel, whose noise is far smaller; weights of the inverse variance (a power of 1) would teach
-the network nothing but the brightest stars."""
+"""Exponent of a bright pixel's weight, flux to this power. An error of the arcsinh is relative to
+the flux, and the noise of bright pixels is smaller than that. Weights by inverse variance (a power
+of 1) would train the network on the brightest stars alone."""
 
 _WARM_UP = 0.03  # fraction of the steps
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """How a pass over the training cutouts went.
+    """The result of a pass over the training cutouts.
 
     Attributes
     ----------
     number : int
-        From 0.
+        Number of the pass, from 0.
     loss : float
-        Mean over its steps.
+        Mean loss over its steps.
     windows_per_second : float
-        Windows of cutouts trained on.
+        Windows of cutouts per second.
     flops_per_second : float
-        Floating-point operations of the convolutions, forward and backward.
+        Floating-point operations of the convolutions per second, forward and backward.
     """
 
     number: int
@@ -77,30 +77,30 @@ def train_autoencoder(
     progress: Progress = quiet,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[TrainedAutoencoder, TrainingLatents]:
-    """Fit the autoencoder, and sample latents for the codebook.
+    """Train the autoencoder, and sample latents for the codebook.
 
     Parameters
     ----------
     store : CutoutStore
-        Training cutouts. Without any the network stays as it was initialised, and there are no
+        Training cutouts. Without any, the network keeps its initial weights, and there are no
         latents.
     normaliser : ImageNormaliser
-        The one that they went through.
+        The normaliser of the cutouts.
     settings : ImageSettings
-        Shape of the network, epochs, seed and the rest.
+        Shape of the network and settings of its training.
     device : torch.device
-        Where to train; bfloat16 is used on a GPU only.
+        Device of the training; bfloat16 is used on a GPU only.
     progress : callable
         Shows the epochs.
     report : callable
-        Told of every epoch at its end.
+        Called with each epoch at its end.
 
     Returns
     -------
     autoencoder : TrainedAutoencoder
-        On the CPU. The same seed, device and number of threads give the same one.
+        On the CPU. The same seed, device and number of threads give the same weights.
     latents : TrainingLatents
-        What the codebook is fitted on.
+        The sample that the codebook is fitted on.
     """
     plain = shape_settings(settings)
     model = build_model(plain, settings.seed)
@@ -118,18 +118,18 @@ def train_autoencoder(
 def reconstruction_error(
     decoded: torch.Tensor, x: torch.Tensor, valid: torch.Tensor, inside: torch.Tensor
 ) -> torch.Tensor:
-    """Weighted mean squared error over valid pixels.
+    """Return the weighted mean squared error over valid pixels.
 
     Parameters
     ----------
     decoded, x : float (B, C, S, S)
         Normalised pixels, as decoded and as measured.
     valid : bool (B, C, S, S)
-        Pixels that were measured; the others count for nothing.
+        Pixels that were measured; the others have no weight.
     inside : bool (B, S, S)
-        Pixels of the mask, which weigh 1; those outside weigh `OUTSIDE_WEIGHT`, so that the sky
-        and the neighbours of the source are decoded to something sane. A bright pixel's squared
-        error counts exp(`BRIGHT_POWER` |x|) times.
+        Pixels of the mask, of weight 1. The others have the weight `OUTSIDE_WEIGHT`, so that sky
+        and neighbours of the source are decoded too. A squared error is further multiplied by
+        exp(`BRIGHT_POWER` |x|).
 
     Returns
     -------
@@ -142,7 +142,7 @@ def reconstruction_error(
 
 
 class _Trainer:
-    """The network, its optimiser and its schedule."""
+    """The network with its optimiser and learning-rate schedule."""
 
     def __init__(self, model: ImageAutoencoder, settings: ImageSettings, n_steps: int) -> None:
         self.model, self.dropout = model, settings.band_dropout
@@ -159,7 +159,7 @@ class _Trainer:
         )
 
     def step(self, batch: Batch) -> torch.Tensor:
-        """Take a step; return its loss."""
+        """Take a step, and return its loss."""
         x, valid, inside = batch
         device = x.device
         shown = valid & _shown(valid.shape[:2], self.dropout, self.noises).to(device)
@@ -182,12 +182,12 @@ def _fit(
     device: torch.device,
     progress: Progress,
 ) -> Iterator[Epoch]:
-    """Train in place."""
+    """Train the model in place, and yield the result of each epoch."""
     per_epoch = math.ceil(len(store) / settings.batch_size)
     trainer = _Trainer(model, settings, settings.epochs * per_epoch)
     numbers = np.random.default_rng(abs(settings.seed))
-    drawn = windows(store, settings.epochs, settings.batch_size, numbers)
-    batches = ahead((batch.to(device) for batch in drawn), depth=4)
+    sampled = windows(store, settings.epochs, settings.batch_size, numbers)
+    batches = ahead((batch.to(device) for batch in sampled), depth=4)
     flops = 3 * model.flops(window_side(store.size))  # a backward pass costs two forward ones
     for number in progress(range(settings.epochs), settings.epochs, "epochs of the autoencoder"):
         start = time.perf_counter()
@@ -198,28 +198,28 @@ def _fit(
 
 
 def _rate(step: int, n_steps: int) -> float:
-    """Fraction of the peak learning rate: a short warm-up, then half a cosine down to 0."""
+    """Return the learning rate over its peak: a short warm-up, then half a cosine down to 0."""
     warm_up = max(1, round(_WARM_UP * n_steps))
     done = max(0.0, step - warm_up) / max(1, n_steps - warm_up)
     return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def _shown(shape: torch.Size, dropout: float, generator: torch.Generator) -> torch.Tensor:
-    """Which bands of which cutouts the encoder may see, bool (B, C, 1, 1)."""
+    """Return which bands of each cutout are input to the encoder, bool (B, C, 1, 1)."""
     return (torch.rand(shape, generator=generator) >= dropout)[:, :, None, None]
 
 
 def _noise(model: ImageAutoencoder, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     grid = x.shape[-1] // PATCH
     shape = (len(x), model.latent_dim, grid, grid)
-    # Drawn on the CPU: the same numbers whatever the device.
+    # Sampled on the CPU: the same numbers on any device.
     return LATENT_NOISE * torch.randn(shape, generator=generator).to(x.device)
 
 
 _FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 1}
 
 INSIDE_SHARE = 0.75
-"""Part of the points that lie on the patches of a source's mask."""
+"""Fraction of the points that lie on patches of the mask of a source."""
 
 _MAX_POINTS = 1_000_000
 _BATCH = 32
@@ -234,7 +234,7 @@ class TrainingLatents:
     points : float32 (N, L)
         Latents; (0, L) where there is no training cutout.
     inside : bool (N,)
-        Whether a point's patch touches the mask of its cutout's source.
+        Whether the patch of a point overlaps the mask of its source.
     autoencoder_hash : str
         Hash of the autoencoder.
     """
@@ -260,11 +260,11 @@ def sample_latents(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set the model's latent statistics, and sample standardised latents for the codebook.
 
-    Most of a cutout's points are drawn from the patches of its source's mask, the others from the
-    rest, each patch as often as chance has it. Without that the sky, 97 % of the patches, would
-    take most of the codes, and rounding would cost the sources three times as much of their
-    variance. Half of the sample is of the cutouts as they are, half with every bright source
-    brightened as in training, so that the codes reach beyond the brightest training source.
+    Most points of a cutout are sampled, with replacement, from the patches of its source's mask,
+    the others from the remaining patches. In a uniform sample the sky, 97 % of the patches, would
+    take most of the codes, and quantization would cost the sources three times as much of their
+    variance. Half of the sample is from the cutouts as they are. In the other half all bright
+    sources are brightened as in training, so that codes reach beyond the brightest of them.
 
     Parameters
     ----------
@@ -273,16 +273,16 @@ def sample_latents(
     store : CutoutStore
         Training cutouts.
     seed : int
-        Seed of the draw.
+        Seed of the sample.
     device : torch.device
-        Where the model is.
+        Device of the model.
 
     Returns
     -------
     points : float32 (N, L)
         At most a million; (0, L) without cutouts.
     inside : bool (N,)
-        Whether a point's patch touches the mask.
+        Whether the patch of a point overlaps the mask.
     """
     n_dim = model.latent_dim
     if not len(store):
@@ -292,7 +292,7 @@ def sample_latents(
     points, sides = [], []
     share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)) // 2)
     own = generator.spawn(1)[0]
-    passes = [whole_cutouts(store, _BATCH, own, chance) for chance in (0.0, 1.0)]
+    passes = [whole_cutouts(store, _BATCH, own, probability) for probability in (0.0, 1.0)]
     for batch in ahead(itertools.chain(*passes)):
         x, valid, _ = batch.to(device)
         with torch.inference_mode():
@@ -302,12 +302,12 @@ def sample_latents(
         squares += np.square(latents, dtype=np.float64).sum((0, 1))
         count += latents.shape[0] * latents.shape[1]
         for latent, within in zip(latents, _patches_inside(batch.inside.numpy()), strict=True):
-            chosen = _draw(within, share, generator)
+            chosen = _sample_patches(within, share, generator)
             points.append(latent[chosen])
             sides.append(within[chosen])
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    std[std == 0] = 1.0  # a channel that never changes
+    std[std == 0] = 1.0  # a constant channel
     mean, std = mean.astype(np.float32), std.astype(np.float32)
     model.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
     return (np.concatenate(points) - mean) / std, np.concatenate(sides)
@@ -316,22 +316,29 @@ def sample_latents(
 def train_image_codebook(
     latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet, threads: int = 1
 ) -> ImageCodebook:
-    """Cluster the latents of training cutouts into at most ``codebook_size`` centroids."""
-    size = settings.codebook_size
-    seed, steps = settings.seed, settings.iterations
-    codebook = fit_codebook(latents.points, size, steps, seed, progress, threads)
-    return ImageCodebook(codebook.centroids, size, latents.autoencoder_hash)
+    """Fit the quantizer of ``tokenizers.image.quantizer`` on the latents of training cutouts."""
+    quantizer = fit_quantizer(
+        settings.quantizer,
+        "tokenizers.image.quantizer",
+        latents.points,
+        settings.codebook_size,
+        settings.iterations,
+        settings.seed,
+        progress,
+        threads,
+    )
+    return ImageCodebook(quantizer, settings.codebook_size, latents.autoencoder_hash)
 
 
 def _patches_inside(mask: np.ndarray) -> np.ndarray:
-    """Which patches touch the mask (m, S, S): bool (m, G²)."""
+    """Return which patches overlap the mask (m, S, S), bool (m, G²)."""
     m, size, _ = mask.shape
     grid = size // PATCH
     return mask.reshape(m, grid, PATCH, grid, PATCH).any((2, 4)).reshape(m, grid**2)
 
 
-def _draw(within: np.ndarray, share: int, generator: np.random.Generator) -> np.ndarray:
-    """Places of `share` patches (G²,), most of them `within` the mask, drawn with replacement."""
+def _sample_patches(within: np.ndarray, share: int, generator: np.random.Generator) -> np.ndarray:
+    """Return a sample of `share` patches, int (share,), most of them `within` the mask."""
     near, far = np.flatnonzero(within), np.flatnonzero(~within)
     n_near = share if not far.size else round(INSIDE_SHARE * share) if near.size else 0
     return np.concatenate(

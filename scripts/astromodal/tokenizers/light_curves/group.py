@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError, must_be
 from astromodal.tokenizers.light_curves.features import compress, expand
-from astromodal.tokenizers.quantizers.kmeans import Finder
+from astromodal.tokenizers.quantizers.base import FittedQuantizer
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,21 @@ class LightCurveGroupTokenizer:
     ----------
     group : str
         Light-curve group.
-    centroids : float32 (k, 3)
-        Centroids of the standardised features; none where the group has no training data.
+    quantizer : FittedQuantizer
+        Quantizes the standardised features; without codes where the group has no training data.
     mean, std : float64 (3,)
         A compressed feature x is standardised to (x - mean) / std.
     """
 
     group: str
-    centroids: np.ndarray
+    quantizer: FittedQuantizer
     mean: np.ndarray
     std: np.ndarray
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Centroids of the standardised features, float32 (k, 3)."""
+        return self.quantizer.centroids
 
     def encode(self, curves: LightCurveBatch, median: np.ndarray) -> np.ndarray:
         """Codes, uint16 (n,), of all epochs relative to the magnitudes (m,) given.
@@ -64,13 +68,8 @@ class LightCurveGroupTokenizer:
         codes = np.full(len(curves.time), MISSING_CODE, dtype=np.uint16)
         if len(self.centroids) and len(codes):
             features = (compress(curves, median) - self.mean) / self.std
-            codes[:] = self._finder.nearest(features)
+            codes[:] = self.quantizer.encode(features)
         return codes
-
-    @cached_property
-    def _finder(self) -> Finder:
-        """Prepared once, for every batch of every field."""
-        return Finder(self.centroids)
 
     def decode(self, codes: np.ndarray, indptr: np.ndarray, median: np.ndarray) -> DecodedCurves:
         """Decode light curves.
@@ -100,7 +99,7 @@ class LightCurveGroupTokenizer:
             raise FormatError(must_be(f"codes of group {self.group}", must, got, "encode again"))
         lengths = np.diff(indptr)
         features = np.full((len(codes), len(self.mean)), np.nan)
-        features[known] = self.centroids[codes[known]] * self.std + self.mean
+        features[known] = self.quantizer.decode(codes[known]) * self.std + self.mean
         mag, error, step = expand(features, np.repeat(median, lengths))
         step[indptr[:-1][lengths > 0]] = 0.0
         reached = np.cumsum(np.nan_to_num(step))

@@ -1,1 +1,1 @@
-"""Quantizers: vectors to codes of a codebook, and back."""
+"""Quantizers: points to codes of a codebook, and back."""

@@ -1,30 +1,51 @@
-"""The nearest of many centroids in the plane, exactly, by looking at a few of them.
+"""Nearest-centroid search, exact, and quantizers in files.
 
-The plane around the centroids is cut into square-ish cells, and each of these into finer ones,
-the more the more centroids compete for it. A cell lists the centroids that are the nearest one
-somewhere in it: those that lie no farther from the cell's nearest corner than some centroid lies
-from its farthest. A point looks at its cell's list alone, in the order of the centroids, so that
-of equally near ones the first is chosen, as by a search through all. A point outside all cells is
-compared with every centroid.
+In the plane the search compares a point with a few centroids only. The plane is cut into square-ish
+cells, and each cell into finer ones, more of them where more centroids compete. A cell lists the
+centroids that are the nearest one somewhere in it: those that lie no farther from the cell's
+nearest corner than some centroid lies from its farthest corner. A point searches the list of its
+cell in the order of the centroids, so that the first of equally near ones is chosen, as by a search
+through all. A point outside all cells is compared with every centroid. In other dimensions a k-d
+tree is searched.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from astromodal.core.threads import share
+from astromodal.errors import ConfigError, DataError, must_be
+from astromodal.storage.arrays import ArrayFile, load_arrays
+from astromodal.tokenizers.quantizers.base import (
+    DEFAULT,
+    NAME,
+    PREFIX,
+    QUANTIZERS,
+    FittedQuantizer,
+)
 
-_SIDE = 32  # coarse cells a side
-_FINEST = 64  # fine cells a side of a coarse one, at most
-_BLOCK = 8  # fine cells a side of a block whose lists are drawn from one
-_MARGIN = 0.05  # of the centroids' extent, added all around: most points outside it lie in it
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+_LARGEST = 1e100  # its square is still a float64
+_SIDE = 32  # coarse cells along a side
+_FINEST = 64  # fine cells along a side of a coarse one, at most
+_BLOCK = 8  # fine cells along a side of a block, whose lists are taken from one list
+_MARGIN = (
+    0.05  # of the centroids' extent, added all around: it holds most points outside the extent
+)
 _SMALLEST = 1e-290  # extent whose cells still have a size, and one over it is finite
 _SLACK = 1e-9  # of a cell's size, of a squared distance: far above rounding, costs nothing
 
 
 class Plane:
-    """Centroids of the plane, prepared for looking up the nearest.
+    """Centroids in the plane, prepared for a search for the nearest.
 
     Parameters
     ----------
@@ -43,7 +64,7 @@ class Plane:
         self._grid = (c, low, step, *_build(c, low, step, pad))
 
     def nearest(self, x: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Indices int32 (n,) and squared distances float64 (n,) of the nearest centroids.
+        """Return the nearest centroids, int32 (n,), and squared distances from them, float64 (n,).
 
         Parameters
         ----------
@@ -51,7 +72,7 @@ class Plane:
             Points, finite. The result is that of computing all squared distances in float64 and
             taking the first of the smallest.
         threads : int
-            Threads that share the points; they change nothing else.
+            Threads that share the points; they change no result.
         """
         codes, squared = np.empty(len(x), np.int32), np.empty(len(x))
 
@@ -62,11 +83,142 @@ class Plane:
         return codes, squared
 
 
+def tree_of(points: np.ndarray) -> cKDTree:
+    """Return a k-d tree of points (N, D)."""
+    # Here: it takes a fifth of a second to import, and a job that encodes in the plane has none.
+    from scipy.spatial import cKDTree
+
+    return cKDTree(points)
+
+
+def check_points(x: np.ndarray) -> None:
+    """Raise `DataError` where a coordinate is not finite, or so large that its square is not."""
+    largest = float(np.abs(x).max(initial=0.0))  # NaN where a coordinate is
+    if not largest < _LARGEST:
+        raise DataError(
+            must_be("points to cluster", f"finite and below {_LARGEST:g}", f"{largest}")
+        )
+
+
+class NearestCentroid(FittedQuantizer):
+    """The codebook of k-means: a point has the code of its nearest centroid.
+
+    Parameters
+    ----------
+    centroids : float32 (k, D)
+        Centroids, finite.
+    counts, inertia
+        As in `FittedQuantizer`.
+    """
+
+    name = DEFAULT
+
+    def __init__(
+        self,
+        centroids: np.ndarray,
+        counts: np.ndarray | None = None,
+        inertia: float | None = None,
+    ) -> None:
+        self._centroids, self.counts, self.inertia = centroids, counts, inertia
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Centroids, float32 (k, D)."""
+        return self._centroids
+
+    def encode(self, x: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return the index of the nearest centroid of each point, exact in float64.
+
+        Parameters
+        ----------
+        x : float (N, D)
+            Points, finite.
+        threads : int
+            Threads that share the points; they change no code.
+
+        Returns
+        -------
+        int32 (N,)
+            The first of equally near centroids, where D is 2.
+
+        Raises
+        ------
+        DataError
+            Where a coordinate is not finite, or so large that its square is not.
+        """
+        check_points(x)
+        return self.search(np.asarray(x, dtype=np.float64), threads)[0]
+
+    def search(self, x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return codes, int32 (N,), and squared distances, float64 (N,), of float64 points."""
+        if isinstance(self._index, Plane):
+            return self._index.nearest(x, threads)
+        distance, codes = self._index.query(x, workers=threads)
+        return codes.astype(np.int32), distance**2
+
+    @cached_property
+    def _index(self) -> Plane | cKDTree:
+        """The prepared search, made once for all batches."""
+        points = np.asarray(self._centroids, dtype=np.float64)
+        return Plane(points) if points.shape[1] == 2 else tree_of(points)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the centroids by name."""
+        return {"centroids": self._centroids}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> NearestCentroid:
+        """Return the codebook that `arrays` was called on."""
+        return cls(arrays["centroids"])
+
+
+def unpack(arrays: Mapping[str, np.ndarray], source: str) -> FittedQuantizer:
+    """Return the quantizer that `FittedQuantizer.packed` was called on.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Its arrays, with or without others beside them.
+    source : str
+        Where they are from, for errors.
+
+    Raises
+    ------
+    ConfigError
+        Where no quantizer of that name is registered.
+    """
+    if NAME not in arrays:
+        return NearestCentroid(arrays["centroids"])
+    maker = str(arrays[NAME])
+    if maker not in QUANTIZERS:
+        do = "add the Python file that registers it to the setting extensions"
+        raise ConfigError(must_be(f"{source}: quantizer", "a registered quantizer", maker, do))
+    kind = QUANTIZERS.get(maker, f"{source}: quantizer")
+    own = {name: array for name, array in arrays.items() if name.startswith(PREFIX)}
+    return kind.from_arrays({name.removeprefix(PREFIX): array for name, array in own.items()})
+
+
+def load(path: str | Path, *, format: str, version: int) -> tuple[FittedQuantizer, ArrayFile]:
+    """Read a file of `FittedQuantizer.save`: the quantizer, and the whole file.
+
+    Raises
+    ------
+    FormatError
+        Where the file is damaged, or of another format or version.
+    ConfigError
+        Where no quantizer of the file's name is registered.
+    """
+    stored = load_arrays(path, format=format, version=version)
+    if NAME not in stored:
+        return NearestCentroid(stored["centroids"]), stored
+    return unpack(stored.arrays, str(path)), stored
+
+
 @njit(cache=True, nogil=True)
 def _compete(c, low0, low1, size0, size1, pad, among, kept):  # type: ignore[no-untyped-def]
-    """Write to `kept` those `among` the centroids that are nearest somewhere in a box; count them.
+    """Write the centroids of `among` that are nearest somewhere in a box to `kept`; count them.
 
-    Some may be kept that are not. The box begins at `low`, is of `size`, and is padded all around.
+    A few others may be kept too. The box begins at `low`, is of `size`, and is padded all around.
     """
     high0, high1 = low0 + size0 + pad[0], low1 + size1 + pad[1]
     low0, low1 = low0 - pad[0], low1 - pad[1]
@@ -88,16 +240,16 @@ def _compete(c, low0, low1, size0, size1, pad, among, kept):  # type: ignore[no-
 
 @njit(cache=True, nogil=True)
 def _build(c, low, step, pad):  # type: ignore[no-untyped-def]
-    """Lists of all cells.
+    """Return the lists of all cells.
 
     Returns
     -------
     side : int32 (coarse,)
-        Fine cells a side of each coarse one.
+        Fine cells along a side of each coarse cell.
     first : int32 (coarse,)
-        Its first fine cell.
+        First fine cell of each coarse cell.
     start, stop : int32 (fine,)
-        Where the list of each fine cell begins and ends in `lists`.
+        Begin and end of each fine cell's list in `lists`.
     lists : int32
         Centroids, ascending in each list.
     """
@@ -115,7 +267,7 @@ def _build(c, low, step, pad):  # type: ignore[no-untyped-def]
         size0, size1 = step[0] / n_side, step[1] / n_side
         side[cell], first[cell] = n_side, n_fine
         start, stop = _room(start, n_fine + n_side**2), _room(stop, n_fine + n_side**2)
-        # Many compete for a crowded cell, few for a block of its fine ones.
+        # Many centroids compete for a crowded cell, few for a block of its fine cells.
         n_blocks = (n_side - 1) // _BLOCK + 1
         for k in range(n_blocks**2):
             b0, b1 = k // n_blocks * _BLOCK, k % n_blocks * _BLOCK
@@ -136,7 +288,7 @@ def _build(c, low, step, pad):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _room(values, n):  # type: ignore[no-untyped-def]
-    """The array itself where it has room for `n`, else a larger one that begins with it."""
+    """Return the array itself where it has room for `n`, else a larger one that begins with it."""
     if n <= len(values):
         return values
     return np.concatenate((values, np.empty(max(len(values), n - len(values)), values.dtype)))
@@ -144,7 +296,7 @@ def _room(values, n):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _look_up(x, grid, codes, squared):  # type: ignore[no-untyped-def]
-    """Fill `codes` and `squared`."""
+    """Fill `codes` with the nearest centroids of points, `squared` with squared distances."""
     c, low, step, side, first, start, stop, lists = grid
     scale0, scale1 = 1 / step[0], 1 / step[1]
     for i in range(len(x)):

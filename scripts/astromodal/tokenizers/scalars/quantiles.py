@@ -1,9 +1,9 @@
-"""Mergeable summaries of columns, from which quantiles follow to a known rank error.
+"""Mergeable summaries of columns, which give quantiles to a known rank error.
 
-A column's sorted values are cut into about `n_cells` cells of (nearly) equal count; equal values
-are never cut apart. A cell keeps its smallest and largest value, its count and its mean. A quantile
-read off the merged cells of many fields is off in rank by about half a cell of each field: with
-8192 cells and 1024 bins, 1/16 of a bin.
+A column's sorted values are divided into about `n_cells` cells of nearly equal count; equal values
+stay in one cell. A cell keeps its smallest and largest value, its count and its mean. A quantile of
+the merged cells of many fields has a rank error of about half a cell of each field: 1/16 of a bin
+with 8192 cells and 1024 bins.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FAN_IN = 16
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """Cells of one column in the order of their values."""
+    """The cells of one column in the order of their values."""
 
     low: np.ndarray  # (cells,) float64, smallest value of a cell
     high: np.ndarray  # (cells,) float64, largest value of a cell
@@ -37,7 +37,7 @@ class ColumnSummary:
 
     @property
     def total(self) -> int:
-        """Number of values summarised."""
+        """Number of summarised values."""
         return int(self.count.sum())
 
 
@@ -49,11 +49,11 @@ def summarise_column(values: np.ndarray, n_cells: int = N_CELLS) -> ColumnSummar
 
 @njit(cache=True, nogil=True)
 def _ascending(values):  # type: ignore[no-untyped-def]
-    """The finite values in ascending order, by a radix sort of their bits, 11 at a time.
+    """Return the finite values in ascending order, by a radix sort of their bits, 11 at a time.
 
-    As integers, the bits of float64 numbers order as the numbers do once those of negative ones are
-    inverted and the sign of the others is. It takes a third of np.sort's time where that does not
-    use AVX-512.
+    As integers, the bits of float64 numbers have the order of the numbers once all bits of negative
+    numbers and the sign bit of the others are inverted. This takes a third of the time of np.sort
+    where that does not use AVX-512.
     """
     bits, sign = values.view(np.uint64), np.uint64(1) << np.uint64(63)
     keys, counts = np.empty_like(bits), np.zeros((6, 2048), np.int64)
@@ -68,7 +68,7 @@ def _ascending(values):  # type: ignore[no-untyped-def]
                 counts[turn, (key >> np.uint64(11 * turn)) & np.uint64(2047)] += 1
     keys, other = keys[:n], np.empty(n, np.uint64)
     for turn in range(6):
-        if counts[turn].max() == n:  # all alike in these bits
+        if counts[turn].max() == n:  # these bits are all equal
             continue
         place = np.cumsum(counts[turn]) - counts[turn]
         for key in keys:
@@ -83,10 +83,9 @@ def _ascending(values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _cells(ordered, n_cells):  # type: ignore[no-untyped-def]
-    """Low, high, count and mean of about `n_cells` cells of ascending values.
+    """Return low, high, count and mean of about `n_cells` cells of ascending values.
 
-    A run of equal values that a cell should begin in begins one and ends one, so that a spike of
-    ties stands alone.
+    Where a cell would begin inside a run of equal values, the run becomes a cell of its own.
     """
     n = len(ordered)
     starts = np.empty(2 * n_cells + 1, np.int64)
@@ -110,8 +109,7 @@ def _cells(ordered, n_cells):  # type: ignore[no-untyped-def]
     for k in range(n_starts):
         first, stop = starts[k], starts[k + 1]
         low[k], high[k] = ordered[first], ordered[stop - 1]
-        # The mean of offsets from the cell's own minimum keeps all digits of narrow cells far
-        # from 0.
+        # Offsets from the minimum of the cell keep all digits of narrow cells far from 0.
         total = 0.0
         for i in range(first, stop):
             total += ordered[i] - low[k]
@@ -120,7 +118,7 @@ def _cells(ordered, n_cells):  # type: ignore[no-untyped-def]
 
 
 def merge(summaries: Sequence[ColumnSummary]) -> ColumnSummary:
-    """One summary of all the values that several summaries stand for."""
+    """Return one summary of the values of several summaries."""
     joined = [np.concatenate(parts) for parts in zip(*(_parts(s) for s in summaries), strict=True)]
     low, high, count, mean = joined
     order = np.lexsort((low, high))
@@ -128,9 +126,9 @@ def merge(summaries: Sequence[ColumnSummary]) -> ColumnSummary:
 
 
 def coalesce(summary: ColumnSummary, n_cells: int) -> ColumnSummary:
-    """Join neighbouring cells until there are about `n_cells` of equal count.
+    """Join neighbouring cells to about `n_cells` of equal count.
 
-    A cell that is larger than that, a spike of ties for example, stays alone.
+    A larger cell, such as one of many equal values, is not joined to others.
     """
     reached = np.cumsum(summary.count)
     before = reached - summary.count
@@ -144,7 +142,7 @@ def coalesce(summary: ColumnSummary, n_cells: int) -> ColumnSummary:
         return summary
     count = np.add.reduceat(summary.count, starts)
     low, high = np.minimum.reduceat(summary.low, starts), np.maximum.reduceat(summary.high, starts)
-    # As in a cell itself, offsets keep the digits of narrow cells far from 0.
+    # As inside a cell, offsets keep the digits of narrow cells far from 0.
     offset = (summary.mean - np.repeat(low, np.diff(starts, append=len(opens)))) * summary.count
     mean = np.clip(low + np.add.reduceat(offset, starts) / count, low, high)
     return ColumnSummary(low, high, count, mean)
@@ -167,13 +165,13 @@ class ColumnSummaries:
     def of(
         cls, values: np.ndarray, names: Sequence[str], n_cells: int = N_CELLS, threads: int = 1
     ) -> ColumnSummaries:
-        """Summarise each column of `values` (n, columns); what is not finite is missing.
+        """Summarise the finite values of each column of `values` (n, columns).
 
-        Threads share the columns, and change nothing.
+        Threads share the columns and change no result.
         """
         with ThreadPoolExecutor(threads) as pool:
-            found = pool.map(lambda column: summarise_column(column, n_cells), values.T)
-            return cls(dict(zip(names, found, strict=True)))
+            summaries = pool.map(lambda column: summarise_column(column, n_cells), values.T)
+            return cls(dict(zip(names, summaries, strict=True)))
 
     @classmethod
     def merge(cls, parts: Sequence[ColumnSummaries]) -> ColumnSummaries:
@@ -189,9 +187,9 @@ class ColumnSummaries:
     def merge_files(cls, paths: Sequence[str | Path]) -> ColumnSummaries:
         """Merge the summaries of any number of fields from their files, in bounded memory.
 
-        Sixteen summaries at a time become one of at most `_MERGED_CELLS` cells a column, sixteen
-        of those one again, and so on: a few dozen are in memory at once. Each level may move a rank
-        by half a merged cell, 1/64 of a bin of 1024.
+        Sixteen summaries at a time are merged to one of at most `_MERGED_CELLS` cells per column,
+        sixteen of these again, and so on: a few dozen are in memory at once. Each level adds a rank
+        error of up to half a merged cell, 1/64 of a bin of 1024.
         """
         levels: list[list[ColumnSummaries]] = [[]]
         for path in paths:
@@ -206,7 +204,7 @@ class ColumnSummaries:
         return cls.merge([part for waiting in levels for part in waiting])
 
     def coalesced(self, n_cells: int) -> ColumnSummaries:
-        """Each column's summary with at most about `n_cells` cells."""
+        """Return each column's summary with at most about `n_cells` cells."""
         return ColumnSummaries({n: coalesce(s, n_cells) for n, s in self.columns.items()})
 
     def save(self, path: str | Path) -> None:
@@ -233,13 +231,18 @@ class ColumnSummaries:
 
 _TABLE_BITS = 13
 _SOFTENINGS = np.concatenate([[0.0], 2.0 ** np.arange(-8, 31, 2)])
-"""Candidates, in units of the edges' interquartile range."""
-_LARGEST = 1e280  # edges spread by less: added to any value, a softening makes no infinity
-_BLOCK = 512  # values that go through each step together
+"""Softenings to try, in units of the interquartile range of the edges."""
+_LARGEST = 1e280  # largest spread of edges: a softening added to any value stays finite
+_BLOCK = 512  # values that take each step together
 
 
 class Bins:
-    """Edges of one column's bins, prepared for looking values up.
+    """The edges of one column's bins, prepared for a search.
+
+    A value is mapped to a key, an integer that grows with the value. A table gives the edge at
+    which the search of a key begins; a fixed number of halving steps ends it. The key is the bit
+    pattern of |value| + softening with the value's sign. The softening, which is chosen per column,
+    spreads edges near 0 over few enough keys for a table.
 
     Parameters
     ----------
@@ -251,26 +254,26 @@ class Bins:
         edges = np.asarray(edges, dtype=np.float64)
         tables = [_table(edges, softening) for softening in _candidates(edges)]
         self._table = min(tables, key=lambda table: table.n_steps)
-        # Steps may look beyond the last edge, and find that nothing lies above infinity.
+        # Steps may look beyond the last edge, where infinity ends the search.
         self._edges = np.append(edges, np.full(1 << self._table.n_steps, np.inf))
 
     def place(self, values: np.ndarray, out: np.ndarray, missing: int) -> None:
-        """Write how many edges lie below each value: ``np.searchsorted(edges, values)``.
+        """Write the number of edges below each value: ``np.searchsorted(edges, values)``.
 
         Parameters
         ----------
         values : float64 (n,)
             Values.
         out : uint16 (n,)
-            Filled with the places.
+            Filled with the numbers.
         missing : int
-            What is written where a value is not finite.
+            Written where a value is not finite.
         """
         _place(values, self._edges, *self._table, out, np.uint16(missing))
 
 
 class _Table(NamedTuple):
-    """Where to begin, by key: at edge ``entries[(key - first) >> shift]``, for `n_steps` steps."""
+    """First edge of a search by key, ``entries[(key - first) >> shift]``, and its `n_steps`."""
 
     entries: np.ndarray
     softening: float
@@ -295,23 +298,23 @@ def _table(edges: np.ndarray, softening: float) -> _Table:
 
 
 def _candidates(edges: np.ndarray) -> list[float]:
-    """Softenings to try: 0 only where the edges have one sign, and none of them is 0."""
+    """Return the softenings to try: 0 only where all edges have one sign and none is 0."""
     if len(edges) < 2:
         return [1.0]
     spread = min(float(np.subtract(*np.quantile(edges, [0.75, 0.25]))), _LARGEST)
-    found = _SOFTENINGS * (spread if spread > 0 else 1.0)
-    return [float(s) for s in found if s or edges[0] > 0 or edges[-1] < 0]
+    scaled = _SOFTENINGS * (spread if spread > 0 else 1.0)
+    return [float(s) for s in scaled if s or edges[0] > 0 or edges[-1] < 0]
 
 
 def _keys(values: np.ndarray, softening: float) -> np.ndarray:
-    """Keys of values, int64; see the module's head."""
+    """Return the keys of values, int64; see `Bins`."""
     size = (np.abs(values) + softening).view(np.int64) - np.float64(softening).view(np.int64)
     return np.where(values < 0, -size, size)
 
 
 @njit(cache=True, nogil=True)
 def _place(values, edges, entries, softening, first, final, shift, n_steps, out, missing):  # type: ignore[no-untyped-def]
-    """Fill `out`; all that is inside a loop over a block is one instruction for many values."""
+    """Fill `out`; each loop over a block compiles to instructions for many values at once."""
     place, size = np.empty(_BLOCK, np.int32), np.empty(_BLOCK + 1)
     bits = size.view(np.int64)
     size[_BLOCK] = softening

@@ -1,8 +1,8 @@
 """The scalar tokenizer: equal-mass bins of each column.
 
-Bin k of a column holds the values in (edge k, edge k + 1]; the first bin takes everything below,
-the last everything above. A code decodes to the mean of the training values in its bin, so that a
-last bin that ends at an error of 1e6 does no harm. What is missing is never a code of a bin.
+Bin k of a column holds the values in (edge k, edge k + 1]; the first bin includes all lower values,
+the last all higher ones. A code decodes to the mean of the training values in its bin, so that an
+outlier at the end of the last bin does no harm. A missing value has no code of a bin.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ScalarTokenizer:
     columns : tuple of str
         Column names, in vocabulary order.
     edges : float64 (C, n_bins + 1)
-        Edges of the bins, ascending; those beyond a column's last bin are NaN.
+        Edges of the bins, ascending; NaN beyond a column's last bin.
     centers : float64 (C, n_bins)
         Mean of the training values in a bin; NaN beyond the last bin.
     weights : float64 (C, n_bins)
@@ -50,7 +50,7 @@ class ScalarTokenizer:
 
     @property
     def n_bins(self) -> int:
-        """Bins a column in the vocabulary; ties leave a column fewer of them in use."""
+        """Bins of a column in the vocabulary; a column with ties uses fewer."""
         return self.centers.shape[1]
 
     @cached_property
@@ -67,31 +67,31 @@ class ScalarTokenizer:
     def fit(
         cls, summaries: ColumnSummaries, columns: Sequence[str], n_bins: int
     ) -> ScalarTokenizer:
-        """Cut each column's training values into `n_bins` bins of equal mass.
+        """Divide each column's training values into `n_bins` bins of equal mass.
 
         Parameters
         ----------
         summaries : ColumnSummaries
             Merged summaries of the training fields.
         columns : sequence of str
-            Columns in vocabulary order; one that has no values gets no bins.
+            Columns in vocabulary order; a column without values gets no bins.
         n_bins : int
-            Bins a column; ties collapse to fewer.
+            Bins of a column; ties reduce their number.
         """
         edges = np.full((len(columns), n_bins + 1), np.nan)
         centers = np.full((len(columns), n_bins), np.nan)
         weights = np.zeros((len(columns), n_bins))
         for i, name in enumerate(columns):
-            found = _fit_column(summaries[name], n_bins)
-            used = len(found[1])
-            edges[i, : used + 1 if used else 0] = found[0]
-            centers[i, :used], weights[i, :used] = found[1:]
+            own_edges, own_centers, own_weights = _fit_column(summaries[name], n_bins)
+            used = len(own_centers)
+            edges[i, : used + 1 if used else 0] = own_edges
+            centers[i, :used], weights[i, :used] = own_centers, own_weights
         return cls(tuple(columns), edges, centers, weights)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Codes of `values` (n, C), uint16 (n, C).
+        """Return the codes of `values` (n, C), uint16 (n, C).
 
-        A value that is not finite, and any value of a column without bins, gets `MISSING_CODE`.
+        They are `MISSING_CODE` where a value is not finite, and in columns without bins.
         """
         codes = np.full(values.shape, MISSING_CODE, dtype=np.uint16, order="F")
         for i, bins in enumerate(self._bins):
@@ -107,7 +107,7 @@ class ScalarTokenizer:
         return [Bins(self.edges[i, 1:n]) if n else None for i, n in used]
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Values of `codes` (n, C), float64 (n, C); NaN where the code is missing.
+        """Return the values of `codes` (n, C), float64 (n, C); NaN where a code is missing.
 
         Raises
         ------
@@ -127,11 +127,11 @@ class ScalarTokenizer:
         return np.where(known, self.centers[np.arange(len(self.columns)), safe], np.nan)
 
     def standardised(self) -> np.ndarray:
-        """Centroids in units of their column's own spread, float32 (C, n_bins).
+        """Return centers in units of the spread of their column, float32 (C, n_bins).
 
-        A center c becomes arcsinh((c - median) / scale), the median and the scale (half of the
-        16 to 84 % range) being the training values'. No unit is left in it, and a tail that reaches
-        1e6 does not drown the rest. Bins that are not in use are 0.
+        A center c becomes arcsinh((c - median) / scale), with the median of the training values and
+        half of their 16 to 84 % range as the scale. The result has no unit, and is not dominated by
+        long tails. It is 0 for bins that are not in use.
         """
         table = np.zeros(self.centers.shape, dtype=np.float32)
         for i, used in enumerate(self.n_codes.tolist()):
@@ -140,7 +140,7 @@ class ScalarTokenizer:
         return table
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Plain arrays that `from_arrays` makes the same tokenizer from."""
+        """Return plain arrays, from which `from_arrays` makes the same tokenizer."""
         return {
             "columns": np.array(self.columns, dtype=np.str_),
             "edges": self.edges,
@@ -150,7 +150,7 @@ class ScalarTokenizer:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ScalarTokenizer:
-        """The tokenizer that `arrays` was called on."""
+        """Return the tokenizer that `arrays` was called on."""
         names = tuple(arrays["columns"].tolist())
         return cls(names, arrays["edges"], arrays["centers"], arrays["weights"])
 
@@ -168,36 +168,36 @@ class ScalarTokenizer:
 
 
 def _fit_column(cells: ColumnSummary, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges (used + 1,), centers (used,) and weights (used,) of one column."""
+    """Return edges (used + 1,), centers (used,) and weights (used,) of one column."""
     total = cells.total
     if not total:
         return np.empty(0), np.empty(0), np.empty(0)
     order = np.lexsort((cells.low, cells.high))
     high, reached = cells.high[order], np.cumsum(cells.count[order])
     wanted = np.arange(1, n_bins + 1) * (total / n_bins)
-    # A cell closes the bin whose target rank it comes closest to, from either side.
+    # A cell closes the bin whose target rank is closest, from either side.
     place = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
     before = np.maximum(place - 1, 0)
     place = np.where(wanted - reached[before] < reached[place] - wanted, before, place)
     place[-1] = len(reached) - 1
     upper = np.unique(high[place])
-    # A bin whose cells all have their mean elsewhere (fields overlap) is joined to the next one.
+    # A bin that holds the mean of no cell, as cells of fields overlap, is joined to the next.
     used, bins = np.unique(np.searchsorted(upper[:-1], cells.mean), return_inverse=True)
     upper = np.append(upper[used[:-1]], upper[-1])
     mass = np.bincount(bins, weights=cells.count)
     lower = np.append(cells.low.min(), upper[:-1])
-    # Offsets from the bin's own lower edge keep all digits of narrow bins far from 0.
+    # Offsets from the lower edge keep all digits of narrow bins far from 0.
     offsets = np.bincount(bins, weights=cells.count * (cells.mean - lower[bins]))
     centers = np.clip(lower + offsets / mass, lower, upper)
     return np.append(lower[:1], upper), centers, mass / total
 
 
 def _standardise(centers: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Centers (K,) to arcsinh((c - median) / scale), both weighted by the bins' mass."""
+    """Return arcsinh((c - median) / scale) of centers (K,), weighted by the mass of bins."""
     rank = np.cumsum(weights) - weights / 2
     low, median, high = np.interp([0.16, 0.5, 0.84], rank, centers)
     scale = (high - low) / 2
-    if scale <= 0:  # most of the mass is one tie: the spread of the rest is the next best unit
+    if scale <= 0:  # most values are equal: use the standard deviation
         scale = np.sqrt(np.average((centers - median) ** 2, weights=weights))
     return np.arcsinh((centers - median) / scale) if scale > 0 else np.zeros_like(centers)
 
@@ -207,7 +207,7 @@ _TOKENS_FORMAT: dict[str, Any] = {"format": "scalar_tokens", "version": 1}
 
 @dataclass(frozen=True)
 class ScalarTokens:
-    """Codes of a field's selected rows."""
+    """The codes of a field's selected rows."""
 
     ids: np.ndarray  # (n,) unicode
     row: np.ndarray  # (n,) int32, row in the cube
@@ -250,7 +250,7 @@ def load_scalar_tokens(path: str | Path, tokenizer_hash: str | None = None) -> S
     Raises
     ------
     FormatError
-        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+        Where the tokenizer that made them does not have the hash `tokenizer_hash`.
     """
     stored = load_arrays(path, **_TOKENS_FORMAT)
     check_maker(path, stored, tokenizer_hash, "scalar codes", "encode_scalars")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from astromodal.core.progress import Progress, quiet
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import rebin
 from astromodal.errors import DataError, FormatError, must_be
-from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import put_aside
-from astromodal.tokenizers.quantizers.kmeans import Finder, fit_codebook
+from astromodal.tokenizers.quantizers import nearest
+from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
+from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
 from astromodal.tokenizers.spectra.features import N_FEATURES, compress, expand, object_scale
 from astromodal.tokenizers.spectra.groups import feature_weights, n_features, scale_to_column
@@ -37,11 +37,11 @@ class SpectrumCodebook:
     ----------
     group : str
         Spectrum group.
-    centroids : float32 (k, D)
-        Centroids of the standardised features, two of a spectrum and three of a light curve;
-        (0, D) where no training field has any.
+    quantizer : FittedQuantizer
+        Its centroids are of the standardised features, two of a spectrum and three of a light
+        curve; there are none where no training field has any.
     counts : int64 (k,)
-        Training samples of each centroid.
+        Training samples of each code.
     mean, std : float64 (D,)
         A compressed feature x is standardised to (x - mean) / std.
     scale : ColumnSummary
@@ -52,31 +52,36 @@ class SpectrumCodebook:
     """
 
     group: str
-    centroids: np.ndarray
+    quantizer: FittedQuantizer
     counts: np.ndarray
     mean: np.ndarray
     std: np.ndarray
     scale: ColumnSummary
     numbers: dict[str, float]
 
+    @property
+    def centroids(self) -> np.ndarray:
+        """Centroids of the standardised features, float32 (k, D)."""
+        return self.quantizer.centroids
+
     def save(self, path: str | Path) -> None:
         """Write an array file."""
-        arrays = {name: getattr(self, name) for name in ("centroids", "counts", "mean", "std")}
+        arrays = {name: getattr(self, name) for name in ("counts", "mean", "std")}
         arrays |= {f"scale_{cell}": getattr(self.scale, cell) for cell in _SCALE_CELLS}
-        save_arrays(path, arrays, group=self.group, numbers=self.numbers, **_FORMAT)
+        self.quantizer.save(path, arrays, group=self.group, numbers=self.numbers, **_FORMAT)
 
     @classmethod
     def load(cls, path: str | Path, group: str) -> SpectrumCodebook:
         """Read what `save` wrote; raise `FormatError` where it is another group's."""
-        stored = load_arrays(path, **_FORMAT)
+        quantizer, stored = nearest.load(path, **_FORMAT)
         found = stored.attributes["group"]
         if found != group:
             what = f"{path}: spectrum codebook"
             do = put_aside(_FORMAT["format"])
             raise FormatError(must_be(what, f"of group {group}", found, do))
-        arrays = {name: stored[name] for name in ("centroids", "counts", "mean", "std")}
+        arrays = {name: stored[name] for name in ("counts", "mean", "std")}
         scale = ColumnSummary(*(stored[f"scale_{cell}"] for cell in _SCALE_CELLS))
-        return cls(group, **arrays, scale=scale, numbers=stored.attributes["numbers"])
+        return cls(group, quantizer, **arrays, scale=scale, numbers=stored.attributes["numbers"])
 
 
 def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPLES) -> GroupSamples:
@@ -112,7 +117,7 @@ def train_codebook(
     progress: Progress = quiet,
     threads: int = 1,
 ) -> SpectrumCodebook:
-    """Standardise a group's features and cluster them.
+    """Standardise a group's features and fit its quantizer.
 
     Parameters
     ----------
@@ -121,31 +126,35 @@ def train_codebook(
     group : str
         Spectrum group.
     settings : SpectrumSettings
-        Size of the codebook, Lloyd's steps and seed.
+        The quantizer, the size of the codebook, the Lloyd steps and the seed.
     progress : callable
         Shows the steps.
     threads : int
-        Threads that look for the nearest centroids; they change nothing else.
+        Threads of the fit; they change no result.
     """
     features = samples.features.reshape(-1, n_features(group))
     mean, std = standardisation(features, group)
-    found = fit_codebook(
-        (features - mean) / std,
+    points = (features - mean) / std
+    quantizer = fit_quantizer(
+        settings.quantizer,
+        "tokenizers.spectrum.quantizer",
+        points,
         settings.codebook_size,
         settings.iterations,
         settings.seed,
         progress,
         threads,
     )
+    counts, inertia = usage(quantizer, points, threads)
     numbers = {
-        "inertia": found.inertia,
+        "inertia": inertia,
         "n_samples": len(features),
         "n_objects": samples.n_objects,
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,
     }
     scale = summarise_column(scale_to_column(group, samples.scale))
-    return SpectrumCodebook(group, found.centroids, found.counts, mean, std, scale, numbers)
+    return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers)
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,8 @@ class GroupTokenizer:
         Mean wavelength of each bin: Angstrom (DESI) or pseudo-wavelength (Gaia XP).
     n_pixels, factor : int
         Pixels of a spectrum as it is read, and of a bin.
-    centroids : float32 (k, 2)
-        Centroids of the standardised features; none where the group has no training data.
+    quantizer : FittedQuantizer
+        Quantizes the standardised features; without codes where the group has no training data.
     mean, std : float64 (2,)
         A compressed feature x is standardised to (x - mean) / std.
     """
@@ -170,9 +179,14 @@ class GroupTokenizer:
     wave: np.ndarray
     n_pixels: int
     factor: int
-    centroids: np.ndarray
+    quantizer: FittedQuantizer
     mean: np.ndarray
     std: np.ndarray
+
+    @property
+    def centroids(self) -> np.ndarray:
+        """Centroids of the standardised features, float32 (k, 2)."""
+        return self.quantizer.centroids
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rebinned flux and ivar, float64 (m, L), of spectra (m, n_pixels).
@@ -214,13 +228,8 @@ class GroupTokenizer:
         features = compress(flux, ivar, scale)
         known = np.isfinite(features).all(axis=-1)
         if len(self.centroids) and known.any():
-            codes[known] = self._finder.nearest((features[known] - self.mean) / self.std)
+            codes[known] = self.quantizer.encode((features[known] - self.mean) / self.std)
         return codes
-
-    @cached_property
-    def _finder(self) -> Finder:
-        """Prepared once, for every batch of every field."""
-        return Finder(self.centroids)
 
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode spectra.
@@ -247,5 +256,5 @@ class GroupTokenizer:
             must, got = f"below {len(self.centroids)}", int(codes[known].max())
             raise FormatError(must_be(f"codes of group {self.group}", must, got, "encode again"))
         features = np.full((*codes.shape, N_FEATURES), np.nan)
-        features[known] = self.centroids[codes[known]] * self.std + self.mean
+        features[known] = self.quantizer.decode(codes[known]) * self.std + self.mean
         return expand(features, scale)

@@ -28,6 +28,7 @@ from astromodal.storage.hashing import hash_arrays
 from astromodal.surveys.grids import bin_centres, bin_factor, is_light_curve, native_grid
 from astromodal.tokenizers.light_curves.features import median_magnitude
 from astromodal.tokenizers.light_curves.group import DecodedCurves, LightCurveGroupTokenizer
+from astromodal.tokenizers.quantizers.nearest import unpack
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.codebook import GroupTokenizer, SpectrumCodebook
@@ -35,8 +36,8 @@ from astromodal.tokenizers.spectra.features import object_scale
 from astromodal.tokenizers.spectra.groups import scale_from_column, scale_to_column
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 1}
-_CODEBOOK_ARRAYS = ("centroids", "mean", "std")
-_GROUP_ARRAYS = ("wave", "n_pixels", "factor", *_CODEBOOK_ARRAYS)
+_STANDARDISATION = ("mean", "std")
+_GRID = ("wave", "n_pixels", "factor")
 SCALE_LEEWAY = 4.0
 """Most that the bins correct the scale by: beyond it, level gives way to shape."""
 MEDIAN_LEEWAY = 0.5
@@ -199,11 +200,13 @@ class SpectrumTokenizer:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays that `from_arrays` makes the same tokenizer from."""
-        arrays = {
-            f"{group}_{name}": np.asarray(getattr(tokenizer, name))
-            for group, tokenizer in self.groups.items()
-            for name in (_CODEBOOK_ARRAYS if is_light_curve(group) else _GROUP_ARRAYS)
-        }
+        arrays: dict[str, np.ndarray] = {}
+        for group, tokenizer in self.groups.items():
+            grid = () if is_light_curve(group) else _GRID
+            own = {name: getattr(tokenizer, name) for name in grid}
+            own |= tokenizer.quantizer.packed()
+            own |= {name: getattr(tokenizer, name) for name in _STANDARDISATION}
+            arrays |= {f"{group}_{name}": np.asarray(array) for name, array in own.items()}
         arrays |= {f"scales_{name}": array for name, array in self.scales.arrays().items()}
         arrays["groups"] = np.array(list(self.groups), dtype=np.str_)
         arrays["codebook_size"] = np.array(self.codebook_size)
@@ -214,13 +217,15 @@ class SpectrumTokenizer:
         """The tokenizer that `arrays` was called on."""
         groups: dict[str, GroupTokenizer | LightCurveGroupTokenizer] = {}
         for group in arrays["groups"].tolist():
+            prefix = f"{group}_"
+            own = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+            quantizer = unpack(own, f"spectrum tokenizer, group {group}")
+            standardisation = (own[name] for name in _STANDARDISATION)
             if is_light_curve(group):
-                parts = [arrays[f"{group}_{name}"] for name in _CODEBOOK_ARRAYS]
-                groups[group] = LightCurveGroupTokenizer(group, *parts)
+                groups[group] = LightCurveGroupTokenizer(group, quantizer, *standardisation)
                 continue
-            stored: dict[str, Any] = {name: arrays[f"{group}_{name}"] for name in _GROUP_ARRAYS}
-            stored |= {name: int(stored[name]) for name in ("n_pixels", "factor")}
-            groups[group] = GroupTokenizer(group, **stored)
+            grid = own["wave"], int(own["n_pixels"]), int(own["factor"])
+            groups[group] = GroupTokenizer(group, *grid, quantizer, *standardisation)
         prefix = "scales_"
         scales = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         return cls(groups, ScalarTokenizer.from_arrays(scales), int(arrays["codebook_size"]))
@@ -269,14 +274,14 @@ def _group_tokenizer(
 ) -> GroupTokenizer | LightCurveGroupTokenizer:
     if is_light_curve(codebook.group):
         return LightCurveGroupTokenizer(
-            codebook.group, codebook.centroids, codebook.mean, codebook.std
+            codebook.group, codebook.quantizer, codebook.mean, codebook.std
         )
     return GroupTokenizer(
         group=codebook.group,
         wave=bin_centres(codebook.group, settings),
         n_pixels=native_grid(codebook.group, settings).length,
         factor=bin_factor(codebook.group, settings),
-        centroids=codebook.centroids,
+        quantizer=codebook.quantizer,
         mean=codebook.mean,
         std=codebook.std,
     )

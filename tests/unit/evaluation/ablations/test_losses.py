@@ -51,13 +51,13 @@ def test_objects_add_up_to_the_training_s_loss(bundle, encoded, losses, order, s
         bundle.layout, bundle.tokenizers.tables(), MeaningfulLossSettings(), bundle.device
     )
     batch = encoded.sequences.batch(every, shuffle)
-    terms = loss.terms(bundle.trained.model, batch, None)
+    terms = loss.batch_sums(bundle.trained.model, batch, None)
     for m, modality in enumerate(MODALITIES):
-        term = terms[modality]
-        assert losses.codes[:, m].sum() == term.n
+        entropy, error = (terms[name, modality] for name in ("cross_entropy", "squared_error"))
+        assert losses.codes[:, m].sum() == entropy.n
         nll, squared = (getattr(losses, n)[order, :, m] for n in ("nll", "squared"))
-        assert nll.sum() == pytest.approx(term.cross_entropy.item(), rel=1e-4)
-        assert squared.sum() == pytest.approx(term.squared_error.item(), rel=1e-4)
+        assert nll.sum() == pytest.approx(entropy.total.item(), rel=1e-4)
+        assert squared.sum() == pytest.approx(error.total.item(), rel=1e-4)
 
 
 def test_scalars_are_in_their_units(bundle, encoded, losses):

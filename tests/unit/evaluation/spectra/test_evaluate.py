@@ -9,6 +9,7 @@ from astromodal.errors import FormatError
 from astromodal.evaluation.spectra import evaluate as spectra
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
@@ -29,7 +30,7 @@ def _tokenizer(n_codes=1024):
     centroids = pairs.reshape(-1, 2).astype(np.float32)[:n_codes]
     group = GroupTokenizer(
         "desi_b", bin_centres("desi_b", SPECTRUM), len(GRID), bin_factor("desi_b", SPECTRUM),
-        centroids, np.zeros(2), np.ones(2),
+        NearestCentroid(centroids), np.zeros(2), np.ones(2),
     )  # fmt: skip
     names = (scale_column("desi_b"),)
     scales = np.linspace(-1, 3, 500)[:, None]

@@ -6,6 +6,7 @@ from astromodal.config.schema import BANDS as BANDS_OF_S_PLUS
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from helpers.cutouts import cutouts, image_tokenizer, untrained_autoencoder
 
 
@@ -50,7 +51,7 @@ def test_codes_do_not_depend_on_the_threads():
     """On one thread or two, with the default network on whole cutouts: the same bits."""
     wide = untrained_autoencoder(bands=BANDS_OF_S_PLUS, size=96, hidden=96, blocks=3)
     centroids = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    tokenizer = ImageTokenizer(wide, ImageCodebook(centroids, 64, wide.hash))
+    tokenizer = ImageTokenizer(wide, ImageCodebook(NearestCentroid(centroids), 64, wide.hash))
     pixels = np.random.default_rng(1).normal(size=(18, 12, 96, 96)).astype(np.float32)
     valid = np.random.default_rng(2).random(pixels.shape) > 0.05
     threads, found = torch.get_num_threads(), []
@@ -135,7 +136,7 @@ def test_unknown_code(tokenizer):
 def test_codebook_of_another_autoencoder():
     """A codebook is refused beside another autoencoder, naming both hashes."""
     one, other = untrained_autoencoder(1), untrained_autoencoder(2)
-    codebook = ImageCodebook(np.zeros((1, 2), np.float32), 32, other.hash)
+    codebook = ImageCodebook(NearestCentroid(np.zeros((1, 2), np.float32)), 32, other.hash)
     with pytest.raises(FormatError, match=f"of hash {one.hash}, got {other.hash}"):
         ImageTokenizer(one, codebook)
 
@@ -154,5 +155,7 @@ def test_files_give_the_same_tokenizer(tmp_path, tokenizer, pixels):
 
 def test_hash_covers_the_codebook(tokenizer):
     """Other centroids are another tokenizer."""
-    codebook = ImageCodebook(tokenizer.centroids + 1, 32, tokenizer.autoencoder.hash)
+    codebook = ImageCodebook(
+        NearestCentroid(tokenizer.centroids + 1), 32, tokenizer.autoencoder.hash
+    )
     assert ImageTokenizer(tokenizer.autoencoder, codebook).hash != tokenizer.hash

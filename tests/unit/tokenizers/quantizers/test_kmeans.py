@@ -9,11 +9,11 @@ from scipy.spatial import cKDTree
 from astromodal.errors import DataError
 from astromodal.tokenizers.quantizers.kmeans import (
     N_SEEDING,
-    Finder,
-    draw_seeds,
-    fit_codebook,
+    KMeans,
+    choose_seeds,
     write_joblib,
 )
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 
 
 def points(most: int, d: int, limit: float):
@@ -35,7 +35,7 @@ def test_nearest_is_brute_force(case):
     """No centroid is nearer than the one chosen, also for points far outside."""
     centroids, x = case
     distances = brute_force(x, centroids)
-    chosen = distances[np.arange(len(x)), Finder(centroids).nearest(x)]
+    chosen = distances[np.arange(len(x)), NearestCentroid(centroids).encode(x)]
     np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-12)
 
 
@@ -45,10 +45,10 @@ def test_codes_do_not_depend_on_the_batch(case, random):
     centroids, x = case
     order = list(range(len(x)))
     random.shuffle(order)
-    finder = Finder(centroids)
-    every = finder.nearest(x)
-    assert finder.nearest(x[order]).tolist() == every[order].tolist()
-    assert [int(finder.nearest(x[i : i + 1])[0]) for i in range(len(x))] == every.tolist()
+    fitted = NearestCentroid(centroids)
+    every = fitted.encode(x)
+    assert fitted.encode(x[order]).tolist() == every[order].tolist()
+    assert [int(fitted.encode(x[i : i + 1])[0]) for i in range(len(x))] == every.tolist()
 
 
 @pytest.mark.parametrize("d", [2, 3])
@@ -56,8 +56,10 @@ def test_threads_change_nothing(d):
     """Codes and codebooks are the same, bit for bit, whatever the number of threads."""
     generator = np.random.default_rng(0)
     x, centroids = generator.normal(size=(1001, d)), generator.normal(size=(70, d))
-    np.testing.assert_array_equal(Finder(centroids).nearest(x, 3), Finder(centroids).nearest(x))
-    first, other = (fit_codebook(x, 20, 3, 0, threads=n).centroids for n in (1, 2))
+    np.testing.assert_array_equal(
+        NearestCentroid(centroids).encode(x, 3), NearestCentroid(centroids).encode(x)
+    )
+    first, other = (KMeans.fit(x, 20, 3, 0, threads=n).centroids for n in (1, 2))
     np.testing.assert_array_equal(first, other)
 
 
@@ -90,16 +92,16 @@ def test_seeds_are_those_of_greedy_kmeans(seed, n, d, extent):
     generator = np.random.default_rng(seed)
     x = np.rint(extent * generator.normal(size=(n, d)))
     drawn = generator.random((40, 5))
-    np.testing.assert_array_equal(draw_seeds(x, drawn), greedy_seeds(x, drawn))
+    np.testing.assert_array_equal(choose_seeds(x, drawn), greedy_seeds(x, drawn))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
 def test_points_must_be_finite(bad):
     """A coordinate without a finite square has no nearest centroid."""
     with pytest.raises(DataError, match="points to cluster must be finite"):
-        Finder(np.zeros((1, 2))).nearest(np.array([[bad, 0.0]]))
+        NearestCentroid(np.zeros((1, 2))).encode(np.array([[bad, 0.0]]))
     with pytest.raises(DataError, match="points to cluster must be finite"):
-        fit_codebook(np.array([[bad, 0.0]]), 2, 1, 0)
+        KMeans.fit(np.array([[bad, 0.0]]), 2, 1, 0)
 
 
 def test_separated_clusters_are_found():
@@ -107,7 +109,7 @@ def test_separated_clusters_are_found():
     generator = np.random.default_rng(1)
     means = np.array([[0, 0], [10, 50], [50, 0], [60, 50]])  # in the order of the centroids
     x = np.repeat(means, 100, axis=0) + generator.normal(size=(400, 2))
-    found = fit_codebook(x, 4, 5, 0)
+    found = KMeans.fit(x, 4, 5, 0)
     np.testing.assert_allclose(found.centroids, x.reshape(4, 100, 2).mean(axis=1), rtol=1e-5)
     assert found.counts.tolist() == [100] * 4
 
@@ -115,7 +117,7 @@ def test_separated_clusters_are_found():
 def test_counts_and_inertia_describe_the_centroids():
     """They are those of the centroids that are returned, not of the step before."""
     x = np.random.default_rng(2).normal(size=(500, 3)).astype(np.float32)
-    found = fit_codebook(x, 20, 3, 0)
+    found = KMeans.fit(x, 20, 3, 0)
     distances = brute_force(x, found.centroids)
     assert found.inertia == pytest.approx(distances.min(axis=1).mean())
     np.testing.assert_array_equal(found.counts, np.bincount(distances.argmin(axis=1), minlength=20))
@@ -131,7 +133,7 @@ def test_counts_and_inertia_describe_the_centroids():
 )
 def test_fewer_distinct_points_make_fewer_centroids(x, k):
     """min(k, distinct) centroids, all distinct, each with a point of its own."""
-    found = fit_codebook(x, k, 3, 0)
+    found = KMeans.fit(x, k, 3, 0)
     distinct = len(np.unique(x, axis=0)) if len(x) else 0
     assert len(np.unique(found.centroids, axis=0)) == len(found.centroids) <= min(k, distinct)
     if distinct <= k:
@@ -142,7 +144,7 @@ def test_fewer_distinct_points_make_fewer_centroids(x, k):
 
 def test_no_points_make_no_centroids():
     """The codebook of a group without data is empty, and keeps its dimension."""
-    found = fit_codebook(np.empty((0, 2)), 8, 3, 0)
+    found = KMeans.fit(np.empty((0, 2)), 8, 3, 0)
     assert found.centroids.shape == (0, 2)
     assert found.inertia == 0
 
@@ -150,7 +152,7 @@ def test_no_points_make_no_centroids():
 def test_the_same_seed_gives_the_same_codebook():
     """Bit for bit; another seed gives another one."""
     x = np.random.default_rng(3).normal(size=(N_SEEDING + 1000, 2))
-    first, again, other = (fit_codebook(x, 10, 2, seed).centroids for seed in (0, 0, 1))
+    first, again, other = (KMeans.fit(x, 10, 2, seed).centroids for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -159,7 +161,7 @@ def test_points_that_the_subsample_missed_get_centroids():
     """A seed without points of its own moves: all distinct points are found in the end."""
     x = np.zeros((N_SEEDING * 10, 2))
     x[:5] = np.arange(1, 6)[:, None]
-    assert len(fit_codebook(x, 6, 3, 0).centroids) == 6
+    assert len(KMeans.fit(x, 6, 3, 0).centroids) == 6
 
 
 def test_progress_sees_every_step():
@@ -170,7 +172,7 @@ def test_progress_sees_every_step():
         seen.append((total, what))
         return iterable
 
-    fit_codebook(np.eye(3), 2, 4, 0, progress)
+    KMeans.fit(np.eye(3), 2, 4, 0, progress)
     assert seen == [(4, "k-means")]
 
 
@@ -178,17 +180,17 @@ def test_the_input_is_not_modified():
     """Points stay as they are."""
     x = np.random.default_rng(4).normal(size=(50, 2))
     before = x.copy()
-    fit_codebook(x, 5, 2, 0)
+    KMeans.fit(x, 5, 2, 0)
     np.testing.assert_array_equal(x, before)
 
 
 def test_scikit_learn_users_get_the_same_codes(tmp_path):
-    """The dumped model predicts what `nearest` says."""
+    """The dumped model predicts what `encode` returns."""
     x = np.random.default_rng(5).normal(size=(200, 2)).astype(np.float32)
-    centroids = fit_codebook(x, 10, 3, 0).centroids
+    centroids = KMeans.fit(x, 10, 3, 0).centroids
     write_joblib(tmp_path / "k.joblib", centroids)
     model = joblib.load(tmp_path / "k.joblib")
-    np.testing.assert_array_equal(model.predict(x), Finder(centroids).nearest(x))
+    np.testing.assert_array_equal(model.predict(x), NearestCentroid(centroids).encode(x))
 
 
 def test_an_empty_codebook_can_be_dumped(tmp_path):

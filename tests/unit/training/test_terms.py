@@ -1,4 +1,4 @@
-"""The guide's reconstruction losses."""
+"""Terms of the loss, and the reconstruction losses as functions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import pytest
 import torch
 
 from astromodal import training
+from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.core.vocab import build_vocab_spec
 from astromodal.errors import ConfigError
-from astromodal.training.reconstruction import (
+from astromodal.training.terms import (
     expected_centroids,
     image_reconstruction_loss,
+    loss_terms,
     scalar_reconstruction_loss,
     spectrum_reconstruction_loss,
 )
+from helpers.loss_terms import Entropy, entropy
+
+__all__ = ["entropy"]
 
 SPEC = build_vocab_spec(v_image=4, v_scalar=6, v_spectra=3, spectrum_groups=("desi_b",), n_bins=2)
 # ids: special 0-4, image 5-8, columns 9-10, 11-12, 13-14, desi_b 15-17
@@ -144,3 +149,46 @@ def test_the_guides_names_are_exported():
     assert training.scalar_reconstruction_loss is scalar_reconstruction_loss
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = training.nothing
+
+
+def weights(**settings):
+    """Weights by key of the terms of settings."""
+    return {term.key: term.weight for term in loss_terms(MeaningfulLossSettings(**settings))}
+
+
+def test_every_weight_of_the_settings_is_a_term():
+    """Cross-entropy comes first, then the squared error of each modality."""
+    assert weights(lambda_scalar=0.5) == {
+        "cross_entropy": 1.0,
+        "squared_error_image": 0.1,
+        "squared_error_scalar": 0.5,
+        "squared_error_spectrum": 0.1,
+    }
+
+
+def test_without_reconstruction_its_terms_weigh_nothing():
+    """They stay in the list, so that histories have the same entries."""
+    assert list(weights(enabled=False).values()) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_registered_term_is_active_where_settings_name_it(entropy):
+    """It is made with its weight, after the terms of the package."""
+    terms = loss_terms(MeaningfulLossSettings(extra={"entropy": 0.25}))
+    assert isinstance(terms[-1], Entropy)
+    assert (terms[-1].key, terms[-1].weight) == ("entropy", 0.25)
+    assert "entropy" not in weights()
+
+
+def test_a_term_that_is_not_registered_is_refused(entropy):
+    """The error names the setting and the nearest term."""
+    match = r"training\.meaningful_loss\.extra must be a registered loss term .*nearest: 'entropy'"
+    with pytest.raises(ConfigError, match=match):
+        weights(extra={"entropie": 1.0})
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "squared_error"])
+def test_a_term_of_the_package_has_its_own_weight(name):
+    """It would count twice."""
+    match = r"training\.meaningful_loss\.extra must be of registered loss terms, .*; set lambda_"
+    with pytest.raises(ConfigError, match=match):
+        weights(extra={name: 1.0})
