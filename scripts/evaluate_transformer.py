@@ -1,24 +1,25 @@
-"""Compare the transformer's surprise at unseen codes with that of a unigram baseline."""
+"""Compare the NLL of held-out codes under the transformer and under a unigram baseline."""
 
+from pathlib import Path
+
+from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer
 from astromodal.jobs.entry import start
-from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import usable
 
 job = start(snakemake)
 given = snakemake.input
-fields = evaluated_fields(
-    snakemake.params.fields, snakemake.params.trained_fields, sequences=given.sequences
+context = EvaluationContext(
+    fields=evaluated_fields(
+        snakemake.params.fields, snakemake.params.trained_fields, sequences=given.sequences
+    ),
+    settings=job.settings,
+    figures=Path(snakemake.output.figures),
+    progress=job.progress,
+    device=job.device(),
 )
 section = evaluate_transformer(
-    fields,
-    usable(given.training_sequences),
-    given.final_model,
-    given.history,
-    job.settings.evaluation,
-    snakemake.output.figures,
-    job.device(),
-    job.progress,
+    context, usable(given.training_sequences), given.final_model, given.history
 )
-write_json(snakemake.output.numbers, section)
+section.save(snakemake.output.numbers)

@@ -16,10 +16,10 @@ import torch
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.core.progress import Progress, quiet
 from astromodal.evaluation.held_out import EvaluatedField, eligible_objects
-from astromodal.evaluation.transformer.measures import (
+from astromodal.evaluation.transformer.sample import (
     by_object,
-    choose_objects,
-    code_surprise,
+    code_nll,
+    sample_objects,
     target_logits,
 )
 from astromodal.inference.bundle import Bundle
@@ -103,7 +103,7 @@ def measure_losses(
     for store in sequences.stores:
         check_hashes(bundle.trained.vocabulary, store.tokenizer_hashes, str(store.path))
     eligible = eligible_objects(sequences, evaluated)
-    chosen = choose_objects(sequences, eligible, evaluation.max_objects, evaluation.seed)
+    chosen = sample_objects(sequences, eligible, evaluation.max_objects, evaluation.seed)
     objects = np.unique(np.concatenate(list(chosen.values())))
     plan = plan_epoch(objects, sequences.lengths, None, 1, _BUDGET)
     sums = _Sums(bundle, objects)
@@ -147,7 +147,7 @@ class _Sums:
         known = targets.targets != NO_TARGET
         if not order:
             self.codes[rows, modality] += by_object(targets, known).sum(axis=1)
-        nll = by_object(targets, code_surprise(logits, wanted))
+        nll = by_object(targets, code_nll(logits, wanted))
         self.nll[order, rows, modality] += nll.sum(axis=1)
         difference = _distance(logits, wanted, self._tables[targets.ids.offset])
         squared = by_object(targets, np.where(known, np.square(difference).mean(axis=2), 0.0))

@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from astromodal.core.progress import Progress
 from astromodal.evaluation.metrics import bootstrap_error, fraction_error, mean_error
 from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.transformer.measures import by_object, choose_objects, target_logits
+from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet, plan_epoch
@@ -170,7 +170,7 @@ def measure_temperatures(
     progress : Progress
         Shows how many batches are done.
     """
-    chosen = choose_objects(sequences, eligible, most, seed)
+    chosen = sample_objects(sequences, eligible, most, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
     sums = {m: np.zeros((len(every), len(LOG_TEMPERATURES))) for m in MODALITIES}
     counts = {m: np.zeros(len(every), dtype=np.int64) for m in MODALITIES}

@@ -1,7 +1,8 @@
-"""Figures of the transformer's likelihoods."""
+"""Figures of the section on the transformer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,43 +12,54 @@ from astromodal.config.schema import Config
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, WAVE_LABELS, new_figure
-from astromodal.evaluation.report.values import Measurement, Table
+from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import colour
+from astromodal.evaluation.transformer.measures import (
+    ModalityNumbers,
+    SlotNumbers,
+    TransformerNumbers,
+)
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR, SequenceLayout
 from astromodal.surveys.grids import bin_centres, is_light_curve
 from astromodal.training.history import series
 
+History = Mapping[str, list[dict[str, Any]]]
+"""Entries of a history by split, as its file holds them."""
 
-def plot_nll(modalities: dict[str, Any]) -> Figure:
-    """Bits a code of model and baseline by modality, and their difference."""
-    known = [name for name, n in modalities.items() if n["n_codes"]]
+
+def plot_nll(modalities: Mapping[str, ModalityNumbers]) -> Figure:
+    """Plot the NLL of model and baseline by modality, and their difference (bits per code)."""
+    known = {name: n for name, n in modalities.items() if n.n_codes}
     figure, axes = new_figure(1, 2, height=2.9)
     left, right = axes[0]
     x = np.arange(len(known))
-    for way, tint, marker, shift in (("unigram", FAINT, "s", -0.1), ("model", BLUE, "o", 0.1)):
-        value, error = _column(modalities, known, f"{way}_bits")
-        left.errorbar(x + shift, value, error, fmt=marker, color=tint, markersize=5, label=way)
-    left.set(ylabel="surprise (bits a code)", ylim=(0, 1.1 * left.get_ylim()[1]))
+    unigram = [n.unigram_bits for n in known.values()]
+    model = [n.model_bits for n in known.values()]
+    for label, cells, tint, marker, shift in (
+        ("unigram", unigram, FAINT, "s", -0.1), ("model", model, BLUE, "o", 0.1),
+    ):  # fmt: skip
+        value, error = _values(cells)
+        left.errorbar(x + shift, value, error, fmt=marker, color=tint, markersize=5, label=label)
+    left.set(ylabel="NLL (bits per code)", ylim=(0, 1.1 * left.get_ylim()[1]))
     left.legend(loc="lower left")
-    value, error = _column(modalities, known, "gain_bits")
+    value, error = _values([n.gain_bits for n in known.values()])
     right.errorbar(x, value, error, fmt="o", color=BLUE, markersize=5)
     right.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-    right.set_ylabel("gain over the unigram (bits a code)")
+    right.set_ylabel("gain over the unigram (bits per code)")
     for axis in (left, right):
-        axis.set_xticks(x, known)
+        axis.set_xticks(x, list(known))
         axis.set_xlim(-0.6, len(known) - 0.4)
     return figure
 
 
-def _column(
-    modalities: dict[str, Any], known: list[str], key: str
-) -> tuple[np.ndarray, np.ndarray]:
-    cells = [modalities[name][key] for name in known]
-    return np.array([c.value for c in cells]), np.nan_to_num([c.error for c in cells])
+def _values(cells: Sequence[Measurement | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and errors of measurements; an unknown error is 0."""
+    known = [cell for cell in cells if cell is not None]
+    return np.array([c.value for c in known]), np.nan_to_num([c.error for c in known])
 
 
 def plot_columns(names: list[str], gain: np.ndarray, error: np.ndarray) -> Figure:
-    """Gain in every scalar slot, with bootstrap errors, a row a column."""
+    """Plot the gain in every scalar slot, with bootstrap errors, one row per column."""
     figure, axes = new_figure(height=1.0 + 0.16 * len(names))
     axis = axes[0, 0]
     y = np.arange(len(names))[::-1]
@@ -57,39 +69,39 @@ def plot_columns(names: list[str], gain: np.ndarray, error: np.ndarray) -> Figur
     axis.axvline(0, color=INK, linestyle="--", linewidth=0.9)
     axis.set_yticks(y, names, fontsize=6.5)
     axis.set_ylim(-1, len(names))
-    axis.set_xlabel("gain over the unigram (bits a code)")
+    axis.set_xlabel("gain over the unigram (bits per code)")
     return figure
 
 
-def plot_image_slots(gain: np.ndarray, rings: list[list[Any]]) -> Figure:
-    """Gain in every slot of the image block: the cutout's map, and means of rings.
+def plot_image_slots(gain: np.ndarray, rings: Sequence[Row]) -> Figure:
+    """Plot the gain in every slot of the image block: a map of the cutout, and means of rings.
 
     Parameters
     ----------
     gain : (slots,) float
-        Bits a code; slots run row by row.
-    rings : list of [str, int, float]
-        Distance from the middle, slots, mean gain.
+        Bits per code; slots run row by row.
+    rings : sequence of [str, int, float]
+        Distance from the middle, number of slots, mean gain.
     """
     side = round(np.sqrt(len(gain)))
     figure, axes = new_figure(1, 2, height=2.9, width_ratios=(1.25, 1))
     left, right = axes[0]
     reach = max(float(np.abs(gain[np.isfinite(gain)]).max(initial=0.0)), 1e-6)
     shaped = gain.reshape(side, -1)
-    drawn = left.imshow(shaped, origin="lower", cmap="PuOr_r", vmin=-reach, vmax=reach)
+    image = left.imshow(shaped, origin="lower", cmap="PuOr_r", vmin=-reach, vmax=reach)
     left.grid(visible=False)
     left.set(xlabel="patch along x (4 pixels)", ylabel="patch along y (4 pixels)")
-    figure.colorbar(drawn, ax=left, label="gain (bits a code)")
+    figure.colorbar(image, ax=left, label="gain (bits per code)")
     right.plot(range(len(rings)), [ring[2] for ring in rings], "o", color=BLUE)
     right.axhline(0, color=INK, linestyle="--", linewidth=0.9)
     right.set_xticks(range(len(rings)), [ring[0] for ring in rings])
     right.set_xlim(-0.5, len(rings) - 0.5)
-    right.set(xlabel="distance from the middle (patches)", ylabel="mean gain (bits a code)")
+    right.set(xlabel="distance from the middle (patches)", ylabel="mean gain (bits per code)")
     return figure
 
 
-def plot_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> Figure:
-    """Gain along the wavelength of every spectrum group that has any, smoothed over 16 bins."""
+def plot_spectrum_slots(slots: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray]) -> Figure:
+    """Plot the gain along the wavelength of every spectrum group, and means of 16 bins."""
     families = [f for f in ("desi", "gaiaxp") if any(g.startswith(f) for g in slots)]
     figure, axes = new_figure(len(families), 1, height=0.4 + 2.1 * len(families))
     for axis, family in zip(axes[:, 0], families, strict=True):
@@ -98,13 +110,13 @@ def plot_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarra
                 axis.plot(waves[group], gain, ".", color=colour(group), markersize=2, alpha=0.5)
                 axis.plot(*running_mean(waves[group], gain), color=colour(group), label=group)
         axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set(xlabel=WAVE_LABELS[family], ylabel="gain (bits a code)")
+        axis.set(xlabel=WAVE_LABELS[family], ylabel="gain (bits per code)")
         axis.legend(ncols=3)
     return figure
 
 
-def plot_epoch_slots(curves: dict[str, np.ndarray]) -> Figure:
-    """Gain along the epochs of every light-curve group that has any, smoothed over 16 epochs."""
+def plot_epoch_slots(curves: Mapping[str, np.ndarray]) -> Figure:
+    """Plot the gain along the epochs of every light-curve group, and means of 16 epochs."""
     figure, axes = new_figure(height=2.5)
     axis = axes[0, 0]
     for group, gain in curves.items():
@@ -112,13 +124,13 @@ def plot_epoch_slots(curves: dict[str, np.ndarray]) -> Figure:
         axis.plot(epoch, gain, ".", color=colour(group), markersize=2, alpha=0.5)
         axis.plot(*running_mean(epoch, gain), color=colour(group), label=group)
     axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-    axis.set(xlabel="epoch", ylabel="gain (bits a code)")
+    axis.set(xlabel="epoch", ylabel="gain (bits per code)")
     axis.legend(ncols=3)
     return figure
 
 
 def running_mean(x: np.ndarray, y: np.ndarray, width: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Means of `x` and of the finite `y` over stretches of about `width` values."""
+    """Return means of `x` and of the finite `y` over stretches of about `width` values."""
     n = max(1, len(x) // width)
     which = np.arange(len(x)) * n // len(x)
     good = np.isfinite(y)
@@ -130,41 +142,42 @@ def running_mean(x: np.ndarray, y: np.ndarray, width: int = 16) -> tuple[np.ndar
 
 def add_figures(
     section: Section,
+    numbers: TransformerNumbers,
     config: Config,
     layout: SequenceLayout,
-    losses: dict[str, list[dict[str, Any]]],
+    losses: History,
 ) -> None:
-    """Add every figure that `part`'s numbers allow.
+    """Add every figure that the numbers allow.
 
     Parameters
     ----------
-    part : Part
-        With ``modalities`` and ``slots`` among its numbers.
+    section : Section
+        The section.
+    numbers : TransformerNumbers
+        Its numbers.
     config, layout : Config, SequenceLayout
-        What the model was trained with.
-    losses : dict of str to list of dict
-        The history.
+        Settings and layout that the model was trained with.
+    losses : mapping of str to list of dict
+        The history of the training.
     """
-    modalities, slots = section.numbers["modalities"], section.numbers["slots"]
-    if any(n["n_codes"] for n in modalities.values()):
+    if any(n.n_codes for n in numbers.modalities.values()):
         section.add_figure(
-            plot_nll(modalities), "surprise",
-            "Surprise a code of unseen objects, by modality: model and unigram baseline (left), "
+            plot_nll(numbers.modalities), "nll",
+            "NLL per code of held-out objects, by modality: model and unigram baseline (left), "
             "and their difference (right), with bootstrap errors over objects.",
-            "The gain must lie above zero, by more than its error: below, counting does better. "
-            "Scalars include the spectra's flux scales.",
-            _modality_table(modalities),
+            "The gain should lie above zero by more than its error; below zero, the frequencies "
+            "of codes predict better than the model. Scalars include the flux scales of spectra.",
+            _modality_table(numbers.modalities),
         )  # fmt: skip
     section.add_figure(
         plot_history(losses), "history",
-        "Surprise in training and on the validation split of the training fields, against the "
-        "step.",
-        "Validation should end below the dashed baseline. Where it turns up while training still "
-        "falls, the model learns its training objects by heart.",
+        "NLL in training and on the validation split of the training fields, against the step.",
+        "Validation should end below the dashed baseline. Where it rises while training still "
+        "falls, the model overfits its training objects.",
         history_table(losses),
     )  # fmt: skip
-    _add_scalar_slots(section, config)
-    known = {name: s["gain"] for name, s in slots.items() if np.isfinite(s["gain"]).any()}
+    _add_scalar_slots(section, numbers.slots, config)
+    known = {name: s.gain for name, s in numbers.slots.items() if np.isfinite(s.gain).any()}
     if IMAGE in known:
         _add_image_slots(section, known[IMAGE])
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
@@ -177,28 +190,27 @@ def add_figures(
         _add_epoch_slots(section, curves)
 
 
-def _add_scalar_slots(section: Section, config: Config) -> None:
-    slots = section.numbers["slots"]
+def _add_scalar_slots(section: Section, slots: Mapping[str, SlotNumbers], config: Config) -> None:
     if SCALAR not in slots:
         return
-    scales = {key: n for key, n in slots.items() if key.endswith("_scale")}
+    scales = {key: each for key, each in slots.items() if key.endswith("_scale")}
     names = [*config.tokenizers.scalar.columns, *scales]
-    joined = {
-        key: np.concatenate([slots[SCALAR][key], *(n[key] for n in scales.values())])
+    n, gain, error, model, unigram = (
+        np.concatenate([getattr(each, key) for each in (slots[SCALAR], *scales.values())])
         for key in ("n", "gain", "error", "model", "unigram")
-    }
-    known = np.flatnonzero(joined["n"] > 0)
+    )
+    known = np.flatnonzero(n > 0)
     section.add_figure(
-        plot_columns([names[i] for i in known], joined["gain"][known], joined.error[known]),
+        plot_columns([names[i] for i in known], gain[known], error[known]),
         "slots_scalar",
-        "Gain over the unigram in every scalar slot, the spectra's flux scales last, with "
-        "bootstrap errors.",
-        "Columns that follow from others (a magnitude from its neighbours) gain most; a column "
-        "right of the dashed line is predicted better than by its frequency.",
+        "Gain over the unigram baseline in every scalar slot, with bootstrap errors. The flux "
+        "scales of spectra come last.",
+        "Columns that follow from others (a magnitude from those of other bands) gain most. A "
+        "column right of the dashed line is predicted better than by its frequencies.",
         Table(
             ["column", "values", "gain (bits)", "model (bits)", "unigram (bits)"],
-            [[names[i], int(joined["n"][i]), Measurement(joined["gain"][i], joined.error[i]),
-              joined["model"][i], joined["unigram"][i]] for i in known],
+            [[names[i], int(n[i]), Measurement(gain[i], error[i]), model[i], unigram[i]]
+             for i in known],
         ),
     )  # fmt: skip
 
@@ -209,65 +221,60 @@ def _add_image_slots(section: Section, gain: np.ndarray) -> None:
         plot_image_slots(gain, rings), "slots_image",
         "Gain over the unigram in every slot of the image block: laid out as the cutout "
         "(left), and means of rings around its middle (right).",
-        "The unigram already knows that the middle is bright; gain in the middle is "
-        "knowledge of this source, gain outside is knowledge of this sky.",
+        "The unigram baseline already has a bright middle. Gain in the middle comes from this "
+        "source, gain outside from its surroundings.",
         Table(["distance from the middle (patches)", "slots", "mean gain (bits)"], rings),
     )  # fmt: skip
 
 
 def _add_spectrum_slots(
-    section: Section, groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]
+    section: Section, groups: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray]
 ) -> None:
     section.add_figure(
         plot_spectrum_slots(groups, waves), "slots_spectrum",
         "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
-        "Once a spectrum has begun, its continuum and noise level are known, so gain should "
-        "be high throughout; it starts low where nothing of it has been seen yet.",
+        "After the first bins the continuum and the noise level are known, so the gain should "
+        "be high throughout. It starts low, where no bin of the spectrum has been seen.",
         _wave_table(groups, waves),
     )  # fmt: skip
 
 
-def _add_epoch_slots(section: Section, curves: dict[str, np.ndarray]) -> None:
-    rows = []
+def _add_epoch_slots(section: Section, curves: Mapping[str, np.ndarray]) -> None:
+    rows: list[Row] = []
     for name, gain in curves.items():
         epochs, means = running_mean(np.arange(1.0, 1 + len(gain)), gain)
         rows += [[name, float(e), float(m)] for e, m in zip(epochs, means, strict=True)]
     section.add_figure(
         plot_epoch_slots(curves), "slots_light_curve",
         "Gain over the unigram along light curves; dots: epochs, line: means of 16 epochs.",
-        "Once a curve has begun, how bright the source is and how much it varies are known.",
+        "After the first epochs, the brightness of the source and its scatter are known.",
         Table(["group", "epoch", "mean gain (bits)"], rows),
     )  # fmt: skip
 
 
-def _modality_table(modalities: dict[str, Any]) -> dict[str, Any]:
+def _modality_table(modalities: Mapping[str, ModalityNumbers]) -> Table:
     heading = [
         "modality", "objects", "codes", "model (bits)", "unigram (bits)", "gain (bits)",
         "model (nats)",
         "unigram (nats)", "gain (nats)", "objects that gain (%)",
-        "model, nothing seen before (bits)",
-        "model, after other blocks (bits)",
+        "model, before other modalities (bits)",
+        "model, after other modalities (bits)",
     ]  # fmt: skip
-    rows: list[list[Any]] = []
-    for name, n in modalities.items():
-        if not n["n_codes"]:
-            rows.append([name, 0, 0, *[None] * 9])
-            continue
-        cells = [
-            n[f"{way}{unit}"] for unit in ("_bits", "") for way in ("model", "unigram", "gain")
-        ]
-        rows.append([name, n["n_objects"], n["n_codes"], *cells, 100 * n["better"], n.get("first"),
-                     n.get("after_others")])  # fmt: skip
+    rows: list[Row] = [
+        [name, n.n_objects, n.n_codes, n.model_bits, n.unigram_bits, n.gain_bits, n.model,
+         n.unigram, n.gain, None if n.better is None else 100 * n.better, n.first, n.after_others]
+        for name, n in modalities.items()
+    ]  # fmt: skip
     return Table(heading, rows)
 
 
-def ring_means(gain: np.ndarray) -> list[list[Any]]:
-    """Distance in words, slots, and mean gain of rings around the middle of the image block."""
+def ring_means(gain: np.ndarray) -> list[Row]:
+    """Return distance, number of slots and mean gain of rings around the middle of the block."""
     side = round(np.sqrt(len(gain)))
     offset = np.arange(side) - (side - 1) / 2
     radius = np.hypot(*np.meshgrid(offset, offset)).ravel()
     edges = [0.0, 2.0, 4.0, 8.0, np.inf]
-    rows: list[list[Any]] = []
+    rows: list[Row] = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         inside = gain[(radius >= low) & (radius < high) & np.isfinite(gain)]
         if len(inside):
@@ -276,16 +283,16 @@ def ring_means(gain: np.ndarray) -> list[list[Any]]:
     return rows
 
 
-def _wave_table(groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> dict[str, Any]:
-    rows = []
+def _wave_table(groups: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray]) -> Table:
+    rows: list[Row] = []
     for name, gain in groups.items():
         centres, means = running_mean(waves[name], gain, max(16, -(-len(gain) // 8)))
         rows += [[name, float(c), float(m)] for c, m in zip(centres, means, strict=True)]
     return Table(["group", "wavelength (Å) or pseudo-wavelength", "mean gain (bits)"], rows)
 
 
-def plot_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Surprise against the step, a panel a modality: training, validation, and the unigram."""
+def plot_history(history: History) -> Figure:
+    """Plot the NLL of training, validation and baseline against the step, by modality."""
     figure, axes = new_figure(1, len(MODALITIES), height=2.7)
     for axis, modality in zip(axes[0], MODALITIES, strict=True):
         key = f"cross_entropy_{modality}"
@@ -306,25 +313,25 @@ def plot_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
         if not steps.size:
             axis.text(0.5, 0.5, "no codes", ha="center", transform=axis.transAxes, color=FAINT)
             axis.set(xticks=[], yticks=[])
-    axes[0, 0].set_ylabel("surprise (bits a code)")
-    drawn = (dict(zip(*a.get_legend_handles_labels()[::-1], strict=True)) for a in axes[0])
-    legend = max(drawn, key=len)
+    axes[0, 0].set_ylabel("NLL (bits per code)")
+    labelled = (dict(zip(*a.get_legend_handles_labels()[::-1], strict=True)) for a in axes[0])
+    legend = max(labelled, key=len)
     figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=3)
     return figure
 
 
-def history_table(history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Surprise at the first, best and last validation, and at the end of training (bits a code)."""
+def history_table(history: History) -> Table:
+    """Return the NLL at the first, best and last validation and at the end of training."""
     heading = [
         "modality", "validations", "first validation (bits)", "best validation (bits)",
         "at step", "last validation (bits)", "unigram on validation (bits)", "last training (bits)",
     ]  # fmt: skip
-    rows: list[list[Any]] = []
+    rows: list[Row] = []
     for modality in MODALITIES:
         steps, values = series(history["validation"], f"cross_entropy_{modality}")
         training = series(history["train"], f"cross_entropy_{modality}")[1] / LN2
         baseline = series(history["validation"], f"unigram_{modality}")[1] / LN2
-        cells: list[Any] = [None] * 4
+        cells: Row = [None] * 4
         if values.size:
             bits, best = values / LN2, int(values.argmin())
             cells = [bits[0], bits[best], int(steps[best]), bits[-1]]

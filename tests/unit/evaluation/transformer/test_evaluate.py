@@ -1,11 +1,10 @@
-"""How well the transformer predicts codes that it never saw."""
+"""The section on the transformer, on made-up sequences."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import (
     Config,
     ImageSettings,
@@ -23,12 +22,12 @@ from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer, load_trained
 from astromodal.evaluation.transformer.figures import add_figures, ring_means, running_mean
 from astromodal.evaluation.transformer.measures import (
-    Surprise,
-    choose_objects,
-    measure_surprise,
-    modality_numbers,
-    slot_numbers,
+    SlotNumbers,
+    TransformerNumbers,
+    measure_modality,
+    measure_slots,
 )
+from astromodal.evaluation.transformer.sample import RangeNll, measure_nll, sample_objects
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Range, sequence_layout
@@ -51,7 +50,7 @@ CONFIG = Config(
 PARTS = CONFIG.tokenizers
 LAYOUT = sequence_layout(PARTS)
 HASHES = {"image": "i", "scalar": "s", "spectrum": "x"}
-SETTINGS = EvaluationSettings(max_objects=30)
+SETTINGS = {"evaluation.max_objects": 30}
 
 
 def _write(path, n=40, seed=0, blocks=("image", "gaiaxp_bp"), split=None):
@@ -96,7 +95,7 @@ def _save(path, hashes=HASHES):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, context):
     """Evaluate a model that learned nothing on a held-out and a trained field."""
 
     def go(blocks=("image", "gaiaxp_bp"), hashes=HASHES, n=40):
@@ -107,19 +106,18 @@ def run(tmp_path):
         held = _write(tmp_path / "h.safetensors", n=n, seed=2, blocks=blocks)
         fields = evaluated_fields(["T", "H"], ["T"], sequences=[trained, held])
         model = _save(tmp_path / "model.pt", hashes)
-        folder, cpu = tmp_path / "figures", torch.device("cpu")
-        return evaluate_transformer(fields, [trained], model, history, SETTINGS, folder, cpu)
+        return evaluate_transformer(context(fields, SETTINGS), [trained], model, history)
 
     return go
 
 
 @pytest.mark.parametrize("shuffle", [None, (3, 0)])
-def test_surprise_is_that_of_all_logits_over_legal_ids(tmp_path, shuffle):
-    """Each code's surprise equals a softmax of the whole model's logits over its legal ids."""
+def test_nll_is_that_of_all_logits_over_legal_ids(tmp_path, shuffle):
+    """Each code's NLL equals that of a softmax of the whole model's logits over its legal ids."""
     sequences = SequenceSet([_write(tmp_path / "s.safetensors", n=6)], LAYOUT)
     model, unigram = _model(), Unigram(sequences, np.arange(6))
     objects = np.array([2])
-    found, _ = measure_surprise(model, sequences, [objects], unigram, shuffle, torch.device("cpu"))
+    found, _ = measure_nll(model, sequences, [objects], unigram, shuffle, torch.device("cpu"))
     batch = sequences.batch(objects, shuffle)
     tokens, types = (torch.from_numpy(a)[None].long() for a in (batch.tokens, batch.types))
     logits = model(tokens, types, None)[0]
@@ -135,11 +133,11 @@ def test_surprise_is_that_of_all_logits_over_legal_ids(tmp_path, shuffle):
             assert s.model[0, slot] == pytest.approx(float(want.detach()), abs=1e-5)
 
 
-def test_unigram_surprise_agrees_with_its_own_mean(tmp_path):
-    """The baseline's surprise, code by code, has the mean that the baseline itself gives."""
+def test_unigram_nll_agrees_with_its_own_mean(tmp_path):
+    """The baseline's NLL, code by code, has the mean that the baseline itself returns."""
     sequences = SequenceSet([_write(tmp_path / "s.safetensors")], LAYOUT)
     unigram, objects = Unigram(sequences, np.arange(20)), np.arange(20, 40)
-    found, _ = measure_surprise(
+    found, _ = measure_nll(
         _model(), sequences, [objects[:7], objects[7:]], unigram, None, torch.device("cpu")
     )
     for modality, mean in unigram.cross_entropy(sequences, objects).items():
@@ -152,7 +150,7 @@ def test_first_blocks_are_known(tmp_path):
     sequences = SequenceSet([_write(tmp_path / "s.safetensors", n=4)], LAYOUT)
     unigram = Unigram(sequences, np.arange(4))
     batches = [np.arange(4)]
-    found, rows = measure_surprise(_model(), sequences, batches, unigram, None, torch.device("cpu"))
+    found, rows = measure_nll(_model(), sequences, batches, unigram, None, torch.device("cpu"))
     first = {
         s.block: dict(zip(rows[s.block].tolist(), s.first.tolist(), strict=True)) for s in found
     }
@@ -163,91 +161,90 @@ def test_first_blocks_are_known(tmp_path):
 def test_objects_are_drawn_by_modality(tmp_path):
     """At most so many objects a modality, all of which have it."""
     sequences = SequenceSet([_write(tmp_path / "s.safetensors")], LAYOUT)
-    chosen = choose_objects(sequences, np.arange(40), 5, seed=0)
+    chosen = sample_objects(sequences, np.arange(40), 5, seed=0)
     assert {name: len(rows) for name, rows in chosen.items()} == {
         "image": 5, "scalar": 5, "spectrum": 5,
     }  # fmt: skip
     assert np.all(chosen["image"] % 2 == 0)
 
 
-def _surprise(block, modality, model, unigram, first):
+def _range(block, modality, model, unigram, first):
     ids = Range(modality, 0, model.shape[1], 5, 4, 0)
-    return Surprise(block, ids, np.asarray(model), np.asarray(unigram), np.asarray(first))
+    return RangeNll(block, ids, np.asarray(model), np.asarray(unigram), np.asarray(first))
 
 
 def test_modality_numbers_by_hand():
-    """Surprise 1 and 3 against 4 and 4, a code missing: means 2 and 4, every object gains."""
+    """NLL 1 and 3 against 4 and 4, a code missing: means 2 and 4, every object gains."""
     model, unigram = np.array([[1.0], [3.0], [np.nan]]), np.array([[4.0], [4.0], [np.nan]])
-    s = _surprise("image", "image", model, unigram, [True, False, True])
+    s = _range("image", "image", model, unigram, [True, False, True])
     objects = {"image": np.array([7, 3, 9])}
-    found = modality_numbers([s], objects, "image", np.array([3, 7, 9, 11]), seed=0)
-    assert (found["n_objects"], found["n_codes"], found["better"]) == (2, 2, 1.0)
-    assert [found[key]["value"] for key in ("model", "unigram", "gain")] == [2, 4, 2]
-    assert found["gain_bits"]["value"] == pytest.approx(2 / np.log(2))
-    assert found["first"]["value"] == pytest.approx(1 / np.log(2))
-    assert found["after_others"]["value"] == pytest.approx(3 / np.log(2))
+    found = measure_modality([s], objects, "image", np.array([3, 7, 9, 11]), seed=0)
+    assert (found.n_objects, found.n_codes, found.better) == (2, 2, 1.0)
+    assert [found.model.value, found.unigram.value, found.gain.value] == [2, 4, 2]
+    assert found.gain_bits.value == pytest.approx(2 / np.log(2))
+    assert found.first.value == pytest.approx(1 / np.log(2))
+    assert found.after_others.value == pytest.approx(3 / np.log(2))
 
 
 def test_objects_that_were_not_drawn_do_not_count():
     """An object that is there for another modality's sake is left out."""
-    s = _surprise(
-        "image", "image", np.array([[1.0], [9.0]]), np.array([[2.0], [2.0]]), [True, True]
-    )
+    s = _range("image", "image", np.array([[1.0], [9.0]]), np.array([[2.0], [2.0]]), [True, True])
     objects, chosen = {"image": np.array([0, 1])}, {"image": np.array([0])}
-    assert modality_numbers([s], objects, "image", chosen["image"], 0)["model"]["value"] == 1
-    slots = slot_numbers([s], objects, {"image": chosen["image"], "spectrum": chosen["image"]}, 0)
-    assert slots["image"]["gain"] == pytest.approx([1 / np.log(2)])
+    assert measure_modality([s], objects, "image", chosen["image"], 0).model.value == 1
+    slots = measure_slots([s], objects, {"image": chosen["image"], "spectrum": chosen["image"]}, 0)
+    assert slots["image"].gain == pytest.approx([1 / np.log(2)])
 
 
 def test_every_number_is_there(run):
-    """All modalities and slots have numbers, the training summary and the hashes are told."""
+    """All modalities and slots have numbers; steps, epochs and hashes are there."""
     section = run()
-    numbers = section["numbers"]
-    assert (numbers["steps"], numbers["epochs"]) == (7, 2)
-    assert numbers["image_tokenizer_hash"] == "i"
-    assert set(numbers["slots"]) == {"image", "scalar", "gaiaxp_bp", "gaiaxp_bp_scale"}
+    numbers = section.numbers
+    assert (numbers.steps, numbers.epochs) == (7, 2)
+    assert section.hashes["image tokenizer"] == "i"
+    assert set(numbers.slots) == {"image", "scalar", "gaiaxp_bp", "gaiaxp_bp_scale"}
     for modality in ("image", "scalar", "spectrum"):
-        assert numbers["modalities"][modality]["n_codes"] > 0
+        assert numbers.modalities[modality].n_codes > 0
     # of the trained field only the ten test objects count, of the other all forty
-    assert numbers["modalities"]["scalar"]["n_objects"] == 30
-    names = ["surprise", "history", "slots_scalar", "slots_image", "slots_spectrum"]
-    assert [f["file"] for f in section["figures"]] == [f"{name}.png" for name in names]
+    assert numbers.modalities["scalar"].n_objects == 30
+    names = ["nll", "history", "slots_scalar", "slots_image", "slots_spectrum"]
+    assert [f.file for f in section.figures] == [f"{name}.png" for name in names]
 
 
 def test_untrained_model_falls_short(run):
-    """A model that learned nothing is not praised."""
-    verdicts = {h["label"]: h["verdict"] for h in run()["headlines"]}
-    assert verdicts["Transformer, scalar: gain over the unigram"] == "bad"
+    """A model that learned nothing does not reach the mark."""
+    verdicts = {h.label: h.verdict for h in run().headlines}
+    assert verdicts["Transformer, scalar: gain over the unigram baseline"] == "bad"
 
 
-def test_modalities_without_objects_are_said(run):
+def test_modalities_without_objects_are_named(run):
     """Without images and spectra anywhere, scalars are evaluated and the rest is named."""
     section = run(blocks=())
-    assert "No evaluated object has a code of modality image." in section["notes"]
-    assert [f["file"] for f in section["figures"]] == [
-        "surprise.png",
+    assert "No evaluated object has a code of modality image." in section.notes
+    assert [f.file for f in section.figures] == [
+        "nll.png",
         "history.png",
         "slots_scalar.png",
     ]
 
 
-def test_slots_without_a_code_are_not_drawn(tmp_path):
-    """An empty map with a colour bar, or a curve of nothing, would tell nobody anything."""
+def test_slots_without_a_code_are_not_plotted(tmp_path):
+    """There is neither an empty map with a colour bar nor an empty curve."""
     section = Section("transformer", "Transformer", tmp_path)
-    nothing = {name: {"gain": np.full(4, np.nan)} for name in ("image", "gaiaxp_bp")}
-    section.numbers = {"modalities": {}, "slots": nothing}
-    add_figures(section, CONFIG, LAYOUT, {"train": [], "validation": []})
-    assert [f["file"] for f in section.figures] == ["history.png"]
+    empty = SlotNumbers(np.zeros(4, int), np.full(4, np.nan))
+    slots = dict.fromkeys(("image", "gaiaxp_bp"), empty)
+    numbers = TransformerNumbers(1, 1, 1, 1, np.nan, np.nan, np.nan, slots=slots)
+    add_figures(section, numbers, CONFIG, LAYOUT, {"train": [], "validation": []})
+    assert [f.file for f in section.figures] == ["history.png"]
 
 
-def test_no_object_to_evaluate(tmp_path):
+def test_no_object_to_evaluate(tmp_path, context):
     """Without a field to evaluate there is only the history, and each modality is named."""
     (tmp_path / "history.jsonl").write_text("")
     trained, model = _write(tmp_path / "t.safetensors"), _save(tmp_path / "model.pt")
     files = [trained], model, tmp_path / "history.jsonl"
-    section = evaluate_transformer([], *files, SETTINGS, tmp_path / "figures", torch.device("cpu"))
-    assert len(section["notes"]) == 3
-    assert [f["file"] for f in section["figures"]] == ["history.png"]
+    section = evaluate_transformer(context([], SETTINGS), *files)
+    assert len(section.notes) == 3
+    assert [f.file for f in section.figures] == ["history.png"]
 
 
 def test_other_tokenizers_are_refused(run):

@@ -1,4 +1,4 @@
-"""The losses of a training run, as it wrote them down."""
+"""The history of a training, and its figure and table."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def history(tmp_path):
     return read_history(path)
 
 
-def test_entries_are_told_apart_by_split(history):
+def test_entries_are_sorted_by_split(history):
     """Training and validation entries keep their order."""
     assert [e["step"] for e in history["train"]] == [1, 2]
     assert [e["step"] for e in history["validation"]] == [2, 3, 4]
@@ -41,14 +41,14 @@ def test_entries_are_told_apart_by_split(history):
 
 def test_table_by_hand(history):
     """First, best and last validation, the baseline and the last training loss, in bits."""
-    row = history_table(history)["rows"][0]
+    row = history_table(history).rows[0]
     assert row[:2] == ["image", 3]
     assert row[2:] == pytest.approx([3, 2, 3, 6, 5, 3])
 
 
 def test_modality_without_entries_has_an_empty_row(history):
     """A modality that no entry names has no numbers."""
-    assert history_table(history)["rows"][1] == ["scalar", 0, None, None, None, None, None, None]
+    assert history_table(history).rows[1] == ["scalar", 0, None, None, None, None, None, None]
 
 
 def test_missing_values_are_skipped(history):
@@ -66,8 +66,8 @@ def test_value_at_a_step(history):
     assert np.isnan(value_at(validation, "no_such_key", 9))
 
 
-def test_curves_are_drawn_without_any_entry():
-    """A history of nothing draws empty panels, not an error."""
+def test_curves_are_plotted_without_any_entry():
+    """An empty history gives empty panels, not an error."""
     with styled():
         figure = plot_history({"train": [], "validation": []})
     assert len(figure.axes) == 3
