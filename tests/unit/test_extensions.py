@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from astromodal.errors import ConfigError
-from astromodal.extensions import MODULE, Registry, load_extensions
+from astromodal.extensions import MODULE, Registry, load_extensions, loaded_extensions
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,11 @@ def test_an_error_of_the_grammar_is_kept(script):
     text = 'from astromodal.errors import ConfigError\nraise ConfigError("a must be b, got c")'
     with pytest.raises(ConfigError, match=r"^a must be b, got c$"):
         load_extensions([script(text)])
+
+
+def test_loaded_files_are_known(script):
+    """In the order in which they were loaded, for processes that are to load them too."""
+    first, second = script("", "b_first"), script("", "a_second")
+    before = loaded_extensions()
+    load_extensions([first, second])
+    assert loaded_extensions() == [*before, str(first), str(second)]
