@@ -142,7 +142,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_peak_is_measured_once():
-    """The rate is positive, and the same when it is asked for again."""
+    """The rate is positive, and the same at the next call."""
     peak = matmul_peak(CPU, torch.float32, 0.01)
     assert peak > 1e6
     assert matmul_peak(CPU, torch.float32, 0.01) == peak

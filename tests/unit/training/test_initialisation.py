@@ -37,10 +37,10 @@ def test_a_certain_code_costs_nothing(survey, tmp_path):
 
 
 def test_uniform_codes_cost_their_entropy(survey, tmp_path):
-    """Where codes are drawn evenly, the baseline does about as well as can be: log 16."""
+    """For uniform codes the baseline has about their entropy, log 16."""
     scalar = survey.codes["scalar"]
-    drawn = np.random.default_rng(0).integers(0, 16, scalar.codes.shape).astype(np.uint16)
-    sequences = packed(survey, tmp_path, {"scalar": replace(scalar, codes=drawn)})
+    uniform = np.random.default_rng(0).integers(0, 16, scalar.codes.shape).astype(np.uint16)
+    sequences = packed(survey, tmp_path, {"scalar": replace(scalar, codes=uniform)})
     found = Unigram(sequences, np.arange(60)).cross_entropy(sequences, np.arange(60, 120))
     assert found["scalar"] == pytest.approx(np.log(16), abs=0.05)
 
@@ -117,37 +117,37 @@ FEATURES = np.concatenate([np.zeros((5, 2)), np.eye(3)[:, :2]]).astype(np.float3
 NONE = np.zeros((5 + 3, 2), dtype=np.float32)
 
 
-@pytest.mark.parametrize("centroids", [FEATURES, NONE], ids=["features", "contrasts"])
+@pytest.mark.parametrize("centroids", [FEATURES, NONE], ids=["features", "residuals"])
 def test_plenty_of_counts_are_fitted_exactly(centroids):
     """With two free odds for three codes, the fit is each slot's own frequencies.
 
-    So it is where centroids tell nothing, by contrasts alone.
+    Without features of centroids, the residual features alone do it.
     """
     counts = np.array([[600_000, 300_000, 100_000], [100_000, 200_000, 700_000]])
     found = logits(Counted(counts), block(), centroids)
-    chance = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(chance, counts / 1e6, atol=1e-3)
+    probability = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probability, counts / 1e6, atol=1e-3)
 
 
-def test_codes_at_an_edge_are_told_by_a_contrast():
-    """Slots at either end have codes of their own, which no smooth function of a centroid tells."""
+def test_codes_at_an_edge_are_fitted_by_residual_features():
+    """Slots at either end have codes of their own: no smooth function of a centroid fits them."""
     counts = np.full((40, 20), 1000)
     counts[[0, -1]], counts[1:-1, 7:9] = 1, 1
     counts[[0, -1], 7:9] = 10_000
     found = logits(Counted(counts), block(n_slots=40, size=20), np.zeros((25, 2), np.float32))
-    chance = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(chance[0, 7:9], 0.5, atol=0.01)
-    np.testing.assert_allclose(chance[5, 7:9], 0.0, atol=0.01)
+    probability = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probability[0, 7:9], 0.5, atol=0.01)
+    np.testing.assert_allclose(probability[5, 7:9], 0.0, atol=0.01)
 
 
 def test_few_counts_stay_near_the_whole_ranges_frequencies():
     """Two sightings of one code make it more likely, but by far not certain."""
     found = logits(Counted(np.array([[2, 0, 0], [0, 1, 1]])), block(), FEATURES)
-    chance = np.exp(found[0]) / np.exp(found[0]).sum()
-    assert 3 / 7 < chance[0] < 0.75
+    probability = np.exp(found[0]) / np.exp(found[0]).sum()
+    assert 3 / 7 < probability[0] < 0.75
 
 
-def test_contrasts_of_rare_codes_are_bounded():
+def test_residual_features_of_rare_codes_are_bounded():
     """A code that one slot took once has a feature of the size of the others'."""
     counts = np.full((30, 200), 500)
     counts[:, 0] = 0

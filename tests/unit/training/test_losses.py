@@ -102,9 +102,9 @@ def test_each_group_is_compared_with_its_own_codebook(survey, batch, model):
 
 
 def test_a_sample_is_no_larger_than_asked_and_repeats(survey, batch, model):
-    """At most k positions a sequence and range enter, the same ones for the same draw."""
+    """At most k positions per sequence and range are used, the same for the same key."""
     loss = typed_loss(survey, sample_k_per_modality=1)
-    once, again, other = (loss.batch_sums(model, batch, draw) for draw in [(1, 5), (1, 5), (1, 6)])
+    once, again, other = (loss.batch_sums(model, batch, key) for key in [(1, 5), (1, 5), (1, 6)])
     assert once["squared_error", "image"].n == len(batch.starts[1])
     assert error(once, "image") == error(again, "image")
     assert error(once, "image") != error(other, "image")

@@ -72,7 +72,7 @@ def pair(runs):
 
 
 def test_killed_at_any_step_a_run_ends_as_one_that_was_not(runs):
-    """SIGKILL three times, at steps drawn from a seed: weights, moments and history are alike."""
+    """After SIGKILL at three random steps, weights, moments and history are the same."""
     settings = {"dropout": 0.1, "token_budget": 200, **SETTINGS}
     task = runs.task("whole", **settings)
     whole = finish(start(ALONE, task), task)

@@ -39,7 +39,7 @@ def test_targets_count_from_their_own_range(survey, batch):
 
 
 def test_what_is_sampled_does_not_depend_on_the_batch(survey):
-    """The positions of an object are drawn from key, object and range, whoever shares its batch."""
+    """The sample of an object depends on key, object and range, not on the rest of the batch."""
     sequences = survey.sequences()
     together = find_targets(sequences.batch(np.arange(60), (1, 1)), survey.layout)
     for number in range(0, 60, 7):
@@ -56,7 +56,7 @@ def test_what_is_sampled_does_not_depend_on_the_batch(survey):
 
 
 def test_a_sample_is_of_known_targets_and_even(survey):
-    """Over many draws each known slot of an object is taken about equally often, others never."""
+    """Over many samples, known slots of an object are taken equally often, others never."""
     batch = survey.sequences().batch(np.arange(120))
     (found,) = (r for r in find_targets(batch, survey.layout) if r.ids.stride)
     counts = np.zeros(found.targets.size)

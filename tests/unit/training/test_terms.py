@@ -144,7 +144,7 @@ def test_logits_too_narrow_for_the_centroids_are_refused():
 
 
 def test_the_guides_names_are_exported():
-    """``from astromodal.training import image_reconstruction_loss`` as in the guide."""
+    """``from astromodal.training import image_reconstruction_loss`` is public."""
     assert training.image_reconstruction_loss is image_reconstruction_loss
     assert training.scalar_reconstruction_loss is scalar_reconstruction_loss
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -58,7 +58,7 @@ def test_invalid_pixels_are_nan(write_cube, tmp_path):
 
 
 def test_draw_is_uniform(cube_of, tmp_path):
-    """Over many seeds, early and late rows are drawn equally often."""
+    """Over many seeds, early and late rows are sampled equally often."""
     cube, counts = cube_of(30), np.zeros(30)
     for seed in range(60):
         counts[shard_of(tmp_path, cube, share=6, seed=seed).row] += 1
@@ -67,7 +67,7 @@ def test_draw_is_uniform(cube_of, tmp_path):
 
 
 def test_drawn_pixels_belong_to_their_rows(cube_of, tmp_path):
-    """Where one cutout replaced another in the draw, pixels, id, row and shape are all its own."""
+    """Where a cutout replaced another in the sample, pixels, id, row and shape are its own."""
     shard = shard_of(tmp_path, cube_of(30, a_pixel_det=[float(i) for i in range(30)]), share=6)
     pixels = cutouts(30)[shard.row]
     expected = NORMALISER.forward(pixels, np.ones(pixels.shape, bool)).astype(np.float16)

@@ -110,17 +110,17 @@ def test_no_training_cutouts():
 
 
 def test_every_epoch_is_reported(train):
-    """Number, loss and speed of each epoch are told, and the losses kept."""
-    told = []
-    trained, _ = train(report=told.append)
-    assert [epoch.number for epoch in told] == list(range(SETTINGS.epochs))
-    assert [epoch.loss for epoch in told] == [epoch["loss"] for epoch in trained.history]
+    """Number, loss and speed of each epoch are reported, and the losses kept."""
+    reported = []
+    trained, _ = train(report=reported.append)
+    assert [epoch.number for epoch in reported] == list(range(SETTINGS.epochs))
+    assert [epoch.loss for epoch in reported] == [epoch["loss"] for epoch in trained.history]
     ratio = 3 * trained.model.flops(24)  # windows of 24 pixels, forward and backward
-    assert told[0].flops_per_second == pytest.approx(ratio * told[0].windows_per_second)
+    assert reported[0].flops_per_second == pytest.approx(ratio * reported[0].windows_per_second)
 
 
 def test_torchs_seed_is_left_alone(train):
-    """Training draws from its own generators."""
+    """Training uses its own random generators."""
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
