@@ -1,4 +1,4 @@
-"""Write the vocabulary that the tokenizers share."""
+"""Write the joint vocabulary of the tokenizers."""
 
 from astromodal.jobs.entry import start
 from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers

@@ -1,4 +1,4 @@
-"""Join a field's tokens into memory-mapped sequences."""
+"""Pack a field's tokens into memory-mapped sequences."""
 
 from astromodal.jobs.entry import start
 from astromodal.sequences.layout import sequence_layout

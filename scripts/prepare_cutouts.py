@@ -1,4 +1,4 @@
-"""Draw one training field's share of cutouts, and keep them normalised for the autoencoder."""
+"""Sample one training field's share of cutouts, and write them normalised."""
 
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
@@ -10,7 +10,7 @@ job = start(snakemake)
 with job.one_field():
     source, output, settings = snakemake.input, snakemake.output, job.settings
     cube = Cube(source.cube, snakemake.wildcards.field, settings.columns)
-    n_drawn = write_shard(
+    n_sampled = write_shard(
         output.pixels,
         output.sources,
         cube,
@@ -21,4 +21,4 @@ with job.one_field():
         job.progress,
     )
     cube.require_unchanged()
-    job.logger.info("%d cutouts of at most %d", n_drawn, snakemake.params.share)
+    job.logger.info("%d cutouts of at most %d", n_sampled, snakemake.params.share)

@@ -1,4 +1,4 @@
-"""Sample the noise of the sky in one training field's cutouts."""
+"""Measure the noise of the sky in a sample of one training field's cutouts."""
 
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split

@@ -1,4 +1,4 @@
-"""Cluster the latents of training cutouts into the image codebook."""
+"""Fit the image codebook to the latents of training cutouts."""
 
 from astromodal.jobs.entry import start
 from astromodal.tokenizers.images.train import TrainingLatents, train_image_codebook

@@ -1,4 +1,4 @@
-"""Learn the arcsinh of each band from the sky of the training fields."""
+"""Fit the arcsinh of each band to the noise of the sky in the training fields."""
 
 from astromodal.jobs.entry import start
 from astromodal.storage.skips import usable
@@ -9,5 +9,5 @@ samples = [SkySample.load(path) for path in usable(snakemake.input.sky)]
 bands = job.settings.tokenizers.image.bands
 normaliser = fit_normaliser(samples, bands)
 for band, softening in zip(bands, normaliser.softening.tolist(), strict=True):
-    job.logger.info("band %s bends at %.4g counts/s", band, softening)
+    job.logger.info("band %s: arcsinh with a softening of %.4g counts/s", band, softening)
 normaliser.save(snakemake.output.normaliser)

@@ -1,4 +1,4 @@
-"""Cut every scalar column into equal-mass bins, from the training fields' summaries."""
+"""Fit the scalar tokenizer to the summaries of the training fields."""
 
 from astromodal.jobs.entry import start
 from astromodal.storage.skips import usable

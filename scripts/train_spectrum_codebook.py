@@ -1,4 +1,4 @@
-"""Cluster the features of one spectrum group into a codebook."""
+"""Fit the codebook of one spectrum group to its feature samples."""
 
 from astromodal.jobs.entry import start
 from astromodal.storage.skips import usable

@@ -73,6 +73,14 @@ def make_tables(layout: SequenceLayout) -> CentroidTables:
     )
 
 
+def legal_ids(layout, type, slot):
+    """First id and number of ids that are legal in a slot (0 the first after SEP)."""
+    for ids in layout.of_type(type).ranges:
+        if ids.first <= slot < ids.first + ids.n_slots:
+            return ids.offset + ids.stride * (slot - ids.first), ids.size
+    raise LookupError
+
+
 @pytest.fixture
 def layout() -> SequenceLayout:
     return sequence_layout(TOKENIZERS)

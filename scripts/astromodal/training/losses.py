@@ -86,7 +86,7 @@ class TypedLoss:
     Attributes
     ----------
     terms : tuple of LossTerm
-        What is summed in training and in validation.
+        The terms that training and validation sum.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class TypedLoss:
         key : tuple of int, optional
             Seed of the sampled targets; every known target is sampled where None.
         """
-        found = find_targets(batch, self.layout)
+        by_range = find_targets(batch, self.layout)
         prepared = tuple(
             PreparedTargets(
                 targets, self._send(targets.targets.ravel()), self._send(self._sample(targets, key))
             )
-            for targets in found
+            for targets in by_range
         )
-        positions = np.concatenate([targets.positions.ravel() for targets in found] or [_NONE])
+        positions = np.concatenate([targets.positions.ravel() for targets in by_range] or [_NONE])
         tokens, types, slots = (self._send(a) for a in (batch.inputs, batch.types, batch.slots))
         counts = [
             sum(term.count(each) for each in prepared if term.covers(each.of.ids.modality))

@@ -309,7 +309,7 @@ def _resume(
     group, folder = trainer.group, trainer.place.folder
     last = checkpoint.open_folder(folder, identity, logger, code) if group.first else None
     step = 0 if last is None else checkpoint.step_of(last)
-    step = int(group.sum(np.array([step]))[0])  # the first process tells the others
+    step = int(group.sum(np.array([step]))[0])  # the step that the first process found
     if step:
         path = trainer.checkpoint(step)
         trainer.restore(path)

@@ -93,7 +93,7 @@ class Outcome:
     flops : float
         Floating-point operations of the model.
     stop : bool
-        Whether any process was asked to stop.
+        Whether any process has received a signal to stop.
     """
 
     sums: Sums
@@ -111,7 +111,7 @@ class StepMessage:
     norm : float
         Norm of the gradients, which every process has: 0 in all but the first.
     stop : float
-        Processes that were asked to stop.
+        Processes that have received a signal to stop.
     tokens, flops : float
         Tokens of the step, and floating-point operations of the model.
     sums : float64 (modalities, columns)
@@ -197,7 +197,7 @@ class Optimisation:
         rate : float
             Its learning rate.
         stop : bool
-            Whether this process was asked to stop.
+            Whether this process has received a signal to stop.
 
         Raises
         ------

@@ -132,7 +132,7 @@ class Trainer:
         Cross-entropy of the unigram baseline on the validation objects by modality, for the
         history.
     stop : callable
-        Returns whether this process was asked to save and stop; called at each step.
+        Returns whether this process has received a signal to save and stop; called at each step.
     logger : logging.Logger
         Logs checkpoints.
     """
@@ -158,7 +158,7 @@ class Trainer:
         self.recorder.begin([], Sums(terms=self.loss.terms))
 
     def run(self, recorder: Recorder) -> bool:
-        """Train to the end, or until a process is asked to stop.
+        """Train to the end, or until a process receives a signal to stop.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class Trainer:
         return self.step == self.total or (patience is not None and self.best.waited >= patience)
 
     def _take(self, step: Step) -> bool:
-        """Take a step, record and save; return whether a process was asked to stop."""
+        """Take a step, record and save; return whether a process has received a signal to stop."""
         rate = learning_rate(
             step.number, self.total, self.settings.learning_rate, self.settings.warmup_steps
         )

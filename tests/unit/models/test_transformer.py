@@ -140,7 +140,7 @@ def test_dropout_is_off_in_evaluation():
 
 
 def test_recomputing_layers_changes_no_gradient():
-    """With dropout too: the backward pass draws what the forward pass drew."""
+    """With dropout too: the backward pass repeats the random numbers of the forward pass."""
     tokens, types = random_tokens(2, 12)
     gradients = []
     for recompute in (False, True):

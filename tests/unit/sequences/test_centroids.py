@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astromodal.core.paths import ExportLayout, Layout
 from astromodal.errors import FormatError
-from astromodal.sequences.centroids import Tokenizers, cosine_features
+from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, cosine_features
 
 
 def test_features_by_hand():
@@ -94,3 +95,15 @@ def test_tables_are_made_of_the_tokenizers():
     assert tables.n_scalar.tolist() == [4, 3, 2]
     assert (tables.n_image, tables.n_spectrum) == (5, {"desi_b": 3})
     assert tokenizers.hashes() == {"image": "i", "scalar": "s", "spectrum": "p"}
+
+
+@pytest.mark.parametrize("paths", [Layout("results"), ExportLayout("exported")])
+def test_tokenizer_files_are_named_by_a_layout(paths):
+    """Each path goes to the tokenizer of its name, in a run's folder and in an exported one."""
+    files = TokenizerFiles.of(paths)
+    assert files == TokenizerFiles(
+        scalar=paths.scalar_tokenizer,
+        spectrum=paths.spectrum_tokenizer,
+        autoencoder=paths.autoencoder,
+        image_codebook=paths.image_codebook,
+    )

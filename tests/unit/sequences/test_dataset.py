@@ -84,7 +84,7 @@ def test_hidden_scalars_are_shown_as_missing_and_stay_targets(survey):
 
 
 def test_nothing_is_hidden_unless_asked():
-    """A chance of 0 hides nothing."""
+    """A probability of 0 hides nothing."""
     assert not HiddenColumns(0.0, (3, 0, 1)).sample(np.arange(100), 5).any()
 
 
@@ -141,7 +141,7 @@ def _each(sequences, n):
 
 
 def test_an_objects_block_order_does_not_depend_on_its_batch(survey):
-    """The order is drawn from seed, epoch and object alone."""
+    """The order depends on seed, epoch and object alone."""
     sequences = survey.sequences()
     together = sequences.batch(np.arange(120), (5, 3))
     sequence = dict(zip(together.objects.tolist(), split_up(together), strict=True))
@@ -220,7 +220,7 @@ def test_no_objects_make_no_steps(budget):
 
 
 def test_epochs_differ_and_repeat():
-    """Each epoch has an order of its own, the same whenever it is asked for."""
+    """Each epoch has an order of its own, the same at every call."""
     objects, lengths = np.arange(100), np.full(100, 5)
     plans = [plan_epoch(objects, lengths, (1, epoch), 8, None).objects for epoch in (0, 1, 0)]
     assert (plans[0] != plans[1]).any()

@@ -117,7 +117,7 @@ def test_two_runs_take_turns(folder):
 
 
 def test_a_finished_run_is_set_aside_for_good(folder):
-    """Its settings asked for again begin anew, also after another run."""
+    """A repeated run of its settings begins anew, also after another run."""
     finish(folder)
     assert open_folder(folder, A, LOGGER) is None
     assert open_folder(folder, B, LOGGER) is None

@@ -15,8 +15,8 @@ from astromodal.sequences.layout import MODALITIES
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.losses import Sums, TargetSum, TypedLoss
-from astromodal.training.targets import NO_TARGET, find_targets, sample_known
 from helpers.loss_terms import entropy
+from helpers.survey import legal_ids
 
 __all__ = ["entropy"]
 
@@ -48,37 +48,6 @@ def error(sums, modality):
 @pytest.fixture
 def batch(survey):
     return survey.sequences().batch(np.arange(40), (1, 1))
-
-
-def legal_ids(layout, type, slot):
-    """First id and number of ids that are legal in a slot (0 the first after SEP)."""
-    for ids in layout.of_type(type).ranges:
-        if ids.first <= slot < ids.first + ids.n_slots:
-            return ids.offset + ids.stride * (slot - ids.first), ids.size
-    raise LookupError
-
-
-def test_targets_are_all_real_codes_and_nothing_else(survey, batch):
-    """Each real code is a target once; SEP, BOS, EOS and MISS never are."""
-    found = find_targets(batch, survey.layout)
-    positions = np.concatenate([r.positions.ravel() for r in found])
-    real = np.concatenate([(r.targets != NO_TARGET).ravel() for r in found])
-    tokens = batch.tokens[positions + 1]
-    assert (tokens[real] >= N_SPECIAL).all()
-    assert (tokens[~real] == MISS).all()
-    wanted = np.flatnonzero(batch.tokens >= N_SPECIAL)
-    np.testing.assert_array_equal(np.sort(positions[real] + 1), wanted)
-
-
-def test_targets_count_from_their_own_range(survey, batch):
-    """A target is its id less the first id that is legal in its slot."""
-    for found in find_targets(batch, survey.layout):
-        for (c, m), target in np.ndenumerate(found.targets):
-            after = found.positions[c, m] + 1
-            slot = int(batch.slots[after]) - 1
-            first, size = legal_ids(survey.layout, int(batch.types[after]), slot)
-            assert size == found.ids.size
-            assert target == NO_TARGET or batch.tokens[after] == first + target
 
 
 def test_cross_entropy_equals_that_of_masked_full_logits(survey, batch, model):
@@ -133,9 +102,9 @@ def test_each_group_is_compared_with_its_own_codebook(survey, batch, model):
 
 
 def test_a_sample_is_no_larger_than_asked_and_repeats(survey, batch, model):
-    """At most k positions a sequence and range enter, the same ones for the same draw."""
+    """At most k positions per sequence and range are used, the same for the same key."""
     loss = typed_loss(survey, sample_k_per_modality=1)
-    once, again, other = (loss.batch_sums(model, batch, draw) for draw in [(1, 5), (1, 5), (1, 6)])
+    once, again, other = (loss.batch_sums(model, batch, key) for key in [(1, 5), (1, 5), (1, 6)])
     assert once["squared_error", "image"].n == len(batch.starts[1])
     assert error(once, "image") == error(again, "image")
     assert error(once, "image") != error(other, "image")
@@ -177,40 +146,6 @@ def test_a_batch_without_real_codes_has_no_loss(survey, model):
     batch.tokens[batch.tokens >= N_SPECIAL] = MISS
     loss = typed_loss(survey)
     assert loss.total(loss.batch_sums(model, batch, (0, 0))).item() == 0.0
-
-
-def test_what_is_sampled_does_not_depend_on_the_batch(survey):
-    """The positions of an object are drawn from key, object and range, whoever shares its batch."""
-    sequences = survey.sequences()
-    together = find_targets(sequences.batch(np.arange(60), (1, 1)), survey.layout)
-    for number in range(0, 60, 7):
-        for found in find_targets(sequences.batch(np.array([number]), (1, 1)), survey.layout):
-            n = found.ids.n_slots
-            whole = next(r for r in together if r.ids == found.ids)
-            row = np.flatnonzero(whole.objects == number)[0]
-            sampled = sample_known(whole, 2, (4, 9))
-            if found.ids.stride:
-                mine = sampled[sampled % len(whole.objects) == row] // len(whole.objects)
-            else:
-                mine = sampled[sampled // n == row] % n
-            np.testing.assert_array_equal(sample_known(found, 2, (4, 9)), mine)
-
-
-def test_a_sample_is_of_known_targets_and_even(survey):
-    """Over many draws each known slot of an object is taken about equally often, others never."""
-    batch = survey.sequences().batch(np.arange(120))
-    (found,) = (r for r in find_targets(batch, survey.layout) if r.ids.stride)
-    counts = np.zeros(found.targets.size)
-    for step in range(400):
-        sampled = sample_known(found, 2, (4, step))
-        counts[sampled] += 1
-    known = found.targets != NO_TARGET  # (columns, objects)
-    counts = counts.reshape(found.targets.shape)
-    assert not counts[~known].any()
-    whole = counts[:, known.sum(axis=0) == 3]
-    np.testing.assert_allclose(whole, 400 * 2 / 3, rtol=0.25)
-    few = known.sum(axis=0) <= 2
-    np.testing.assert_array_equal(counts[:, few], 400 * known[:, few])
 
 
 def test_totals_over_common_counts_add_up(survey, model):

@@ -72,7 +72,7 @@ def pair(runs):
 
 
 def test_killed_at_any_step_a_run_ends_as_one_that_was_not(runs):
-    """SIGKILL three times, at steps drawn from a seed: weights, moments and history are alike."""
+    """After SIGKILL at three random steps, weights, moments and history are the same."""
     settings = {"dropout": 0.1, "token_budget": 200, **SETTINGS}
     task = runs.task("whole", **settings)
     whole = finish(start(ALONE, task), task)
@@ -159,3 +159,29 @@ def test_a_process_that_fails_ends_them_all(runs, file, said):
     assert re.search(said, log) or re.search(said.replace("0", "1"), log)
     ended = (task.parent / "stderr").read_text()
     assert "must be ended without error, got exit status 1" in ended
+
+
+EXTENSION = """
+import torch
+from astromodal.training.terms import LOSS_TERMS, LossTerm
+
+@LOSS_TERMS.register
+class Confidence(LossTerm):
+    name = "confidence"
+
+    def __call__(self, predictions):
+        return predictions.logits.float().softmax(dim=1).max(dim=1).values.sum()
+"""
+"""A file of a user with a loss term of his own."""
+
+
+def test_every_process_loads_the_users_files(runs, tmp_path):
+    """A registered term is trained and validated by two processes, and in the history."""
+    (tmp_path / "confidence.py").write_text(EXTENSION)
+    loss = {"extra": {"confidence": 0.5}}
+    settings = {**SETTINGS, "epochs": 1, "meaningful_loss": loss}
+    task = runs.task("extended", gpus=2, token_budget=200, **settings)
+    write_json(task, {**read_json(task), "extensions": [str(tmp_path / "confidence.py")]})
+    history = finish(start(TOGETHER, task), task)["loss_history"]
+    assert {entry["split"] for entry in history} == {"train", "validation"}
+    assert all(0 < entry["confidence"] < 1 for entry in history)

@@ -220,7 +220,7 @@ def test_a_run_is_taken_up_when_its_settings_return(train, logger, caplog, tmp_p
 
 
 def test_a_finished_run_trains_anew(train, logger, caplog):
-    """Asked for again, a finished run does not end at once; its checkpoints are kept aside."""
+    """A finished run that is repeated trains again; its checkpoints are kept in a subfolder."""
     train()
     logger.addHandler(caplog.handler)
     path = train()
@@ -285,7 +285,7 @@ def test_without_the_best_checkpoint_the_last_weights_are_final(train, logger, c
 
 
 def test_how_often_a_run_saves_does_not_make_it_another(train, logger, caplog):
-    """A run goes on although checkpoints are now asked for more often."""
+    """A run continues although checkpoints are now written more often."""
     interrupt(train, logger, 3)
     logger.addHandler(caplog.handler)
     train(save_every=4)

@@ -144,7 +144,7 @@ def test_logits_too_narrow_for_the_centroids_are_refused():
 
 
 def test_the_guides_names_are_exported():
-    """``from astromodal.training import image_reconstruction_loss`` as in the guide."""
+    """``from astromodal.training import image_reconstruction_loss`` is public."""
     assert training.image_reconstruction_loss is image_reconstruction_loss
     assert training.scalar_reconstruction_loss is scalar_reconstruction_loss
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -192,3 +192,11 @@ def test_a_term_of_the_package_has_its_own_weight(name):
     match = r"training\.meaningful_loss\.extra must be of registered loss terms, .*; set lambda_"
     with pytest.raises(ConfigError, match=match):
         weights(extra={name: 1.0})
+
+
+def test_a_registered_term_may_be_all_that_is_learned():
+    """Without cross-entropy and reconstruction, another term must have a weight."""
+    off = {"enabled": False, "lambda_cross_entropy": 0.0}
+    with pytest.raises(ValueError, match="nothing would be learned"):
+        MeaningfulLossSettings(**off, extra={"entropy": 0.0})
+    assert MeaningfulLossSettings(**off, extra={"entropy": 1.0}).extra == {"entropy": 1.0}

@@ -34,7 +34,7 @@ SETTINGS = {
 
 @pytest.fixture
 def make_trainer(survey, tmp_path):
-    """Make a trainer in its own folder; ``stop_after`` steps it is asked to stop."""
+    """Make a trainer in its own folder, which gets a signal after ``stop_after`` steps."""
 
     def make(folder="run", stop_after=None, dropout=0.2, sequences=None, **settings):
         torch.manual_seed(9)
@@ -252,7 +252,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(make_trainer):
 
 
 def test_the_objects_of_the_bad_micro_batch_are_named(make_trainer):
-    """Of several micro-batches only the one whose loss is not finite is told of."""
+    """Of several micro-batches the error names only the one whose loss is not finite."""
     trainer = make_trainer(accumulate=3, token_budget=60)
     step = next(trainer.steps.after(0))
     terms = trainer.loss.prepared_sums

@@ -18,8 +18,8 @@ from astromodal.models.autoencoder import PATCH
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
-from astromodal.tokenizers.quantizers import nearest
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
+from astromodal.tokenizers.quantizers.nearest import load_quantizer
 
 _FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 1}
 
@@ -59,7 +59,7 @@ class ImageCodebook:
     @classmethod
     def load(cls, path: str | Path) -> ImageCodebook:
         """Read what `save` wrote."""
-        quantizer, stored = nearest.load(path, **_FORMAT)
+        quantizer, stored = load_quantizer(path, **_FORMAT)
         return cls(quantizer, **stored.attributes)
 
 

@@ -20,8 +20,9 @@ from astromodal.extensions import Registry
 from astromodal.storage.arrays import save_arrays
 
 DEFAULT = "kmeans"
-"""Name of the quantizer that a file without the array ``quantizer`` was made by."""
+"""Name of the quantizer that made a file without an array ``quantizer``."""
 NAME, PREFIX = "quantizer", "quantizer_"
+"""In files of other quantizers: the array that names it, and the prefix of its own arrays."""
 
 
 class FittedQuantizer(ABC):
@@ -81,7 +82,7 @@ class FittedQuantizer(ABC):
     def packed(self) -> dict[str, np.ndarray]:
         """Return the arrays of a file or a hash: `arrays` and the quantizer's name.
 
-        Those of k-means have no name and no prefix. `nearest.unpack` reverses it.
+        Those of k-means have no name and no prefix. `nearest.unpack_quantizer` reverses it.
         """
         if self.name == DEFAULT:
             return self.arrays()
@@ -97,7 +98,7 @@ class FittedQuantizer(ABC):
         version: int,
         **attributes: Any,
     ) -> None:
-        """Write an array file of the quantizer and of `others`; `nearest.load` reads it.
+        """Write an array file of the quantizer and of `others`; `nearest.load_quantizer` reads it.
 
         Parameters
         ----------

@@ -172,7 +172,7 @@ class NearestCentroid(FittedQuantizer):
         return cls(arrays["centroids"])
 
 
-def unpack(arrays: Mapping[str, np.ndarray], source: str) -> FittedQuantizer:
+def unpack_quantizer(arrays: Mapping[str, np.ndarray], source: str) -> FittedQuantizer:
     """Return the quantizer that `FittedQuantizer.packed` was called on.
 
     Parameters
@@ -198,7 +198,9 @@ def unpack(arrays: Mapping[str, np.ndarray], source: str) -> FittedQuantizer:
     return kind.from_arrays({name.removeprefix(PREFIX): array for name, array in own.items()})
 
 
-def load(path: str | Path, *, format: str, version: int) -> tuple[FittedQuantizer, ArrayFile]:
+def load_quantizer(
+    path: str | Path, *, format: str, version: int
+) -> tuple[FittedQuantizer, ArrayFile]:
     """Read a file of `FittedQuantizer.save`: the quantizer, and the whole file.
 
     Raises
@@ -211,7 +213,7 @@ def load(path: str | Path, *, format: str, version: int) -> tuple[FittedQuantize
     stored = load_arrays(path, format=format, version=version)
     if NAME not in stored:
         return NearestCentroid(stored["centroids"]), stored
-    return unpack(stored.arrays, str(path)), stored
+    return unpack_quantizer(stored.arrays, str(path)), stored
 
 
 @njit(cache=True, nogil=True)

@@ -15,9 +15,9 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.spectra import rebin
 from astromodal.errors import DataError, FormatError, must_be
 from astromodal.storage.formats import put_aside
-from astromodal.tokenizers.quantizers import nearest
 from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
+from astromodal.tokenizers.quantizers.nearest import load_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
 from astromodal.tokenizers.spectra.features import N_FEATURES, compress, expand, object_scale
 from astromodal.tokenizers.spectra.groups import feature_weights, n_features, scale_to_column
@@ -73,7 +73,7 @@ class SpectrumCodebook:
     @classmethod
     def load(cls, path: str | Path, group: str) -> SpectrumCodebook:
         """Read what `save` wrote; raise `FormatError` where it is another group's."""
-        quantizer, stored = nearest.load(path, **_FORMAT)
+        quantizer, stored = load_quantizer(path, **_FORMAT)
         found = stored.attributes["group"]
         if found != group:
             what = f"{path}: spectrum codebook"

@@ -28,7 +28,7 @@ from astromodal.storage.hashing import hash_arrays
 from astromodal.surveys.grids import bin_centres, bin_factor, is_light_curve, native_grid
 from astromodal.tokenizers.light_curves.features import median_magnitude
 from astromodal.tokenizers.light_curves.group import DecodedCurves, LightCurveGroupTokenizer
-from astromodal.tokenizers.quantizers.nearest import unpack
+from astromodal.tokenizers.quantizers.nearest import unpack_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.codebook import GroupTokenizer, SpectrumCodebook
@@ -219,7 +219,7 @@ class SpectrumTokenizer:
         for group in arrays["groups"].tolist():
             prefix = f"{group}_"
             own = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-            quantizer = unpack(own, f"spectrum tokenizer, group {group}")
+            quantizer = unpack_quantizer(own, f"spectrum tokenizer, group {group}")
             standardisation = (own[name] for name in _STANDARDISATION)
             if is_light_curve(group):
                 groups[group] = LightCurveGroupTokenizer(group, quantizer, *standardisation)

@@ -12,7 +12,7 @@ from helpers.cutouts import cutout_columns, cutouts, shard_of, store_of
 def store(write_cube, tmp_path):
     pixels = cutouts(10)
     pixels[3, 1, 15, 15] = 0  # not valid
-    pixels[:, 0, 15, 15] = 100.0 + np.arange(10)  # tells which one it is
+    pixels[:, 0, 15, 15] = 100.0 + np.arange(10)  # identifies the cutout
     cube = Cube(write_cube(cutout_columns(pixels)), "F1")
     return store_of(shard_of(tmp_path, cube))
 

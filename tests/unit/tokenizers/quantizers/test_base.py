@@ -12,7 +12,7 @@ from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import TrainingLatents, train_image_codebook
 from astromodal.tokenizers.quantizers.base import QUANTIZERS, usage
 from astromodal.tokenizers.quantizers.kmeans import KMeans, fit_quantizer
-from astromodal.tokenizers.quantizers.nearest import NearestCentroid, unpack
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid, unpack_quantizer
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.codebook import SpectrumCodebook, train_codebook
 from astromodal.tokenizers.spectra.samples import GroupSamples
@@ -99,10 +99,10 @@ def test_packed_arrays_name_their_quantizer(grid):
     assert list(fit("kmeans").packed()) == ["centroids"]
     packed = fit("grid").packed()
     assert str(packed["quantizer"]) == "grid"
-    again = unpack(packed, "a file")
+    again = unpack_quantizer(packed, "a file")
     assert isinstance(again, Grid)
     np.testing.assert_array_equal(again.centroids, fit("grid").centroids)
-    assert isinstance(unpack(fit("kmeans").packed(), "a file"), NearestCentroid)
+    assert isinstance(unpack_quantizer(fit("kmeans").packed(), "a file"), NearestCentroid)
 
 
 def test_a_file_of_an_unknown_quantizer_is_refused(grid, tmp_path, monkeypatch):

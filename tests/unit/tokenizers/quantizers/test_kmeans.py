@@ -63,12 +63,12 @@ def test_threads_change_nothing(d):
     np.testing.assert_array_equal(first, other)
 
 
-def greedy_seeds(x, drawn):
+def greedy_seeds(x, uniforms):
     """Greedy k-means++ that looks at every point for every trial."""
     x = x[cKDTree(x).indices]
-    seeds = [x[int(drawn[0, 0] * len(x))]]
+    seeds = [x[int(uniforms[0, 0] * len(x))]]
     squared = brute_force(x, np.stack(seeds))[:, 0]
-    for uniform in drawn[1:]:
+    for uniform in uniforms[1:]:
         if not squared.any():
             break
         reached = np.cumsum(squared)
@@ -91,8 +91,8 @@ def test_seeds_are_those_of_greedy_kmeans(seed, n, d, extent):
     """Blocks that are passed over change no seed; on whole numbers, whose sums are exact."""
     generator = np.random.default_rng(seed)
     x = np.rint(extent * generator.normal(size=(n, d)))
-    drawn = generator.random((40, 5))
-    np.testing.assert_array_equal(choose_seeds(x, drawn), greedy_seeds(x, drawn))
+    uniforms = generator.random((40, 5))
+    np.testing.assert_array_equal(choose_seeds(x, uniforms), greedy_seeds(x, uniforms))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])

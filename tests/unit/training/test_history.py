@@ -1,4 +1,4 @@
-"""What a run writes down."""
+"""The record of a run, and the measured peak of matrix products."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import types
 
 import numpy as np
 import pytest
+import torch
 
-from astromodal.training.history import SPEEDS, Recorder, read_history, tensorboard_writer
+from astromodal.training.history import (
+    SPEEDS,
+    Recorder,
+    matmul_peak,
+    read_history,
+    tensorboard_writer,
+)
 from astromodal.training.losses import Sums
 from astromodal.training.step import Outcome
 
@@ -129,3 +136,21 @@ def test_tensorboard_need_not_be_installed(tmp_path, monkeypatch):
     """Without it there is no writer, and no error."""
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert tensorboard_writer(tmp_path, 1) is None
+
+
+CPU = torch.device("cpu")
+
+
+def test_a_peak_is_measured_once():
+    """The rate is positive, and the same at the next call."""
+    peak = matmul_peak(CPU, torch.float32, 0.01)
+    assert peak > 1e6
+    assert matmul_peak(CPU, torch.float32, 0.01) == peak
+
+
+def test_measuring_draws_nothing():
+    """Training's random numbers are what they would have been."""
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    matmul_peak(CPU, torch.float32, 0.02)
+    assert torch.equal(torch.get_rng_state(), before)

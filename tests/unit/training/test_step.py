@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from astromodal.training.step import learning_rate, make_optimizer
+from astromodal.training.distributed import ALONE, Group
+from astromodal.training.step import StepMessage, learning_rate, make_optimizer
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,32 @@ def test_frozen_parameters_are_not_optimised():
     layer.bias.requires_grad_(False)
     assert [len(g["params"]) for g in make_optimizer(layer, 1e-3, 0.1).param_groups] == [1, 0]
     assert torch.is_tensor(layer.bias)
+
+
+class Doubled(Group):
+    """Two processes with equal messages."""
+
+    def sum(self, values):
+        """Return twice the values."""
+        return 2.0 * np.asarray(values)
+
+
+def message():
+    """A message of numbers that all differ."""
+    return StepMessage(1.5, 1.0, 30.0, 2e9, np.arange(12.0).reshape(3, 4), np.array([0.5, 0.25]))
+
+
+def test_a_message_of_one_process_is_what_is_shared():
+    """Every number comes back under its own name, and in its own shape."""
+    own, shared = message(), message().shared(ALONE)
+    assert vars(shared).keys() == vars(own).keys()
+    for name, value in vars(own).items():
+        np.testing.assert_array_equal(getattr(shared, name), value)
+
+
+def test_messages_are_added_number_by_number():
+    """Sums of sums, of losses, of tokens and of requests to stop."""
+    shared = message().shared(Doubled())
+    assert (shared.norm, shared.stop, shared.tokens, shared.flops) == (3.0, 2.0, 60.0, 4e9)
+    np.testing.assert_array_equal(shared.sums, 2 * message().sums)
+    np.testing.assert_array_equal(shared.losses, [1.0, 0.5])

@@ -1,0 +1,72 @@
+"""Targets of a batch, and the sample of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from astromodal.core.vocab import MISS, N_SPECIAL
+from astromodal.training.targets import NO_TARGET, find_targets, sample_known
+from helpers.survey import legal_ids
+
+
+@pytest.fixture
+def batch(survey):
+    return survey.sequences().batch(np.arange(40), (1, 1))
+
+
+def test_targets_are_all_real_codes_and_nothing_else(survey, batch):
+    """Each real code is a target once; SEP, BOS, EOS and MISS never are."""
+    found = find_targets(batch, survey.layout)
+    positions = np.concatenate([r.positions.ravel() for r in found])
+    real = np.concatenate([(r.targets != NO_TARGET).ravel() for r in found])
+    tokens = batch.tokens[positions + 1]
+    assert (tokens[real] >= N_SPECIAL).all()
+    assert (tokens[~real] == MISS).all()
+    wanted = np.flatnonzero(batch.tokens >= N_SPECIAL)
+    np.testing.assert_array_equal(np.sort(positions[real] + 1), wanted)
+
+
+def test_targets_count_from_their_own_range(survey, batch):
+    """A target is its id less the first id that is legal in its slot."""
+    for found in find_targets(batch, survey.layout):
+        for (c, m), target in np.ndenumerate(found.targets):
+            after = found.positions[c, m] + 1
+            slot = int(batch.slots[after]) - 1
+            first, size = legal_ids(survey.layout, int(batch.types[after]), slot)
+            assert size == found.ids.size
+            assert target == NO_TARGET or batch.tokens[after] == first + target
+
+
+def test_what_is_sampled_does_not_depend_on_the_batch(survey):
+    """The sample of an object depends on key, object and range, not on the rest of the batch."""
+    sequences = survey.sequences()
+    together = find_targets(sequences.batch(np.arange(60), (1, 1)), survey.layout)
+    for number in range(0, 60, 7):
+        for found in find_targets(sequences.batch(np.array([number]), (1, 1)), survey.layout):
+            n = found.ids.n_slots
+            whole = next(r for r in together if r.ids == found.ids)
+            row = np.flatnonzero(whole.objects == number)[0]
+            sampled = sample_known(whole, 2, (4, 9))
+            if found.ids.stride:
+                mine = sampled[sampled % len(whole.objects) == row] // len(whole.objects)
+            else:
+                mine = sampled[sampled // n == row] % n
+            np.testing.assert_array_equal(sample_known(found, 2, (4, 9)), mine)
+
+
+def test_a_sample_is_of_known_targets_and_even(survey):
+    """Over many samples, known slots of an object are taken equally often, others never."""
+    batch = survey.sequences().batch(np.arange(120))
+    (found,) = (r for r in find_targets(batch, survey.layout) if r.ids.stride)
+    counts = np.zeros(found.targets.size)
+    for step in range(400):
+        sampled = sample_known(found, 2, (4, step))
+        counts[sampled] += 1
+    known = found.targets != NO_TARGET  # (columns, objects)
+    counts = counts.reshape(found.targets.shape)
+    assert not counts[~known].any()
+    whole = counts[:, known.sum(axis=0) == 3]
+    np.testing.assert_allclose(whole, 400 * 2 / 3, rtol=0.25)
+    few = known.sum(axis=0) <= 2
+    np.testing.assert_array_equal(counts[:, few], 400 * known[:, few])
