@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from astromodal.inference.encode import Encoded
     from astromodal.sequences.dataset import SequenceSet
 from astromodal.config.evaluate import LabelSettings
-from astromodal.data.missing import base_class
+from astromodal.data.values import base_class
 
 PACKED = "{} and pack_sequences"
 """The rules that bring codes up to date in sequences."""

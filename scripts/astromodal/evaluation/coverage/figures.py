@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.data.summary import mean_direction
 from astromodal.evaluation.report.style import BLUE, INK, ORANGE, PALETTE, new_figure
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import by_family
 
 MOST_SHOWN = 40
 """Fields that are drawn one by one at most."""
@@ -64,11 +64,10 @@ def draw_distributions(fields: Sequence[Mapping[str, Any]]) -> Figure:
 def modality_counts(fields: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of each field that have cutouts and live spectra of each family, int (fields,)."""
     named = {name for f in fields for name in f["spectra"]}
-    families = ["desi", "gaiaxp"] + ["ztf"] * any(map(is_light_curve, named))
     found = {"cutouts": [f["images"]["n_whole"] for f in fields]}
-    for family in families:
-        found[family] = [
-            max((n["n_live"] for g, n in f["spectra"].items() if g.startswith(family)), default=0)
+    for family, groups in by_family(named).items():
+        found[family.name] = [
+            max((n["n_live"] for g, n in f["spectra"].items() if g in groups), default=0)
             for f in fields
         ]
     return {name: np.array(numbers) for name, numbers in found.items()}

@@ -9,14 +9,13 @@ import numpy as np
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.data.light_curves import LightCurveBatch, read_light_curves
-from astromodal.data.lists import gather
+from astromodal.data.spectra import read_light_curves
 from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.held_out import EvaluatedField, check_ids, draw
 from astromodal.evaluation.metrics import column_medians, count_codes
-from astromodal.surveys.grids import is_light_curve
-from astromodal.tokenizers.light_curves.features import median_magnitude
-from astromodal.tokenizers.light_curves.group import DecodedCurves
+from astromodal.surveys.light_curves import LightCurveBatch, gather
+from astromodal.surveys.registry import light_curves
+from astromodal.tokenizers.light_curves import DecodedCurves, median_magnitude
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
 
@@ -75,7 +74,7 @@ def sample_curves(
     FormatError
         Where the codes are not of the cube's light curves.
     """
-    groups = [group for group in coder.groups if is_light_curve(group)]
+    groups = light_curves(coder.groups)
     if not groups:
         return {}
     tokens = [load_spectrum_tokens(f.files["tokens"], coder.hash) for f in fields]

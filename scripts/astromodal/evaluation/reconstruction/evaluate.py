@@ -30,7 +30,8 @@ from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.sequences.vocabulary import check_hashes
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import light_curves
+from astromodal.surveys.registry import spectra as spectrum_groups
 
 
 def evaluate_reconstruction(
@@ -74,7 +75,7 @@ def evaluate_reconstruction(
     bench = Bench(model, fields, columns, evaluation, sequences, training, eligible)
     part.summary = _summary(bench)
     part.numbers = {"weights_hash": model.hash}
-    groups = [block.name for block in layout.groups() if not is_light_curve(block.name)]
+    groups = spectrum_groups(block.name for block in layout.groups())
     samples: dict[str, spectra.SpectrumSample] = {}
     for block in progress([SCALAR, *groups, IMAGE], 2 + len(groups), "blocks"):
         objects = bench.having(block)
@@ -90,7 +91,7 @@ def evaluate_reconstruction(
     if samples:
         with styled():
             _add_spectra(part, samples, evaluation)
-    if any(is_light_curve(block.name) for block in layout.groups()):
+    if light_curves(block.name for block in layout.groups()):
         part.notes.append("Light curves are given and not asked for: their length is not modelled.")
     return part.as_dict()
 

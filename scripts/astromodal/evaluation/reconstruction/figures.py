@@ -26,15 +26,14 @@ from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
     FAINT,
-    FLUX_UNITS,
     GREEN,
     INK,
     ORANGE,
     PURPLE,
-    WAVE_LABELS,
     new_figure,
     unit,
 )
+from astromodal.surveys.registry import spectrum_group
 
 STYLES = {
     TOKENIZER: (GREEN, "^"),
@@ -129,7 +128,7 @@ def draw_spectra(
     n_rows = -(-len(chosen) // 2)
     figure, axes = new_figure(n_rows, 2, height=0.7 + 1.6 * n_rows)
     for axis, (group, i, quality) in zip(axes.flat, chosen, strict=False):
-        sample, family = samples[group], group.split("_")[0]
+        sample, kind = samples[group], spectrum_group(group)
         wave, flux, expected = sample.wave, sample.flux[i], sample.ways[SHAPE][i]
         factor = sample.factor[MODEL][i]
         std = np.abs(factor) * sample.std[i]
@@ -143,8 +142,8 @@ def draw_spectra(
         low, high = np.nanquantile(flux, [0.005, 0.995])
         pad = 0.4 * (high - low) or 1.0
         axis.set_ylim(low - pad, high + pad)
-        axis.set_xlabel(WAVE_LABELS[family], fontsize=7)
-        axis.set_ylabel(f"flux\n({FLUX_UNITS[family]})", fontsize=6)
+        axis.set_xlabel(kind.axis.label, fontsize=7)
+        axis.set_ylabel(f"{kind.values.name}\n({kind.values.printed})", fontsize=6)
         axis.tick_params(labelsize=6)
     for axis in axes.flat[len(chosen) :]:
         axis.set_visible(False)

@@ -29,7 +29,7 @@ from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.spectra.figures import add_figures
 from astromodal.evaluation.spectra.measures import FOLLOWS, N_SEGMENTS, look_along
 from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
-from astromodal.surveys.grids import bin_centres
+from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 CLEAR = 3.0
@@ -102,7 +102,7 @@ def _add_spectra(
 ) -> None:
     """Add what is seen along the wavelength, the headlines and the figures."""
     along = {
-        name: look_along(s, bin_centres(name, spectrum), evaluation.seed)
+        name: look_along(s, grid_group(name).bin_centres(spectrum), evaluation.seed)
         for name, s in live.items()
     }
     for name, a in along.items():

@@ -7,33 +7,27 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS, SpectrumSettings
+from astromodal.config.schema import SpectrumSettings
 from astromodal.evaluation.metrics import codebook_table, draw_codebooks, r2, reduced_chi2
 from astromodal.evaluation.report.section import Part, measured, table
 from astromodal.evaluation.report.style import (
     FAINT,
-    FLUX_UNITS,
     INK,
-    PALETTE,
-    WAVE_LABELS,
     new_figure,
 )
 from astromodal.evaluation.spectra.measures import FOLLOWS, Along
 from astromodal.evaluation.spectra.sample import GroupSample
-from astromodal.surveys.grids import bin_centres
-
-_SPANS = {"desi": (3600.0, 9824.0)}
+from astromodal.surveys.group import Family
+from astromodal.surveys.registry import by_family, grid_group, spectrum_group
 
 
 def colour(group: str) -> str:
     """The colour of a group, the same in every figure."""
-    order = (*SPECTRUM_GROUPS, *LIGHT_CURVE_GROUPS)
-    places = (0, 2, 1, 3, 4, 2, 1, 3)
-    return PALETTE[places[order.index(group)]] if group in order else INK
+    return spectrum_group(group).colour
 
 
 def draw_examples(
-    groups: dict[str, GroupSample], waves: dict[str, np.ndarray], family: str, most: int
+    groups: dict[str, GroupSample], waves: dict[str, np.ndarray], family: Family, most: int
 ) -> tuple[Figure, list[list[Any]]]:
     """Observed and decoded spectra of a few objects.
 
@@ -43,8 +37,8 @@ def draw_examples(
         The family's groups, each with at least one spectrum.
     waves : dict of str to (L,) float
         Centres of each group's bins.
-    family : str
-        ``desi``: the arms share a panel. ``gaiaxp``: the two spectra stand side by side.
+    family : Family
+        Its groups share a panel where it has a span; otherwise they stand side by side.
     most : int
         Objects at most.
 
@@ -54,7 +48,7 @@ def draw_examples(
         The figure, and a row of numbers for each spectrum in it.
     """
     chosen = choose_examples(groups, most)
-    together = family == "desi"
+    together = family.span is not None
     columns = 1 if together else len(groups)
     figure, axes = new_figure(len(chosen), columns, height=0.6 + 1.15 * len(chosen), sharex="col")
     rows = []
@@ -73,13 +67,14 @@ def draw_examples(
             limits.append(_limits(sample.flux[found[0]]))
             if not together:
                 axis.set_ylim(*limits[-1])
-        if together:
+        if family.span is not None:
             axes[i, 0].set_title(f"{name}, S/N {snr:.1f}", loc="left", fontsize=7)
             axes[i, 0].set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-            axes[i, 0].set_xlim(*_SPANS[family])
+            axes[i, 0].set_xlim(*family.span)
+    kind = spectrum_group(next(iter(groups)))
     for axis in axes[-1]:
-        axis.set_xlabel(WAVE_LABELS[family])
-    figure.supylabel(f"flux ({FLUX_UNITS[family]})", fontsize=8, color=INK)
+        axis.set_xlabel(kind.axis.label)
+    figure.supylabel(kind.values.label, fontsize=8, color=INK)
     return figure, rows
 
 
@@ -115,9 +110,9 @@ def _limits(flux: np.ndarray) -> tuple[float, float]:
     return float(low - pad), float(high + pad)
 
 
-def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
+def draw_along(along: dict[str, Along], family: Family, follows: float) -> Figure:
     """Error of the continuum and explained variance along the wavelength."""
-    together = family == "desi"
+    together = family.span is not None
     columns = 1 if together else len(along)
     figure, axes = new_figure(2, columns, height=4.2, sharex="col", sharey="row")
     for j, (group, a) in enumerate(along.items()):
@@ -126,7 +121,7 @@ def draw_along(along: dict[str, Along], family: str, follows: float) -> Figure:
         style = {"fmt": "o", "markersize": 3, "linewidth": 1, "color": colour(group)}
         top.errorbar(middle, 100 * a.offset, 100 * a.scatter, half, label=group, **style)
         bottom.errorbar(middle, a.r2, np.nan_to_num(a.r2_error), half, **style)
-        bottom.set_xlabel(WAVE_LABELS[family])
+        bottom.set_xlabel(spectrum_group(group).axis.label)
     for top, bottom in axes.T:
         top.axhspan(-100 * follows, 100 * follows, color=FAINT, alpha=0.13, linewidth=0)
         top.axhline(0, color=FAINT, linewidth=0.8)
@@ -189,9 +184,6 @@ def _medians(
     )  # fmt: skip
 
 
-FAMILIES = {"desi": "DESI", "gaiaxp": "Gaia XP"}
-
-
 def add_figures(
     part: Part,
     live: dict[str, GroupSample],
@@ -212,12 +204,11 @@ def add_figures(
     n_examples : int
         Objects in the figure of examples.
     """
-    for family in FAMILIES:
-        groups = {name: s for name, s in live.items() if name.startswith(family)}
-        if groups:
-            waves = {name: bin_centres(name, spectrum) for name in groups}
-            own = {name: along[name] for name in groups}
-            _add_family(part, family, groups, waves, own, n_examples)
+    for family, names in by_family(live).items():
+        groups = {name: live[name] for name in names}
+        waves = {name: grid_group(name).bin_centres(spectrum) for name in names}
+        own = {name: along[name] for name in names}
+        _add_family(part, family, groups, waves, own, n_examples)
     part.figure(
         draw_quality(live, part.numbers["groups"]), "quality",
         "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
@@ -239,16 +230,16 @@ def add_figures(
 
 def _add_family(
     part: Part,
-    family: str,
+    family: Family,
     groups: dict[str, GroupSample],
     waves: dict[str, np.ndarray],
     along: dict[str, Along],
     n_examples: int,
 ) -> None:
-    title = FAMILIES[family]
+    title = family.label
     drawn, rows = draw_examples(groups, waves, family, n_examples)
     part.figure(
-        drawn, f"examples_{family}",
+        drawn, f"examples_{family.name}",
         f"{title}: observed, rebinned spectra (thin line; grey: ±1σ) and what their codes "
         "decode to (coloured), over the whole range, at evenly spaced ranks of "
         "signal-to-noise; none was picked by eye.",
@@ -257,7 +248,7 @@ def _add_family(
         table(["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"], rows),
     )  # fmt: skip
     part.figure(
-        draw_along(along, family, FOLLOWS), f"along_{family}",
+        draw_along(along, family, FOLLOWS), f"along_{family.name}",
         f"{title}: along the wavelength, median and 68 % range of the error of the continuum, "
         "relative to the flux or to the object's scale where that is larger (top); variance "
         "of arcsinh(flux / noise) over all objects that is explained, with bootstrap error "
@@ -265,12 +256,13 @@ def _add_family(
         "Errors should be centred on zero, and R² high, over the whole range and not just in "
         f"its middle; the band of ±{100 * FOLLOWS:g} % is what counts as following the "
         "continuum.",
-        _along_table(along, family),
+        _along_table(along),
     )  # fmt: skip
 
 
-def _along_table(along: dict[str, Along], family: str) -> dict[str, Any]:
-    label = "Å" if family == "desi" else "pseudo-wavelength"
+def _along_table(along: dict[str, Along]) -> dict[str, Any]:
+    axis = spectrum_group(next(iter(along))).axis
+    label = axis.printed or axis.name
     heading = [
         "group", f"from ({label})", f"to ({label})", "spectra", "median continuum error (%)",
         "68 % half-range (%)", "90 % stay within (%)", "R²",

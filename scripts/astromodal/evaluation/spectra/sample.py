@@ -12,10 +12,11 @@ from astromodal.config.schema import ColumnSettings, SpectrumSettings
 from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
+from astromodal.data.spectra import has_group, read_spectra, rebinned
 from astromodal.evaluation.held_out import EvaluatedField, check_codes, check_ids, draw
 from astromodal.evaluation.metrics import column_medians, count_codes
-from astromodal.surveys.grids import is_light_curve, n_bins
+from astromodal.surveys.registry import grid_group, spectra, spectrum_group
+from astromodal.surveys.spectra import SpectrumBatch
 from astromodal.tokenizers.spectra.features import object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
@@ -69,11 +70,11 @@ def sample_spectra(
     for f, cube, token in zip(fields, cubes, tokens, strict=True):
         check_ids(cube.ids(), token.row, token.ids, f.files["tokens"])
     samples = {}
-    groups = [group for group in spectrum.groups if not is_light_curve(group)]
+    groups = spectra(spectrum.groups)
     for group in progress(groups, len(groups), "spectra"):
         size = len(coder.groups[group].centroids)
         counts = np.zeros(size, dtype=np.int64)
-        parts = [_empty(n_bins(group, spectrum))]
+        parts = [_empty(grid_group(group).n_bins(spectrum))]
         n_dead = 0
         for cube, token, eligible, chosen in zip(cubes, tokens, places, drawn, strict=True):
             if not len(eligible) or not has_group(cube, group):
@@ -96,7 +97,7 @@ def only_curves(tokens: SpectrumTokens) -> np.ndarray:
     """
     coded = {True: np.zeros(len(tokens.row), bool), False: np.zeros(len(tokens.row), bool)}
     for name, group in tokens.groups.items():
-        coded[is_light_curve(name)] |= np.diff(group.indptr) > 0
+        coded[spectrum_group(name).ragged] |= np.diff(group.indptr) > 0
     return coded[True] & ~coded[False]
 
 
@@ -109,7 +110,7 @@ def _read_group(
     spectrum: SpectrumSettings,
 ) -> tuple[dict[str, np.ndarray], int]:
     """Arrays of `GroupSample` for the chosen objects of one field, and how many are dead."""
-    length = n_bins(group, spectrum)
+    length = grid_group(group).n_bins(spectrum)
     parts, n_dead = [_empty(length)], 0
     for batch in read_spectra(cube, group, spectrum):
         wanted = np.isin(batch.row, token.row[chosen])

@@ -10,10 +10,16 @@ from matplotlib.figure import Figure
 from astromodal.config.schema import Config
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.report.section import Part, measured, table
-from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, WAVE_LABELS, new_figure
+from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR, SequenceLayout
-from astromodal.surveys.grids import bin_centres, is_light_curve
+from astromodal.surveys.registry import (
+    by_family,
+    grid_group,
+    light_curves,
+    spectra,
+    spectrum_group,
+)
 from astromodal.training.history import series
 
 
@@ -89,15 +95,15 @@ def draw_image_slots(gain: np.ndarray, rings: list[list[Any]]) -> Figure:
 
 def draw_spectrum_slots(slots: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> Figure:
     """Gain along the wavelength of every spectrum group that has any, smoothed over 16 bins."""
-    families = [f for f in ("desi", "gaiaxp") if any(g.startswith(f) for g in slots)]
+    families = by_family(slots)
     figure, axes = new_figure(len(families), 1, height=0.4 + 2.1 * len(families))
-    for axis, family in zip(axes[:, 0], families, strict=True):
-        for group, gain in slots.items():
-            if group.startswith(family):
-                axis.plot(waves[group], gain, ".", color=colour(group), markersize=2, alpha=0.5)
-                axis.plot(*running_mean(waves[group], gain), color=colour(group), label=group)
+    for axis, groups in zip(axes[:, 0], families.values(), strict=True):
+        for group in groups:
+            gain = slots[group]
+            axis.plot(waves[group], gain, ".", color=colour(group), markersize=2, alpha=0.5)
+            axis.plot(*running_mean(waves[group], gain), color=colour(group), label=group)
         axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set(xlabel=WAVE_LABELS[family], ylabel="gain (bits a code)")
+        axis.set(xlabel=spectrum_group(groups[0]).axis.label, ylabel="gain (bits a code)")
         axis.legend(ncols=3)
     return figure
 
@@ -167,11 +173,11 @@ def add_figures(
     if IMAGE in known:
         _add_image_slots(part, known[IMAGE])
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
-    groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}
+    groups = {name: every[name] for name in spectra(every)}
     if groups:
-        waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}
+        waves = {name: grid_group(name).bin_centres(config.tokenizers.spectrum) for name in groups}
         _add_spectrum_slots(part, groups, waves)
-    curves = {name: gain for name, gain in every.items() if is_light_curve(name)}
+    curves = {name: every[name] for name in light_curves(every)}
     if curves:
         _add_epoch_slots(part, curves)
 

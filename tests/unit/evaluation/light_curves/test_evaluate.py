@@ -6,13 +6,13 @@ import pytest
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError
 from astromodal.evaluation.light_curves.evaluate import curve_chi2, curve_numbers, end_error
 from astromodal.evaluation.light_curves.sample import CurveSample, sample_curves
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.evaluation.spectra.sample import only_curves
-from astromodal.tokenizers.light_curves.group import DecodedCurves
+from astromodal.surveys.light_curves import LightCurveBatch
+from astromodal.tokenizers.light_curves import DecodedCurves
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.light_curves import SETTINGS, curve_columns, tokenizer_of
 from helpers.spectra import desi_columns, spectra
