@@ -6,9 +6,9 @@ field is its documentation; ``config/default.yaml`` and ``config/README.md`` are
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from astromodal.config.base import (
     SEEDS,
@@ -33,15 +33,18 @@ from astromodal.config.inputs import (
     TemplatePath,
 )
 from astromodal.config.loss import MeaningfulLossSettings
-from astromodal.errors import suggestion
-from astromodal.surveys.registry import GROUPS
 
 NSIDES: Final = tuple(2**order for order in range(17))
 """What HEALPix divides a base cell's side by."""
 DEFAULT_GROUPS: Final = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
 """The spectrum groups of a run whose config names no others."""
 _BLOCKS: Final = ("image", "scalar", "spectrum")
-"""Names of blocks, beside those of the spectrum groups."""
+"""Names of blocks in predictions, beside those of the spectrum groups."""
+NO_COLUMN: Final = (
+    "must be columns, got {name!r}, by which predictions name a block of a sequence; rename the "
+    "column"
+)
+"""What is wrong with a scalar column that has the name of a block."""
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
 )  # fmt: skip
@@ -56,23 +59,6 @@ SCALAR_COLUMNS = (
     "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot", "specz_z", "specz_e_z",
     *(f"vista_{band}apermag6{end}" for band in ("y", "j", "h", "ks") for end in ("", "err")),
 )  # fmt: skip
-
-
-def _registered(name: str) -> str:
-    """Return the name of a spectrum group; raise `ValueError` where it is not registered."""
-    if name not in GROUPS:
-        must = f"must be a registered spectrum group ({', '.join(GROUPS.names)})"
-        raise ValueError(f"{must}, got {name!r}{suggestion(name, GROUPS.names)}")
-    return name
-
-
-def _list_groups(schema: dict[str, Any]) -> None:
-    """Add the names of the registered spectrum groups to a JSON schema."""
-    schema["enum"] = list(GROUPS.names)
-
-
-GroupName = Annotated[str, AfterValidator(_registered), Field(json_schema_extra=_list_groups)]
-"""Name of a registered spectrum group."""
 
 
 class PathSettings(Settings):
@@ -143,18 +129,15 @@ class ScalarSettings(Settings):
     @classmethod
     def _no_block(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for name in columns:
-            if name in _BLOCKS or name in GROUPS:
-                raise ValueError(
-                    f"must be columns, got {name!r}, by which predictions name a block of a "
-                    "sequence; rename the column"
-                )
+            if name in _BLOCKS:
+                raise ValueError(NO_COLUMN.format(name=name))
         return columns
 
 
 class SpectrumSettings(Settings):
     """The spectrum tokenizers: one codebook a group."""
 
-    groups: Annotated[tuple[GroupName, ...], Field(min_length=1), *Once] = Field(
+    groups: Annotated[tuple[str, ...], Field(min_length=1), *Once] = Field(
         DEFAULT_GROUPS,
         description="Groups, in vocabulary order. Name ztf_g, ztf_r or ztf_i to add light curves, "
         "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",

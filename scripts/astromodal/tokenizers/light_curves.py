@@ -27,7 +27,12 @@ import numpy as np
 
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.light_curves import LightCurveBatch
-from astromodal.tokenizers.spectra.groups import EncodedBatch, GroupTokenizer, ScaleCoder
+from astromodal.tokenizers.spectra.groups import (
+    EncodedBatch,
+    FeatureSpace,
+    GroupTokenizer,
+    ScaleCoder,
+)
 
 FEATURE_WEIGHTS = np.array([1.0, 0.5, 1.0])
 """Standard deviations of the standardised features: deviation, precision, time step."""
@@ -60,11 +65,33 @@ class DecodedCurves:
     error: np.ndarray
 
 
+class LightCurveFeatures(FeatureSpace):
+    """Compressed deviation, precision and step of an epoch, and the median magnitude of a curve."""
+
+    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
+
+    def sample(
+        self, group: str, batch: LightCurveBatch, chosen: np.ndarray, settings: GroupSettings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the median magnitudes of the chosen curves, and the features of their epochs."""
+        fitted = batch.take(chosen)
+        median = median_magnitude(fitted)
+        return median, compress(fitted, median)
+
+    def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
+        """Return median magnitudes as they are: a magnitude is a logarithm already."""
+        return scale
+
+    def scale_from_column(self, values: np.ndarray) -> np.ndarray:
+        """Return median magnitudes as they are."""
+        return values
+
+
 @dataclass(frozen=True)
 class LightCurveGroupTokenizer(GroupTokenizer):
     """The codebook of one group of light curves: one code per epoch, relative to the median."""
 
-    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
+    space: ClassVar[FeatureSpace] = LightCurveFeatures()
     n_hashed: ClassVar[int] = 5
 
     @classmethod
@@ -83,25 +110,6 @@ class LightCurveGroupTokenizer(GroupTokenizer):
     def restored(cls, group: str, arrays: dict[str, np.ndarray]) -> LightCurveGroupTokenizer:
         """Return the tokenizer of the arrays that `stored` names."""
         return cls(group, **arrays)
-
-    @classmethod
-    def sample(
-        cls, group: str, batch: LightCurveBatch, chosen: np.ndarray, settings: GroupSettings
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the median magnitudes of the chosen curves, and the features of their epochs."""
-        fitted = batch.take(chosen)
-        median = median_magnitude(fitted)
-        return median, compress(fitted, median)
-
-    @staticmethod
-    def scale_to_column(scale: np.ndarray) -> np.ndarray:
-        """Return median magnitudes as they are: a magnitude is a logarithm already."""
-        return scale
-
-    @staticmethod
-    def scale_from_column(values: np.ndarray) -> np.ndarray:
-        """Return median magnitudes as they are."""
-        return values
 
     @staticmethod
     def hashed(batch: LightCurveBatch) -> tuple[np.ndarray, ...]:

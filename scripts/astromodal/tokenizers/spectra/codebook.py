@@ -18,16 +18,16 @@ from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import put_aside
 from astromodal.surveys.group import GroupKind
 from astromodal.surveys.registry import GROUPS, spectrum_group
-from astromodal.tokenizers.light_curves import LightCurveGroupTokenizer
+from astromodal.tokenizers.light_curves import LightCurveFeatures
 from astromodal.tokenizers.quantizers.kmeans import fit_codebook
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
-from astromodal.tokenizers.spectra.groups import GroupTokenizer, SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.groups import FeatureSpace, SpectrumFeatures
 
-KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
-    "spectrum": SpectrumGroupTokenizer,
-    "light_curve": LightCurveGroupTokenizer,
+FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
+    "spectrum": SpectrumFeatures(),
+    "light_curve": LightCurveFeatures(),
 }
-"""The tokenizer of each kind of group."""
+"""The features of each kind of group."""
 _SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 1}
 _FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 1}
 _SCALE_CELLS = ("low", "high", "count", "mean")
@@ -35,9 +35,9 @@ MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
 
 
-def kind_of(group: str) -> type[GroupTokenizer]:
-    """Return the kind of tokenizer that a group has."""
-    return KINDS[spectrum_group(group).kind]
+def feature_space(group: str) -> FeatureSpace:
+    """Return the features of a group."""
+    return FEATURES[spectrum_group(group).kind]
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,16 @@ def sample_features(
 def _sample_group(
     cube: Cube, group: str, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
 ) -> GroupSamples:
-    kind = kind_of(group)
+    space = feature_space(group)
     generator = np.random.default_rng([seed, GROUPS.names.index(group)])
-    kept = _Thinned(settings.samples_per_field, len(kind.weights), generator)
+    kept = _Thinned(settings.samples_per_field, len(space.weights), generator)
     scales = []
     n_spectra = n_live = 0
     for batch in read_group(cube, group, settings):
         live = batch.live()
         n_spectra += len(live)
         n_live += int(live.sum())
-        scale, features = kind.sample(group, batch, live & rows_fit[batch.row], settings)
+        scale, features = space.sample(group, batch, live & rows_fit[batch.row], settings)
         scales.append(scale)
         kept.add(features.astype(np.float32))
     return GroupSamples(kept.features(), np.concatenate([np.empty(0), *scales]), n_spectra, n_live)
@@ -261,9 +261,9 @@ def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPL
 def standardisation(features: np.ndarray, group: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the divisor, float64 (D,) each, that standardise features (n, D).
 
-    After division, the standard deviations are the `weights` of the group's tokenizer.
+    After division, the standard deviations are the `weights` of the group's features.
     """
-    weights = kind_of(group).weights
+    weights = feature_space(group).weights
     if not len(features):
         return np.zeros(len(weights)), np.ones(len(weights))
     spread = features.std(axis=0, dtype=np.float64)
@@ -292,8 +292,8 @@ def train_codebook(
     threads : int
         Threads that look for the nearest centroids; they do not change the result.
     """
-    kind = kind_of(group)
-    features = samples.features.reshape(-1, len(kind.weights))
+    space = feature_space(group)
+    features = samples.features.reshape(-1, len(space.weights))
     mean, std = standardisation(features, group)
     fitted = fit_codebook(
         (features - mean) / std,
@@ -310,5 +310,5 @@ def train_codebook(
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,
     }
-    scale = summarise_column(kind.scale_to_column(samples.scale))
+    scale = summarise_column(space.scale_to_column(samples.scale))
     return SpectrumCodebook(group, fitted.centroids, fitted.counts, mean, std, scale, numbers)

@@ -1,7 +1,8 @@
-"""The tokenizer of one spectrum group: what both kinds share, and the tokenizer of spectra.
+"""Features and tokenizer of one spectrum group: what both kinds share, and those of spectra.
 
-A kind of group decides on the features of one code and on the meaning of an object's scale.
-`astromodal.tokenizers.spectra.codebook.KINDS` names the tokenizer of each kind.
+The kind of a group decides on the features of one code and on the meaning of an object's scale.
+`FEATURES` in `astromodal.tokenizers.spectra.codebook` names the features of each kind, `KINDS` in
+`astromodal.tokenizers.spectra.tokenizer` its tokenizer.
 """
 
 from __future__ import annotations
@@ -51,53 +52,15 @@ class EncodedBatch(NamedTuple):
     scale: np.ndarray
 
 
-@dataclass(frozen=True)
-class GroupTokenizer(ABC):
-    """The codebook of one group.
-
-    Attributes
-    ----------
-    group : str
-        Name of the group.
-    centroids : float32 (k, D)
-        Centroids of the standardised features; (0, D) where the group has no training data.
-    mean, std : float64 (D,)
-        A compressed feature x is standardised to (x - mean) / std.
-    """
-
-    group: str
-    centroids: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
+class FeatureSpace(ABC):
+    """The features of one code, and the scale of an object, of one kind of group."""
 
     weights: ClassVar[np.ndarray]
     """Standard deviations of the standardised features, float64 (D,)."""
-    stored: ClassVar[tuple[str, ...]] = ("centroids", "mean", "std")
-    """Attributes that a tokenizer's file holds."""
-    n_hashed: ClassVar[int]
-    """Number of arrays that `hashed` returns."""
 
-    @classmethod
-    @abstractmethod
-    def fitted(
-        cls,
-        group: str,
-        centroids: np.ndarray,
-        mean: np.ndarray,
-        std: np.ndarray,
-        settings: GroupSettings,
-    ) -> GroupTokenizer:
-        """Return the tokenizer of a codebook."""
-
-    @classmethod
-    @abstractmethod
-    def restored(cls, group: str, arrays: dict[str, np.ndarray]) -> GroupTokenizer:
-        """Return the tokenizer of the arrays that `stored` names."""
-
-    @classmethod
     @abstractmethod
     def sample(
-        cls, group: str, batch: Any, chosen: np.ndarray, settings: GroupSettings
+        self, group: str, batch: Any, chosen: np.ndarray, settings: GroupSettings
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute the training data of some objects of a batch.
 
@@ -120,15 +83,80 @@ class GroupTokenizer(ABC):
             Compressed features of their good bins or epochs, not standardised.
         """
 
-    @staticmethod
     @abstractmethod
-    def scale_to_column(scale: np.ndarray) -> np.ndarray:
+    def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
         """Return scales, float64 (m,), as their scalar column holds them; NaN stays NaN."""
 
-    @staticmethod
     @abstractmethod
-    def scale_from_column(values: np.ndarray) -> np.ndarray:
+    def scale_from_column(self, values: np.ndarray) -> np.ndarray:
         """Undo `scale_to_column`."""
+
+
+class SpectrumFeatures(FeatureSpace):
+    """Compressed flux and precision of a bin, and the flux scale of a spectrum."""
+
+    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
+
+    def sample(
+        self, group: str, batch: SpectrumBatch, chosen: np.ndarray, settings: GroupSettings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the flux scales of the chosen spectra, and the features of their good bins."""
+        factor = grid_group(group).bin_factor(settings)
+        flux, ivar = (part[chosen] for part in rebin(batch.flux, batch.ivar, factor))
+        scale = object_scale(flux, ivar)
+        return scale, compress(flux, ivar, scale)[ivar > 0]
+
+    def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
+        """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
+        return np.log10(scale)
+
+    def scale_from_column(self, values: np.ndarray) -> np.ndarray:
+        """Return the flux scales of their logarithms, float64 (m,)."""
+        return 10**values
+
+
+@dataclass(frozen=True)
+class GroupTokenizer(ABC):
+    """The codebook of one group.
+
+    Attributes
+    ----------
+    group : str
+        Name of the group.
+    centroids : float32 (k, D)
+        Centroids of the standardised features; (0, D) where the group has no training data.
+    mean, std : float64 (D,)
+        A compressed feature x is standardised to (x - mean) / std.
+    """
+
+    group: str
+    centroids: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+    space: ClassVar[FeatureSpace]
+    """The features of its codes."""
+    stored: ClassVar[tuple[str, ...]] = ("centroids", "mean", "std")
+    """Attributes that a tokenizer's file holds."""
+    n_hashed: ClassVar[int]
+    """Number of arrays that `hashed` returns."""
+
+    @classmethod
+    @abstractmethod
+    def fitted(
+        cls,
+        group: str,
+        centroids: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        settings: GroupSettings,
+    ) -> GroupTokenizer:
+        """Return the tokenizer of a codebook."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, group: str, arrays: dict[str, np.ndarray]) -> GroupTokenizer:
+        """Return the tokenizer of the arrays that `stored` names."""
 
     @abstractmethod
     def encode_batch(self, batch: Any, code_scale: ScaleCoder) -> EncodedBatch:
@@ -192,7 +220,7 @@ class SpectrumGroupTokenizer(GroupTokenizer):
     n_pixels: int
     factor: int
 
-    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
+    space: ClassVar[FeatureSpace] = SpectrumFeatures()
     stored: ClassVar[tuple[str, ...]] = (
         "wave", "n_pixels", "factor", *GroupTokenizer.stored
     )  # fmt: skip
@@ -218,26 +246,6 @@ class SpectrumGroupTokenizer(GroupTokenizer):
         centroids, mean, std = (arrays[name] for name in GroupTokenizer.stored)
         n_pixels, factor = int(arrays["n_pixels"]), int(arrays["factor"])
         return cls(group, centroids, mean, std, arrays["wave"], n_pixels, factor)
-
-    @classmethod
-    def sample(
-        cls, group: str, batch: SpectrumBatch, chosen: np.ndarray, settings: GroupSettings
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the flux scales of the chosen spectra, and the features of their good bins."""
-        factor = grid_group(group).bin_factor(settings)
-        flux, ivar = (part[chosen] for part in rebin(batch.flux, batch.ivar, factor))
-        scale = object_scale(flux, ivar)
-        return scale, compress(flux, ivar, scale)[ivar > 0]
-
-    @staticmethod
-    def scale_to_column(scale: np.ndarray) -> np.ndarray:
-        """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
-        return np.log10(scale)
-
-    @staticmethod
-    def scale_from_column(values: np.ndarray) -> np.ndarray:
-        """Return the flux scales of their logarithms, float64 (m,)."""
-        return 10**values
 
     @staticmethod
     def hashed(batch: SpectrumBatch) -> tuple[np.ndarray, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,12 +23,13 @@ from astromodal.errors import ConfigError, FormatError, must_be, suggestion
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import check_content, remake
 from astromodal.storage.hashing import hash_arrays
-from astromodal.surveys.group import Batch
+from astromodal.surveys.group import Batch, GroupKind
 from astromodal.surveys.light_curves import LightCurveBatch
+from astromodal.surveys.registry import spectrum_group
 from astromodal.tokenizers.light_curves import DecodedCurves, LightCurveGroupTokenizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.tokenizers.spectra.codebook import SpectrumCodebook, kind_of
+from astromodal.tokenizers.spectra.codebook import SpectrumCodebook
 from astromodal.tokenizers.spectra.groups import (
     EncodedBatch,
     GroupTokenizer,
@@ -36,6 +37,11 @@ from astromodal.tokenizers.spectra.groups import (
     SpectrumGroupTokenizer,
 )
 
+KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
+    "spectrum": SpectrumGroupTokenizer,
+    "light_curve": LightCurveGroupTokenizer,
+}
+"""The tokenizer of each kind of group."""
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 1}
 
 
@@ -113,7 +119,7 @@ class SpectrumTokenizer:
         summaries = dict(zip(columns, (codebook.scale for codebook in ordered), strict=True))
         scales = ScalarTokenizer.fit(ColumnSummaries(summaries), columns, n_bins)
         groups = {
-            c.group: kind_of(c.group).fitted(c.group, c.centroids, c.mean, c.std, settings)
+            c.group: _kind(c.group).fitted(c.group, c.centroids, c.mean, c.std, settings)
             for c in ordered
         }
         return cls(groups, scales, settings.codebook_size)
@@ -214,7 +220,7 @@ class SpectrumTokenizer:
         A flux in the group's unit for spectra, a median magnitude for light curves.
         """
         values = self.scales.decode(self._in_column(group, scale_codes, MISSING_CODE))
-        return self[group].scale_from_column(values[:, self._column(group)])
+        return self[group].space.scale_from_column(values[:, self._column(group)])
 
     def standardised(self, group: str) -> np.ndarray:
         """Return the standardised centroids, float32 (codebook_size, D); 0 for unused codes."""
@@ -240,7 +246,7 @@ class SpectrumTokenizer:
         """Return the tokenizer of the arrays that `arrays` returned."""
         groups: dict[str, GroupTokenizer] = {}
         for group in arrays["groups"].tolist():
-            kind = kind_of(group)
+            kind = _kind(group)
             groups[group] = kind.restored(group, {n: arrays[f"{group}_{n}"] for n in kind.stored})
         prefix = "scales_"
         scales = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
@@ -272,12 +278,17 @@ class SpectrumTokenizer:
         tokenizer = self[group]
 
         def code(scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            column = tokenizer.scale_to_column(scale)
+            column = tokenizer.space.scale_to_column(scale)
             table = self.scales.encode(self._in_column(group, column, np.nan))
             codes = table[:, self._column(group)]
             return codes, self.decode_scale(group, codes)
 
         return code
+
+
+def _kind(group: str) -> type[GroupTokenizer]:
+    """Return the class of a group's tokenizer."""
+    return KINDS[spectrum_group(group).kind]
 
 
 def scale_column(group: str) -> str:
