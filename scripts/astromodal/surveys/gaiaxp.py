@@ -14,7 +14,7 @@ import io
 import warnings
 from contextlib import redirect_stdout
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from pydantic_core import from_json
@@ -33,6 +33,8 @@ _PSEUDO_WAVELENGTH: Final = Quantity("pseudo-wavelength")
 
 class XPGroup(GridGroup):
     """A group of Gaia XP spectra in three columns: coefficients, errors and correlations."""
+
+    n_columns: ClassVar[int | None] = 3
 
     def grid(self, settings: GroupSettings) -> Grid:
         """Return `xp_samples` pseudo-wavelengths over the whole range."""

@@ -10,6 +10,7 @@ the registry, and readers get slices of a cube as `CubeSlice`.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from astromodal.errors import ConfigError, must_be
+
+_BLOCKS = ("image", "scalar", "spectrum")
+"""Names that blocks of a sequence have already."""
 GroupKind = Literal["spectrum", "light_curve"]
 """Kinds of groups. Each kind has its own tokenizer."""
 
@@ -188,6 +193,16 @@ class SpectrumGroup(ABC):
     """Whether a cube may lack some of the columns; it has nothing of the group then."""
     sentinels: ClassVar[bool]
     """Whether the reader uses `CubeSlice.sentinel`."""
+    n_columns: ClassVar[int | None] = None
+    """Number of columns that the reader expects; None for any."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", self.name) or self.name in _BLOCKS:
+            must = f"of letters, digits and _, and none of {', '.join(_BLOCKS)}"
+            raise ConfigError(must_be("name of a spectrum group", must, repr(self.name)))
+        if self.n_columns not in (None, len(self.columns)):
+            what, got = f"columns of the spectrum group {self.name}", str(len(self.columns))
+            raise ConfigError(must_be(what, f"{self.n_columns}", got))
 
     @abstractmethod
     def n_slots(self, settings: GroupSettings) -> int:

@@ -102,6 +102,7 @@ class LightCurveGroup(SpectrumGroup):
     ragged: ClassVar[bool] = True
     partial: ClassVar[bool] = True
     sentinels: ClassVar[bool] = True
+    n_columns: ClassVar[int | None] = 3
 
     def n_slots(self, settings: GroupSettings) -> int:
         """Return the most epochs that a sequence holds."""

@@ -134,6 +134,8 @@ class ListGroup(GridGroup):
 
     pixels: Grid
 
+    n_columns: ClassVar[int | None] = 3
+
     def grid(self, settings: GroupSettings) -> Grid:
         """Return `pixels`, whatever the settings."""
         return self.pixels

@@ -220,3 +220,17 @@ def test_a_name_is_given_once(monkeypatch):
     other = ListGroup(**{**vars(PFS), "colour": "#000000"})
     with pytest.raises(ConfigError, match="name of a spectrum group must be a name that is not"):
         GROUPS.register(other)
+
+
+@pytest.mark.parametrize("name", ["pfs-b", "pfs b", "", "image"])
+def test_names_that_files_or_blocks_cannot_have(name):
+    """A group's name becomes part of names of files, and names a block."""
+    with pytest.raises(ConfigError, match="name of a spectrum group must be of letters, digits"):
+        ListGroup(**{**vars(PFS), "name": name})
+
+
+@pytest.mark.parametrize("group", [PFS, LSST], ids=["spectra", "light curves"])
+def test_lists_come_in_three_columns(group):
+    """Flux, inverse variance and wavelength, or magnitude, error and time."""
+    with pytest.raises(ConfigError, match=f"columns of the spectrum group {group.name} must be 3"):
+        type(group)(**{**vars(group), "columns": group.columns[:2]})

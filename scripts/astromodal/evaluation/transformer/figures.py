@@ -286,7 +286,8 @@ def _wave_table(groups: dict[str, np.ndarray], waves: dict[str, np.ndarray]) -> 
     for name, gain in groups.items():
         centres, means = running_mean(waves[name], gain, max(16, -(-len(gain) // 8)))
         rows += [[name, float(c), float(m)] for c, m in zip(centres, means, strict=True)]
-    return table(["group", "wavelength (Å) or pseudo-wavelength", "mean gain (bits)"], rows)
+    axes = " or ".join(dict.fromkeys(spectrum_group(name).axis.label for name in groups))
+    return table(["group", axes, "mean gain (bits)"], rows)
 
 
 def draw_history(history: dict[str, list[dict[str, Any]]]) -> Figure:
