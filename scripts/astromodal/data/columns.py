@@ -149,7 +149,7 @@ def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
     """
     scalars = [_scalar(n, "tokenizers.scalar.columns") for n in config.tokenizers.scalar.columns]
     spectra = [c for group in config.tokenizers.spectrum.groups for c in _group(group)]
-    gaia = Column(GAIA_COLUMN, "text", "string", "", meaning="tells rows of one Gaia source")
+    gaia = Column(GAIA_COLUMN, "text", "string", "", meaning="name of the Gaia source of a row")
     read = {
         "sources": [*_sources(config)],
         "scalars": [*scalars, gaia],
