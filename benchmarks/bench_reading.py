@@ -12,9 +12,9 @@ from astromodal.config.schema import ImageSettings
 from astromodal.data.columns import cutout_column, group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import read_cutouts
-from astromodal.data.lists import flatten
+from astromodal.data.parquet import flatten
 from astromodal.data.spectra import read_spectra
-from astromodal.surveys.grids import DESI_GRIDS
+from astromodal.surveys.desi import GRIDS
 from benchmarks.harness import REPEATS, Row, peak_memory, seconds
 from benchmarks.sky import SPECTRA, write_cutouts, write_spectra
 
@@ -38,7 +38,7 @@ def rows() -> Iterator[Row]:
         whole = "cutouts, masked and band beside band"
         yield from _speed(whole, path, lambda: _every(read_cutouts(Cube(path, "F"), IMAGES)))
         write_spectra(path, N_SPECTRA)
-        lists = [group_columns(group) for group in DESI_GRIDS]
+        lists = [group_columns(group) for group in GRIDS]
         yield from _speed(
             "DESI lists", path, lambda: [_flat(path, names, 1024) for names in lists], mark=0.7
         )
@@ -65,7 +65,7 @@ def _flat(path: Path, columns: list[str], rows: int) -> None:
 
 
 def _spectra(path: Path) -> None:
-    for group in DESI_GRIDS:
+    for group in GRIDS:
         _every(read_spectra(Cube(path, "F"), group, SPECTRA))
 
 
@@ -120,12 +120,12 @@ for batch in read_cutouts(Cube(sys.argv[1], "F"), ImageSettings()):
 """
 _SPECTRA_IMPORTS = """
 from astromodal.config.schema import SpectrumSettings
-from astromodal.surveys.grids import DESI_GRIDS
+from astromodal.surveys.desi import GRIDS
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_spectra
 """
 _SPECTRA_WORK = """
-for group in DESI_GRIDS:
+for group in GRIDS:
     for batch in read_spectra(Cube(sys.argv[1], "F"), group, SpectrumSettings()):
         batch.flux.sum()
 """

@@ -22,16 +22,21 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
-from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
-from astromodal.data.spectra import rebin
 from astromodal.evaluation.codebooks import perplexity
 from astromodal.simulate.field import simulate_field
-from astromodal.surveys.grids import DESI_GRIDS, bin_factor
+from astromodal.surveys.desi import GRIDS
+from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
+from astromodal.surveys.registry import grid_group
+from astromodal.surveys.spectra import rebin
 from astromodal.tokenizers.quantizers.kmeans import KMeans
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
-from astromodal.tokenizers.spectra.codebook import standardisation, train_codebook
+from astromodal.tokenizers.spectra.codebook import (
+    GroupSamples,
+    sample_features,
+    standardisation,
+    train_codebook,
+)
 from astromodal.tokenizers.spectra.features import compress, object_scale
-from astromodal.tokenizers.spectra.samples import GroupSamples, sample_features
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from benchmarks.harness import Row, median_seconds, paired, seconds
@@ -48,7 +53,7 @@ SKY = SimulateSettings(
     fields={FIELD: SimulatedField()},
 )  # fmt: skip
 """A field with DESI spectra enough for two million bins of each arm."""
-SAMPLED = SPECTRA.model_copy(update={"groups": tuple(DESI_GRIDS), "samples_per_field": N_FEATURES})
+SAMPLED = SPECTRA.model_copy(update={"groups": tuple(GRIDS), "samples_per_field": N_FEATURES})
 THREADS = 2
 
 
@@ -57,7 +62,7 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"datacube_{FIELD}.parquet"
         simulate_field(SKY, FIELD, path)
-        features = {group: _features(Cube(path, FIELD), group) for group in DESI_GRIDS}
+        features = {group: _features(Cube(path, FIELD), group) for group in GRIDS}
     for group, x in features.items():
         yield from _codebook(group, x)
     yield from _nearest(features["desi_r"])
@@ -153,7 +158,7 @@ def _field() -> Row:
         path = Path(folder) / "datacube_F.parquet"
         write_spectra(path, N_SPECTRA)
         taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer, SPECTRA))
-    pixels = n_pixels(tuple(DESI_GRIDS), N_SPECTRA)
+    pixels = n_pixels(tuple(GRIDS), N_SPECTRA)
     return Row(
         "encode_spectra", f"a field's {N_SPECTRA} DESI spectra, from the file to the codes", "",
         pixels / taken / 1e6, "million native pixels/s", mark=3,
@@ -166,8 +171,8 @@ def _tokenizer() -> SpectrumTokenizer:
     codebooks = []
     for group in SPECTRA.groups:
         samples = GroupSamples.merge([])
-        if group in DESI_GRIDS:
-            binned = rebin(*desi_spectra(400, group, 4), bin_factor(group, SPECTRA))
+        if group in GRIDS:
+            binned = rebin(*desi_spectra(400, group, 4), grid_group(group).bin_factor(SPECTRA))
             scale = object_scale(*binned)
             features = compress(*binned, scale).reshape(-1, 2).astype(np.float32)
             samples = GroupSamples(features, scale, len(scale), len(scale))

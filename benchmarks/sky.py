@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from astromodal.config.schema import BANDS, SCALAR_COLUMNS, SpectrumSettings
 from astromodal.data.columns import cutout_column, group_columns
-from astromodal.surveys.grids import DESI_GRIDS
+from astromodal.surveys.desi import GRIDS
 
 N_ROWS = 68_000
 """Rows of a field of the survey, on average."""
@@ -73,7 +73,7 @@ def write_cutouts(path: Path, n_rows: int, n_cutouts: int, row_group: int = ONE_
 def desi_spectra(n: int, group: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Continua with a line and noise, S/N a pixel from 0.3 to 30: flux and ivar, float32 (n, L)."""
     rng = np.random.default_rng([seed, *group.encode()])
-    x = np.linspace(0, 1, DESI_GRIDS[group].length, dtype=np.float32)
+    x = np.linspace(0, 1, GRIDS[group].length, dtype=np.float32)
     place, strength, slope = rng.random((3, n, 1), dtype=np.float32)
     level = 10 ** rng.uniform(-1, 2, (n, 1)).astype(np.float32)
     error = level * 10 ** rng.uniform(-1.5, 0.5, (n, 1)).astype(np.float32) * (1 + x)
@@ -88,7 +88,7 @@ def write_spectra(path: Path, n_spectra: int) -> None:
     has = np.zeros(N_ROWS, bool)
     has[rng.choice(N_ROWS, n_spectra, replace=False)] = True
     columns = {"id": ids(N_ROWS)}
-    for group, grid in DESI_GRIDS.items():
+    for group, grid in GRIDS.items():
         wave = np.tile(grid.points().astype(np.float32), n_spectra)
         parts = (*desi_spectra(n_spectra, group, 3), wave)
         for name, values in zip(group_columns(group), parts, strict=True):
@@ -98,7 +98,7 @@ def write_spectra(path: Path, n_spectra: int) -> None:
 
 def n_pixels(groups: Sequence[str], n_spectra: int) -> int:
     """Native pixels of the spectra of DESI groups."""
-    return n_spectra * sum(DESI_GRIDS[group].length for group in groups)
+    return n_spectra * sum(GRIDS[group].length for group in groups)
 
 
 def ids(n: int) -> pa.Array:

@@ -19,7 +19,7 @@ from astromodal.core.fields import (
     starting_model,
 )
 from astromodal.storage.tempfiles import check_writable, clear_leftovers
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import spectrum_group
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
@@ -179,9 +179,9 @@ TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
 MODEL = kept("transformer", PATHS.transformer)
 MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
 VALUES = "columns.{id,presets,sentinels,flags}"  # what numbers and labels are read with
-SPECTRA = (  # what spectra are read with, and light curves where there are any
+SPECTRA = (  # what spectra and light curves are read with
     "columns.{id,presets,sentinels}"
-    if any(map(is_light_curve, GROUPS))
+    if any(spectrum_group(group).sentinels for group in GROUPS)
     else "columns.id"
 )
 SEQUENCE_SETTINGS = (  # what the layout of sequences is made of

@@ -23,7 +23,7 @@ rule encode_scalars:
 
 
 rule encode_spectra:
-    """Encode one field's DESI and Gaia XP spectra, and its light curves."""
+    """Encode one field's spectra and light curves."""
     input:
         **cube("sources", "spectra"),
         tokenizer=TOKENIZERS["spectrum_tokenizer"],

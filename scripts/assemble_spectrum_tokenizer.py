@@ -1,7 +1,7 @@
 """Put the codebooks of all spectrum groups, and the bins of their scales, into one tokenizer."""
 
 from astromodal.jobs.entry import start
-from astromodal.surveys.grids import n_slots
+from astromodal.surveys.registry import spectrum_group
 from astromodal.tokenizers.spectra.codebook import SpectrumCodebook
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
@@ -13,6 +13,6 @@ n_bins = job.settings.tokenizers.scalar.n_bins
 tokenizer = SpectrumTokenizer.assemble(codebooks, settings, n_bins)
 for codebook in codebooks:
     used = f"{len(codebook.centroids)} of {settings.codebook_size} codes"
-    slots = n_slots(codebook.group, settings)
+    slots = spectrum_group(codebook.group).n_slots(settings)
     job.logger.info("%s: %s, %d slots of a sequence", codebook.group, used, slots)
 tokenizer.save(snakemake.output.tokenizer)

@@ -1,4 +1,4 @@
-"""Encode one field's DESI and Gaia XP spectra, and its light curves."""
+"""Encode one field's spectra and light curves."""
 
 from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start

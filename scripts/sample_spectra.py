@@ -3,7 +3,7 @@
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.jobs.entry import start
-from astromodal.tokenizers.spectra.samples import sample_features
+from astromodal.tokenizers.spectra.codebook import sample_features
 
 job = start(snakemake)
 with job.one_field():

@@ -32,8 +32,7 @@ from astromodal.tokenizers.images.shards import CutoutShard, write_shard
 from astromodal.tokenizers.images.tokens import encode_field_images
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
-from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.samples import sample_features
+from astromodal.tokenizers.spectra.codebook import sample_features, train_codebook
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from helpers.cutouts import NORMALISER, image_tokenizer

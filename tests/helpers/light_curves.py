@@ -7,8 +7,7 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.simulate.light_curves import Exposures, expose, measure, periodic
-from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.samples import sample_features
+from astromodal.tokenizers.spectra.codebook import sample_features, train_codebook
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(

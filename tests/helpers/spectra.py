@@ -7,12 +7,11 @@ import json
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
-from astromodal.data.spectra import rebin
-from astromodal.surveys.grids import bin_factor, native_grid
-from astromodal.tokenizers.spectra.codebook import train_codebook
+from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
+from astromodal.surveys.registry import grid_group
+from astromodal.surveys.spectra import rebin
+from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
 from astromodal.tokenizers.spectra.features import compress, object_scale
-from astromodal.tokenizers.spectra.samples import GroupSamples
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(
@@ -23,7 +22,7 @@ SETTINGS = SpectrumSettings(
 def spectra(n: int, group: str = "desi_r", seed: int = 0, settings: SpectrumSettings = SETTINGS):
     """Continua with a line and noise, S/N a pixel from 0.3 to 30: flux and ivar, float32 (n, L)."""
     generator = np.random.default_rng(seed)
-    wave = np.linspace(0, 1, native_grid(group, settings).length)
+    wave = np.linspace(0, 1, grid_group(group).grid(settings).length)
     slope, place = generator.uniform(-0.5, 0.5, (n, 1)), generator.uniform(0, 1, (n, 1))
     line = generator.uniform(0, 5, (n, 1)) * np.exp(-0.5 * ((wave - place) / 0.02) ** 2)
     level = 10 ** generator.uniform(-1, 2, (n, 1))
@@ -35,7 +34,7 @@ def spectra(n: int, group: str = "desi_r", seed: int = 0, settings: SpectrumSett
 def desi_columns(flux: list, ivar: list, group: str = "desi_r") -> dict[str, list]:
     """Cube columns of one arm; None where a row has no spectrum."""
     arm = group[-1]
-    wave = native_grid(group, SETTINGS).points().astype(np.float32)
+    wave = grid_group(group).grid(SETTINGS).points().astype(np.float32)
     return {
         f"desi_flux_{arm}": flux,
         f"desi_ivar_{arm}": ivar,
@@ -65,7 +64,7 @@ def xp_columns_of(spectra: list[dict | None], group: str = "gaiaxp_bp") -> dict[
 
 def samples_of(flux: np.ndarray, ivar: np.ndarray, group: str = "desi_r") -> GroupSamples:
     """Samples of all the spectra given."""
-    binned = rebin(flux, ivar, bin_factor(group, SETTINGS))
+    binned = rebin(flux, ivar, grid_group(group).bin_factor(SETTINGS))
     scale = object_scale(*binned)
     features = compress(*binned, scale)
     good = np.isfinite(features).all(axis=-1)

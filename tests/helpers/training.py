@@ -24,14 +24,14 @@ from astromodal.config.schema import (
 )
 from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
 from astromodal.storage.json_files import write_json
-from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
+from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.training.history import SPEEDS
 from astromodal.training.run import TrainingTask
 
@@ -72,14 +72,15 @@ def save_tokenizers(
 
     bins(scalar.columns).save(paths["scalar"])
     groups = {
-        name: GroupTokenizer(
-            name, bin_centres(name, spectrum), len(native_grid(name, spectrum).points()),
-            bin_factor(name, spectrum),
+        name: SpectrumGroupTokenizer.fitted(
+            name,
             NearestCentroid(rng.normal(size=(spectrum.codebook_size, 2)).astype(np.float32)),
-            np.zeros(2), np.ones(2),
+            np.zeros(2),
+            np.ones(2),
+            spectrum,
         )
         for name in spectrum.groups
-    }  # fmt: skip
+    }
     scales = bins(tuple(scale_column(name) for name in spectrum.groups))
     SpectrumTokenizer(groups, scales, spectrum.codebook_size).save(paths["spectrum"])
     shape = shape_settings(image)

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from astromodal.config.explain import shown
 from astromodal.config.schema import Config
+from astromodal.surveys.registry import GROUPS
 
 WIDTH = 96
 SIGNS = {
@@ -84,7 +85,10 @@ def readme() -> str:
 
 def json_schema() -> str:
     """The JSON schema of a configuration file, for editors that complete and check YAML."""
-    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+    schema = Config.model_json_schema()
+    groups = schema["$defs"]["SpectrumSettings"]["properties"]["groups"]
+    groups["items"] = {"enum": list(GROUPS.names), "type": "string"}
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def write(folder: Path) -> None:

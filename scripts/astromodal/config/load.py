@@ -11,8 +11,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from astromodal.config.base import Settings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
-from astromodal.config.schema import Config
+from astromodal.config.schema import NO_COLUMN, Config
 from astromodal.errors import ConfigError, must_be, suggestion
+from astromodal.surveys.registry import GROUPS, spectrum_group
 
 
 def load_config(
@@ -157,12 +158,26 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def check_together(config: Config) -> None:
-    """Raise `ConfigError` where settings contradict each other."""
+    """Raise `ConfigError` where settings contradict each other, or name what is not registered."""
+    _registered(config)
     columns = config.columns
     _distinct({"columns.id": columns.id, "columns.ra": columns.ra, "columns.dec": columns.dec})
     labels = config.evaluation.labels
     stellar = {f"evaluation.labels.stellar ({name})": name for name in labels.stellar}
     _distinct({"evaluation.labels.redshift": labels.redshift, **stellar})
+
+
+def _registered(config: Config) -> None:
+    """Raise `ConfigError` where a spectrum group is not registered, or a column is called like one.
+
+    Jobs do not come here: they get the names of groups as values, and a job that reads no spectra
+    must not depend on the code of every survey.
+    """
+    for name in config.tokenizers.spectrum.groups:
+        spectrum_group(name)
+    for name in config.tokenizers.scalar.columns:
+        if name in GROUPS:
+            raise ConfigError(f"tokenizers.scalar.columns {NO_COLUMN.format(name=name)}")
 
 
 def _distinct(columns: dict[str, str | None]) -> None:

@@ -6,7 +6,7 @@ field is its documentation; ``config/default.yaml`` and ``config/README.md`` are
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -38,16 +38,15 @@ from astromodal.extensions import load_extensions
 
 NSIDES: Final = tuple(2**order for order in range(17))
 """What HEALPix divides a base cell's side by."""
-Group = Literal[
-    "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i"
-]  # fmt: skip
-GROUPS: Final[tuple[Group, ...]] = get_args(Group)
-"""Every group that can be tokenized."""
-LIGHT_CURVE_GROUPS: Final = tuple(group for group in GROUPS if group.startswith("ztf_"))
-"""The groups of a measurement an epoch; a run has those that its config names."""
-SPECTRUM_GROUPS: Final = tuple(group for group in GROUPS if group not in LIGHT_CURVE_GROUPS)
-"""The groups of spectra: what a run has unless its config says otherwise."""
-_BLOCKS = ("image", "scalar", "spectrum", *GROUPS)
+DEFAULT_GROUPS: Final = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
+"""The spectrum groups of a run whose config names no others."""
+_BLOCKS: Final = ("image", "scalar", "spectrum")
+"""Names of blocks in predictions, beside those of the spectrum groups."""
+NO_COLUMN: Final = (
+    "must be columns, got {name!r}, by which predictions name a block of a sequence; rename the "
+    "column"
+)
+"""What is wrong with a scalar column that has the name of a block."""
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
 )  # fmt: skip
@@ -140,18 +139,15 @@ class ScalarSettings(Settings):
     def _no_block(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for name in columns:
             if name in _BLOCKS:
-                raise ValueError(
-                    f"must be columns, got {name!r}, by which predictions name a block of a "
-                    "sequence; rename the column"
-                )
+                raise ValueError(NO_COLUMN.format(name=name))
         return columns
 
 
 class SpectrumSettings(Settings):
     """The spectrum tokenizers: one codebook a group."""
 
-    groups: Annotated[tuple[Group, ...], Field(min_length=1), *Once] = Field(
-        SPECTRUM_GROUPS,
+    groups: Annotated[tuple[str, ...], Field(min_length=1), *Once] = Field(
+        DEFAULT_GROUPS,
         description="Groups, in vocabulary order. Name ztf_g, ztf_r or ztf_i to add light curves, "
         "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",
     )

@@ -1,6 +1,6 @@
-"""What names and types of a cube's columns tell before any job reads it.
+"""Checks of the names and types of a cube's columns, made before any job reads the cube.
 
-It takes what `Footer.kinds` gives, and imports no parquet: plans remember that.
+They take the result of `Footer.kinds`, which plans store. No parquet library is imported here.
 """
 
 from __future__ import annotations
@@ -19,37 +19,36 @@ from astromodal.data.columns import (
     Column,
     cube_columns,
     cutout_column,
-    group_columns,
 )
 from astromodal.errors import MEND, missing_column, must_be, nearest
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import spectrum_group
 
 Kinds = Sequence[tuple[str, str]]
-"""Each column of a cube and what it holds."""
+"""Name of each column of a cube and what it holds, as `Footer.kinds` returns them."""
 _CLOSE = 0.8
-"""Likeness of two names above which one may be the other misspelt."""
+"""Similarity of two names above which one may be the other misspelt."""
 ALMOST: Final = 0.95
-"""Likeness above which it likely is, and not the name of another band."""
+"""Similarity above which one name is the other misspelt, and not the name of another band."""
 _SHOWN = 5
-"""Columns that a line names."""
+"""Most columns that one line names."""
 
 
 def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str]:
-    """Errors that jobs on a cube would end with.
+    """Return the errors that would stop the jobs on a cube.
 
     Parameters
     ----------
     field, file : str
         Names of the field and of its file, for the errors.
     kinds : sequence of (str, str)
-        The cube's columns.
+        The columns of the cube.
     config : Config
-        Names the columns that are read.
+        The configuration, which names the columns that are read.
 
     Returns
     -------
     list of str
-        An error a line; none where all is well.
+        One line per error.
     """
     held, named = dict(kinds), f"field {field}: column"
     if error := repeated_names(field, file, [name for name, _ in kinds]):
@@ -65,9 +64,9 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
         if column.name in held and held[column.name] not in accepted:
             got = held[column.name]
             errors.append(must_be(f"{named} {column.name!r} of {file}", must, got, MEND))
-    for group in config.tokenizers.spectrum.groups:
-        lacking = [name for name in group_columns(group) if name not in held]
-        if not is_light_curve(group) and 0 < len(lacking) < len(group_columns(group)):
+    for group in map(spectrum_group, config.tokenizers.spectrum.groups):
+        lacking = group.lacking(held)
+        if lacking and not group.partial:
             errors.append(missing_column(field, file, lacking[0], held))
     if not errors and held.keys().isdisjoint(read.keys() - {config.columns.id}):
         must = f"some of those that are read, such as {', '.join(list(read)[1:_SHOWN])}"
@@ -77,26 +76,27 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
 
 
 def repeated_names(field: str, file: str, names: Sequence[str]) -> str | None:
-    """The error of a cube in which a column's name stands twice; None where none does."""
+    """Return the error of a cube with two columns of one name; None where names are unique."""
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
     what = f"field {field}: column names of {file}"
     return must_be(what, "unique", f"{twice[:3]} twice", MEND) if twice else None
 
 
 def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:
-    """Columns of lists that are not read, as text, each with the nearest name that is read.
+    """Return the columns of lists that are not read, each with the nearest name that is read.
 
-    Spectra, light curves and cutouts are the only lists of a cube: one that is not read is likely
-    one of them by another name, or of a group or band that the configuration leaves out.
+    Spectra, light curves and cutouts are the only lists of a cube. A list that is not read likely
+    is one of them by another name, or belongs to a group or band that the configuration leaves
+    out.
     """
     held = {name for name, _ in kinds}
-    wanted = [name for name in read if name not in held]  # these may be what they are meant to be
+    wanted = [name for name in read if name not in held]
     unread = [name for name, kind in kinds if kind == "lists" and name not in read]
     return [_with_nearest(name, wanted) for name in unread]
 
 
 def misspelt(kinds: Kinds, wanted: Iterable[str]) -> list[str]:
-    """Wanted columns that a cube lacks while it has one of almost the same name, as text."""
+    """Return the wanted columns that a cube lacks while it has one of almost the same name."""
     wanted = list(wanted)
     others = [name for name, _ in kinds if name not in wanted]
     absent = [name for name in wanted if name not in dict(kinds)]
@@ -104,21 +104,21 @@ def misspelt(kinds: Kinds, wanted: Iterable[str]) -> list[str]:
 
 
 def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str]) -> list[str]:
-    """What is configured and in no cube, what looks like it and is not read, and what follows.
+    """Return notices on columns: configured but in no cube, or present but not read.
 
     Parameters
     ----------
     cubes : mapping of str to kinds
         Columns of the cubes, by field.
     config : Config
-        Names the columns that are read.
+        The configuration, which names the columns that are read.
     fitted : collection of str
         Fields that tokenizers are fitted on.
 
     Returns
     -------
     list of str
-        A notice a line.
+        One line per notice.
     """
     read = _read(config)
     held = {name for kinds in cubes.values() for name, _ in kinds}
@@ -136,7 +136,7 @@ def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str])
 
 
 def _read(config: Config) -> dict[str, Column]:
-    """Every column that is read, by name; of one with several purposes, the first."""
+    """Return every column that is read, by name; its first purpose where it has several."""
     read: dict[str, Column] = {}
     for column in chain.from_iterable(cube_columns(config).values()):
         read.setdefault(column.name, column)
@@ -144,7 +144,7 @@ def _read(config: Config) -> dict[str, Column]:
 
 
 def _nowhere(read: Mapping[str, Column], held: Collection[str]) -> list[str]:
-    """A line a setting whose columns are in no cube."""
+    """Return one line per setting of which some columns are in no cube."""
     absent = defaultdict(list)
     for name, column in read.items():
         if name not in held and column.setting and column.kind != "flag":
@@ -158,14 +158,14 @@ def _nowhere(read: Mapping[str, Column], held: Collection[str]) -> list[str]:
 
 
 def _not_read(cubes: Mapping[str, Kinds], read: Mapping[str, Column]) -> list[str]:
-    """A line for all columns of lists that are in some cube and not read."""
+    """Return one line on all columns of lists that some cube has and that are not read."""
     unread: dict[str, list[str]] = defaultdict(list)
     for field, kinds in cubes.items():
         for name in unread_lists(kinds, read):
             unread[name].append(field)
     if not unread:
         return []
-    fields = list(dict.fromkeys(field for found in unread.values() for field in found))
+    fields = list(dict.fromkeys(field for having in unread.values() for field in having))
     where = f" (in {_listed(fields, 3)})" if len(fields) < len(cubes) else ""
     return [f"lists that are not read{where}: {_listed(list(unread), 2 * _SHOWN)}"]
 

@@ -1,7 +1,8 @@
-"""Every column that is read of a cube: its name, type, length, unit, and what it means.
+"""Every column of a cube that is read: name, type, length, unit, meaning.
 
-Readers take the names of their columns from here, plans compare cubes with it before any job runs,
-and ``docs/columns.md`` is made of it (``python -m astromodal.data.columns``).
+Readers get the names of their columns from here, or from the registry of spectrum groups. Plans
+compare cubes with the table before any job runs. ``python -m astromodal.data.columns`` writes it
+to ``docs/columns.md``.
 """
 
 from __future__ import annotations
@@ -14,31 +15,23 @@ from typing import Final, Literal
 
 from astromodal.config.inputs import ColumnSettings
 from astromodal.config.load import load_config
-from astromodal.config.schema import GROUPS, Config
-from astromodal.data.missing import sentinels_of
+from astromodal.config.schema import Config
+from astromodal.data.values import sentinels_of
 from astromodal.storage.tempfiles import write_text
-from astromodal.surveys.grids import DESI_GRIDS, is_light_curve, native_grid
-from astromodal.surveys.units import PIXELS, group_units, scalar_unit
+from astromodal.surveys.registry import GROUPS, spectrum_group
 
+PIXELS: Final = "ct / s"
+"""Unit of the pixels of a cutout."""
 SHAPE_COLUMNS = ("a_pixel_det", "b_pixel_det", "theta_det")
 """Columns of a source's shape: semi-axes (pixel) and angle from the x axis (degree)."""
 NAME_IDS: Final = "name the column of identifiers in columns.id"
-"""What to do where there is no such column."""
+"""What to do where a cube lacks the column of identifiers."""
 NAME_CUT: Final = (
     "name a magnitude that the cubes have in selection.column, or null to select every row"
 )
-"""What to do where there is no such column."""
+"""What to do where a cube lacks the column of the selection."""
 GAIA_COLUMN: Final = "gaia_designation"
-"""Name of a row's Gaia source, exact where ``gaia_source_id`` was rounded."""
-N_COEFFICIENTS: Final = 55
-XP_PARTS: Final = {
-    "coefficients": N_COEFFICIENTS,
-    "coefficient_errors": N_COEFFICIENTS,
-    "coefficient_correlations": N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2,
-}
-"""What makes a Gaia XP spectrum, and the count of numbers in each."""
-_DESI_PARTS = ("flux", "ivar", "wave")
-_LIGHT_CURVE_PARTS = ("mag", "magerr", "hmjd")
+"""Column with the name of a row's Gaia source. ``gaia_source_id`` was rounded, it is exact."""
 
 Kind = Literal["id", "number", "text", "list", "list or text", "flag"]
 ACCEPTED: Final[dict[Kind, tuple[str, frozenset[str]]]] = {
@@ -55,7 +48,19 @@ ACCEPTED: Final[dict[Kind, tuple[str, frozenset[str]]]] = {
         frozenset({"text", "numbers", "whole numbers", "nothing"}),
     ),
 }
-"""What a column of a kind must be, in words and by the kinds that a file's footer tells."""
+"""What a column of each kind must be, in words and in the kinds of `Footer.kinds`."""
+_UNITS = (
+    (r"^(err_)?mag_|apermag\d(err)?$", "mag"),
+    (r"^[ab]_pixel", "pix"),
+    (r"^theta", "deg"),
+    (r"^(ellipticity|elongation|fwhm_n)|^specz_e?_?z$", ""),
+    (r"parallax(_error)?$", "mas"),
+    (r"pm(ra|dec)(_error)?$", "mas / yr"),
+    (r"mean_flux(_error)?$", "electron / s"),
+    (r"teff", "K"),
+    (r"logg|_mh_", "dex"),
+)
+"""Units of scalar columns, by patterns of their names. The first that matches is used."""
 _MEANINGS = (
     (r"^ellipticity_", "1 - minor / major axis"),
     (r"^elongation_", "major / minor axis"),
@@ -78,6 +83,7 @@ _MEANINGS = (
     (r"^vista_(\w+)apermag6err$", "error of vista_{}apermag6"),
     (r"^vista_(\w+)apermag6$", "magnitude in the band {} in an aperture 5.7 arcsec across (Vega)"),
 )
+"""Meanings of scalar columns, by patterns of their names. The first that matches is used."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +93,19 @@ class Column:
     Attributes
     ----------
     name : str
-        Its name.
+        Name of the column.
     kind : str
         What it must hold, a key of `ACCEPTED`.
     dtype : str
-        As cubes have it; other types of the kind are read too.
+        Type that cubes have; other types of the same kind are read too.
     setting : str
-        Dotted name of the setting that names it, or of which it follows.
+        Dotted name of the setting that names the column, or from which its name follows.
     unit : str, optional
-        As `astropy.units.Unit` reads it; empty where it has none, None where it is not known.
+        Unit, as `astropy.units.Unit` reads it; empty without a unit, None where it is not known.
     length : int, optional
-        Numbers of a list; None where it has none, or may have any.
+        Number of values of a list; None for any length, and where the column holds no lists.
     meaning : str
-        What it holds.
+        What it holds, in words.
     """
 
     name: str
@@ -112,37 +118,38 @@ class Column:
 
 
 def cutout_column(band: str) -> str:
-    """Column of a cube that holds the cutouts of a band."""
+    """Return the name of the column with the cutouts of a band."""
     return f"splus_cut_{band}"
 
 
 def group_columns(group: str) -> list[str]:
-    """Columns of a cube that a group's spectra or light curves are read from."""
-    if is_light_curve(group):
-        survey, band = group.rsplit("_", 1)
-        return [f"{survey}_{part}_{band}" for part in _LIGHT_CURVE_PARTS]
-    if group in DESI_GRIDS:
-        return [f"desi_{part}_{group[-1]}" for part in _DESI_PARTS]
-    return [f"{group}_{part}" for part in XP_PARTS]
+    """Return the names of the columns that a spectrum group is read from."""
+    return spectrum_group(group).column_names
+
+
+def scalar_unit(column: str) -> str | None:
+    """Return the unit of a scalar column; empty without a unit, None where it is not known."""
+    return next((unit for pattern, unit in _UNITS if re.search(pattern, column)), None)
 
 
 def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
-    """Columns of a cube that the jobs of each modality read.
+    """Return the columns of a cube that are read, by modality.
 
     Parameters
     ----------
     config : Config
-        Of which columns, selection and labels are read, and the names of the tokenizers' columns,
-        groups and bands.
+        The configuration. It names the columns of sources, labels and scalars, the spectrum
+        groups, and the bands of cutouts.
 
     Returns
     -------
     dict
-        By the names of ``astromodal.core.paths.MODALITIES``. A column may stand in several.
+        Columns by the names of ``astromodal.core.paths.MODALITIES``. A column may belong to
+        several modalities.
     """
     scalars = [_scalar(n, "tokenizers.scalar.columns") for n in config.tokenizers.scalar.columns]
-    spectra = [c for group in config.tokenizers.spectrum.groups for c in _group(group, config)]
-    gaia = Column(GAIA_COLUMN, "text", "string", "", meaning="tells rows of one Gaia source")
+    spectra = [c for group in config.tokenizers.spectrum.groups for c in _group(group)]
+    gaia = Column(GAIA_COLUMN, "text", "string", "", meaning="name of the Gaia source of a row")
     read = {
         "sources": [*_sources(config)],
         "scalars": [*scalars, gaia],
@@ -155,7 +162,7 @@ def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
 
 
 def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Names of the columns of `cube_columns`, by modality."""
+    """Return the names of the columns of `cube_columns`, by modality."""
     return {
         modality: tuple(column.name for column in columns)
         for modality, columns in cube_columns(config).items()
@@ -165,8 +172,8 @@ def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
 def _scalar(name: str, setting: str) -> Column:
     unit, meaning = scalar_unit(name), ""
     for pattern, words in _MEANINGS:
-        if found := re.search(pattern, name):
-            meaning = words.format(*found.groups())
+        if match := re.search(pattern, name):
+            meaning = words.format(*match.groups())
             break
     dtype = "float32" if name.startswith("err_mag_") or name.endswith("_det") else "float64"
     return Column(name, "number", dtype, setting, unit, meaning=meaning)
@@ -182,27 +189,10 @@ def _sources(config: Config) -> Iterator[Column]:
         yield _scalar(cut, "selection.column")
 
 
-def _group(group: str, config: Config) -> Iterator[Column]:
-    kind: Kind = "list"
-    units: tuple[str, ...] = group_units(group)
-    lengths: tuple[int | None, ...] = (None, None, None)
-    if is_light_curve(group):
-        words = ("magnitude of each epoch", "its error", "its heliocentric time (MJD)")
-    elif group in DESI_GRIDS:
-        words = ("flux", "inverse variance of the flux; 0: a bad pixel", "vacuum wavelength")
-        lengths = (native_grid(group, config.tokenizers.spectrum).length,) * 3
-    else:
-        triangle = "the upper triangle without the diagonal, in column-major order"
-        words = (
-            "coefficients of basis functions",
-            "their errors",
-            f"correlations: {triangle}",
-        )
-        kind, lengths = "list or text", tuple(XP_PARTS.values())
-    dtype = "list<float32>" if kind == "list" else "string"
-    each = zip(group_columns(group), units, lengths, words, strict=True)
-    for name, unit, length, meaning in each:
-        yield Column(name, kind, dtype, "tokenizers.spectrum.groups", unit, length, meaning)
+def _group(group: str) -> Iterator[Column]:
+    setting = "tokenizers.spectrum.groups"
+    for c in spectrum_group(group).columns:
+        yield Column(c.name, c.kind, c.dtype, setting, c.unit, c.length, c.meaning)
 
 
 def _images(config: Config) -> Iterator[Column]:
@@ -228,7 +218,7 @@ def _labels(config: Config) -> Iterator[Column]:
 
 
 def _flags_of(names: Iterable[str], settings: ColumnSettings) -> list[Column]:
-    """Columns of flags that say which values of some columns are reliable."""
+    """Return the columns of flags that say which values of some columns are reliable."""
     read = set(names)
     return [
         Column(flag, "flag", "string", "columns.flags", meaning=f"reliability of {says.columns[0]}")
@@ -238,18 +228,19 @@ def _flags_of(names: Iterable[str], settings: ColumnSettings) -> list[Column]:
 
 
 _TITLES = {
-    "sources": "What identifies, places and selects a source",
+    "sources": "Identifier, position and selection of a source",
     "scalars": "Scalars",
     "images": "Image cutouts",
     "spectra": "Spectra and light curves",
-    "labels": "What the report compares with",
+    "labels": "Labels that the report compares with",
 }
 _WORDS = {
     "scalars": "In the order of the vocabulary (`tokenizers.scalar.columns`).",
-    "images": "One list a band, row by row from the first row of pixels; `tokenizers.image` names\n"
-    "bands and size. The last three columns make the elliptical mask of a source.",
-    "spectra": "Of a DESI arm and of a Gaia XP spectrum all columns must be there, or none. Light\n"
-    "curves (`ztf_`) are read where `tokenizers.spectrum.groups` names them.",
+    "images": "One list per band, row by row from the first row of pixels; `tokenizers.image`\n"
+    "names bands and size. The elliptical mask of a source is made from the last three columns.",
+    "spectra": "A cube must have all columns of a group of spectra, or none of them.\n"
+    "`tokenizers.spectrum.groups` names the groups that are read; light curves are not among its\n"
+    "defaults.",
     "labels": "`evaluation.labels` names your own.",
 }
 _MISSING: dict[Kind, str] = {
@@ -271,17 +262,18 @@ _TYPES: dict[Kind, str] = {
 
 
 def page() -> str:
-    """The page, with every group of spectra and light curves that can be read."""
-    config = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS)}}})
+    """Return the text of the page, with every registered spectrum group."""
+    config = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS.names)}}})
     parts = [
         "# Columns of a cube",
         "",
-        "A cube is a parquet file, `datacube_{field}.parquet`, one row a source. These are the",
-        "columns that are read of it by default; `config/README.md` names the settings that change",
-        "them. A column that a cube lacks is missing, not an error, but for the identifier and the",
-        "magnitude of the selection. Others may stand beside them. *type* is what cubes hold; what",
-        "else is read stands below. *missing* lists what counts as a missing value. This page is",
-        "generated by `make docs`.",
+        "A cube is a parquet file, `datacube_{field}.parquet`, with one row per source. These are",
+        "the columns that are read by default; `config/README.md` names the settings that change",
+        "them. Every column is optional but the identifier and the magnitude of the selection: the",
+        "values of an absent column are missing. A cube may have other columns. *type* is the type",
+        "that cubes have; the types that are read too are listed at the end of this page.",
+        "*missing* lists which values are treated as missing. This page is generated by",
+        "`make docs`.",
     ]
     for modality, columns in cube_columns(config).items():
         parts += ["", f"## {_TITLES[modality]}", ""]
@@ -292,12 +284,13 @@ def page() -> str:
     parts += [f"| {kind} | {_TYPES[kind]} | {_MISSING[kind]} |" for kind in _TYPES]
     parts += [
         "",
-        "- A cutout that has another length than the table's was cut at an image's edge: it is",
+        "- A cutout of another length than the table's was cut off at the edge of an image: it is",
         "  missing, and counted. A pixel that is exactly 0 or not finite is invalid. A band may be",
         "  null in all rows.",
-        "- A DESI list of another length, or off the wavelength grid, is an error that names the",
-        "  row. Pixels whose inverse variance is not positive are bad.",
-        "- The three lists of a light curve have one length, any that is positive in each row.",
+        "- A list of a spectrum that has another length than the table's, or wavelengths that are",
+        "  not those of the group's grid, are an error that names the row. Pixels whose inverse",
+        "  variance is not positive are bad.",
+        "- The three lists of a light curve have the same length, which may differ between rows.",
         "- Sentinels come from `columns.presets` and `columns.sentinels`; `columns.flags` says",
         "  which values are not reliable. Both are missing to tokenizers, training and evaluation,",
         "  and counted in the summary of each field.",

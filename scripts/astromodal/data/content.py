@@ -1,8 +1,8 @@
-"""What a cube holds, as digests of its columns that no copying or rewriting changes.
+"""Digests of a cube's columns, which depend on their values alone.
 
-Digests are of values, not of bytes in the file: the same table written by another program, with
-another compression or in other row groups, has the same ones. A null number is a NaN, since both
-are missing values here.
+The bytes of the file do not matter: the same table has the same digests when it is copied, or
+written by another program, with another compression or in other row groups. A null number and a
+NaN have the same digest, since both are missing values.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from astromodal.data.cube import Cube
-from astromodal.data.lists import is_list
+from astromodal.data.parquet import is_list
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 ABSENT: Final = "absent"
-"""Stands for the digest of a column that a cube lacks."""
+"""Digest of a column that a cube lacks."""
 DIGEST_LENGTH = 32
-_ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows that are held at a time
+_ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows in memory at a time
 
 
 def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:
-    """Digests of columns, one column after another, a slice of rows at a time.
+    """Compute the digests of some columns, a slice of rows at a time.
 
     Parameters
     ----------
     cube : Cube
         The field's datacube.
     names : iterable of str
-        Columns; of those that it lacks the digest is `ABSENT`.
+        Columns; the digest of a column that the cube lacks is `ABSENT`.
 
     Returns
     -------
     dict
-        Name to the first 32 hexadecimal digits of a SHA-256 over type, nulls, lengths and values.
+        The first 32 hexadecimal digits of a SHA-256 over type, nulls, lengths and values, by
+        column.
     """
     return {name: _digest(cube, name) for name in dict.fromkeys(names)}
 
@@ -58,10 +59,10 @@ def _digest(cube: Cube, name: str) -> str:
 
 
 def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
-    """Add the values of an Arrow array, and those of the arrays inside it, to their streams.
+    """Add the values of an Arrow array, and of the arrays inside it, to their streams.
 
-    Each kind of thing at each depth is a stream of its own, so that where one slice of rows ends
-    and another begins makes no difference.
+    Lengths, nulls and values have a stream each, at each depth of the lists. So the digest does
+    not depend on how the rows are sliced.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -82,13 +83,13 @@ def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
         _stream(streams, f"{place} nulls").update(_buffer(valid))
         _stream(streams, f"{place} {values.dtype.str}").update(_buffer(values))
     elif pa.types.is_null(kind):
-        pass  # as many nulls as there are rows
+        pass  # the number of rows is part of every digest
     else:
         _add_text(streams, place, column)
 
 
 def _add_text(streams: dict[str, _Hash], place: str, column: Any) -> None:
-    """Text and bytes by their bytes, anything else as it is printed."""
+    """Add text and bytes by their bytes, and values of any other type as text."""
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         column = pc.cast(column, pa.large_binary())
@@ -104,7 +105,7 @@ def _stream(streams: dict[str, _Hash], name: str) -> _Hash:
 
 
 def _lengths(counted: Any) -> memoryview:
-    """Lengths, int64; -1 where null."""
+    """Return lengths as bytes of int64; -1 where null."""
     return _buffer(pc.fill_null(pc.cast(counted, pa.int64()), -1).to_numpy(zero_copy_only=False))
 
 

@@ -1,56 +1,103 @@
-"""Reading one field's datacube, a slice of rows at a time."""
+"""The datacube of one field, read a slice of rows at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import DTypeLike
 
 from astromodal.config.inputs import ColumnSettings
 from astromodal.data.check import repeated_names
 from astromodal.data.columns import ACCEPTED, NAME_IDS
-from astromodal.data.footer import UNREADABLE, Footer, is_bytes, is_text, let_pass
-from astromodal.data.lists import is_list
-from astromodal.data.missing import is_sentinel, is_unreliable, sentinels_of
+from astromodal.data.parquet import (
+    UNREADABLE,
+    Footer,
+    flatten,
+    is_bytes,
+    is_list,
+    is_text,
+    let_pass,
+)
+from astromodal.data.values import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import MEND, ChangedError, DataError, missing_column, must_be
 from astromodal.storage.hashing import FileVersion
 
-_LONGEST_ID = 256  # characters; ids become arrays as wide as the longest of them
+_LONGEST_ID = 256  # characters; the array of ids is as wide as the longest id
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Consecutive rows of a cube: the first one's number, and the columns asked for."""
+    """Consecutive rows of a cube, with some of its columns.
+
+    It is a `astromodal.surveys.group.CubeSlice`: readers of spectra and light curves get it.
+
+    Attributes
+    ----------
+    start : int
+        Number of the first row.
+    table : pyarrow.RecordBatch
+        The columns.
+    cube : Cube
+        The cube that the rows are read from.
+    """
 
     start: int
     table: pa.RecordBatch
+    cube: Cube
 
     def rows(self) -> np.ndarray:
-        """Row numbers in the cube, int32 (m,)."""
+        """Return the row numbers in the cube, int32 (m,)."""
         return np.arange(self.start, self.start + self.table.num_rows, dtype=np.int32)
+
+    def lists(self, name: str, dtype: DTypeLike = np.float32) -> tuple[np.ndarray, np.ndarray]:
+        """Return all values of a column of lists, `dtype` (n,), and the lengths, int64 (m,).
+
+        A null list has length 0. A null value is NaN.
+        """
+        values, lengths, _ = flatten(self.table.column(name), dtype)
+        return values, lengths
+
+    def objects(self, name: str) -> list[Any]:
+        """Return the values of a column as Python objects: text as bytes, null as None."""
+        column = self.table.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if is_text(column.type):
+            column = column.cast(pa.large_binary())  # damaged text may be no UTF-8
+        return column.to_pylist()
+
+    def sentinel(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return which values of column `name` stand for missing ones, bool like `values`."""
+        return self.cube.sentinel(name, values)
+
+    def error(self, column: str, must: str, got: object) -> DataError:
+        """Return the error which says what a column must be and what it holds instead."""
+        return self.cube.error(column, must, got)
 
 
 class Cube:
-    """A field's datacube, opened for reading.
+    """The datacube of a field, opened for reading.
 
     Parameters
     ----------
     path : path
         The parquet file.
     field : str
-        The field's name, used in errors.
+        Name of the field, used in errors.
     columns : ColumnSettings
-        Names of the columns that identify and place a source.
+        Names of the columns that identify and place a source, sentinels and flags.
 
     Raises
     ------
     DataError
-        Where the file is no parquet file, is empty or cut short, tells of rows or columns that it
-        does not have, or lacks an identifying column.
+        Where the file is no parquet file, is empty or cut short, has a footer that contradicts
+        itself, or lacks the column of identifiers.
     """
 
     def __init__(self, path: str | Path, field: str, columns: ColumnSettings | None = None) -> None:
@@ -65,27 +112,27 @@ class Cube:
         self.require(self.settings.id, NAME_IDS)
 
     def error(self, column: str, must: str, got: object, do: str = MEND) -> DataError:
-        """The error that says what a column must be, and was found to be instead."""
+        """Return the error which says what a column must be and what it holds instead."""
         what = f"field {self.field}: column {column!r} of {self.path.name}"
         return DataError(must_be(what, must, got, do))
 
     def require_lists(self, name: str) -> None:
-        """Raise `DataError` where column `name` holds no lists of numbers, nor only nulls."""
+        """Raise `DataError` where column `name` holds anything but lists of numbers or nulls."""
         kind = self.dtype(name)
         if not (is_list(kind) or pa.types.is_null(kind)):
             raise self.error(name, ACCEPTED["list"][0], str(kind))
 
     def require(self, name: str, do: str | None = None) -> None:
-        """Raise `DataError` where column `name` is missing, with the nearest one and what to do."""
+        """Raise `DataError` where column `name` is missing; it names the nearest column."""
         if name not in self.columns:
             raise DataError(missing_column(self.field, self.path.name, name, self.columns, do))
 
     def kinds(self) -> list[tuple[str, str]]:
-        """Each column's name and what it holds, as `Footer.kinds` gives them."""
+        """Return the name of each column and what it holds, as `Footer.kinds` does."""
         return self._footer.kinds()
 
     def require_unchanged(self) -> None:
-        """Raise `ChangedError` where the file is no longer the one that was opened."""
+        """Raise `ChangedError` where the file was written to since it was opened."""
         now = FileVersion.of(self.path)
         if now != self.version:
             what = f"field {self.field}: {self.path.name}"
@@ -95,9 +142,16 @@ class Cube:
     def slices(
         self, columns: Sequence[str], rows: int, keep: np.ndarray | None = None
     ) -> Iterator[Slice]:
-        """Stream the named columns, at most `rows` rows at a time, in row order.
+        """Stream some columns in row order.
 
-        Where only some rows are wanted, `keep` bool (n,), row groups without any are not read.
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the columns.
+        rows : int
+            Most rows of a slice.
+        keep : bool (n,), optional
+            Rows of interest: row groups without any of them are not read.
         """
         if keep is None:
             yield from self._slices(columns, rows, (0, self.n_rows))
@@ -116,24 +170,25 @@ class Cube:
         span: tuple[int, int],
         groups: list[int] | None = None,
     ) -> Iterator[Slice]:
-        """The rows of a span, which are those of some row groups, or of all."""
+        """Stream the rows of a span: all rows of some row groups, or of the file."""
         start, end = span
         for batch in self._read(columns, rows, groups):
-            yield Slice(start, batch)
+            yield Slice(start, batch, self)
             start += batch.num_rows
         if start != end:
             must = f"of {end} rows up to there in columns {list(columns)[:3]}"
             raise self._footer.damaged(must, start)
 
     def ids(self) -> np.ndarray:
-        """Identifiers as text, (n,) unicode; text, bytes and whole numbers read the same.
+        """Return the identifiers as text, unicode (n,), whatever type the column has.
 
-        Blanks and NULs at the end of bytes are the padding of a fixed width, and left out.
+        Blanks and NULs at the end of bytes are the padding of a fixed width; they are left out.
 
         Raises
         ------
         DataError
-            Where an id is missing, longer than 256 characters or no UTF-8 text.
+            Where the column holds no text, bytes or whole numbers, or where an id is missing,
+            longer than 256 characters or no UTF-8 text.
         """
         name = self.settings.id
         if not is_text(self.dtype(name)) and not pa.types.is_integer(self.dtype(name)):
@@ -153,14 +208,14 @@ class Cube:
         return np.asarray(column.to_pylist(), dtype=np.str_) if self.n_rows else np.empty(0, "U1")
 
     def scalar(self, name: str) -> np.ndarray:
-        """One numeric column, float64 (n,); missing values are NaN."""
+        """Return one numeric column, float64 (n,); missing values are NaN."""
         return self.scalars([name])[:, 0]
 
     def scalars(self, names: Sequence[str]) -> np.ndarray:
-        """Numeric columns, float64 (n, columns); missing values and absent columns are NaN.
+        """Return numeric columns, float64 (n, columns); missing values, absent columns are NaN.
 
-        Missing is what is null, NaN, infinite, a sentinel, or unreliable by its flag. Columns lie
-        one after the other in memory, as what reads them wants them.
+        A value is missing that is null, NaN, infinite, a sentinel, or unreliable by its flag. The
+        array is in column-major order, because its users work on one column at a time.
 
         Raises
         ------
@@ -182,11 +237,11 @@ class Cube:
         return values
 
     def sentinel(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Which values of column `name` stand for missing ones, bool like `values`."""
+        """Return which values of column `name` stand for missing ones, bool like `values`."""
         return is_sentinel(values, sentinels_of(name, self.settings))
 
     def unreliable(self, name: str) -> np.ndarray:
-        """Rows whose flags say that the value in column `name` is not reliable, bool (n,)."""
+        """Return the rows whose flags say that column `name` is not reliable, bool (n,)."""
         wrong = np.zeros(self.n_rows, dtype=bool)
         for flag, settings in self.settings.flags.items():
             if name in settings.columns and flag in self.columns:
@@ -194,7 +249,7 @@ class Cube:
         return wrong
 
     def count_missing(self, names: Sequence[str]) -> dict[str, dict[str, int]]:
-        """Count values that are there but count as missing.
+        """Count the values that are present but treated as missing.
 
         Parameters
         ----------
@@ -204,7 +259,8 @@ class Cube:
         Returns
         -------
         dict
-            ``sentinel`` and ``unreliable`` → column → number of rows, where there are any.
+            Number of rows by reason (``sentinel``, ``unreliable``) and column; columns without
+            such rows are left out.
         """
         counts: dict[str, dict[str, int]] = {"sentinel": {}, "unreliable": {}}
         for name in dict.fromkeys(name for name in names if name in self.columns):
@@ -215,13 +271,15 @@ class Cube:
                 numbers = self._numbers(name, self._table([name]).column(name))
                 sentinel = self.sentinel(name, numbers)
                 unreliable &= np.isfinite(numbers) & ~sentinel
-            for what, found in (("sentinel", sentinel), ("unreliable", unreliable)):
-                if found.any():
-                    counts[what][name] = int(found.sum())
+            for reason, rows in (("sentinel", sentinel), ("unreliable", unreliable)):
+                if rows.any():
+                    counts[reason][name] = int(rows.sum())
         return counts
 
     def text(self, name: str) -> np.ndarray:
-        """One column of text, unicode (n,); empty where missing or unreliable, or without a column.
+        """Return one column of text, unicode (n,).
+
+        A text is empty where it is missing or unreliable, or where the cube lacks the column.
 
         Raises
         ------
@@ -237,7 +295,7 @@ class Cube:
         return np.where(self.unreliable(name), "", self._stripped(self._texts(name)))
 
     def _flags(self, name: str) -> np.ndarray:
-        """One column of flags, texts or numbers, unicode (n,); empty where there is none."""
+        """Return one column of flags, texts or numbers, unicode (n,); empty where missing."""
         kind = self.dtype(name)
         if pa.types.is_floating(kind):  # whole numbers and nulls, as pandas keeps them
             numbers = self._numbers(name, self._table([name]).column(name))
@@ -250,12 +308,12 @@ class Cube:
 
     @staticmethod
     def _stripped(texts: pa.ChunkedArray) -> np.ndarray:
-        """Texts without blanks around them, unicode (n,); empty where null."""
+        """Return texts without blanks around them, unicode (n,); empty where null."""
         values = np.asarray(texts.fill_null("").to_pylist(), dtype=np.str_)
         return np.char.strip(values) if len(values) else np.empty(0, "U1")
 
     def dtype(self, name: str) -> pa.DataType:
-        """Arrow type of column `name`."""
+        """Return the Arrow type of column `name`."""
         self.require(name)
         return self._footer.schema.field(name).type
 
@@ -266,12 +324,12 @@ class Cube:
         return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
     def _texts(self, name: str) -> pa.ChunkedArray:
-        """A column of text, bytes or whole numbers as text."""
+        """Return a column of text, bytes or whole numbers as text."""
         column = self._table([name]).column(0)
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if not pa.types.is_integer(column.type):
-            column = column.cast(pa.large_binary())  # text that was damaged is not trusted either
+            column = column.cast(pa.large_binary())  # Arrow does not check text for UTF-8
         try:
             return pc.cast(column, pa.string())
         except pa.ArrowInvalid as error:

@@ -1,4 +1,4 @@
-"""Image cutouts of one field, read a slice of rows at a time, and the masks of their sources."""
+"""Image cutouts of one field, read a slice of rows at a time, and masks of their sources."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 from astromodal.config.schema import ImageSettings
 from astromodal.data.columns import cutout_column
 from astromodal.data.cube import Cube
-from astromodal.data.lists import flatten, lengths
+from astromodal.data.parquet import flatten, list_lengths
 
 _SMALLEST_SEMI_AXIS = 4.0  # pixel: the core of a point source under the best seeing, 1.1 arcsec
-_UNKNOWN_RADIUS = 8.0  # pixel: holds 95 % of a star's light under median seeing
+_UNKNOWN_RADIUS = 8.0  # pixel: contains 95 % of a star's light under median seeing
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,17 @@ class CutoutBatch:
 
 @dataclass
 class CutoutCounts:
-    """How many rows have cutouts.
+    """Numbers of rows with cutouts.
 
     Attributes
     ----------
-    n_whole, n_short, n_blank : int
-        Rows whose present bands all have the right number of pixels; rows with a band that has
-        not: it was cut by an image's edge, and its shape cannot be recovered; and rows that would
-        be whole but have no valid pixel: nothing was measured there.
+    n_whole : int
+        Rows whose present bands all have the right number of pixels, at least one of them valid.
+    n_short : int
+        Rows with a band of another number of pixels: the edge of an image cut it off, and its
+        shape cannot be recovered.
+    n_blank : int
+        Rows whose present bands have the right number of pixels, none of them valid.
     bands : dict of str to int
         Whole cutouts that have this band.
     """
@@ -56,25 +59,25 @@ class CutoutCounts:
     n_blank: int = 0
     bands: dict[str, int] = field(default_factory=dict)
 
-    def add(self, found: _Found) -> None:
-        """Count one slice."""
-        self.n_whole += int(found.whole.sum())
-        self.n_short += int(found.short.sum())
-        self.n_blank += int(found.blank.sum())
-        for band, has in found.present.items():
-            self.bands[band] = self.bands.get(band, 0) + int((has & found.whole).sum())
+    def add(self, part: _CutoutSlice) -> None:
+        """Count the rows of one slice."""
+        self.n_whole += int(part.whole.sum())
+        self.n_short += int(part.short.sum())
+        self.n_blank += int(part.blank.sum())
+        for band, has in part.present.items():
+            self.bands[band] = self.bands.get(band, 0) + int((has & part.whole).sum())
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A slice of rows with lists: which are whole, short and blank, bool (m,), and their bands."""
+class _CutoutSlice:
+    """A slice of rows, and which of them have whole, short and blank cutouts."""
 
     start: int
     table: pa.RecordBatch
-    whole: np.ndarray
-    short: np.ndarray
-    blank: np.ndarray
-    present: dict[str, np.ndarray]
+    whole: np.ndarray  # (m,) bool
+    short: np.ndarray  # (m,) bool
+    blank: np.ndarray  # (m,) bool
+    present: dict[str, np.ndarray]  # bool (m,) by band
 
 
 def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
@@ -91,8 +94,8 @@ def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
         Where a column of cutouts holds no lists of numbers.
     """
     counts = CutoutCounts(bands=dict.fromkeys(settings.bands, 0))
-    for found in _slices(cube, settings, 64):
-        counts.add(found)
+    for part in _slices(cube, settings, 64):
+        counts.add(part)
     return vars(counts)
 
 
@@ -103,7 +106,7 @@ def read_cutouts(
     keep: np.ndarray | None = None,
     counts: CutoutCounts | None = None,
 ) -> Iterator[CutoutBatch]:
-    """Stream the whole cutouts of a cube, in row order; short and blank ones are skipped.
+    """Stream the whole cutouts of a cube, in row order; short and blank ones are left out.
 
     Parameters
     ----------
@@ -112,11 +115,12 @@ def read_cutouts(
     settings : ImageSettings
         Bands, in channel order, and the side of a cutout.
     rows : int
-        Rows of the cube that are held at a time (28 MB for 64 rows of the survey's cutouts).
+        Rows of the cube that are read at a time (28 MB for 64 rows of the survey's cutouts).
     keep : bool (n,), optional
-        Rows of the cube that are wanted; None for all.
+        Rows of the cube to return; None for all.
     counts : CutoutCounts, optional
-        Counts every row that is read, wanted or not, so that counting needs no second pass.
+        It counts every row of the cube, whatever `keep` says, so that counting needs no second
+        pass.
 
     Yields
     ------
@@ -128,16 +132,16 @@ def read_cutouts(
     DataError
         Where a column of cutouts holds no lists of numbers.
     """
-    looked_at = keep if counts is None else None
-    for found in _slices(cube, settings, rows, looked_at):
+    needed = keep if counts is None else None
+    for part in _slices(cube, settings, rows, needed):
         if counts is not None:
-            counts.add(found)
-        wanted = found.whole
+            counts.add(part)
+        wanted = part.whole
         if keep is not None:
-            wanted = wanted & keep[found.start : found.start + len(wanted)]
+            wanted = wanted & keep[part.start : part.start + len(wanted)]
         if wanted.any():
-            row = (found.start + np.flatnonzero(wanted)).astype(np.int32)
-            yield CutoutBatch(row, *_pixels(found.table, settings, wanted))
+            row = (part.start + np.flatnonzero(wanted)).astype(np.int32)
+            yield CutoutBatch(row, *_pixels(part.table, settings, wanted))
 
 
 def elliptical_mask(
@@ -147,19 +151,20 @@ def elliptical_mask(
     size: int,
     scale: float = 3.0,
 ) -> np.ndarray:
-    """Pixels that belong to the source in the middle of a cutout.
+    """Return the pixels that belong to the source in the middle of a cutout.
 
     Parameters
     ----------
     a_pixel, b_pixel : float (m,)
-        Semi-axes (pixel): the second moments of the light. Below 4 / `scale` pixel they count as
-        that much; where one is not finite or not positive, the mask is a circle of 8 pixel.
+        Semi-axes (pixel): the second moments of the light. The semi-axes of the mask are at least
+        4 pixel. Where one is not finite or not positive, the mask is a circle of 8 pixel.
     theta_deg : float (m,)
         Angle from the x axis (columns) to the y axis (rows), degree; 0 where it is not finite.
     size : int
         Side of the cutout (pixel); its middle is at (size - 1) / 2.
     scale : float
-        Semi-axes of the mask in units of the source's: 3 hold all but 1 % of a Gaussian's light.
+        Semi-axes of the mask in units of the source's: at 3, the mask contains 99 % of the light
+        of a Gaussian.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def elliptical_mask(
 
 def _slices(
     cube: Cube, settings: ImageSettings, rows: int, keep: np.ndarray | None = None
-) -> Iterator[_Found]:
+) -> Iterator[_CutoutSlice]:
     bands = [band for band in settings.bands if cutout_column(band) in cube.columns]
     columns = [cutout_column(band) for band in bands]
     for name in columns:
@@ -186,24 +191,25 @@ def _slices(
     if not columns:
         return
     for part in cube.slices(columns, rows, keep):
-        found = {band: _lengths(part.table.column(cutout_column(band))) for band in bands}
-        present = {band: valid for band, (_, valid) in found.items()}
+        lists = {band: _lengths(part.table.column(cutout_column(band))) for band in bands}
+        present = {band: valid for band, (_, valid) in lists.items()}
         some = np.logical_or.reduce(list(present.values()))
-        wrong = [valid & (counts != settings.size**2) for counts, valid in found.values()]
+        wrong = [valid & (counts != settings.size**2) for counts, valid in lists.values()]
         short = np.logical_or.reduce(wrong)
         whole = some & ~short
         blank = _blank(part.table, whole)
-        yield _Found(part.start, part.table, whole & ~blank, short, blank, present)
+        yield _CutoutSlice(part.start, part.table, whole & ~blank, short, blank, present)
 
 
 def _blank(table: pa.RecordBatch, whole: np.ndarray) -> np.ndarray:
-    """Which of the whole cutouts have no valid pixel, bool (m,): few get beyond their first one."""
+    """Return which of the whole cutouts have no valid pixel, bool (m,)."""
     blank = whole.copy()
     for column in table.columns:
         if not blank.any():
             break
         values, counts, has = flatten(column)
         starts, rows = np.cumsum(counts) - counts, np.flatnonzero(blank & has)
+        # The first pixel of nearly every cutout is valid: few lists are read to their end.
         blank[rows] = ~_valid(values[starts[rows]])
         for row in rows[blank[rows]]:
             blank[row] = not _valid(values[starts[row] : starts[row] + counts[row]]).any()
@@ -211,21 +217,21 @@ def _blank(table: pa.RecordBatch, whole: np.ndarray) -> np.ndarray:
 
 
 def _valid(pixels: np.ndarray) -> np.ndarray:
-    """Pixels that were measured."""
+    """Return which pixels were measured: finite, and not exactly 0."""
     return np.isfinite(pixels) & (pixels != 0)
 
 
 def _lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths of the lists, and which are not null; a column of nulls has none."""
+    """Return the lengths of the lists, and which are not null; a column of nulls has none."""
     if pa.types.is_null(column.type):
         return np.zeros(len(column), np.int64), np.zeros(len(column), bool)
-    return lengths(column)
+    return list_lengths(column)
 
 
 def _pixels(
     table: pa.RecordBatch, settings: ImageSettings, wanted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels float32 and validity bool, (m, B, S, S) each, of the wanted rows."""
+    """Return pixels, float32, and their validity, bool, (m, B, S, S) each, of some rows."""
     side = settings.size
     pixels = np.zeros((int(wanted.sum()), len(settings.bands), side, side), np.float32)
     names = set(table.schema.names)
@@ -233,7 +239,7 @@ def _pixels(
         if cutout_column(band) in names:
             values, counts, has = flatten(table.column(cutout_column(band)))
             if not wanted[has].all():
-                values = values[np.repeat(wanted, counts)]  # these have a whole list, or none
+                values = values[np.repeat(wanted, counts)]  # wanted rows have whole lists or none
             pixels[has[wanted], channel] = values.reshape(-1, side, side)
     valid = _valid(pixels)
     pixels[~valid] = 0

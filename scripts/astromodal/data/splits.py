@@ -1,7 +1,8 @@
-"""Train, validation and test objects, divided by HEALPix cell.
+"""The split of the rows into training, validation and test, by HEALPix cell.
 
-Neighbours share a PSF, a sky level and often a cluster; a split by object would leak them. A cell's
-split depends on its number and the seed alone, so a new field changes no other field's split.
+Neighbours share a PSF, a sky level and often a cluster, so that a split by object would leak from
+training to test. The split of a cell depends on its number and the seed alone: a new field does
+not change the split of another one.
 """
 
 from __future__ import annotations
@@ -21,22 +22,34 @@ from astromodal.storage.arrays import load_arrays, save_arrays
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("train", "validation", "test")
 NO_CELL = -1
-"""HEALPix index of a row without a position; its id decides on its split."""
+"""HEALPix index of a row without a position. Its id decides on its split."""
 
 _FORMAT: dict[str, Any] = {"format": "split", "version": 1}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Every row of one cube, in row order: id, HEALPix cell, split, and whether it is selected."""
+    """Split and selection of every row of one cube, in row order.
 
-    ids: np.ndarray  # (n,) unicode
-    healpix: np.ndarray  # (n,) int64, NESTED; NO_CELL without a position
-    split: np.ndarray  # (n,) uint8: TRAIN, VALIDATION or TEST
-    selected: np.ndarray  # (n,) bool
+    Attributes
+    ----------
+    ids : unicode (n,)
+        Identifiers.
+    healpix : int64 (n,)
+        HEALPix cells, NESTED; `NO_CELL` without a position.
+    split : uint8 (n,)
+        `TRAIN`, `VALIDATION` or `TEST`.
+    selected : bool (n,)
+        Whether the row passes the magnitude cut.
+    """
+
+    ids: np.ndarray
+    healpix: np.ndarray
+    split: np.ndarray
+    selected: np.ndarray
 
     def fit_rows(self) -> np.ndarray:
-        """Rows that tokenizers may be fitted on, bool (n,): selected, in the training split."""
+        """Return the rows that tokenizers are fitted on, bool (n,): selected training rows."""
         return self.selected & (self.split == TRAIN)
 
     def save(self, path: str | Path) -> None:
@@ -50,7 +63,7 @@ def load_split(path: str | Path) -> Split:
 
 
 def split_field(cube: Cube, split: SplitSettings, selection: SelectionSettings) -> Split:
-    """Assign every row of a cube its HEALPix cell and its split."""
+    """Compute the HEALPix cell, the split and the selection of every row of a cube."""
     ids = cube.ids()
     position = cube.scalars([cube.settings.ra, cube.settings.dec])
     cells = healpix_cells(position[:, 0], position[:, 1], split.nside)
@@ -58,9 +71,20 @@ def split_field(cube: Cube, split: SplitSettings, selection: SelectionSettings) 
 
 
 def healpix_cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
-    """HEALPix cells (NESTED, ICRS) of positions in degrees, int64 (n,); NO_CELL where NaN.
+    """Return the HEALPix cells of some positions.
 
-    Right ascensions wrap; a declination beyond the poles counts as no position.
+    Parameters
+    ----------
+    ra, dec : float (n,)
+        ICRS positions (degree); NaN where missing. Right ascensions wrap at 360.
+    nside : int
+        Side of a base cell, in cells.
+
+    Returns
+    -------
+    int64 (n,)
+        Cells in NESTED order; `NO_CELL` where a coordinate is NaN, or a declination lies beyond
+        the poles.
     """
     import astropy.units as u  # here: most jobs only load a split, and astropy takes a second
     from astropy_healpix import HEALPix
@@ -73,7 +97,7 @@ def healpix_cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
 
 
 def assign(cells: np.ndarray, ids: np.ndarray, settings: SplitSettings) -> np.ndarray:
-    """Draw the split of each cell, uint8 (n,); rows without a cell are drawn by their id."""
+    """Draw the split of each cell, uint8 (n,); the split of a row without a cell, by its id."""
     drawn = np.empty(len(cells), dtype=np.float64)
     unique, inverse = np.unique(cells, return_inverse=True)
     drawn[:] = np.array([_uniform(settings.seed, str(cell)) for cell in unique.tolist()] or [0.0])[
@@ -88,7 +112,7 @@ def assign(cells: np.ndarray, ids: np.ndarray, settings: SplitSettings) -> np.nd
 
 
 def _uniform(seed: int, name: str) -> float:
-    """A number in [0, 1) that depends on the seed and the name alone, on any machine."""
+    """Return a number in [0, 1) that depends on the seed and the name alone, on any machine."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
 
@@ -99,8 +123,8 @@ def select(cube: Cube, settings: SelectionSettings) -> np.ndarray:
     Returns
     -------
     bool (n,)
-        True where the magnitude lies in [minimum, maximum]; a missing magnitude does not.
-        Everything is selected where the cut's column is null in the config.
+        True where the magnitude lies in [minimum, maximum]; False where it is missing. All rows
+        are selected where `settings.column` is None.
 
     Raises
     ------
@@ -115,13 +139,13 @@ def select(cube: Cube, settings: SelectionSettings) -> np.ndarray:
 
 
 def count_cut(cube: Cube, settings: SelectionSettings) -> dict[str, int]:
-    """Why rows are not selected.
+    """Count the rows that are not selected, by reason.
 
     Returns
     -------
     dict
-        Rows that have no magnitude (``missing``), and rows outside the cut at its bright and its
-        faint end (``brighter``, ``fainter``); all 0 where the cut's column is null.
+        Numbers of rows without a magnitude (``missing``), and of rows that are too bright
+        (``brighter``) or too faint (``fainter``); all 0 where `settings.column` is None.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A field at a glance: what its cube holds, what is selected, what is odd about it."""
+"""The summary of a field: counts, coverage, selection, and warnings on its cube."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from astromodal.data.columns import GAIA_COLUMN
 from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
-from astromodal.data.light_curves import absent_parts
-from astromodal.data.missing import find_pile_up
 from astromodal.data.spectra import count_spectra
 from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split, count_cut
-from astromodal.surveys.grids import is_light_curve
+from astromodal.data.values import find_pile_up
+from astromodal.surveys.registry import light_curve_group, light_curves
 
 _SHOWN = 4
-"""Columns that a warning names."""
+"""Most columns that a warning names."""
 
 
 def summarise_field(
@@ -33,18 +32,18 @@ def summarise_field(
     selection: SelectionSettings,
     read: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Checks, counts and coverage of a field.
+    """Count what a field holds, and check it.
 
     Parameters
     ----------
     cube : Cube
         The field's datacube.
     split : Split
-        Its rows' cells, splits and selection.
+        Cell, split and selection of its rows.
     columns : sequence of str
         Scalar columns of the config.
     spectrum, image : settings
-        Which spectrum groups and bands to count.
+        Settings that name the spectrum groups and bands to count.
     selection : SelectionSettings
         The magnitude cut.
     read : mapping of str to sequence of str
@@ -53,13 +52,13 @@ def summarise_field(
     Returns
     -------
     dict
-        Plain values that JSON can hold: numbers of rows (all, selected, by split), of those outside
-        the ``cut`` and why, of ``odd`` ones (that repeat an id or a Gaia source, or have no
-        position), of present values a column among the selected rows, of values a column that
-        count as ``missing`` since they are a sentinel or unreliable, of spectra and of cutouts
-        among all rows; the columns that the cube lacks; `warnings` in words; and ``content``: the
-        size and time of the cube and the digests of the columns that are read of it, to tell later
-        whether they changed.
+        Plain values for JSON. Numbers of rows: all, selected, by split, outside the ``cut`` by
+        reason, and ``odd`` ones, which repeat an id or a Gaia source or have no position. Numbers
+        of present values of each scalar column among the selected rows. Numbers of values that are
+        ``missing`` because they are a sentinel or unreliable, by column. Numbers of spectra and of
+        cutouts among all rows. The columns that the cube lacks, and ``warnings`` in words.
+        ``content``: size and time of the cube, and the digests of the columns that are read, from
+        which a later run sees whether they changed.
     """
     values = cube.scalars(columns)
     selected = split.selected
@@ -104,7 +103,7 @@ def summarise_field(
 
 
 def _centre(cube: Cube) -> dict[str, float] | None:
-    """Mean direction of the rows (degree)."""
+    """Return the mean direction of the rows (degree); None where no row has a position."""
     position = cube.scalars([cube.settings.ra, cube.settings.dec])
     position = position[np.isfinite(position).all(axis=1)]
     if not len(position):
@@ -113,7 +112,7 @@ def _centre(cube: Cube) -> dict[str, float] | None:
 
 
 def mean_direction(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
-    """Mean of directions (n,), right where they straddle RA 0.
+    """Return the mean of directions, also where they straddle RA 0.
 
     Parameters
     ----------
@@ -141,73 +140,74 @@ def _warnings(
     columns: Sequence[str],
     images: dict[str, Any],
 ) -> list[str]:
-    found = []
+    lines = []
     if odd["repeated_id"]:
         unique, counts = np.unique(split.ids, return_counts=True)
         example = str(unique[counts.argmax()])[:40]
-        found.append(f"{odd['repeated_id']} rows repeat an id, for example {example!r}")
+        lines.append(f"{odd['repeated_id']} rows repeat an id, for example {example!r}")
     if odd["no_position"]:
-        found.append(
+        lines.append(
             f"{odd['no_position']} rows without a position: their id decides on their split"
         )
     if images["n_short"]:
-        found.append(f"{images['n_short']} cutouts of a wrong length are missing")
+        lines.append(f"{images['n_short']} cutouts of a wrong length are missing")
     if images["n_blank"]:
-        found.append(f"{images['n_blank']} cutouts without a valid pixel are missing")
+        lines.append(f"{images['n_blank']} cutouts without a valid pixel are missing")
     if odd["repeated_gaia"]:
-        found.append(f"{odd['repeated_gaia']} rows share their Gaia source with another row")
+        lines.append(f"{odd['repeated_gaia']} rows share their Gaia source with another row")
     for name, column in zip(columns, values.T, strict=True):
         largest = np.nanmax(np.abs(column), initial=0.0)
         if name.startswith("err_mag") and largest > 1e3:
-            found.append(f"{name} reaches {largest:.3g} mag")
+            lines.append(f"{name} reaches {largest:.3g} mag")
     if not split.selected.any():
-        found.append("no row passes the selection")
-    return found
+        lines.append("no row passes the selection")
+    return lines
 
 
 def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """How many values are sentinels or unreliable, and in which columns most."""
+    """Return one line per reason for missing values, which names the columns with most of them."""
     words = {"sentinel": "stand for missing ones", "unreliable": "are unreliable by their flags"}
-    found = []
-    for what, columns in counts.items():
+    lines = []
+    for reason, columns in counts.items():
         if columns:
             most = sorted(columns, key=lambda name: -columns[name])
             shown = ", ".join(f"{name} ({columns[name]})" for name in most[:_SHOWN])
             more = f" and {len(most) - _SHOWN} more columns" if len(most) > _SHOWN else ""
-            found.append(f"{sum(columns.values())} values {words[what]}: {shown}{more}")
-    return found
+            lines.append(f"{sum(columns.values())} values {words[reason]}: {shown}{more}")
+    return lines
 
 
 def _pile_ups(values: np.ndarray, columns: Sequence[str]) -> list[str]:
-    """Values that many rows share and that lie far outside of their column's others."""
-    found = {name: find_pile_up(column) for name, column in zip(columns, values.T, strict=True)}
+    """Return one line per value that many rows share, far outside its column's other values."""
+    piles = {name: find_pile_up(column) for name, column in zip(columns, values.T, strict=True)}
     return [
         f"{name}: {pile[1]} rows hold {pile[0]:g}, far outside of its other values; name it in "
         "columns.sentinels if it stands for a missing one"
-        for name, pile in found.items()
+        for name, pile in piles.items()
         if pile is not None
     ]
 
 
 def _incomplete(cube: Cube, spectrum: SpectrumSettings) -> list[str]:
-    """Light-curve groups that the cube has some columns of, but not all."""
-    missing = {g: absent_parts(cube, g) for g in spectrum.groups if is_light_curve(g)}
-    return [f"no {g} light curves without {', '.join(m)}" for g, m in missing.items() if m]
+    """Return one line per group of light curves of which the cube has only some columns."""
+    groups = map(light_curve_group, light_curves(spectrum.groups))
+    lacking = {group.name: group.lacking(cube.columns) for group in groups}
+    return [f"no {g} light curves without {', '.join(m)}" for g, m in lacking.items() if m]
 
 
 def _unread(cube: Cube, read: Mapping[str, Sequence[str]]) -> list[str]:
-    """Columns of lists that are not read, in one warning."""
+    """Return one line on the columns of lists that are not read."""
     unread = unread_lists(cube.kinds(), [name for names in read.values() for name in names])
     return [f"columns of lists that are not read: {', '.join(unread)}"] if unread else []
 
 
 def _misspelt(cube: Cube, columns: Sequence[str]) -> list[str]:
-    """Scalar columns that the cube has under almost the same name, in one warning."""
-    found = misspelt(cube.kinds(), columns)
-    return [f"no columns {', '.join(found)}"] if found else []
+    """Return one line on the scalar columns that the cube has under almost the same name."""
+    names = misspelt(cube.kinds(), columns)
+    return [f"no columns {', '.join(names)}"] if names else []
 
 
 def _repeated_gaia(cube: Cube) -> int:
-    """Rows whose Gaia source stands on an earlier row too."""
+    """Count the rows whose Gaia source is that of an earlier row too."""
     names = [name for name in cube.text(GAIA_COLUMN).tolist() if name]
     return len(names) - len(set(names))

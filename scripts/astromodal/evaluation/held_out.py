@@ -12,8 +12,8 @@ import numpy as np
 from astromodal.config.evaluate import LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
-from astromodal.data.missing import base_class
 from astromodal.data.splits import TEST, Split, load_split
+from astromodal.data.values import base_class
 from astromodal.errors import DataError, FormatError, must_be
 from astromodal.sequences.layout import SCALAR
 from astromodal.storage.hashing import hash_arrays

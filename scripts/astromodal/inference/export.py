@@ -22,6 +22,7 @@ from astromodal.sequences.vocabulary import check_hashes
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.safetensors import save_tensors
 from astromodal.storage.tempfiles import write_text
+from astromodal.surveys.registry import by_family
 from astromodal.training.history import read_history, value_at
 
 
@@ -148,10 +149,12 @@ def model_card(
 
 def _head(trained: Trained) -> str:
     shape, n = trained.config.model, sum(p.numel() for p in trained.model.parameters())
+    surveys = ", ".join(family.label for family in by_family(trained.layout.spec.spectrum_groups))
     return (
         "# astromodal model\n\n"
-        "A causal transformer over tokens of S-PLUS photometry and cutouts, Gaia, DESI, VISTA and "
-        "spectroscopic\nredshifts, with the tokenizers that belong to it.\n\n"
+        "A causal transformer over tokens of S-PLUS cutouts, of the scalar columns that its config "
+        f"names,\nand of spectra and light curves ({surveys}), with the tokenizers that belong to "
+        "it.\n\n"
         f"- {n:,} parameters: width {shape.d_model}, {shape.n_layers} layers, "
         f"{shape.n_heads} heads, {trained.layout.spec.vocab_size:,} token ids\n"
         f"- trained for {trained.step:,} steps, {trained.epoch + 1} epochs\n"

@@ -18,7 +18,7 @@ from astromodal.config.schema import (
     TokenizerSettings,
 )
 from astromodal.data.columns import cube_columns, group_columns
-from astromodal.surveys.units import in_unit
+from astromodal.data.values import in_unit
 
 if TYPE_CHECKING:
     from astromodal.sequences.centroids import Tokenizers
@@ -27,7 +27,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from astromodal.data.lists import is_list
+from astromodal.data.parquet import is_list
 
 
 class Kind(Enum):

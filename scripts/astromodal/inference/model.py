@@ -14,6 +14,7 @@ import torch
 from astromodal.config.evaluate import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
 from astromodal.core.vocab import VocabSpec
+from astromodal.data.columns import PIXELS, scalar_unit
 from astromodal.errors import ConfigError, DataError, must_be, suggestion
 from astromodal.inference.bundle import Bundle, load_bundle
 from astromodal.inference.encode import Encoded, embed_objects, encode_cube, open_sequences
@@ -32,7 +33,7 @@ from astromodal.inference.request import Question, ask, look
 from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.storage.torch_files import library_defaults
-from astromodal.surveys.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
+from astromodal.surveys.registry import spectrum_group
 
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
 Names = str | Sequence[str]
@@ -283,7 +284,8 @@ class AstroModel:
             else:
                 made = predict_spectra(*head, block, sampling, self.settings)
                 wave = self.tokenizers.spectrum.spectrum(block).wave
-                units = wavelength_unit(block), flux_unit(block)
+                group = spectrum_group(block)
+                units = group.axis.unit, group.values.unit
                 out[block] = SpectrumPrediction(block, wave, *units, found.ids, *made, n_given)
         return out
 

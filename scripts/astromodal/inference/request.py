@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from astromodal.config.schema import Config
 from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.sequences.layout import SCALAR, SPECTRUM, SequenceLayout, sequence_layout
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import light_curves, spectra
 
 DEFAULT_COLUMNS = ("specz_z", "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot")
 """What is predicted where a config names no columns, as far as the run has them."""
@@ -74,7 +74,7 @@ def ask(
         raise ConfigError(must_be("target", "a column or block", "none"))
     asked, whole = _names("target", wanted, layout, columns)
     asked |= whole
-    curves = sorted(name for name in asked if is_light_curve(name))
+    curves = sorted(asked.intersection(light_curves(block.name for block in layout.groups())))
     if curves:
         must = "a scalar column, image or a spectrum: the length of a light curve is not modelled"
         raise ConfigError(must_be("target", must, curves[0]))
@@ -160,8 +160,8 @@ def _names(
 ) -> tuple[set[str], set[str]]:
     """Columns and blocks named one by one, and those named by their modality."""
     blocks = _other_blocks(layout)
-    spectra = [block.name for block in layout.groups() if not is_light_curve(block.name)]
-    modalities = {SCALAR: set(columns), SPECTRUM: set(spectra)}
+    groups = spectra(block.name for block in layout.groups())
+    modalities = {SCALAR: set(columns), SPECTRUM: set(groups)}
     single, whole = set[str](), set[str]()
     for name in listed:
         if name in modalities:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from astromodal.config.evaluate import PredictSettings
 from astromodal.core.progress import Progress, quiet
+from astromodal.data.columns import scalar_unit
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.encode import Encoded, embed_objects
@@ -24,7 +25,6 @@ from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import predict_columns
 from astromodal.inference.prompt import count_given
 from astromodal.storage.tempfiles import atomic_path
-from astromodal.surveys.units import scalar_unit
 
 KEY = b"astromodal"
 """Name of the file's metadata."""

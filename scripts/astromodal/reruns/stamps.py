@@ -279,7 +279,7 @@ def _look(path: str, files: Mapping[str, Path], say: Callable[[str], None]) -> d
 
 
 def _footer(field: str, file: Path) -> _Cube:
-    from astromodal.data.footer import Footer  # here: most plans read no parquet
+    from astromodal.data.parquet import Footer  # here: most plans read no parquet
 
     version = FileVersion.of(file)
     try:

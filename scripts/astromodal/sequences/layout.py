@@ -27,7 +27,7 @@ from astromodal.core.vocab import (
     build_vocab_spec,
 )
 from astromodal.errors import ConfigError, must_be
-from astromodal.surveys.grids import n_slots
+from astromodal.surveys.registry import spectrum_group
 
 IMAGE, SCALAR, SPECTRUM = "image", "scalar", "spectrum"
 MODALITIES = (IMAGE, SCALAR, SPECTRUM)
@@ -123,7 +123,7 @@ def sequence_layout(tokenizers: TokenizerSettings) -> SequenceLayout:
         Block(SCALAR, TYPE_SCALAR, n_columns, (columns,)),
     ]
     for group in spec.spectrum_groups:
-        length = n_slots(group, spectrum)
+        length = spectrum_group(group).n_slots(spectrum)
         scale = spec.column_offset(spec.scale_column(group))
         ranges = (
             Range(SCALAR, 0, 1, scale, size, 0),

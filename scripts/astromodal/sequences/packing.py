@@ -12,7 +12,7 @@ from astromodal.errors import FormatError, must_be
 from astromodal.sequences.layout import IMAGE, SCALAR, SPECTRUM, Block, SequenceLayout
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
 from astromodal.storage.arrays import ArrayFile, load_arrays
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import spectrum_group
 
 
 def pack_field(
@@ -57,7 +57,7 @@ def pack_field(
         SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),
         IMAGE: _known(_rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens))),
         **{
-            block.name: (_curves if is_light_curve(block.name) else _spectra)(
+            block.name: (_curves if spectrum_group(block.name).ragged else _spectra)(
                 stored[SPECTRUM], block, str(spectrum_tokens)
             )
             for block in layout.groups()
@@ -71,7 +71,7 @@ def pack_field(
         block.name: int((arrays["block_type"] == block.type).sum()) for block in layout.blocks
     }
     for block in layout.groups():
-        if is_light_curve(block.name):
+        if spectrum_group(block.name).ragged:
             counts[f"{block.name} cut"] = _count_cut(stored[SPECTRUM], block, arrays["row"])
     return {"objects": len(arrays["row"]), "tokens": len(arrays["tokens"]), **counts}
 

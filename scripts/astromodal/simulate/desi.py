@@ -8,9 +8,9 @@ import numpy as np
 
 from astromodal.simulate.light import Light, spectra
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
-from astromodal.surveys.grids import DESI_GRIDS
+from astromodal.surveys.desi import GRIDS
 
-ARMS = tuple(group.removeprefix("desi_") for group in DESI_GRIDS)
+ARMS = tuple(group.removeprefix("desi_") for group in GRIDS)
 _SKY_LINES = np.array(
     [5577.3, 5892.0, 6300.3, 6363.8, 6864.0, 7276.4, 7316.3, 7340.9, 7750.6, 7794.1, 7821.5, 7913.7,
      7993.3, 8344.6, 8399.2, 8430.2, 8465.4, 8504.6, 8778.3, 8827.1, 8885.9, 8919.6, 8958.1, 9001.1,
@@ -73,7 +73,7 @@ def observe(sources: Sources, light: Light, rows: np.ndarray, rng: np.random.Gen
         dead[rng.integers(m)] = True
     flux, ivar = {}, {}
     for arm in ARMS:
-        wave = DESI_GRIDS[f"desi_{arm}"].points()
+        wave = GRIDS[f"desi_{arm}"].points()
         true = spectra(sources, light, rows, wave) * throughput[:, None]
         variance = noise_level(wave, arm) ** 2 + PHOTON_NOISE**2 * true
         seen, inverse = _expose(true, variance / exposure[:, None], rng)

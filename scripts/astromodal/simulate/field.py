@@ -20,7 +20,7 @@ from astromodal.simulate.photometry import splus_columns, vista_columns
 from astromodal.simulate.sources import CLASSES, Sources, draw_sources
 from astromodal.simulate.streams import stream
 from astromodal.storage.tempfiles import atomic_path
-from astromodal.surveys.grids import DESI_GRIDS
+from astromodal.surveys.desi import GRIDS
 
 LEFT_NAN = 0.01
 """Share of missing numbers that stay NaN instead of null, as some tools write them."""
@@ -188,7 +188,7 @@ class MeasuredField:
         columns = {"desi_TARGETID": spread(target.astype(np.float64).tolist(), place, pa.float64())}
         coadds = desi.observe(self.sources, self._light, rows, rng)
         for arm in desi.ARMS:
-            grid = DESI_GRIDS[f"desi_{arm}"].points().astype(np.float32)
+            grid = GRIDS[f"desi_{arm}"].points().astype(np.float32)
             flux, ivar = coadds.flux[arm], coadds.ivar[arm]
             columns[f"desi_wave_{arm}"] = ragged(np.broadcast_to(grid, flux.shape), place)
             columns[f"desi_flux_{arm}"] = ragged(flux, place)

@@ -1,1 +1,1 @@
-"""The surveys: what each measures, in which columns, units and grids."""
+"""The surveys whose spectra and light curves can be read: one module per survey, one registry."""

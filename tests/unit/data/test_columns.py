@@ -1,15 +1,22 @@
+import astropy.units as u
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.schema import GROUPS, SCALAR_COLUMNS
+from astromodal.config.schema import SCALAR_COLUMNS
 from astromodal.core.paths import MODALITIES
-from astromodal.data.columns import ACCEPTED, cube_columns, group_columns, modality_columns
+from astromodal.data.columns import (
+    ACCEPTED,
+    cube_columns,
+    group_columns,
+    modality_columns,
+    scalar_unit,
+)
 from astromodal.data.cube import Cube
-from astromodal.data.footer import Footer
-from astromodal.surveys.grids import is_light_curve
+from astromodal.data.parquet import Footer
+from astromodal.surveys.registry import GROUPS, spectrum_group
 from faults.jobs import CONFIG, FIELD, good_table, run_jobs, tokenizers, write
 
-EVERY = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS)}}})
+EVERY = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS.names)}}})
 
 
 def test_columns_go_by_modality():
@@ -31,11 +38,11 @@ def test_all_scalars_are_there():
     assert modality_columns(EVERY)["scalars"][: len(SCALAR_COLUMNS)] == SCALAR_COLUMNS
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", GROUPS.names)
 def test_a_group_has_three_columns(group):
     """Light curves too: magnitude, error, time."""
     assert len(group_columns(group)) == 3
-    assert is_light_curve(group) == group_columns(group)[2].startswith("ztf_hmjd")
+    assert group_columns(group) == [column.name for column in spectrum_group(group).columns]
 
 
 def test_jobs_read_no_other_columns(tmp_path, monkeypatch):
@@ -63,3 +70,27 @@ def test_a_good_cube_s_columns_are_of_the_kinds_that_are_accepted(tmp_path):
     for columns in cube_columns(CONFIG).values():
         for column in columns:
             assert held.get(column.name, "nothing") in {*ACCEPTED[column.kind][1], "nothing"}
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [
+        ("mag_pstotal_r", "mag"), ("vista_japermag6err", "mag"), ("a_pixel_det", "pix"),
+        ("theta_det", "deg"), ("gaia_pmra_error", "mas / yr"), ("gaia_teff_gspphot", "K"),
+        ("gaia_phot_g_mean_flux", "electron / s"), ("specz_z", ""), ("another", None),
+    ],
+)  # fmt: skip
+def test_units_of_columns(column, unit):
+    """Empty without one, None where it is not known."""
+    assert scalar_unit(column) == unit
+
+
+def test_astropy_reads_every_unit():
+    """Of each default column, and of spectra."""
+    for name in SCALAR_COLUMNS:
+        u.Unit(scalar_unit(name))
+    for group in GROUPS:
+        for unit in (group.values.unit, group.axis.unit, *(c.unit for c in group.columns)):
+            u.Unit(unit)
+    flux, ivar, _ = (u.Unit(column.unit) for column in spectrum_group("desi_b").columns)
+    assert ivar == flux**-2

@@ -213,7 +213,7 @@ def test_lists_where_lists_belong(write_cube):
 
 def test_more_rows_than_bytes_are_refused(write_cube, monkeypatch):
     """A footer that tells of rows that the file has no room for makes no array of them."""
-    monkeypatch.setattr("astromodal.data.footer._ROWS_A_BYTE", 0)
+    monkeypatch.setattr("astromodal.data.parquet._ROWS_A_BYTE", 0)
     with pytest.raises(DataError, match="whole parquet file, got 1 rows, 1 in its row groups, in"):
         Cube(write_cube({"id": ["a"]}), "F1")
 

@@ -1,34 +1,19 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
+from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import (
-    SpectrumBatch,
     count_spectra,
-    good_pixels,
-    group_columns,
     read_spectra,
-    rebin,
     rebinned,
 )
 from astromodal.errors import DataError
-from astromodal.surveys.grids import n_bins
+from astromodal.surveys.registry import grid_group
+from astromodal.surveys.spectra import SpectrumBatch
 from helpers.spectra import SETTINGS, desi_columns, spectra
 
 L = 2326
-SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40))
-FLUX = st.floats(-1e6, 1e6, width=32)
-IVAR = st.one_of(st.just(0.0), st.floats(2**-20, 2**20, width=32), st.just(np.nan), st.just(-1.0))
-
-
-@st.composite
-def pixels(draw):
-    shape = draw(SHAPES)
-    flux = draw(arrays(np.float32, shape, elements=st.one_of(FLUX, st.just(np.nan))))
-    return flux, draw(arrays(np.float32, shape, elements=IVAR)), draw(st.integers(1, 12))
 
 
 @pytest.fixture
@@ -132,43 +117,9 @@ def test_numbers_instead_of_lists_are_refused(cube_of):
         list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
 
 
-def test_rebin_by_hand():
-    """Bins of two: weights 1 and 3; a bad pixel; a lone last pixel; nothing good."""
-    flux = np.array([[1, 2, 5, np.nan, 7], [1, 1, 1, 1, 1]], np.float32)
-    ivar = np.array([[1, 3, 2, 9, 4], [0, 0, -1, np.inf, 0]], np.float32)
-    mean, total = rebin(flux, ivar, 2)
-    np.testing.assert_allclose(mean, [[1.75, 5, 7], [np.nan] * 3])
-    assert total.tolist() == [[4, 2, 4], [0, 0, 0]]
-
-
-@given(pixels())
-def test_rebin_keeps_the_weighted_mean(case):
-    """The inverse-variance-weighted mean over a spectrum is the one over its bins."""
-    flux, ivar, factor = case
-    mean, total = rebin(flux, ivar, factor)
-    good = good_pixels(flux, ivar)
-    weight = np.where(good, ivar, 0).astype(np.float64)
-    expected = (np.where(good, flux, 0) * weight).sum(axis=1)
-    found = np.where(total > 0, mean, 0) * total
-    size = (np.where(good, np.abs(flux), 0) * weight).sum(axis=1)
-    np.testing.assert_allclose(total.sum(axis=1), weight.sum(axis=1), rtol=1e-12)
-    assert (np.abs(found.sum(axis=1) - expected) <= 1e-12 * size).all()
-
-
-@given(pixels())
-def test_a_bin_is_missing_where_no_pixel_is_good(case):
-    """Every pixel counts for exactly one bin, and a bin without a good one has ivar 0."""
-    flux, ivar, factor = case
-    mean, total = rebin(flux, ivar, factor)
-    good = good_pixels(flux, ivar)
-    any_good = np.add.reduceat(good, np.arange(0, flux.shape[1], factor), axis=1) > 0
-    np.testing.assert_array_equal(total > 0, any_good)
-    np.testing.assert_array_equal(np.isfinite(mean), any_good)
-
-
 def test_rebinned_has_the_bins_of_the_tokens():
     """As many as the settings say."""
     flux, ivar = spectra(2)
     batch = SpectrumBatch(np.arange(2, dtype=np.int32), flux, ivar)
     mean, total = rebinned(batch, "desi_r", SETTINGS)
-    assert mean.shape == total.shape == (2, n_bins("desi_r", SETTINGS))
+    assert mean.shape == total.shape == (2, grid_group("desi_r").n_bins(SETTINGS))

@@ -6,9 +6,10 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from astromodal.config.schema import GROUPS, SCALAR_COLUMNS
+from astromodal.config.schema import SCALAR_COLUMNS
+from astromodal.data.columns import PIXELS, scalar_unit
 from astromodal.errors import ConfigError, DataError
-from astromodal.surveys.units import PIXELS, flux_unit, scalar_unit, wavelength_unit
+from astromodal.surveys.registry import GROUPS, grid_group
 
 
 def test_a_spectrum_is_the_mean_of_its_samples(model, encoded):
@@ -106,10 +107,9 @@ def test_all_columns_are_those_with_a_bin(model, encoded):
 
 def test_astropy_reads_every_unit():
     """Units of scalars, wavelengths, fluxes and pixels."""
-    groups = [group for group in GROUPS if not group.startswith("ztf")]
     units = {scalar_unit(name) for name in SCALAR_COLUMNS} | {PIXELS}
-    units |= {unit(group) for group in groups for unit in (wavelength_unit, flux_unit)}
+    units |= {quantity.unit for group in GROUPS for quantity in (group.axis, group.values)}
     assert all(u.Unit(unit).to_string() is not None for unit in units)
     assert scalar_unit("gaia_teff_gspphot") == "K"
     assert scalar_unit("specz_z") == ""
-    assert u.Unit(flux_unit("desi_b")).is_equivalent("W / m3")
+    assert u.Unit(grid_group("desi_b").values.unit).is_equivalent("W / m3")

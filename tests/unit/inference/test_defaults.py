@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from astromodal.data.gaiaxp import basis
 from astromodal.inference import AstroModel
+from astromodal.surveys.gaiaxp import basis
 from helpers.model import cube_table, write_run
 from helpers.spectra import xp_columns_of, xp_spectrum
 

@@ -10,7 +10,7 @@ import pytest
 
 from astromodal.config import load_config
 from astromodal.core.fields import layout, run_fields
-from astromodal.data.footer import Footer
+from astromodal.data.parquet import Footer
 from astromodal.errors import DataError
 from astromodal.reruns.stamps import check_cubes
 from astromodal.storage.json_files import read_json

@@ -6,8 +6,11 @@ import pytest
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_spectra, rebinned
-from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.samples import SpectrumSamples, sample_features
+from astromodal.tokenizers.spectra.codebook import (
+    SpectrumSamples,
+    sample_features,
+    train_codebook,
+)
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.storage.json_files import read_json
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import by_family
 
 
 @dataclass(frozen=True)
@@ -208,13 +208,12 @@ def split_counts(fields: Fields) -> dict[str, np.ndarray]:
 def modality_counts(fields: Fields) -> dict[str, np.ndarray]:
     """Return the rows of each field with a cutout and with live spectra, int (fields,).
 
-    Spectra are counted by survey: the largest number among the survey's groups.
+    Spectra are counted by family: the largest number among the family's groups.
     """
-    surveys = ["desi", "gaiaxp"] + ["ztf"] * any(map(is_light_curve, spectrum_groups(fields)))
     counts = {"cutouts": [f.n_whole for f in fields]}
-    for survey in surveys:
-        counts[survey] = [
-            max((live for g, (live, _) in f.spectra.items() if g.startswith(survey)), default=0)
+    for family, groups in by_family(spectrum_groups(fields)).items():
+        counts[family.name] = [
+            max((live for g, (live, _) in f.spectra.items() if g in groups), default=0)
             for f in fields
         ]
     return {name: np.array(numbers) for name, numbers in counts.items()}

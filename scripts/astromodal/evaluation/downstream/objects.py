@@ -27,7 +27,7 @@ from astromodal.inference.encode import Encoded
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.sequences.store import SequenceStore
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import spectra
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 FIT, TUNE, SCORE, UNUSED = range(4)
@@ -209,8 +209,8 @@ def _modalities(sequences: SequenceSet, numbers: np.ndarray, seen: Sequence[int]
     layout, pattern = sequences.layout, sequences.pattern[numbers]
     names = [block.name for block in layout.blocks]
     tokens = sequences.block_tokens(numbers, names.index(SCALAR))[:, 1:]
-    spectra = [block.type for block in layout.groups() if not is_light_curve(block.name)]
-    bits = [1 << layout[IMAGE].type, sum(1 << kind for kind in spectra)]
+    groups = spectra(block.name for block in layout.groups())
+    bits = [1 << layout[IMAGE].type, sum(1 << layout[group].type for group in groups)]
     has = [(pattern & np.uint32(bit)) > 0 for bit in bits]
     return np.stack([(tokens[:, list(seen)] != MISS).any(axis=1), *has], axis=1)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.spectra import SpectrumBatch, read_spectra, rebinned
+from astromodal.data.spectra import read_spectra, rebinned
 from astromodal.evaluation.held_out import PACKED, check_codes
 from astromodal.evaluation.metrics import mean_error, r2, reduced_chi2
 from astromodal.evaluation.reconstruction.scores import (
@@ -26,6 +26,7 @@ from astromodal.evaluation.reconstruction.scores import (
 from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.predict_blocks import predict_spectra
+from astromodal.surveys.spectra import SpectrumBatch
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from astromodal.data.columns import scalar_unit
 from astromodal.storage.tempfiles import storing
-from astromodal.surveys.units import scalar_unit
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/, ordered by contrast on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -59,12 +59,6 @@ _RC: Any = {
 
 _PRINTED = {"pix": "pixel", "deg": "degree", "mas / yr": "mas/yr", "electron / s": "electron/s"}
 """Spelling of units in figures, where it differs from astropy's."""
-
-FLUX_UNITS = {
-    "desi": "10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹",
-    "gaiaxp": "electron/s",
-}
-WAVE_LABELS = {"desi": "wavelength (Å)", "gaiaxp": "pseudo-wavelength"}
 
 
 def unit(column: str) -> str:

@@ -15,7 +15,6 @@ from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import show
 from astromodal.evaluation.spectra.figures import (
-    SURVEYS,
     along_table,
     colour,
     plot_along,
@@ -41,7 +40,8 @@ from astromodal.evaluation.spectra.measures import (
     measure_group,
 )
 from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
-from astromodal.surveys.grids import bin_centres
+from astromodal.surveys.group import Family
+from astromodal.surveys.registry import by_family, grid_group
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 
@@ -90,7 +90,7 @@ def evaluate_spectra(context: EvaluationContext, tokenizer: str | Path) -> Secti
         "does."
     )
     samples = sample_spectra(context, coder)
-    waves = {name: bin_centres(name, settings) for name in samples}
+    waves = {name: grid_group(name).bin_centres(settings) for name in samples}
     groups = {name: measure_group(s, waves[name], seed) for name, s in samples.items()}
     for name, sample in samples.items():
         section.notes += _notes(name, sample)
@@ -149,10 +149,9 @@ def _add_figures(
     n_examples: int,
 ) -> None:
     """Add the figures of the groups that have spectra."""
-    for survey in SURVEYS:
-        own = {name: s for name, s in live.items() if name.startswith(survey)}
-        if own:
-            _add_survey(section, survey, own, waves, groups, n_examples)
+    for family, names in by_family(live).items():
+        own = {name: live[name] for name in names}
+        _add_family(section, family, own, waves, groups, n_examples)
     section.add_figure(
         plot_quality(live, groups), "quality",
         "Unexplained variance 1 - R² and reduced χ² of each spectrum against its S/N; large "
@@ -172,19 +171,19 @@ def _add_figures(
     )  # fmt: skip
 
 
-def _add_survey(
+def _add_family(
     section: Section,
-    survey: str,
+    family: Family,
     own: Mapping[str, GroupSample],
     waves: Mapping[str, np.ndarray],
     groups: Mapping[str, GroupNumbers],
     n_examples: int,
 ) -> None:
-    """Add the figures of one survey's groups."""
-    title = SURVEYS[survey]
-    figure, table = plot_examples(own, waves, survey, n_examples)
+    """Add the figures of the groups of one family."""
+    title = family.label
+    figure, table = plot_examples(own, waves, family, n_examples)
     section.add_figure(
-        figure, f"examples_{survey}",
+        figure, f"examples_{family.name}",
         f"{title}: observed, rebinned spectra (thin line; grey: ±1σ) and decoded spectra "
         "(coloured) over the whole range. The objects are at evenly spaced ranks of S/N; none was "
         "picked by eye.",
@@ -194,13 +193,13 @@ def _add_survey(
     )  # fmt: skip
     along = {name: a for name in own if (a := groups[name].along) is not None}
     section.add_figure(
-        plot_along(along, survey, FOLLOWS), f"along_{survey}",
+        plot_along(along, family, FOLLOWS), f"along_{family.name}",
         f"{title}: errors along the wavelength. Top: median and 68 % range of the error of the "
         "continuum, relative to the flux, or to the object's scale where that is larger. Bottom: "
         "R² of arcsinh(flux / noise) over all objects, with bootstrap errors.",
         "Errors should be centred on zero, and R² high, over the whole range and not only in its "
         f"middle. The shaded band of ±{100 * FOLLOWS:g} % is the mark.",
-        along_table(along, survey),
+        along_table(along),
     )  # fmt: skip
 
 

@@ -9,34 +9,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from astromodal.config.schema import LIGHT_CURVE_GROUPS, SPECTRUM_GROUPS
 from astromodal.evaluation.metrics import r2, reduced_chi2
 from astromodal.evaluation.report.style import (
     FAINT,
-    FLUX_UNITS,
     INK,
-    PALETTE,
-    WAVE_LABELS,
     new_figure,
 )
 from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.measures import Along, GroupNumbers, SnrBin
 from astromodal.evaluation.spectra.sample import GroupSample
-
-SURVEYS = {"desi": "DESI", "gaiaxp": "Gaia XP"}
-"""Titles of the surveys, by the prefix of their groups' names."""
-_SPANS = {"desi": (3600.0, 9824.0)}
+from astromodal.surveys.group import Family
+from astromodal.surveys.registry import spectrum_group
 
 
 def colour(group: str) -> str:
     """Return the colour of a group, the same in every figure."""
-    order = (*SPECTRUM_GROUPS, *LIGHT_CURVE_GROUPS)
-    places = (0, 2, 1, 3, 4, 2, 1, 3)
-    return PALETTE[places[order.index(group)]] if group in order else INK
+    return spectrum_group(group).colour
 
 
 def plot_examples(
-    groups: Mapping[str, GroupSample], waves: Mapping[str, np.ndarray], survey: str, most: int
+    groups: Mapping[str, GroupSample], waves: Mapping[str, np.ndarray], family: Family, most: int
 ) -> tuple[Figure, Table]:
     """Plot observed and decoded spectra of a few objects of one survey.
 
@@ -46,8 +38,9 @@ def plot_examples(
         The survey's groups, each with at least one spectrum.
     waves : dict of str to (L,) float
         Centres of each group's bins.
-    survey : str
-        ``desi``: all arms in one panel. ``gaiaxp``: one panel for each of the two spectra.
+    family : Family
+        The groups' family. With a span of wavelengths, its groups share one panel; without, each
+        has a panel of its own.
     most : int
         Largest number of objects.
 
@@ -57,7 +50,7 @@ def plot_examples(
         The figure, and a table with the numbers of each spectrum in it.
     """
     chosen = choose_examples(groups, most)
-    together = survey == "desi"
+    together = family.span is not None
     columns = 1 if together else len(groups)
     figure, axes = new_figure(len(chosen), columns, height=0.6 + 1.15 * len(chosen), sharex="col")
     rows: list[Row] = []
@@ -78,10 +71,11 @@ def plot_examples(
         if together:
             axes[i, 0].set_title(f"{name}, S/N {snr:.1f}", loc="left", fontsize=7)
             axes[i, 0].set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-            axes[i, 0].set_xlim(*_SPANS[survey])
+            axes[i, 0].set_xlim(family.span)
+    shared = spectrum_group(next(iter(groups)))
     for axis in axes[-1]:
-        axis.set_xlabel(WAVE_LABELS[survey])
-    figure.supylabel(f"flux ({FLUX_UNITS[survey]})", fontsize=8, color=INK)
+        axis.set_xlabel(shared.axis.label)
+    figure.supylabel(shared.values.label, fontsize=8, color=INK)
     heading = ["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"]
     return figure, Table(heading, rows)
 
@@ -123,19 +117,20 @@ def _limits(flux: np.ndarray) -> tuple[float, float]:
     return float(low - pad), float(high + pad)
 
 
-def plot_along(along: Mapping[str, Along], survey: str, mark: float) -> Figure:
+def plot_along(along: Mapping[str, Along], family: Family, mark: float) -> Figure:
     """Plot the error of the continuum and R² along the wavelength.
 
     Parameters
     ----------
     along : dict of str to Along
-        By group of the survey.
-    survey : str
-        ``desi``: all arms in one panel. ``gaiaxp``: one panel for each of the two spectra.
+        By group of the family.
+    family : Family
+        The groups' family. With a span of wavelengths, its groups share one panel; without, each
+        has a panel of its own.
     mark : float
         Half the height of the shaded band.
     """
-    together = survey == "desi"
+    together = family.span is not None
     columns = 1 if together else len(along)
     figure, axes = new_figure(2, columns, height=4.2, sharex="col", sharey="row")
     for j, (group, a) in enumerate(along.items()):
@@ -144,7 +139,7 @@ def plot_along(along: Mapping[str, Along], survey: str, mark: float) -> Figure:
         style = {"fmt": "o", "markersize": 3, "linewidth": 1, "color": colour(group)}
         top.errorbar(middle, 100 * a.offset, 100 * a.scatter, half, label=group, **style)
         bottom.errorbar(middle, a.r2, np.nan_to_num(a.r2_error), half, **style)
-        bottom.set_xlabel(WAVE_LABELS[survey])
+        bottom.set_xlabel(spectrum_group(group).axis.label)
     for top, bottom in axes.T:
         top.axhspan(-100 * mark, 100 * mark, color=FAINT, alpha=0.13, linewidth=0)
         top.axhline(0, color=FAINT, linewidth=0.8)
@@ -208,9 +203,10 @@ def _plot_medians(
     )  # fmt: skip
 
 
-def along_table(along: Mapping[str, Along], survey: str) -> Table:
+def along_table(along: Mapping[str, Along]) -> Table:
     """Return a table with one row per group and segment of the wavelength range."""
-    label = "Å" if survey == "desi" else "pseudo-wavelength"
+    axis = spectrum_group(next(iter(along))).axis
+    label = axis.printed or axis.name
     heading = [
         "group", f"from ({label})", f"to ({label})", "spectra", "median continuum error (%)",
         "68 % half-range (%)", "90 % of spectra within (%)", "R²",

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.config.schema import ColumnSettings
-from astromodal.data.light_curves import LightCurveBatch, read_light_curves
-from astromodal.data.lists import gather
+from astromodal.data.spectra import read_light_curves
 from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.codebooks import CodebookUse, count_codes
 from astromodal.evaluation.context import EvaluationContext
@@ -25,9 +24,9 @@ from astromodal.evaluation.report.style import INK, new_figure
 from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import choose_ranks, colour
 from astromodal.evaluation.spectra.measures import SnrBin, measure_by_snr
-from astromodal.surveys.grids import is_light_curve
-from astromodal.tokenizers.light_curves.features import median_magnitude
-from astromodal.tokenizers.light_curves.group import DecodedCurves
+from astromodal.surveys.light_curves import LightCurveBatch, gather
+from astromodal.surveys.registry import light_curves
+from astromodal.tokenizers.light_curves import DecodedCurves, median_magnitude
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
 
@@ -87,7 +86,7 @@ def sample_curves(
         Where the codes are not those of the cube's light curves.
     """
     fields, evaluation = context.fields, context.settings.evaluation
-    groups = [group for group in tokenizer.groups if is_light_curve(group)]
+    groups = light_curves(tokenizer.groups)
     if not groups:
         return {}
     tokens = [load_spectrum_tokens(f.files["tokens"], tokenizer.hash) for f in fields]

@@ -15,7 +15,7 @@ from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
 from astromodal.evaluation.metrics import column_medians
-from astromodal.surveys.grids import is_light_curve, n_bins
+from astromodal.surveys.registry import grid_group, light_curves, spectra
 from astromodal.tokenizers.spectra.features import object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
@@ -103,10 +103,12 @@ def sample_spectra(
     for f, cube, token in zip(fields, cubes, tokens, strict=True):
         check_ids(cube.ids(), token.row, token.ids, f.files["tokens"])
     samples = {}
-    groups = [group for group in settings.groups if not is_light_curve(group)]
+    groups = spectra(settings.groups)
     for group in context.progress(groups, len(groups), "spectra"):
         size = len(tokenizer.groups[group].centroids)
-        own = [GroupSample.empty(n_bins(group, settings), np.zeros(size, dtype=np.int64))]
+        own = [
+            GroupSample.empty(grid_group(group).n_bins(settings), np.zeros(size, dtype=np.int64))
+        ]
         for cube, token, eligible, chosen in zip(cubes, tokens, places, sampled, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
@@ -123,10 +125,14 @@ def only_curves(tokens: SpectrumTokens) -> np.ndarray:
     Where there are light curves most objects have one. If they were sampled, few of the sampled
     objects would have a spectrum.
     """
-    coded = {True: np.zeros(len(tokens.row), bool), False: np.zeros(len(tokens.row), bool)}
-    for name, group in tokens.groups.items():
-        coded[is_light_curve(name)] |= np.diff(group.indptr) > 0
-    return coded[True] & ~coded[False]
+    curves, others = (_coded(tokens, kind(tokens.groups)) for kind in (light_curves, spectra))
+    return curves & ~others
+
+
+def _coded(tokens: SpectrumTokens, groups: Sequence[str]) -> np.ndarray:
+    """Return which objects have codes of any of some groups, bool (n,)."""
+    coded = [np.diff(tokens.groups[name].indptr) > 0 for name in groups]
+    return np.any([np.zeros(len(tokens.row), bool), *coded], axis=0)
 
 
 def _read_group(
@@ -139,7 +145,7 @@ def _read_group(
     counts: np.ndarray,
 ) -> GroupSample:
     """Read the spectra of the chosen objects of one field."""
-    none = GroupSample.empty(n_bins(group, settings), np.zeros_like(counts))
+    none = GroupSample.empty(grid_group(group).n_bins(settings), np.zeros_like(counts))
     samples, n_dead = [none], 0
     for batch in read_spectra(cube, group, settings):
         wanted = np.isin(batch.row, token.row[chosen])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from astromodal.config.schema import Config
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.report.section import Section
-from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, WAVE_LABELS, new_figure
+from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
 from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.evaluation.transformer.measures import (
@@ -20,7 +20,7 @@ from astromodal.evaluation.transformer.measures import (
     TransformerNumbers,
 )
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR, SequenceLayout
-from astromodal.surveys.grids import bin_centres, is_light_curve
+from astromodal.surveys.registry import by_family, grid_group, light_curves, spectra, spectrum_group
 from astromodal.training.history import series
 
 History = Mapping[str, list[dict[str, Any]]]
@@ -102,15 +102,15 @@ def plot_image_slots(gain: np.ndarray, rings: Sequence[Row]) -> Figure:
 
 def plot_spectrum_slots(slots: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray]) -> Figure:
     """Plot the gain along the wavelength of every spectrum group, and means of 16 bins."""
-    families = [f for f in ("desi", "gaiaxp") if any(g.startswith(f) for g in slots)]
+    families = by_family(slots)
     figure, axes = new_figure(len(families), 1, height=0.4 + 2.1 * len(families))
-    for axis, family in zip(axes[:, 0], families, strict=True):
-        for group, gain in slots.items():
-            if group.startswith(family):
-                axis.plot(waves[group], gain, ".", color=colour(group), markersize=2, alpha=0.5)
-                axis.plot(*running_mean(waves[group], gain), color=colour(group), label=group)
+    for axis, groups in zip(axes[:, 0], families.values(), strict=True):
+        for group in groups:
+            wave, gain, tint = waves[group], slots[group], colour(group)
+            axis.plot(wave, gain, ".", color=tint, markersize=2, alpha=0.5)
+            axis.plot(*running_mean(wave, gain), color=tint, label=group)
         axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set(xlabel=WAVE_LABELS[family], ylabel="gain (bits per code)")
+        axis.set(xlabel=spectrum_group(groups[0]).axis.label, ylabel="gain (bits per code)")
         axis.legend(ncols=3)
     return figure
 
@@ -181,11 +181,11 @@ def add_figures(
     if IMAGE in known:
         _add_image_slots(section, known[IMAGE])
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
-    groups = {name: gain for name, gain in every.items() if not is_light_curve(name)}
+    groups = {name: every[name] for name in spectra(every)}
     if groups:
-        waves = {name: bin_centres(name, config.tokenizers.spectrum) for name in groups}
+        waves = {name: grid_group(name).bin_centres(config.tokenizers.spectrum) for name in groups}
         _add_spectrum_slots(section, groups, waves)
-    curves = {name: gain for name, gain in every.items() if is_light_curve(name)}
+    curves = {name: every[name] for name in light_curves(every)}
     if curves:
         _add_epoch_slots(section, curves)
 
@@ -288,7 +288,8 @@ def _wave_table(groups: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray
     for name, gain in groups.items():
         centres, means = running_mean(waves[name], gain, max(16, -(-len(gain) // 8)))
         rows += [[name, float(c), float(m)] for c, m in zip(centres, means, strict=True)]
-    return Table(["group", "wavelength (Å) or pseudo-wavelength", "mean gain (bits)"], rows)
+    axes = " or ".join(dict.fromkeys(spectrum_group(name).axis.label for name in groups))
+    return Table(["group", axes, "mean gain (bits)"], rows)
 
 
 def plot_history(history: History) -> Figure:

@@ -1,1 +1,1 @@
-"""The spectrum tokenizer: spectra to codes, a codebook for each group."""
+"""The spectrum tokenizer: spectra and light curves to codes, one codebook per group."""

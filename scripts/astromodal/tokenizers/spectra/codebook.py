@@ -1,54 +1,218 @@
-"""One spectrum group's codebook, learned from the feature samples of the training fields."""
+"""One group's codebook, learned from samples of its features in the training fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.progress import Progress, quiet
-from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.spectra import rebin
-from astromodal.errors import DataError, FormatError, must_be
+from astromodal.data.cube import Cube
+from astromodal.data.spectra import read_group
+from astromodal.errors import FormatError, must_be
+from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import put_aside
+from astromodal.surveys.group import GroupKind
+from astromodal.surveys.registry import GROUPS, spectrum_group
+from astromodal.tokenizers.light_curves import LightCurveFeatures
 from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 from astromodal.tokenizers.quantizers.nearest import load_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
-from astromodal.tokenizers.spectra.features import N_FEATURES, compress, expand, object_scale
-from astromodal.tokenizers.spectra.groups import feature_weights, n_features, scale_to_column
-from astromodal.tokenizers.spectra.samples import GroupSamples, SpectrumSamples
+from astromodal.tokenizers.spectra.groups import FeatureSpace, SpectrumFeatures
 
+FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
+    "spectrum": SpectrumFeatures(),
+    "light_curve": LightCurveFeatures(),
+}
+"""The features of each kind of group."""
+_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 1}
 _FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 1}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
-"""Bins that a codebook is fitted on at most: 10,000 a centroid of the default 2048."""
+"""Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
+
+
+def feature_space(group: str) -> FeatureSpace:
+    """Return the features of a group."""
+    return FEATURES[spectrum_group(group).kind]
+
+
+@dataclass(frozen=True)
+class GroupSamples:
+    """Training data of one group.
+
+    Attributes
+    ----------
+    features : float32 (m, D)
+        Compressed features of good bins (D = 2) or epochs (D = 3), not standardised.
+    scale : float64 (objects,)
+        Flux scale of every live spectrum, or median magnitude of every live light curve, among
+        the rows to fit on.
+    n_spectra, n_live : int
+        Spectra or light curves of the whole field, and those with a good pixel or epoch.
+    """
+
+    features: np.ndarray
+    scale: np.ndarray
+    n_spectra: int
+    n_live: int
+
+    @property
+    def n_objects(self) -> int:
+        """Live objects among the rows to fit on."""
+        return len(self.scale)
+
+    @classmethod
+    def merge(cls, parts: Iterable[GroupSamples]) -> GroupSamples:
+        """Return the samples of several fields together; empty ones for no field."""
+        listed = list(parts)
+        width = listed[0].features.shape[1] if listed else 0
+        nothing = np.empty((0, width), np.float32)
+        return cls(
+            np.concatenate([nothing, *(part.features for part in listed)]),
+            np.concatenate([np.empty(0), *(part.scale for part in listed)]),
+            sum(part.n_spectra for part in listed),
+            sum(part.n_live for part in listed),
+        )
+
+
+@dataclass(frozen=True)
+class SpectrumSamples:
+    """Training data of every group, by name."""
+
+    groups: dict[str, GroupSamples]
+
+    def __getitem__(self, group: str) -> GroupSamples:
+        return self.groups[group]
+
+    def save(self, path: str | Path) -> None:
+        """Write an array file."""
+        arrays: dict[str, np.ndarray] = {}
+        counts = {}
+        for group, samples in self.groups.items():
+            arrays[f"{group}_features"] = samples.features
+            arrays[f"{group}_scale"] = samples.scale
+            counts[group] = {"n_spectra": samples.n_spectra, "n_live": samples.n_live}
+        save_arrays(path, arrays, counts=counts, **_SAMPLES)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SpectrumSamples:
+        """Read what `save` wrote."""
+        stored = load_arrays(path, **_SAMPLES)
+        return cls(
+            {
+                group: GroupSamples(stored[f"{group}_features"], stored[f"{group}_scale"], **count)
+                for group, count in stored.attributes["counts"].items()
+            }
+        )
+
+    @classmethod
+    def merge(cls, parts: Sequence[SpectrumSamples]) -> SpectrumSamples:
+        """Return the samples of several fields together; all must have the same groups."""
+        groups = list(parts[0].groups)
+        for part in parts[1:]:
+            if list(part.groups) != groups:
+                got = f"{groups} and {list(part.groups)}"
+                raise FormatError(
+                    must_be("spectrum samples", "of the same groups", got, "remake them")
+                )
+        return cls({group: GroupSamples.merge(part[group] for part in parts) for group in groups})
+
+
+def sample_features(
+    cube: Cube, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
+) -> SpectrumSamples:
+    """Sample the features of a field's spectra and light curves.
+
+    Parameters
+    ----------
+    cube : Cube
+        The field's datacube.
+    settings : SpectrumSettings
+        Groups, bins, and the most samples that a group of one field contributes
+        (`samples_per_field`): more are thinned at random, all objects alike.
+    rows_fit : bool (n,)
+        Rows of the cube that tokenizers may be fitted on.
+    seed : int
+        Seed of the thinning.
+    """
+    return SpectrumSamples(
+        {group: _sample_group(cube, group, settings, rows_fit, seed) for group in settings.groups}
+    )
+
+
+def _sample_group(
+    cube: Cube, group: str, settings: SpectrumSettings, rows_fit: np.ndarray, seed: int
+) -> GroupSamples:
+    space = feature_space(group)
+    generator = np.random.default_rng([seed, GROUPS.names.index(group)])
+    kept = _Thinned(settings.samples_per_field, len(space.weights), generator)
+    scales = []
+    n_spectra = n_live = 0
+    for batch in read_group(cube, group, settings):
+        live = batch.live()
+        n_spectra += len(live)
+        n_live += int(live.sum())
+        scale, features = space.sample(group, batch, live & rows_fit[batch.row], settings)
+        scales.append(scale)
+        kept.add(features.astype(np.float32))
+    return GroupSamples(kept.features(), np.concatenate([np.empty(0), *scales]), n_spectra, n_live)
+
+
+class _Thinned:
+    """At most `limit` of the rows that are added, all of them equally likely.
+
+    Every row gets a random number, and the rows with the smallest numbers are kept. So the result
+    does not depend on how the rows are split over calls.
+    """
+
+    def __init__(self, limit: int, width: int, generator: np.random.Generator) -> None:
+        self._limit = limit
+        self._generator = generator
+        self._numbers = np.empty(0)
+        self._rows = np.empty((0, width), np.float32)
+
+    def add(self, rows: np.ndarray) -> None:
+        self._numbers = np.concatenate([self._numbers, self._generator.random(len(rows))])
+        self._rows = np.concatenate([self._rows, rows])
+        if len(self._rows) > 2 * self._limit:
+            self._thin()
+
+    def features(self) -> np.ndarray:
+        self._thin()
+        return self._rows
+
+    def _thin(self) -> None:
+        if len(self._rows) > self._limit:
+            smallest = np.sort(np.argpartition(self._numbers, self._limit)[: self._limit])
+            self._numbers, self._rows = self._numbers[smallest], self._rows[smallest]
 
 
 @dataclass(frozen=True)
 class SpectrumCodebook:
-    """What one group's tokenizer is made of.
+    """The codebook of one group, and the distribution of its scales.
 
     Attributes
     ----------
     group : str
-        Spectrum group.
+        Name of the group.
     quantizer : FittedQuantizer
-        Its centroids are of the standardised features, two of a spectrum and three of a light
-        curve; there are none where no training field has any.
+        Quantizes the standardised features (D = 2 for spectra, 3 for light curves); without codes
+        where no training field has any.
     counts : int64 (k,)
         Training samples of each code.
     mean, std : float64 (D,)
         A compressed feature x is standardised to (x - mean) / std.
     scale : ColumnSummary
-        log10 of the training spectra's scales, or median magnitudes of the light curves.
+        Distribution of log10 of the spectra's flux scales, or of the median magnitudes.
     numbers : dict
-        `inertia` (mean squared distance), `n_samples`, `n_objects` fitted on, and of the training
-        fields `n_spectra` and `n_live`.
+        `inertia` (mean squared distance), `n_samples` and `n_objects` that were fitted, and
+        `n_spectra` and `n_live` of the training fields.
     """
 
     group: str
@@ -72,20 +236,23 @@ class SpectrumCodebook:
 
     @classmethod
     def load(cls, path: str | Path, group: str) -> SpectrumCodebook:
-        """Read what `save` wrote; raise `FormatError` where it is another group's."""
+        """Read what `save` wrote; raise `FormatError` where it belongs to another group."""
         quantizer, stored = load_quantizer(path, **_FORMAT)
-        found = stored.attributes["group"]
-        if found != group:
+        written = stored.attributes["group"]
+        if written != group:
             what = f"{path}: spectrum codebook"
             do = put_aside(_FORMAT["format"])
-            raise FormatError(must_be(what, f"of group {group}", found, do))
+            raise FormatError(must_be(what, f"of group {group}", written, do))
         arrays = {name: stored[name] for name in ("counts", "mean", "std")}
         scale = ColumnSummary(*(stored[f"scale_{cell}"] for cell in _SCALE_CELLS))
         return cls(group, quantizer, **arrays, scale=scale, numbers=stored.attributes["numbers"])
 
 
 def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPLES) -> GroupSamples:
-    """Merge one group's samples of several fields, of each at most its share of `limit` bins."""
+    """Return one group's samples of several fields, at most `limit` in all.
+
+    Every field contributes an equal number of samples at most.
+    """
     share = max(1, limit // max(1, len(paths)))
     parts = []
     for number, path in enumerate(paths):
@@ -99,11 +266,11 @@ def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPL
 
 
 def standardisation(features: np.ndarray, group: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and divisor, float64 (D,) each, that standardise a group's features (n, D).
+    """Return the mean and the divisor, float64 (D,) each, that standardise features (n, D).
 
-    Divided by it, a feature's spread is its `feature_weights`.
+    After division, the standard deviations are the `weights` of the group's features.
     """
-    weights = feature_weights(group)
+    weights = feature_space(group).weights
     if not len(features):
         return np.zeros(len(weights)), np.ones(len(weights))
     spread = features.std(axis=0, dtype=np.float64)
@@ -117,22 +284,23 @@ def train_codebook(
     progress: Progress = quiet,
     threads: int = 1,
 ) -> SpectrumCodebook:
-    """Standardise a group's features and fit its quantizer.
+    """Standardise a group's features and cluster them.
 
     Parameters
     ----------
     samples : GroupSamples
         Samples of all training fields.
     group : str
-        Spectrum group.
+        Name of the group.
     settings : SpectrumSettings
-        The quantizer, the size of the codebook, the Lloyd steps and the seed.
+        The quantizer, the size of the codebook, the number of Lloyd steps, and the seed.
     progress : callable
-        Shows the steps.
+        Shows the progress of the steps.
     threads : int
-        Threads of the fit; they change no result.
+        Threads of the fit; they do not change the result.
     """
-    features = samples.features.reshape(-1, n_features(group))
+    space = feature_space(group)
+    features = samples.features.reshape(-1, len(space.weights))
     mean, std = standardisation(features, group)
     points = (features - mean) / std
     quantizer = fit_quantizer(
@@ -153,108 +321,5 @@ def train_codebook(
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,
     }
-    scale = summarise_column(scale_to_column(group, samples.scale))
+    scale = summarise_column(space.scale_to_column(samples.scale))
     return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers)
-
-
-@dataclass(frozen=True)
-class GroupTokenizer:
-    """The codebook of one group.
-
-    Attributes
-    ----------
-    group : str
-        Spectrum group.
-    wave : float64 (L,)
-        Mean wavelength of each bin: Angstrom (DESI) or pseudo-wavelength (Gaia XP).
-    n_pixels, factor : int
-        Pixels of a spectrum as it is read, and of a bin.
-    quantizer : FittedQuantizer
-        Quantizes the standardised features; without codes where the group has no training data.
-    mean, std : float64 (2,)
-        A compressed feature x is standardised to (x - mean) / std.
-    """
-
-    group: str
-    wave: np.ndarray
-    n_pixels: int
-    factor: int
-    quantizer: FittedQuantizer
-    mean: np.ndarray
-    std: np.ndarray
-
-    @property
-    def centroids(self) -> np.ndarray:
-        """Centroids of the standardised features, float32 (k, 2)."""
-        return self.quantizer.centroids
-
-    def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rebinned flux and ivar, float64 (m, L), of spectra (m, n_pixels).
-
-        Raises
-        ------
-        DataError
-            Where the spectra have another length.
-        """
-        if flux.shape != ivar.shape or flux.shape[1:] != (self.n_pixels,):
-            must = f"of shape (m, {self.n_pixels})"
-            raise DataError(
-                must_be(f"{self.group} flux and ivar", must, f"{flux.shape}, {ivar.shape}")
-            )
-        return rebin(flux, ivar, self.factor)
-
-    def encode(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Encode spectra relative to their own exact scale.
-
-        Parameters
-        ----------
-        flux, ivar : float (m, n_pixels)
-            Spectra as `data.spectra.read_spectra` yields them.
-
-        Returns
-        -------
-        codes : uint16 (m, L)
-            65535 in a bin without a good pixel, and everywhere without a codebook.
-        scale : float64 (m,)
-            Positive, in the unit of flux; NaN without a good pixel.
-        """
-        binned = self.rebin(flux, ivar)
-        scale = object_scale(*binned)
-        return self.encode_bins(*binned, scale), scale
-
-    def encode_bins(self, flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Codes, uint16 (m, L), of rebinned spectra (m, L) relative to the scales (m,) given."""
-        codes = np.full(flux.shape, MISSING_CODE, dtype=np.uint16)
-        features = compress(flux, ivar, scale)
-        known = np.isfinite(features).all(axis=-1)
-        if len(self.centroids) and known.any():
-            codes[known] = self.quantizer.encode((features[known] - self.mean) / self.std)
-        return codes
-
-    def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Decode spectra.
-
-        Parameters
-        ----------
-        codes : uint16 (m, L)
-            Codes of the bins.
-        scale : float64 (m,)
-            Scale of each spectrum.
-
-        Returns
-        -------
-        flux, ivar : float64 (m, L)
-            NaN where a code is missing.
-
-        Raises
-        ------
-        FormatError
-            Where a code is not in the codebook.
-        """
-        known = codes != MISSING_CODE
-        if known.any() and codes[known].max() >= len(self.centroids):
-            must, got = f"below {len(self.centroids)}", int(codes[known].max())
-            raise FormatError(must_be(f"codes of group {self.group}", must, got, "encode again"))
-        features = np.full((*codes.shape, N_FEATURES), np.nan)
-        features[known] = self.quantizer.decode(codes[known]) * self.std + self.mean
-        return expand(features, scale)

@@ -1,25 +1,25 @@
-"""What a spectrum's codes are made of: two features a bin, relative to the spectrum's own scale.
+"""The features of spectra: flux and precision of a bin, relative to the spectrum's own scale.
 
 The *scale* is the median over good bins of sqrt(flux² + error²): the typical flux of a bright
-spectrum, the noise of an empty one, and never 0. With it
+spectrum, the noise of an empty one, and never 0. The features are
 
     flux_norm = flux / scale            compressed to arcsinh(flux_norm)
     precision = scale * sqrt(ivar)      compressed to ln(precision)
 
-flux_norm is near 1 in any continuum, whatever the S/N, and precision is near 1 where there is only
-noise and near the S/N where there is a signal. The compressions are chosen so that
+flux_norm is near 1 in any continuum, whatever the S/N. precision is near 1 where there is only
+noise, and near the S/N where there is a signal. The compressions are chosen for three reasons:
 
-- flux is kept to an absolute error in units of the scale up to about the continuum (arcsinh x ≈ x):
-  noise around 0, negative fluxes included, keeps its shape; and to a relative error above it
-  (arcsinh x ≈ ln 2x), so that an emission line a hundred times the continuum costs a few codes;
-- precision is kept to a relative error, from sky lines in noise to the brightest stars;
-- both have an inverse, elementary and in closed form.
+- Up to about the continuum, flux keeps an absolute error in units of the scale (arcsinh x ≈ x):
+  noise around 0, with its negative fluxes, keeps its shape. Above, flux keeps a relative error
+  (arcsinh x ≈ ln 2x): an emission line a hundred times the continuum costs a few codes.
+- Precision keeps a relative error, from sky lines in noise to the brightest stars.
+- Both have an inverse in closed form.
 
-A cluster of nearest codes is round in the standardised features, and counts an error of one
-standard deviation in either the same. A spectrum is read for its flux, and its error need be known
-to some percent only: ln(precision) is standardised to a quarter of a standard deviation, which
-spends the codes on flux. On simulated DESI spectra and 2048 codes, that halves the error of flux
-(at S/N > 10 from a fifth of its noise to a tenth) and leaves 4 % in precision.
+The cells of a codebook are round in the standardised features: an error of one standard deviation
+counts the same in both. The flux matters more than its error, which is needed to some percent
+only. So ln(precision) is standardised to a quarter of a standard deviation, which spends the codes
+on flux. On simulated DESI spectra and 2048 codes, this halves the error of flux (at S/N > 10 from a
+fifth of its noise to a tenth) and leaves an error of 4 % in precision.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FEATURE_WEIGHTS = np.array([1.0, 0.25])
 
 
 def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
-    """Scale of rebinned spectra: the median of sqrt(flux² + 1 / ivar) over good bins.
+    """Return the scale of rebinned spectra: the median of sqrt(flux² + 1 / ivar) over good bins.
 
     Parameters
     ----------
     flux, ivar : float64 (m, L)
-        What `data.spectra.rebin` returns.
+        Rebinned spectra, as `surveys.spectra.rebin` returns them.
 
     Returns
     -------
@@ -55,12 +55,12 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
 
 
 def compress(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Compressed features of rebinned spectra.
+    """Compute the compressed features of rebinned spectra.
 
     Parameters
     ----------
     flux, ivar : float64 (m, L)
-        What `data.spectra.rebin` returns.
+        Rebinned spectra, as `surveys.spectra.rebin` returns them.
     scale : float64 (m,)
         Positive scale of each spectrum; NaN for one without a good bin.
 
@@ -90,7 +90,7 @@ def expand(features: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndar
     Returns
     -------
     flux, ivar : float64 (m, L)
-        NaN and NaN where missing.
+        NaN where missing.
     """
     flux = np.sinh(features[..., 0]) * scale[:, None]
     ivar = (np.exp(features[..., 1]) / scale[:, None]) ** 2

@@ -1,11 +1,10 @@
-"""The spectrum tokenizer: a codebook of (flux, precision) a group, and a scale an object.
+"""The spectrum tokenizer: one codebook per group, and one scale per object.
 
-Groups of light curves are among its groups: their codebooks are of (magnitude, precision, time
-step) an epoch, and their scale is the median magnitude.
-
-A spectrum becomes one code a bin of its grid, and one code for its scale, in a scalar column of
-its own. The scale's code is chosen first and the bins are encoded relative to the scale that it
-decodes to, so what the scale's rounding leaves over is corrected by the bins.
+A spectrum becomes one code per bin of its grid, of flux and precision, and one code for its flux
+scale. A light curve becomes one code per epoch, of magnitude, precision and time step, and one
+code for its median magnitude, which is called its scale too. Each group has a scalar column for
+its scales. The code of the scale is chosen first, and bins or epochs are encoded relative to the
+scale that it decodes to: so they correct the rounding of the scale.
 """
 
 from __future__ import annotations
@@ -14,95 +13,97 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import ConfigError, FormatError, must_be, suggestion
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import check_content, remake
 from astromodal.storage.hashing import hash_arrays
-from astromodal.surveys.grids import bin_centres, bin_factor, is_light_curve, native_grid
-from astromodal.tokenizers.light_curves.features import median_magnitude
-from astromodal.tokenizers.light_curves.group import DecodedCurves, LightCurveGroupTokenizer
-from astromodal.tokenizers.quantizers.nearest import unpack_quantizer
+from astromodal.surveys.group import Batch, GroupKind
+from astromodal.surveys.light_curves import LightCurveBatch
+from astromodal.surveys.registry import spectrum_group
+from astromodal.tokenizers.light_curves import DecodedCurves, LightCurveGroupTokenizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.tokenizers.spectra.codebook import GroupTokenizer, SpectrumCodebook
-from astromodal.tokenizers.spectra.features import object_scale
-from astromodal.tokenizers.spectra.groups import scale_from_column, scale_to_column
+from astromodal.tokenizers.spectra.codebook import SpectrumCodebook
+from astromodal.tokenizers.spectra.groups import (
+    EncodedBatch,
+    GroupTokenizer,
+    ScaleCoder,
+    SpectrumGroupTokenizer,
+)
 
+KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
+    "spectrum": SpectrumGroupTokenizer,
+    "light_curve": LightCurveGroupTokenizer,
+}
+"""The tokenizer of each kind of group."""
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 1}
-_STANDARDISATION = ("mean", "std")
-_GRID = ("wave", "n_pixels", "factor")
-SCALE_LEEWAY = 4.0
-"""Most that the bins correct the scale by: beyond it, level gives way to shape."""
-MEDIAN_LEEWAY = 0.5
-"""Most (mag) that the epochs of a light curve correct its median by."""
 
 
 @dataclass(frozen=True)
 class SpectrumTokenizer:
-    """All groups' codebooks, by name, and the bins of their scales.
+    """The codebooks of all groups, by name, and the bins of their scales.
 
     Attributes
     ----------
-    groups : dict of str to GroupTokenizer or LightCurveGroupTokenizer
-        In vocabulary order.
+    groups : dict of str to GroupTokenizer
+        Tokenizers of the groups, in vocabulary order.
     scales : ScalarTokenizer
-        Bins of log10(scale), or of a light curve's median magnitude, a column
-        ``spectrum_scale_{group}`` each, in the same order.
+        Bins of log10 of the flux scales, or of the median magnitudes: one column
+        ``spectrum_scale_{group}`` per group, in the same order.
     codebook_size : int
         Codes that the vocabulary holds for a group; a codebook may use fewer.
     """
 
-    groups: dict[str, GroupTokenizer | LightCurveGroupTokenizer]
+    groups: dict[str, GroupTokenizer]
     scales: ScalarTokenizer
     codebook_size: int
 
-    def __getitem__(self, group: str) -> GroupTokenizer | LightCurveGroupTokenizer:
-        """Tokenizer of a group; raise `ConfigError` where there is none of that name."""
+    def __getitem__(self, group: str) -> GroupTokenizer:
+        """Return the tokenizer of a group; raise `ConfigError` where no group has this name."""
         if group not in self.groups:
             message = must_be("spectrum group", f"one of {', '.join(self.groups)}", group)
             raise ConfigError(message + suggestion(group, self.groups))
         return self.groups[group]
 
-    def spectrum(self, group: str) -> GroupTokenizer:
-        """Tokenizer of a group of spectra; raise `ConfigError` where it is another kind's."""
-        found = self[group]
-        if not isinstance(found, GroupTokenizer):
+    def spectrum(self, group: str) -> SpectrumGroupTokenizer:
+        """Return the tokenizer of a group of spectra; raise `ConfigError` for light curves."""
+        tokenizer = self[group]
+        if not isinstance(tokenizer, SpectrumGroupTokenizer):
             raise ConfigError(must_be("group", "one of spectra", group, "use encode_curves"))
-        return found
+        return tokenizer
 
     def light_curve(self, group: str) -> LightCurveGroupTokenizer:
-        """Tokenizer of a group of light curves; raise `ConfigError` where it is another kind's."""
-        found = self[group]
-        if not isinstance(found, LightCurveGroupTokenizer):
+        """Return the tokenizer of a group of light curves; raise `ConfigError` for spectra."""
+        tokenizer = self[group]
+        if not isinstance(tokenizer, LightCurveGroupTokenizer):
             raise ConfigError(must_be("group", "one of light curves", group, "use encode"))
-        return found
+        return tokenizer
 
     @cached_property
     def hash(self) -> str:
-        """Hash of everything that decides on a code or its value."""
+        """Hash of all arrays that a code or its decoded value depends on."""
         return hash_arrays(self.arrays())
 
     @classmethod
     def assemble(
         cls, codebooks: Sequence[SpectrumCodebook], settings: SpectrumSettings, n_bins: int
     ) -> SpectrumTokenizer:
-        """Put together the codebooks of all groups.
+        """Join the codebooks of all groups.
 
         Parameters
         ----------
         codebooks : sequence of SpectrumCodebook
             One of every group of the settings, in any order.
         settings : SpectrumSettings
-            Groups in vocabulary order, grids, size of a codebook.
+            Groups in vocabulary order, settings of the bins, and size of a codebook.
         n_bins : int
-            Bins of a scale.
+            Bins of a column of scales.
 
         Raises
         ------
@@ -117,7 +118,10 @@ class SpectrumTokenizer:
         columns = [scale_column(codebook.group) for codebook in ordered]
         summaries = dict(zip(columns, (codebook.scale for codebook in ordered), strict=True))
         scales = ScalarTokenizer.fit(ColumnSummaries(summaries), columns, n_bins)
-        groups = {codebook.group: _group_tokenizer(codebook, settings) for codebook in ordered}
+        groups = {
+            c.group: _kind(c.group).fitted(c.group, c.quantizer, c.mean, c.std, settings)
+            for c in ordered
+        }
         return cls(groups, scales, settings.codebook_size)
 
     def encode(
@@ -128,7 +132,7 @@ class SpectrumTokenizer:
         Parameters
         ----------
         group : str
-            Spectrum group.
+            Name of the group.
         flux, ivar : float (m, n_pixels)
             Spectra as `data.spectra.read_spectra` yields them.
 
@@ -139,20 +143,26 @@ class SpectrumTokenizer:
         scale_codes : uint16 (m,)
             Bin of the scale; 65535 where all of a spectrum's codes are missing.
         """
-        tokenizer = self.spectrum(group)
-        binned = tokenizer.rebin(flux, ivar)
-        exact = object_scale(*binned)
-        scale_codes = self._scale_codes(group, exact)
-        coded = self.decode_scale(group, scale_codes)
-        used = np.clip(coded, exact / SCALE_LEEWAY, exact * SCALE_LEEWAY)
-        return tokenizer.encode_bins(*binned, used), scale_codes
+        return self.spectrum(group).encode(flux, ivar, self._scale_coder(group))
 
     def decode(
         self, group: str, codes: np.ndarray, scale_codes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Flux and inverse variance, float64 (m, L), of codes (m, L) and scale codes (m,).
+        """Decode spectra.
 
-        In the units of the spectra that were encoded; NaN where a code is missing.
+        Parameters
+        ----------
+        group : str
+            Name of the group.
+        codes : uint16 (m, L)
+            Codes of the bins.
+        scale_codes : uint16 (m,)
+            Codes of the flux scales.
+
+        Returns
+        -------
+        flux, ivar : float64 (m, L)
+            Flux in the unit of the group, and its inverse variance; NaN where a code is missing.
         """
         return self.spectrum(group).decode(codes, self.decode_scale(group, scale_codes))
 
@@ -162,9 +172,9 @@ class SpectrumTokenizer:
         Parameters
         ----------
         group : str
-            Light-curve group.
+            Name of the group.
         curves : LightCurveBatch
-            m curves of n epochs in all, as `data.light_curves.read_light_curves` yields them.
+            m curves of n epochs in all, as `data.spectra.read_light_curves` yields them.
 
         Returns
         -------
@@ -173,40 +183,59 @@ class SpectrumTokenizer:
         scale_codes : uint16 (m,)
             Bin of the median magnitude; 65535 for a curve without an epoch, or a codebook.
         """
-        exact = median_magnitude(curves)
-        scale_codes = self._scale_codes(group, exact)
-        coded = self.decode_scale(group, scale_codes)
-        used = np.clip(coded, exact - MEDIAN_LEEWAY, exact + MEDIAN_LEEWAY)
-        return self.light_curve(group).encode(curves, used), scale_codes
+        encoded = self.light_curve(group).encode_batch(curves, self._scale_coder(group))
+        return encoded.codes, encoded.scale
+
+    def encode_batch(self, group: str, batch: Batch) -> EncodedBatch:
+        """Encode spectra or light curves of a group, as `data.spectra.read_group` yields them."""
+        return self[group].encode_batch(batch, self._scale_coder(group))
 
     def decode_curves(
         self, group: str, codes: np.ndarray, indptr: np.ndarray, scale_codes: np.ndarray
     ) -> DecodedCurves:
-        """Light curves of codes (n,), of which curve i has ``codes[indptr[i]:indptr[i + 1]]``."""
+        """Decode light curves.
+
+        Parameters
+        ----------
+        group : str
+            Name of the group.
+        codes : uint16 (n,)
+            Codes of all epochs; those of curve i are ``codes[indptr[i]:indptr[i + 1]]``.
+        indptr : int64 (m + 1,)
+            Where each curve starts and ends.
+        scale_codes : uint16 (m,)
+            Codes of the median magnitudes.
+
+        Returns
+        -------
+        DecodedCurves
+            NaN where a code is missing.
+        """
         median = self.decode_scale(group, scale_codes)
         return self.light_curve(group).decode(codes, indptr, median)
 
     def decode_scale(self, group: str, scale_codes: np.ndarray) -> np.ndarray:
-        """Scales or median magnitudes, float64 (m,), of scale codes (m,); NaN where missing."""
+        """Return the scales of scale codes (m,), float64 (m,); NaN where missing.
+
+        A flux in the group's unit for spectra, a median magnitude for light curves.
+        """
         values = self.scales.decode(self._in_column(group, scale_codes, MISSING_CODE))
-        return scale_from_column(group, values[:, self._column(group)])
+        return self[group].space.scale_from_column(values[:, self._column(group)])
 
     def standardised(self, group: str) -> np.ndarray:
-        """Centroids in standardised units, float32 (codebook_size, D); 0 for codes not in use."""
+        """Return the standardised centroids, float32 (codebook_size, D); 0 for unused codes."""
         centroids = self[group].centroids
         table = np.zeros((self.codebook_size, centroids.shape[1]), dtype=np.float32)
         table[: len(centroids)] = centroids
         return table
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Plain arrays that `from_arrays` makes the same tokenizer from."""
-        arrays: dict[str, np.ndarray] = {}
-        for group, tokenizer in self.groups.items():
-            grid = () if is_light_curve(group) else _GRID
-            own = {name: getattr(tokenizer, name) for name in grid}
-            own |= tokenizer.quantizer.packed()
-            own |= {name: getattr(tokenizer, name) for name in _STANDARDISATION}
-            arrays |= {f"{group}_{name}": np.asarray(array) for name, array in own.items()}
+        """Return the arrays that `from_arrays` makes the same tokenizer from."""
+        arrays = {
+            f"{group}_{name}": array
+            for group, tokenizer in self.groups.items()
+            for name, array in tokenizer.arrays().items()
+        }
         arrays |= {f"scales_{name}": array for name, array in self.scales.arrays().items()}
         arrays["groups"] = np.array(list(self.groups), dtype=np.str_)
         arrays["codebook_size"] = np.array(self.codebook_size)
@@ -214,29 +243,23 @@ class SpectrumTokenizer:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> SpectrumTokenizer:
-        """The tokenizer that `arrays` was called on."""
-        groups: dict[str, GroupTokenizer | LightCurveGroupTokenizer] = {}
+        """Return the tokenizer of the arrays that `arrays` returned."""
+        groups: dict[str, GroupTokenizer] = {}
         for group in arrays["groups"].tolist():
-            prefix = f"{group}_"
-            own = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-            quantizer = unpack_quantizer(own, f"spectrum tokenizer, group {group}")
-            standardisation = (own[name] for name in _STANDARDISATION)
-            if is_light_curve(group):
-                groups[group] = LightCurveGroupTokenizer(group, quantizer, *standardisation)
-                continue
-            grid = own["wave"], int(own["n_pixels"]), int(own["factor"])
-            groups[group] = GroupTokenizer(group, *grid, quantizer, *standardisation)
+            start = f"{group}_"
+            own = {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
+            groups[group] = _kind(group).from_arrays(group, own)
         prefix = "scales_"
         scales = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         return cls(groups, ScalarTokenizer.from_arrays(scales), int(arrays["codebook_size"]))
 
     def save(self, path: str | Path) -> None:
-        """Write an array file that carries the tokenizer's own hash."""
+        """Write an array file that holds the hash of the tokenizer too."""
         save_arrays(path, self.arrays(), hash=self.hash, **_FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> SpectrumTokenizer:
-        """Read what `save` wrote; raise `FormatError` where its content was changed since."""
+        """Read what `save` wrote; raise `FormatError` where its content has changed since."""
         stored = load_arrays(path, **_FORMAT)
         tokenizer = cls.from_arrays(stored.arrays)
         check_content(path, stored.attributes["hash"], tokenizer.hash, remake(_FORMAT["format"]))
@@ -246,42 +269,29 @@ class SpectrumTokenizer:
         return self.scales.columns.index(scale_column(self[group].group))
 
     def _in_column(self, group: str, values: np.ndarray, rest: float) -> np.ndarray:
-        """Values (m,) in the group's column of a table (m, groups), the other columns `rest`."""
+        """Return a table (m, groups) with values (m,) in the group's column, `rest` elsewhere."""
         table = np.full((len(values), len(self.scales.columns)), rest, dtype=values.dtype)
         table[:, self._column(group)] = values
         return table
 
-    def _scale_codes(self, group: str, scale: np.ndarray) -> np.ndarray:
-        codes = self.scales.encode(self._in_column(group, scale_to_column(group, scale), np.nan))
-        return codes[:, self._column(group)]
+    def _scale_coder(self, group: str) -> ScaleCoder:
+        """Return what encodes the scales of a group."""
+        tokenizer = self[group]
+
+        def code(scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            column = tokenizer.space.scale_to_column(scale)
+            table = self.scales.encode(self._in_column(group, column, np.nan))
+            codes = table[:, self._column(group)]
+            return codes, self.decode_scale(group, codes)
+
+        return code
+
+
+def _kind(group: str) -> type[GroupTokenizer]:
+    """Return the class of a group's tokenizer."""
+    return KINDS[spectrum_group(group).kind]
 
 
 def scale_column(group: str) -> str:
-    """Name of the scalar column of a group's scales: log10 of a flux, or a median magnitude."""
+    """Return the name of the scalar column with a group's scales."""
     return f"spectrum_scale_{group}"
-
-
-def decode_object(
-    tokenizer: SpectrumTokenizer, group: str, codes: np.ndarray, scale_code: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Wavelength, flux and inverse variance, float64 (L,) each, of one object's codes (L,)."""
-    flux, ivar = tokenizer.decode(group, codes[None], np.array([scale_code], dtype=np.uint16))
-    return tokenizer.spectrum(group).wave, flux[0], ivar[0]
-
-
-def _group_tokenizer(
-    codebook: SpectrumCodebook, settings: SpectrumSettings
-) -> GroupTokenizer | LightCurveGroupTokenizer:
-    if is_light_curve(codebook.group):
-        return LightCurveGroupTokenizer(
-            codebook.group, codebook.quantizer, codebook.mean, codebook.std
-        )
-    return GroupTokenizer(
-        group=codebook.group,
-        wave=bin_centres(codebook.group, settings),
-        n_pixels=native_grid(codebook.group, settings).length,
-        factor=bin_factor(codebook.group, settings),
-        quantizer=codebook.quantizer,
-        mean=codebook.mean,
-        std=codebook.std,
-    )

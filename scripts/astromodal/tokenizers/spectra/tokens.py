@@ -1,4 +1,4 @@
-"""Spectrum and light-curve codes of a field, on disk."""
+"""Codes of a field's spectra and light curves, on disk."""
 
 from __future__ import annotations
 
@@ -12,21 +12,72 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import SpectrumBatch, read_spectra
+from astromodal.data.spectra import read_group
 from astromodal.storage.arrays import check_maker, load_arrays, save_arrays
 from astromodal.storage.hashing import hash_values
-from astromodal.surveys.grids import is_light_curve
-from astromodal.tokenizers.light_curves.tokens import EncodedCurves, encode_light_curves
-from astromodal.tokenizers.spectra.groups import GroupTokens
+from astromodal.tokenizers.spectra.groups import EncodedBatch
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokens", "version": 1}
 _GROUP_ARRAYS = ("codes", "indptr", "scale")
 
+_NOTHING = EncodedBatch(np.empty(0, np.uint16), np.empty(0, np.int64), np.empty(0, np.uint16))
+
+
+@dataclass(frozen=True)
+class GroupTokens:
+    """Codes of one group, for all objects of a field.
+
+    Attributes
+    ----------
+    codes : uint16 (sum of lengths,)
+        Codes of all objects, one object after another; 65535 where missing.
+    indptr : int64 (n + 1,)
+        The codes of object i are ``codes[indptr[i]:indptr[i + 1]]``: all bins of a spectrum, all
+        good epochs of a light curve, or none where it has no live one of this group.
+    scale : uint16 (n,)
+        Codes of the scales; 65535 where there is no live spectrum or light curve.
+    """
+
+    codes: np.ndarray
+    indptr: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of_rows(
+        cls,
+        row: np.ndarray,
+        own: np.ndarray,
+        codes: np.ndarray,
+        lengths: np.ndarray,
+        scale: np.ndarray,
+    ) -> GroupTokens:
+        """Place the codes of a group's objects among all objects.
+
+        Parameters
+        ----------
+        row : int32 (n,)
+            Rows of all objects, ascending.
+        own : int32 (m,)
+            Rows of this group's objects, ascending, all of them in `row`.
+        codes : uint16 (sum of lengths,)
+            Their codes, one object after another.
+        lengths : int64 (m,)
+            Number of codes of each.
+        scale : uint16 (m,)
+            Codes of their scales.
+        """
+        place = np.searchsorted(row, own)
+        every = np.zeros(len(row), dtype=np.int64)
+        every[place] = lengths
+        scales = np.full(len(row), MISSING_CODE, dtype=np.uint16)
+        scales[place] = scale
+        return cls(codes, np.concatenate([[0], np.cumsum(every)]).astype(np.int64), scales)
+
 
 @dataclass(frozen=True)
 class SpectrumTokens:
-    """Codes of a field's objects that have a spectrum, or a light curve, of any group.
+    """Codes of a field's objects that have a spectrum or a light curve of any group.
 
     Attributes
     ----------
@@ -35,12 +86,11 @@ class SpectrumTokens:
     row : int32 (n,)
         Rows in the cube, ascending.
     groups : dict of str to GroupTokens
-        Every group of the tokenizer.
+        Codes of every group of the tokenizer.
     counts : dict
-        Of each group, `n_spectra` (or light curves) and `n_live`, those with a good pixel or
-        epoch.
+        By group, `n_spectra` (spectra or light curves) and `n_live` (with a good pixel or epoch).
     tokenizer_hash, input_hash : str
-        Hashes of the tokenizer, and of the spectra that were encoded.
+        Hashes of the tokenizer, and of the spectra and light curves that were encoded.
     """
 
     ids: np.ndarray
@@ -51,7 +101,7 @@ class SpectrumTokens:
     input_hash: str
 
     def codes(self, group: str, i: int) -> np.ndarray:
-        """Codes of object number `i`, uint16 (L,), or (0,) where it has no such spectrum."""
+        """Return the codes of object number `i`, uint16 (L,); none where it has no spectrum."""
         tokens = self.groups[group]
         return tokens.codes[tokens.indptr[i] : tokens.indptr[i + 1]]
 
@@ -74,25 +124,25 @@ def encode_field_spectra(
     cube: Cube, tokenizer: SpectrumTokenizer, settings: SpectrumSettings
 ) -> SpectrumTokens:
     """Encode every spectrum and light curve of a cube; rows without any are left out."""
-    encoded = {group: _encode_group(cube, tokenizer, group, settings) for group in tokenizer.groups}
-    row = np.unique(np.concatenate([found.row for found in encoded.values()]))
+    groups = {name: _encode_group(cube, tokenizer, name, settings) for name in tokenizer.groups}
+    row = np.unique(np.concatenate([group.row for group in groups.values()]))
     return SpectrumTokens(
         ids=cube.ids()[row],
         row=row,
-        groups={group: found.tokens(row) for group, found in encoded.items()},
-        counts={group: found.counts() for group, found in encoded.items()},
+        groups={name: group.tokens(row) for name, group in groups.items()},
+        counts={name: group.counts() for name, group in groups.items()},
         tokenizer_hash=tokenizer.hash,
-        input_hash=hash_values({group: found.input_hash for group, found in encoded.items()}),
+        input_hash=hash_values({name: group.input_hash for name, group in groups.items()}),
     )
 
 
 def load_spectrum_tokens(path: str | Path, tokenizer_hash: str | None = None) -> SpectrumTokens:
-    """Read spectrum codes.
+    """Read what `SpectrumTokens.save` wrote.
 
     Raises
     ------
     FormatError
-        Where they were made by another tokenizer than the one of `tokenizer_hash`.
+        Where the codes were made by another tokenizer than the one of `tokenizer_hash`.
     """
     stored = load_arrays(path, **_FORMAT)
     attributes = stored.attributes
@@ -112,53 +162,42 @@ def load_spectrum_tokens(path: str | Path, tokenizer_hash: str | None = None) ->
 
 
 @dataclass(frozen=True)
-class _Encoded:
-    """One group's spectra, row by row: those of dead fibres have live False and no known code."""
+class _EncodedGroup:
+    """Codes of one group's objects; an object without a good pixel or epoch has no scale code."""
 
-    row: np.ndarray  # (m,) int32
+    row: np.ndarray  # (m,) int32, ascending
     live: np.ndarray  # (m,) bool
-    codes: np.ndarray  # (m, L) uint16
-    scale: np.ndarray  # (m,) uint16
+    encoded: EncodedBatch
     input_hash: str
 
     def counts(self) -> dict[str, int]:
         return {"n_spectra": len(self.row), "n_live": int(self.live.sum())}
 
     def tokens(self, row: np.ndarray) -> GroupTokens:
-        """Codes of the objects at `row` (n,), which holds all rows of this group."""
-        known = self.scale != MISSING_CODE
-        codes = self.codes[known]
-        lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
-        return GroupTokens.of_rows(row, self.row[known], codes.ravel(), lengths, self.scale[known])
+        """Return the codes of the objects at `row` (n,), which holds all rows of this group."""
+        codes, lengths, scale = self.encoded
+        known = scale != MISSING_CODE
+        codes = codes[np.repeat(known, lengths)]
+        return GroupTokens.of_rows(row, self.row[known], codes, lengths[known], scale[known])
 
 
 def _encode_group(
     cube: Cube, tokenizer: SpectrumTokenizer, group: str, settings: SpectrumSettings
-) -> _Encoded | EncodedCurves:
-    if is_light_curve(group):
-        return encode_light_curves(cube, tokenizer, group)
-    digests = [hashlib.sha256() for _ in range(3)]
-    n_bins = len(tokenizer.spectrum(group).wave)
-    rows, live = [np.empty(0, np.int32)], [np.empty(0, bool)]
-    codes, scales = [np.empty((0, n_bins), np.uint16)], [np.empty(0, np.uint16)]
-    for batch in read_spectra(cube, group, settings):
-        _update(digests, batch)
+) -> _EncodedGroup:
+    """Encode all spectra or light curves of a group; light curves are not cut to any length."""
+    kind = tokenizer[group]
+    digests = [hashlib.sha256() for _ in range(kind.n_hashed)]
+    rows, live, parts = [np.empty(0, np.int32)], [np.empty(0, bool)], [_NOTHING]
+    for batch in read_group(cube, group, settings):
+        # Streams of values: the hash does not depend on the number of rows read at a time.
+        for digest, array in zip(digests, kind.hashed(batch), strict=True):
+            digest.update(np.ascontiguousarray(array).data)
         rows.append(batch.row)
         live.append(batch.live())
-        bins, scale = tokenizer.encode(group, batch.flux, batch.ivar)
-        codes.append(bins)
-        scales.append(scale)
-    text = hash_values([digest.hexdigest() for digest in digests])
-    return _Encoded(
+        parts.append(tokenizer.encode_batch(group, batch))
+    return _EncodedGroup(
         np.concatenate(rows),
         np.concatenate(live),
-        np.concatenate(codes),
-        np.concatenate(scales),
-        text,
+        EncodedBatch(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True))),
+        hash_values([digest.hexdigest() for digest in digests]),
     )
-
-
-def _update(digests: list[hashlib._Hash], batch: SpectrumBatch) -> None:
-    """Add a batch to the digests of rows, fluxes and ivars, which batch sizes do not change."""
-    for digest, array in zip(digests, (batch.row, batch.flux, batch.ivar), strict=True):
-        digest.update(np.ascontiguousarray(array).data)

@@ -8,11 +8,12 @@ from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import FormatError
 from astromodal.evaluation.spectra import evaluate as spectra
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
-from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
+from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumTokenizer, scale_column
+from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
 SPECTRUM = SpectrumSettings(groups=("desi_b",), codebook_size=1024, max_spec_tokens_per_group=32)
@@ -21,17 +22,16 @@ SETTINGS = {
     "evaluation.max_objects": 20,
     "evaluation.n_examples": 2,
 }
-GRID = native_grid("desi_b", SPECTRUM).points()
+GRID = grid_group("desi_b").grid(SPECTRUM).points()
 
 
 def _tokenizer(n_codes=1024):
     side = int(np.sqrt(n_codes))
     pairs = np.stack(np.meshgrid(np.linspace(-1, 2, side), np.linspace(0, 6, side)), axis=-1)
     centroids = pairs.reshape(-1, 2).astype(np.float32)[:n_codes]
-    group = GroupTokenizer(
-        "desi_b", bin_centres("desi_b", SPECTRUM), len(GRID), bin_factor("desi_b", SPECTRUM),
-        NearestCentroid(centroids), np.zeros(2), np.ones(2),
-    )  # fmt: skip
+    group = SpectrumGroupTokenizer.fitted(
+        "desi_b", NearestCentroid(centroids), np.zeros(2), np.ones(2), SPECTRUM
+    )
     names = (scale_column("desi_b"),)
     scales = np.linspace(-1, 3, 500)[:, None]
     bins = ScalarTokenizer.fit(ColumnSummaries.of(scales, names), names, 200)
@@ -73,7 +73,7 @@ def test_good_codes_are_found_good(run, make_field):
     assert numbers.r2.value > 0.9
     assert numbers.worst_continuum_error < 0.1
     assert section.headlines[0].verdict == "good"
-    assert numbers.codebook.tokens == 15 * len(bin_centres("desi_b", SPECTRUM))
+    assert numbers.codebook.tokens == 15 * grid_group("desi_b").n_bins(SPECTRUM)
     assert sum(b.n for b in numbers.snr) == 15
 
 

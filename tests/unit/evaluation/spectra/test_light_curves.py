@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from astromodal.data.light_curves import LightCurveBatch
 from astromodal.errors import FormatError
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
 from astromodal.evaluation.spectra.light_curves import (
@@ -15,7 +14,8 @@ from astromodal.evaluation.spectra.light_curves import (
     sample_curves,
 )
 from astromodal.evaluation.spectra.sample import only_curves
-from astromodal.tokenizers.light_curves.group import DecodedCurves
+from astromodal.surveys.light_curves import LightCurveBatch
+from astromodal.tokenizers.light_curves import DecodedCurves
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.light_curves import SETTINGS, curve_columns, tokenizer_of
 from helpers.spectra import desi_columns, spectra

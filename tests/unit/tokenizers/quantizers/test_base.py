@@ -14,8 +14,7 @@ from astromodal.tokenizers.quantizers.base import QUANTIZERS, usage
 from astromodal.tokenizers.quantizers.kmeans import KMeans, fit_quantizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid, unpack_quantizer
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.tokenizers.spectra.codebook import SpectrumCodebook, train_codebook
-from astromodal.tokenizers.spectra.samples import GroupSamples
+from astromodal.tokenizers.spectra.codebook import GroupSamples, SpectrumCodebook, train_codebook
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from helpers.cutouts import SETTINGS as IMAGE
 from helpers.cutouts import cutouts, untrained_autoencoder

@@ -4,11 +4,11 @@ import pytest
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.errors import FormatError
-from astromodal.surveys.grids import n_bins
+from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.spectra import SETTINGS, desi_columns, samples_of, spectra, tokenizer_of
 
-BINS = n_bins("desi_r", SETTINGS)
+BINS = grid_group("desi_r").n_bins(SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The footer of a parquet file: what it says of rows and columns, and whether that can be true."""
+"""Parquet files: the footer, what columns hold, and lists as flat arrays."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import DTypeLike
 
-from astromodal.data.lists import is_list
 from astromodal.errors import DataError, must_be
 from astromodal.storage.hashing import FileVersion
 
 _BUFFER = 1 << 20  # byte
-_ROWS_A_BYTE = 8  # of a file at most: a row has an id of its own, however well it is compressed
+_ROWS_A_BYTE = 8  # most rows per byte of a file: every row has its own id, however compressed
 UNREADABLE = (pa.ArrowException, OSError, OverflowError, binascii.Error, UnicodeError, KeyError)
 """What pyarrow raises at a damaged file."""
 
@@ -29,7 +30,7 @@ class Footer:
     path : Path
         The file.
     field : str
-        The field's name, used in errors.
+        Name of the field, used in errors.
     version : FileVersion
         Size and time of the file when it was opened.
     file : pyarrow.parquet.ParquetFile
@@ -42,16 +43,16 @@ class Footer:
     Raises
     ------
     DataError
-        Where the file is no parquet file, is empty or cut short, or tells of rows or columns that
-        it does not have.
+        Where the file is no parquet file, is empty or cut short, or has a footer that contradicts
+        itself.
     """
 
     def __init__(self, path: str | Path, field: str) -> None:
         self.path, self.field = Path(path), field
         self.version = FileVersion.of(self.path)
         try:
-            # Pages come through a small buffer a column: neither a map of the file, whose pages
-            # stay, nor pre-buffering, which fetches a row group whole, and there may be only one.
+            # Pages come through a small buffer per column. A memory map would keep the pages, and
+            # pre-buffering fetches a whole row group, which may be the whole file.
             self.file = pq.ParquetFile(
                 self.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             )
@@ -63,9 +64,9 @@ class Footer:
             raise self.damaged("a whole parquet file", error) from error
 
     def kinds(self) -> list[tuple[str, str]]:
-        """Each column's name and what it holds, as `column_kind` says it.
+        """Return the name of each column and what it holds, in the words of `column_kind`.
 
-        A column of lists of which the statistics say that all are null holds nothing.
+        A column of lists holds ``nothing`` where the statistics say that all lists are null.
         """
         kinds = [(field.name, column_kind(field.type)) for field in self.schema]
         lists = {name for name, kind in kinds if kind == "lists"}
@@ -73,13 +74,13 @@ class Footer:
         return [(name, "nothing" if name in empty else kind) for name, kind in kinds]
 
     def damaged(self, must: str, got: object) -> DataError:
-        """The error that says that the file is not as it was written."""
+        """Return the error which says that the file is damaged."""
         what = f"field {self.field}: {self.path.name}"
         do = "copy the cube again, or leave the field out of `fields`"
         return DataError(must_be(what, must, str(got), do))
 
     def _filled(self, names: set[str]) -> set[str]:
-        """Those of some columns that hold a value, or of which no statistics say otherwise."""
+        """Return the columns that hold a value, or that have no statistics."""
         meta = self.file.metadata
         paths = [meta.schema.column(i).path.partition(".")[0] for i in range(meta.num_columns)]
         filled = set()
@@ -87,17 +88,18 @@ class Footer:
             for place, name in enumerate(paths):
                 if name in names and name not in filled:
                     chunk = group.column(place)
-                    found = chunk.statistics
-                    nulls = found.null_count if found is not None and found.has_null_count else 0
+                    statistics = chunk.statistics
+                    counted = statistics is not None and statistics.has_null_count
+                    nulls = statistics.null_count if counted else 0
                     if nulls < chunk.num_values or not chunk.num_values:
                         filled.add(name)
         return filled
 
     def _check(self) -> None:
-        """Raise `DataError` where the file tells of rows that it cannot hold, or of other columns.
+        """Raise `DataError` where the numbers of rows or the names of columns disagree.
 
-        Pages have checksums, the footer has none. But Arrow and pandas write the names of columns
-        twice: one with a flipped bit would otherwise be that of a column that is absent.
+        Pages have checksums, the footer has none. Arrow and pandas write the names of columns
+        twice: without this check, a flipped bit in a name would make the column look absent.
         """
         meta = self.file.metadata
         groups = sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups))
@@ -115,19 +117,19 @@ class Footer:
 
 
 def let_pass(error: Exception) -> None:
-    """Raise an error of the file system again: it says nothing of what the file holds."""
+    """Raise an error of the file system again: the file itself may be fine."""
     if isinstance(error, OSError) and error.errno:
         raise error
 
 
 def column_kind(kind: pa.DataType) -> str:
-    """What a column of a type holds.
+    """Return what a column of an Arrow type holds.
 
     Returns
     -------
     str
         ``text`` (bytes too), ``whole numbers``, ``numbers``, ``lists`` (of numbers), ``nothing``
-        (a column without a value), or the type's own name.
+        (a column without a value), or the name of the type.
     """
     if is_text(kind):
         return "text"
@@ -141,7 +143,7 @@ def column_kind(kind: pa.DataType) -> str:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds text or bytes, be it by codes of a dictionary."""
+    """Return whether an Arrow type is text or bytes, plain or by codes of a dictionary."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -149,7 +151,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds bytes, be it by codes of a dictionary."""
+    """Return whether an Arrow type is bytes, plain or by codes of a dictionary."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     tests = (
@@ -159,3 +161,74 @@ def is_bytes(kind: pa.DataType) -> bool:
         pa.types.is_fixed_size_binary,
     )
     return any(test(kind) for test in tests)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether an Arrow type is a list of numbers, or of nulls where no list has a value."""
+    listed = (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+    if not listed:
+        return False
+    inner = kind.value_type
+    return pa.types.is_floating(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)
+
+
+def list_lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lengths of the lists of a column.
+
+    Returns
+    -------
+    lengths : int64 (m,)
+        Number of values per row; 0 where the list is null.
+    valid : bool (m,)
+        False where the list is null.
+    """
+    valid = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    counted = pc.fill_null(pc.list_value_length(column), 0)
+    return counted.to_numpy(zero_copy_only=False).astype(np.int64), valid
+
+
+def flatten(
+    column: pa.Array, dtype: DTypeLike = np.float32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all values of a list column in one array, without a loop over rows.
+
+    Parameters
+    ----------
+    column : pa.Array
+        A list column of numbers, or a column of nulls, (m,).
+    dtype : floating dtype
+        Type of the values; times near day 58,000 need float64.
+
+    Returns
+    -------
+    values : dtype (sum of lengths,)
+        Values of all rows in order; null values are NaN.
+    lengths : int64 (m,)
+        Number of values per row; 0 where the list is null.
+    valid : bool (m,)
+        False where the list is null.
+
+    Raises
+    ------
+    TypeError
+        Where the column holds no lists of numbers.
+    """
+    if pa.types.is_null(column.type):
+        nothing = np.zeros(len(column), np.int64)
+        return np.empty(0, dtype), nothing, nothing.astype(bool)
+    if not is_list(column.type):
+        raise TypeError(f"column must be of lists of numbers, got {column.type}")
+    lengths, valid = list_lengths(column)
+    flat = pc.cast(_joined(column, int(lengths.sum())), pa.from_numpy_dtype(dtype), safe=False)
+    return flat.to_numpy(zero_copy_only=False), lengths, valid
+
+
+def _joined(column: pa.Array, total: int) -> pa.Array:
+    """Return the `total` values of all lists: a view, unless nulls hide values between them."""
+    if not pa.types.is_fixed_size_list(column.type) and len(column):
+        first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
+        if last - first == total:
+            return column.values.slice(first, total)
+    return column.flatten()

@@ -1,3 +1,4 @@
+import astropy.units as u
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -6,11 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from astromodal.config.inputs import ColumnSettings, FlagSettings
+from astromodal.data.columns import PIXELS
 from astromodal.data.cube import Cube
-from astromodal.data.missing import base_class, find_pile_up, is_sentinel, sentinels_of
+from astromodal.data.values import (
+    base_class,
+    find_pile_up,
+    in_unit,
+    is_sentinel,
+    sentinels_of,
+)
 from astromodal.errors import DataError
+from astromodal.surveys.registry import spectrum_group
 
 DEFAULTS = ColumnSettings()
+FLUX, IVAR, _ = (column.unit for column in spectrum_group("desi_r").columns)
 FLAG, Z = "specz_f_z", "specz_z"
 
 
@@ -155,3 +165,60 @@ def test_a_pile_up_is_one_of_the_values(values):
     """Its count is that of the rows that hold it."""
     found = find_pile_up(values)
     assert found is None or (values == found[0]).sum() == found[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "wanted", "expected"),
+    [
+        (u.hourangle, "ra", "deg", [15, 30]),
+        (u.arcsec / u.yr, "gaia_pmra", "mas / yr", [1000, 2000]),
+        (u.percent, "specz_z", "", [0.01, 0.02]),
+        (u.mag(u.nJy), "mag_pstotal_r", "mag", [32.4, 33.4]),
+        (u.dex(u.m / u.s**2), "gaia_logg_gspphot", "dex", [3, 4]),
+        (u.W / u.m**2 / u.nm, "desi_flux_r", FLUX, [1e19, 2e19]),
+        (u.nm, "desi_wave_r", "Angstrom", [10, 20]),
+    ],
+)
+def test_values_are_converted(given, column, wanted, expected):
+    """By a factor, or from one zero point to another."""
+    found = in_unit(np.array([1, 2], np.float32), given, column, wanted)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "wanted"),
+    [
+        ("mag", "mag_pstotal_r", "mag"), (u.ABmag, "mag_pstotal_r", "mag"),
+        (u.one, "mag_pstotal_r", "mag"), ("magnitude", "vista_japermag6", "mag"),
+        (u.ABmag, "err_mag_pstotal_r", "mag"), (u.dex, "gaia_mh_gspphot", "dex"),
+        (u.dex(u.one), "gaia_mh_gspphot", "dex"), ("log(cm.s**-2)", "gaia_logg_gspphot", "dex"),
+        ("'electron'.s**-1", "gaia_phot_g_mean_flux", "electron / s"),
+        ("e-/s", "gaia_phot_g_mean_flux", "electron / s"), ("counts/s", "splus_cut_R", PIXELS),
+        ("pixels", "a_pixel_det", "pix"), ("degrees", "ra", "deg"),
+        ("10**+34 (s2 cm4 Angstrom2) / erg2", "desi_ivar_r", IVAR),
+        ("10**-17 erg/(s cm2 Angstrom)", "desi_flux_r", FLUX),
+    ],
+)  # fmt: skip
+def test_values_of_the_same_unit_stay_what_they_are(given, column, wanted):
+    """To the bit, however catalogues spell it."""
+    values = np.array([1.1, 2.2], np.float32)
+    assert in_unit(values, given, column, wanted) is values
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "wanted", "words"),
+    [
+        (u.STmag, "mag_pstotal_r", "mag", "'ST' .* and 'AB' .* are not convertible"),
+        (u.ABmag, "vista_japermag6", "mag", "vista_japermag6 is relative to Vega"),
+        (u.Jy, "mag_pstotal_r", "mag", "not convertible"),
+        (u.one, "gaia_teff_gspphot", "K", "not convertible"),
+        (u.one / u.s, "gaia_phot_g_mean_flux", "electron / s", "not convertible"),
+        (u.arcsec, "a_pixel_det", "pix", "not convertible"),
+        ("furlongs", "ra", "deg", "did not parse as unit"),
+        (3, "ra", "deg", "3 is no unit of one column"),
+    ],
+)
+def test_units_of_another_kind_are_no_units_of_a_column(given, column, wanted, words):
+    """A zero point, a pixel scale or a spectrum would have to be known."""
+    with pytest.raises(ValueError, match=words):
+        in_unit(np.array([1.0, 2.0]), given, column, wanted)

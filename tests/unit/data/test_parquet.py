@@ -4,7 +4,51 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.data.lists import flatten, gather, is_list, lengths
+from astromodal.data.parquet import Footer, column_kind, flatten, is_list, list_lengths
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (pa.string(), "text"),
+        (pa.binary(), "text"),
+        (pa.dictionary(pa.int8(), pa.string()), "text"),
+        (pa.int64(), "whole numbers"),
+        (pa.uint8(), "whole numbers"),
+        (pa.float32(), "numbers"),
+        (pa.null(), "nothing"),
+        (pa.list_(pa.float32()), "lists"),
+        (pa.large_list(pa.int16()), "lists"),
+        (pa.list_(pa.float64(), 4), "lists"),
+        (pa.bool_(), "bool"),
+        (pa.timestamp("ns"), "timestamp[ns]"),
+        (pa.list_(pa.list_(pa.float32())), "list<item: list<item: float>>"),
+    ],
+)
+def test_kinds_of_columns(kind, expected):
+    """A type is text, numbers or lists to whoever reads it, or goes by its own name."""
+    assert column_kind(kind) == expected
+
+
+def test_lists_that_are_all_null_hold_nothing(write_cube):
+    """The footer's statistics tell of a band that is null in the whole field."""
+    lists = pa.list_(pa.float32())
+    columns = {
+        "id": ["a", "b"],
+        "null": pa.array([None, None], lists),
+        "some": pa.array([None, [1.0]], lists),
+        "empty": pa.array([[], None], lists),
+    }
+    kinds = dict(Footer(write_cube(columns, row_group_size=1), "F1").kinds())
+    assert kinds == {"id": "text", "null": "nothing", "some": "lists", "empty": "nothing"}
+
+
+def test_without_statistics_lists_are_lists(write_cube):
+    """Nothing says that they are null."""
+    nulls = pa.array([None, None], pa.list_(pa.float32()))
+    path = write_cube({"id": ["a", "b"], "null": nulls}, write_statistics=False)
+    assert dict(Footer(path, "F1").kinds())["null"] == "lists"
+
 
 ROWS = st.lists(st.none() | st.lists(st.none() | st.floats(width=32, allow_nan=False)))
 
@@ -22,7 +66,7 @@ def test_flatten_keeps_every_value_in_order(rows, skip):
 
 def test_a_null_list_is_not_an_empty_one():
     """Both have length 0; only one is valid."""
-    counts, valid = lengths(pa.array([None, []], pa.list_(pa.float32())))
+    counts, valid = list_lengths(pa.array([None, []], pa.list_(pa.float32())))
     assert (counts.tolist(), valid.tolist()) == ([0, 0], [False, True])
 
 
@@ -53,14 +97,3 @@ def test_flatten_gives_the_dtype_asked_for():
     column = pa.array([[58_000.123456789]], pa.list_(pa.float64()))
     assert flatten(column, np.float64)[0].tolist() == [58_000.123456789]
     assert flatten(pa.nulls(2), np.float64)[0].dtype == np.float64
-
-
-@given(st.lists(st.integers(0, 4), min_size=1), st.data())
-def test_gather_finds_the_values_of_the_lists_chosen(sizes, data):
-    """As joining the slices of the chosen lists does."""
-    indptr = np.concatenate([[0], np.cumsum(sizes)])
-    chosen = data.draw(st.lists(st.integers(0, len(sizes) - 1)))
-    places, ends = gather(indptr, np.array(chosen, dtype=np.int64))
-    expected = [list(range(indptr[i], indptr[i + 1])) for i in chosen]
-    assert places.tolist() == [place for own in expected for place in own]
-    assert np.diff(ends).tolist() == [len(own) for own in expected]

@@ -10,14 +10,14 @@ import pytest
 
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.gaiaxp import basis, sample_xp
 from astromodal.data.spectra import read_spectra
 from astromodal.errors import DataError
-from astromodal.surveys.grids import native_grid
+from astromodal.surveys.gaiaxp import basis, sample_xp
+from astromodal.surveys.registry import grid_group
 from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
 
 GROUP = "gaiaxp_bp"
-GRID = native_grid(GROUP, SETTINGS).points()
+GRID = grid_group(GROUP).grid(SETTINGS).points()
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_nothing_leaks():
     """GaiaXPy's prints, its warnings and its LaTeX setting of matplotlib stay inside."""
     code = (
         "import matplotlib, numpy as np\n"
-        "from astromodal.data.gaiaxp import basis\n"
+        "from astromodal.surveys.gaiaxp import basis\n"
         "assert basis('gaiaxp_rp', (0.0, 30.0, 60.0)).shape == (55, 3)\n"
         "assert not matplotlib.rcParams['text.usetex']\n"
     )

@@ -2,17 +2,31 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data import light_curves
+from astromodal.data import spectra
 from astromodal.data.cube import Cube
-from astromodal.data.light_curves import LightCurveBatch, read_light_curves
-from astromodal.errors import ConfigError
+from astromodal.data.spectra import read_light_curves
+from astromodal.errors import ConfigError, FormatError
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.tokenizers.light_curves import tokens as light_curve_tokens
-from astromodal.tokenizers.spectra.codebook import SpectrumCodebook, train_codebook
-from astromodal.tokenizers.spectra.samples import SpectrumSamples, sample_features
-from astromodal.tokenizers.spectra.tokenizer import MEDIAN_LEEWAY, SpectrumTokenizer
+from astromodal.surveys.light_curves import LightCurveBatch
+from astromodal.tokenizers.light_curves import (
+    MEDIAN_LEEWAY,
+    LightCurveGroupTokenizer,
+    compress,
+    expand,
+    median_magnitude,
+)
+from astromodal.tokenizers.spectra import tokens as spectrum_tokens
+from astromodal.tokenizers.spectra.codebook import (
+    SpectrumCodebook,
+    SpectrumSamples,
+    sample_features,
+    train_codebook,
+)
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.light_curves import SETTINGS, curve_columns, reordered, tokenizer_of
 
@@ -71,8 +85,8 @@ def test_codes_do_not_depend_on_the_order_of_rows(make, fitted):
 def test_codes_do_not_depend_on_the_rows_read_at_a_time(make, fitted, monkeypatch, rows):
     """Codes, scales and the hash of the input are the same."""
     plain = encode_field_spectra(make(), fitted, SETTINGS)
-    sliced = lambda cube, group: light_curves.read_light_curves(cube, group, rows)  # noqa: E731
-    monkeypatch.setattr(light_curve_tokens, "read_light_curves", sliced)
+    sliced = lambda *given: spectra.read_group(*given, rows)  # noqa: E731
+    monkeypatch.setattr(spectrum_tokens, "read_group", sliced)
     again = encode_field_spectra(make(), fitted, SETTINGS)
     assert again.input_hash == plain.input_hash
     for name, array in vars(plain.groups["ztf_r"]).items():
@@ -173,3 +187,79 @@ def test_the_wrong_kind_of_group_is_refused(fitted):
         fitted.encode("ztf_r", np.ones((1, 5)), np.ones((1, 5)))
     with pytest.raises(ConfigError, match="must be one of light curves, got desi_r; use encode"):
         fitted.decode_curves("desi_r", nothing, np.zeros(1, int), nothing)
+
+
+def batch(curves, times=None):
+    """A batch of curves of magnitudes, of error 0.1, an epoch a day or at the times given."""
+    times = times or [np.arange(len(curve)) for curve in curves]
+    mag = np.array([m for curve in curves for m in curve], dtype=float)
+    indptr = np.cumsum([0, *(len(curve) for curve in curves)])
+    time = np.array([t for own in times for t in own], dtype=float)
+    row = np.arange(len(curves), dtype=np.int32)
+    return LightCurveBatch(row, indptr, time, mag, np.full(len(mag), 0.1))
+
+
+@given(st.lists(st.lists(st.floats(-30, 30), max_size=7), max_size=6))
+def test_medians_are_those_of_each_curve(curves):
+    """Of even and odd numbers of epochs, and NaN of none."""
+    expected = [np.median(curve) if curve else np.nan for curve in curves]
+    np.testing.assert_allclose(median_magnitude(batch(curves)), np.array(expected, float))
+
+
+def test_features_by_hand():
+    """0.05 mag off is arcsinh(1), an error of 0.1 ln(10), a step of a day ln(2); the first 0."""
+    features = compress(batch([[18.0, 18.05], [15.0]], [[5.0, 6.0], [9.0]]), np.array([18.0, 15.0]))
+    expected = [[0, 0], [np.arcsinh(1), np.log(2)], [0, 0]]
+    np.testing.assert_allclose(features[:, [0, 2]], expected, atol=1e-12)
+    np.testing.assert_allclose(features[:, 1], np.log(10))
+
+
+@given(st.floats(-10, 30), st.floats(1e-4, 1e3), st.floats(0, 1e4))
+def test_expanding_undoes_compressing(mag, error, step):
+    """Magnitude, error and step come back."""
+    curve = LightCurveBatch(
+        np.zeros(1, np.int32), np.array([0, 2]), np.array([0.0, step]), np.array([18.0, mag]),
+        np.array([0.1, error]),
+    )  # fmt: skip
+    found = expand(compress(curve, np.array([18.0])), np.array([18.0, 18.0]))
+    assert [part[1] for part in found] == pytest.approx([mag, error, step], rel=1e-6, abs=1e-6)
+
+
+def test_a_step_is_never_negative():
+    """A centroid a little below 0 decodes to no step."""
+    assert expand(np.array([[0.0, 1.0, -0.1]]), np.zeros(1))[2].tolist() == [0.0]
+
+
+CENTROIDS = np.array([[0, np.log(10), 0], [0, np.log(10), np.log(3)]], dtype=np.float32)
+TOKENIZER = LightCurveGroupTokenizer("ztf_r", CENTROIDS, np.zeros(3), np.ones(3))
+
+
+def test_decoded_curves_by_hand():
+    """Steps of 2 days add up from each curve's own first epoch; a missing code adds none."""
+    codes = np.array([1, 1, 1, 0, MISSING_CODE, 1], dtype=np.uint16)
+    found = TOKENIZER.decode(codes, np.array([0, 3, 3, 6]), np.array([18.0, 19.0, 20.0]))
+    np.testing.assert_allclose(found.step, [0, 2, 2, 0, np.nan, 2], rtol=1e-6)
+    np.testing.assert_allclose(found.time, [0, 2, 4, 0, 0, 2], rtol=1e-6)
+    np.testing.assert_allclose(found.mag, [18, 18, 18, 20, np.nan, 20])
+    np.testing.assert_allclose(found.error, [0.1, 0.1, 0.1, 0.1, np.nan, 0.1], rtol=1e-6)
+
+
+def test_no_curve_decodes_to_none():
+    """Nothing in, nothing out."""
+    found = TOKENIZER.decode(np.empty(0, np.uint16), np.zeros(1, np.int64), np.empty(0))
+    assert found.time.size == 0
+
+
+def test_a_code_beyond_the_codebook_is_refused():
+    """It was made by another tokenizer."""
+    with pytest.raises(FormatError, match="codes of group ztf_r must be below 2, got 7"):
+        TOKENIZER.decode(np.array([7], np.uint16), np.array([0, 1]), np.array([18.0]))
+
+
+def test_without_a_codebook_all_is_missing():
+    """A group that no training field has gets no real code."""
+    empty = LightCurveGroupTokenizer("ztf_r", CENTROIDS[:0], np.zeros(3), np.ones(3))
+    curve = LightCurveBatch(
+        np.zeros(1, np.int32), np.array([0, 1]), np.zeros(1), np.full(1, 18.0), np.full(1, 0.1)
+    )
+    assert empty.encode(curve, np.full(1, 18.0)).tolist() == [MISSING_CODE]

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from astromodal.config.inputs import ColumnSettings
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.light_curves import LightCurveBatch, absent_parts, read_light_curves
+from astromodal.data.spectra import read_light_curves
 from astromodal.errors import DataError
+from astromodal.surveys.light_curves import LightCurveBatch, gather
+from astromodal.surveys.registry import light_curve_group
 
 NUMBER = st.none() | st.sampled_from([-1.0, 0.0, 0.1, 19.5, 58000.25, np.nan, np.inf])
 CURVE = st.none() | st.lists(st.tuples(NUMBER, NUMBER, NUMBER), max_size=6)
@@ -111,8 +113,9 @@ def test_a_cube_without_a_column_has_no_light_curves(write_cube):
     lacking = {name: values for name, values in columns.items() if name != "ztf_magerr_r"}
     for given_ in ({"id": ["a"]}, {"id": ["a"], **nulls}, lacking):
         assert not len(read(write_cube(given_)).row)
-    assert absent_parts(Cube(write_cube(lacking), "F1"), "ztf_r") == ["ztf_magerr_r"]
-    assert absent_parts(Cube(write_cube({"id": ["a"]}), "F1"), "ztf_r") == []
+    group = light_curve_group("ztf_r")
+    assert group.lacking(lacking) == ["ztf_magerr_r"]
+    assert group.lacking(["id"]) == group.lacking(columns) == []
 
 
 def test_epochs_of_a_sentinel_are_none(write_cube):
@@ -126,3 +129,14 @@ def test_epochs_of_a_sentinel_are_none(write_cube):
     cube = Cube(write_cube({"id": ["a"], **columns}), "F1", settings)
     (batch,) = read_light_curves(cube, "ztf_r")
     assert batch.mag.tolist() == [18.0]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1), st.data())
+def test_gather_finds_the_values_of_the_lists_chosen(sizes, data):
+    """As joining the slices of the chosen lists does."""
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    chosen = data.draw(st.lists(st.integers(0, len(sizes) - 1)))
+    places, ends = gather(indptr, np.array(chosen, dtype=np.int64))
+    expected = [list(range(indptr[i], indptr[i + 1])) for i in chosen]
+    assert places.tolist() == [place for own in expected for place in own]
+    assert np.diff(ends).tolist() == [len(own) for own in expected]

@@ -1,0 +1,213 @@
+"""Gaia XP: the BP and RP spectra, from their coefficients, through GaiaXPy.
+
+A continuous XP spectrum is a sum of 55 basis functions (De Angeli et al. 2023, A&A 674, A2).
+GaiaXPy evaluates the functions: its ``convert`` is applied to unit vectors, once per process.
+Linear algebra does the rest for a whole batch: flux = c B and error² = diag(Bᵀ E R E B), with
+coefficients c, their errors E on a diagonal, and their correlations R. ``convert`` computes the
+same one source at a time, about five times slower. Source ids never pass through GaiaXPy, so none
+can be rounded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import redirect_stdout
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from pydantic_core import from_json
+
+from astromodal.surveys.group import CubeSlice, Family, GroupColumn, GroupSettings, Quantity
+from astromodal.surveys.spectra import Grid, GridGroup, SpectrumBatch
+
+N_COEFFICIENTS: Final = 55
+N_CORRELATIONS: Final = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
+RANGE: Final = (0.0, 60.0)
+"""Pseudo-wavelengths of a spectrum, the range that GaiaXPy samples by default."""
+_FAMILY: Final = Family("gaiaxp", "Gaia XP")
+_FLUX: Final = Quantity("flux", "electron / s", "electron/s")
+_PSEUDO_WAVELENGTH: Final = Quantity("pseudo-wavelength")
+
+
+class XPGroup(GridGroup):
+    """A group of Gaia XP spectra in three columns: coefficients, errors and correlations."""
+
+    n_columns: ClassVar[int | None] = 3
+
+    def grid(self, settings: GroupSettings) -> Grid:
+        """Return `xp_samples` pseudo-wavelengths over the whole range."""
+        first, last = RANGE
+        return Grid(first, (last - first) / (settings.xp_samples - 1), settings.xp_samples)
+
+    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
+        """Sample the Gaia XP spectra of some rows of a cube.
+
+        Returns
+        -------
+        SpectrumBatch
+            Internally calibrated flux (electron/s). A spectrum with a number that is not finite
+            has bad pixels only (ivar 0).
+
+        Raises
+        ------
+        DataError
+            Where a column holds no lists or texts of the right number of values.
+        """
+        cells = {column.name: piece.objects(column.name) for column in self.columns}
+        filled = [[_is_filled(cell) for cell in own] for own in cells.values()]
+        rows = piece.rows()[np.any(filled, axis=0)]
+        if not len(rows):  # GaiaXPy takes seconds to load
+            nothing = np.empty((0, len(grid)), np.float32)
+            return SpectrumBatch(rows, nothing, nothing)
+        coefficients, errors, correlations = (
+            _parsed(piece, column, cells[column.name], rows) for column in self.columns
+        )
+        # What overflows on the way becomes a bad pixel.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            functions = basis(self.name, tuple(grid))
+            flux, error = sample_xp(coefficients, errors, correlations, functions)
+            flux, ivar = flux.astype(np.float32), (1 / error**2).astype(np.float32)
+        good = np.isfinite(flux) & np.isfinite(ivar)
+        return SpectrumBatch(rows, flux, np.where(good, ivar, 0))
+
+
+def sample_xp(
+    coefficients: np.ndarray, errors: np.ndarray, correlations: np.ndarray, functions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the fluxes and errors of XP spectra at the points of a sampling.
+
+    Parameters
+    ----------
+    coefficients, errors : float64 (m, 55)
+        Coefficients and their errors (electron/s).
+    correlations : float64 (m, 1485)
+        Their correlations: the upper triangle without the diagonal, in column-major order.
+    functions : float64 (55, L)
+        Basis functions, as `basis` returns them.
+
+    Returns
+    -------
+    flux, error : float64 (m, L)
+        electron/s; NaN where an input is not finite, or where the variance is negative.
+    """
+    m = len(coefficients)
+    matrix = np.ones((m, N_COEFFICIENTS, N_COEFFICIENTS))
+    # Column by column above the diagonal is row by row below it.
+    below = np.tril_indices(N_COEFFICIENTS, k=-1)
+    matrix[:, below[0], below[1]] = correlations
+    matrix[:, below[1], below[0]] = correlations
+    scaled = errors[:, :, None] * functions  # (m, 55, L)
+    # One product per source: its sum does not depend on the batch. One thread: the products are
+    # too small to share, and waiting threads cost a factor of ten on a loaded machine.
+    with _libraries().limit(limits=1, user_api="blas"):
+        flux = (coefficients[:, None, :] @ functions)[:, 0]
+        variance = (scaled * (matrix @ scaled)).sum(axis=1)
+    return flux, np.sqrt(np.where(variance > 0, variance, np.nan))
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> Any:
+    """Return the BLAS libraries of the process; to find them takes longer than a small product."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@lru_cache(maxsize=8)
+def basis(group: str, grid: tuple[float, ...]) -> np.ndarray:
+    """Return the basis functions of BP or RP at some pseudo-wavelengths, float64 (55, L).
+
+    Parameters
+    ----------
+    group : str
+        ``gaiaxp_bp`` or ``gaiaxp_rp``.
+    grid : tuple of float, of length L
+        Pseudo-wavelengths.
+    """
+    table: dict[str, object] = {"source_id": np.arange(N_COEFFICIENTS)}
+    for band in ("bp", "rp"):
+        table[f"{band}_n_parameters"] = N_COEFFICIENTS
+        table[f"{band}_standard_deviation"] = 1.0
+        table[f"{band}_coefficients"] = list(np.eye(N_COEFFICIENTS))
+        table[f"{band}_coefficient_errors"] = [np.ones(N_COEFFICIENTS)] * N_COEFFICIENTS
+        table[f"{band}_coefficient_correlations"] = [np.zeros(N_CORRELATIONS)] * N_COEFFICIENTS
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # GaiaXPy warns of pandas' future and prints its progress; neither concerns the user.
+        # Importing it sends all of matplotlib's text through LaTeX; rc_context undoes that.
+        warnings.simplefilter("ignore")
+        import pandas as pd
+        from gaiaxpy import convert
+
+        sampled, _ = convert(pd.DataFrame(table), sampling=np.array(grid), save_file=False)
+    functions = np.stack(sampled.loc[sampled["xp"] == group[-2:].upper(), "flux"].to_list())
+    functions.flags.writeable = False
+    return functions
+
+
+def _is_filled(cell: object) -> bool:
+    """Return whether a cell holds anything but null, an empty list or an empty text."""
+    return cell is not None and not (isinstance(cell, bytes | str | list) and not len(cell))
+
+
+def _parsed(
+    piece: CubeSlice, column: GroupColumn, cells: list[Any], rows: np.ndarray
+) -> np.ndarray:
+    """Return the numbers of a column, texts or lists, at some rows of a slice, float64 (m, n)."""
+    values = np.empty((len(rows), column.length or 0))
+    first = piece.rows()[0] if len(rows) else 0
+    for i, row in enumerate(rows):
+        cell = cells[row - first]
+        numbers = _numbers(cell)
+        if numbers is None or numbers.shape != values.shape[1:]:
+            shown = f"{cell!r:.40}" if numbers is None else f"{numbers.size} numbers"
+            must = f"a list or a text '[a,b,…]' of {column.length} numbers"
+            raise piece.error(column.name, must, f"{shown} in row {row}")
+        values[i] = numbers
+    return values
+
+
+def _numbers(cell: object) -> np.ndarray | None:
+    """Return the numbers of a list, or of a text of one, float64; None for anything else.
+
+    A text is JSON, which may be quoted once more, or has round brackets as in the CSV files of the
+    Gaia archive. The JSON parser of pydantic reads floats four times as fast as the standard one.
+    """
+    try:
+        for _ in range(2):
+            if isinstance(cell, bytes | str):
+                cell = from_json(_in_square_brackets(cell))
+        # A null among the numbers becomes NaN.
+        return np.array(cell, dtype=np.float64) if isinstance(cell, list) else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _in_square_brackets(text: bytes | str) -> bytes:
+    """Return ``(a, b)`` as ``[a, b]``, and any other text as it is."""
+    text = (text.encode() if isinstance(text, str) else text).strip()
+    return b"[" + text[1:-1] + b"]" if text[:1] == b"(" and text[-1:] == b")" else text
+
+
+def _spectrum(name: str, colour: str) -> XPGroup:
+    triangle = "the upper triangle without the diagonal, in column-major order"
+    parts = (
+        ("coefficients", "coefficients of basis functions", _FLUX.unit, N_COEFFICIENTS),
+        ("coefficient_errors", "their errors", _FLUX.unit, N_COEFFICIENTS),
+        ("coefficient_correlations", f"correlations: {triangle}", "", N_CORRELATIONS),
+    )
+    columns = tuple(
+        GroupColumn(f"{name}_{part}", meaning, unit, "list or text", "string", length)
+        for part, meaning, unit, length in parts
+    )
+    return XPGroup(
+        name=name, family=_FAMILY, columns=columns, values=_FLUX, axis=_PSEUDO_WAVELENGTH,
+        colour=colour,
+    )  # fmt: skip
+
+
+GROUPS: Final = (_spectrum("gaiaxp_bp", "#cc79a7"), _spectrum("gaiaxp_rp", "#e69f00"))
+"""The groups of this survey."""

@@ -1,0 +1,173 @@
+"""Groups of spectra on a fixed grid of wavelengths, and their rebinning to tokens."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from astromodal.surveys.group import CubeSlice, GroupKind, GroupSettings, SpectrumGroup
+
+
+class Grid(NamedTuple):
+    """An evenly spaced grid: `start`, `start + step`, … (`length` points)."""
+
+    start: float
+    step: float
+    length: int
+
+    def points(self) -> np.ndarray:
+        """Return the points of the grid, float64 (length,)."""
+        return self.start + self.step * np.arange(self.length)
+
+
+@dataclass(frozen=True)
+class SpectrumBatch:
+    """Spectra of one group on its grid.
+
+    Attributes
+    ----------
+    row : int32 (m,)
+        Rows in the cube, ascending.
+    flux : float32 (m, L)
+        Flux in the group's unit; any value where `ivar` is not positive.
+    ivar : float32 (m, L)
+        Inverse variance of `flux`. A pixel is bad where `ivar` is not positive, or where `flux`
+        or `ivar` is not finite.
+    """
+
+    row: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+
+    def live(self) -> np.ndarray:
+        """Return which spectra have a good pixel, bool (m,); those of dead fibres have none."""
+        return np.any(good_pixels(self.flux, self.ivar), axis=1)
+
+
+def good_pixels(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Return the pixels with a finite flux and a positive, finite inverse variance, bool."""
+    return np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
+
+
+def rebin(flux: np.ndarray, ivar: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Average neighbouring pixels, weighted by their inverse variances, over the whole range.
+
+    Parameters
+    ----------
+    flux, ivar : float (m, L)
+        Spectra; bad pixels have no weight.
+    factor : int
+        Pixels per bin; the last bin takes the pixels that are left.
+
+    Returns
+    -------
+    flux : float64 (m, ceil(L / factor))
+        Weighted mean of the good pixels of a bin; NaN without a good pixel.
+    ivar : float64 (m, ceil(L / factor))
+        Sum of their inverse variances; 0 without a good pixel.
+    """
+    good = good_pixels(flux, ivar)
+    weight = np.where(good, ivar, 0).astype(np.float64)
+    product = np.where(good, flux, 0) * weight
+    starts = np.arange(0, flux.shape[1], factor)
+    total = np.add.reduceat(weight, starts, axis=1)
+    summed = np.add.reduceat(product, starts, axis=1)
+    mean = np.full(total.shape, np.nan)
+    np.divide(summed, total, out=mean, where=total > 0)
+    return mean, total
+
+
+class GridGroup(SpectrumGroup):
+    """A group of spectra that all have the same grid; it is rebinned to fit its token budget."""
+
+    kind: ClassVar[GroupKind] = "spectrum"
+    ragged: ClassVar[bool] = False
+    partial: ClassVar[bool] = False
+    sentinels: ClassVar[bool] = False
+
+    @abstractmethod
+    def grid(self, settings: GroupSettings) -> Grid:
+        """Return the grid that the spectra are read on, in the unit of `axis`."""
+
+    @abstractmethod
+    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
+        """Return the spectra of some rows of a cube at the points of `grid`, float64 (L,)."""
+
+    def read(self, piece: CubeSlice, settings: GroupSettings) -> SpectrumBatch:
+        """Return the spectra of some rows of a cube, dead ones included."""
+        return self.read_spectra(piece, self.grid(settings).points())
+
+    def bin_factor(self, settings: GroupSettings) -> int:
+        """Return the pixels per bin: the fewest with which the whole range fits the budget."""
+        return -(-self.grid(settings).length // settings.max_spec_tokens_per_group)
+
+    def n_bins(self, settings: GroupSettings) -> int:
+        """Return the number of bins of a spectrum; the last bin may hold fewer pixels."""
+        return -(-self.grid(settings).length // self.bin_factor(settings))
+
+    def n_slots(self, settings: GroupSettings) -> int:
+        """Return the number of bins: each is one slot of a sequence."""
+        return self.n_bins(settings)
+
+    def bin_centres(self, settings: GroupSettings) -> np.ndarray:
+        """Return the mean wavelength of the pixels of each bin, float64 (n_bins,)."""
+        points = self.grid(settings).points()
+        starts = np.arange(0, len(points), self.bin_factor(settings))
+        counts = np.diff(np.append(starts, len(points)))
+        return np.add.reduceat(points, starts) / counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListGroup(GridGroup):
+    """A group of spectra in three columns of lists: flux, inverse variance and wavelength.
+
+    `columns` names them in this order.
+
+    Attributes
+    ----------
+    pixels : Grid
+        Wavelengths that every spectrum has.
+    """
+
+    pixels: Grid
+
+    n_columns: ClassVar[int | None] = 3
+
+    def grid(self, settings: GroupSettings) -> Grid:
+        """Return `pixels`, whatever the settings."""
+        return self.pixels
+
+    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
+        """Return the spectra of some rows of a cube.
+
+        Raises
+        ------
+        DataError
+            Where lists of a row differ in length, or wavelengths are not those of the grid.
+        """
+        names = self.column_names
+        parts = [piece.lists(name) for name in names]
+        lengths = np.stack([part[1] for part in parts])  # (3, rows)
+        has = np.any(lengths > 0, axis=0)
+        rows = piece.rows()
+        for name, (_, length) in zip(names, parts, strict=True):
+            wrong = np.flatnonzero(has & (length != len(grid)))
+            if len(wrong):
+                every = ", ".join(
+                    f"{n} {k}" for n, k in zip(names, lengths[:, wrong[0]], strict=True)
+                )
+                must = f"a list of {len(grid)} values where the fibre has a spectrum"
+                raise piece.error(name, must, f"lengths {every} in row {rows[wrong[0]]}")
+        flux, ivar, wave = (part[0].reshape(-1, len(grid)) for part in parts)
+        half = (grid[1] - grid[0]) / 2
+        off = np.flatnonzero(~(np.abs(wave - grid) < half).all(axis=1))
+        if len(off):
+            steps = f"in steps of {2 * half:g}"
+            must = f"{grid[0]:g} to {grid[-1]:g} {self.axis.unit} {steps}"
+            first = wave[off[0]]
+            got = f"{first[0]:g} to {first[-1]:g} in row {rows[has][off[0]]}"
+            raise piece.error(names[2], must, got)
+        return SpectrumBatch(rows[has], flux, ivar)

@@ -1,1 +1,0 @@
-"""Tokens of light curves: epochs to codes."""
