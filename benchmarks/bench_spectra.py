@@ -24,7 +24,7 @@ from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
 from astromodal.data.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.data.spectra import rebin
-from astromodal.evaluation.metrics import perplexity
+from astromodal.evaluation.codebooks import perplexity
 from astromodal.simulate.field import simulate_field
 from astromodal.surveys.grids import DESI_GRIDS, bin_factor
 from astromodal.tokenizers.quantizers.kmeans import Codebook, Finder, fit_codebook

@@ -20,7 +20,7 @@ context = EvaluationContext(
 section = compare_ablations(context, list(snakemake.input.losses), params.runs)
 section.save(snakemake.output.numbers)
 page = Page(
-    title="What each part of the training improves",
+    title="What each variant of the training changes",
     uncertainty="An uncertainty is a standard error over objects and over seeds of the training.",
     trained=params.trained_fields,
     held_out=[name for name in params.fields if name not in params.trained_fields],

@@ -78,7 +78,7 @@ def test_a_tokenizer_that_was_trained_on_nothing_is_announced(ran):
     for job in ("train_image_autoencoder/train_image_autoencoder", f"encode_images/{HELD_OUT}"):
         assert UNTRAINED in Path(f"{paths.results}/logs/{job}.log").read_text()
     (headline,) = read_json(paths.evaluation("images"))["headlines"]
-    assert (headline["value"], headline["note"]) == (0, UNTRAINED)
+    assert (headline["measurement"]["value"], headline["note"]) == (0, UNTRAINED)
     assert UNTRAINED in Path(paths.report).read_text(encoding="utf-8")
 
 

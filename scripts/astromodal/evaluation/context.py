@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astromodal.config.schema import Config
 from astromodal.core.progress import Progress, quiet
-from astromodal.errors import ConfigError, must_be
 from astromodal.evaluation.held_out import EvaluatedField
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ class EvaluationContext:
         Wraps long loops.
     device : torch.device, optional
         Where networks run; None: on the CPU.
-    run : path, optional
-        Folder of the trained model.
     """
 
     fields: Sequence[EvaluatedField]
@@ -44,20 +41,24 @@ class EvaluationContext:
     figures: Path
     progress: Progress = quiet
     device: torch.device | None = None
-    run: Path | None = None
+
+
+# A class of its own: a job that does not run the model must not depend on the model's code.
+@dataclass(frozen=True)
+class ModelContext(EvaluationContext):
+    """The inputs of a section that evaluates the trained model.
+
+    Attributes
+    ----------
+    run : path
+        Folder of the trained model.
+    """
+
+    run: Path = field(kw_only=True)
 
     @cached_property
     def model(self) -> AstroModel:
-        """The trained model, loaded when it is first used.
-
-        Raises
-        ------
-        ConfigError
-            Where the context has no `run`.
-        """
+        """The trained model, loaded when it is first used."""
         from astromodal.inference.model import AstroModel
 
-        if self.run is None:
-            must = "the folder of a trained model"
-            raise ConfigError(must_be("run of the evaluation's context", must, None))
         return AstroModel.from_run(self.run, self.device or "cpu", self.settings.predict)

@@ -1,4 +1,4 @@
-"""Held-out objects, their labels, and how evaluations find them."""
+"""The objects that are evaluated: held-out fields and test splits, samples, checks, labels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astromodal.config.evaluate import LabelSettings
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
+from astromodal.data.missing import base_class
 from astromodal.data.splits import TEST, Split, load_split
 from astromodal.errors import DataError, FormatError, must_be
 from astromodal.sequences.layout import SCALAR
@@ -21,25 +23,23 @@ from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 if TYPE_CHECKING:
     from astromodal.inference.encode import Encoded
     from astromodal.sequences.dataset import SequenceSet
-from astromodal.config.evaluate import LabelSettings
-from astromodal.data.missing import base_class
 
 PACKED = "{} and pack_sequences"
-"""The rules that bring codes up to date in sequences."""
+"""The rules to run again for the codes in sequences, after the rule that encodes."""
 
 
 @dataclass(frozen=True)
 class EvaluatedField:
-    """A field to evaluate on, and the files of it that a part needs.
+    """A field to evaluate on, with the files that a section needs.
 
     Attributes
     ----------
     name : str
         The field.
     trained : bool
-        Whether anything was trained on it: then only its test split is looked at.
+        Whether anything was trained on it. If so, only its test split is evaluated.
     files : dict of str to path
-        ``cube``, ``split``, ``tokens``, ``latents``, ``sequences``: those that were given.
+        Some of ``cube``, ``split``, ``tokens``, ``latents``, ``sequences``.
     """
 
     name: str
@@ -47,70 +47,85 @@ class EvaluatedField:
     files: dict[str, Path] = field(default_factory=dict)
 
     def open(self, columns: ColumnSettings) -> Cube:
-        """The field's datacube."""
+        """Open the field's datacube."""
         return Cube(self.files["cube"], self.name, columns)
 
     def rows(self) -> np.ndarray:
-        """Rows of the cube that count, bool (n,)."""
+        """Return which rows of the cube are evaluated, bool (n,)."""
         return evaluation_rows(load_split(self.files["split"]), self.trained)
 
 
 def evaluated_fields(
     names: Sequence[str], trained: Collection[str], **files: Sequence[str | Path]
 ) -> list[EvaluatedField]:
-    """Fields by name with their files, each list of files being parallel to `names`.
+    """Return fields with their files, without the fields that were skipped.
 
-    Fields that were skipped are left out.
+    Parameters
+    ----------
+    names : sequence of str
+        The fields.
+    trained : collection of str
+        Fields that something was trained on.
+    **files : sequence of path
+        Files of each kind, parallel to `names`.
 
     Raises
     ------
+    FormatError
+        Where there are not as many files of a kind as fields.
     DataError
-        Where that leaves none.
+        Where all fields were skipped.
     """
     for what, paths in files.items():
         if len(paths) != len(names):
             raise FormatError(
-                must_be(f"files of {what!r}", f"{len(names)}, one a field", len(paths))
+                must_be(f"files of {what!r}", f"{len(names)}, one per field", len(paths))
             )
-    found = []
+    fields = []
     for i, name in enumerate(names):
         own = {what: Path(paths[i]) for what, paths in files.items()}
         if not any(map(skip_at, own.values())):
-            found.append(EvaluatedField(name, name in trained, own))
-    if names and not found:
+            fields.append(EvaluatedField(name, name in trained, own))
+    if names and not fields:
         must = "at least one that was not skipped"
         raise DataError(must_be("evaluated fields", must, listed(names), "mend their cubes"))
-    return found
+    return fields
 
 
 def evaluation_rows(split: Split, trained: bool) -> np.ndarray:
-    """Selected rows, and of a field that trained only the test split, bool (n,)."""
+    """Return which rows are evaluated, bool (n,).
+
+    These are all selected rows, or those in the test split where something was trained.
+    """
     return split.selected & (split.split == TEST) if trained else split.selected.copy()
 
 
 def eligible_objects(sequences: SequenceSet, fields: Sequence[EvaluatedField]) -> np.ndarray:
-    """Objects that nothing was trained on, int64 (n,): of fields that trained, the test split."""
+    """Return the numbers of the objects that nothing was trained on, int64 (n,).
+
+    In fields that were trained on, these are the objects of the test split.
+    """
     counts = [len(store) for store in sequences.stores]
     trained = np.repeat([f.trained for f in fields], counts).astype(bool)
     return np.flatnonzero(~trained | (sequences.split == TEST))
 
 
 def sample_rows(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[np.ndarray]:
-    """Draw at most `most` of all fields' rows, each as likely as any other.
+    """Sample rows of all fields uniformly, without replacement.
 
     Parameters
     ----------
     candidates : sequence of int (m,)
         Rows of each field.
     most : int
-        Objects drawn at most, over all fields.
+        Largest number of sampled rows, over all fields.
     seed : int
-        Seed of the draw.
+        Seed of the sample.
 
     Returns
     -------
     list of int (k,)
-        Ascending rows of each field.
+        Sampled rows of each field, ascending.
     """
     which = np.repeat(np.arange(len(candidates)), [len(rows) for rows in candidates])
     rows = np.concatenate(
@@ -123,19 +138,19 @@ def sample_rows(candidates: Sequence[np.ndarray], most: int, seed: int) -> list[
 
 
 def described(fields: Sequence[EvaluatedField]) -> str:
-    """The fields in words, and what of them counts."""
+    """Return the fields in words, with which of their objects are evaluated."""
     held = [f.name for f in fields if not f.trained]
     tested = [f.name for f in fields if f.trained]
-    sections = []
+    phrases = []
     if held:
-        sections.append(f"all selected objects of {listed(held)}, where nothing was trained")
+        phrases.append(f"all selected objects of {listed(held)}, where nothing was trained")
     if tested:
-        sections.append(f"the test split of {listed(tested)}")
-    return "; ".join(sections) or "no field"
+        phrases.append(f"the test split of {listed(tested)}")
+    return "; ".join(phrases) or "no field"
 
 
 def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Path) -> None:
-    """Raise `FormatError` where the tokens' ids are not the cube's in the same rows."""
+    """Raise `FormatError` unless the ids of tokens are those of the cube in the same rows."""
     inside = bool(np.all(rows < len(cube_ids))) if len(rows) else True
     if not inside or not np.array_equal(cube_ids[rows], ids):
         raise FormatError(
@@ -146,41 +161,44 @@ def check_ids(cube_ids: np.ndarray, rows: np.ndarray, ids: np.ndarray, path: Pat
 def check_codes(
     cube: Cube, what: str, stored: np.ndarray, now: np.ndarray, rule: str, most: int = 0
 ) -> None:
-    """Raise `FormatError` where codes are not those of the cube as it is now.
+    """Raise `FormatError` unless stored codes are those of the cube's present values.
 
     Parameters
     ----------
     cube : Cube
         The cube.
     what : str
-        What was encoded, for the error.
+        Name of what was encoded, for the error.
     stored, now : uint16 (n, L)
-        Codes as they were stored, and of the cube's values; objects in the same order.
+        Stored codes, and codes of the present values, of the same objects.
     rule : str
-        The rule that stores them.
+        The rule that stores codes.
     most : int
-        Codes of an object that may differ, where two machines may round differently.
+        Number of codes of an object that may differ, because machines round differently.
     """
     if ((stored != now).sum(axis=1) > most).any():
-        was, found = (hash_arrays({"codes": np.asarray(codes)}) for codes in (stored, now))
-        must, do = f"those of {cube.path.name} as it is now, of hash {found}", f"run {rule} again"
+        was, present = (hash_arrays({"codes": np.asarray(codes)}) for codes in (stored, now))
+        must, do = f"those of {cube.path.name} as it is now, of hash {present}", f"run {rule} again"
         raise FormatError(must_be(f"field {cube.field}: codes of {what}", must, was, do))
 
 
 def check_cutouts(cube: Cube, stored: np.ndarray, now: np.ndarray, rule: str) -> None:
-    """`check_codes` of cutouts: of other pixels nearly all codes differ, on another GPU a few."""
+    """Check the codes of cutouts like `check_codes`, but allow half of the codes to differ.
+
+    On another GPU a few codes differ; for other pixels nearly all do.
+    """
     check_codes(cube, "cutouts", stored, now, rule, most=stored.shape[1] // 2)
 
 
 def coded_scalars(
     cube: Cube, coder: ScalarTokenizer, rows: np.ndarray, stored: np.ndarray, rule: str
 ) -> np.ndarray:
-    """Scalars of some rows of a cube, float64 (n, C), NaN where missing.
+    """Read scalars of some rows of a cube, float64 (n, C); NaN where missing.
 
     Raises
     ------
     FormatError
-        Where `stored`, uint16 (n, C), are not their codes: the cube has changed since.
+        Where `stored`, uint16 (n, C), are not their codes, because the cube was changed.
     """
     values = cube.scalars(coder.columns)[rows]
     check_codes(cube, "scalars", stored, coder.encode(values), rule)
@@ -188,39 +206,39 @@ def coded_scalars(
 
 
 def check_scalars(cube: Cube, objects: Encoded, coder: ScalarTokenizer) -> None:
-    """Raise `FormatError` where scalars in sequences are not the cube's in the same rows.
+    """Raise `FormatError` unless scalar codes in sequences are those of the cube's rows.
 
     Parameters
     ----------
     cube : Cube
-        The cube, of the same ids.
+        The cube, with the same ids.
     objects : Encoded
         Objects of its field.
     coder : ScalarTokenizer
-        What their scalars were encoded with.
+        The tokenizer of their scalars.
     """
     coded = objects[objects.has(SCALAR)]
     coded_scalars(cube, coder, coded.row, coded.codes(SCALAR), PACKED.format("encode_scalars"))
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """The first few names in words, and how many more there are."""
+    """Return the first names in words, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def read_kinds(cube: Cube, labels: LabelSettings) -> np.ndarray:
-    """Class of every row of a cube, without what stands in brackets.
+    """Read the class of every row of a cube, without the part in brackets.
 
     Returns
     -------
     unicode (n,)
-        Empty where it is missing or unreliable, or there is no such column.
+        Empty where the class is missing or unreliable, or the cube has no such column.
 
     Raises
     ------
     DataError
-        Where the column holds no text.
+        Where the column does not hold text.
     """
     if labels.kind is None:
         return np.full(cube.n_rows, "", dtype="U1")
@@ -228,26 +246,26 @@ def read_kinds(cube: Cube, labels: LabelSettings) -> np.ndarray:
 
 
 def has_class(kinds: np.ndarray, labels: LabelSettings) -> np.ndarray:
-    """Which of some classes, unicode (n,), say what a source is, bool (n,)."""
+    """Return which of `kinds`, unicode (n,), are the class of a source, bool (n,)."""
     return (kinds != "") & ~np.isin(kinds, labels.unclear)
 
 
 def cosmological(redshifts: np.ndarray, kinds: np.ndarray, labels: LabelSettings) -> np.ndarray:
-    """Redshifts that tell a distance.
+    """Return the redshifts that are cosmological, without those of stars.
 
     Parameters
     ----------
     redshifts : float64 (n,)
         Spectroscopic redshifts.
     kinds : unicode (n,)
-        What `read_kinds` gives. A source without a class keeps its redshift.
+        Classes, as `read_kinds` returns them. A source without a class keeps its redshift.
     labels : LabelSettings
-        Classes of stars, whose redshift is a velocity, and classes that say nothing.
+        Classes of stars, whose redshift is a velocity, and unclear classes.
 
     Returns
     -------
     float64 (n,)
-        NaN where a redshift is none, or at most -1.
+        NaN for stars, for unclear classes, and where the redshift is -1 or less.
     """
-    meant = (redshifts > -1) & ~np.isin(kinds, (*labels.stars, *labels.unclear))
-    return np.where(meant, redshifts, np.nan)
+    cosmic = (redshifts > -1) & ~np.isin(kinds, (*labels.stars, *labels.unclear))
+    return np.where(cosmic, redshifts, np.nan)

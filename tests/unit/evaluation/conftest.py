@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from astromodal.config import load_config
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, Split
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.coverage.measures import FieldSummary
 from astromodal.evaluation.held_out import evaluated_fields
-from astromodal.evaluation.images.sample import ImageSample
 
 
 def _summary(field, **changes):
@@ -42,12 +44,12 @@ def _summary(field, **changes):
 
 @pytest.fixture
 def real_figures():
-    """Ask for figures that are really written; they take a second each."""
+    """Write figures to files in this test; each takes a second."""
 
 
 @pytest.fixture(autouse=True)
 def _figures_on_demand(request, monkeypatch):
-    """Draw figures, but write none, unless a test asks for `real_figures`."""
+    """Render figures, but write no files, unless a test requests `real_figures`."""
 
     def render_only(figure, folder, name):
         figure.draw_without_rendering()
@@ -59,8 +61,25 @@ def _figures_on_demand(request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def summary():
-    """Make a field's summary, with changes."""
+    """Make a field's summary as its JSON file holds it, with changes."""
     return _summary
+
+
+@pytest.fixture(scope="session")
+def field_summary():
+    """Make a field's summary as the report reads it, with changes to the JSON values."""
+    return lambda field, **changes: FieldSummary.from_json(_summary(field, **changes))
+
+
+@pytest.fixture
+def context(tmp_path):
+    """Make the context of an evaluation, with settings by dotted name."""
+
+    def make(fields, settings=None, **more):
+        config = load_config(settings or {})
+        return EvaluationContext(fields, config, tmp_path / "figures", **more)
+
+    return make
 
 
 @pytest.fixture
@@ -97,25 +116,3 @@ def as_evaluated():
         )  # fmt: skip
 
     return convert
-
-
-@pytest.fixture
-def image_sample():
-    """A sample of n cutouts in which nothing is lost; fields may be replaced."""
-
-    def make(n=20, n_bands=2, **changes):
-        ones = np.ones((n, n_bands))
-        circles = np.stack([1000 * ones, 2000 * ones], axis=-1)
-        values = {
-            "ids": np.array([f"s{i}" for i in range(n)]),
-            "residual_codes": 4 * ones, "residual_latents": 4 * ones, "total": 100 * ones,
-            "n_pixels": 4 * ones, "flux": 1000 * ones, "flux_codes": 1000 * ones,
-            "flux_latents": 1000 * ones, "noise": ones, "circle": circles,
-            "circle_codes": circles, "circle_latents": circles, "fwhm": 1.5 * ones,
-            "fwhm_codes": 1.5 * ones, "fwhm_latents": 1.5 * ones, "star": np.ones(n, bool),
-            "hidden": None, "counts": np.ones(4, int), "n_whole": n, "n_uncoded": 0,
-            "n_outside": 0, "n_short": 0,
-        }  # fmt: skip
-        return ImageSample(**{**values, **changes})
-
-    return make

@@ -238,13 +238,13 @@ def cube_table(fields: Sequence[FieldSummary]) -> Table:
 
 def versions() -> list[tuple[str, str]]:
     """Return names and versions of astromodal, Python and the packages that results depend on."""
-    found = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
+    pairs = [("astromodal", astromodal.__version__), ("Python", platform.python_version())]
     for name in _PACKAGES:
         try:
-            found.append((name, version(name)))
+            pairs.append((name, version(name)))
         except PackageNotFoundError:
-            found.append((name, "not installed"))
-    return found
+            pairs.append((name, "not installed"))
+    return pairs
 
 
 def _disagreement(sections: Sequence[Section]) -> str:

@@ -1,4 +1,4 @@
-"""Losses of single objects add up to those of the batch."""
+"""Losses of each object add up to those of the batch."""
 
 import numpy as np
 import pytest
@@ -28,23 +28,23 @@ def encoded(bundle):
 
 
 @pytest.fixture
-def Measurement(tmp_path, bundle, encoded):
+def losses(tmp_path, bundle, encoded):
     """Losses of the objects of a field that nothing was trained on."""
-    found = {}
+    blocks = {}
     for block in bundle.layout.blocks:
         has = encoded.has(block.name)
         if has.any():
             rows, ids = encoded.row[has].astype(np.int32), encoded.ids[has]
-            found[block.name] = BlockCodes(encoded.codes(block.name), rows, ids, block.name)
+            blocks[block.name] = BlockCodes(encoded.codes(block.name), rows, ids, block.name)
     path, hashes = tmp_path / "s.safetensors", bundle.tokenizers.hashes()
     split = np.full(len(encoded), TEST)
-    write_sequences(path, pack_objects(bundle.layout, found, split), bundle.layout, hashes)
+    write_sequences(path, pack_objects(bundle.layout, blocks, split), bundle.layout, hashes)
     fields = evaluated_fields(["H"], [], sequences=[path])
     return measure_losses(fields, bundle, SETTINGS)
 
 
 @pytest.mark.parametrize(("order", "shuffle"), [(0, None), (1, (SETTINGS.seed, 0))])
-def test_objects_add_up_to_the_training_s_loss(bundle, encoded, Measurement, order, shuffle):
+def test_objects_add_up_to_the_training_s_loss(bundle, encoded, losses, order, shuffle):
     """Sums over objects are the terms of the loss that trains, in either order of blocks."""
     every = np.arange(len(encoded))
     loss = TypedLoss(
@@ -54,25 +54,25 @@ def test_objects_add_up_to_the_training_s_loss(bundle, encoded, Measurement, ord
     terms = loss.terms(bundle.trained.model, batch, None)
     for m, modality in enumerate(MODALITIES):
         term = terms[modality]
-        assert Measurement.codes[:, m].sum() == term.n
-        surprise, squared = (getattr(Measurement, n)[order, :, m] for n in ("surprise", "squared"))
-        assert surprise.sum() == pytest.approx(term.cross_entropy.item(), rel=1e-4)
+        assert losses.codes[:, m].sum() == term.n
+        nll, squared = (getattr(losses, n)[order, :, m] for n in ("nll", "squared"))
+        assert nll.sum() == pytest.approx(term.cross_entropy.item(), rel=1e-4)
         assert squared.sum() == pytest.approx(term.squared_error.item(), rel=1e-4)
 
 
-def test_scalars_are_in_their_units(bundle, encoded, Measurement):
+def test_scalars_are_in_their_units(bundle, encoded, losses):
     """Nothing where nothing was measured, and no error beyond the range of the column's bins."""
     tokenizer = bundle.tokenizers.scalar
     missing = ~np.isfinite(tokenizer.decode(encoded.codes("scalar")))
-    np.testing.assert_array_equal(np.isnan(Measurement.scalars[0]), missing)
+    np.testing.assert_array_equal(np.isnan(losses.scalars[0]), missing)
     for i, used in enumerate(tokenizer.n_codes):
-        errors = Measurement.scalars[0][~missing[:, i], i]
+        errors = losses.scalars[0][~missing[:, i], i]
         assert (errors <= np.ptp(tokenizer.centers[i, :used])).all() if used else not len(errors)
 
 
-def test_a_file_gives_them_back(tmp_path, Measurement):
-    """What is saved is what is loaded."""
-    Measurement.save(tmp_path / "l.npz")
+def test_a_file_gives_them_back(tmp_path, losses):
+    """Every array is loaded as it was saved."""
+    losses.save(tmp_path / "l.npz")
     loaded = ObjectLosses.load(tmp_path / "l.npz")
-    for name, value in vars(Measurement).items():
+    for name, value in vars(losses).items():
         np.testing.assert_array_equal(getattr(loaded, name), value)

@@ -1,75 +1,21 @@
-"""What the fields hold."""
+"""Summaries of fields, and why rows are left out."""
 
+import numpy as np
 import pytest
 
-from astromodal.evaluation.coverage.measures import cover_fields, reasons
-from astromodal.storage.skips import Skip
+from astromodal.evaluation.coverage.measures import (
+    FieldSummary,
+    measure_reasons,
+    modality_counts,
+    percentages,
+)
+from astromodal.storage.json_files import write_json
 
 
-def _cover(tmp_path, *summaries, trained=("A",), skips=()):
-    return cover_fields(summaries, skips, trained, tmp_path / "figures")
-
-
-def _figure(section, name):
-    return next(f for f in section["figures"] if f["file"] == f"{name}.png")
-
-
-def test_every_field_has_a_row(tmp_path, summary):
-    """The sum, and a row a field: its part, rows, cut, splits, cutouts and spectra."""
-    section = _cover(tmp_path, summary("A"), summary("B", spectra={}))
-    table = section["figures"][0]["table"]
-    assert table["rows"] == [
-        ["all fields", "", 200, 2, 4, 14, 180, 140, 20, 20, 120, 4, 4, 1, 0, 0, None],
-        ["A", "trained", 100, 1, 2, 7, 90, 70, 10, 10, 60, 2, 4, 1, 0, 0, 0],
-        ["B", "held out", 100, 1, 2, 7, 90, 70, 10, 10, 60, 2, 0, 0, 0, 0, 0],
-    ]
-    assert len(table["columns"]) == 17
-
-
-def test_warnings_and_absent_columns_are_told(tmp_path, summary):
-    """What is odd about a field, and what it lacks, is in the notes."""
-    section = _cover(
-        tmp_path, summary("A", warnings=["3 rows repeat an id"], absent_columns=list("abcdefghij"))
-    )
-    assert "A: 3 rows repeat an id." in section["notes"]
-    assert "A: no column a, b, c, d, e, f, g, h and 2 more; missing there." in section["notes"]
-
-
-def test_skipped_fields_are_told(tmp_path, summary):
-    """A field that was left out is in the notes, with the rule and the error."""
-    skip = Skip("B", "encode_images", "field B: column 'x' must be a column of numbers, got text")
-    assert _cover(tmp_path, summary("A"), skips=[skip])["notes"][0] == f"{skip}."
-
-
-def test_percentages_by_hand(tmp_path, summary):
-    """3 of 90 selected objects are 3.3 per cent; a field without selected objects has none."""
-    empty = summary(
-        "B",
-        n_selected=0,
-        splits={"train": 0, "validation": 0, "test": 0},
-        scalars={"mag_r": 0, "z": 0},
-    )
-    section = _cover(tmp_path, summary("A"), empty)
-    columns = _figure(section, "columns")["table"]
-    assert columns["rows"] == [["mag_r", 100.0, None], ["z", pytest.approx(10 / 3), None]]
-
-
-def test_field_without_position_is_not_on_the_map(tmp_path, summary):
-    """Without any position there is no sky map, but the rest is there."""
-    section = _cover(tmp_path, summary("A", position=None))
-    names = [f["file"] for f in section["figures"]]
-    assert names == ["coverage.png", "reasons.png", "columns.png"]
-
-
-def test_no_field(tmp_path):
-    """Without fields the coverage says so."""
-    assert cover_fields([], [], [], tmp_path)["notes"] == ["There is no field."]
-
-
-def test_reasons_by_hand(summary):
+def test_reasons_by_hand(field_summary):
     """Over two fields: what is left out and why, how many, of how many, and where most."""
-    rows = reasons([summary("A"), summary("B", spectra={}, n_rows=300)])
-    found = {row[0]: row[2:] for row in rows}
+    reasons = measure_reasons([field_summary("A"), field_summary("B", spectra={}, n_rows=300)])
+    found = {r.what: [r.n, r.percent, r.n_fields, r.most] for r in reasons}
     assert found == {
         "row without a magnitude": [2, 0.5, 2, "A: 1"],
         "row too bright": [4, 1.0, 2, "A: 2"],
@@ -80,20 +26,33 @@ def test_reasons_by_hand(summary):
     }
 
 
-def test_the_same_columns_absent_from_many_fields_are_one_note(tmp_path, summary):
-    """Fields that lack the same columns are told together, and many warnings are cut short."""
-    fields = [summary(f"F{i}", absent_columns=["z"], warnings=["odd"]) for i in range(30)]
-    notes = _cover(tmp_path, *fields)["notes"]
-    assert notes[-1] == "F0, F1, F2, F3, F4, F5 and 24 more: no column z; missing there."
-    assert notes[-2].startswith("10 more warnings")
+def test_modalities_are_counted_by_survey(field_summary):
+    """Of a survey's groups the one with the most live spectra counts."""
+    spectra = {
+        "desi_b": {"n_spectra": 9, "n_live": 4},
+        "desi_r": {"n_spectra": 7, "n_live": 6},
+        "ztf_g": {"n_spectra": 3, "n_live": 3},
+    }
+    counts = modality_counts([field_summary("A", spectra=spectra), field_summary("B", spectra={})])
+    assert {name: own.tolist() for name, own in counts.items()} == {
+        "cutouts": [60, 60], "desi": [6, 0], "gaiaxp": [0, 0], "ztf": [3, 0],
+    }  # fmt: skip
 
 
-def test_many_fields_are_not_drawn_one_by_one(tmp_path, summary):
-    """Of 100 fields there are distributions, a row each, and the extremes in words."""
-    fields = [summary(f"F{i}", n_selected=i) for i in range(100)]
-    section = _cover(tmp_path, *fields)
-    coverage = _figure(section, "coverage")
-    assert len(coverage["table"]["rows"]) == 101
-    assert "Fewest selected objects: F0 (0), F1 (1), F2 (2); most: F99 (99)" in coverage["see"]
-    columns = _figure(section, "columns")["table"]
-    assert columns["rows"][1] == ["z", pytest.approx(300 / 99), pytest.approx(6), 300, 0, 99]
+def test_a_summary_is_read_from_its_file(tmp_path, summary):
+    """Live and dead spectra, the position and the digests of columns."""
+    write_json(tmp_path / "s.json", summary("A"))
+    field = FieldSummary.load(tmp_path / "s.json")
+    assert field == FieldSummary.from_json(summary("A"))
+    assert (field.ra, field.dec, field.size) == (10.0, -30.0, 2_500_000)
+    assert field.live_and_dead("desi_b") == (4, 1)
+    assert field.live_and_dead("desi_z") == (0, 0)
+    assert (field.role(["A"]), field.role(["B"])) == ("trained", "held out")
+
+
+def test_percentages_need_selected_objects(field_summary):
+    """A field without one has NaN, a column that a field lacks has 0."""
+    fields = [field_summary("A"), field_summary("B", n_selected=0)]
+    found = percentages(fields, ["mag_r", "w"])
+    assert found[:, 0].tolist() == [100, 0]
+    assert np.isnan(found[:, 1]).all()

@@ -16,12 +16,13 @@ from astromodal.storage.json_files import write_json
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, summary):
-    """One part with a figure, and one field's summary."""
+    """One section with a figure, and one field's summary."""
     tmp_path = tmp_path_factory.mktemp("report")
-    section = Section("demo", "Demo <part>", tmp_path / "figures", summary="What was done.")
-    section.add_headline("R² of it", 0.93214, 0.0042, unit="mag", note="a note", verdict="good")
+    section = Section("demo", "Demo <section>", tmp_path / "figures", summary="What was done.")
+    measured = Measurement(0.93214, 0.0042, unit="mag")
+    section.add_headline("R² of it", measured, note="a note", verdict="good")
     section.notes.append("Nothing & <nobody> could be evaluated.")
-    section.numbers = {"tokenizer_hash": "0123456789abcdef"}
+    section.hashes["scalar tokenizer"] = "0123456789abcdef"
     with styled():
         figure, axes = new_figure()
         axes[0, 0].plot([0, 1])
@@ -29,10 +30,10 @@ def inputs(tmp_path_factory, summary):
         section.add_figure(
             figure, "line", "The caption.", "The lesson.", Table(["a", "b (mag)", "c"], rows)
         )
-    write_json(tmp_path / "demo.json", section.as_dict())
+    section.save(tmp_path / "demo.json")
     write_json(tmp_path / "summary.json", summary("A"))
     return {
-        "parts": [tmp_path / "demo.json"],
+        "sections": [tmp_path / "demo.json"],
         "figures": [tmp_path / "figures"],
         "summaries": [tmp_path / "summary.json"],
         "trained": ["A"],
@@ -82,16 +83,16 @@ def test_report_shows_figure_caption_lesson_and_numbers(text):
 
 def test_report_escapes_text(text):
     """Text from data is never markup."""
-    assert "Demo &lt;part&gt;" in text
+    assert "Demo &lt;section&gt;" in text
     assert "Nothing &amp; &lt;nobody&gt;" in text
     assert "&lt;results&gt;" in text
 
 
-def test_report_tells_headlines_and_provenance(text):
+def test_report_shows_headlines_and_provenance(text):
     """Main numbers with errors and verdicts in words, hashes, versions and the configuration."""
     for piece in (
         "0.9321 ± 0.0042 mag",
-        "reaches what is asked",
+        "reaches the mark",
         "0123456789abcdef",
         "feedc0de",
         "matplotlib",
@@ -108,7 +109,7 @@ def test_report_follows_the_readers_colour_scheme(text):
 
 
 def test_long_tables_are_folded(text):
-    """A table of 20 rows waits behind a summary."""
+    """A table of 20 rows is collapsed."""
     assert "The numbers (20 rows)" in text
 
 
@@ -148,7 +149,7 @@ def test_same_input_same_page(inputs, text, tmp_path, real_figures):
 
 def test_report_without_any_result(inputs, tmp_path):
     """A run in which nothing could be evaluated still has a report that says so."""
-    nothing = {"parts": [], "figures": [], "summaries": [], "output": tmp_path / "report.html"}
+    nothing = {"sections": [], "figures": [], "summaries": [], "output": tmp_path / "report.html"}
     text = _render(inputs, **nothing)
     assert "Nothing could be evaluated" in text
     assert "There is no field." in text

@@ -1,4 +1,4 @@
-"""How figures look."""
+"""The style of figures."""
 
 import matplotlib as mpl
 import pytest
@@ -65,7 +65,7 @@ HOSTILE = {
 
 
 def test_settings_of_the_user_change_no_figure(tmp_path):
-    """A matplotlibrc of his, wherever it lies, has no part in a figure."""
+    """A matplotlibrc of the user has no effect on a figure, wherever it is."""
     _line(tmp_path / "plain")
     with mpl.rc_context(HOSTILE):
         before = dict(mpl.rcParams)
@@ -76,7 +76,7 @@ def test_settings_of_the_user_change_no_figure(tmp_path):
 
 
 def test_figures_are_files_of_three_kinds(tmp_path):
-    """PNG, PDF and SVG stand side by side."""
+    """PNG, PDF and SVG files are in the same folder."""
     assert _line(tmp_path) == "line.png"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["line.pdf", "line.png", "line.svg"]
 
@@ -112,7 +112,7 @@ def test_svg_ids_are_unique_to_the_figure(tmp_path):
 
 @pytest.mark.parametrize("values", [[3.0], [2.0, 3.0], [0.5, 900.0]])
 def test_a_logarithmic_axis_spans_more_than_a_decade(tmp_path, values):
-    """Of less, ticks would be labelled at every digit, over each other."""
+    """On a shorter axis, labels of all digits would overlap."""
     with styled():
         figure, axes = new_figure()
         axes[0, 0].plot(values, values, "o")

@@ -4,14 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings, SpectrumSettings
+from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import FormatError
 from astromodal.evaluation.spectra import evaluate as spectra
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
-from astromodal.evaluation.spectra.figures import choose_examples
-from astromodal.evaluation.spectra.measures import continuum_error, look_along
-from astromodal.evaluation.spectra.sample import GroupSample
 from astromodal.surveys.grids import bin_centres, bin_factor, native_grid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
@@ -19,7 +15,11 @@ from astromodal.tokenizers.spectra.tokenizer import GroupTokenizer, SpectrumToke
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
 SPECTRUM = SpectrumSettings(groups=("desi_b",), codebook_size=1024, max_spec_tokens_per_group=32)
-SETTINGS = EvaluationSettings(max_objects=20, n_examples=2)
+SETTINGS = {
+    "tokenizers.spectrum": SPECTRUM.model_dump(),
+    "evaluation.max_objects": 20,
+    "evaluation.n_examples": 2,
+}
 GRID = native_grid("desi_b", SPECTRUM).points()
 
 
@@ -51,120 +51,80 @@ def _cube(make_field, n=16, dead=(3,), noise=0.05):
     return make_field("F", columns, n)
 
 
-def _run(field, tokenizer, as_evaluated, tmp_path, trained=()):
-    encode_field_spectra(field.cube, tokenizer, SPECTRUM).save(tmp_path / "tokens.npz")
-    tokenizer.save(tmp_path / "tokenizer.npz")
-    fields = as_evaluated([field], trained, tokens=[tmp_path / "tokens.npz"])
-    settings = (SPECTRUM, SETTINGS, ColumnSettings(), tmp_path / "figures")
-    return evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
+@pytest.fixture
+def run(context, as_evaluated, tmp_path):
+    """Encode a field and evaluate its codes."""
+
+    def go(field, tokenizer, trained=()):
+        encode_field_spectra(field.cube, tokenizer, SPECTRUM).save(tmp_path / "tokens.npz")
+        tokenizer.save(tmp_path / "tokenizer.npz")
+        fields = as_evaluated([field], trained, tokens=[tmp_path / "tokens.npz"])
+        return evaluate_spectra(context(fields, SETTINGS), tmp_path / "tokenizer.npz")
+
+    return go
 
 
-def _sample(flux, decoded, ivar=None):
-    n = len(flux)
-    ivar = np.ones(flux.shape) if ivar is None else ivar
-    ids = np.array([f"o{i}" for i in range(n)])
-    return GroupSample(ids, flux, ivar, decoded, np.ones(n), np.ones(n), np.ones(4, int), 0)
-
-
-def test_continuum_error_by_hand():
-    """A mean of 12 for 9 is off by 3; relative to a scale of 12 and a flux of 9 that is 3 / 15."""
-    observed, decoded = np.array([[8.0, 10, 99]]), np.array([[11.0, 13, 0]])
-    good = np.array([[True, True, False]])
-    assert continuum_error(observed, decoded, good, np.array([12.0])) == pytest.approx([0.2])
-
-
-def test_a_shifted_arm_is_seen_where_it_is():
-    """Decoded flux that is wrong in one stretch only shows there and nowhere else."""
-    flux = np.random.default_rng(0).uniform(1, 2, (8, 64))
-    decoded = flux.copy()
-    decoded[:, 60:] *= 1.5
-    along = look_along(_sample(flux, decoded), np.arange(64.0), seed=0)
-    assert np.abs(along.offset[:-1]).max() < 1e-12
-    assert along.offset[-1] > 0.2
-    assert along.worst() > 0.2
-    assert (along.start[0], along.stop[-1]) == (0.0, 63.0)
-
-
-def test_a_stretch_without_good_bins_has_no_numbers():
-    """Where no object has a good bin nothing is claimed."""
-    flux = np.random.default_rng(0).uniform(1, 2, (4, 32))
-    ivar = np.ones(flux.shape)
-    ivar[:, :2] = 0
-    along = look_along(_sample(flux, flux, ivar), np.arange(32.0), seed=0)
-    assert along.live[0] == 0
-    assert np.isnan(along.offset[0])
-    assert along.worst() == 0
-
-
-def test_examples_span_the_signal_to_noise():
-    """Examples are evenly spaced in rank: the best and the worst object are among them."""
-    flux = np.arange(1.0, 11)[:, None] * np.ones((10, 8))
-    chosen = choose_examples({"desi_b": _sample(flux, flux)}, 3)
-    assert [name for name, _ in chosen] == ["o9", "o5", "o0"]
-
-
-def test_good_codes_are_found_good(make_field, as_evaluated, tmp_path):
+def test_good_codes_are_found_good(run, make_field):
     """With a fine codebook R² is near 1, the continuum is followed, and the counts are right."""
-    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    numbers = section["numbers"]["groups"]["desi_b"]
-    assert (numbers["n_live"], numbers["n_dead"]) == (15, 1)
-    assert numbers["r2"]["value"] > 0.9
-    assert numbers["worst_continuum_error"] < 0.1
-    assert section["headlines"][0]["verdict"] == "good"
-    assert numbers["codebook"]["tokens"] == 15 * len(bin_centres("desi_b", SPECTRUM))
-    assert sum(b["n"] for b in numbers["snr"]) == 15
+    section = run(_cube(make_field), _tokenizer())
+    numbers = section.numbers.groups["desi_b"]
+    assert (numbers.n_live, numbers.n_dead) == (15, 1)
+    assert numbers.r2.value > 0.9
+    assert numbers.worst_continuum_error < 0.1
+    assert section.headlines[0].verdict == "good"
+    assert numbers.codebook.tokens == 15 * len(bin_centres("desi_b", SPECTRUM))
+    assert sum(b.n for b in numbers.snr) == 15
 
 
-def test_coarse_codes_are_found_bad(make_field, as_evaluated, tmp_path):
+def test_coarse_codes_are_found_bad(run, make_field):
     """With a codebook of four codes the continuum is lost, and the report says so."""
-    section = _run(_cube(make_field), _tokenizer(4), as_evaluated, tmp_path)
-    assert section["headlines"][0]["verdict"] == "bad"
+    section = run(_cube(make_field), _tokenizer(4))
+    assert section.headlines[0].verdict == "bad"
 
 
-def test_a_followed_continuum_is_not_enough(make_field, as_evaluated, tmp_path, monkeypatch):
-    """Codes that keep it, but less of the variance than is asked for, fall short."""
+def test_a_followed_continuum_is_not_enough(run, make_field, monkeypatch):
+    """Codes that keep it, but less of the variance than the mark, fall short."""
     monkeypatch.setattr(spectra, "NEARLY_ALL", 1.1)
-    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
-    assert section["numbers"]["groups"]["desi_b"]["worst_continuum_error"] < 0.1
-    assert section["headlines"][0]["verdict"] == "bad"
+    section = run(_cube(make_field), _tokenizer())
+    assert section.numbers.groups["desi_b"].worst_continuum_error < 0.1
+    assert section.headlines[0].verdict == "bad"
 
 
-def test_figures_have_tables(make_field, as_evaluated, tmp_path, real_figures):
+def test_figures_have_tables(run, make_field, tmp_path, real_figures):
     """Examples, wavelength, quality and codebook each have a figure file and a table of rows."""
-    section = _run(_cube(make_field), _tokenizer(), as_evaluated, tmp_path)
+    section = run(_cube(make_field), _tokenizer())
     names = ["examples_desi", "along_desi", "quality", "codebooks"]
-    assert [f["file"] for f in section["figures"]] == [f"{name}.png" for name in names]
-    assert all(f["table"]["rows"] and f["see"] for f in section["figures"])
-    assert all((tmp_path / "figures" / f["file"]).is_file() for f in section["figures"])
+    assert [f.file for f in section.figures] == [f"{name}.png" for name in names]
+    assert all(f.table.rows and f.see for f in section.figures)
+    assert all((tmp_path / "figures" / f.file).is_file() for f in section.figures)
 
 
-def test_empty_codebook_is_said(make_field, as_evaluated, tmp_path):
+def test_empty_codebook_is_said(run, make_field):
     """A group that no training field has is named, and nothing crashes."""
-    section = _run(_cube(make_field), _tokenizer(0), as_evaluated, tmp_path)
-    assert section["figures"] == []
-    assert any("desi_b: the codebook is empty" in note for note in section["notes"])
-    assert "No spectrum could be evaluated." in section["notes"]
+    section = run(_cube(make_field), _tokenizer(0))
+    assert section.figures == []
+    assert any("desi_b: the codebook is empty" in note for note in section.notes)
+    assert "No spectrum could be evaluated." in section.notes
 
 
-def test_field_without_spectra_is_said(make_field, as_evaluated, tmp_path):
+def test_field_without_spectra_is_said(run, make_field):
     """A cube without any DESI column gives a report that says what is not there."""
     field = make_field("F", {"mag": np.ones(3)}, 3)
-    section = _run(field, _tokenizer(), as_evaluated, tmp_path)
-    assert "desi_b: no evaluated object has a live spectrum." in section["notes"]
+    section = run(field, _tokenizer())
+    assert "desi_b: no evaluated object has a live spectrum." in section.notes
 
 
-def test_trained_field_gives_only_its_test_split(make_field, as_evaluated, tmp_path):
-    """Of a field that trained, only the spectra of test objects are looked at."""
-    section = _run(_cube(make_field, dead=()), _tokenizer(), as_evaluated, tmp_path, trained=("F",))
-    assert section["numbers"]["groups"]["desi_b"]["n_live"] == 8
+def test_trained_field_gives_only_its_test_split(run, make_field):
+    """Of a field that trained, only the spectra of test objects are evaluated."""
+    section = run(_cube(make_field, dead=()), _tokenizer(), trained=("F",))
+    assert section.numbers.groups["desi_b"].n_live == 8
 
 
-def test_codes_of_another_tokenizer_are_refused(make_field, as_evaluated, tmp_path):
+def test_codes_of_another_tokenizer_are_refused(context, make_field, as_evaluated, tmp_path):
     """Codes are not decoded with a tokenizer that did not make them."""
     field = _cube(make_field, n=2, dead=())
     encode_field_spectra(field.cube, _tokenizer(4), SPECTRUM).save(tmp_path / "tokens.npz")
     _tokenizer().save(tmp_path / "tokenizer.npz")
     fields = as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"])
-    settings = (SPECTRUM, SETTINGS, ColumnSettings(), tmp_path / "figures")
     with pytest.raises(FormatError, match="made by the tokenizer of hash"):
-        evaluate_spectra(fields, tmp_path / "tokenizer.npz", *settings)
+        evaluate_spectra(context(fields, SETTINGS), tmp_path / "tokenizer.npz")

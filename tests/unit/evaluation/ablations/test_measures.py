@@ -4,76 +4,76 @@ import numpy as np
 import pytest
 
 from astromodal.errors import FormatError
-from astromodal.evaluation.ablations.changes import (
+from astromodal.evaluation.ablations.losses import ObjectLosses
+from astromodal.evaluation.ablations.measures import (
     Trainings,
-    change,
-    column_changes,
-    modality_changes,
+    measure_change,
+    measure_columns,
+    measure_modalities,
     without_reconstruction,
 )
-from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.metrics import LN2
 
 TERMS = "training.meaningful_loss."
 OFF = {f"{TERMS}enabled": False}
 
 
-def losses(surprise=1.0, squared=1.0, scalars=1.0, n=6):
+def losses(nll=1.0, squared=1.0, scalars=1.0, n=6):
     """Losses of objects that have codes of images (two each) and scalars (one), and no spectra."""
     codes = np.tile([2, 1, 0], (n, 1))
     each = np.arange(1.0, n + 1)[None, :, None] * codes  # (1, n, M)
     ids = np.array([f"o{i}" for i in range(n)])
     table = np.full((2, n, 1), scalars)
     both = np.repeat(each, 2, axis=0)
-    return ObjectLosses(ids, np.array(["mag"]), codes, surprise * both, squared * both, table)
+    return ObjectLosses(ids, np.array(["mag"]), codes, nll * both, squared * both, table)
 
 
 def test_a_change_is_the_mean_over_seeds_with_both_errors():
-    """Two seeds that found 1 and 3: the mean is 2 ± 1, widened by Student's t of one degree."""
-    found = change(lambda index: np.array([1.0, 3.0]), 5, 0)
-    assert found["value"] == 2.0
-    assert found["over_objects"] == 0.0
-    assert found["over_seeds"] == pytest.approx(1.8373, rel=1e-3)
-    assert found["error"] == pytest.approx(found["over_seeds"])
+    """Seeds with 1 and 3: the mean is 2 ± 1, times the factor of Student's t of one degree."""
+    found = measure_change(lambda index: np.array([1.0, 3.0]), 5, 0)
+    assert found.value == 2.0
+    assert found.over_objects == 0.0
+    assert found.over_seeds == pytest.approx(1.8373, rel=1e-3)
+    assert found.error == pytest.approx(found.over_seeds)
 
 
 def test_one_seed_has_no_error_over_seeds():
     """And the error is that over objects."""
-    found = change(lambda index: np.array([float(index.mean())]), 50, 0)
-    assert np.isnan(found["over_seeds"])
-    assert found["error"] == found["over_objects"] > 0
+    found = measure_change(lambda index: np.array([float(index.mean())]), 50, 0)
+    assert np.isnan(found.over_seeds)
+    assert found.error == found.over_objects > 0
 
 
 def test_changes_by_hand():
-    """Bits a code over all codes; squared errors in per cent; nothing of what has no codes."""
-    runs = [("as_configured", losses()), ("x", losses(surprise=2.0, squared=1.5))]
-    found = modality_changes(Trainings.join(runs), 0, 0)
+    """Bits per code over all codes; squared errors in per cent; no modality without codes."""
+    runs = [("as_configured", losses()), ("x", losses(nll=2.0, squared=1.5))]
+    found = measure_modalities(Trainings.join(runs), 0, 0)
     assert set(found["x"]) == {"image", "scalar"}
     image = found["x"]["image"]
-    assert image["bits"] == pytest.approx(2 * 3.5 / LN2)
-    assert image["bits_change"]["value"] == pytest.approx(3.5 / LN2)
-    assert image["squared_change"]["value"] == pytest.approx(50.0)
-    assert image["squared_change"]["over_objects"] == pytest.approx(0.0, abs=1e-9)
-    assert "bits_change" not in found["as_configured"]["image"]
+    assert image.bits == pytest.approx(2 * 3.5 / LN2)
+    assert image.bits_change.value == pytest.approx(3.5 / LN2)
+    assert image.squared_change.value == pytest.approx(50.0)
+    assert image.squared_change.over_objects == pytest.approx(0.0, abs=1e-9)
+    assert found["as_configured"]["image"].bits_change is None
 
 
 def test_columns_change_in_their_units():
     """Medians over objects, as configured and varied."""
     runs = [("as_configured", losses(scalars=0.2)), ("x", losses(scalars=0.1))]
-    found = column_changes(Trainings.join(runs), "x", 1, 0)["mag"]
-    assert (found["configured"], found["variant"]) == (0.2, 0.1)
-    assert found["change"]["value"] == pytest.approx(-50.0)
+    found = measure_columns(Trainings.join(runs), "x", 1, 0)["mag"]
+    assert (found.configured, found.variant) == (0.2, 0.1)
+    assert found.change.value == pytest.approx(-50.0)
 
 
 def test_a_column_without_errors_or_values_is_left_out():
-    """There is nothing to take a per cent of."""
+    """No change in per cent can be computed."""
     for value in (0.0, np.nan):
         runs = [("as_configured", losses(scalars=value)), ("x", losses(scalars=value))]
-        assert column_changes(Trainings.join(runs), "x", 0, 0) == {}
+        assert measure_columns(Trainings.join(runs), "x", 0, 0) == {}
 
 
 def test_trainings_are_of_the_same_objects():
-    """Another draw of objects cannot be paired."""
+    """Losses of other objects cannot be compared."""
     with pytest.raises(FormatError, match="ids of x's losses must be those of as_configured"):
         Trainings.join([("as_configured", losses()), ("x", losses(n=5))])
 

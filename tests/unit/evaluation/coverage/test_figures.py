@@ -6,11 +6,17 @@ import pytest
 from astromodal.evaluation.coverage.figures import around, plot_sky, separation
 
 
-def at(*places):
-    """Summaries of fields at these positions (degree)."""
-    return [
-        {"field": f"F{i}", "position": {"ra": ra, "dec": dec}} for i, (ra, dec) in enumerate(places)
-    ]
+@pytest.fixture
+def at(field_summary):
+    """Summaries of fields at some positions (degree)."""
+
+    def make(*places):
+        return [
+            field_summary(f"F{i}", position={"ra": ra, "dec": dec})
+            for i, (ra, dec) in enumerate(places)
+        ]
+
+    return make
 
 
 def test_separation_by_hand():
@@ -24,7 +30,7 @@ def test_around_wraps():
     assert around(np.array([1.0, 359.0, 180.0]), 359.0).tolist() == [2.0, 0.0, -179.0]
 
 
-def test_neighbours_across_zero_are_side_by_side():
+def test_neighbours_across_zero_are_side_by_side(at):
     """Fields at 359.5 and 0.5 degrees are on one small map, right ascension to the left."""
     axis = plot_sky(at((359.5, -60.0), (0.5, -60.0)), ["F0"]).axes[0]
     assert axis.name == "rectilinear"
@@ -36,7 +42,7 @@ def test_neighbours_across_zero_are_side_by_side():
     assert axis.xaxis.get_major_formatter()(360.5, 0) == "0.5"
 
 
-def test_far_flung_fields_are_on_the_whole_sky():
+def test_distant_fields_are_on_the_whole_sky(at):
     """Right ascension increases to the left there too."""
     axis = plot_sky(at((20.0, 0.0), (200.0, -40.0)), ["F0"]).axes[0]
     assert axis.name == "mollweide"
@@ -44,6 +50,6 @@ def test_far_flung_fields_are_on_the_whole_sky():
     assert x == pytest.approx(np.deg2rad(-20))
 
 
-def test_a_pole_is_on_the_whole_sky():
+def test_a_pole_is_on_the_whole_sky(at):
     """A plane map in right ascension tears at a pole."""
     assert plot_sky(at((10.0, -89.0), (190.0, -89.0)), []).axes[0].name == "mollweide"
