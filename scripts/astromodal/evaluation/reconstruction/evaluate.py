@@ -22,8 +22,8 @@ from astromodal.evaluation.reconstruction.fluxes import (
     MEAN_SCALED,
     METHODS,
     MODEL_SCALED,
-    ImageSample,
-    SpectrumSample,
+    PredictedImages,
+    PredictedSpectra,
     sample_images,
     sample_spectra,
 )
@@ -80,7 +80,7 @@ def evaluate_reconstruction(
     evaluation, layout = context.settings.evaluation, inputs.model.bundle.layout
     groups = [block.name for block in layout.groups() if not is_light_curve(block.name)]
     numbers = ReconstructionNumbers()
-    spectra: dict[str, SpectrumSample] = {}
+    spectra: dict[str, PredictedSpectra] = {}
     for block in context.progress([SCALAR, *groups, IMAGE], 2 + len(groups), "blocks"):
         objects = inputs.with_block(block)
         if not _can_predict(section, inputs, block, len(objects)):
@@ -164,7 +164,7 @@ def _add_scalars(section: Section, numbers: ScalarNumbers) -> None:
 
 
 def _evaluate_spectra(
-    section: Section, samples: Mapping[str, SpectrumSample], context: ModelContext
+    section: Section, samples: Mapping[str, PredictedSpectra], context: ModelContext
 ) -> SpectrumNumbers | None:
     """Add headline and figures of spectra; return their numbers, None without a good pixel."""
     evaluation = context.settings.evaluation
@@ -218,7 +218,7 @@ _SEE = (
 def _add_spectrum_figures(
     section: Section,
     groups: Mapping[str, GroupNumbers],
-    samples: Mapping[str, SpectrumSample],
+    samples: Mapping[str, PredictedSpectra],
     most: int,
 ) -> None:
     """Add R² of every group, and examples."""
@@ -253,7 +253,9 @@ def _add_spectrum_figures(
     )  # fmt: skip
 
 
-def _add_images(section: Section, numbers: ImageNumbers, sample: ImageSample, most: int) -> None:
+def _add_images(
+    section: Section, numbers: ImageNumbers, sample: PredictedImages, most: int
+) -> None:
     if not numbers.bands:
         section.notes.append("image: no cutout has light that varies in the mask.")
         return
@@ -263,7 +265,7 @@ def _add_images(section: Section, numbers: ImageNumbers, sample: ImageSample, mo
 
 
 def _add_image_figures(
-    section: Section, bands: Mapping[str, BandNumbers], sample: ImageSample, most: int
+    section: Section, bands: Mapping[str, BandNumbers], sample: PredictedImages, most: int
 ) -> None:
     """Add R² of every band, and examples."""
     section.add_figure(

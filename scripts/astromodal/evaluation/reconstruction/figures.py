@@ -13,8 +13,8 @@ from astromodal.evaluation.reconstruction.fluxes import (
     MEAN_SCALED,
     METHODS,
     MODEL_SCALED,
-    ImageSample,
-    SpectrumSample,
+    PredictedImages,
+    PredictedSpectra,
 )
 from astromodal.evaluation.reconstruction.measures import (
     BandNumbers,
@@ -133,13 +133,13 @@ def choose_evenly(quality: np.ndarray, most: int) -> list[int]:
 
 
 def plot_spectra(
-    samples: Mapping[str, SpectrumSample], chosen: Sequence[tuple[str, int, float]]
+    samples: Mapping[str, PredictedSpectra], chosen: Sequence[tuple[str, int, float]]
 ) -> Figure:
     """Plot observed, decoded and predicted spectra.
 
     Parameters
     ----------
-    samples : mapping of str to SpectrumSample
+    samples : mapping of str to PredictedSpectra
         By group.
     chosen : sequence of (str, int, float)
         Group, place in its sample, and the model's R², of each spectrum.
@@ -161,7 +161,7 @@ def plot_spectra(
     return figure
 
 
-def _plot_spectrum(axis: Axes, sample: SpectrumSample, i: int) -> None:
+def _plot_spectrum(axis: Axes, sample: PredictedSpectra, i: int) -> None:
     wave, flux, scaled = sample.wave, sample.flux[i], sample.estimates[MODEL_SCALED][i]
     std = np.abs(sample.factor[MODEL][i]) * sample.std[i]
     axis.fill_between(wave, scaled - std, scaled + std, color=PURPLE, alpha=0.15, linewidth=0)
@@ -174,7 +174,7 @@ def _plot_spectrum(axis: Axes, sample: SpectrumSample, i: int) -> None:
     axis.set_ylim(low - pad, high + pad)
 
 
-def plot_cutouts(sample: ImageSample, band: int, chosen: Sequence[int]) -> Figure:
+def plot_cutouts(sample: PredictedImages, band: int, chosen: Sequence[int]) -> Figure:
     """Plot the middle of measured, decoded and predicted cutouts of a band, one row per object."""
     shown = ("measured", TOKENIZER, MODEL, MEAN_SCALED)
     figure, axes = new_figure(len(chosen), len(shown), height=0.5 + 1.55 * len(chosen))

@@ -35,7 +35,7 @@ METHODS = (TOKENIZER, MODEL, MEAN, MODEL_SCALED, MEAN_SCALED)
 
 
 @dataclass(frozen=True)
-class SpectrumSample:
+class PredictedSpectra:
     """Live spectra of one group.
 
     Attributes
@@ -70,7 +70,7 @@ class SpectrumSample:
         }
 
 
-def sample_spectra(inputs: ReconstructionInputs, objects: Encoded, group: str) -> SpectrumSample:
+def sample_spectra(inputs: ReconstructionInputs, objects: Encoded, group: str) -> PredictedSpectra:
     """Predict spectra of one group, and read the observed ones."""
     model, coder = inputs.model, inputs.model.tokenizers.spectrum
     predicted, std = predict_spectra(
@@ -93,7 +93,7 @@ def sample_spectra(inputs: ReconstructionInputs, objects: Encoded, group: str) -
     }
     factors = {MODEL: factor, MEAN: fit_scale(mean, flux, ivar)[1]}
     wave = coder.spectrum(group).wave
-    return SpectrumSample(objects.ids, wave, flux, ivar, estimates, factors, std)
+    return PredictedSpectra(objects.ids, wave, flux, ivar, estimates, factors, std)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ def _observed(
 
 
 @dataclass(frozen=True)
-class ImageSample:
+class PredictedImages:
     """Cutouts in counts/s.
 
     Attributes
@@ -175,7 +175,7 @@ class ImageSample:
         return {m: instrumental(self.sums[m].flux / flux) for m in (TOKENIZER, MODEL, MEAN)}
 
 
-def sample_images(inputs: ReconstructionInputs, objects: Encoded) -> ImageSample:
+def sample_images(inputs: ReconstructionInputs, objects: Encoded) -> PredictedImages:
     """Predict cutouts, and read the measured ones."""
     tokenizer = inputs.model.tokenizers.image
     stored = objects.codes(IMAGE)
@@ -207,7 +207,7 @@ def sample_images(inputs: ReconstructionInputs, objects: Encoded) -> ImageSample
                     decoded_sums(batch.pixels, images[place], batch.valid, mask),
                 )  # fmt: skip
         check_cutouts(cube, stored[places], again[places], PACKED.format("encode_images"))
-    return ImageSample(
+    return PredictedImages(
         objects.ids, tuple(tokenizer.bands), pixels, masks, estimates, measured, sums
     )
 

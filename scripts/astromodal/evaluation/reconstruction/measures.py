@@ -19,10 +19,10 @@ from astromodal.evaluation.reconstruction.fluxes import (
     MEAN,
     MEAN_SCALED,
     MODEL_SCALED,
-    ImageSample,
-    SpectrumSample,
+    PredictedImages,
+    PredictedSpectra,
 )
-from astromodal.evaluation.reconstruction.sample import BASELINE, MODEL, TOKENIZER, ScalarSample
+from astromodal.evaluation.reconstruction.sample import BASELINE, MODEL, TOKENIZER, PredictedScalars
 from astromodal.evaluation.report.section import Verdict
 from astromodal.evaluation.report.values import Measurement
 
@@ -207,7 +207,7 @@ def judge(*gains: Measurement) -> Verdict:
     return "good" if all(gain.value > gain.error for gain in gains) else "bad"
 
 
-def measure_scalars(sample: ScalarSample, seed: int) -> ScalarNumbers:
+def measure_scalars(sample: PredictedScalars, seed: int) -> ScalarNumbers:
     """Measure the errors of each column, and of all columns in units of their spread."""
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = {
@@ -223,7 +223,7 @@ def measure_scalars(sample: ScalarSample, seed: int) -> ScalarNumbers:
     )
 
 
-def _measure_column(sample: ScalarSample, i: int, seed: int) -> ColumnNumbers:
+def _measure_column(sample: PredictedScalars, i: int, seed: int) -> ColumnNumbers:
     name = sample.columns[i]
     size = {method: np.abs(e[:, [i]]) for method, e in sample.errors.items()}
     from_all = None
@@ -239,7 +239,7 @@ def _measure_column(sample: ScalarSample, i: int, seed: int) -> ColumnNumbers:
     )
 
 
-def measure_group(sample: SpectrumSample, seed: int) -> GroupNumbers:
+def measure_group(sample: PredictedSpectra, seed: int) -> GroupNumbers:
     """Measure R², χ² and brightness of the spectra of one group."""
     chi2 = {
         method: reduced_chi2(sample.flux, estimate, sample.ivar)[:, None]
@@ -255,7 +255,7 @@ def measure_group(sample: SpectrumSample, seed: int) -> GroupNumbers:
     )
 
 
-def _spectrum_brightness(sample: SpectrumSample) -> dict[str, np.ndarray]:
+def _spectrum_brightness(sample: PredictedSpectra) -> dict[str, np.ndarray]:
     """Return |Δmag| of the model and, as its baseline, of the mean, (n, 1) each."""
     methods = {MODEL: MODEL, BASELINE: MEAN}
     return {key: brightness(sample.factor[method])[:, None] for key, method in methods.items()}
@@ -266,7 +266,7 @@ def brightness(factor: np.ndarray) -> np.ndarray:
     return np.abs(2.5 * np.log10(np.where(factor > 0, factor, np.nan)))
 
 
-def measure_groups(samples: Sequence[SpectrumSample], seed: int) -> FluxNumbers:
+def measure_groups(samples: Sequence[PredictedSpectra], seed: int) -> FluxNumbers:
     """Measure R² and brightness of the spectra of all groups together."""
     r2 = _by_object(samples, [sample.r2() for sample in samples])
     bright = _by_object(samples, [_spectrum_brightness(sample) for sample in samples])
@@ -276,7 +276,7 @@ def measure_groups(samples: Sequence[SpectrumSample], seed: int) -> FluxNumbers:
 
 
 def _by_object(
-    samples: Sequence[SpectrumSample], values: Sequence[Mapping[str, np.ndarray]]
+    samples: Sequence[PredictedSpectra], values: Sequence[Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
     """Arrange values (n, 1) of each group by method, one row per object, one column per group."""
     ids, place = np.unique(np.concatenate([s.ids for s in samples]), return_inverse=True)
@@ -288,7 +288,7 @@ def _by_object(
     return tables
 
 
-def measure_images(sample: ImageSample, seed: int) -> ImageNumbers:
+def measure_images(sample: PredictedImages, seed: int) -> ImageNumbers:
     """Measure R² and brightness of the cutouts, by band and of all bands."""
     r2, change = sample.r2(), sample.magnitude_changes()
     size = {MODEL: np.abs(change[MODEL]), BASELINE: np.abs(change[MEAN])}

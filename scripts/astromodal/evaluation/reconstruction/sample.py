@@ -121,7 +121,7 @@ class ReconstructionInputs:
 
 
 @dataclass(frozen=True)
-class ScalarSample:
+class PredictedScalars:
     """Errors of scalars, in the columns' units.
 
     Attributes
@@ -145,7 +145,7 @@ class ScalarSample:
     from_all: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def sample_scalars(inputs: ReconstructionInputs, objects: Encoded) -> ScalarSample:
+def sample_scalars(inputs: ReconstructionInputs, objects: Encoded) -> PredictedScalars:
     """Predict every column from the other blocks, and a few from everything else."""
     model, every = inputs.model, inputs.model.columns
     truth = np.full((len(objects), len(every)), np.nan)
@@ -174,7 +174,7 @@ def sample_scalars(inputs: ReconstructionInputs, objects: Encoded) -> ScalarSamp
         for i, name in enumerate(predicted)
         if name in requested and np.isfinite(truth[:, i]).any()
     }
-    return ScalarSample(tuple(predicted), errors, (high - low) / 2, inside, from_all)
+    return PredictedScalars(tuple(predicted), errors, (high - low) / 2, inside, from_all)
 
 
 def _predict_columns(

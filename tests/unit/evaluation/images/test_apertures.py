@@ -96,15 +96,15 @@ def test_an_unmeasured_pixel_spoils_the_apertures_that_touch_it():
 
 @given(sigma=st.floats(1.0, 3.0), x=st.floats(-0.5, 0.5), y=st.floats(-0.5, 0.5))
 def test_width_of_a_gaussian(sigma, x, y):
-    """A Gaussian's width is found wherever it stands in its pixel."""
+    """The width of a Gaussian does not depend on its place in a pixel."""
     assert gaussian_widths(_gaussian(sigma, x, y)) == pytest.approx(FWHM_OF_SIGMA * sigma, rel=5e-3)
 
 
 def test_width_of_the_sharpest_stars():
     """Two pixels of FWHM, the best seeing, are barely sampled: within 3 %, as documented."""
     for place in (0.0, 0.25, 0.5):
-        found = gaussian_widths(_gaussian(2 / FWHM_OF_SIGMA, place, place))
-        assert found == pytest.approx(2.0, rel=0.03)
+        width = gaussian_widths(_gaussian(2 / FWHM_OF_SIGMA, place, place))
+        assert width == pytest.approx(2.0, rel=0.03)
 
 
 def test_width_does_not_depend_on_brightness():

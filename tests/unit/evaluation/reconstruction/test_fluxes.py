@@ -7,7 +7,7 @@ from astromodal.evaluation.reconstruction.fluxes import (
     MEAN,
     METHODS,
     MODEL_SCALED,
-    ImageSample,
+    PredictedImages,
     fit_scale,
     sample_images,
     sample_spectra,
@@ -46,7 +46,7 @@ def test_magnitudes_need_a_detection():
     flux, ones = np.array([[1000.0], [4.0]]), np.ones((2, 1))
     measured = MaskSums(n_pixels=ones, flux=flux, total=ones, noise=ones)
     sums = {method: DecodedSums(0.1 * flux, ones) for method in METHODS}
-    sample = ImageSample(np.array(["a", "b"]), ("R",), ones, ones, {}, measured, sums)
+    sample = PredictedImages(np.array(["a", "b"]), ("R",), ones, ones, {}, measured, sums)
     change = sample.magnitude_changes()
     assert set(change) == {TOKENIZER, MODEL, MEAN}
     np.testing.assert_allclose(change[MODEL], [[2.5], [np.nan]])
