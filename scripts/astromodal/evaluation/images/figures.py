@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.codebooks import codebook_table, plot_codebooks
+from astromodal.evaluation.codebooks import CodebookUse, codebook_table, plot_codebooks
 from astromodal.evaluation.images.measures import (
     SHARES,
     BandNumbers,
@@ -344,14 +344,18 @@ def add_figures(section: Section, sample: ImageSample, numbers: ImageNumbers, li
     )  # fmt: skip
     _add_examples(section, sample)
     if sample.counts.sum():
-        section.add_figure(
-            plot_codebooks({"image": sample.counts}, {"image": BLUE}), "codebook",
-            "Use of the image codebook in the evaluated fields: fraction of the tokens that have "
-            "one of the most frequent codes.",
-            "There are more patches of sky than of sources, so a few codes take many tokens. Dead "
-            "codes are unused ids.",
-            codebook_table({"image": numbers.codebook}),
-        )  # fmt: skip
+        _add_codebook(section, sample, numbers.codebook)
+
+
+def _add_codebook(section: Section, sample: ImageSample, codebook: CodebookUse) -> None:
+    section.add_figure(
+        plot_codebooks({"image": sample.counts}, {"image": BLUE}), "codebook",
+        "Use of the image codebook in the evaluated fields: fraction of the tokens that have "
+        "one of the most frequent codes.",
+        "There are more patches of sky than of sources, so a few codes take many tokens. Dead "
+        "codes are unused ids.",
+        codebook_table({"image": codebook}),
+    )  # fmt: skip
 
 
 def _add_missing(section: Section, missing: MissingNumbers, known: Sequence[str]) -> None:

@@ -300,15 +300,19 @@ def add_photometry_figures(section: Section, sample: ImageSample, numbers: Image
             colour_table(numbers.aperture_colours),
         )  # fmt: skip
     if numbers.stars["all"].n:
-        section.add_figure(
-            plot_stars(sample, numbers.stars), "star_widths",
-            "Full width at half maximum of stars, from the Gaussian of their adaptive moments. "
-            "Left: decoded against measured, every star and band. Right: median of the ratio by "
-            "band, with its bootstrap error (thick) and 68 % half-range (thin). Stars: sources "
-            f"whose Gaia parallax or proper motion is above {STAR_SIGNIFICANCE:g}σ, with a flux of "
-            f"S/N > {SHARP:g} in 3 arcsec and no unmeasured pixel within 3 arcsec.",
-            "Points should follow the dashed line. A cloud that is flatter means that decoded "
-            "stars have the same width whatever the seeing. Ratios in the grey band are within "
-            "5 % of 1.",
-            star_table(numbers.stars, known),
-        )  # fmt: skip
+        _add_stars(section, sample, numbers)
+
+
+def _add_stars(section: Section, sample: ImageSample, numbers: ImageNumbers) -> None:
+    section.add_figure(
+        plot_stars(sample, numbers.stars), "star_widths",
+        "Full width at half maximum of stars, from the Gaussian of their adaptive moments. "
+        "Left: decoded against measured, every star and band. Right: median of the ratio by "
+        "band, with its bootstrap error (thick) and 68 % half-range (thin). Stars: sources "
+        f"whose Gaia parallax or proper motion is above {STAR_SIGNIFICANCE:g}σ, with a flux of "
+        f"S/N > {SHARP:g} in 3 arcsec and no unmeasured pixel within 3 arcsec.",
+        "Points should follow the dashed line. A cloud that is flatter means that decoded "
+        "stars have the same width whatever the seeing. Ratios in the grey band are within "
+        "5 % of 1.",
+        star_table(numbers.stars, list(numbers.known)),
+    )  # fmt: skip
