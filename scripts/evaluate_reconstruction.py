@@ -1,30 +1,27 @@
-"""Compare what the model tells of each block from the others with what was measured."""
+"""Compare the prediction of each block from the other blocks with what was measured."""
 
 from pathlib import Path
 
+from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
-from astromodal.inference.model import AstroModel
 from astromodal.jobs.entry import start
-from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import usable
 
 job = start(snakemake)
 given = snakemake.input
-folder = Path(given.final_model).parent
-fields = evaluated_fields(
-    snakemake.params.fields,
-    snakemake.params.trained_fields,
-    cube=given.cubes,
-    sequences=given.sequences,
+context = ModelContext(
+    fields=evaluated_fields(
+        snakemake.params.fields,
+        snakemake.params.trained_fields,
+        cube=given.cubes,
+        sequences=given.sequences,
+    ),
+    settings=job.settings,
+    figures=Path(snakemake.output.figures),
+    progress=job.progress,
+    device=job.device(),
+    run=Path(given.final_model).parent,
 )
-section = evaluate_reconstruction(
-    fields,
-    usable(given.training_sequences),
-    AstroModel.from_run(folder, job.device(), job.settings.predict),
-    job.settings.evaluation,
-    job.settings.columns,
-    snakemake.output.figures,
-    job.progress,
-)
-write_json(snakemake.output.numbers, section)
+section = evaluate_reconstruction(context, usable(given.training_sequences))
+section.save(snakemake.output.numbers)

@@ -1,273 +1,298 @@
-"""What becomes of aperture magnitudes and colours, against the S/N of what was measured."""
+"""Magnitudes, colours and widths of stars, decoded against measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from astromodal.evaluation.images.apertures import APERTURES, overlaps
-from astromodal.evaluation.images.sample import ImageSample
+from astromodal.evaluation.images.apertures import aperture_weights
+from astromodal.evaluation.images.sample import STAGES, ImageSample, Stage, Stages
 from astromodal.evaluation.metrics import (
-    fraction_error,
-    mean_error,
-    median_error,
-    of_objects,
+    measure_fraction,
+    measure_mean,
+    measure_median,
+    measure_pooled,
+    measure_scatter,
     robust_sigma,
-    scatter_error,
 )
-from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
-from astromodal.evaluation.report.values import Measurement, Table
+from astromodal.evaluation.report.values import Measurement
 
-WAYS = ("codes", "latents")
+BROAD = ("U", "G", "R", "I", "Z")
+"""Broad bands by wavelength."""
+
 COLOURS = (("G", "R"), ("R", "Z"))
 CLOSE = 0.1
 """Change of a magnitude (mag) that is small enough."""
 
 BRIGHT = 30.0
-"""S/N of the measured flux above which it is asked for: there noise alone is 0.036 mag, so that
-99 % of perfectly denoised fluxes are close to the measured ones."""
+"""S/N of the measured flux above which magnitudes are judged: there noise alone is 0.036 mag, so
+that 99 % of perfectly denoised fluxes are close to the measured ones."""
 
-SHARE = 0.95
-"""Share of the bright sources that must be close in every band."""
-
-COLOUR_OFFSET, COLOUR_SCATTER = 0.05, 0.1
-"""Largest median and scatter of a bright source's change of colour (mag) that count as good."""
+SHARP = 50.0
+"""S/N of a star's flux (3 arcsec) above which its width is compared: noise then changes a width by
+some 2 %."""
 
 FEWEST = 10
-"""Sources that a band needs to take part in a verdict."""
+"""Sources that a band needs for a verdict."""
+
+DETECTED = 5.0
+"""Signal-to-noise of the flux in the mask above which a magnitude is compared."""
 
 SNR_EDGES = (5.0, 10.0, 30.0, 100.0, np.inf)
+ABOVE_BRIGHT = f"above_{BRIGHT:g}"
+"""The bin of S/N of all bright sources."""
 
 
-def circle_snr(sample: ImageSample, size: int, aperture: int) -> np.ndarray:
-    """S/N of the measured flux in an aperture, (n, B); NaN with an unmeasured pixel or no noise.
+@dataclass(frozen=True)
+class MagnitudeChange:
+    """Decoded minus measured aperture magnitudes of bright sources.
 
-    The noise is the sky's: photon noise of the source, whose gain a cube does not tell, is left
-    out, which matters for the brightest sources only.
+    Attributes
+    ----------
+    within_0p1 : Measurement
+        Fraction that changes by less than 0.1 mag. A decoded flux that is not positive counts as a
+        larger change.
+    dmag, dmag_scatter : Measurement
+        Median and 68 % half-range of the change (mag).
     """
-    pixels = np.sqrt((overlaps(size)[aperture] ** 2).sum())
+
+    within_0p1: Measurement
+    dmag: Measurement
+    dmag_scatter: Measurement
+
+
+@dataclass(frozen=True)
+class ApertureNumbers(Stages[MagnitudeChange]):
+    """Change of the magnitudes of `n` bright sources in one aperture."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class ColourChange:
+    """Median and 68 % half-range of the decoded minus the measured colour (mag)."""
+
+    median: Measurement
+    scatter: Measurement
+
+
+@dataclass(frozen=True)
+class MaskColour(ColourChange):
+    """Change of a colour in the mask, from codes, of `n` cutouts."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class ColourNumbers(Stages[ColourChange]):
+    """Change of a colour of `n` sources in one bin of S/N."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class WidthRatio:
+    """Decoded over measured widths of stars.
+
+    Attributes
+    ----------
+    ratio, ratio_scatter : Measurement
+        Median and 68 % half-range of the ratio.
+    failed : int
+        Stars whose decoded cutout has no width.
+    """
+
+    ratio: Measurement
+    ratio_scatter: Measurement
+    failed: int
+
+
+@dataclass(frozen=True)
+class StarNumbers(Stages[WidthRatio]):
+    """Widths of bright stars.
+
+    Attributes
+    ----------
+    n : int
+        Stars whose width was measured.
+    fwhm, fwhm_scatter : Measurement
+        Median and 68 % half-range of the measured widths (arcsec).
+    """
+
+    n: int
+    fwhm: Measurement
+    fwhm_scatter: Measurement
+
+
+def magnitude_change(sample: ImageSample, stage: Stage, i: int) -> np.ndarray:
+    """Return the decoded minus the measured magnitude in the mask of band `i`, (n,) mag.
+
+    NaN where a flux is not positive.
+    """
+    decoded, measured = sample.at(stage).flux[:, i], sample.measured.flux[:, i]
+    return instrumental(decoded / np.where(measured > 0, measured, np.nan))
+
+
+def is_detected(sample: ImageSample, i: int) -> np.ndarray:
+    """Return which cutouts have a flux in the mask of band `i` above `DETECTED` sigmas, (n,)."""
+    sigma = sample.noise[:, i] * np.sqrt(sample.n_pixels[:, i])
+    return (sample.total[:, i] > 0) & (sample.measured.flux[:, i] > DETECTED * sigma)
+
+
+def measure_colours(sample: ImageSample, seed: int) -> dict[str, MaskColour]:
+    """Measure the change of the colours of neighbouring broad bands, decoded minus measured."""
+    out = {}
+    broad = [band for band in BROAD if band in sample.bands]
+    for blue, red in zip(broad[:-1], broad[1:], strict=True):
+        i, j = sample.bands.index(blue), sample.bands.index(red)
+        both = is_detected(sample, i) & is_detected(sample, j)
+        change = magnitude_change(sample, "codes", i) - magnitude_change(sample, "codes", j)
+        change = change[both]
+        median, scatter = measure_median(change, seed), measure_scatter(change, seed)
+        out[f"{blue}-{red}"] = MaskColour(median, scatter, int(np.isfinite(change).sum()))
+    return out
+
+
+def circle_snr(sample: ImageSample, aperture: int) -> np.ndarray:
+    """Return the S/N of the measured flux in an aperture, (n, B).
+
+    The noise is the sky's. Photon noise of the source is left out, because a cube does not contain
+    the gain; it matters for the brightest sources only. NaN with an unmeasured pixel or without
+    noise.
+    """
+    pixels = np.sqrt((aperture_weights(sample.size)[aperture] ** 2).sum())
     sigma = np.where(sample.noise > 0, sample.noise * pixels, np.nan)
-    return sample.circle[..., aperture] / sigma
+    return sample.measured.circle[..., aperture] / sigma
 
 
-def circle_change(sample: ImageSample, way: str, aperture: int) -> np.ndarray:
-    """-2.5 log10 (decoded / measured) of the flux in an aperture, (n, B) mag.
+def circle_change(sample: ImageSample, stage: Stage, aperture: int) -> np.ndarray:
+    """Return the decoded minus the measured magnitude in an aperture, (n, B) mag.
 
     NaN where a flux is not positive or a pixel was not measured.
     """
-    decoded = getattr(sample, f"circle_{way}")[..., aperture]
-    return instrumental(decoded) - instrumental(sample.circle[..., aperture])
+    decoded = sample.at(stage).circle[..., aperture]
+    return instrumental(decoded) - instrumental(sample.measured.circle[..., aperture])
 
 
 def instrumental(flux: np.ndarray) -> np.ndarray:
-    """-2.5 log10 of counts/s; NaN where they are not positive."""
+    """Return -2.5 log10 of fluxes; NaN where they are not positive."""
     good = np.isfinite(flux) & (flux > 0)
     return np.where(good, -2.5 * np.log10(np.where(good, flux, 1.0)), np.nan)
 
 
-def aperture_numbers(
-    sample: ImageSample, bands: Sequence[str], size: int, aperture: int, seed: int
-) -> dict[str, Any]:
-    """Change of the aperture magnitudes of the bright sources, by band.
+def measure_apertures(sample: ImageSample, aperture: int, seed: int) -> dict[str, ApertureNumbers]:
+    """Measure the change of the magnitudes of bright sources by band, and as ``all`` over bands."""
+    bright = circle_snr(sample, aperture) > BRIGHT
+    changes = Stages(*(circle_change(sample, stage, aperture) for stage in STAGES))
 
-    Returns
-    -------
-    dict
-        By band, and over all of them as ``all``: ``n`` and, for ``codes`` and ``latents``,
-        ``within_0p1`` (share of the n), ``dmag`` (median) and ``dmag_scatter`` (68 % half-range). A
-        decoded flux that is not positive is not close.
-    """
-    bright = circle_snr(sample, size, aperture) > BRIGHT
-    out: dict[str, Any] = {name: {"n": int(bright[:, i].sum())} for i, name in enumerate(bands)}
-    whole: dict[str, Any] = {"n": int(bright.sum())}
-    for way in WAYS:
-        change = circle_change(sample, way, aperture)
-        close = np.abs(np.nan_to_num(change, nan=np.inf)) < CLOSE
-        for i, name in enumerate(bands):
-            here = bright[:, i]
-            out[name][way] = {
-                "within_0p1": Measurement(*fraction_error(close[here, i])),
-                **_spread(change[here, i], seed),
-            }
-        shares = mean_error((close & bright).sum(1), bright.sum(1), seed)
+    def of_band(i: int, stage: Stage) -> MagnitudeChange:
+        change = changes.at(stage)[bright[:, i], i]
+        within = measure_fraction(_is_close(change))
+        return MagnitudeChange(within, measure_median(change, seed), measure_scatter(change, seed))
+
+    def of_all(stage: Stage) -> MagnitudeChange:
+        change = changes.at(stage)
+        close = _is_close(change) & bright
         used = np.where(bright, change, np.nan)
-        whole[way] = {
-            "within_0p1": Measurement(*shares),
-            "dmag": Measurement(*of_objects(np.median, used, seed)),
-            "dmag_scatter": Measurement(*of_objects(robust_sigma, used, seed)),
-        }
-    return {**out, "all": whole}
+        return MagnitudeChange(
+            measure_mean(close.sum(1), bright.sum(1), seed),
+            measure_pooled(np.median, used, seed),
+            measure_pooled(robust_sigma, used, seed),
+        )
+
+    bands = {
+        name: ApertureNumbers(of_band(i, "codes"), of_band(i, "latents"), int(bright[:, i].sum()))
+        for i, name in enumerate(sample.bands)
+    }
+    return {**bands, "all": ApertureNumbers(of_all("codes"), of_all("latents"), int(bright.sum()))}
 
 
-def colour_numbers(
-    sample: ImageSample, bands: Sequence[str], size: int, seed: int
-) -> dict[str, Any]:
-    """Change of the aperture colours, decoded minus measured, by S/N.
+def _is_close(change: np.ndarray) -> np.ndarray:
+    return np.abs(np.nan_to_num(change, nan=np.inf)) < CLOSE
+
+
+def measure_aperture_colours(sample: ImageSample, seed: int) -> dict[str, dict[str, ColourNumbers]]:
+    """Measure the change of the colours in 3 arcsec.
 
     Returns
     -------
-    dict
-        By colour and bin of the lower of its two bands' S/N (``5-10`` … ``above_100``, and
-        ``above_30`` for all bright ones): ``n`` and, for ``codes`` and ``latents``, ``median`` and
-        ``scatter`` (mag).
+    dict of str to dict of str to ColourNumbers
+        By colour and bin of the lower S/N of its two bands: ``5-10`` … ``above_100``, and
+        ``above_30`` for all bright sources.
     """
-    snr, out = circle_snr(sample, size, 0), {}
-    changes = {way: circle_change(sample, way, 0) for way in WAYS}
-    for blue, red in known_colours(bands):
-        i, j = bands.index(blue), bands.index(red)
+    snr, out = circle_snr(sample, 0), {}
+    for blue, red in known_colours(sample.bands):
+        i, j = sample.bands.index(blue), sample.bands.index(red)
         lower = np.minimum(snr[:, i], snr[:, j])
-        out[f"{blue}-{red}"] = {
-            name: {
-                "n": int(((lower >= low) & (lower < high)).sum()),
-                **{
-                    way: _colour(changes[way][:, i] - changes[way][:, j], lower, low, high, seed)
-                    for way in WAYS
-                },
-            }
-            for name, low, high in _bins()
-        }
+        codes, latents = (_colour_change(sample, stage, i, j) for stage in STAGES)
+        bins = {}
+        for name, low, high in _bins():
+            here = (lower >= low) & (lower < high)
+            bins[name] = ColourNumbers(
+                _measure_change(codes[here], seed),
+                _measure_change(latents[here], seed),
+                int(here.sum()),
+            )
+        out[f"{blue}-{red}"] = bins
     return out
 
 
-def known_colours(bands: Sequence[str]) -> list[tuple[str, str]]:
-    """Those of `COLOURS` of which both bands are there."""
+def _colour_change(sample: ImageSample, stage: Stage, i: int, j: int) -> np.ndarray:
+    change = circle_change(sample, stage, 0)
+    return change[:, i] - change[:, j]
+
+
+def _measure_change(change: np.ndarray, seed: int) -> ColourChange:
+    return ColourChange(measure_median(change, seed), measure_scatter(change, seed))
+
+
+def known_colours(bands: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return those of `COLOURS` whose two bands are among `bands`."""
     return [pair for pair in COLOURS if set(pair) <= set(bands)]
 
 
 def _bins() -> list[tuple[str, float, float]]:
+    """Return the name and the limits of each bin of S/N."""
     ranges = list(zip(SNR_EDGES[:-1], SNR_EDGES[1:], strict=True))
     named = [
         (f"{low:g}-{high:g}" if np.isfinite(high) else f"above_{low:g}", low, high)
         for low, high in ranges
     ]
-    return [*named, (f"above_{BRIGHT:g}", BRIGHT, np.inf)]
+    return [*named, (ABOVE_BRIGHT, BRIGHT, np.inf)]
 
 
-def _colour(
-    change: np.ndarray, lower: np.ndarray, low: float, high: float, seed: int
-) -> dict[str, Any]:
-    spread = _spread(change[(lower >= low) & (lower < high)], seed)
-    return {"median": spread["dmag"], "scatter": spread["dmag_scatter"]}
-
-
-def _spread(change: np.ndarray, seed: int) -> dict[str, Any]:
-    return {
-        "dmag": Measurement(*median_error(change, seed)),
-        "dmag_scatter": Measurement(*scatter_error(change, seed)),
+def measure_stars(sample: ImageSample, seed: int) -> dict[str, StarNumbers]:
+    """Measure the widths of bright stars by band, and as ``all`` over bands."""
+    used = bright_stars(sample)
+    bands = {
+        name: used & np.eye(len(sample.bands), dtype=bool)[i] for i, name in enumerate(sample.bands)
     }
+    return {name: _star_widths(sample, here, seed) for name, here in {**bands, "all": used}.items()}
 
 
-def names_of_apertures() -> dict[str, int]:
-    """Place of each aperture by its name among the part's numbers, the main one first."""
-    others = {f"apertures_{d:g}arcsec": k for k, d in enumerate(APERTURES) if k}
-    return {"apertures": 0, **others}
+def _star_widths(sample: ImageSample, here: np.ndarray, seed: int) -> StarNumbers:
+    """Measure the widths of stars in bands where `here` (n, B) is True."""
+    width = np.where(here, sample.measured.fwhm, np.nan)
+
+    def ratio(stage: Stage) -> WidthRatio:
+        values = sample.at(stage).fwhm / width
+        return WidthRatio(
+            measure_pooled(np.median, values, seed),
+            measure_pooled(robust_sigma, values, seed),
+            failed=int((here & np.isnan(values)).sum()),
+        )
+
+    return StarNumbers(
+        codes=ratio("codes"),
+        latents=ratio("latents"),
+        n=int(here.sum()),
+        fwhm=measure_pooled(np.median, width, seed),
+        fwhm_scatter=measure_pooled(robust_sigma, width, seed),
+    )
 
 
-SHARP = 50.0
-"""S/N of a star's flux (3 arcsec) above which its width is compared: noise then moves a width by
-some 2 %."""
-
-SAME = 0.05
-"""Largest deviation from 1 of a band's median ratio of widths that counts as good."""
-
-_STYLE = {"codes": (BLUE, "o", -0.12), "latents": (ORANGE, "s", 0.12)}
-
-
-def star_numbers(sample: ImageSample, bands: Sequence[str], size: int, seed: int) -> dict[str, Any]:
-    """Widths of bright stars, decoded over measured, by band and over all as ``all``.
-
-    Returns
-    -------
-    dict
-        ``n`` (stars whose width was measured), ``fwhm`` and ``fwhm_scatter`` (arcsec: median and 68
-        % half-range of the measured ones) and, for ``codes`` and ``latents``, ``ratio`` and
-        ``ratio_scatter`` (median and 68 % half-range of decoded over measured) and ``failed``: how
-        many of the n have no width once decoded.
-    """
-    used = bright_stars(sample, size)
-    places = {name: used * np.eye(len(bands), dtype=bool)[i] for i, name in enumerate(bands)}
-    out: dict[str, Any] = {}
-    for name, here in {**places, "all": used}.items():
-        width = np.where(here, sample.fwhm, np.nan)
-        out[name] = {
-            "n": int(here.sum()),
-            "fwhm": Measurement(*of_objects(np.median, width, seed)),
-            "fwhm_scatter": Measurement(*of_objects(robust_sigma, width, seed)),
-        }
-        for way in WAYS:
-            ratio = getattr(sample, f"fwhm_{way}") / width
-            out[name][way] = {
-                "ratio": Measurement(*of_objects(np.median, ratio, seed)),
-                "ratio_scatter": Measurement(*of_objects(robust_sigma, ratio, seed)),
-                "failed": int((here & np.isnan(ratio)).sum()),
-            }
-    return out
-
-
-def bright_stars(sample: ImageSample, size: int) -> np.ndarray:
-    """Stars and bands whose widths are compared, bool (n, B)."""
-    snr = np.nan_to_num(circle_snr(sample, size, 0))
-    return sample.star[:, None] & (snr > SHARP) & np.isfinite(sample.fwhm)
-
-
-def enough(numbers: dict[str, Any], known: Sequence[str]) -> list[str]:
-    """Bands with stars enough for a verdict."""
-    return [name for name in known if numbers[name]["n"] >= FEWEST]
-
-
-def plot_stars(
-    sample: ImageSample, numbers: dict[str, Any], known: Sequence[str], size: int
-) -> Figure:
-    """Decoded against measured widths, and their median ratio by band."""
-    figure, axes = new_figure(1, 2, height=3.2)
-    left, right = axes[0]
-    used = bright_stars(sample, size)
-    for way in reversed(WAYS):
-        colour, marker, shift = _STYLE[way]
-        x, y = sample.fwhm[used], getattr(sample, f"fwhm_{way}")[used]
-        left.plot(
-            x, y, marker, color=colour, markersize=1.8, alpha=0.5, markeredgewidth=0,
-            rasterized=True,
-        )  # fmt: skip
-        names = [name for name in known if numbers[name]["n"]]
-        ratio = np.array([numbers[name][way]["ratio"].value for name in names])
-        half = np.nan_to_num([numbers[name][way]["ratio_scatter"].value for name in names])
-        error = np.nan_to_num([numbers[name][way]["ratio"].error for name in names])
-        places = np.arange(len(names)) + shift
-        right.errorbar(places, ratio, half, fmt="none", ecolor=colour, elinewidth=0.8)
-        right.errorbar(
-            places, ratio, error, fmt=marker, color=colour, markersize=4, elinewidth=2.4,
-            label=f"from {way}",
-        )  # fmt: skip
-    seen = sample.fwhm[used]
-    limits = (0.88 * float(seen.min()), 1.12 * float(seen.max()))
-    left.plot(limits, limits, color=INK, linewidth=0.9, linestyle="--")
-    left.set(
-        xlim=limits, ylim=limits, xlabel="measured FWHM (arcsec)", ylabel="decoded FWHM (arcsec)",
-        aspect="equal",
-    )  # fmt: skip
-    right.axhspan(1 - SAME, 1 + SAME, color=FAINT, alpha=0.15, linewidth=0)
-    right.axhline(1, color=FAINT, linewidth=0.8)
-    right.set_xticks(np.arange(len(names)), names, rotation=60)
-    right.set(xlabel="band", ylabel="decoded / measured FWHM")
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=2)
-    return figure
-
-
-def star_table(numbers: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
-    """A row a band."""
-    heading = [
-        "band", "stars", "measured FWHM (arcsec)", "its 68 % half-range (arcsec)",
-        "decoded / measured, codes", "68 % half-range, codes", "without a width, codes",
-        "decoded / measured, latents", "68 % half-range, latents", "without a width, latents",
-    ]  # fmt: skip
-    rows = []
-    for name in [*known, "all"]:
-        n = numbers[name]
-        both = [n[way][key] for way in WAYS for key in ("ratio", "ratio_scatter", "failed")]
-        rows.append([name, n["n"], n["fwhm"], n["fwhm_scatter"], *both])
-    return Table(heading, rows)
+def bright_stars(sample: ImageSample) -> np.ndarray:
+    """Return the stars and bands whose widths are compared, bool (n, B)."""
+    snr = np.nan_to_num(circle_snr(sample, 0))
+    return sample.star[:, None] & (snr > SHARP) & np.isfinite(sample.measured.fwhm)

@@ -1,150 +1,388 @@
-"""Measured and decoded cutouts of the evaluated objects, reduced to sums as they stream by."""
+"""Cutouts of the evaluated objects, measured and decoded, reduced to sums as they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Generic, Literal, TypeVar
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings, ImageSettings
-from astromodal.core.progress import Progress
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.held_out import EvaluatedField, sample_rows
-from astromodal.evaluation.images.apertures import APERTURES
-from astromodal.evaluation.images.field import Example, FieldImages
-from astromodal.evaluation.images.missing import N_CUTOUTS, HiddenBands, passes
-from astromodal.evaluation.metrics import column_medians, count_codes
+from astromodal.data.columns import SHAPE_COLUMNS
+from astromodal.data.cutouts import CutoutBatch, elliptical_mask, read_cutouts
+from astromodal.evaluation.codebooks import count_codes
+from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.held_out import EvaluatedField, check_cutouts, check_ids, sample_rows
+from astromodal.evaluation.images.apertures import (
+    STAR_COLUMNS,
+    DecodedPhotometry,
+    Photometry,
+    aperture_fluxes,
+    aperture_weights,
+    are_stars,
+    decoded_sums,
+    mask_sums,
+    star_widths,
+)
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
-from astromodal.tokenizers.images.tokens import load_image_tokens
+from astromodal.tokenizers.images.tokens import ImageTokens, load_image_latents, load_image_tokens
 
-DETECTED = 5.0
-"""Signal-to-noise of the flux in the mask above which a magnitude is compared."""
+T = TypeVar("T")
+Stage = Literal["codes", "latents"]
+STAGES: Final[tuple[Stage, ...]] = ("codes", "latents")
+"""What a cutout is decoded from: codes, or latents, which the codebook has not replaced."""
+
+N_HIDDEN_CUTOUTS = 64
+"""Cutouts that are encoded again for each set of hidden bands: 16 times with twelve bands."""
+
+SEVERAL = (2, 3, 4, 6)
+"""Numbers of bands that are hidden together; a single band is hidden band by band."""
+
+_TOGETHER = 64
 
 
-@dataclass
-class ImageSample:
-    """Sums over the valid pixels inside the mask, (n, B) each; counts/s.
+@dataclass(frozen=True)
+class Stages(Generic[T]):
+    """A pair of values: of cutouts decoded from codes, and of cutouts decoded from latents."""
 
-    `residual_*` and `total` are sums of squares about the decoded value and about the cutout's own
-    mean; `flux*` sums of pixels; `noise` the sky's sigma outside the mask, per pixel. `circle*` are
-    sums inside the circles of `APERTURES`, and `fwhm*` the widths of stars (arcsec).
+    codes: T
+    latents: T
+
+    def at(self, stage: Stage) -> T:
+        """Return the value of one stage."""
+        return self.codes if stage == "codes" else self.latents
+
+
+@dataclass(frozen=True)
+class CutoutSums(Stages[DecodedPhotometry]):
+    """Sums over measured cutouts and over those decoded from codes and from latents.
+
+    Attributes
+    ----------
+    ids : unicode (n,)
+        Ids of the objects.
+    star : bool (n,)
+        Which objects are stars.
+    n_pixels, total, noise : float64 (n, B)
+        As in `MaskSums`.
+    measured : Photometry
+        Light of the measured cutouts.
     """
 
     ids: np.ndarray
-    residual_codes: np.ndarray
-    residual_latents: np.ndarray
-    total: np.ndarray
+    star: np.ndarray
     n_pixels: np.ndarray
-    flux: np.ndarray
-    flux_codes: np.ndarray
-    flux_latents: np.ndarray
+    total: np.ndarray
     noise: np.ndarray
-    circle: np.ndarray  # (n, B, A); NaN with an unmeasured pixel
-    circle_codes: np.ndarray
-    circle_latents: np.ndarray
-    fwhm: np.ndarray  # (n, B); NaN but for stars
-    fwhm_codes: np.ndarray
-    fwhm_latents: np.ndarray
-    star: np.ndarray  # (n,) bool
+    measured: Photometry
+
+
+@dataclass(frozen=True)
+class HiddenBands:
+    """Sums inside the mask of cutouts that were encoded without some of their bands, P times.
+
+    Attributes
+    ----------
+    hidden : bool (n, P, B)
+        Hidden bands; none where the cutout has too few bands. Such a pass does not count.
+    residual : float64 (n, P, B)
+        Sums of squares of measured minus decoded from codes, of hidden bands too.
+    complete, total, noise : float64 (n, B)
+        The same sum with no band hidden, the sum of squares about the mean, and the sky noise.
+    """
+
+    hidden: np.ndarray
+    residual: np.ndarray
+    complete: np.ndarray
+    total: np.ndarray
+    noise: np.ndarray
+
+    @property
+    def n_hidden(self) -> np.ndarray:
+        """Number of bands that each pass hides, int (P,)."""
+        return passes(self.hidden.shape[2])
+
+
+@dataclass(frozen=True)
+class Example:
+    """A cutout to plot: pixels (B, S, S), mask (S, S) and noise (B,), in counts/s."""
+
+    id: str
+    pixels: np.ndarray
+    valid: np.ndarray
+    decoded: np.ndarray
+    mask: np.ndarray
+    noise: np.ndarray
+
+
+@dataclass(frozen=True)
+class ImageSample(CutoutSums):
+    """The evaluated cutouts.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Bands in channel order.
+    size : int
+        Side of a cutout (pixel).
+    hidden : HiddenBands
+        Sums over some of the cutouts, encoded without some of their bands.
+    counts : int64 (K,)
+        How often each code occurs among all eligible cutouts.
+    n_whole, n_short : int
+        Whole and short cutouts of all objects of these fields.
+    n_uncoded : int
+        Whole cutouts of evaluated objects that have no codes.
+    n_outside : int
+        Whole cutouts of objects that are not evaluated.
+    examples : list of Example
+        Cutouts to plot, brightest first.
+    """
+
+    bands: tuple[str, ...]
+    size: int
     hidden: HiddenBands
-    counts: np.ndarray  # (K,) how often each code occurs among all eligible cutouts
-    n_whole: int  # whole cutouts of all objects of these fields
-    n_uncoded: int  # those of evaluated objects that have no codes
-    n_outside: int  # those of objects that are not evaluated
+    counts: np.ndarray
+    n_whole: int
     n_short: int
+    n_uncoded: int
+    n_outside: int
     examples: list[Example] = field(default_factory=list)
 
 
-_SUMS = (
-    "residual_codes", "residual_latents", "total", "n_pixels", "flux", "flux_codes",
-    "flux_latents", "noise", "fwhm", "fwhm_codes", "fwhm_latents",
-)  # fmt: skip
-_CIRCLES = ("circle", "circle_codes", "circle_latents")
-_HIDDEN = ("hidden", "residual", "complete", "total", "noise")
+def sample_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> ImageSample:
+    """Sample cutouts of all fields and reduce them to sums; only a few examples are kept.
 
-
-def sample_images(
-    fields: Sequence[EvaluatedField],
-    tokenizer: ImageTokenizer,
-    image: ImageSettings,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    progress: Progress,
-) -> ImageSample:
-    """Stream the evaluated cutouts of all fields; only sums and a few examples are kept."""
+    Raises
+    ------
+    FormatError
+        Where the codes are not those of the cubes' cutouts.
+    """
+    fields, evaluation = context.fields, context.settings.evaluation
+    image = context.settings.tokenizers.image
     tokens = [load_image_tokens(f.files["tokens"], tokenizer.hash) for f in fields]
     places = [
         np.flatnonzero(f.rows()[t.row] & (t.codes != MISSING_CODE).all(axis=1))
         for f, t in zip(fields, tokens, strict=True)
     ]
-    drawn = sample_rows(places, evaluation.max_objects, evaluation.seed)
-    wanted = sample_rows(drawn, evaluation.n_examples, evaluation.seed)
-    again = sample_rows(drawn, N_CUTOUTS, evaluation.seed)
+    sampled = sample_rows(places, evaluation.max_objects, evaluation.seed)
+    shown = sample_rows(sampled, evaluation.n_examples, evaluation.seed)
+    repeated = sample_rows(sampled, N_HIDDEN_CUTOUTS, evaluation.seed)
     rng = np.random.default_rng(evaluation.seed)
     size = len(tokenizer.centroids)
     counts = np.zeros(size, dtype=np.int64)
-    sections: list[dict[str, np.ndarray]] = []
-    hidden: list[dict[str, np.ndarray]] = []
+    sums, hidden = [_no_sums(len(image.bands), image.size)], [_no_hidden(len(image.bands))]
     examples: list[Example] = []
     for i, (f, token) in enumerate(zip(fields, tokens, strict=True)):
         counts += count_codes(token.codes[places[i]], size)
-        if not len(drawn[i]):
+        if not len(sampled[i]):
             continue
-        work = FieldImages(f, token, tokenizer, image, columns, drawn[i])
-        for batch in progress(work.batches(), None, f"cutouts of {f.name}"):
-            sums, more = work.reduce(batch, token.row[wanted[i]])
-            sections.append(sums)
-            examples += more
-            hidden.append(work.hide(batch, sums, token.row[again[i]], rng))
+        cutouts = _FieldCutouts(context, f, token, tokenizer, sampled[i])
+        for batch in context.progress(cutouts.batches(), None, f"cutouts of {f.name}"):
+            batch_sums, batch_examples = cutouts.reduce(batch, token.row[shown[i]])
+            sums.append(batch_sums)
+            examples += batch_examples
+            hidden.append(cutouts.hide(batch, batch_sums, token.row[repeated[i]], rng))
     examples.sort(key=lambda e: -float(np.where(e.mask & e.valid, e.pixels, 0).sum()))
-    whole, short = (sum(getattr(t, name) for t in tokens) for name in ("n_whole", "n_short"))
+    n_whole, n_short = (sum(getattr(t, name) for t in tokens) for name in ("n_whole", "n_short"))
     inside = sum(int(f.rows()[t.row].sum()) for f, t in zip(fields, tokens, strict=True))
     return ImageSample(
-        counts=counts, n_whole=whole, n_short=short, examples=examples,
-        n_uncoded=inside - sum(map(len, places)), n_outside=whole - inside,
-        hidden=_join_hidden(hidden, len(image.bands)), **_join(sections, len(image.bands)),
+        **vars(_joined(sums)), bands=tuple(image.bands), size=image.size, hidden=_joined(hidden),
+        counts=counts, n_whole=n_whole, n_short=n_short, examples=examples,
+        n_uncoded=inside - sum(map(len, places)), n_outside=n_whole - inside,
     )  # fmt: skip
 
 
-def _join(sections: list[dict[str, np.ndarray]], n_bands: int) -> dict[str, np.ndarray]:
-    empty = {
-        "ids": np.empty(0, "U1"),
-        "star": np.empty(0, bool),
-        **{name: np.empty((0, n_bands)) for name in _SUMS},
-        **{name: np.empty((0, n_bands, len(APERTURES))) for name in _CIRCLES},
-    }
-    return {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
+class _FieldCutouts:
+    """The sampled cutouts of one field, measured and decoded."""
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        evaluated: EvaluatedField,
+        tokens: ImageTokens,
+        tokenizer: ImageTokenizer,
+        sampled: np.ndarray,
+    ) -> None:
+        self.tokens, self.tokenizer = tokens, tokenizer
+        self.image = context.settings.tokenizers.image
+        self.cube = evaluated.open(context.settings.columns)
+        rows, ids, files = tokens.row[sampled], tokens.ids[sampled], evaluated.files
+        check_ids(self.cube.ids(), rows, ids, files["tokens"])
+        self.latents = load_image_latents(files["latents"], tokenizer.hash)
+        check_ids(self.cube.ids(), self.latents.row, self.latents.ids, files["latents"])
+        self.shapes = self.cube.scalars(SHAPE_COLUMNS)
+        self.star = are_stars(self.cube.scalars(STAR_COLUMNS))
+        self.keep = np.zeros(self.cube.n_rows, dtype=bool)
+        self.keep[rows] = True
+
+    def batches(self) -> Iterator[CutoutBatch]:
+        """Read the sampled cutouts in batches."""
+        return read_cutouts(self.cube, self.image, keep=self.keep)
+
+    def reduce(self, batch: CutoutBatch, shown: np.ndarray) -> tuple[CutoutSums, list[Example]]:
+        """Return the sums of a batch, and those of its cutouts whose rows are in `shown`."""
+        place = np.searchsorted(self.tokens.row, batch.row)
+        stored = self.tokens.codes[place]
+        again, _ = self.tokenizer.encode(batch.pixels, batch.valid)
+        check_cutouts(self.cube, stored, again, "encode_images")
+        latent = self.latents.latents[np.searchsorted(self.latents.row, batch.row)]
+        decoded = Stages(self.tokenizer.decode(stored), self.tokenizer.decode_latents(latent))
+        mask, ids = self._mask(batch.row), self.tokens.ids[place]
+        sums = reduce_cutouts(ids, batch, mask, self.star[batch.row], decoded)
+        examples = [
+            Example(
+                str(ids[i]), batch.pixels[i], batch.valid[i], decoded.codes[i], mask[i],
+                sums.noise[i],
+            )
+            for i in np.flatnonzero(np.isin(batch.row, shown))
+        ]  # fmt: skip
+        return sums, examples
+
+    def hide(
+        self, batch: CutoutBatch, sums: CutoutSums, rows: np.ndarray, rng: np.random.Generator
+    ) -> HiddenBands:
+        """Encode those cutouts of a batch that are in `rows` again, without some bands."""
+        some = np.isin(batch.row, rows)
+        pixels, valid, mask = batch.pixels[some], batch.valid[some], self._mask(batch.row[some])
+        hidden = choose_hidden(np.asarray(valid.any((2, 3))), rng)
+        residual = decode_without(self.tokenizer, pixels, valid, mask, hidden)
+        complete = sums.codes.residual[some]
+        return HiddenBands(hidden, residual, complete, sums.total[some], sums.noise[some])
+
+    def _mask(self, rows: np.ndarray) -> np.ndarray:
+        a, b, theta = self.shapes[rows].T
+        return elliptical_mask(a, b, theta, self.image.size)
 
 
-def _join_hidden(sections: list[dict[str, np.ndarray]], n_bands: int) -> HiddenBands:
-    per_pass = passes(n_bands)
-    empty = {name: np.empty((0, n_bands)) for name in _HIDDEN}
-    empty["residual"] = np.empty((0, len(per_pass), n_bands))
-    empty["hidden"] = empty["residual"].astype(bool)
-    joined = {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
-    return HiddenBands(per_pass, **joined)
+def reduce_cutouts(
+    ids: np.ndarray,
+    batch: CutoutBatch,
+    mask: np.ndarray,
+    star: np.ndarray,
+    decoded: Stages[np.ndarray],
+) -> CutoutSums:
+    """Reduce a batch of m cutouts to sums.
 
-
-def magnitude_change(sample: ImageSample, way: str, i: int) -> np.ndarray:
-    """-2.5 log10 (decoded / measured flux in the mask) of band `i`, (n,) mag.
-
-    NaN where a flux is not positive.
+    Parameters
+    ----------
+    ids : unicode (m,)
+        Ids of the objects.
+    batch : CutoutBatch
+        The measured cutouts.
+    mask : bool (m, S, S)
+        Elliptical masks of the objects.
+    star : bool (m,)
+        Which objects are stars.
+    decoded : Stages of float (m, B, S, S)
+        The decoded cutouts (counts/s).
     """
-    decoded, measured_flux = getattr(sample, f"flux_{way}")[:, i], sample.flux[:, i]
-    good = (decoded > 0) & (measured_flux > 0)
-    ratio = np.divide(decoded, measured_flux, out=np.full(len(good), np.nan), where=good)
-    return -2.5 * np.log10(ratio)
+    pixels, valid, weights = batch.pixels, batch.valid, aperture_weights(batch.pixels.shape[-1])
+    sums = mask_sums(pixels, valid, mask)
+
+    def of_decoded(images: np.ndarray) -> DecodedPhotometry:
+        compared = decoded_sums(pixels, images, valid, mask)
+        circle = aperture_fluxes(images, valid, weights)
+        fwhm = star_widths(images, valid, star)
+        return DecodedPhotometry(compared.flux, circle, fwhm, compared.residual)
+
+    circle, fwhm = aperture_fluxes(pixels, valid, weights), star_widths(pixels, valid, star)
+    return CutoutSums(
+        codes=of_decoded(decoded.codes),
+        latents=of_decoded(decoded.latents),
+        ids=ids,
+        star=star,
+        n_pixels=sums.n_pixels,
+        total=sums.total,
+        noise=sums.noise,
+        measured=Photometry(sums.flux, circle, fwhm),
+    )
 
 
-def detected(sample: ImageSample, i: int) -> np.ndarray:
-    """Cutouts whose flux in the mask of band `i` is above `DETECTED` sigmas, bool (n,)."""
-    sigma = sample.noise[:, i] * np.sqrt(sample.n_pixels[:, i])
-    return (sample.total[:, i] > 0) & (sample.flux[:, i] > DETECTED * sigma)
+def _no_sums(n_bands: int, size: int) -> CutoutSums:
+    pixels = np.empty((0, n_bands, size, size), dtype=np.float32)
+    batch = CutoutBatch(np.empty(0, np.int32), pixels, pixels > 0)
+    none = np.empty(0, bool)
+    return reduce_cutouts(np.empty(0, "U1"), batch, pixels[:, 0] > 0, none, Stages(pixels, pixels))
 
 
-def noise_weights(sample: ImageSample) -> np.ndarray:
-    """Inverse square of each band's median noise, (B,); 0 for a band without any."""
-    noise = column_medians(np.where(sample.noise > 0, sample.noise, np.nan))
-    return np.where(noise > 0, 1 / np.where(noise > 0, noise, 1) ** 2, 0.0)
+def _no_hidden(n_bands: int) -> HiddenBands:
+    each, by_pass = np.empty((0, n_bands)), np.empty((0, len(passes(n_bands)), n_bands))
+    return HiddenBands(by_pass > 0, by_pass, each, each, each)
+
+
+def _joined(batches: Sequence[T]) -> T:
+    """Concatenate the arrays of dataclasses of one type, and of the dataclasses in them."""
+    values = {}
+    for name in vars(batches[0]):
+        each = [getattr(batch, name) for batch in batches]
+        values[name] = np.concatenate(each) if isinstance(each[0], np.ndarray) else _joined(each)
+    return type(batches[0])(**values)
+
+
+def passes(n_bands: int) -> np.ndarray:
+    """Return how many bands each pass hides, int (P,): every band alone, then several."""
+    return np.array([1] * n_bands + [k for k in SEVERAL if k < n_bands])
+
+
+def choose_hidden(present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Choose the bands to hide from each cutout in each pass.
+
+    First every band alone, then `SEVERAL` at random. Smaller sets are part of larger ones, so that
+    the loss grows because bands are added, not because others are chosen.
+
+    Parameters
+    ----------
+    present : (m, B) bool
+        Bands that a cutout has. At least one is never hidden.
+    rng : Generator
+        Source of the order of the bands.
+
+    Returns
+    -------
+    bool (m, P, B)
+    """
+    m, n_bands = present.shape
+    order = np.where(present, rng.random((m, n_bands)), np.inf).argsort(1).argsort(1)
+    single = np.eye(n_bands, dtype=bool)[None] & present[:, None]
+    several = np.array([k for k in SEVERAL if k < n_bands])
+    together = (order[:, None] < several[:, None]) & present[:, None]  # (m, passes, B)
+    hidden = np.concatenate([single, together], axis=1)
+    enough = present.sum(1)[:, None] > passes(n_bands)
+    return hidden & enough[..., None]
+
+
+def decode_without(
+    tokenizer: ImageTokenizer,
+    pixels: np.ndarray,
+    valid: np.ndarray,
+    mask: np.ndarray,
+    hidden: np.ndarray,
+) -> np.ndarray:
+    """Encode cutouts without the hidden bands, decode the codes, and compare inside the mask.
+
+    Parameters
+    ----------
+    tokenizer : ImageTokenizer
+        With at least one centroid.
+    pixels, valid, mask
+        As for `mask_sums`.
+    hidden : (m, P, B) bool
+        As `choose_hidden` returns it.
+
+    Returns
+    -------
+    float64 (m, P, B)
+        Sums of squares of measured minus decoded; NaN where no band is hidden.
+    """
+    residual = np.full(hidden.shape, np.nan)
+    places = np.argwhere(hidden.any(2))
+    # Cutouts of all passes are batched together, so that the network gets full batches.
+    for start in range(0, len(places), _TOGETHER):
+        i, p = places[start : start + _TOGETHER].T
+        codes, _ = tokenizer.encode(pixels[i], valid[i] & ~hidden[i, p][..., None, None])
+        inside = valid[i] & mask[i, None]
+        difference = np.where(inside, tokenizer.decode(codes) - pixels[i], 0.0)
+        residual[i, p] = (difference.astype(np.float64) ** 2).sum((2, 3))
+    return residual

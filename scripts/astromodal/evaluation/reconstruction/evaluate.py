@@ -1,211 +1,296 @@
-"""The report's section on what the model reconstructs of one block from the others."""
+"""The section on reconstruction: each block of an object, predicted from its other blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.held_out import EvaluatedField, described, eligible_objects
-from astromodal.evaluation.reconstruction import images, scalars, spectra
-from astromodal.evaluation.reconstruction.scores import (
+from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.held_out import described
+from astromodal.evaluation.reconstruction.figures import (
+    choose_evenly,
+    image_table,
+    plot_columns,
+    plot_cutouts,
+    plot_r2,
+    plot_spectra,
+    scalar_table,
+    spectrum_table,
+)
+from astromodal.evaluation.reconstruction.fluxes import (
+    MEAN_SCALED,
+    METHODS,
+    MODEL_SCALED,
+    PredictedImages,
+    PredictedSpectra,
+    sample_images,
+    sample_spectra,
+)
+from astromodal.evaluation.reconstruction.measures import (
+    BandNumbers,
+    FluxNumbers,
+    GroupNumbers,
+    ImageNumbers,
+    ReconstructionNumbers,
+    ScalarNumbers,
+    SpectrumNumbers,
+    judge,
+    measure_group,
+    measure_groups,
+    measure_images,
+    measure_scalars,
+)
+from astromodal.evaluation.reconstruction.sample import (
     BASELINE,
-    MEAN_SHAPE,
     MODEL,
-    SHAPE,
     TOKENIZER,
-    Bench,
-    compared,
-    verdict,
+    ReconstructionInputs,
+    sample_scalars,
 )
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import show
-from astromodal.inference.model import AstroModel
-from astromodal.sequences.dataset import SequenceSet
+from astromodal.evaluation.report.values import Row, Table, show
 from astromodal.sequences.layout import IMAGE, SCALAR
-from astromodal.sequences.vocabulary import check_hashes
-from astromodal.surveys.grids import is_light_curve
+from astromodal.surveys.registry import spectra as spectrum_groups
 
 
 def evaluate_reconstruction(
-    fields: Sequence[EvaluatedField],
-    training_sequences: Sequence[str | Path],
-    model: AstroModel,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    figures: str | Path,
-    progress: Progress = quiet,
-) -> dict[str, Any]:
-    """Compare what the model tells of each block from the others with what was measured.
+    context: ModelContext, training_sequences: Sequence[str | Path]
+) -> Section:
+    """Compare what the model predicts of each block, from the other blocks, with measurements.
 
     Parameters
     ----------
-    fields : sequence of EvaluatedField
-        With the files ``cube`` and ``sequences``; of fields that trained, the test split is used.
+    context : ModelContext
+        Its fields have the files ``cube`` and ``sequences``; of fields that trained, the test
+        split is used.
     training_sequences : sequence of path
-        The sequences that the model was trained on, which baselines are means of.
-    model : AstroModel
-        The trained model.
-    evaluation, columns : settings
-        Objects and continuations at most, examples, seed; how a cube is read.
-    figures : path
-        Folder to write the figures into.
-    progress : Progress
-        Shows which block is being asked for.
+        The sequences that the model was trained on; baselines are means of their objects.
 
     Returns
     -------
-    dict
-        As `Part.as_dict` gives it.
+    Section
+        The section, with `ReconstructionNumbers`.
     """
-    section = Section("reconstruction", "Reconstruction", Path(figures))
-    layout = model.bundle.layout
-    sequences = SequenceSet([f.files["sequences"] for f in fields], layout)
-    training = SequenceSet(training_sequences, layout)
-    for store in (*sequences.stores, *training.stores):
-        check_hashes(model.bundle.trained.vocabulary, store.tokenizer_hashes, str(store.path))
-    eligible = eligible_objects(sequences, fields)
-    bench = Bench(model, fields, columns, evaluation, sequences, training, eligible)
-    section.summary = _summary(bench)
-    section.numbers = {"weights_hash": model.hash}
-    groups = [block.name for block in layout.groups() if not is_light_curve(block.name)]
-    samples: dict[str, spectra.SpectrumSample] = {}
-    for block in progress([SCALAR, *groups, IMAGE], 2 + len(groups), "blocks"):
-        objects = bench.having(block)
-        if not _can_ask(section, bench, block, len(objects)):
+    section = Section("reconstruction", "Reconstruction", context.figures)
+    inputs = ReconstructionInputs.open(context, training_sequences)
+    section.hashes["transformer"] = inputs.model.hash
+    section.summary = _summary(context)
+    evaluation, layout = context.settings.evaluation, inputs.model.bundle.layout
+    groups = spectrum_groups(block.name for block in layout.groups())
+    numbers = ReconstructionNumbers()
+    spectra: dict[str, PredictedSpectra] = {}
+    for block in context.progress([SCALAR, *groups, IMAGE], 2 + len(groups), "blocks"):
+        objects = inputs.with_block(block)
+        if not _can_predict(section, inputs, block, len(objects)):
             continue
-        with styled():
-            if block == SCALAR:
-                _add_scalars(section, scalars.sample_scalars(bench, objects), evaluation.seed)
-            elif block == IMAGE:
-                _add_images(section, images.sample_images(bench, objects), evaluation)
-            else:
-                samples[block] = spectra.sample_spectra(bench, objects, block)
-    if samples:
-        with styled():
-            _add_spectra(section, samples, evaluation)
-    if any(is_light_curve(block.name) for block in layout.groups()):
+        if block == SCALAR:
+            scalars = measure_scalars(sample_scalars(inputs, objects), evaluation.seed)
+            _add_scalars(section, scalars)
+            numbers = replace(numbers, scalar=scalars)
+        elif block == IMAGE:
+            cutouts = sample_images(inputs, objects)
+            images = measure_images(cutouts, evaluation.seed)
+            _add_images(section, images, cutouts, evaluation.n_examples)
+            numbers = replace(numbers, image=images)
+        else:
+            spectra[block] = sample_spectra(inputs, objects, block)
+    numbers = replace(numbers, spectrum=_evaluate_spectra(section, spectra, context))
+    section.numbers = numbers
+    if len(groups) < len(list(layout.groups())):
         section.notes.append(
-            "Light curves are given and not asked for: their length is not modelled."
+            "Light curves are given but not predicted, because their length is not modelled."
         )
-    return section.as_dict()
+    return section
 
 
-def _summary(bench: Bench) -> str:
-    asked = bench.evaluation.reconstruction
+def _summary(context: ModelContext) -> str:
+    settings = context.settings.evaluation.reconstruction
     return (
-        f"{described(bench.fields)}; at most {asked.max_objects} objects a block that have it and "
-        "another one. Each block is hidden whole and told by the model from the object's other "
-        f"blocks; spectra and cutouts are means over {asked.n_samples} continuations, whose own "
-        "scatter costs some of their R². Beside it stand the block's own codes, decoded, which is "
-        "the best that it could reach, and what one would say who knows the training fields alone: "
-        "the median of a scalar, the mean of spectra and cutouts. Brightness and shape of the "
-        "latter are judged apart. Model and baseline are compared on the same objects."
+        f"{described(context.fields)}; at most {settings.max_objects} objects per block that have "
+        "the block and another one. The whole block is hidden, and the model predicts it from the "
+        f"other blocks of the object. Spectra and cutouts are means over {settings.n_samples} "
+        "sampled continuations, whose scatter lowers their R². The prediction is compared with the "
+        "block's own codes, decoded, which are the best that it could reach, and with a baseline "
+        "that knows the training fields alone: the median of a scalar, the mean of spectra and "
+        "cutouts. The brightness and the shape of spectra and cutouts are judged separately. Model "
+        "and baseline are compared on the same objects."
     )
 
 
-def _can_ask(section: Section, bench: Bench, block: str, n: int) -> bool:
-    """Whether a block can be asked for; notes where not, and what an order of blocks leaves out."""
-    told, shuffled = bench.told_from(block), bench.model.bundle.trained.shuffled
-    if not shuffled:
+def _can_predict(section: Section, inputs: ReconstructionInputs, block: str, n: int) -> bool:
+    """Return whether a block can be predicted; note why not, and what a fixed order leaves out."""
+    if not inputs.model.bundle.trained.shuffled:
+        given = ", ".join(inputs.given_blocks(block)) or "nothing"
         section.notes.append(
-            f"{block}: the model was trained on one order of blocks, so that it is told from "
-            f"{', '.join(told) or 'nothing'} alone."
+            f"{block}: the model was trained on one order of blocks, so this block is predicted "
+            f"from {given} alone."
         )
-    known = len(bench.trained_on(block)) > 0
+    known = len(inputs.trained_on(block)) > 0
     if not known:
         section.notes.append(f"{block}: no object that trained the model has it.")
     elif not n:
-        section.notes.append(f"{block}: no evaluated object has it and a block to tell it from.")
+        section.notes.append(
+            f"{block}: no evaluated object has it and another block to predict it from."
+        )
     return known and n > 0
 
 
-def _add_scalars(section: Section, sample: scalars.ScalarSample, seed: int) -> None:
-    numbers = scalars.scalar_numbers(sample, seed)
-    section.numbers["scalar"] = numbers
-    if not numbers["columns"]:
-        section.notes.append("scalar: none was measured of the objects asked about.")
+def _add_scalars(section: Section, numbers: ScalarNumbers) -> None:
+    if not numbers.columns:
+        section.notes.append("scalar: no evaluated object has a measured value.")
         return
-    every = numbers["all"]
-    told = ", ".join(f"{way} {show(every[way])}" for way in (TOKENIZER, MODEL, BASELINE))
+    every = numbers.all
+    methods = ", ".join(f"{m} {show(every.medians[m])}" for m in (TOKENIZER, MODEL, BASELINE))
     section.add_headline(
-        "Reconstruction, scalars: gain over the training median", **every["gain"],
-        unit="of the spread",
-        note=f"median error of {every['n']} objects: {told}; "
-        f"{100 * numbers['inside']['value']:.0f} % of the values lie in the model's central 68 %",
-        verdict=verdict(every["gain"]),
+        "Reconstruction, scalars: gain over the training median",
+        every.gain.scaled(1, "of the spread"),
+        note=f"median error of {every.n} objects: {methods}; "
+        f"{100 * numbers.inside.value:.0f} % of the values lie in the model's central 68 %",
+        verdict=judge(every.gain),
     )  # fmt: skip
-    section.add_scalar_figure(section, numbers["columns"])
+    with styled():
+        section.add_figure(
+            plot_columns(numbers.columns), "scalars",
+            "Median error of each scalar, in units of the spread (half of the 16 to 84 % range) of "
+            "the training values. Tokenizer: the column's own code, decoded. Model: predicted from "
+            "the cutout and the spectra alone, a few columns also from everything else. Baseline: "
+            "the median of the training values. Bootstrap errors over objects.",
+            "The model must lie left of the baseline by more than its error. It cannot be better "
+            "than the tokenizer. Cutouts should predict magnitudes well and astrometry hardly.",
+            scalar_table(numbers.columns),
+        )  # fmt: skip
 
 
-def _add_spectra(
-    section: Section, samples: dict[str, spectra.SpectrumSample], evaluation: EvaluationSettings
-) -> None:
-    every = {name: spectra.spectrum_numbers(s, evaluation.seed) for name, s in samples.items()}
-    groups = {name: numbers for name, numbers in every.items() if numbers["n"]}
+def _evaluate_spectra(
+    section: Section, samples: Mapping[str, PredictedSpectra], context: ModelContext
+) -> SpectrumNumbers | None:
+    """Add headline and figures of spectra; return their numbers, None without a good pixel."""
+    evaluation = context.settings.evaluation
+    every = {name: measure_group(sample, evaluation.seed) for name, sample in samples.items()}
+    groups = {name: numbers for name, numbers in every.items() if numbers.n}
     section.notes += [
         f"{name}: no spectrum has a good pixel." for name in every if name not in groups
     ]
     if not groups:
-        return
-    live = {name: samples[name] for name in groups}
-    section.numbers["spectrum"] = {"groups": groups, "all": _all_groups(live, evaluation.seed)}
-    _headline(section, "spectra", section.numbers["spectrum"]["all"])
-    section.add_spectrum_figures(section, groups, live, evaluation.n_examples)
+        return None
+    known = {name: samples[name] for name in groups}
+    together = measure_groups(list(known.values()), evaluation.seed)
+    _add_headline(section, "spectra", together)
+    with styled():
+        _add_spectrum_figures(section, groups, known, evaluation.n_examples)
+    return SpectrumNumbers(groups, together)
 
 
-def _headline(section: Section, what: str, every: dict[str, Any]) -> None:
-    """The gain in R² once the brightness is told; good only where the brightness gains, too."""
-    bright = every["brightness"]
-    told = (
-        f"brightness off by {show(bright[MODEL])} mag, the mean by {show(bright[BASELINE])} mag"
-        if bright["n"]
+def _add_headline(section: Section, what: str, numbers: FluxNumbers) -> None:
+    """Add the gain in R² after scaling; it is good only where the brightness gains, too."""
+    bright = numbers.brightness
+    model, mean = (show(bright.medians[method]) for method in (MODEL, BASELINE))
+    brightness = (
+        f"error of the brightness {model} mag, of the mean {mean} mag"
+        if bright.n
         else "none is bright enough to compare brightness"
     )
-    r2 = ", ".join(f"{way} {show(every[way])}" for way in (TOKENIZER, SHAPE, MEAN_SHAPE))
+    r2 = ", ".join(
+        f"{m} {show(numbers.medians[m])}" for m in (TOKENIZER, MODEL_SCALED, MEAN_SCALED)
+    )
     section.add_headline(
-        f"Reconstruction, {what}: gain in R² over the mean, brightness told", **every["gain"],
-        note=f"medians of {every['n']} objects: {r2}; {told}",
-        verdict=verdict(every["gain"], bright["gain"]),
+        f"Reconstruction, {what}: gain in R² over the mean, both scaled", numbers.gain,
+        note=f"medians of {numbers.n} objects: {r2}; {brightness}",
+        verdict=judge(numbers.gain, bright.gain),
     )  # fmt: skip
 
 
-def _all_groups(samples: dict[str, spectra.SpectrumSample], seed: int) -> dict[str, Any]:
-    """R² and brightness of all groups' spectra together."""
-    r2 = _by_object(samples, [spectra.r2_by_way(s) for s in samples.values()])
-    bright = _by_object(samples, [spectra.brightness_by_way(s) for s in samples.values()])
-    return {
-        **compared(r2, seed, (SHAPE, MEAN_SHAPE)),
-        "brightness": compared(bright, seed, lower_is_better=True),
-    }
+_METHODS = (
+    "the block's own codes, decoded (tokenizer); the prediction from all other blocks (model); the "
+    "mean of training objects; and the latter two scaled, which means multiplied by the factor "
+    "that fits each measurement best. Medians of the objects; bootstrap errors over objects. Open "
+    "triangles lie below the axis."
+)
+_SEE = (
+    "The scaled model must lie above the scaled mean: then it knows more of the shape than the "
+    "mean does. A model whose brightness is half a magnitude off has a low R² before scaling, "
+    "whatever its shape. The table has the error of its brightness."
+)
 
 
-def _by_object(
-    samples: dict[str, spectra.SpectrumSample], found: list[dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Values (n, 1) of each group's spectra as a row an object and a column a group, by way."""
-    ids, place = np.unique(np.concatenate([s.ids for s in samples.values()]), return_inverse=True)
-    ends = np.cumsum([len(s.ids) for s in samples.values()])
-    tables = {way: np.full((len(ids), len(found)), np.nan) for way in found[0]}
-    for column, (rows, values) in enumerate(zip(np.split(place, ends[:-1]), found, strict=True)):
-        for way, of_group in values.items():
-            tables[way][rows, column] = of_group[:, 0]
-    return tables
+def _add_spectrum_figures(
+    section: Section,
+    groups: Mapping[str, GroupNumbers],
+    samples: Mapping[str, PredictedSpectra],
+    most: int,
+) -> None:
+    """Add R² of every group, and examples."""
+    section.add_figure(
+        plot_r2(groups, "group"), "spectra",
+        f"R² of the observed flux, weighted by inverse variance: {_METHODS}",
+        f"{_SEE} χ² = 1 means that only noise is left.",
+        spectrum_table(groups),
+    )  # fmt: skip
+    each = -(-most // len(samples))
+    r2 = {name: sample.r2() for name, sample in samples.items()}
+    chosen = [
+        (name, i, float(r2[name][MODEL_SCALED][i, 0]))
+        for name in samples
+        for i in choose_evenly(r2[name][MODEL_SCALED][:, 0], each)
+    ]
+    rows: list[Row] = [
+        [name, str(samples[name].ids[i]), *(float(r2[name][method][i, 0]) for method in METHODS),
+         float(samples[name].factor[MODEL][i])]
+        for name, i, _ in chosen
+    ]  # fmt: skip
+    section.add_figure(
+        plot_spectra(samples, chosen), "spectrum_examples",
+        "Spectra at evenly spaced ranks of the R² of the scaled prediction, the best of a group "
+        "first: observed and rebinned (black), decoded from their own codes (green), and predicted "
+        "from the object's other blocks (purple, times the factor above the panel) with the "
+        "predicted standard deviation, which includes noise and brightness.",
+        "The purple line is a mean over all spectra that the source might have: features whose "
+        "place is uncertain are washed out. A factor far from 1 means that the predicted "
+        "brightness is wrong.",
+        Table(["group", "object", *(f"R², {method}" for method in METHODS), "factor"], rows),
+    )  # fmt: skip
 
 
 def _add_images(
-    section: Section, sample: images.ImageSample, evaluation: EvaluationSettings
+    section: Section, numbers: ImageNumbers, sample: PredictedImages, most: int
 ) -> None:
-    numbers = images.image_numbers(sample, evaluation.seed)
-    section.numbers["image"] = numbers
-    if not numbers["bands"]:
+    if not numbers.bands:
         section.notes.append("image: no cutout has light that varies in the mask.")
         return
-    _headline(section, "cutouts", numbers["all"])
-    section.add_image_figures(section, numbers["bands"], sample, evaluation.n_examples)
+    _add_headline(section, "cutouts", numbers.all)
+    with styled():
+        _add_image_figures(section, numbers.bands, sample, most)
+
+
+def _add_image_figures(
+    section: Section, bands: Mapping[str, BandNumbers], sample: PredictedImages, most: int
+) -> None:
+    """Add R² of every band, and examples."""
+    section.add_figure(
+        plot_r2(bands, "band"), "images",
+        f"R² of the pixels inside the elliptical mask: {_METHODS}",
+        f"{_SEE} Because of noise, even a perfect cutout of a faint source has an R² below 1.",
+        image_table(bands),
+    )  # fmt: skip
+    name = "R" if "R" in bands else next(iter(bands))
+    place = sample.bands.index(name)
+    r2, change = sample.r2(), sample.magnitude_changes()
+    chosen = choose_evenly(r2[MODEL_SCALED][:, place], min(most, 4))
+    rows: list[Row] = [
+        [str(sample.ids[i]), *(float(r2[method][i, place]) for method in METHODS),
+         float(change[MODEL][i, place])]
+        for i in chosen
+    ]  # fmt: skip
+    section.add_figure(
+        plot_cutouts(sample, place, chosen), "image_examples",
+        f"Cutouts in the {name} band at evenly spaced ranks of the R² of the scaled prediction: "
+        "measured, decoded from their own codes, predicted from the object's other blocks, and the "
+        "mean training cutout, scaled. All cutouts of a row have the same stretch; the line is the "
+        "object's mask.",
+        "The prediction should have the brightness (as dark) and the extent of the source. Where "
+        "it is fainter or brighter, the other blocks did not determine the brightness. It cannot "
+        "contain neighbours.",
+        Table(["object", *(f"R², {method}" for method in METHODS), "Δmag, model"], rows),
+    )  # fmt: skip

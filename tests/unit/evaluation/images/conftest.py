@@ -1,28 +1,42 @@
-"""Samples of cutouts for the tests of their evaluation."""
+"""A sample of cutouts with chosen sums."""
 
 import numpy as np
 import pytest
 
-from astromodal.evaluation.images.sample import ImageSample
+from astromodal.evaluation.images.apertures import DecodedPhotometry, Photometry
+from astromodal.evaluation.images.sample import HiddenBands, ImageSample
 
 
 @pytest.fixture
 def image_sample():
-    """A sample of n cutouts in which nothing is lost; fields may be replaced."""
+    """Make a sample of 20 cutouts in two bands that codes and latents keep, with changes."""
 
-    def make(n=20, n_bands=2, **changes):
-        ones = np.ones((n, n_bands))
-        circles = np.stack([1000 * ones, 2000 * ones], axis=-1)
+    def make(codes=None, latents=None, measured=None, **changes):
+        ones = np.ones((20, 2))
+        circle = np.stack([1000 * ones, 2000 * ones], axis=-1)
+        light = {"flux": 1000 * ones, "circle": circle, "fwhm": 1.5 * ones}
+        decoded = {**light, "residual": 4 * ones}
         values = {
-            "ids": np.array([f"s{i}" for i in range(n)]),
-            "residual_codes": 4 * ones, "residual_latents": 4 * ones, "total": 100 * ones,
-            "n_pixels": 4 * ones, "flux": 1000 * ones, "flux_codes": 1000 * ones,
-            "flux_latents": 1000 * ones, "noise": ones, "circle": circles,
-            "circle_codes": circles, "circle_latents": circles, "fwhm": 1.5 * ones,
-            "fwhm_codes": 1.5 * ones, "fwhm_latents": 1.5 * ones, "star": np.ones(n, bool),
-            "hidden": None, "counts": np.ones(4, int), "n_whole": n, "n_uncoded": 0,
-            "n_outside": 0, "n_short": 0,
+            "codes": DecodedPhotometry(**{**decoded, **(codes or {})}),
+            "latents": DecodedPhotometry(**{**decoded, **(latents or {})}),
+            "measured": Photometry(**{**light, **(measured or {})}),
+            "ids": np.array([f"s{i}" for i in range(20)]), "star": np.ones(20, bool),
+            "n_pixels": 4 * ones, "total": 100 * ones, "noise": ones, "bands": ("R", "Z"),
+            "size": 24, "hidden": None, "counts": np.ones(4, int), "n_whole": 20, "n_short": 0,
+            "n_uncoded": 0, "n_outside": 0,
         }  # fmt: skip
         return ImageSample(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def hidden_bands():
+    """Two cutouts of three bands, each band of variance 10 and residual 1, passes 1 1 1 2.
+
+    A hidden band has a residual of 5, and adds 1 to each band that is given.
+    """
+    single = np.eye(3, dtype=bool)
+    hidden = np.broadcast_to(np.concatenate([single, [[True, True, False]]]), (2, 4, 3)).copy()
+    ones = np.ones((2, 3))
+    return HiddenBands(hidden, np.where(hidden, 5.0, 2.0), ones, 10 * ones, ones)

@@ -1,4 +1,4 @@
-"""Light in circles and widths of point sources, against areas and profiles known by hand."""
+"""Sums in masks and circles, and widths of point sources, against values known by hand."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astromodal.evaluation.images.apertures import (
-    ARCSEC,
     FWHM_OF_SIGMA,
-    aperture_sums,
-    circle_overlap,
-    complete,
+    PIXEL_SCALE,
+    aperture_fluxes,
+    aperture_weights,
+    are_stars,
+    circle_weights,
+    decoded_sums,
     gaussian_widths,
+    is_complete,
+    mask_sums,
+    sky_noise,
+    star_widths,
 )
 from astromodal.simulate.cutouts import PIXEL
 
@@ -23,24 +29,24 @@ def _gaussian(sigma, x=0.0, y=0.0, size=48, flux=100.0):
 
 
 @given(radius=st.floats(0.05, 15.9), size=st.sampled_from([32, 33]))
-def test_overlaps_sum_to_the_circle(radius, size):
+def test_weightss_sum_to_the_circle(radius, size):
     """Whatever the radius, and whether a pixel stands in the middle or not: pi r²."""
-    overlap = circle_overlap(size, radius)
-    assert overlap.sum() == pytest.approx(np.pi * radius**2, rel=1e-9)
-    assert overlap.min() >= 0
-    assert overlap.max() <= 1
+    weights = circle_weights(size, radius)
+    assert weights.sum() == pytest.approx(np.pi * radius**2, rel=1e-9)
+    assert weights.min() >= 0
+    assert weights.max() <= 1
 
 
 def test_small_circle_by_hand():
     """Around a pixel's middle a circle of radius 0.5 covers pi/4 of it, and no other pixel."""
-    overlap = circle_overlap(3, 0.5)
-    assert overlap[1, 1] == pytest.approx(np.pi / 4)
-    assert np.delete(overlap.ravel(), 4) == pytest.approx(0)
+    weights = circle_weights(3, 0.5)
+    assert weights[1, 1] == pytest.approx(np.pi / 4)
+    assert np.delete(weights.ravel(), 4) == pytest.approx(0)
 
 
 def test_circle_between_four_pixels_by_hand():
     """Of a circle of radius 1 around a corner, each of four pixels holds a quarter."""
-    assert circle_overlap(2, 1.0) == pytest.approx(np.full((2, 2), np.pi / 4))
+    assert circle_weights(2, 1.0) == pytest.approx(np.full((2, 2), np.pi / 4))
 
 
 def test_square_inside_the_circle_by_hand():
@@ -48,25 +54,26 @@ def test_square_inside_the_circle_by_hand():
 
     The circle's area is 2 pi, the square of side 2 leaves four segments, each cut by an axis.
     """
-    overlap = circle_overlap(4, np.sqrt(2.0))
-    assert overlap[1:3, 1:3] == pytest.approx(1)
-    assert overlap[0, 1] == pytest.approx((np.pi / 2 - 1) / 2)
-    assert overlap[0, 0] == pytest.approx(0)
+    weights = circle_weights(4, np.sqrt(2.0))
+    assert weights[1:3, 1:3] == pytest.approx(1)
+    assert weights[0, 1] == pytest.approx((np.pi / 2 - 1) / 2)
+    assert weights[0, 0] == pytest.approx(0)
 
 
-def test_overlap_against_fine_sampling():
-    """Exact overlaps agree with counting 100 × 100 points in every pixel."""
+def test_weights_against_fine_sampling():
+    """Exact weightss agree with counting 100 × 100 points in every pixel."""
     fine = (np.arange(900) + 0.5) / 100 - 4.5
     inside = fine[None, :] ** 2 + fine[:, None] ** 2 <= 2.727**2
     counted = inside.reshape(9, 100, 9, 100).mean((1, 3))
-    assert circle_overlap(9, 2.727) == pytest.approx(counted, abs=2e-3)
+    assert circle_weights(9, 2.727) == pytest.approx(counted, abs=2e-3)
 
 
 def test_light_in_an_aperture_by_hand():
     """A flat image of 2 counts/s a pixel gives twice the circle's area."""
-    overlap = np.stack([circle_overlap(9, 2.0), circle_overlap(9, 4.0)])
-    found = aperture_sums(np.full((1, 1, 9, 9), 2.0, np.float32), overlap)
-    assert found[0, 0] == pytest.approx([8 * np.pi, 32 * np.pi])
+    weights = np.stack([circle_weights(9, 2.0), circle_weights(9, 4.0)])
+    flat = np.full((1, 1, 9, 9), 2.0, np.float32)
+    flux = aperture_fluxes(flat, flat > 0, weights)
+    assert flux[0, 0] == pytest.approx([8 * np.pi, 32 * np.pi])
 
 
 def test_gaussian_in_an_aperture():
@@ -74,29 +81,30 @@ def test_gaussian_in_an_aperture():
 
     Pixels hold their light evenly, which adds a pixel's own variance, 1/12, to the Gaussian's 9.
     """
-    found = aperture_sums(_gaussian(3.0)[None, None], circle_overlap(48, 6.0)[None])
-    assert found[0, 0, 0] == pytest.approx(100 * (1 - np.exp(-18 / (9 + 1 / 12))), rel=2e-3)
+    image = _gaussian(3.0)[None, None]
+    flux = aperture_fluxes(image, image > 0, circle_weights(48, 6.0)[None])
+    assert flux[0, 0, 0] == pytest.approx(100 * (1 - np.exp(-18 / (9 + 1 / 12))), rel=2e-3)
 
 
 def test_an_unmeasured_pixel_spoils_the_apertures_that_touch_it():
     """A hole 3 pixels off the middle lies outside a radius of 2, and inside one of 4."""
-    overlap = np.stack([circle_overlap(9, 2.0), circle_overlap(9, 4.0)])
+    weights = np.stack([circle_weights(9, 2.0), circle_weights(9, 4.0)])
     valid = np.ones((1, 1, 9, 9), bool)
     valid[0, 0, 4, 7] = False
-    assert complete(valid, overlap)[0, 0].tolist() == [True, False]
+    assert is_complete(valid, weights)[0, 0].tolist() == [True, False]
 
 
 @given(sigma=st.floats(1.0, 3.0), x=st.floats(-0.5, 0.5), y=st.floats(-0.5, 0.5))
 def test_width_of_a_gaussian(sigma, x, y):
-    """A Gaussian's width is found wherever it stands in its pixel."""
+    """The width of a Gaussian does not depend on its place in a pixel."""
     assert gaussian_widths(_gaussian(sigma, x, y)) == pytest.approx(FWHM_OF_SIGMA * sigma, rel=5e-3)
 
 
 def test_width_of_the_sharpest_stars():
     """Two pixels of FWHM, the best seeing, are barely sampled: within 3 %, as documented."""
     for place in (0.0, 0.25, 0.5):
-        found = gaussian_widths(_gaussian(2 / FWHM_OF_SIGMA, place, place))
-        assert found == pytest.approx(2.0, rel=0.03)
+        width = gaussian_widths(_gaussian(2 / FWHM_OF_SIGMA, place, place))
+        assert width == pytest.approx(2.0, rel=0.03)
 
 
 def test_width_does_not_depend_on_brightness():
@@ -133,6 +141,77 @@ def test_no_star_has_no_width(image):
     assert np.isnan(gaussian_widths(image))
 
 
+def test_sums_by_hand():
+    """Inside the mask: flux 1 + 3, total (1 - 2)² + (3 - 2)², residual (1 - 0)² + (3 - 4)²."""
+    pixels = np.array([[[[1.0, 3.0], [7.0, 9.0]]]])
+    valid = np.array([[[[True, True], [False, True]]]])
+    mask = np.array([[[True, True], [True, False]]])
+    decoded = np.array([[[[0.0, 4.0], [50.0, 50.0]]]])
+    sums, back = mask_sums(pixels, valid, mask), decoded_sums(pixels, decoded, valid, mask)
+    measured = [sums.n_pixels, sums.flux, sums.total, sums.noise]
+    assert [float(values[0, 0]) for values in measured] == [2, 4, 2, 0]
+    assert (float(back.flux[0, 0]), float(back.residual[0, 0])) == (4, 2)
+
+
+def test_sky_noise_ignores_the_source():
+    """Sigma of the sky is that of the pixels outside the mask."""
+    pixels = np.random.default_rng(0).normal(0, 3, (1, 1, 64, 64))
+    sky = np.ones(pixels.shape, bool)
+    sky[..., 30:34, 30:34] = False
+    pixels[~sky] = 1e6
+    assert sky_noise(pixels, sky)[0, 0] == pytest.approx(3, rel=0.05)
+
+
+def test_sky_noise_without_sky_is_zero():
+    """A band without a sky pixel has no noise that could be measured."""
+    assert sky_noise(np.ones((1, 1, 2, 2)), np.zeros((1, 1, 2, 2), bool))[0, 0] == 0
+
+
+def test_apertures_by_hand():
+    """On a flat image of 1 count/s a pixel the circles hold pi/4 (3 / 0.55)² and four times it."""
+    flat = np.ones((1, 1, 24, 24))
+    area = np.pi / 4 * (3 / 0.55) ** 2
+    flux = aperture_fluxes(flat, flat > 0, aperture_weights(24))
+    assert flux[0, 0] == pytest.approx([area, 4 * area])
+
+
+def test_aperture_with_a_hole_is_nan():
+    """A hole 4 pixels off the middle spoils the aperture of 6 arcsec and not that of 3."""
+    flat = np.ones((1, 1, 24, 24))
+    valid = flat > 0
+    valid[0, 0, 12, 16] = False
+    flux = aperture_fluxes(flat, valid, aperture_weights(24))[0, 0]
+    assert np.isfinite(flux).tolist() == [True, False]
+
+
+def test_widths_of_stars_alone():
+    """The width of a star is in arcsec; that of another source is NaN."""
+    offset = np.arange(24) - 11.5
+    image = np.exp(-(offset[None, :] ** 2 + offset[:, None] ** 2) / (2 * 1.5**2))
+    pixels = np.broadcast_to(image, (2, 1, 24, 24))
+    widths = star_widths(pixels, pixels > -1, np.array([True, False]))
+    assert widths[0, 0] == pytest.approx(2.3548 * 1.5 * 0.55, rel=1e-3)
+    assert np.isnan(widths[1, 0])
+
+
+@pytest.mark.parametrize(
+    ("row", "star"),
+    [
+        ([6, 1, 0, 1, 0, 1], True),
+        ([-6, 1, 0, 1, 0, 1], False),
+        ([0, 1, 4, 1, -4, 1], True),
+        ([0, 1, 3, 1, 3, 1], False),
+        ([np.nan, np.nan, -6, 1, np.nan, 1], True),
+        ([np.nan] * 6, False),
+        ([6, 0, 0, 0, 0, 0], False),
+    ],
+    ids=["parallax", "negative", "motion", "slow", "no parallax", "no Gaia", "no error"],
+)
+def test_stars_by_hand(row, star):
+    """Parallax above 5 sigmas, or proper motion: sqrt(4² + 4²) is above 5, sqrt(3² + 3²) below."""
+    assert are_stars(np.array([row], dtype=float))[0] == star
+
+
 def test_pixel_is_the_simulators():
     """One pixel scale in the package."""
-    assert ARCSEC == PIXEL
+    assert PIXEL_SCALE == PIXEL

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.evaluation.images.missing import decode_without, draw_hidden, passes
+from astromodal.evaluation.images.sample import choose_hidden, decode_without, passes
 
 
 def test_passes_of_twelve_bands():
@@ -24,7 +24,7 @@ def test_hidden_bands_are_present_ones(seed, absent):
     """The right number is hidden, of bands that are there, one at least stays, or none is."""
     present = np.ones((3, 12), bool)
     present[1, list(absent)] = False
-    hidden = draw_hidden(present, np.random.default_rng(seed))
+    hidden = choose_hidden(present, np.random.default_rng(seed))
     assert not (hidden & ~present[:, None]).any()
     counts = hidden.sum(2)
     assert np.isin(counts, [0, 1, 2, 3, 4, 6]).all()
@@ -36,14 +36,14 @@ def test_hidden_bands_are_present_ones(seed, absent):
 
 def test_larger_sets_hold_the_smaller_ones():
     """Three hidden bands are the two and another."""
-    hidden = draw_hidden(np.ones((5, 12), bool), np.random.default_rng(0))
+    hidden = choose_hidden(np.ones((5, 12), bool), np.random.default_rng(0))
     two, three = hidden[:, 12], hidden[:, 13]
     assert (three | two == three).all()
 
 
 def test_one_seed_hides_the_same_bands():
     """The draw is a function of its seed."""
-    first, again = (draw_hidden(np.ones((5, 12), bool), np.random.default_rng(3)) for _ in "ab")
+    first, again = (choose_hidden(np.ones((5, 12), bool), np.random.default_rng(3)) for _ in "ab")
     assert (first == again).all()
 
 
@@ -57,14 +57,14 @@ def test_the_encoder_does_not_see_hidden_bands():
     pixels = np.full((1, 2, 4, 4), 3.0)
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 1, 1:3] = True
-    hidden = draw_hidden(np.ones((1, 2), bool), np.random.default_rng(0))
+    hidden = choose_hidden(np.ones((1, 2), bool), np.random.default_rng(0))
     residual = decode_without(tokenizer, pixels, pixels > 0, mask, hidden)
     assert residual[0].tolist() == [[2 * 9.0, 0.0], [0.0, 2 * 9.0]]
 
 
 def test_cutout_of_one_band_is_left_alone():
     """Where nothing can be hidden nothing is encoded again, and the sums are NaN."""
-    hidden = draw_hidden(np.array([[True, False]]), np.random.default_rng(0))
+    hidden = choose_hidden(np.array([[True, False]]), np.random.default_rng(0))
     pixels = np.ones((1, 2, 4, 4))
     residual = decode_without(None, pixels, pixels > 0, np.ones((1, 4, 4), bool), hidden)
     assert np.isnan(residual).all()
