@@ -4,9 +4,9 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if 
 BIN := .venv/bin
 # The workflow's Python is the environment's, whatever environment the shell has active.
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
-CODE := scripts tests benchmarks
+CODE := scripts tests benchmarks docs
 
-.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs clean
+.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,5 +90,14 @@ docs: .venv/astromodal  ## generate config/default.yaml, README.md and schema.js
 	$(RUN) python -m astromodal.config.document config
 	$(RUN) python -m astromodal.data.columns docs/columns.md
 
-clean:  ## remove the environment and the demo's results
-	rm -rf .venv results/demo
+.venv/astromodal-docs: .venv/astromodal
+	@echo "== Installing what the pages are built with"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[docs]"
+	@touch $@
+
+html: .venv/astromodal-docs  ## build the pages, offline: docs/_build/html/index.html (some minutes: the tutorial is executed)
+	@echo "== Building the pages"
+	$(RUN) python docs/site/build.py
+
+clean:  ## remove the environment, the demo's results and the built pages
+	rm -rf .venv results/demo docs/_build
