@@ -99,12 +99,13 @@ def write_api(folder: Path) -> None:
     for package in packages:
         name = ".".join(package.relative_to(CHECKOUT / "scripts").parts)
         modules = [path for path in sorted(package.glob("*.py")) if path.name != "__init__.py"]
-        text = [name, "=" * len(name), "", f".. automodule:: {name}", "   :no-members:", ""]
+        short = name.removeprefix("astromodal.")
+        text = [short, "=" * len(short), "", f".. automodule:: {name}", "   :no-members:", ""]
         for module in modules:
             if not public_names(module):
                 continue
-            dotted = f"{name}.{module.stem}"
-            text += [dotted, "-" * len(dotted), "", f".. automodule:: {dotted}", ""]
+            title = f"{short}.{module.stem}" if name != "astromodal" else module.stem
+            text += [title, "-" * len(title), "", f".. automodule:: {name}.{module.stem}", ""]
         (folder / f"{name}.rst").write_text("\n".join(text), encoding="utf-8")
         names.append(name)
     head = ["API reference", "=============", ""]
@@ -148,7 +149,9 @@ def execute(page: Path, folder: Path) -> None:
     names: dict[str, object] = {}
     text = page.read_text(encoding="utf-8")
     with contextlib.chdir(folder):
-        made = [text[: (blocks := list(FENCE.finditer(text)))[0].start()], NOTE]
+        blocks = list(FENCE.finditer(text))
+        opening, heading, rest = text[: blocks[0].start()].partition("\n## ")
+        made = [opening, NOTE, heading, rest]
         for block, following in zip(blocks, [*blocks[1:], None], strict=True):
             end = following.start() if following else len(text)
             made += [block[0], *_results(block[1], block[2], names), text[block.end() : end]]
@@ -157,11 +160,11 @@ def execute(page: Path, folder: Path) -> None:
     page.write_text("".join(made), encoding="utf-8")
 
 
-NOTE = """```{note}
-What is printed below is of a sky and a model that are smaller than the demo's, so that this page
-can be built in minutes: `docs/site/tutorial.yaml`. The demo's model predicts other numbers.
+NOTE = """
+```{note}
+The outputs on this page come from a smaller sky and a smaller model than the demo's
+(`docs/site/tutorial.yaml`), so that the page can be built in minutes. Your numbers will differ.
 ```
-
 """
 
 

@@ -43,7 +43,7 @@ autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 """Types stand in the signature and, with shapes and units, in the docstring."""
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -64,6 +64,8 @@ html_theme_options = {
     "top_of_page_buttons": [],
     "sidebar_hide_name": False,
 }
+highlight_language = "none"
+"""Blocks without a language show what is typed or printed."""
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
