@@ -31,7 +31,7 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (twenty minutes)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how each ends (twenty minutes)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
@@ -57,7 +57,7 @@ cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Deb
 	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[bench]"
 	@touch $@
 
-bench: .venv/astromodal-bench  ## time every stage against another way: benchmarks/RESULTS.md
+bench: .venv/astromodal-bench  ## time every stage against a baseline: benchmarks/RESULTS.md
 	@echo "== Running the benchmarks (about a quarter of an hour)"
 	$(RUN) python -m benchmarks
 
@@ -68,8 +68,8 @@ quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: be
 	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"
 	$(RUN) python -m benchmarks.quality
 
-study: .venv/astromodal-bench  ## train longer on a simulated sky, and tell what the model knows: docs/study.png
-	@echo "== Simulating, training and asking the model (an hour or two)"
+study: .venv/astromodal-bench  ## train longer on a simulated sky, and evaluate what the model knows: docs/study.png
+	@echo "== Simulating, training and evaluating the model (an hour or two)"
 	$(RUN) snakemake train results/study/outputs/sequences/datacube_SIM-0005_sequences.safetensors \
 		--profile profiles/local --configfile config/study.yaml
 	$(RUN) python -m benchmarks.study
