@@ -74,12 +74,13 @@ study: .venv/astromodal-bench  ## train longer on a simulated sky, and evaluate 
 		--profile profiles/local --configfile config/study.yaml
 	$(RUN) python -m benchmarks.study
 
-lint: .venv/astromodal-dev  ## check style and types
+lint: .venv/astromodal-dev  ## check style, types and prose
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) snakefmt --check Snakefile rules
 	$(RUN) mypy
 	$(RUN) snakemake --lint --configfile tests/config/tiny.yaml
+	$(RUN) pytest -q tests/contracts/test_prose.py
 
 format: .venv/astromodal-dev  ## format the code
 	$(RUN) ruff check --fix $(CODE)

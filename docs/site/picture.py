@@ -1,4 +1,7 @@
-"""Draw the picture of the architecture: `python docs/site/picture.py`, to docs/images/architecture.svg."""
+"""Draw the picture of the architecture, `docs/images/architecture.svg`.
+
+`python docs/site/picture.py` writes it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,16 @@ GREY, GREEN = ("#52606d", "#f0f4f8"), ("#047857", "#d1fae5")
 LANES = {"image": (118, IMAGE), "scalar": (228, SCALAR), "spectrum": (338, SPECTRUM)}
 SEQUENCE = "B S iiiiii S sssss S pppp E"
 """Tokens of an object that has a cutout and one spectrum, much shortened."""
+
+
+HEAD = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 30 {WIDTH} {HEIGHT - 30}" role="img"
+  aria-label="The path of a datacube through the packages of astromodal">
+<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"
+  orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="{LINE}"/></marker></defs>
+<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>
+<rect x="420" y="106" width="200" height="320" rx="12" fill="none" stroke="{LINE}"
+  stroke-dasharray="2 4"/>"""
+"""The beginning of the picture: the head of an arrow, and the frame around the encodings."""
 
 
 def text(x: float, y: float, words: str, size: int = 13, colour: str = INK, **more: str) -> str:
@@ -67,15 +80,7 @@ def tokens(x: float, y: float) -> str:
 
 def picture() -> str:
     """Return the picture as SVG."""
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 30 {WIDTH} {HEIGHT - 30}" role="img" '
-        'aria-label="The path of a datacube through the packages of astromodal">',
-        '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
-        f'markerHeight="7" orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="{LINE}"/></marker></defs>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<rect x="420" y="106" width="200" height="320" rx="12" fill="none" stroke="{LINE}" '
-        'stroke-dasharray="2 4"/>',
-    ]
+    parts = [HEAD]
     for x, words in (
         (95, "datacube"),
         (300, "tokenizers learn"),
@@ -113,7 +118,8 @@ def picture() -> str:
     parts.append(arrow((726, 266), (777, 266)))
     parts.append(
         box(780, 186, 190, 160, GREEN, "causal transformer", "predicts the next code,",
-            "among those legal there", "loss: cross-entropy", "+ λ × squared error", "of the expected value")
+            "among those legal there", "loss: cross-entropy", "+ λ × squared error",
+            "of the expected value")
     )  # fmt: skip
     for y, lines in (
         (110, ("evaluation", "report.html")),
@@ -137,11 +143,14 @@ def picture() -> str:
         size = 13 if 8 * len(room) < w else 11
         parts.append(text(x + w / 2, 526, room, size, "#ffffff", family="monospace"))
         parts.append(text(x + w / 2, 550, rules, 10 if w < 180 else 12, PALE))
-    base = "below them:  storage  ·  core  ·  config  ·  surveys  ·  extensions, errors"
-    beside = "beside them:  simulate (a sky to try it on)  ·  jobs (what every job starts with)  ·  reruns (what has to be done again)"
-    for y, words in ((566, base), (600, beside)):
+    base = ("below them:", "storage", "core", "config", "surveys", "extensions, errors")
+    simulate, jobs = "simulate (a sky to try it on)", "jobs (what every job starts with)"
+    beside = ("beside them:", simulate, jobs, "reruns (what has to be done again)")
+    for y, (where, *packages) in ((566, base), (600, beside)):
+        words = f"{where} {' · '.join(packages)}"
         parts.append(
-            f'<rect x="25" y="{y}" width="1128" height="26" rx="4" fill="{GREY[1]}" stroke="{GREY[0]}"/>'
+            f'<rect x="25" y="{y}" width="1128" height="26" rx="4" fill="{GREY[1]}" '
+            f'stroke="{GREY[0]}"/>'
         )
         parts.append(text(589, y + 18, words, 13, INK))
     return "\n".join([*parts, "</svg>", ""])

@@ -75,15 +75,14 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _of_code(text: str) -> Iterator[tuple[int, str]]:
-    """Yield comments, joined where they follow each other, and strings with a space in them."""
+    """Yield strings with a space in them, and comments."""
     comments: list[tuple[int, str]] = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             comments.append((token.start[0], token.string.lstrip("# ")))
         elif tokenize.tok_name[token.type] in ("STRING", "FSTRING_MIDDLE") and " " in token.string:
             yield token.start[0], token.string
-    for number, comment in comments:
-        yield number, comment
+    yield from comments
 
 
 def hits(path: Path) -> list[str]:
