@@ -4,9 +4,9 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if 
 BIN := .venv/bin
 # The workflow's Python is the environment's, whatever environment the shell has active.
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
-CODE := scripts tests benchmarks
+CODE := scripts tests benchmarks docs
 
-.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs clean
+.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,7 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how it ends (twenty minutes)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how each ends (twenty minutes)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
@@ -57,7 +57,7 @@ cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Deb
 	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[bench]"
 	@touch $@
 
-bench: .venv/astromodal-bench  ## time every stage against another way: benchmarks/RESULTS.md
+bench: .venv/astromodal-bench  ## time every stage against a baseline: benchmarks/RESULTS.md
 	@echo "== Running the benchmarks (about a quarter of an hour)"
 	$(RUN) python -m benchmarks
 
@@ -68,18 +68,19 @@ quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: be
 	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"
 	$(RUN) python -m benchmarks.quality
 
-study: .venv/astromodal-bench  ## train longer on a simulated sky, and tell what the model knows: docs/study.png
-	@echo "== Simulating, training and asking the model (an hour or two)"
+study: .venv/astromodal-bench  ## train longer on a simulated sky, and evaluate what the model knows: docs/study.png
+	@echo "== Simulating, training and evaluating the model (an hour or two)"
 	$(RUN) snakemake train results/study/outputs/sequences/datacube_SIM-0005_sequences.safetensors \
 		--profile profiles/local --configfile config/study.yaml
 	$(RUN) python -m benchmarks.study
 
-lint: .venv/astromodal-dev  ## check style and types
+lint: .venv/astromodal-dev  ## check style, types and prose
 	$(RUN) ruff check $(CODE)
 	$(RUN) ruff format --check $(CODE)
 	$(RUN) snakefmt --check Snakefile rules
 	$(RUN) mypy
 	$(RUN) snakemake --lint --configfile tests/config/tiny.yaml
+	$(RUN) pytest -q tests/contracts/test_prose.py
 
 format: .venv/astromodal-dev  ## format the code
 	$(RUN) ruff check --fix $(CODE)
@@ -90,5 +91,14 @@ docs: .venv/astromodal  ## generate config/default.yaml, README.md and schema.js
 	$(RUN) python -m astromodal.config.document config
 	$(RUN) python -m astromodal.data.columns docs/columns.md
 
-clean:  ## remove the environment and the demo's results
-	rm -rf .venv results/demo
+.venv/astromodal-docs: .venv/astromodal
+	@echo "== Installing what the pages are built with"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt -e ".[docs]"
+	@touch $@
+
+html: .venv/astromodal-docs  ## build the pages, offline: docs/_build/html/index.html (some minutes: the tutorial is executed)
+	@echo "== Building the pages"
+	$(RUN) python docs/site/build.py
+
+clean:  ## remove the environment, the demo's results and the built pages
+	rm -rf .venv results/demo docs/_build

@@ -15,7 +15,7 @@ import yaml
 from helpers.workflow import ROOT, Workflow
 
 PARTS = ("Snakefile", "Makefile", "pyproject.toml", "rules", "scripts", "envs", "profiles", "slurm")
-PARTS += ("benchmarks", "tests")
+PARTS += ("benchmarks", "docs", "tests")
 KEPT = ("HOME", "LANG", "LC_ALL", "LOGNAME", "SHELL", "TERM", "TMPDIR", "USER")
 """Variables of the tests' environment that a user has, too."""
 

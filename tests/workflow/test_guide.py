@@ -1,4 +1,4 @@
-"""The README's guide, line by line, on the results of a run."""
+"""The Python of the README and of the page on the model, line by line, on the results of a run."""
 
 import re
 from collections.abc import Mapping
@@ -16,34 +16,35 @@ pytestmark = pytest.mark.workflow
 
 @pytest.fixture(scope="module")
 def names(finished, tmp_path_factory):
-    """What the README's Python blocks define, run as they stand after `make demo`."""
+    """What both pages' Python blocks define, run as they stand after `make demo`."""
     folder = demo_checkout(tmp_path_factory.mktemp("guide") / "astromodal", finished)
     cubes = folder / "results/demo/cubes"
     (cubes / "datacube_SIM-0005.parquet").symlink_to(cubes / "datacube_T-3.parquet")
     defined: dict = {}
     with chdir(folder):
         python_blocks("README.md", defined)
+        python_blocks("docs/model.md", defined)
     return defined
 
 
 @pytest.fixture(scope="module")
 def guide(names):
-    """Everything that the guide's second block defines."""
+    """Everything that the page on the model defines."""
     return names["config"], names["vocab_spec"], names["model"].eval(), names["checkpoint"]
 
 
 def test_a_redshift_is_a_distribution(names):
-    """The first block gives a median and a width for each object."""
+    """The README's block gives a median and a width for each object."""
     redshift, objects = names["redshift"], names["objects"]
     assert redshift.median.shape == redshift.std.shape == (len(objects),)
     assert (redshift.std > 0).all()
 
 
 def test_the_table_names_what_there_is():
-    """Each method of `AstroModel` that the README's table names exists."""
+    """Each method of `AstroModel` that the table of steps names exists."""
     import astromodal
 
-    methods = set(re.findall(r"`AstroModel\.(\w+)`", (ROOT / "README.md").read_text()))
+    methods = set(re.findall(r"`AstroModel\.(\w+)`", (ROOT / "docs/usage.md").read_text()))
     assert methods == {"embed", "predict", "from_run"}
     assert all(hasattr(astromodal.AstroModel, name) for name in methods)
 
@@ -53,9 +54,9 @@ def test_the_table_names_what_there_is():
     [("numpy.load", "*.np[yz]"), ("torch.load", "*.pt")],
     ids=("arrays", "models"),
 )
-def test_files_load_as_the_readme_says(finished, call, names):
+def test_files_load_as_the_page_says(finished, call, names):
     """Without a pickle, every one of the run."""
-    (said,) = [span.text for span in spans("README.md") if span.text.startswith(call)]
+    (said,) = [span.text for span in spans("docs/formats.md") if span.text.startswith(call)]
     paths = sorted(finished.results.rglob(names))
     assert paths
     for path in paths:
@@ -71,7 +72,7 @@ def test_the_version():
     assert astromodal.__version__.count(".") == 2
 
 
-def test_a_checkpoint_holds_what_the_guide_says(guide):
+def test_a_checkpoint_holds_what_the_page_says(guide):
     """Model, optimizer, step, epoch, loss history, config and vocabulary."""
     keys = {"model_state_dict", "optimizer_state_dict", "step", "epoch", "loss_history", "config"}
     assert {*keys, "vocab_spec"} <= guide[3].keys()

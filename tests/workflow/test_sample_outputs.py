@@ -1,4 +1,4 @@
-"""What the README shows of plans, beside what plans of such changes print."""
+"""What the page on daily work shows of plans, beside what plans of such changes print."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from helpers.workflow import Workflow, job_table
 
 pytestmark = pytest.mark.workflow
 
+PAGE = "docs/usage.md"
 PROGRAMS = Path(sys.executable).parent
 FIELDS = {"C": "T-3", "D": "T-4"}
-"""The README's fields, and those of the tiny run; of the latter, two others train."""
+"""The page's fields, and those of the tiny run; of the latter, two others train."""
 
 
 def shown(beginning: str) -> tuple[list[str], dict[str, int]]:
-    """Lines of a block of the README above its dots, and the table of jobs below them."""
-    (text,) = (f.text for f in fences("README.md") if f.text.startswith(beginning))
+    """Lines of a block of the page above its dots, and the table of jobs below them."""
+    (text,) = (f.text for f in fences(PAGE) if f.text.startswith(beginning))
     for theirs, ours in FIELDS.items():
         text = re.sub(rf"\b{theirs}\b|(?<=datacube_){theirs}(?=\.)", ours, text)
     above, _, below = text.partition("...\n")
@@ -103,7 +104,7 @@ def test_a_learning_rate_changed(survey):
 
 def test_a_function_changed(survey):
     """Another digest of a function than in the last run's record, which is as if it had changed."""
-    (line,) = (s.text for s in spans("README.md") if s.text.startswith("changed since"))
+    (line,) = (s.text for s in spans(PAGE) if s.text.startswith("changed since"))
     path = survey[0] / "results/last_run.json"
     record = read_json(path)
     name = line.removeprefix("changed since the last run: ").partition(",")[0]
