@@ -23,14 +23,14 @@ HIDDEN = re.compile(
 EVALUATIONS = {
     "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
     "evaluate_reconstruction", "evaluate_downstream", "evaluate_embeddings", "evaluate_ablation",
-    "compare_ablations", "render_report",
+    "evaluate_section", "compare_ablations", "render_report",
 }  # fmt: skip
 HOLD_ALL_TOKENIZERS = {
     "build_vocabulary", "evaluate_ablation", "export_model", "train_transformer",
 }  # fmt: skip
 USE_THE_MODEL = {
-    "embed_field", "evaluate_reconstruction", "evaluate_downstream", "evaluate_embeddings",
-    "predict_field",
+    "embed_field", "evaluate_section", "evaluate_reconstruction", "evaluate_downstream",
+    "evaluate_embeddings", "predict_field",
 }  # fmt: skip
 
 

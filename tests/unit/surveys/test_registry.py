@@ -13,7 +13,6 @@ from astromodal.data.columns import cube_columns, page
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_spectra
 from astromodal.errors import ConfigError, DataError
-from astromodal.evaluation.coverage.figures import modality_counts
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.sequences.layout import sequence_layout
 from astromodal.surveys.group import Family, GroupColumn, Quantity
@@ -180,11 +179,6 @@ def test_an_outside_group_has_features_units_and_a_colour():
     group = grid_group("pfs_b")
     assert (group.axis.label, group.values.label) == ("wavelength (nm)", "flux (nJy)")
     assert colour("pfs_b") == "#56b4e9"
-    counts = {"pfs_b": {"n_live": 3}, "desi_b": {"n_live": 2}, "lsst_y": {"n_live": 1}}
-    found = modality_counts([{"images": {"n_whole": 0}, "spectra": counts}])
-    assert {name: n.tolist() for name, n in found.items()} == {
-        "cutouts": [0], "desi": [2], "pfs": [3], "lsst": [1]
-    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("outside")

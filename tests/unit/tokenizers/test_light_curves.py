@@ -19,6 +19,7 @@ from astromodal.tokenizers.light_curves import (
     expand,
     median_magnitude,
 )
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.spectra import tokens as spectrum_tokens
 from astromodal.tokenizers.spectra.codebook import (
     SpectrumCodebook,
@@ -231,7 +232,7 @@ def test_a_step_is_never_negative():
 
 
 CENTROIDS = np.array([[0, np.log(10), 0], [0, np.log(10), np.log(3)]], dtype=np.float32)
-TOKENIZER = LightCurveGroupTokenizer("ztf_r", CENTROIDS, np.zeros(3), np.ones(3))
+TOKENIZER = LightCurveGroupTokenizer("ztf_r", NearestCentroid(CENTROIDS), np.zeros(3), np.ones(3))
 
 
 def test_decoded_curves_by_hand():
@@ -258,7 +259,9 @@ def test_a_code_beyond_the_codebook_is_refused():
 
 def test_without_a_codebook_all_is_missing():
     """A group that no training field has gets no real code."""
-    empty = LightCurveGroupTokenizer("ztf_r", CENTROIDS[:0], np.zeros(3), np.ones(3))
+    empty = LightCurveGroupTokenizer(
+        "ztf_r", NearestCentroid(CENTROIDS[:0]), np.zeros(3), np.ones(3)
+    )
     curve = LightCurveBatch(
         np.zeros(1, np.int32), np.array([0, 1]), np.zeros(1), np.full(1, 18.0), np.full(1, 0.1)
     )

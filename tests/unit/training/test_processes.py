@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 
+from astromodal.extensions import VARIABLE
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.json_files import read_json, write_json
@@ -172,16 +173,16 @@ class Confidence(LossTerm):
     def __call__(self, predictions):
         return predictions.logits.float().softmax(dim=1).max(dim=1).values.sum()
 """
-"""A file of a user with a loss term of his own."""
+"""A user's file with a loss term."""
 
 
-def test_every_process_loads_the_users_files(runs, tmp_path):
+def test_every_process_loads_the_users_files(runs, tmp_path, monkeypatch):
     """A registered term is trained and validated by two processes, and in the history."""
     (tmp_path / "confidence.py").write_text(EXTENSION)
     loss = {"extra": {"confidence": 0.5}}
     settings = {**SETTINGS, "epochs": 1, "meaningful_loss": loss}
     task = runs.task("extended", gpus=2, token_budget=200, **settings)
-    write_json(task, {**read_json(task), "extensions": [str(tmp_path / "confidence.py")]})
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "confidence.py"))
     history = finish(start(TOGETHER, task), task)["loss_history"]
     assert {entry["split"] for entry in history} == {"train", "validation"}
     assert all(0 < entry["confidence"] < 1 for entry in history)

@@ -23,6 +23,7 @@ from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_m
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.tokens import encode_field_images
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 
 IMAGE = ImageSettings(bands=("R", "Z"), size=24, hidden=8, blocks=1, codebook_size=16)
 SETTINGS = {
@@ -36,7 +37,8 @@ def _tokenizer(n_codes=16):
     normaliser = ImageNormaliser(IMAGE.bands, np.array([1.0, 1.0]))
     autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
     centroids = np.random.default_rng(0).normal(size=(n_codes, IMAGE.latent_dim))
-    codebook = ImageCodebook(centroids.astype(np.float32), IMAGE.codebook_size, autoencoder.hash)
+    quantizer = NearestCentroid(centroids.astype(np.float32))
+    codebook = ImageCodebook(quantizer, IMAGE.codebook_size, autoencoder.hash)
     return ImageTokenizer(autoencoder, codebook)
 
 
