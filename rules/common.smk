@@ -26,8 +26,8 @@ from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
 from astromodal.inference.request import predicted_columns
 from astromodal.jobs.surroundings import shield
-from astromodal.reruns.changes import changes, digest, write_record
-from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.changes import changes, write_record
+from astromodal.reruns.digests import job_digests, plan_digests
 from astromodal.reruns.copies import note_down, restore
 from astromodal.reruns.stamps import check_cubes
 from astromodal.jobs.killed import killed
@@ -50,12 +50,12 @@ CUBE = cube_template(CONFIG)
 SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
 OWN_SECTIONS = own_sections(CONFIG)
-CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("*.py"))}
 PLACES = Places(
     PATHS.results,
     {} if SIMULATED else {field: CUBE.format(field=field) for field in FIELDS.used},
 )
 if workflow.is_main_process:  # not again in every job
+    CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
     restore(PATHS, PLACES, logger.info)
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
@@ -68,6 +68,7 @@ if workflow.is_main_process:  # not again in every job
         *changes(PATHS.last_run, CONFIG, CODE),
     ):
         logger.info(line)
+DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
 hand_down(CONFIG.extensions, os.environ)
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
@@ -94,8 +95,8 @@ def ablation_settings(wildcards):
 
 
 def code(rule):
-    """Digest of the code that a rule's script reaches: an edit of other code redoes nothing."""
-    return digest(CODE[rule])
+    """Return the digest of the code that a rule's script reaches: other code reruns nothing."""
+    return DIGESTS[rule]
 
 
 def cube(*modalities):

@@ -38,7 +38,7 @@ rule render_report:
     params:
         trained_fields=TRAINED,
         config=CONFIG.model_dump(mode="json"),
-        digests={rule: code(rule) for rule in CODE if rule.startswith(MADE_BY)},
+        digests={rule: code(rule) for rule in DIGESTS if rule.startswith(MADE_BY)},
         code=code("render_report"),
     script:
         "../scripts/render_report.py"

@@ -318,3 +318,96 @@ def test_fields_of_settings_are_values(digests):
     assert changes(before, digests(job=job, a=group.format(1, "", 2))) == {"astromodal.a.G"}
     other = group.replace("Kind = int", "Kind = float").format(1, "", 1)
     assert changes(before, digests(job=job, a=other)) == {"astromodal.a.Kind"}
+
+
+REGISTRIES = {
+    "registry": """
+from astromodal.extensions import Registry
+from astromodal.b import g
+THINGS: Final = Registry[int]("thing")
+
+
+class Thing:
+    pass
+
+
+def twice():
+    return g(2)
+""",
+    "plain": "import extensions\n\nOTHERS = extensions.Registry('other')\nTEXT = str()\n",
+    "re_export": "from astromodal.registry import THINGS\n",
+    "others": "from astromodal.plain import OTHERS\n\n\ndef f():\n    return OTHERS\n",
+    "extensions": "class Registry:\n    pass\n",
+}
+USES_THINGS = "from astromodal.registry import THINGS\nTHINGS\n"
+USES_OTHERS = "from astromodal.plain import OTHERS\nOTHERS\n"
+
+
+@pytest.fixture
+def extended(digests, tmp_path):
+    """Digests of a job with a user's files, by name; each has the text given for it."""
+
+    def of(job, **texts):
+        digests(REGISTRIES, job=job)
+        paths = []
+        for name, text in texts.items():
+            (tmp_path / "user").mkdir(exist_ok=True)
+            paths.append(tmp_path / f"user/{name}.py")
+            paths[-1].write_text(text)
+        code._package.cache_clear()
+        return code_digests(tmp_path / "job.py", tmp_path, paths)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from astromodal.registry import THINGS\nTHINGS.register(1)",
+        "from astromodal.registry import Thing",
+        "import astromodal.registry as r\nr.THINGS.register(1)",
+        "from astromodal.re_export import THINGS\nTHINGS.register(1)",
+        "print('no registry')",
+    ],
+)
+def test_a_user_s_file_counts_where_its_registry_is_used(extended, text):
+    """However it is imported; a file that names no registry may change anything."""
+    assert list(extended(USES_THINGS, mine=text))[:2] == ["job", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    "job", [USES_OTHERS, "from astromodal.registry import Thing\nThing\n", "print()"]
+)
+def test_a_user_s_file_counts_for_no_job_without_its_registry(extended, job):
+    """Nor for one that uses something else of the registry's module."""
+    assert extended(job, mine=USES_THINGS) == extended(job)
+
+
+def test_registries_are_found_however_they_are_made(extended):
+    """With a type or without, by the class's name or as an attribute of its module."""
+    assert "mine.py" in extended(USES_OTHERS, mine=USES_OTHERS)
+    assert "mine.py" in extended(USES_THINGS, mine=USES_THINGS)
+
+
+def test_a_user_s_file_has_the_digest_of_its_code(extended):
+    """Comments and docstrings change nothing, a value does, and the digest is of the file alone."""
+    first = extended(USES_THINGS, mine=f"{USES_THINGS}X = 1\n")
+    noted = extended(USES_THINGS, mine=f'"""Doc."""\n{USES_THINGS}X = 1  # why\n')
+    assert noted == first
+    assert changes(first, extended(USES_THINGS, mine=f"{USES_THINGS}X = 2\n")) == {"mine.py"}
+
+
+def test_code_that_a_user_s_file_uses_counts(extended):
+    """A job that loads the file may run it."""
+    text = "from astromodal.registry import THINGS, twice\nTHINGS.register(twice())"
+    added = extended(USES_THINGS, mine=text).keys() - extended(USES_THINGS).keys()
+    assert added == {"mine.py", "astromodal.registry.twice", "astromodal.b.g", "astromodal.b.SCALE"}
+
+
+@pytest.mark.parametrize("order", [["one", "two"], ["two", "one"]])
+def test_a_file_may_reach_the_registry_that_another_extends(extended, order):
+    """A file counts for a job whose other file uses its registry, whatever the order."""
+    texts = {"one": USES_OTHERS, "two": f"{USES_THINGS}from astromodal.others import f\nf()\n"}
+    found = extended(USES_THINGS, **{name: texts[name] for name in order})
+    assert {"one.py", "two.py"} <= found.keys()
+    assert "one.py" not in extended(USES_THINGS, one=USES_OTHERS)
