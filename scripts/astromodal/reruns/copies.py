@@ -138,7 +138,7 @@ _NO_NOTES: Final = (
 )
 
 
-def note_down(paths: Layout, places: Places) -> None:
+def update_inventory(paths: Layout, places: Places) -> None:
     """Bring the inventory of a results folder up to date.
 
     Parameters
@@ -171,7 +171,7 @@ def restore(paths: Layout, places: Places, say: Callable[[str], None]) -> None:
     Parameters
     ----------
     paths, places
-        As those of `note_down`.
+        As those of `update_inventory`.
     say : callable
         Takes a line of what was done, or of why nothing was.
 

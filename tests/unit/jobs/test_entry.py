@@ -12,7 +12,7 @@ from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.jobs.entry import SCRIPTS, start
-from astromodal.jobs.skipped import FOLDER, read_notes
+from astromodal.jobs.failures import FOLDER, read_notes
 from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import Skip, SkippedError, skip_at
 

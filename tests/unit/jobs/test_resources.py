@@ -2,7 +2,15 @@ import pytest
 import yaml
 
 from astromodal.errors import ConfigError
-from astromodal.jobs.resources import Record, RuleUse, growth, main, proposal, table
+from astromodal.jobs.resources import (
+    Record,
+    RuleUse,
+    growth,
+    main,
+    proposal,
+    table,
+    training_resources,
+)
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -134,3 +142,24 @@ def test_the_command_ends_with_a_message_on_an_error(tmp_path):
     """A user reads what to do, not a traceback."""
     with pytest.raises(SystemExit, match=r"error: .*must be files .* got none; run the workflow"):
         main([str(tmp_path)])
+
+
+def test_a_training_on_one_gpu_requests_it_with_time_to_save():
+    """A day, a signal before its end, and more memory at each attempt; no task options."""
+    found = training_resources(gpus=1, nodes=1)
+    assert found.pop("mem_mb")("wildcards", attempt=2) == 128000
+    assert found == {"gpu": 1, "runtime": 1440, "slurm_extra": "--signal=TERM@120"}
+
+
+def test_a_training_on_several_gpus_is_one_task():
+    """The script starts a process per GPU itself."""
+    found = training_resources(gpus=4, nodes=1)
+    assert (found["gpu"], found["tasks_per_gpu"]) == (4, -1)
+    assert "nodes" not in found
+
+
+def test_a_training_on_several_nodes_is_one_task_per_node():
+    """GPUs are then requested per node, and the script calls srun."""
+    found = training_resources(gpus=2, nodes=3)
+    assert (found["gres"], found["nodes"], found["tasks"], found["mpi"]) == ("gpu:2", 3, 3, "srun")
+    assert "gpu" not in found

@@ -17,9 +17,9 @@ from astromodal.reruns.copies import (
     FOLDER,
     Places,
     make_folders,
-    note_down,
     read_note,
     restore,
+    update_inventory,
     write_note,
 )
 from astromodal.reruns.inventory import TIMESTAMP
@@ -52,7 +52,7 @@ class Run:
 
     def end(self):
         """What the end of a run writes."""
-        note_down(self.paths, self.places)
+        update_inventory(self.paths, self.places)
 
     def plan(self):
         """What a plan restores, and the lines that it says."""
