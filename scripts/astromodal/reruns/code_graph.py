@@ -7,7 +7,7 @@ superfluous rerun costs time, a missing one gives wrong results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from astromodal.reruns.definitions import (
     read_script,
 )
 
+Code = Mapping[str, Mapping[str, str]]
+"""By rule, the digests of definitions by name."""
 Node = tuple[str, str]
 """A module and the name of a unit in it, or one of the marks below in place of the name."""
 RUN = ""

@@ -14,15 +14,12 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Final
 
-from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.code_graph import Code, code_digests
 from astromodal.reruns.definitions import PACKAGE
 from astromodal.storage.hashing import FileVersion, hash_values
 
 VARIABLE: Final = "ASTROMODAL_CODE"
 """Environment variable of jobs: a hash of the sources, then ``rule=digest`` of each rule."""
-
-Code = Mapping[str, Mapping[str, str]]
-"""By rule, the digests of definitions by name, as `code_digests` returns them."""
 
 
 def digest(code: Mapping[str, str]) -> str:
@@ -32,7 +29,7 @@ def digest(code: Mapping[str, str]) -> str:
 
 def plan_digests(
     scripts: Path, extensions: Iterable[str | Path], environment: MutableMapping[str, str]
-) -> dict[str, dict[str, str]]:
+) -> Code:
     """Compute the digests of all rules, and hand them down to jobs.
 
     Parameters
@@ -46,7 +43,7 @@ def plan_digests(
 
     Returns
     -------
-    dict
+    mapping
         The digests of definitions by rule.
     """
     extensions = tuple(extensions)

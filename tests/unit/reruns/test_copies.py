@@ -17,10 +17,10 @@ from astromodal.reruns.copies import (
     FOLDER,
     Places,
     make_folders,
-    read_note,
+    read_metadata,
     restore,
     update_inventory,
-    write_note,
+    write_metadata,
 )
 from astromodal.reruns.inventory import TIMESTAMP
 from astromodal.storage.json_files import read_json
@@ -73,7 +73,7 @@ def run(tmp_path, monkeypatch):
         os.utime(run.file(name), ns=(BEGAN + n * HOUR, BEGAN + n * HOUR))
     os.utime(run.file(FIGURES), ns=(BEGAN + 2 * HOUR, BEGAN + 2 * HOUR))
     make_folders()
-    write_note(run.places, "codes.npz", NOTE)
+    write_metadata(run.places, "codes.npz", NOTE)
     run.end()
     return run
 
@@ -97,16 +97,14 @@ def test_the_folder_itself_is_not_looked_at(run, monkeypatch):
 
 def test_a_copy_gets_its_times_back(copy):
     """Files, benchmarks and folders of figures, to the nanosecond; and a line says so."""
-    assert copy.plan()[0] == (
-        "results: a copy, whose 4 unchanged files got back the times that they had"
-    )
+    assert copy.plan()[0] == ("results: a copy; restored the times of 4 unchanged files")
     assert copy.times() == EXPECTED
 
 
 def test_a_copy_gets_snakemake_s_notes_back(copy):
     """Without them a changed setting would redo nothing."""
-    assert copy.plan()[1] == "results: put back what Snakemake had noted of 1 files"
-    assert read_note(copy.places, "codes.npz") == NOTE
+    assert copy.plan()[1] == "results: restored Snakemake's metadata of 1 files"
+    assert read_metadata(copy.places, "codes.npz") == NOTE
 
 
 def test_a_restored_file_counts_as_used(copy):
@@ -147,7 +145,7 @@ def test_results_elsewhere_get_notes_and_keep_their_times(run, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "clone")
     clone = Run(results)
     touched = clone.times()
-    assert clone.plan() == [f"{results}: put back what Snakemake had noted of 1 files"]
+    assert clone.plan() == [f"{results}: restored Snakemake's metadata of 1 files"]
     assert clone.times() == touched
     assert results in read_json(copies._SEEN)
 
@@ -158,7 +156,7 @@ def test_a_file_touched_elsewhere_gets_no_note(run, tmp_path, monkeypatch):
     (tmp_path / "clone").mkdir()
     monkeypatch.chdir(tmp_path / "clone")
     clone = Run(str(tmp_path / "first/results"))
-    assert clone.plan() == [f"{clone.paths.results}: put back what Snakemake had noted of 0 files"]
+    assert clone.plan() == [f"{clone.paths.results}: restored Snakemake's metadata of 0 files"]
 
 
 def test_a_changed_file_is_the_newest(copy):
@@ -182,14 +180,14 @@ def test_changed_figures_make_their_folder_new(copy):
 def test_a_deleted_file_is_counted(copy):
     """What is missing stays so: Snakemake makes it again where it is needed."""
     copy.file("codes.npz").unlink()
-    assert copy.plan()[0].endswith("got back the times that they had; 1 are missing")
+    assert copy.plan()[0].endswith("files; 1 are missing")
 
 
 def test_a_changed_file_gets_no_note(copy):
     """What made another content is not known."""
     copy.file("codes.npz").write_text("other")
     copy.plan()
-    assert read_note(copy.places, "codes.npz") is None
+    assert read_metadata(copy.places, "codes.npz") is None
 
 
 def test_a_file_that_no_run_has_seen_keeps_its_time(copy):
@@ -278,13 +276,13 @@ def test_results_may_be_a_link(run, tmp_path, monkeypatch):
 def test_a_copy_of_another_run_in_the_same_place_brings_its_notes(copy, run, tmp_path):
     """What Snakemake noted here of other results is replaced."""
     copy.plan()
-    write_note(copy.places, "codes.npz", NOTE.replace('"1"', '"2"'))
+    write_metadata(copy.places, "codes.npz", NOTE.replace('"1"', '"2"'))
     copy.end()
     shutil.rmtree("results")
     without_times(tmp_path / "first/results", Path("results"))
     copies._mark("results", 5)  # of the run that was here
     copy.plan()
-    assert read_note(copy.places, "codes.npz") == NOTE
+    assert read_metadata(copy.places, "codes.npz") == NOTE
 
 
 @pytest.mark.parametrize("code", ["EPERM", "EROFS"])
@@ -297,7 +295,8 @@ def test_a_folder_that_may_not_be_written_to_is_refused(copy, monkeypatch, code)
     before = copy.times()
     monkeypatch.setattr(copies.os, "utime", refuse)
     with pytest.raises(
-        MachineError, match=r"^results: a copy, .* must be .*; or delete results/inv"
+        MachineError,
+        match=r"^results: a copy whose file times must .* must be .*; or delete results/inv",
     ):
         copy.plan()
     assert copy.times() == before
@@ -309,7 +308,7 @@ def test_a_damaged_inventory_is_said(copy):
     (line,) = copy.plan()
     assert line.startswith("results/inventory.json must be a JSON file")
     assert line.endswith(
-        "until a run has ended, a plan goes by times and what Snakemake noted here"
+        "until a run has ended, plans use file times and Snakemake's metadata here"
     )
     copy.end()
     assert copy.plan() == []
@@ -340,7 +339,7 @@ def test_notes_of_files_that_stand_are_kept(run):
     run.file("new.npz").touch()
     run.end()
     shutil.rmtree(FOLDER)
-    assert run.plan() == ["results: put back what Snakemake had noted of 1 files"]
+    assert run.plan() == ["results: restored Snakemake's metadata of 1 files"]
 
 
 def test_no_time_is_of_the_future(copy):

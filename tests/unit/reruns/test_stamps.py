@@ -113,7 +113,7 @@ def test_a_touched_cube_changes_no_stamp(survey):
     survey.summarise()
     survey.write()
     assert survey.plan() == before
-    assert survey.said[-1] == "field F1: changed: nothing that is read of it"
+    assert survey.said[-1] == "field F1: changed: no column that a job reads"
 
 
 def test_it_is_read_once(survey, monkeypatch):
