@@ -254,15 +254,15 @@ def training_resources(gpus: int, nodes: int) -> dict[str, int | str | Callable[
     def mem_mb(wildcards: Any, attempt: int) -> int:
         return 64000 * attempt
 
-    found: dict[str, int | str | Callable[..., int]] = {"gpu": gpus, "runtime": 1440}
-    found |= {"slurm_extra": "--signal=TERM@120", "mem_mb": mem_mb}
+    resources: dict[str, int | str | Callable[..., int]] = {"gpu": gpus, "runtime": 1440}
+    resources |= {"slurm_extra": "--signal=TERM@120", "mem_mb": mem_mb}
     if gpus * nodes > 1:
-        found["tasks_per_gpu"] = -1  # else Snakemake's Slurm plugin requests one task per GPU
+        resources["tasks_per_gpu"] = -1  # else Snakemake's Slurm plugin requests one task per GPU
     if nodes > 1:
         # `mpi`: the script runs once, on the first node, and calls srun itself.
-        del found["gpu"]
-        found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
-    return found
+        del resources["gpu"]
+        resources |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
+    return resources
 
 
 def _growing(slope: float | None) -> str:
@@ -313,8 +313,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     given = parser.parse_args(arguments)
     try:
-        found = read_results(given.results)
-        uses = [RuleUse.of(rule, records) for rule, records in found.items()]
+        resources = read_results(given.results)
+        uses = [RuleUse.of(rule, records) for rule, records in resources.items()]
         text = f"{table(uses)}\n\n{proposal(uses, given.factor)}"
     except AstromodalError as error:
         raise SystemExit(f"error: {error}") from error

@@ -67,8 +67,8 @@ def code_digests(script: Path, root: Path, extensions: Iterable[str | Path] = ()
     waiting = {path.name: package.extension(path) for path in map(Path, extensions)}
     digests = {script.stem: own.digest}
     # The code of one file can reach the registry that another file extends.
-    while found := [n for n, file in waiting.items() if package.extends(file.refers, reached)]:
-        for name in found:
+    while extending := [n for n, file in waiting.items() if package.extends(file.refers, reached)]:
+        for name in extending:
             file = waiting.pop(name)
             digests[name] = file.digest
             reached |= package.reach(package.references(None, file.refers))
@@ -112,8 +112,8 @@ class _Package:
     def extends(self, refers: References, reached: set[Node]) -> bool:
         """Whether a user's file of these references changes what the reached code does."""
         modules = {module for module, _ in self.references(None, refers)}
-        found = {(name, each) for name in modules for each in self._module(name).registries}
-        return not found or not found.isdisjoint(reached)
+        registries = {(name, each) for name in modules for each in self._module(name).registries}
+        return not registries or not registries.isdisjoint(reached)
 
     def digest(self, node: Node) -> str:
         """Return the digest of a piece of code; empty where a module is nothing but its units."""
@@ -134,17 +134,17 @@ class _Package:
 
     def references(self, module: str | None, refers: References) -> set[Node]:
         """Return the pieces of code that a module's code, or a script, refers to."""
-        found = {(name, RUN) for name in refers.modules if name in self._files}
-        found |= {(name, WHOLE) for name in refers.texts if name in self._files}
-        found |= {(target.module, WHOLE) for target in refers.binds.get("*", ())}
+        nodes = {(name, RUN) for name in refers.modules if name in self._files}
+        nodes |= {(name, WHOLE) for name in refers.texts if name in self._files}
+        nodes |= {(target.module, WHOLE) for target in refers.binds.get("*", ())}
         if refers.computed:
-            found |= {(name, WHOLE) for name in self._files}
+            nodes |= {(name, WHOLE) for name in self._files}
         for chain in refers.chains:
             for target in refers.binds.get(chain[0], ()):
-                found |= self._behind(target, chain[1:])
+                nodes |= self._behind(target, chain[1:])
             if module:
-                found |= self._named(module, chain)
-        return {node for node in found if node[0] in self._files}
+                nodes |= self._named(module, chain)
+        return {node for node in nodes if node[0] in self._files}
 
     def _find_uses(self, name: str, unit: str) -> set[Node]:
         module = self._module(name)
@@ -163,21 +163,21 @@ class _Package:
     def _everything(self, name: str) -> set[Node]:
         """Return everything that code can get from a module object, or from a package's files."""
         module = self._module(name)
-        found = {(name, each) for each in (RUN, *module.units, *_data(self._files[name]))}
+        nodes = {(name, each) for each in (RUN, *module.units, *_data(self._files[name]))}
         for each in module.body.refers.binds:
-            found |= self._named(name, (each,))
+            nodes |= self._named(name, (each,))
         for unit in self._lazy_units(name):
-            found |= self.references(name, module.units[unit].refers)
-        return found
+            nodes |= self.references(name, module.units[unit].refers)
+        return nodes
 
     def _named(self, module: str, chain: tuple[str, ...]) -> set[Node]:
         """Return the possible meanings of a name in the code of `module`."""
         first, rest = chain[0], chain[1:]
         content = self._module(module)
-        found: set[Node] = {(module, first)} if first in content.units else set()
+        nodes: set[Node] = {(module, first)} if first in content.units else set()
         for target in content.body.refers.binds.get(first, ()):
-            found |= self._behind(target, rest)
-        return found
+            nodes |= self._behind(target, rest)
+        return nodes
 
     def _behind(self, target: Target, rest: tuple[str, ...]) -> set[Node]:
         """Return the possible meanings of an imported name with the attributes after it."""
@@ -192,9 +192,9 @@ class _Package:
         if key in self._open:  # two modules import a name from each other
             return set()
         self._open.add(key)
-        found = self._find_member(module, chain[0], chain[1:])
+        nodes = self._find_member(module, chain[0], chain[1:])
         self._open.remove(key)
-        return found | {(module, RUN)}
+        return nodes | {(module, RUN)}
 
     def _find_member(self, module: str, name: str, rest: tuple[str, ...]) -> set[Node]:
         content = self._module(module)
@@ -217,20 +217,20 @@ class _Package:
         texts = {text for unit in units for text in self._module(module).units[unit].refers.texts}
         homes = {text for text in texts if text in self._files}
         having = {home for home in homes if name in self._module(home).units}
-        found = {(module, unit) for unit in units}
+        nodes = {(module, unit) for unit in units}
         for home in having:
-            found |= self._member(home, (name, *rest))
-        return found | {(home, WHOLE) for home in (() if having else homes or self._files)}
+            nodes |= self._member(home, (name, *rest))
+        return nodes | {(home, WHOLE) for home in (() if having else homes or self._files)}
 
     def _lazy_units(self, module: str) -> set[str]:
         """Return the units with which a module looks names up on first use."""
         units = self._module(module).units
-        found, pending = set[str](), {LAZY} & units.keys()
+        names, pending = set[str](), {LAZY} & units.keys()
         while pending:
-            unit = pending.pop()
-            found.add(unit)
-            pending |= {chain[0] for chain in units[unit].refers.chains} & units.keys() - found
-        return found
+            name = pending.pop()
+            names.add(name)
+            pending |= {chain[0] for chain in units[name].refers.chains} & units.keys() - names
+        return names
 
     def _module(self, name: str) -> Module:
         if name not in self._modules:

@@ -181,9 +181,9 @@ def restore(paths: Layout, places: Places, say: Callable[[str], None]) -> None:
         Where the times of a copy cannot be set.
     """
     try:
-        found = os.stat(paths.inventory).st_mtime_ns
+        mtime_ns = os.stat(paths.inventory).st_mtime_ns
         seen = _seen().get(paths.results)
-        if seen == found:
+        if seen == mtime_ns:
             return
         inventory = read_inventory(paths.inventory)
     except FileNotFoundError:
@@ -196,10 +196,10 @@ def restore(paths: Layout, places: Places, say: Callable[[str], None]) -> None:
     try:
         with storing(paths.results):
             now = take_stock(paths, inventory.files)
-        if found != inventory.written:
+        if mtime_ns != inventory.written:
             say(f"{paths.results}: {_restore_times(paths, inventory, now)}")
         if seen != inventory.written:
-            copied = found != inventory.written
+            copied = mtime_ns != inventory.written
             number = _restore_metadata(places, inventory, now, copied)
             say(f"{paths.results}: restored Snakemake's metadata of {number:,} files")
         _mark(paths.results, inventory.written)
@@ -265,11 +265,11 @@ def _emptied(paths: Layout, had: Mapping[str, Entry], now: Mapping[str, Entry]) 
     lacking = [name for name in had.keys() - now.keys() - full if _is_folder(name)]
     # An inventory is a file of unknown origin: make no folder outside the results.
     paths_of = {name: PurePosixPath(name) for name in lacking}
-    found = [n for n, path in paths_of.items() if f"{path.parent}/" in now and path.name != ".."]
-    for name in found:
+    inside = [n for n, path in paths_of.items() if f"{path.parent}/" in now and path.name != ".."]
+    for name in inside:
         with storing(Path(paths.results, name)):
             Path(paths.results, name).mkdir(exist_ok=True)
-    return found
+    return inside
 
 
 def _files(names: Iterable[str]) -> int:

@@ -65,14 +65,14 @@ class Reader:
     ----------
     parts : list of str
         The syntax tree as text, which does not depend on the version of Python.
-    found : References
+    references : References
         The names in the code.
     """
 
     def __init__(self, package: str) -> None:
         self.package = package
         self.parts: list[str] = []
-        self.found = References()
+        self.references = References()
 
     def read(self, nodes: Iterable[ast.AST]) -> Reader:
         """Read statements, and return the reader."""
@@ -102,7 +102,7 @@ class Reader:
 
     def _name(self, node: ast.Name) -> bool:
         self.parts.append(node.id)
-        self.found.chains.add((node.id,))
+        self.references.chains.add((node.id,))
         return True
 
     def _attribute(self, node: ast.Attribute) -> bool:
@@ -115,13 +115,13 @@ class Reader:
         chain.append(value.id)
         chain.reverse()
         self.parts.append(".".join(chain))
-        self.found.chains.add(tuple(chain))
+        self.references.chains.add(tuple(chain))
         return True
 
     def _constant(self, node: ast.Constant) -> bool:
         self.parts.append(repr(node.value))
         if isinstance(node.value, str) and node.value.startswith(f"{PACKAGE}."):
-            self.found.texts.add(node.value)
+            self.references.texts.add(node.value)
         return True
 
     def _expression(self, node: ast.Expr) -> bool:
@@ -134,25 +134,25 @@ class Reader:
         if name == "Field":
             node.keywords = [k for k in node.keywords if k.arg != "description"]
         elif name in ("import_module", "__import__"):
-            self.found.computed |= not (node.args and isinstance(node.args[0], ast.Constant))
+            self.references.computed |= not (node.args and isinstance(node.args[0], ast.Constant))
         return False
 
     def _imports(self, node: ast.Import) -> bool:
         for alias in node.names:
             # `import a.b` binds `a`.
             bound = Target(alias.name if alias.asname else alias.name.partition(".")[0])
-            self.found.binds.setdefault(alias.asname or bound.module, set()).add(bound)
-            self.found.modules.add(alias.name)
+            self.references.binds.setdefault(alias.asname or bound.module, set()).add(bound)
+            self.references.modules.add(alias.name)
         return False
 
     def _imports_from(self, node: ast.ImportFrom) -> bool:
         above = self.package.split(".")[: -node.level + 1 or None] if node.level else []
         module = ".".join([*above, *filter(None, [node.module])])
-        self.found.modules.add(module)
+        self.references.modules.add(module)
         for alias in node.names:
             bound = Target(module, alias.name)
-            self.found.binds.setdefault(alias.asname or alias.name, set()).add(bound)
-            self.found.modules.add(f"{module}.{alias.name}")
+            self.references.binds.setdefault(alias.asname or alias.name, set()).add(bound)
+            self.references.modules.add(f"{module}.{alias.name}")
         return False
 
     def _nothing(self, node: ast.Pass) -> bool:
@@ -237,9 +237,9 @@ def read_module(path: Path, name: str) -> Module:
     body = Reader(package).read(imports)
     body.parts.clear()  # an import enters the digests of the units that use its names
     body.read(rest)
-    binds = body.found.binds
+    binds = body.references.binds
     units = {each: _definition(package, nodes, binds) for each, nodes in defined.items()}
-    used = body.found.chains.union(*(unit.refers.chains for unit in units.values()))
+    used = body.references.chains.union(*(unit.refers.chains for unit in units.values()))
     body.parts += _for_effect(binds, {chain[0] for chain in used})
     assigned = frozenset(name for node in rest for name in _stored(node))
     registries = frozenset(name for name, nodes in defined.items() if any(map(_is_registry, nodes)))
@@ -332,9 +332,9 @@ def _for_effect(binds: dict[str, set[Target]], used: set[str]) -> list[str]:
 def _unit(read: Reader, binds: dict[str, set[Target]]) -> Unit:
     """Return the unit of code that was read, with the targets of its names in the digest."""
     if not read.parts:
-        return Unit("", read.found)
-    bound = {f"{chain[0]}={t}" for chain in read.found.chains for t in binds.get(chain[0], ())}
-    return Unit(digest_of("\n".join([*read.parts, *sorted(bound)]).encode()), read.found)
+        return Unit("", read.references)
+    bound = {f"{chain[0]}={t}" for chain in read.references.chains for t in binds.get(chain[0], ())}
+    return Unit(digest_of("\n".join([*read.parts, *sorted(bound)]).encode()), read.references)
 
 
 def digest_of(content: bytes) -> str:

@@ -47,9 +47,8 @@ def plan_digests(
         The digests of definitions by rule.
     """
     extensions = tuple(extensions)
-    sources = _hash_sources(
-        scripts, extensions
-    )  # before the files are read: none is edited between
+    # Before the files are read, so that an edit meanwhile makes the hash differ from the job's.
+    sources = _hash_sources(scripts, extensions)
     code = {path.stem: code_digests(path, scripts, extensions) for path in _entry_scripts(scripts)}
     items = (f"{rule}={digest(table)}" for rule, table in code.items())
     environment[VARIABLE] = " ".join([sources, *items])
@@ -59,7 +58,7 @@ def plan_digests(
 def job_digests(
     scripts: Path, extensions: Iterable[str | Path], environment: MutableMapping[str, str]
 ) -> dict[str, str]:
-    """Return one digest per rule: the plan's where the sources are the same, else computed.
+    """Return one digest per rule: the plan's while the sources are the same, else new ones.
 
     Parameters are those of `plan_digests`.
     """

@@ -63,10 +63,10 @@ def _members(stream: IO[bytes]) -> bytes | None:
     """Return a hash of the members that an archive lists; None where the file is no archive."""
     try:
         with zipfile.ZipFile(stream) as archive:
-            found = [(each.filename, each.file_size, each.CRC) for each in archive.infolist()]
+            members = [(each.filename, each.file_size, each.CRC) for each in archive.infolist()]
     except DAMAGE:
         return None
-    return hash_values(found).encode()
+    return hash_values(members).encode()
 
 
 def _header(stream: IO[bytes]) -> bytes | None:
@@ -190,20 +190,20 @@ def take_stock(paths: Layout, known: Mapping[str, Entry]) -> dict[str, Entry]:
         of other runs below this folder, and files that are being written.
     """
     folder = Path(paths.results)
-    found = dict(_walk(folder, {_identity(folder)})) if folder.is_dir() else {}
+    versions = dict(_walk(folder, {_identity(folder)})) if folder.is_dir() else {}
     with ThreadPoolExecutor(_TEXT_READERS) as pool:
         entries = pool.map(
-            lambda name: _entry(folder, name, found[name], known.get(name)),
-            [name for name in found if not name.endswith("/")],
+            lambda name: _entry(folder, name, versions[name], known.get(name)),
+            [name for name in versions if not name.endswith("/")],
         )
         files = {name: entry for name, entry in entries if entry is not None}
-    inside: dict[str, list[str]] = {name: [] for name in found if name.endswith("/")}
+    inside: dict[str, list[str]] = {name: [] for name in versions if name.endswith("/")}
     for name, entry in sorted(files.items()):
         above, _, own = name.rpartition("/")
         if above:
             inside[f"{above}/"].append(f"{own} {entry.version.size} {entry.digest}")
     for name, texts in inside.items():
-        files[name] = Entry(FileVersion(len(texts), found[name].mtime_ns), hash_values(texts))
+        files[name] = Entry(FileVersion(len(texts), versions[name].mtime_ns), hash_values(texts))
     return dict(sorted(files.items()))
 
 
@@ -240,8 +240,8 @@ def _is_a_run(folder: Path) -> bool:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _version(entry: os.DirEntry[str]) -> FileVersion:

@@ -88,23 +88,23 @@ def refresh_stamps(
         Where stamps cannot be written.
     """
     index, template = _read_index(paths.stamps), cube_template(config)
-    there, found = _names(Path(paths.stamps).parent), dict[str, _Known]()
+    present, updated = _names(Path(paths.stamps).parent), dict[str, _Known]()
     for name in fields:
         cube = Path(template.format(field=name))
         version, known = FileVersion.of(cube), index.get(name)
         _require_past(name, cube, version)
         if known is None or known.version != version:
-            known = found[name] = _next(config, paths, name, cube, version, known, say)
+            known = updated[name] = _next(config, paths, name, cube, version, known, say)
         for modality, text in known.stamps.items():
             path = Path(paths.stamp(modality, name))
-            if path.name not in there:  # thousands in a first plan: none is synced to disk
+            if path.name not in present:  # thousands in a first plan: none is synced to disk
                 with storing(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(f"{text}\n", encoding="utf-8")
-            elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
+            elif name in updated and path.read_text(encoding="utf-8") != f"{text}\n":
                 write_text(path, f"{text}\n")
-    if found:
-        merged = {**index, **found}
+    if updated:
+        merged = {**index, **updated}
         write_json(paths.stamps, {name: asdict(known) for name, known in merged.items()})
 
 
@@ -143,15 +143,15 @@ def _next(
     except DataError as error:  # the job that reads it reports the error
         say(str(error))
         return _Known(version, fresh)
-    found = _Known(version, fresh, now)
+    updated = _Known(version, fresh, now)
     for modality, names in columns.items():
         old, new = (_joined(digests, names) for digests in (before, now))
         earlier = {**known.earlier.get(modality, {}), old: known.stamps[modality]}
-        found.stamps[modality] = earlier.get(new, str(version))
-        found.earlier[modality] = dict(list(earlier.items())[-_REMEMBERED:])
-    changed = [m for m in columns if found.stamps[m] != known.stamps[m]]
+        updated.stamps[modality] = earlier.get(new, str(version))
+        updated.earlier[modality] = dict(list(earlier.items())[-_REMEMBERED:])
+    changed = [m for m in columns if updated.stamps[m] != known.stamps[m]]
     say(f"field {name}: changed: {', '.join(changed) or 'no column that a job reads'}")
-    return found
+    return updated
 
 
 def _digests(
@@ -271,10 +271,10 @@ def _look(path: str, files: Mapping[str, Path], say: Callable[[str], None]) -> d
     if len(new) >= _MANY:
         say(f"reading the names of the columns of {len(new):,} cubes")
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(new, pool.map(lambda f: _footer(f, files[f]), new), strict=True))
-    if found:
-        _write_known(path, {**before, **found})
-    return {field: found.get(field) or before[field] for field in files}
+        new_cubes = dict(zip(new, pool.map(lambda f: _footer(f, files[f]), new), strict=True))
+    if new_cubes:
+        _write_known(path, {**before, **new_cubes})
+    return {field: new_cubes.get(field) or before[field] for field in files}
 
 
 def _footer(field: str, file: Path) -> _Cube:

@@ -59,7 +59,7 @@ def test_what_was_made_since_is_not_listed(survey, text):
 
 
 def test_a_run_that_may_not_skip_refuses_skipped_fields(survey):
-    """The error tells of the field and of what to do."""
+    """The error names the field and the remedy."""
     what = "on_bad_field must be skip, got stop, but field F1 was skipped .*; mend or move the cube"
     with pytest.raises(ConfigError, match=what):
         check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
@@ -71,7 +71,7 @@ def test_a_run_that_may_skip_goes_on(survey):
 
 
 def test_a_cube_that_changed_is_read_again(survey):
-    """The note is of another cube: jobs will tell whether this one is good."""
+    """A note of an earlier cube does not count: jobs read the new one."""
     (survey / "cube_F1.parquet").write_bytes(b"mended")
     check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
 

@@ -1,4 +1,4 @@
-"""What a plan says has changed since the last run."""
+"""The changes since the last run that a plan lists."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def digests(tmp_path):
 
 
 def names(found):
-    """What digests are of, without the script and the package's name."""
+    """Return the names of digests, without the script's and the package's name."""
     return [name.removeprefix("astromodal.") for name in list(found)[1:]]
 
 
@@ -111,7 +111,7 @@ def test_what_does_nothing_to_the_job_changes_nothing(digests, old, new):
     ],
 )
 def test_a_change_names_the_definition(digests, old, new, changed):
-    """An edit changes the digest of what was edited, and no other."""
+    """An edit changes the digest of the edited definition only."""
     before = digests()
     after = digests(b=FILES["astromodal/b.py"].replace(old, new))
     assert changes(before, after) == {f"astromodal.{changed}"}
@@ -150,7 +150,7 @@ def test_digests_follow_values_and_no_comment(tmp_path_factory, numbers, note):
     ],
 )
 def test_names_are_followed_however_they_are_written(digests, job, expected):
-    """Aliases, attributes of modules, late imports, methods; what is unpacked counts together."""
+    """Aliases, attributes of modules, late imports and methods; unpacked names count together."""
     assert names(digests(job=job)) == expected
 
 
@@ -180,7 +180,7 @@ def test_an_import_of_a_computed_name_may_import_everything(digests):
 
 
 def test_another_function_behind_the_same_name_is_a_change(digests):
-    """What an import binds counts with the code that uses it."""
+    """The target of an import enters the digest of the code that uses its name."""
     text = FILES["astromodal/a.py"]
     before = digests()
     assert changes(before, digests(a=text.replace("numpy as np", "scipy as np"))) == {
@@ -218,13 +218,13 @@ def __getattr__(name):
 
 
 def test_a_lazy_export_is_followed_for_its_name(digests):
-    """A package that imports on first use gives what was asked for, not all that it could."""
+    """A lazy package is followed to the requested name only."""
     found = names(digests({"p/__init__": LAZY}, job="from astromodal.p import g\ng(2)"))
     assert found == ["b.SCALE", "b.g", "p._HOMES", "p.__getattr__"]
 
 
 def test_a_lazily_exporting_package_is_asked_for_its_modules_too(digests):
-    """Importing a module from it calls the package's function first, and what that uses."""
+    """An import of a module calls the package's `__getattr__`, with the code that this uses."""
     found = names(
         digests({"p/__init__": LAZY, "p/q": "x = 1"}, job="from astromodal.p import q\nq.x")
     )
@@ -248,20 +248,20 @@ def test_statements_that_run_on_import_count(digests, text):
 
 
 def test_an_import_for_its_effect_counts(digests):
-    """A module from elsewhere that nothing uses by name is there for what it does."""
+    """An unused import of another package is there for its effect."""
     text = "import hdf5plugin\n" + FILES["astromodal/b.py"]
     assert changes(digests(), digests(b=text)) == {"astromodal.b"}
 
 
 def test_modules_that_an_import_runs_count(digests):
-    """Statements of modules that are imported by what is imported run too, packages' among them."""
+    """Statements of indirectly imported modules and of their packages count."""
     text = FILES["astromodal/a.py"] + "import astromodal.p.q\n"
     nested = {"p/__init__": "print()\n", "p/q": "import astromodal.c\n"}
     assert {"p", "c"} <= {*names(digests(nested, a=text, c="print()\n"))}
 
 
 def test_a_program_s_start_counts_where_it_is_started(digests):
-    """What runs as a program only is no matter to who imports it, but to who starts it."""
+    """Code below `if __name__` counts where the module is started, not where it is imported."""
     text = FILES["astromodal/b.py"] + "\n\nif __name__ == '__main__':\n    other()\n"
     assert digests(b=text) == digests()
     assert "b.__main__" in names(digests(b=text, job="run('-m', 'astromodal.b')"))
@@ -294,7 +294,7 @@ def test_a_package_in_hand_brings_its_files(digests, tmp_path):
 
 
 def test_names_imported_in_a_circle_end(digests):
-    """Two modules that import a name from each other are read all the same."""
+    """Two modules that import a name from each other can be read."""
     found = digests(a="from astromodal.b import f", b="from astromodal.a import f")
     assert names(found) == []
 
@@ -309,7 +309,7 @@ def test_the_order_of_reading_does_not_matter(digests, first):
 
 
 def test_fields_of_settings_are_values(digests):
-    """A new field or default of a group changes nothing; a method, or what a type is, does."""
+    """A new field or default of a group changes nothing; a method or the meaning of a type does."""
     start = "from base import Settings\nKind = int\n\n\nclass G(Settings):\n"
     group = start + "    n: Kind = {}\n    {}\n    def m(self):\n        return self.n + {}\n"
     job = "from astromodal.a import G\nG()\n"

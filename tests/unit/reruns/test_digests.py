@@ -55,7 +55,7 @@ def test_a_rule_s_digest_follows_its_definitions():
 
 
 def test_a_job_inherits_the_digests_of_the_plan(scripts, extension, computed):
-    """While the sources stand, a job computes nothing and has the plan's digests."""
+    """While the sources are unchanged, a job computes nothing and has the plan's digests."""
     environment = {}
     code = plan_digests(scripts, [extension], environment)
     assert list(code) == computed == ["encode", "train"]

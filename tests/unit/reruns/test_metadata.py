@@ -1,4 +1,4 @@
-"""Snakemake's notes of jobs, kept so that they hold in another folder."""
+"""Snakemake's metadata in an inventory, which is valid in another folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_inputs_come_in_snakemake_s_order():
 
 
 def test_what_snakemake_knows_is_left():
-    """The same note is not written again, so that what else it holds stays."""
+    """Unchanged metadata is not written again, so that its other entries stay."""
     snakemake_writes("results/a.npz", NOTE)
     assert not write_metadata(HERE, "a.npz", read_metadata(HERE, "a.npz"))
     assert snakemake_reads("results/a.npz").conda_env == "long"
