@@ -1,9 +1,9 @@
-# astromodal: datacubes to tokens, tokens to a trained transformer, and a report on both.
+# astromodal: tokenize datacubes, train a transformer on the tokens, and report on both.
 from snakemake.utils import min_version
 
 min_version("9.11")
 
-# A --configfile replaces config/config.yaml; it does not stand on top of it.
+# A --configfile replaces config/config.yaml and is not merged into it.
 if not workflow.configfiles:
 
     configfile: "config/config.yaml"
@@ -46,7 +46,7 @@ include: "rules/run.smk"
 
 
 rule all:
-    """Everything: every field encoded, the transformer trained, the report made."""
+    """Encode every field, train the transformer and write the report."""
     default_target: True
     input:
         rules.encode.input,

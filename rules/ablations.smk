@@ -1,4 +1,4 @@
-# The same training with one thing changed: what does that thing buy? Nothing else asks for it.
+# Trainings that differ in one setting. Only the target `ablations` requests them.
 
 
 wildcard_constraints:
@@ -7,7 +7,7 @@ wildcard_constraints:
 
 
 rule train_ablation:
-    """Train a variant, with a seed, as the transformer is trained."""
+    """Train one variant of the transformer with one seed."""
     input:
         **TOKENIZERS,
         sequences=expand(PATHS.sequences(), field=FIELDS.training),
@@ -31,7 +31,7 @@ rule train_ablation:
 
 
 rule evaluate_ablation:
-    """Measure the losses of the evaluated objects under one training of a variant."""
+    """Compute the losses of held-out objects under one trained variant."""
     input:
         **TOKENIZERS,
         sequences=expand(PATHS.sequences(), field=EVALUATED),
@@ -57,7 +57,7 @@ rule evaluate_ablation:
 
 
 rule compare_ablations:
-    """Set the variants side by side in one page."""
+    """Write a page that compares the variants."""
     input:
         losses=expand(PATHS.ablation_losses(), variant=VARIANTS, seed=SEEDS),
     output:

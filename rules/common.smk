@@ -1,4 +1,4 @@
-# The run's configuration, fields and paths, and the helpers that rules are written with.
+# The configuration, fields and paths of the run, and helper functions of the rules.
 import os
 import re
 import sys
@@ -25,19 +25,17 @@ from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
 from astromodal.inference.request import predicted_columns
+from astromodal.jobs.failures import FOLDER, check_skipped, killed, skipped
+from astromodal.jobs.resources import training_resources
 from astromodal.jobs.surroundings import shield
-from astromodal.reruns.changes import changes, digest, write_record
-from astromodal.reruns.code_graph import code_digests
-from astromodal.reruns.copies import note_down, restore
-from astromodal.reruns.stamps import check_cubes
-from astromodal.jobs.killed import killed
-from astromodal.reruns.copies import Places
-from astromodal.jobs.skipped import FOLDER, check_skipped, skipped
-from astromodal.reruns.stamps import refresh_stamps
+from astromodal.reruns.changes import changes, write_record
+from astromodal.reruns.copies import Places, restore, update_inventory
+from astromodal.reruns.digests import job_digests, plan_digests
+from astromodal.reruns.stamps import check_cubes, refresh_stamps
 from astromodal.sequences.layout import check_longest
 from snakemake.logging import logger
 
-# Snakemake has read the files, and dropped what stands in them twice.
+# Snakemake has merged the files and dropped duplicate keys; load_config reports those.
 CONFIG = load_config(config, workflow.configfiles if workflow.is_main_process else ())
 VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
@@ -50,12 +48,12 @@ CUBE = cube_template(CONFIG)
 SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
 OWN_SECTIONS = own_sections(CONFIG)
-CODE = {path.stem: code_digests(path, SCRIPTS) for path in sorted(SCRIPTS.glob("*.py"))}
 PLACES = Places(
     PATHS.results,
     {} if SIMULATED else {field: CUBE.format(field=field) for field in FIELDS.used},
 )
 if workflow.is_main_process:  # not again in every job
+    CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
     restore(PATHS, PLACES, logger.info)
     if not SIMULATED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
@@ -68,6 +66,7 @@ if workflow.is_main_process:  # not again in every job
         *changes(PATHS.last_run, CONFIG, CODE),
     ):
         logger.info(line)
+DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
 hand_down(CONFIG.extensions, os.environ)
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
@@ -80,28 +79,28 @@ wildcard_constraints:
 
 
 def settings(*names, config=CONFIG):
-    """The settings that a job reads, by dotted name, as plain values that Snakemake compares.
+    """Return settings of a job by dotted name, as plain values that Snakemake compares.
 
-    ``a.{b,c}`` stands for a.b and a.c, as in a shell. The job can read no others.
+    ``a.{b,c}`` stands for a.b and a.c, as in a shell. The job can read no other setting.
     """
     return {name: plain_settings(name, config) for name in in_braces(names)}
 
 
 def ablation_settings(wildcards):
-    """The settings that the training of a variant reads, with its seed."""
+    """Return the settings that train a variant, with its seed."""
     config = seeded(VARIANTS[wildcards.variant], int(wildcards.seed))
     return settings(*RUN_SETTINGS, config=config)
 
 
 def code(rule):
-    """Digest of the code that a rule's script reaches: an edit of other code redoes nothing."""
-    return digest(CODE[rule])
+    """Return the digest of the code that a rule's script reaches: other code reruns nothing."""
+    return DIGESTS[rule]
 
 
 def cube(*modalities):
-    """Inputs of a job that reads these modalities of a field's cube.
+    """Return the inputs of a job that reads these modalities of a field's cube.
 
-    A cube of one's own counts as old: the stamps tell when what is read of it has changed.
+    The time of a user's cube does not count. The stamp of a modality changes with its content.
     """
     if SIMULATED:
         return {"cube": CUBE}
@@ -109,7 +108,7 @@ def cube(*modalities):
 
 
 def cubes(fields, *modalities):
-    """Inputs of a job that reads these modalities of several fields' cubes."""
+    """Return the inputs of a job that reads these modalities of several fields' cubes."""
     if SIMULATED:
         return {"cubes": expand(CUBE, field=fields)}
     stamps = [PATHS.stamp(m) for m in modalities]
@@ -120,7 +119,7 @@ def cubes(fields, *modalities):
 
 
 def figures(section):
-    """The output that is a section's figures; `snakemake --report` shows them."""
+    """Return the output for a section's figures, which `snakemake --report` shows."""
     return report(
         directory(PATHS.figures(section)),
         patterns=["{figure}.png"],
@@ -132,19 +131,19 @@ def figures(section):
 
 
 def section_rule(section):
-    """The rule that makes a section of the report."""
+    """Return the name of the rule that evaluates a section of the report."""
     return "evaluate_section" if section in OWN_SECTIONS else f"evaluate_{section}"
 
 
-def kept(part, paths):
-    """Paths as an input: as they are, whatever made them, where the config freezes the part."""
+def unless_frozen(part, paths):
+    """Return paths as inputs, without regard to their times where the config freezes the part."""
     if part not in CONFIG.freeze:
         return paths
     return {name: ancient(path) for name, path in paths.items()}
 
 
 def one_simulated_field(wildcards):
-    """The sky's settings with this field's own, so that another field's change nothing here."""
+    """Return the settings of the simulated sky, of the fields only this one."""
     sky = plain_settings("simulate", CONFIG)
     return {
         "simulate": {**sky, "fields": {wildcards.field: sky["fields"][wildcards.field]}}
@@ -152,44 +151,26 @@ def one_simulated_field(wildcards):
 
 
 def start_of_training():
-    """The model that training starts from, as an input; `last` is one that no rule knows of."""
+    """Return the model that training starts from, as an input; none for a `last` checkpoint."""
     start = starting_model(CONFIG)
     return {} if start is None else {"init_from": start}
 
 
-def training_resources(gpus, nodes):
-    """What a training asks for: one task a node, which starts the node's processes itself.
-
-    Its time is up after a day. Slurm sends SIGTERM two minutes before that: the training saves, and
-    a retry goes on.
-    """
-    found = {"gpu": gpus, "runtime": 1440, "slurm_extra": "--signal=TERM@120"}
-    found["mem_mb"] = lambda wildcards, attempt: 64000 * attempt
-    if gpus * nodes > 1:
-        # The plugin would ask for a task a GPU.
-        found |= {"tasks_per_gpu": -1}
-    if nodes > 1:
-        # `mpi`: the script runs once, on the first node, and calls srun itself.
-        del found["gpu"]
-        found |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
-    return found
-
-
-TOKENIZERS = kept("tokenizers", PATHS.tokenizers)
-MODEL = kept("transformer", PATHS.transformer)
+TOKENIZERS = unless_frozen("tokenizers", PATHS.tokenizers)
+MODEL = unless_frozen("transformer", PATHS.transformer)
 MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS
-VALUES = "columns.{id,presets,sentinels,flags}"  # what numbers and labels are read with
-SPECTRA = (  # what spectra and light curves are read with
+VALUES = "columns.{id,presets,sentinels,flags}"  # to read numbers and labels
+SPECTRA = (  # to read spectra and light curves
     "columns.{id,presets,sentinels}"
     if any(spectrum_group(group).sentinels for group in GROUPS)
     else "columns.id"
 )
-SEQUENCE_SETTINGS = (  # what the layout of sequences is made of
+SEQUENCE_SETTINGS = (  # the layout of sequences depends on them
     "tokenizers.scalar",
     "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,xp_samples,max_epochs}",
     "tokenizers.image.{size,codebook_size}",
 )
-RUN_SETTINGS = (  # what a training reads; its fields are those of the input
+RUN_SETTINGS = (  # of a training, whose fields are those of the input
     "cpu_threads",
     "model",
     "sequences",

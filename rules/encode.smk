@@ -1,4 +1,4 @@
-# Every field becomes codes, with the tokenizers that exist, and its codes become sequences.
+# Tokenizers encode each field, and its codes become sequences.
 
 
 rule encode_scalars:
@@ -68,7 +68,7 @@ rule encode_images:
 
 
 rule pack_sequences:
-    """Join one field's tokens into memory-mapped sequences."""
+    """Pack one field's codes into memory-mapped sequences."""
     input:
         scalar_tokens=PATHS.scalar_tokens(),
         spectrum_tokens=PATHS.spectrum_tokens(),

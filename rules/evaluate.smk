@@ -1,4 +1,4 @@
-# How well tokenizers keep what was measured, on objects that nothing was trained on.
+# Evaluation of the tokenizers on held-out objects.
 
 TRAINED = list(FIELDS.trained)
 EVALUATED = list(FIELDS.evaluation)
@@ -6,7 +6,7 @@ DRAWN = "evaluation.{max_objects,n_examples,seed}"
 
 
 rule evaluate_scalars:
-    """Compare decoded scalars to the measured ones."""
+    """Compare decoded scalars with measured ones."""
     input:
         **cubes(EVALUATED, "sources", "scalars"),
         splits=expand(PATHS.split(), field=EVALUATED),
@@ -31,7 +31,7 @@ rule evaluate_scalars:
 
 
 rule evaluate_spectra:
-    """Compare decoded spectra to the observed ones."""
+    """Compare decoded spectra with observed ones."""
     input:
         **cubes(EVALUATED, "sources", "spectra"),
         splits=expand(PATHS.split(), field=EVALUATED),
@@ -60,7 +60,7 @@ rule evaluate_spectra:
 
 
 rule evaluate_images:
-    """Compare decoded cutouts to the measured ones."""
+    """Compare decoded image cutouts with observed ones."""
     input:
         **cubes(EVALUATED, "sources", "scalars", "images"),
         splits=expand(PATHS.split(), field=EVALUATED),

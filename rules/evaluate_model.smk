@@ -1,13 +1,13 @@
-# What the model knows, on objects that nothing was trained on.
+# Evaluation of the transformer on held-out objects.
 
 LABELLED = list(spread_evenly(FIELDS.training, CONFIG.evaluation.downstream.max_fields))
 WITH_LABELS = list(dict.fromkeys((*EVALUATED, *LABELLED)))
-# Of some fields that trained the test split, beside the fields held out: do they differ?
+# Held-out fields, and the test split of some training fields to compare them with.
 COMPARED = list(dict.fromkeys((*EVALUATED, *spread_evenly(TRAINED, 20))))
 
 
 rule evaluate_transformer:
-    """Compare the transformer's surprise at unseen codes with a unigram baseline's."""
+    """Compare the negative log-likelihood of held-out codes with a unigram baseline's."""
     input:
         sequences=expand(PATHS.sequences(), field=EVALUATED),
         training_sequences=expand(PATHS.sequences(), field=FIELDS.training),
@@ -35,7 +35,7 @@ rule evaluate_transformer:
 
 
 rule evaluate_reconstruction:
-    """Compare what the model tells of each block from the others with what was measured."""
+    """Predict each block of held-out objects from their other blocks, and compare with the data."""
     input:
         **cubes(EVALUATED, "sources", "scalars", "spectra", "images"),
         **MODEL_FILES,
@@ -69,7 +69,7 @@ rule evaluate_reconstruction:
 
 
 rule evaluate_downstream:
-    """Tell redshifts, stellar parameters and classes, and compare with simple rivals."""
+    """Predict redshifts, stellar parameters and classes, and compare with baselines."""
     input:
         **MODEL_FILES,
         **cubes(WITH_LABELS, "sources", "scalars", "labels"),
@@ -104,7 +104,7 @@ rule evaluate_downstream:
 
 
 rule evaluate_embeddings:
-    """Embed unseen objects, and see what neighbours have in common."""
+    """Embed held-out objects, and measure which properties nearest neighbours share."""
     input:
         **cubes(COMPARED, "sources", "scalars", "images", "labels"),
         **TOKENIZERS,
@@ -138,7 +138,7 @@ rule evaluate_embeddings:
 
 
 rule evaluate_section:
-    """Make a section of the report that an extension file registers."""
+    """Evaluate a section of the report that an extension file registers."""
     input:
         **cubes(EVALUATED, *MODALITIES),
         **MODEL_FILES,

@@ -1,4 +1,4 @@
-# The trained model at work: embeddings and predictions of every field, and the model passed on.
+# Embeddings and predictions of every field, and the export of the model.
 
 PREDICTED = list(predicted_columns(CONFIG))
 
@@ -59,7 +59,7 @@ rule predict_field:
 
 
 rule export_model:
-    """Put the model, its tokenizers and a model card into one folder to pass on."""
+    """Export the model, its tokenizers and a model card into one folder."""
     input:
         **MODEL_FILES,
         history=MODEL["history"],

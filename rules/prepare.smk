@@ -1,8 +1,8 @@
-# From cubes to what tokenizers learn from.
+# From cubes to the training data of the tokenizers.
 
 
 rule split_field:
-    """Assign one field's objects to cells of the sky and to splits, and select them."""
+    """Select one field's objects, and assign them to sky cells and splits."""
     input:
         **cube("sources"),
     output:
@@ -21,7 +21,7 @@ rule split_field:
 
 
 rule summarize_field:
-    """Check one field, count what it holds, and note down its content."""
+    """Check one field, count its objects and measurements, and hash its columns."""
     input:
         **cube(*MODALITIES),
         split=PATHS.split(),
@@ -48,7 +48,7 @@ rule summarize_field:
 
 
 rule sample_scalars:
-    """Sketch the quantiles of one training field's scalars."""
+    """Summarise one training field's scalars as quantile sketches."""
     input:
         **cube("sources", "scalars"),
         split=PATHS.split(),
@@ -92,7 +92,7 @@ rule sample_spectra:
 
 
 rule sample_images:
-    """Sample the noise of the sky in one training field's cutouts."""
+    """Sample the sky noise of one training field's image cutouts."""
     input:
         **cube("sources", "images"),
         split=PATHS.split(),
@@ -112,7 +112,7 @@ rule sample_images:
 
 
 rule prepare_cutouts:
-    """Draw one training field's share of the training cutouts, and keep them normalised."""
+    """Sample and normalise one training field's share of the training cutouts."""
     input:
         **cube("sources", "images"),
         split=PATHS.split(),

@@ -1,7 +1,7 @@
-# All sections of the evaluation in one page.
+# The report.
 
 SECTIONS = CONFIG.evaluation.sections
-# Rules whose code the report's numbers come from: an edit of it makes the page anew.
+# Rules whose code the numbers of the report depend on: an edit of it renders the page again.
 MADE_BY = (
     "simulate",
     "split",
@@ -16,7 +16,7 @@ MADE_BY += ("encode", "pack", "render", *map(section_rule, SECTIONS))
 
 
 rule render_report:
-    """Put every figure and table into one page."""
+    """Render all figures and tables as one page."""
     input:
         numbers=expand(PATHS.evaluation(), section=SECTIONS),
         figures=expand(PATHS.figures(), section=SECTIONS),
@@ -38,7 +38,7 @@ rule render_report:
     params:
         trained_fields=TRAINED,
         config=CONFIG.model_dump(mode="json"),
-        digests={rule: code(rule) for rule in CODE if rule.startswith(MADE_BY)},
+        digests={rule: code(rule) for rule in DIGESTS if rule.startswith(MADE_BY)},
         code=code("render_report"),
     script:
         "../scripts/render_report.py"

@@ -1,18 +1,18 @@
-# What comes before a run, and what follows it, however it ended.
+# The start and the end of a run.
 
 
 def take_inventory():
-    """Note down what lies in the results folder, for copies of it."""
+    """Update the inventory of the results folder, which a copy of the folder needs."""
     try:
-        note_down(PATHS, PLACES)
+        update_inventory(PATHS, PLACES)
     except MachineError as error:
         logger.warning(
-            f"copies of {PATHS.results} will be planned by their times: {error}"
+            f"a copy of {PATHS.results} will be planned by file times: {error}"
         )
 
 
 def end_run():
-    """Clear away what killed writers left, and say which fields were skipped."""
+    """Delete temporary files of killed jobs, and log the skipped fields."""
     clear_leftovers(PATHS.results)
     take_inventory()
     for line in skipped(PATHS.skipped, FIELDS.used):
@@ -21,7 +21,7 @@ def end_run():
 
 onstart:
     check_writable(PATHS.results)
-    take_inventory()  # of what a killed run left, before more is made
+    take_inventory()  # a killed run may have left it out of date
 
 
 onsuccess:

@@ -1,4 +1,4 @@
-# The simulated sky: included only where the config names no cubes of its own.
+# The simulated sky, included only where the config names no datacubes.
 
 
 rule simulate_field:

@@ -1,4 +1,4 @@
-# What a user asks for by name: `snakemake -l` lists these and all jobs.
+# Targets to type after `snakemake`, whose option -l lists them with all rules.
 
 
 localrules:
@@ -45,13 +45,13 @@ rule evaluate_tokenizers:
 
 
 rule report:
-    """Evaluate everything and write the report."""
+    """Evaluate the tokenizers and the transformer, and write the report."""
     input:
         PATHS.report,
 
 
 rule ablations:
-    """Train variants of the transformer and see what each part of its training buys."""
+    """Train variants of the transformer, and compare their losses."""
     input:
         rules.compare_ablations.output.page,
 

@@ -1,8 +1,8 @@
-# Tokenizers learn from the training split of the training fields.
+# Training of the tokenizers, on the training split of the training fields.
 
 
 rule train_scalar_tokenizer:
-    """Cut every scalar column into bins of equal mass."""
+    """Fit bins with equal counts to every scalar column."""
     input:
         quantiles=expand(PATHS.quantiles(), field=FIELDS.tokenizers),
     output:
@@ -42,7 +42,7 @@ rule train_spectrum_codebook:
 
 
 rule assemble_spectrum_tokenizer:
-    """Put the groups' codebooks and the bins of their scales into one tokenizer."""
+    """Join the groups' codebooks and the bins of their scales into one tokenizer."""
     input:
         codebooks=expand(PATHS.spectrum_codebook(), group=GROUPS),
     output:
@@ -64,7 +64,7 @@ rule assemble_spectrum_tokenizer:
 
 
 rule train_image_normaliser:
-    """Learn the arcsinh of each band of the cutouts."""
+    """Fit the arcsinh scale of each band of the image cutouts."""
     input:
         sky=expand(PATHS.sky(), field=FIELDS.tokenizers),
     output:

@@ -1,8 +1,8 @@
-# The transformer learns from the training fields' sequences.
+# Training of the transformer, on the sequences of the training fields.
 
 
 rule build_vocabulary:
-    """Write the vocabulary that the tokenizers share."""
+    """Write the joint vocabulary of all tokenizers."""
     input:
         **TOKENIZERS,
     output:
@@ -21,7 +21,7 @@ rule build_vocabulary:
 
 
 rule train_transformer:
-    """Train the transformer; an interrupted run goes on from its last checkpoint."""
+    """Train the transformer; an interrupted run continues from its last checkpoint."""
     input:
         **TOKENIZERS,
         **start_of_training(),

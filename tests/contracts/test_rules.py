@@ -2,6 +2,9 @@
 
 import ast
 import re
+from collections.abc import Iterable
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
 LAYERS = ["surveys", "config", "core", "storage", "data", "tokenizers", "sequences", "training"]
 LAYERS += ["inference", "evaluation"]
+MOST_MODULES = 180
+MOST_WITH_ONE_IMPORTER = 25
 
 
 def rules() -> set[str]:
@@ -86,3 +91,48 @@ def test_every_format_has_a_rule():
     written = set(re.findall(r'"format": "(\w+)"', text)) | {"sequences", "transformer"}
     assert written == set(MAKERS)
     assert set(MAKERS.values()) <= rules()
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Syntax trees of the package's modules, by dotted name."""
+    names = (path.relative_to(ROOT / "scripts").with_suffix("").parts for path in MODULES)
+    dotted = (".".join(parts).removesuffix(".__init__") for parts in names)
+    return {name: ast.parse(path.read_text()) for name, path in zip(dotted, MODULES, strict=True)}
+
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """Modules of the package that import statements among these nodes name."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {m if m in modules() else node.module for m in members.values()}
+    return found & modules().keys()
+
+
+def test_the_package_has_few_modules():
+    """Fewer than 180 modules, packages' own among them."""
+    assert len(MODULES) < MOST_MODULES
+
+
+def test_few_modules_have_one_importer():
+    """Fewer than 25 modules, packages' own left out, are imported by exactly one other."""
+    users = {name: imported(ast.walk(tree)) - {name} for name, tree in modules().items()}
+    plain = [
+        name
+        for name, path in zip(modules(), MODULES, strict=True)
+        if path.name != "__init__.py" and sum(name in used for used in users.values()) == 1
+    ]
+    assert len(plain) < MOST_WITH_ONE_IMPORTER, plain
+
+
+def test_no_modules_import_each_other():
+    """Imports at the top level of modules form no cycle."""
+    graph = {name: imported(tree.body) - {name} for name, tree in modules().items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")

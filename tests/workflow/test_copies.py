@@ -13,7 +13,7 @@ from helpers.workflow import Workflow, tiny
 
 pytestmark = pytest.mark.workflow
 
-RESTORED = "results: a copy, whose "
+RESTORED = "results: a copy; restored the times of "
 
 
 def copied(run: Workflow, folder, *, notes: bool = False) -> Workflow:
@@ -43,7 +43,7 @@ def test_a_copy_plans_nothing(finished, tmp_path, order, notes):
     text = copy.run("--dry-run").text
     assert "Nothing to be done" in text
     assert RESTORED in text
-    assert ("put back what Snakemake had noted" in text) != notes
+    assert ("restored Snakemake's metadata" in text) != notes
 
 
 def test_a_copy_is_restored_once(finished, tmp_path):
@@ -149,6 +149,6 @@ def test_a_users_cubes_may_be_copied_too(finished, tmp_path):
     copy.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
     text = copy.run("--dry-run", *SCALARS).text
     assert "Nothing to be done" in text
-    assert text.count("changed: nothing that is read of it") == 3
+    assert text.count("changed: no column that a job reads") == 3
     copy.config["tokenizers"]["scalar"]["n_bins"] += 1
     assert copy.planned(*SCALARS) == {"train_scalar_tokenizer": 1, "encode_scalars": 1}

@@ -84,5 +84,5 @@ def test_the_dry_run_names_what_changed(finished):
     )
     assert said == [
         "changed since the last run: training.epochs: 2 became 3",
-        f"changed since the last run: {function}, which {users} use",
+        f"changed since the last run: {function}, used by {users}",
     ]

@@ -1,6 +1,6 @@
-"""The start of a job: what stands between Snakemake and the package.
+"""The start of a job: the interface between Snakemake and the package.
 
-Only entry scripts use it. Everything below takes plain arguments and returns values.
+Only entry scripts import it. All other modules take plain arguments and return values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from astromodal.config.schema import Config
 from astromodal.core.progress import Progress, logged
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
 from astromodal.extensions import load_inherited
-from astromodal.jobs.skipped import FOLDER, Note, note_path, write_note
+from astromodal.jobs.failures import FOLDER, Note, note_path, write_note
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import SKIPPED, Skip, SkippedError
@@ -40,9 +40,9 @@ class Job:
     Attributes
     ----------
     field, cube : str, optional
-        The field that it is about, and that field's cube where it reads that.
+        The job's field, and the cube of that field where the job reads it.
     outputs : tuple of str
-        Files that it makes.
+        Paths of the files that the job writes.
     """
 
     name: str
@@ -55,14 +55,14 @@ class Job:
 
     @property
     def progress(self) -> Progress:
-        """Progress of long steps, as lines of the job's log."""
+        """The progress of long steps, written to the job's log."""
         return logged(self.logger)
 
     @contextmanager
     def one_field(self) -> Iterator[None]:
-        """Inside is the work on one field; where its cube is bad, and that may be, it is skipped.
+        """Skip the field where the work inside finds a bad cube and ``on_bad_field`` is ``skip``.
 
-        Its outputs then say so, as do those of a job that is given such outputs.
+        The outputs then record the skip. A job that reads such outputs skips the field, too.
         """
         folder = os.environ.get(FOLDER, "")
         try:
@@ -83,27 +83,27 @@ class Job:
             write_note(folder, Note(skip, FileVersion.of(self.cube), self.outputs))
 
     def _skip(self, skip: Skip) -> None:
-        """Write why the field is skipped in place of every output."""
+        """Write the reason of the skip in place of every output."""
         self.logger.warning("%s", skip)
         for output in self.outputs:
             write_json(output, {"format": SKIPPED, **asdict(skip)})
 
     def device(self) -> torch.device:
-        """The GPU that the job was given, or the CPU with as many threads as the config wants."""
+        """Return the job's GPU, or the CPU with the number of threads that the config sets."""
         import torch
 
         chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        wanted = self.settings.cpu_threads if chosen.type == "cpu" else None
-        torch.set_num_threads(wanted or self.threads)
+        n_threads = self.settings.cpu_threads if chosen.type == "cpu" else None
+        torch.set_num_threads(n_threads or self.threads)
         # Convolutions and matrix products of fp32 inputs may use the tensor cores' TF32.
         torch.set_float32_matmul_precision("high")
         self.logger.info("runs on %s with %d threads", chosen, torch.get_num_threads())
         return chosen
 
     def seed_everything(self, seed: int) -> None:
-        """Seed PyTorch, whose layers and dropout draw from its global state.
+        """Seed the global generator of PyTorch, which layers and dropout sample from.
 
-        All of the package's own draws take a NumPy generator of their own.
+        All other samples of the package come from NumPy generators.
         """
         import torch
 
@@ -116,13 +116,13 @@ def start(snakemake: Any) -> Job:
     Parameters
     ----------
     snakemake : snakemake.script.Snakemake
-        The object that Snakemake gives to a script. Its ``params.settings`` maps dotted names to
-        plain values, its first log file takes the log.
+        The object that Snakemake passes to a script. Its ``params.settings`` maps dotted names to
+        plain values. The log goes to its first log file.
 
     Raises
     ------
     AstromodalError
-        Where another copy of the package would run than the one beside the script.
+        Where the imported package is not the one beside the script.
     """
     beside = Path(snakemake.scriptdir).resolve()
     if beside != SCRIPTS.resolve():
@@ -134,7 +134,7 @@ def start(snakemake: Any) -> Job:
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
     load_inherited()
     settings = partial_config(snakemake.params.get("settings", {}))
-    # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
+    # BLAS sums in an order that depends on its threads. With one thread, sums repeat to the bit.
     threadpool_limits(1, "blas")
     return Job(
         name=snakemake.rule,
@@ -148,7 +148,7 @@ def start(snakemake: Any) -> Job:
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk cuts short, without a word: the job's stderr has all of it."""
+    """A log file that ignores errors of the disk, because stderr has all messages as well."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -156,15 +156,15 @@ class _LogFile(logging.FileHandler):
 
 
 def _log_to(path: str | None, name: str) -> logging.Logger:
-    """Send the job's messages, and the traceback of its failure, to its log and to stderr."""
+    """Return a logger that writes messages and the traceback of a failure to a file and stderr."""
     options: dict[str, Any] = {"level": logging.INFO, "format": "%(asctime)s %(message)s"}
     logging.basicConfig(**options, handlers=[logging.StreamHandler(sys.stderr)], force=True)
     logger = logging.getLogger(f"astromodal.{name}")
 
     def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        told = machine_error(error) or error
-        if isinstance(told, AstromodalError):
-            logger.error("%s", told)
+        named = machine_error(error) or error
+        if isinstance(named, AstromodalError):
+            logger.error("%s", named)
         else:
             logger.error("failed", exc_info=(kind, error, trace))
 
@@ -172,7 +172,7 @@ def _log_to(path: str | None, name: str) -> logging.Logger:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text("")
-        # Always at the end: processes that the job starts may add to the same file.
+        # Append: processes that the job starts may write to the same file.
         handler = _LogFile(path, mode="a", encoding="utf-8")
         handler.setFormatter(logging.Formatter(options["format"]))
         logging.getLogger().addHandler(handler)

@@ -1,8 +1,8 @@
-"""What a run's jobs took, and what to ask a cluster for: Snakemake's benchmark records, by rule.
+"""Resources of jobs: those that a run used, by Snakemake's benchmark records, and those to request.
 
 ``python -m astromodal.jobs.resources results`` prints a table, and the ``set-resources`` of a
-profile. Snakemake samples memory twice a second at first and every 30 s later: a short peak can go
-unseen, which the factor is for.
+profile. Snakemake samples memory twice a second at first and every 30 s later. It can miss a short
+peak, which the factor allows for.
 """
 
 from __future__ import annotations
@@ -12,23 +12,22 @@ import ast
 import glob
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-
-from scipy.stats import linregress
+from typing import Any
 
 from astromodal.core.paths import Layout
 from astromodal.errors import AstromodalError, ConfigError, FormatError, must_be
 
-UNMEASURED = ("NA", "-")  # what Snakemake writes for a job too short to be sampled
+UNMEASURED = ("NA", "-")  # Snakemake's values of a job too short to be sampled
 REMAKE = "mend it, or run its job again: no result depends on it"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one run of a job took.
+    """The resources that one run of a job used.
 
     Attributes
     ----------
@@ -59,12 +58,12 @@ def read_results(results: str | Path) -> dict[str, list[Record]]:
     Returns
     -------
     dict
-        The records of each rule, of which there is one at least; rules by name.
+        The records of each rule, at least one, in the order of the rules' names.
 
     Raises
     ------
     ConfigError
-        Where there is no such folder, or no record in it.
+        Where the folder does not exist, or has no record.
     FormatError
         Where a record is damaged.
     """
@@ -83,7 +82,13 @@ def read_results(results: str | Path) -> dict[str, list[Record]]:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read a job's benchmark file, one record a repeat; raise `FormatError` where it is damaged."""
+    """Read a job's benchmark file, with one record per repeat.
+
+    Raises
+    ------
+    FormatError
+        Where the file is damaged.
+    """
     header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     columns = header.split("\t")
     if not {"s", "max_rss", "mean_load"} <= set(columns):
@@ -119,7 +124,7 @@ def _number(place: str, name: str, cell: str) -> float | None:
 
 
 def _input_size(place: str, cell: str) -> float | None:
-    """Sum of a mapping from file to size, as Snakemake writes it."""
+    """Return the sum of the sizes (MB) of a job's input files, which Snakemake writes by file."""
     if cell in UNMEASURED:
         return None
     try:
@@ -132,29 +137,29 @@ def _input_size(place: str, cell: str) -> float | None:
 MEMORY_STEP = 100  # MB
 MEMORY_FLOOR = 500  # MB
 RUNTIME_STEP = 5  # minutes
-SNAKEMAKE_MEMORY = 300  # MB of the Snakemake around a script in a Slurm job, which no record counts
-MIN_SIZES = 4  # different input sizes below which nothing is said about growth
+SNAKEMAKE_MEMORY = 300  # MB of Snakemake in a Slurm job, which records leave out
+MIN_SIZES = 4  # different input sizes that an estimate of growth needs
 HEADINGS = ("rule", "jobs", "median s", "longest s", "max_rss MB", "load %", "with its input")
 
 
 @dataclass(frozen=True)
 class RuleUse:
-    """What a rule's jobs took.
+    """The resources that a rule's jobs used.
 
     Attributes
     ----------
     rule : str
-        The rule's name.
+        Name of the rule.
     jobs : int
         Number of records.
     median_seconds, longest_seconds : float
         Wall time.
     memory : float, optional
-        The largest of all jobs, in MB; None where no job was sampled.
+        Largest resident memory of a job in MB; None where no job was sampled.
     load : float, optional
-        Mean over the time of all jobs that were sampled, in percent of one core.
+        Mean load over the time of all sampled jobs, in percent of one core.
     growth : float, optional
-        Seconds more a MB of input, 0 where time does not grow with it; None where that is unknown.
+        Additional seconds per MB of input; 0 where the time does not grow, None where unknown.
     """
 
     rule: str
@@ -167,7 +172,7 @@ class RuleUse:
 
     @classmethod
     def of(cls, rule: str, records: Sequence[Record]) -> RuleUse:
-        """Summarize a rule's records, of which there must be one at least."""
+        """Summarise the records of a rule, at least one."""
         times = [record.seconds for record in records]
         memories = [record.memory for record in records if record.memory is not None]
         loads = [(r.load, max(r.seconds, 1e-3)) for r in records if r.load is not None]
@@ -183,23 +188,23 @@ class RuleUse:
         )
 
     def mem_mb(self, factor: float) -> int | None:
-        """MB to ask for: the largest seen times `factor`, and Snakemake's; None if unmeasured."""
+        """Return the MB to request: largest times `factor`, plus Snakemake's; None if unknown."""
         if self.memory is None:
             return None
         return max(MEMORY_FLOOR, _up(self.memory * factor + SNAKEMAKE_MEMORY, MEMORY_STEP))
 
     def runtime(self, factor: float) -> int:
-        """Minutes to ask for: the longest seen times `factor`."""
+        """Return the minutes to request: the longest time times `factor`."""
         return max(RUNTIME_STEP, _up(self.longest_seconds / 60 * factor, RUNTIME_STEP))
 
 
 def _up(value: float, step: int) -> int:
-    """The next multiple of `step`, not misled by the last digits of a product."""
+    """Return the next multiple of `step`, after rounding errors are removed."""
     return step * math.ceil(round(value / step, 9))
 
 
 def growth(records: Iterable[Record]) -> float | None:
-    """Seconds more that a job takes for a MB more of input.
+    """Return the additional seconds of a job per additional MB of input.
 
     Returns
     -------
@@ -207,6 +212,8 @@ def growth(records: Iterable[Record]) -> float | None:
         Slope of the least-squares line; 0 where it is not above zero at a level of 5 percent
         (one-sided t-test). None where fewer than four input sizes are known.
     """
+    from scipy.stats import linregress  # here: plans import this module
+
     known = [(r.input_size, r.seconds) for r in records if r.input_size is not None]
     sizes, times = [size for size, _ in known], [seconds for _, seconds in known]
     if len(set(sizes)) < MIN_SIZES:
@@ -216,7 +223,7 @@ def growth(records: Iterable[Record]) -> float | None:
 
 
 def table(uses: Iterable[RuleUse]) -> str:
-    """A line a rule: jobs, wall time, memory, load, and whether time grows with the input."""
+    """Return one line per rule: jobs, wall time, memory, load, growth of time with the input."""
     rows: list[tuple[str, ...]] = [HEADINGS]
     for use in uses:
         times = f"{use.median_seconds:.1f}", f"{use.longest_seconds:.1f}"
@@ -230,6 +237,34 @@ def table(uses: Iterable[RuleUse]) -> str:
     return "\n".join(lines)
 
 
+def training_resources(gpus: int, nodes: int) -> dict[str, int | str | Callable[..., int]]:
+    """Return the resources of a training rule: one task per node, which starts all processes there.
+
+    The time limit is a day. Slurm sends SIGTERM two minutes before the limit. The training then
+    saves a checkpoint, and a retry continues from it.
+
+    Parameters
+    ----------
+    gpus : int
+        GPUs per node.
+    nodes : int
+        Number of nodes.
+    """
+
+    def mem_mb(wildcards: Any, attempt: int) -> int:
+        return 64000 * attempt
+
+    resources: dict[str, int | str | Callable[..., int]] = {"gpu": gpus, "runtime": 1440}
+    resources |= {"slurm_extra": "--signal=TERM@120", "mem_mb": mem_mb}
+    if gpus * nodes > 1:
+        resources["tasks_per_gpu"] = -1  # else Snakemake's Slurm plugin requests one task per GPU
+    if nodes > 1:
+        # `mpi`: the script runs once, on the first node, and calls srun itself.
+        del resources["gpu"]
+        resources |= {"gres": f"gpu:{gpus}", "nodes": nodes, "tasks": nodes, "mpi": "srun"}
+    return resources
+
+
 def _growing(slope: float | None) -> str:
     if slope is None:
         return "unknown"
@@ -237,19 +272,19 @@ def _growing(slope: float | None) -> str:
 
 
 def proposal(uses: Iterable[RuleUse], factor: float) -> str:
-    """The ``set-resources`` of a Slurm profile, as YAML; a retry of a job asks for more.
+    """Return the ``set-resources`` of a Slurm profile as YAML; a retry requests more.
 
     Parameters
     ----------
     uses : iterable of RuleUse
-        What the rules' jobs took.
+        The resources that the jobs of each rule used.
     factor : float
-        How many times the largest memory and time seen to ask for, 1 at least.
+        Ratio of the requested memory and time to the largest ones used, at least 1.
 
     Raises
     ------
     ConfigError
-        Where `factor` is less than 1 or no finite number.
+        Where `factor` is less than 1 or not finite.
     """
     if not 1 <= factor < math.inf:
         raise ConfigError(must_be("--factor", "a number from 1", factor))
@@ -264,19 +299,22 @@ def proposal(uses: Iterable[RuleUse], factor: float) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the table of a results folder and what to ask for; end with a message on an error."""
+    """Print the table of a results folder and the resources to request, or an error."""
     parser = argparse.ArgumentParser(
         prog="python -m astromodal.jobs.resources",
-        description="What a run's jobs took, and the resources to ask a cluster for.",
+        description="Resources that a run's jobs used, and resources to request from a cluster.",
     )
     parser.add_argument("results", metavar="RESULTS_FOLDER", help="the run's results folder")
     parser.add_argument(
-        "--factor", type=float, default=1.5, help="times the largest seen to ask for (default 1.5)"
+        "--factor",
+        type=float,
+        default=1.5,
+        help="ratio of requested to used resources (default 1.5)",
     )
     given = parser.parse_args(arguments)
     try:
-        found = read_results(given.results)
-        uses = [RuleUse.of(rule, records) for rule, records in found.items()]
+        resources = read_results(given.results)
+        uses = [RuleUse.of(rule, records) for rule, records in resources.items()]
         text = f"{table(uses)}\n\n{proposal(uses, given.factor)}"
     except AstromodalError as error:
         raise SystemExit(f"error: {error}") from error

@@ -1,13 +1,12 @@
-"""The surroundings of jobs: their environment, whatever that of the user is like.
+"""The environment of jobs, which does not depend on the user's environment.
 
-Every job is started by a Snakemake that has read the rules, here or on a node of a cluster, and
-inherits its environment. What can change a number, a figure or whether a job runs at all is set
-here. What a user chooses for his machine stays: GPUs, temporary folders, the network of a cluster,
-and which instructions of a processor its libraries use (``OPENBLAS_CORETYPE``, ``MKL_CBWR``,
-``ATEN_CPU_CAPABILITY`` and their kin), by which unlike processors compute the same. Matplotlib's
-settings are those of ``astromodal.evaluation.report.style``.
+A job inherits the environment of the Snakemake that started it, here or on a node of a cluster.
+This module sets every variable that can change a number or a figure, or stop a job. It keeps the
+user's choice of GPUs, of temporary folders, of a cluster's network, and of the instructions that
+libraries use (``OPENBLAS_CORETYPE``, ``MKL_CBWR``, ``ATEN_CPU_CAPABILITY``), with which different
+processors compute the same numbers. ``astromodal.evaluation.report.style`` sets matplotlib.
 
-It is imported by the Snakefile, so that it imports little.
+The Snakefile imports this module, so it imports little.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ from pathlib import Path
 from typing import Final
 
 SET: Final = {
-    "MPLBACKEND": "Agg",  # a notebook's is of no use outside of it
+    "MPLBACKEND": "Agg",  # a notebook's backend works only inside the notebook
     "LC_ALL": "C.UTF-8",
     "PYTHONUTF8": "1",
-    "PYTHONSAFEPATH": "1",  # no module of the working folder in the place of a library's
-    # A `.numba_config.yaml` of the working folder is weaker than a variable.
+    "PYTHONSAFEPATH": "1",  # no module of the working folder shadows a library
+    # A variable overrides a `.numba_config.yaml` of the working folder.
     "NUMBA_DISABLE_JIT": "0",
     "NUMBA_OPT": "3",
     "NUMBA_BOUNDSCHECK": "0",
 }
-"""Variables that every job has."""
+"""Variables of every job."""
 
 _DROPPED: Final = frozenset(
     {
         "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONIOENCODING", "PYTHONINSPECT",
-        # In how many parts a sum is taken: a job's own settings and its rule say that.
+        # Number of parts of a sum: the job's settings and its rule set it.
         "OMP_DYNAMIC", "OMP_THREAD_LIMIT", "MKL_DYNAMIC", "MKL_NUM_THREADS",
         "MKL_DOMAIN_NUM_THREADS",
-        # In how many digits.
+        # Number of digits.
         "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
-        # How the letters of a figure are drawn, and where matplotlib's settings are from.
+        # Letters of a figure, and the file of matplotlib's settings.
         "FREETYPE_PROPERTIES", "MATPLOTLIBRC",
         "SCIPY_ARRAY_API", "MKL_VERBOSE",
     }
@@ -50,17 +49,17 @@ _OWNERS: Final = 0o700
 
 
 def shield(environment: MutableMapping[str, str], scripts: Path, folder: Path) -> None:
-    """Change an environment to that of jobs, and the process's mask of new files.
+    """Set the environment of jobs, and the process's mask of new files.
 
     Parameters
     ----------
     environment : mapping
         ``os.environ``; jobs inherit it.
     scripts : path
-        The folder of the entry scripts. The package beside them comes before any other: Snakemake
-        puts that folder last, and what modules of a cluster put on ``PYTHONPATH`` is needed.
+        The folder of the entry scripts. It comes first on ``PYTHONPATH``, because Snakemake puts it
+        last, after the entries that modules of a cluster need.
     folder : path
-        Takes caches and settings of libraries where the home folder cannot.
+        Folder for caches and settings of libraries where the home folder is not writable.
     """
     for name in [*environment]:
         if name in _DROPPED or (name.startswith(_DROPPED_PREFIXES) and name not in _KEPT):
@@ -72,14 +71,14 @@ def shield(environment: MutableMapping[str, str], scripts: Path, folder: Path) -
     for name, usual in _HOMES.items():
         if not _takes_files(Path(environment.get(name) or os.path.expanduser(usual))):
             environment[name] = str(folder / name.lower())
-    os.umask(os.umask(0) & ~_OWNERS)  # who runs a job can read what the one before it wrote
+    os.umask(os.umask(0) & ~_OWNERS)  # the owner can read the files of earlier jobs
     if "OMP_WAIT_POLICY" not in environment:
-        # Threads that spin for long while they wait starve each other where cores are shared.
+        # Threads that spin while they wait take shared cores from each other.
         environment.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def _takes_files(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made where it is not."""
+    """Whether files can be written to a folder, which is made if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

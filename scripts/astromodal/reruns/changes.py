@@ -1,6 +1,7 @@
-"""What changed since the last run that ended well: settings, and definitions with their rules.
+"""The settings and definitions that changed since the last successful run.
 
-Snakemake says that a job's parameters changed. Which setting or function that was, this tells.
+Snakemake reports only that the parameters of a job changed. A plan lists which setting changed, or
+which function, and the rules that use it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,15 @@ from typing import Any
 
 from astromodal.config.schema import Config
 from astromodal.errors import FormatError
-from astromodal.storage.hashing import hash_values
+from astromodal.reruns.code_graph import Code
 from astromodal.storage.json_files import read_json, write_json
 
 _SHOWN = 10
-"""Lines of a kind that are shown at most."""
-
-Code = Mapping[str, Mapping[str, str]]
-"""Digests of definitions by name, by rule."""
+"""Lines of one kind, at most."""
 
 
 def write_record(path: str | Path, config: Config, code: Code) -> None:
-    """Note down what a run was made with.
+    """Record the settings and the code of a run.
 
     Parameters
     ----------
@@ -31,13 +29,13 @@ def write_record(path: str | Path, config: Config, code: Code) -> None:
     config : Config
         The settings.
     code : mapping
-        By rule what ``astromodal.reruns.code_graph.code_digests`` gave.
+        By rule, the digests of definitions.
     """
     write_json(path, _state(config, code))
 
 
 def changes(path: str | Path, config: Config, code: Code) -> Iterator[str]:
-    """A line for each setting and definition that is not what it was; none without a record.
+    """Yield one line per setting and definition that changed; nothing without a record.
 
     Parameters are those of `write_record`.
     """
@@ -53,22 +51,17 @@ def changes(path: str | Path, config: Config, code: Code) -> Iterator[str]:
         if settings.get(name) != value
     ])  # fmt: skip
     yield from _cut([
-        f"{name}, which {_rules(code, name)} use"
+        f"{name}, used by {_rules(code, name)}"
         for name, digest in now["definitions"].items()
         if definitions.get(name) != digest
     ])  # fmt: skip
 
 
-def digest(code: Mapping[str, str]) -> str:
-    """One digest of all definitions that a rule's script reaches."""
-    return hash_values(dict(code))
-
-
 def _state(config: Config, code: Code) -> dict[str, dict[str, Any]]:
-    found = {name: value for table in code.values() for name, value in table.items()}
+    definitions = {name: each for table in code.values() for name, each in table.items()}
     return {
         "settings": dict(_leaves(config.model_dump(mode="json"))),
-        "definitions": dict(sorted(found.items())),
+        "definitions": dict(sorted(definitions.items())),
     }
 
 
@@ -81,7 +74,7 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def _rules(code: Code, name: str) -> str:
-    """The rules whose code reaches a definition."""
+    """Return the rules whose code reaches a definition, as text."""
     using = [rule for rule, table in code.items() if name in table]
     return "all rules" if len(using) == len(code) else ", ".join(using)
 

@@ -1,36 +1,46 @@
-"""Digests of the code that a job runs: of the functions, classes and constants that it can reach.
+"""Digests of the functions, classes and constants that a job's code can reach.
 
-Passed to a rule as a parameter, they make Snakemake redo just the jobs whose code changed, and say
-what it was. Where code cannot be followed by reading it, all that it might use counts: a job that
-runs once too often costs time, one that does not run gives wrong results.
+A rule passes them as a parameter, so that Snakemake reruns only the jobs whose code changed and
+names the change. Where the code does not say which definition it uses, all possible ones count: a
+superfluous rerun costs time, a missing one gives wrong results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from astromodal.reruns.definitions import Module, digest_of, read_module, read_script
-from astromodal.reruns.references import PACKAGE, References, Target
+from astromodal.reruns.definitions import (
+    PACKAGE,
+    Module,
+    References,
+    Target,
+    Unit,
+    digest_of,
+    read_module,
+    read_script,
+)
 
+Code = Mapping[str, Mapping[str, str]]
+"""By rule, the digests of definitions by name."""
 Node = tuple[str, str]
-"""A module and a name in it, or what of the module is meant instead."""
+"""A module and the name of a unit in it, or one of the marks below in place of the name."""
 RUN = ""
-"""In place of a name: that the module is imported, which runs its body."""
+"""Mark: an import of the module, which runs its body."""
 WHOLE = "*"
-"""In place of a name: everything in the module."""
+"""Mark: everything in the module."""
 FILE = "/"
-"""Before the path of a file that belongs to a package, and is no code."""
+"""Mark: a file of a package that is not code; its path follows."""
 LAZY = "__getattr__"
-"""The function of a module that finds names on first use."""
+"""The function of a module that looks a name up on first use."""
 _OF_EVERY_MODULE = {"__file__", "__doc__", "__path__", "__package__"}
-"""Attributes of modules that say nothing of their code; of ``__name__`` it may be started."""
+"""Attributes of modules that do not depend on their code."""
 
 
-def code_digests(script: Path, root: Path) -> dict[str, str]:
-    """Digests of `script` and of what it can reach in the package.
+def code_digests(script: Path, root: Path, extensions: Iterable[str | Path] = ()) -> dict[str, str]:
+    """Return the digests of `script` and of all code that it can reach.
 
     Parameters
     ----------
@@ -38,38 +48,42 @@ def code_digests(script: Path, root: Path) -> dict[str, str]:
         An entry script.
     root : Path
         The folder that holds the package.
+    extensions : iterable of path
+        Python files of a user. A file counts for each script that reaches a registry of a module
+        that the file imports from, and for every script where it imports from no such module.
 
     Returns
     -------
     dict
-        The script's own stem, then in alphabetical order the dotted names of all top-level
-        definitions that it can reach (``astromodal.core.paths.layout``), of modules for their
-        other statements, and of templates. Each has the first 12 hexadecimal digits of a SHA-256,
-        of code over its syntax tree without comments, docstrings and descriptions of settings.
+        The script's stem, the names of the extension files that count, then in alphabetical order
+        the dotted names of all top-level definitions that the script can reach
+        (``astromodal.core.paths.layout``), of modules for their other statements, and of
+        templates. Each value is the first 12 hexadecimal digits of a SHA-256. That of code is over
+        its syntax tree without comments, docstrings and descriptions of settings.
     """
     package = _package(root)
     own = read_script(script)
-    reached: set[Node] = set()
-    pending = package.references(None, own.refers)
-    while pending:
-        node = pending.pop()
-        if node not in reached:
-            reached.add(node)
-            pending |= package.uses(node)
-    digests = {_key(*node): package.digest(node) for node in reached}
-    return {script.stem: own.digest} | {
-        name: digest for name, digest in sorted(digests.items()) if digest
-    }
+    reached = package.reach(package.references(None, own.refers))
+    waiting = {path.name: package.extension(path) for path in map(Path, extensions)}
+    digests = {script.stem: own.digest}
+    # The code of one file can reach the registry that another file extends.
+    while extending := [n for n, file in waiting.items() if package.extends(file.refers, reached)]:
+        for name in extending:
+            file = waiting.pop(name)
+            digests[name] = file.digest
+            reached |= package.reach(package.references(None, file.refers))
+    named = {_key(*node): package.digest(node) for node in reached}
+    return digests | {name: digest for name, digest in sorted(named.items()) if digest}
 
 
 @cache
 def _package(root: Path) -> _Package:
-    """The package's code, read once however many rules ask."""
+    """Return the graph of the package, which is read once for all rules."""
     return _Package(root)
 
 
 class _Package:
-    """The package as a graph, from each piece of its code to those that it uses."""
+    """The package as a graph: an edge leads from a piece of code to each piece that it uses."""
 
     def __init__(self, root: Path) -> None:
         paths = (root / PACKAGE).rglob("*.py")
@@ -77,9 +91,32 @@ class _Package:
         self._modules: dict[str, Module] = {}
         self._uses: dict[Node, set[Node]] = {}
         self._open: set[tuple[str, ...]] = set()
+        self._extensions: dict[Path, Unit] = {}
+
+    def reach(self, nodes: Iterable[Node]) -> set[Node]:
+        """Return these pieces of code, and all that they use, directly or not."""
+        reached, pending = set[Node](), set(nodes)
+        while pending:
+            node = pending.pop()
+            if node not in reached:
+                reached.add(node)
+                pending |= self.uses(node)
+        return reached
+
+    def extension(self, path: Path) -> Unit:
+        """Return a user's file as one unit."""
+        if path not in self._extensions:
+            self._extensions[path] = read_script(path)
+        return self._extensions[path]
+
+    def extends(self, refers: References, reached: set[Node]) -> bool:
+        """Whether a user's file of these references changes what the reached code does."""
+        modules = {module for module, _ in self.references(None, refers)}
+        registries = {(name, each) for name in modules for each in self._module(name).registries}
+        return not registries or not registries.isdisjoint(reached)
 
     def digest(self, node: Node) -> str:
-        """Digest of a piece of code; empty where there is none, as in a module of definitions."""
+        """Return the digest of a piece of code; empty where a module is nothing but its units."""
         module, name = node
         if name == WHOLE:
             return ""
@@ -90,24 +127,24 @@ class _Package:
         return self._module(module).units[name].digest
 
     def uses(self, node: Node) -> set[Node]:
-        """What a piece of code uses itself; nothing is left out that it could use."""
+        """Return every piece of code that a piece of code may use directly."""
         if node not in self._uses:
             self._uses[node] = set() if node[1].startswith(FILE) else self._find_uses(*node)
         return self._uses[node]
 
     def references(self, module: str | None, refers: References) -> set[Node]:
-        """What code of a module, or of a script, refers to."""
-        found = {(name, RUN) for name in refers.modules if name in self._files}
-        found |= {(name, WHOLE) for name in refers.texts if name in self._files}
-        found |= {(target.module, WHOLE) for target in refers.binds.get("*", ())}
+        """Return the pieces of code that a module's code, or a script, refers to."""
+        nodes = {(name, RUN) for name in refers.modules if name in self._files}
+        nodes |= {(name, WHOLE) for name in refers.texts if name in self._files}
+        nodes |= {(target.module, WHOLE) for target in refers.binds.get("*", ())}
         if refers.computed:
-            found |= {(name, WHOLE) for name in self._files}
+            nodes |= {(name, WHOLE) for name in self._files}
         for chain in refers.chains:
             for target in refers.binds.get(chain[0], ()):
-                found |= self._behind(target, chain[1:])
+                nodes |= self._behind(target, chain[1:])
             if module:
-                found |= self._named(module, chain)
-        return {node for node in found if node[0] in self._files}
+                nodes |= self._named(module, chain)
+        return {node for node in nodes if node[0] in self._files}
 
     def _find_uses(self, name: str, unit: str) -> set[Node]:
         module = self._module(name)
@@ -119,45 +156,45 @@ class _Package:
             return self._everything(name)
         refers = module.units[unit].refers
         if unit in self._lazy_units(name):
-            # Followed for the name that is asked for, in `_found_lazily`.
+            # `_found_lazily` follows it, for the requested name only.
             refers = replace(refers, texts=set(), computed=False)
         return {(name, RUN)} | self.references(name, refers)
 
     def _everything(self, name: str) -> set[Node]:
-        """All that a module, or a package with its files, could give to who has it in hand."""
+        """Return everything that code can get from a module object, or from a package's files."""
         module = self._module(name)
-        found = {(name, each) for each in (RUN, *module.units, *_data(self._files[name]))}
+        nodes = {(name, each) for each in (RUN, *module.units, *_data(self._files[name]))}
         for each in module.body.refers.binds:
-            found |= self._named(name, (each,))
+            nodes |= self._named(name, (each,))
         for unit in self._lazy_units(name):
-            found |= self.references(name, module.units[unit].refers)
-        return found
+            nodes |= self.references(name, module.units[unit].refers)
+        return nodes
 
     def _named(self, module: str, chain: tuple[str, ...]) -> set[Node]:
-        """What a name that code of `module` uses may stand for: built-in ones for nothing."""
+        """Return the possible meanings of a name in the code of `module`."""
         first, rest = chain[0], chain[1:]
         content = self._module(module)
-        found: set[Node] = {(module, first)} if first in content.units else set()
+        nodes: set[Node] = {(module, first)} if first in content.units else set()
         for target in content.body.refers.binds.get(first, ()):
-            found |= self._behind(target, rest)
-        return found
+            nodes |= self._behind(target, rest)
+        return nodes
 
     def _behind(self, target: Target, rest: tuple[str, ...]) -> set[Node]:
-        """What an imported name, with the attributes after it, stands for."""
+        """Return the possible meanings of an imported name with the attributes after it."""
         if target.module not in self._files:
             return set()
         chain = (target.name, *rest) if target.name else rest
         return self._member(target.module, chain) if chain else {(target.module, WHOLE)}
 
     def _member(self, module: str, chain: tuple[str, ...]) -> set[Node]:
-        """What attributes of a module stand for, through modules that import it from others."""
+        """Return the possible meanings of a module's attributes, also of re-exported ones."""
         key = (module, *chain)
-        if key in self._open:  # modules that import a name from each other in a circle
+        if key in self._open:  # two modules import a name from each other
             return set()
         self._open.add(key)
-        found = self._find_member(module, chain[0], chain[1:])
+        nodes = self._find_member(module, chain[0], chain[1:])
         self._open.remove(key)
-        return found | {(module, RUN)}
+        return nodes | {(module, RUN)}
 
     def _find_member(self, module: str, name: str, rest: tuple[str, ...]) -> set[Node]:
         content = self._module(module)
@@ -165,9 +202,9 @@ class _Package:
         if name in content.units or name in content.body.refers.binds:
             return self._named(module, (name, *rest))
         if inner in self._files:
-            # An import first asks the package for the name, and then looks for a module.
-            asked = {(module, unit) for unit in self._lazy_units(module)}
-            return asked | (self._member(inner, rest) if rest else {(inner, WHOLE)})
+            # An import calls the function of the package before it looks for a module.
+            called = {(module, unit) for unit in self._lazy_units(module)}
+            return called | (self._member(inner, rest) if rest else {(inner, WHOLE)})
         if name in content.assigned or name in _OF_EVERY_MODULE:
             return set()
         if LAZY in content.units:
@@ -175,25 +212,25 @@ class _Package:
         return {(module, WHOLE)}
 
     def _found_lazily(self, module: str, name: str, rest: tuple[str, ...]) -> set[Node]:
-        """A name that a module finds on first use, in one of the modules that it writes out."""
+        """Return the possible meanings of a name that a module looks up in the modules it lists."""
         units = self._lazy_units(module)
         texts = {text for unit in units for text in self._module(module).units[unit].refers.texts}
         homes = {text for text in texts if text in self._files}
         having = {home for home in homes if name in self._module(home).units}
-        found = {(module, unit) for unit in units}
+        nodes = {(module, unit) for unit in units}
         for home in having:
-            found |= self._member(home, (name, *rest))
-        return found | {(home, WHOLE) for home in (() if having else homes or self._files)}
+            nodes |= self._member(home, (name, *rest))
+        return nodes | {(home, WHOLE) for home in (() if having else homes or self._files)}
 
     def _lazy_units(self, module: str) -> set[str]:
-        """What a module finds names on first use with."""
+        """Return the units with which a module looks names up on first use."""
         units = self._module(module).units
-        found, pending = set[str](), {LAZY} & units.keys()
+        names, pending = set[str](), {LAZY} & units.keys()
         while pending:
-            unit = pending.pop()
-            found.add(unit)
-            pending |= {chain[0] for chain in units[unit].refers.chains} & units.keys() - found
-        return found
+            name = pending.pop()
+            names.add(name)
+            pending |= {chain[0] for chain in units[name].refers.chains} & units.keys() - names
+        return names
 
     def _module(self, name: str) -> Module:
         if name not in self._modules:
@@ -206,12 +243,12 @@ def _dotted(path: Path) -> str:
 
 
 def _key(module: str, name: str) -> str:
-    """How a piece of code is called in the digests."""
+    """Return the name of a piece of code in the digests."""
     return f"{module}{name}" if name.startswith(FILE) else ".".join(filter(None, (module, name)))
 
 
 def _data(path: Path) -> Iterator[str]:
-    """Files without code that belong to a package, templates say, below its folder."""
+    """Yield the files of a package that are not code, such as templates."""
     if path.stem != "__init__":
         return
     for each in path.parent.rglob("*"):

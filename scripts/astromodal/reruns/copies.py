@@ -1,9 +1,9 @@
-"""A copy of a results folder, which is planned as the folder itself would be.
+"""Copies of a results folder, which are planned as the folder itself.
 
-A copy has other times than the folder, and often none of Snakemake's notes. By the inventory that
-the last run wrote, files whose content stands get the order of their times back, and Snakemake its
-notes of them; a file of another content is newer than all of them, so that what follows from it is
-redone. That a folder is no copy is seen from the time of the inventory itself.
+A copy has other file times, and often lacks Snakemake's metadata. The inventory that the last run
+wrote holds both. Files of the same content get their times back, and Snakemake its metadata of
+them. A file of another content becomes the newest, so that all jobs downstream of it rerun. A
+folder is a copy where its inventory file has another time than the one written inside it.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ _KEPT: Final = (
     "software_stack_hash",
     "input_checksums",
 )
-"""What is kept of a note: all that the triggers of profiles/default compare."""
+"""Entries of Snakemake's metadata that the rerun triggers of profiles/default compare."""
 _RESULT, _CUBE = "results:", "cube:"
 _LONGEST: Final = 255
-"""Letters of a file's name."""
+"""Characters of a file name, at most."""
 
 
 class Places:
-    """Where a plan has its files.
+    """The paths of a plan, and their names in an inventory.
 
     Parameters
     ----------
     results : str
         The results folder, as the plan names it.
     cubes : mapping of str to str
-        Path of each field's cube, where the cubes are a user's.
+        Path of each field's cube; empty where cubes are simulated.
     """
 
     def __init__(self, results: str, cubes: Mapping[str, str] | None = None) -> None:
@@ -62,14 +62,14 @@ class Places:
         self._fields = {path: name for name, path in self.cubes.items()}
 
     def kept(self, path: str) -> str:
-        """A path as an inventory keeps it."""
+        """Return the name of a path in an inventory."""
         if path in self._fields:
             return f"{_CUBE}{self._fields[path]}"
         inside = path.startswith(f"{self.results}/")
         return f"{_RESULT}{path[len(self.results) + 1 :]}" if inside else path
 
     def here(self, kept: str) -> str:
-        """The path that this plan has for what an inventory keeps."""
+        """Return this plan's path of a name in an inventory."""
         if kept.startswith(_CUBE):
             return self.cubes.get(kept.removeprefix(_CUBE), kept)
         if kept.startswith(_RESULT):
@@ -77,19 +77,19 @@ class Places:
         return kept
 
 
-def read_note(places: Places, name: str) -> str | None:
-    """Snakemake's note of a file below the results folder, as an inventory keeps it; if any."""
-    stored = _read(_note_path(f"{places.results}/{name}"))
+def read_metadata(places: Places, name: str) -> str | None:
+    """Return Snakemake's metadata of a result as an inventory keeps it; None without any."""
+    stored = _read(_metadata_path(f"{places.results}/{name}"))
     try:
         return None if stored is None else json.dumps(_renamed(stored, places.kept))
     except (KeyError, TypeError, AttributeError):
         return None
 
 
-def write_note(places: Places, name: str, note: str) -> bool:
-    """Write what an inventory keeps as Snakemake's note; whether its own was another or none."""
-    values = _renamed(json.loads(note), places.here)
-    path = _note_path(f"{places.results}/{name}")
+def write_metadata(places: Places, name: str, metadata: str) -> bool:
+    """Write metadata of an inventory as Snakemake's; return whether that changed it."""
+    values = _renamed(json.loads(metadata), places.here)
+    path = _metadata_path(f"{places.results}/{name}")
     if {key: (_read(path) or {}).get(key) for key in values} == values:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,48 +98,48 @@ def write_note(places: Places, name: str, note: str) -> bool:
 
 
 def make_folders() -> None:
-    """Make the folders of Snakemake's notes; with one of them alone it would convert the other."""
+    """Make the folders of Snakemake's metadata, both since it converts a single one."""
     for name in ("metadata", "incomplete"):
         (FOLDER / name).mkdir(parents=True, exist_ok=True)
 
 
 def _renamed(values: Mapping[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
-    """What is kept of a note, with other paths."""
-    found = {key: values[key] for key in _KEPT}
-    found["input"] = sorted(map(rename, found["input"]))
-    sums = found["input_checksums"] or {}
-    found["input_checksums"] = {rename(path): value for path, value in sums.items()}
-    return found
+    """Return the kept entries of metadata, with other paths."""
+    kept = {key: values[key] for key in _KEPT}
+    kept["input"] = sorted(map(rename, kept["input"]))
+    sums = kept["input_checksums"] or {}
+    kept["input_checksums"] = {rename(path): value for path, value in sums.items()}
+    return kept
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         stored = json.loads(path.read_text())
         return stored if isinstance(stored, dict) else None
-    except (OSError, ValueError):  # none, or being written
+    except (OSError, ValueError):  # missing, or being written
         return None
 
 
-def _note_path(name: str) -> Path:
-    """Where Snakemake keeps its note of a file: a long name takes folders."""
+def _metadata_path(name: str) -> Path:
+    """Return the path of Snakemake's metadata of a file; a long name becomes folders."""
     text = urlsafe_b64encode(name.encode()).decode()
     pieces = [text[i : i + _LONGEST - 1] for i in range(0, len(text), _LONGEST - 1)]
     return Path(FOLDER, "metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
 
 
 _SEEN: Final = FOLDER / "astromodal.json"
-"""By results folder the time of the inventory that Snakemake's notes here go with."""
+"""By results folder, the time of the inventory that Snakemake's metadata here belongs to."""
 _PAST: Final = 10**9
-"""How long ago (ns) the newest time is given back as, where it lies in the future."""
+"""Age (ns) of the newest restored time, where the recorded time lies in the future."""
 
-_NO_NOTES: Final = (
-    "made elsewhere, and what Snakemake noted of it (.snakemake) is not here: a changed setting or "
-    "function redoes nothing; to redo what it should, type snakemake --forcerun RULE"
+_NO_METADATA: Final = (
+    "made elsewhere, without Snakemake's metadata (.snakemake) here: a changed setting or function "
+    "reruns nothing; to rerun the jobs of a rule, type snakemake --forcerun RULE"
 )
 
 
-def note_down(paths: Layout, places: Places) -> None:
-    """Bring the inventory of a results folder up to date.
+def update_inventory(paths: Layout, places: Places) -> None:
+    """Update the inventory of a results folder.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def note_down(paths: Layout, places: Places) -> None:
     Raises
     ------
     MachineError
-        Where it cannot be written.
+        Where the inventory cannot be written.
     """
     try:
         known = read_inventory(paths.inventory)
@@ -166,14 +166,14 @@ def note_down(paths: Layout, places: Places) -> None:
 
 
 def restore(paths: Layout, places: Places, say: Callable[[str], None]) -> None:
-    """Give a copied results folder its times back, and Snakemake its notes.
+    """Restore the file times of a copied results folder, and Snakemake's metadata.
 
     Parameters
     ----------
     paths, places
-        As those of `note_down`.
+        Those of `update_inventory`.
     say : callable
-        Takes a line of what was done, or of why nothing was.
+        Receives one line on what was restored, or why nothing was.
 
     Raises
     ------
@@ -181,53 +181,58 @@ def restore(paths: Layout, places: Places, say: Callable[[str], None]) -> None:
         Where the times of a copy cannot be set.
     """
     try:
-        found = os.stat(paths.inventory).st_mtime_ns
+        mtime_ns = os.stat(paths.inventory).st_mtime_ns
         seen = _seen().get(paths.results)
-        if seen == found:
+        if seen == mtime_ns:
             return
         inventory = read_inventory(paths.inventory)
     except FileNotFoundError:
         if Path(paths.last_run).exists() and not (FOLDER / "metadata").exists():
-            say(f"{paths.results}: {_NO_NOTES}")
+            say(f"{paths.results}: {_NO_METADATA}")
         return
     except FormatError as error:
-        say(f"{error}; until a run has ended, a plan goes by times and what Snakemake noted here")
+        say(f"{error}; until a run has ended, plans use file times and Snakemake's metadata here")
         return
     try:
         with storing(paths.results):
             now = take_stock(paths, inventory.files)
-        if found != inventory.written:
+        if mtime_ns != inventory.written:
             say(f"{paths.results}: {_restore_times(paths, inventory, now)}")
         if seen != inventory.written:
-            copied = found != inventory.written
-            number = _restore_notes(places, inventory, now, copied)
-            say(f"{paths.results}: put back what Snakemake had noted of {number:,} files")
+            copied = mtime_ns != inventory.written
+            number = _restore_metadata(places, inventory, now, copied)
+            say(f"{paths.results}: restored Snakemake's metadata of {number:,} files")
         _mark(paths.results, inventory.written)
     except MachineError as error:
-        why = f"{paths.results}: a copy, whose files must get back their times: {error}"
-        do = f"or delete {paths.inventory}, to plan by the times that they have now"
+        why = f"{paths.results}: a copy whose file times must be restored: {error}"
+        do = f"or delete {paths.inventory}, to plan by the present times"
         raise MachineError(f"{why}; {do}") from error
 
 
 def _jobs(
     places: Places, files: Mapping[str, Entry], known: Inventory
 ) -> Iterator[tuple[str, str]]:
-    """What Snakemake notes of each file that is new, and noted of all others."""
+    """Yield Snakemake's metadata of each file; of an unchanged file, that of the inventory."""
     for name, entry in files.items():
         stands = known.files.get(name) == entry
-        note = known.jobs.get(name) if stands else read_note(places, name.rstrip("/"))
-        if note is not None:
-            yield name, note
+        metadata = known.jobs.get(name) if stands else read_metadata(places, name.rstrip("/"))
+        if metadata is not None:
+            yield name, metadata
 
 
 def _restore_times(paths: Layout, inventory: Inventory, now: Mapping[str, Entry]) -> str:
-    """Give files of the content that they had their times, and make changed ones the newest.
+    """Restore the times of unchanged files, and make changed files the newest.
 
-    Files that no run has seen keep their times. What a link points to is left alone.
+    Files that are not in the inventory keep their times, as do the targets of links.
+
+    Returns
+    -------
+    str
+        The numbers of unchanged, changed and missing files, as text.
     """
     had, clock = inventory.files, time.time_ns()
     newest = max((entry.version.mtime_ns for entry in had.values()), default=0)
-    ahead = newest - clock + _PAST if newest >= clock else 0  # so far was the clock that wrote them
+    ahead = newest - clock + _PAST if newest >= clock else 0  # the writer's clock was ahead by this
     links = {
         name for name in now if _is_folder(name) and Path(paths.results, name[:-1]).is_symlink()
     }
@@ -239,7 +244,7 @@ def _restore_times(paths: Layout, inventory: Inventory, now: Mapping[str, Entry]
             same[name] = had[name].version.mtime_ns - ahead
         else:
             changed[name] = clock
-    # Changed files first: should this be killed, none of them is older than what follows from it.
+    # Changed files first: if this is killed, none of them is older than the files made from it.
     for name, mtime_ns in (changed | same).items():
         if now[name].version.mtime_ns != mtime_ns:
             _set_time(Path(paths.results, name), mtime_ns, _is_folder(name))
@@ -248,27 +253,27 @@ def _restore_times(paths: Layout, inventory: Inventory, now: Mapping[str, Entry]
     _set_time(Path(paths.inventory), inventory.written)
     same_files, changed_files, gone = map(_files, (same, changed, had.keys() - now.keys()))
     return "".join([
-        f"a copy, whose {same_files:,} unchanged files got back the times that they had",
+        f"a copy; restored the times of {same_files:,} unchanged files",
         f"; {changed_files:,} have another content, and count as new" if changed_files else "",
         f"; {gone:,} are missing" if gone else "",
     ])  # fmt: skip
 
 
 def _emptied(paths: Layout, had: Mapping[str, Entry], now: Mapping[str, Entry]) -> list[str]:
-    """Make folders again that held no file: git and stores of objects copy none of them."""
+    """Make the missing folders that held no file, which git and object stores do not copy."""
     full = {above for name in had for above in _above(name.rstrip("/"))}
     lacking = [name for name in had.keys() - now.keys() - full if _is_folder(name)]
-    # Whatever an inventory names: none outside of the results.
+    # An inventory is a file of unknown origin: make no folder outside the results.
     paths_of = {name: PurePosixPath(name) for name in lacking}
-    found = [n for n, path in paths_of.items() if f"{path.parent}/" in now and path.name != ".."]
-    for name in found:
+    inside = [n for n, path in paths_of.items() if f"{path.parent}/" in now and path.name != ".."]
+    for name in inside:
         with storing(Path(paths.results, name)):
             Path(paths.results, name).mkdir(exist_ok=True)
-    return found
+    return inside
 
 
 def _files(names: Iterable[str]) -> int:
-    """How many of these are files, not folders."""
+    """Return the number of files, folders left out."""
     return sum(not _is_folder(name) for name in names)
 
 
@@ -277,14 +282,14 @@ def _is_folder(name: str) -> bool:
 
 
 def _above(name: str) -> Iterator[str]:
-    """The folders that a file lies in, as an inventory names them."""
+    """Yield the folders that hold a file, as an inventory names them."""
     return (f"{folder}/" for folder in PurePosixPath(name).parents)
 
 
 def _set_time(path: Path, mtime_ns: int, folder: bool = False) -> None:
-    """Set the time that Snakemake goes by, of a file, a folder or a link itself.
+    """Set the time of a file, a folder or a link itself, as Snakemake reads it.
 
-    It counts as used now: a disk that clears away what nobody used for long leaves it.
+    The access time becomes now, so that disks that delete unused files keep it.
     """
     times = (time.time_ns(), mtime_ns)
     with storing(path):
@@ -293,17 +298,17 @@ def _set_time(path: Path, mtime_ns: int, folder: bool = False) -> None:
             os.utime(path / TIMESTAMP, ns=times)
 
 
-def _restore_notes(
+def _restore_metadata(
     places: Places, inventory: Inventory, now: Mapping[str, Entry], copied: bool
 ) -> int:
-    """Write what Snakemake noted of files that are as they were then; of how many it lacked it."""
+    """Write Snakemake's metadata of unchanged files; return how many it changed."""
     number = 0
     with storing(FOLDER):
         make_folders()
-        for name, note in inventory.jobs.items():
+        for name, metadata in inventory.jobs.items():
             had, has = inventory.files.get(name), now.get(name)
             if has is not None and (has == had or (copied and has.same_content(had))):
-                number += write_note(places, name.rstrip("/"), note)
+                number += write_metadata(places, name.rstrip("/"), metadata)
     return number
 
 
@@ -315,7 +320,7 @@ def _seen() -> dict[str, int]:
 
 
 def _mark(results: str, written: int) -> None:
-    """Note down that Snakemake's notes here go with this inventory."""
+    """Record that Snakemake's metadata here belongs to this inventory."""
     seen = _seen()
     if seen.get(results) != written:
         write_json(_SEEN, {**seen, results: written})

@@ -1,8 +1,8 @@
-"""The inventory of a results folder: size, time and content of each file that a plan looks at.
+"""The inventory of a results folder: size, time and content digest of each file that plans use.
 
-Snakemake goes by the times of files, which a copy does not keep unless it is made with care. A run
-writes them down, with a digest of each file's content, and what Snakemake noted of the job that
-made it; `astromodal.reruns.copies` gives both back to a copy.
+Snakemake compares file times, which most copies do not keep. A run records them, with a digest of
+each file's content and Snakemake's metadata of the job that made it. `astromodal.reruns.copies`
+restores both in a copy.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.tempfiles import is_temporary
 
 SMALL: Final = 1 << 18
-"""Size (byte) up to which a file is read whole."""
+"""Size (byte) up to which the digest is of the whole file."""
 _END: Final = 1 << 16  # byte
-_LENGTH: Final = 8  # bytes of a .safetensors file that hold the length of its header
+_LENGTH: Final = 8  # bytes at the start of a .safetensors file, with the length of its header
 
 
 def content_digest(path: str | Path, whole: bool = False) -> str:
-    """Digest of a file's content, for files of the same size.
+    """Return a digest of a file's content, to compare files of the same size.
 
     Parameters
     ----------
     path : path
         The file.
     whole : bool
-        Read all of it, whatever its format.
+        Read the whole file, whatever its format.
 
     Returns
     -------
     str
-        16 hexadecimal digits. Of a large ``.npz`` or ``.pt`` they are of the names, sizes and CRCs
-        of its members, of a ``.safetensors`` of its header, of a ``.npy`` and a ``.parquet`` of its
-        first and last 64 kB (with the shape, or the footer with statistics of every column), of any
-        other file of all of it.
+        16 hexadecimal digits of a SHA-256. Of a large ``.npz`` or ``.pt`` it is over the names,
+        sizes and CRCs of the members; of a ``.safetensors`` over the header; of a ``.npy`` or
+        ``.parquet`` over the first and last 64 kB (with the shape, or the footer with statistics of
+        every column). Of any other file it is over all bytes.
     """
     path = Path(path)
     reader = None if whole else _READERS.get(path.suffix)
@@ -60,17 +60,17 @@ def content_digest(path: str | Path, whole: bool = False) -> str:
 
 
 def _members(stream: IO[bytes]) -> bytes | None:
-    """What an archive's directory tells of its members; None where it is none."""
+    """Return a hash of the members that an archive lists; None where the file is no archive."""
     try:
         with zipfile.ZipFile(stream) as archive:
-            found = [(each.filename, each.file_size, each.CRC) for each in archive.infolist()]
+            members = [(each.filename, each.file_size, each.CRC) for each in archive.infolist()]
     except DAMAGE:
         return None
-    return hash_values(found).encode()
+    return hash_values(members).encode()
 
 
 def _header(stream: IO[bytes]) -> bytes | None:
-    """The header of a file of tensors; None where it is none."""
+    """Return the header of a file of tensors; None where the file has none."""
     length = int.from_bytes(stream.read(_LENGTH), "little")
     return stream.read(length) if length <= os.fstat(stream.fileno()).st_size else None
 
@@ -88,16 +88,16 @@ _READERS: Final[dict[str, Callable[[IO[bytes]], bytes | None]]] = {
     ".npy": _ends,
     ".parquet": _ends,
 }
-"""What is read of a large file, by the end of its name."""
+"""Readers of a large file's digested bytes, by suffix."""
 
 
 TIMESTAMP: Final = ".snakemake_timestamp"
-"""File whose time Snakemake takes for its folder's, where ``snakemake --touch`` has made it."""
+"""File that ``snakemake --touch`` makes, and whose time Snakemake uses as its folder's."""
 _CUBES: Final = "cubes/"
-"""Simulated cubes: a parquet file's footer does not tell all of its content."""
+"""Folder of simulated cubes, which are read whole: a footer does not cover all values."""
 _NOT_LOOKED_AT: Final = ("checkpoint_step_", "checkpoints.json", "events.out.tfevents.")
-"""What a training writes for itself begins so."""
-_TEXT_READERS: Final = 8  # files that are read at once: of a network's disk, each waits
+"""Prefixes of the files that a training writes for itself."""
+_TEXT_READERS: Final = 8  # files read at once, since each read waits for a network disk
 _TICK: Final = 2 * 10**9  # ns; times are at least this fine on every file system
 
 
@@ -109,7 +109,7 @@ class Entry:
     digest: str
 
     def same_content(self, other: Entry | None) -> bool:
-        """Whether another file, or the same at another time, has this content."""
+        """Whether another entry has the same size and digest."""
         return other is not None and (self.version.size, self.digest) == (
             other.version.size,
             other.digest,
@@ -120,23 +120,23 @@ class Entry:
 
     @classmethod
     def read(cls, text: str) -> Entry:
-        """An entry from its text."""
+        """Return the entry of a text that `str` made."""
         size, mtime_ns, digest = text.split(" ")
         return cls(FileVersion(int(size), int(mtime_ns)), digest)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What lay in a results folder.
+    """The files of a results folder at the end of a run.
 
     Attributes
     ----------
     written : int
-        Time (ns) of the inventory's own file, for as long as nobody copies it.
+        Time (ns) of the inventory file, unless it was copied.
     files : dict
-        Entries by path below the results folder; that of a folder ends in ``/``.
+        Entries by path below the results folder. The path of a folder ends in ``/``.
     jobs : dict
-        By such a path what Snakemake noted of the job that made it.
+        By such a path, Snakemake's metadata of the job that made it.
     """
 
     written: int = 0
@@ -150,9 +150,9 @@ def read_inventory(path: str | Path) -> Inventory:
     Raises
     ------
     FormatError
-        Where it is damaged.
+        Where the file is damaged.
     FileNotFoundError
-        Where there is none.
+        Where the file does not exist.
     """
     stored = read_json(path)
     try:
@@ -165,8 +165,8 @@ def read_inventory(path: str | Path) -> Inventory:
 def write_inventory(
     path: str | Path, files: Mapping[str, Entry], jobs: Mapping[str, str]
 ) -> Inventory:
-    """Write an inventory, whose file gets the time that stands in it."""
-    written = time.time_ns() // _TICK * _TICK  # no file system rounds that
+    """Write an inventory, and set the time of its file to the time inside it."""
+    written = time.time_ns() // _TICK * _TICK  # file systems keep it unrounded
     texts = {name: str(entry) for name, entry in files.items()}
     write_json(path, {"written": written, "files": texts, "jobs": jobs})
     os.utime(path, ns=(written, written))
@@ -174,48 +174,48 @@ def write_inventory(
 
 
 def take_stock(paths: Layout, known: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Entries of what lies in a results folder now.
+    """Return the entries of all files and folders of a results folder.
 
     Parameters
     ----------
     paths : Layout
-        The results folder. A link in its place is followed, as are links to folders in it.
+        The results folder. It may be a link, and links to folders inside it are followed.
     known : mapping
-        Entries of earlier: a file whose size and time stand is not read again.
+        Earlier entries. A file of the same size and time is not read again.
 
     Returns
     -------
     dict
-        Entries by path, in alphabetical order. Left out are logs, checkpoints, temporary files,
-        what other runs have below this folder, and what is written to at this moment.
+        Entries by path, in alphabetical order, without logs, checkpoints, temporary files, results
+        of other runs below this folder, and files that are being written.
     """
     folder = Path(paths.results)
-    found = dict(_walk(folder, {_identity(folder)})) if folder.is_dir() else {}
+    versions = dict(_walk(folder, {_identity(folder)})) if folder.is_dir() else {}
     with ThreadPoolExecutor(_TEXT_READERS) as pool:
         entries = pool.map(
-            lambda name: _entry(folder, name, found[name], known.get(name)),
-            [name for name in found if not name.endswith("/")],
+            lambda name: _entry(folder, name, versions[name], known.get(name)),
+            [name for name in versions if not name.endswith("/")],
         )
         files = {name: entry for name, entry in entries if entry is not None}
-    inside: dict[str, list[str]] = {name: [] for name in found if name.endswith("/")}
+    inside: dict[str, list[str]] = {name: [] for name in versions if name.endswith("/")}
     for name, entry in sorted(files.items()):
         above, _, own = name.rpartition("/")
         if above:
             inside[f"{above}/"].append(f"{own} {entry.version.size} {entry.digest}")
     for name, texts in inside.items():
-        files[name] = Entry(FileVersion(len(texts), found[name].mtime_ns), hash_values(texts))
+        files[name] = Entry(FileVersion(len(texts), versions[name].mtime_ns), hash_values(texts))
     return dict(sorted(files.items()))
 
 
 def _walk(
     folder: Path, above: set[tuple[int, int]], before: str = ""
 ) -> Iterator[tuple[str, FileVersion]]:
-    """Paths below a folder, with their sizes and times; folders that lie in themselves once."""
+    """Yield paths below a folder with sizes and times; a folder inside itself (by a link) once."""
     with os.scandir(folder) as listed:
         entries = [each for each in listed if _is_looked_at(each.name, before)]
     for each in entries:
         name = f"{before}{each.name}"
-        with suppress(OSError):  # deleted by now, a link to nothing, a folder of somebody else
+        with suppress(OSError):  # deleted meanwhile, a broken link, or no permission
             if not each.is_dir():
                 yield name, _version(each)
                 continue
@@ -240,17 +240,17 @@ def _is_a_run(folder: Path) -> bool:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _version(entry: os.DirEntry[str]) -> FileVersion:
-    """Size of a file and its time; of a link to one, the link's own time."""
+    """Return the size and time of a file; of a link, the time of the link itself."""
     return FileVersion(entry.stat().st_size, entry.stat(follow_symlinks=False).st_mtime_ns)
 
 
 def _folder_time(path: str) -> int:
-    """The time (ns) that a folder has for Snakemake."""
+    """Return the time (ns) that Snakemake uses for a folder."""
     try:
         return os.stat(f"{path}/{TIMESTAMP}").st_mtime_ns
     except FileNotFoundError:
@@ -260,7 +260,7 @@ def _folder_time(path: str) -> int:
 def _entry(
     folder: Path, name: str, version: FileVersion, known: Entry | None
 ) -> tuple[str, Entry | None]:
-    """A file's entry; none of one that cannot be read, or is another once it was read."""
+    """Return a file's entry; None where it cannot be read, or changes while it is read."""
     if known is not None and known.version == version:
         return name, known
     path = folder / name

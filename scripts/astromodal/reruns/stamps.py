@@ -1,18 +1,18 @@
-"""Stamps: small files that change when what a modality reads of a user's cube changes.
+"""Stamps of users' cubes, and the checks of their columns, both of which every plan makes.
 
-Snakemake would redo a field's work whenever its cube is newer than what was made of it, be it only
-touched or copied, and all of it where one column changed. So the rules take a stamp of each
-modality that their job reads, and ignore the cube's time. Stamps are kept up to date when a plan is
-made:
+A stamp is a small file that changes when the columns of one modality in a cube change. Snakemake
+itself reruns all jobs of a field whose cube is newer than their outputs, even if the cube was only
+copied, or only one column changed. The rules therefore take as inputs the stamps of the modalities
+that their job reads, and ignore the time of the cube. A plan updates the stamps:
 
-- While size and time of a cube stand, its stamps stand. That costs one look at each cube.
-- A cube seen for the first time gets stamps and is not read.
-- Where size or time changed, each column is read and compared to what it was when the field was
-  summarised: that job has read it anyhow, and wrote the digests down with the cube's size and time.
-  A modality's stamp changes only where one of its columns did, or where nothing is known of it.
+- While the size and time of a cube stay the same, so do its stamps, and the cube is not read.
+- A new cube gets stamps and is not read.
+- Where the size or time changed, the digest of each column is compared with the digest from the
+  time when the field was summarised. The stamp of a modality changes only if one of its columns
+  changed, or if no earlier digest is known.
 
-Two processes that plan at once write the same stamps. A job that makes samples or codes of a cube
-makes sure at its end that the cube is still the one that it began with.
+Two plans at the same time write the same stamps. A job that makes samples or codes from a cube
+checks at its end that the cube has not changed meanwhile.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.tempfiles import storing, write_text
 
 _AHEAD = 60 * 10**9
-"""How far ahead of this machine's clock a cube's time may be (ns): by the end of its jobs, past."""
+"""Time (ns) by which a cube's time may be ahead of this machine's clock."""
 _REMEMBERED = 4
-"""Earlier states of a modality to which a cube may come back."""
+"""Number of earlier states of a modality whose stamps are restored with their columns."""
 
 
 @dataclass
 class _Known:
-    """What is known of a field's cube.
+    """The stamps and column digests of a field's cube.
 
     Attributes
     ----------
     version : FileVersion
-        The cube that the stamps are of.
+        Size and time of the cube that the stamps belong to.
     stamps : dict
         Text of each modality's stamp.
     digests : dict, optional
-        Digest of each column, where the cube has been read for it.
+        Digest of each column; None if the cube was not read.
     earlier : dict
-        By modality, digests of earlier states and the texts of their stamps.
+        By modality, texts of earlier stamps by the digests of their columns.
     """
 
     version: FileVersion
@@ -67,49 +67,49 @@ class _Known:
 def refresh_stamps(
     config: Config, paths: Layout, fields: Sequence[str], say: Callable[[str], None]
 ) -> None:
-    """Bring the stamps of all fields up to date with their cubes.
+    """Update the stamps of all fields.
 
     Parameters
     ----------
     config : Config
-        Names the cubes and the columns that are read of them.
+        Its settings name the cubes and the columns that jobs read.
     paths : Layout
-        Where stamps and summaries lie.
+        The paths of stamps and summaries.
     fields : sequence of str
         The fields.
     say : callable
-        Takes a line for every cube that has to be read.
+        Receives one line per cube that has to be read.
 
     Raises
     ------
     DataError
-        Where a cube is from the future.
+        Where the time of a cube lies in the future.
     MachineError
         Where stamps cannot be written.
     """
     index, template = _read_index(paths.stamps), cube_template(config)
-    there, found = _names(Path(paths.stamps).parent), dict[str, _Known]()
+    present, updated = _names(Path(paths.stamps).parent), dict[str, _Known]()
     for name in fields:
         cube = Path(template.format(field=name))
         version, known = FileVersion.of(cube), index.get(name)
         _require_past(name, cube, version)
         if known is None or known.version != version:
-            known = found[name] = _next(config, paths, name, cube, version, known, say)
+            known = updated[name] = _next(config, paths, name, cube, version, known, say)
         for modality, text in known.stamps.items():
             path = Path(paths.stamp(modality, name))
-            if path.name not in there:  # thousands of them at first: none waits for the disk
+            if path.name not in present:  # thousands in a first plan: none is synced to disk
                 with storing(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(f"{text}\n", encoding="utf-8")
-            elif name in found and path.read_text(encoding="utf-8") != f"{text}\n":
+            elif name in updated and path.read_text(encoding="utf-8") != f"{text}\n":
                 write_text(path, f"{text}\n")
-    if found:
-        merged = {**index, **found}
+    if updated:
+        merged = {**index, **updated}
         write_json(paths.stamps, {name: asdict(known) for name, known in merged.items()})
 
 
 def _require_past(name: str, cube: Path, version: FileVersion) -> None:
-    """Refuse a cube of a time to come: Snakemake fails each job whose output is older than it."""
+    """Refuse a cube with a future time: Snakemake fails a job whose output is older than it."""
     ahead = version.mtime_ns - time.time_ns()
     if ahead > _AHEAD:
         got = f"a time that is {timedelta(seconds=ahead // 10**9)} ahead of this machine's clock"
@@ -126,13 +126,13 @@ def _next(
     known: _Known | None,
     say: Callable[[str], None],
 ) -> _Known:
-    """What is known of a cube that is new, or has another size or time than it had."""
+    """Return the stamps of a cube that is new, or whose size or time changed."""
     fresh = dict.fromkeys(MODALITIES, str(version))
     if known is None:
         return _Known(version, fresh)
     before = _summarised(paths.summary(name), known.version) or known.digests
     if before is None:
-        say(f"field {name}: {cube.name} has changed, and was never summarised to compare it with")
+        say(f"field {name}: {cube.name} has changed, and there is no summary to compare it with")
         return _Known(version, fresh)
     say(f"field {name}: {cube.name} is newer; reading its {version.size / 1e6:,.0f} MB to compare")
     from astromodal.data.columns import modality_columns  # here: most plans read no parquet
@@ -140,18 +140,18 @@ def _next(
     columns = modality_columns(config)
     try:
         now = _digests(cube, name, config, columns)
-    except DataError as error:  # whichever job reads it will say so
+    except DataError as error:  # the job that reads it reports the error
         say(str(error))
         return _Known(version, fresh)
-    found = _Known(version, fresh, now)
+    updated = _Known(version, fresh, now)
     for modality, names in columns.items():
         old, new = (_joined(digests, names) for digests in (before, now))
         earlier = {**known.earlier.get(modality, {}), old: known.stamps[modality]}
-        found.stamps[modality] = earlier.get(new, str(version))
-        found.earlier[modality] = dict(list(earlier.items())[-_REMEMBERED:])
-    changed = [m for m in columns if found.stamps[m] != known.stamps[m]]
-    say(f"field {name}: changed: {', '.join(changed) or 'nothing that is read of it'}")
-    return found
+        updated.stamps[modality] = earlier.get(new, str(version))
+        updated.earlier[modality] = dict(list(earlier.items())[-_REMEMBERED:])
+    changed = [m for m in columns if updated.stamps[m] != known.stamps[m]]
+    say(f"field {name}: changed: {', '.join(changed) or 'no column that a job reads'}")
+    return updated
 
 
 def _digests(
@@ -165,22 +165,22 @@ def _digests(
 
 
 def _joined(digests: Mapping[str, str], names: Sequence[str]) -> str:
-    """Digests of a modality's columns; unlike any other where one of them is unknown."""
+    """Join the digests of a modality's columns; an unknown digest equals no other."""
     return " ".join(digests.get(name, f"{name}?") for name in names)
 
 
 def _summarised(path: str, version: FileVersion) -> dict[str, str] | None:
-    """Digests that the field's summary holds, if it is a summary of that very cube."""
+    """Return the column digests of the field's summary; None if it is of another cube."""
     try:
         content = read_json(path)["content"]
         same = FileVersion(content["size"], content["mtime_ns"]) == version
         return dict(content["columns"]) if same else None
     except (OSError, FormatError, KeyError, TypeError):
-        return None  # none, or of an earlier release: the field is then made again
+        return None  # missing, or of an earlier release: the jobs of the field rerun
 
 
 def _read_index(path: str) -> dict[str, _Known]:
-    """The index; empty where it is lost, which makes every cube one of the first time."""
+    """Return the index; empty where it is missing, so that every cube counts as new."""
     try:
         stored: dict[str, dict[str, Any]] = read_json(path)
         return {name: _read_known(known) for name, known in stored.items()}
@@ -189,7 +189,7 @@ def _read_index(path: str) -> dict[str, _Known]:
 
 
 def _read_known(stored: Mapping[str, Any]) -> _Known:
-    """What the index tells of a cube; of an earlier release, without stamps of newer modalities."""
+    """Return the index entry of a cube; an earlier release wrote fewer modalities."""
     version = FileVersion(**stored["version"])
     stamps = dict.fromkeys(MODALITIES, str(version)) | stored["stamps"]
     return _Known(**{**stored, "version": version, "stamps": stamps})
@@ -200,16 +200,16 @@ def _names(folder: Path) -> set[str]:
 
 
 _THREADS = 8
-"""Footers that are read at once: it is the disk that takes time."""
+"""Footers read at once, since each read waits for the disk."""
 _MANY = 100
-"""Cubes of which the plan says that it reads their footers."""
+"""Number of new cubes from which on the plan logs that it reads their footers."""
 _SHOWN = 20
-"""Errors that are shown."""
+"""Errors shown, at most."""
 
 
 @dataclass(frozen=True)
 class _Cube:
-    """What is known of a cube: its version, and its columns or why they cannot be read."""
+    """Size and time of a cube, and its columns or the error that prevents reading them."""
 
     version: FileVersion
     kinds: Kinds = ()
@@ -219,24 +219,23 @@ class _Cube:
 def check_cubes(
     config: Config, paths: Layout, fields: RunFields, say: Callable[[str], None]
 ) -> None:
-    """Say what the footers of all cubes tell.
+    """Check the columns of all cubes, and log notices about them.
 
     Parameters
     ----------
     config : Config
-        Names the cubes and the columns that are read of them.
+        Its settings name the cubes and the columns that jobs read.
     paths : Layout
-        Where the columns are kept.
+        The path of the index of columns.
     fields : RunFields
         The fields.
     say : callable
-        Takes a line for everything that is worth knowing; of the errors of cubes too, where
-        ``on_bad_field`` is ``skip``.
+        Receives one line per notice, and per error where ``on_bad_field`` is ``skip``.
 
     Raises
     ------
     DataError
-        Where a job on some cube would end with an error, with the errors of all cubes.
+        Where a job would fail on a cube and ``on_bad_field`` is ``stop``; lists all errors.
     """
     template = cube_template(config)
     files = {field: Path(template.format(field=field)) for field in fields.used}
@@ -251,7 +250,7 @@ def check_cubes(
 
 
 def _errors(known: Mapping[str, _Cube], files: Mapping[str, Path], config: Config) -> Iterator[str]:
-    """Errors of all cubes, one line for those that have the same columns."""
+    """Yield the errors of all cubes, one line for all cubes with the same columns."""
     alike: dict[Kinds, list[str]] = defaultdict(list)
     for name, each in known.items():
         if each.error is not None:
@@ -265,17 +264,17 @@ def _errors(known: Mapping[str, _Cube], files: Mapping[str, Path], config: Confi
 
 
 def _look(path: str, files: Mapping[str, Path], say: Callable[[str], None]) -> dict[str, _Cube]:
-    """Columns of all cubes: as they were where size and time stand, or read."""
+    """Return the columns of all cubes; read only those whose size or time changed."""
     before = _read_known_cubes(path)
     versions = {field: FileVersion.of(file) for field, file in files.items()}
     new = [f for f, v in versions.items() if f not in before or before[f].version != v]
     if len(new) >= _MANY:
         say(f"reading the names of the columns of {len(new):,} cubes")
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(new, pool.map(lambda f: _footer(f, files[f]), new), strict=True))
-    if found:
-        _write_known(path, {**before, **found})
-    return {field: found.get(field) or before[field] for field in files}
+        new_cubes = dict(zip(new, pool.map(lambda f: _footer(f, files[f]), new), strict=True))
+    if new_cubes:
+        _write_known(path, {**before, **new_cubes})
+    return {field: new_cubes.get(field) or before[field] for field in files}
 
 
 def _footer(field: str, file: Path) -> _Cube:
@@ -289,7 +288,7 @@ def _footer(field: str, file: Path) -> _Cube:
 
 
 def _read_known_cubes(path: str) -> dict[str, _Cube]:
-    """What is known of cubes; nothing where the file is lost or of an earlier release."""
+    """Return the index of columns; empty where it is missing or of an earlier release."""
     try:
         stored: dict[str, Any] = read_json(path)
         kinds = {
@@ -305,7 +304,7 @@ def _read_known_cubes(path: str) -> dict[str, _Cube]:
 
 
 def _write_known(path: str, known: Mapping[str, _Cube]) -> None:
-    """Write down what is known; a cube that cannot be read is looked at again by the next plan."""
+    """Write the index of columns, without unreadable cubes, which the next plan reads again."""
     readable = {field: each for field, each in known.items() if each.error is None}
     keys = {kinds: hash_values(kinds) for kinds in {each.kinds for each in readable.values()}}
     cubes = {

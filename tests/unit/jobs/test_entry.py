@@ -12,7 +12,7 @@ from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.jobs.entry import SCRIPTS, start
-from astromodal.jobs.skipped import FOLDER, read_notes
+from astromodal.jobs.failures import FOLDER, read_notes
 from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import Skip, SkippedError, skip_at
 
@@ -54,7 +54,7 @@ def test_a_job_reads_only_what_its_rule_named(snakemake):
 
 
 def test_messages_go_to_the_job_s_log(snakemake):
-    """What the job says stands in its log file."""
+    """The job's messages are in its log file."""
     start(snakemake).logger.info("hello")
     assert "hello" in Path(snakemake.log[0]).read_text()
 
@@ -83,7 +83,7 @@ def test_another_error_shows_its_traceback(snakemake):
     ],
 )
 def test_an_error_of_the_machine_is_one_line_in_the_log(snakemake, error, message):
-    """A full disk or memory is no bug: its message stands alone."""
+    """An error of a full disk or memory is logged without a traceback."""
     start(snakemake)
     sys.excepthook(type(error), error, None)
     text = Path(snakemake.log[0]).read_text()
@@ -92,7 +92,7 @@ def test_an_error_of_the_machine_is_one_line_in_the_log(snakemake, error, messag
 
 
 def test_a_log_on_a_full_disk_makes_no_noise(snakemake, capsys):
-    """What the log cannot take stands on stderr all the same, once."""
+    """A message that the log file cannot take is on stderr, once."""
     job = start(snakemake)
     (log,) = [h for h in logging.getLogger().handlers if isinstance(h, logging.FileHandler)]
     log.stream.close()
@@ -161,7 +161,7 @@ def test_what_follows_a_skipped_field_is_skipped(snakemake, skipping):
 
 
 def test_a_job_without_a_cube_skips_nothing_of_its_own(snakemake, skipping):
-    """It may be given what was skipped; an error that it meets itself is no cube's."""
+    """A job without a cube skips a skipped input, and fails on an error of its own."""
     snakemake.input = {}
     with pytest.raises(DataError, match="it is bad"), start(snakemake).one_field():
         raise DataError("it is bad")
@@ -176,7 +176,7 @@ def test_a_cube_that_changes_is_not_skipped(snakemake, skipping):
 
 
 def test_a_field_that_is_good_again_has_no_note(snakemake, skipping):
-    """The note of the same rule is gone; that of another stands."""
+    """A success deletes the note of its own rule, and keeps those of other rules."""
     for name in ("F1.encode_scalars.json", "F1.encode_images.json"):
         write_json(skipping / name, {})
     with start(snakemake).one_field():

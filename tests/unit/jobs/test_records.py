@@ -51,7 +51,7 @@ def test_repeats_are_records_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("mark", ["NA", "-"])
 def test_a_job_too_short_to_be_sampled_has_no_memory_and_load(tmp_path, mark):
-    """What was not measured is not a zero."""
+    """An unmeasured value is None, not zero."""
     row = [mark if cell == "NA" else cell for cell in SHORT]
     assert read_records(write(tmp_path / "f.tsv", HEADER, row)) == [Record(0.02, None, None, None)]
 
@@ -63,7 +63,7 @@ def test_the_extended_form_tells_the_inputs_size(tmp_path):
 
 
 def test_a_job_without_input_has_a_size_of_zero(tmp_path):
-    """An empty mapping is a size, and a mark of what was not measured is none."""
+    """An empty mapping is a size of 0; the mark of an unmeasured size is None."""
     rows = [damaged("input_size_mb", "{}"), damaged("input_size_mb", "NA")]
     found = read_records(write(tmp_path / "f.tsv", EXTENDED, *rows))
     assert [record.input_size for record in found] == [0.0, None]
@@ -93,7 +93,7 @@ def test_no_such_folder(tmp_path):
 
 
 def test_a_folder_without_records(tmp_path):
-    """Where records would lie is told."""
+    """The error names the place where records would be."""
     message = r"benchmarks/\{rule\}/\{job\}\.tsv must be files .*, got none; run the workflow"
     with pytest.raises(ConfigError, match=message):
         read_results(tmp_path)
@@ -116,6 +116,6 @@ def test_a_folder_without_records(tmp_path):
     ],
 )
 def test_a_damaged_record_is_named_with_its_line(tmp_path, rows, message):
-    """The file, the line and what is wrong there."""
+    """The error names the file, the line and the fault."""
     with pytest.raises(FormatError, match=message):
         read_records(write(tmp_path / "f.tsv", *rows))

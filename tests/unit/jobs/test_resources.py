@@ -2,13 +2,21 @@ import pytest
 import yaml
 
 from astromodal.errors import ConfigError
-from astromodal.jobs.resources import Record, RuleUse, growth, main, proposal, table
+from astromodal.jobs.resources import (
+    Record,
+    RuleUse,
+    growth,
+    main,
+    proposal,
+    table,
+    training_resources,
+)
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
 def use(*seconds, memory=1000.0, load=100.0, sizes=None):
-    """What jobs of those times took."""
+    """Return the resources of jobs of these times."""
     sizes = sizes or [None] * len(seconds)
     pairs = zip(seconds, sizes, strict=True)
     return RuleUse.of("encode", [Record(s, memory, load, size) for s, size in pairs])
@@ -81,7 +89,7 @@ def test_both_forms_of_records_go_together():
 
 
 def test_the_table_has_a_line_a_rule():
-    """Every number stands below its name, and what is unknown is told."""
+    """Every number is in the column of its name, and unknown values are marked."""
     unmeasured = RuleUse("assemble", 1, 0.02, 0.02, None, None, 0.0)
     assert table([unmeasured, use(2.0, 4.1, 6.0, 7.9, sizes=[1.0, 2.0, 3.0, 4.0]), use(90.0)]) == (
         "rule      jobs  median s  longest s  max_rss MB  load %  with its input\n"
@@ -103,7 +111,7 @@ def test_the_proposal_is_a_profiles_set_resources():
 
 
 def test_the_proposal_warns_of_time_that_grows():
-    """A note stands beside the runtime of a rule that larger fields take longer in."""
+    """A comment marks the runtime of a rule whose time grows with the input."""
     text = proposal([use(2.0, 4.0, 6.0, 8.0, sizes=[1.0, 2.0, 3.0, 4.0])], 1.5)
     assert "runtime: 5 * attempt  # time grows by 2 s/MB of input" in text
 
@@ -131,6 +139,27 @@ def test_the_command_prints_table_and_proposal(tmp_path, capsys):
 
 
 def test_the_command_ends_with_a_message_on_an_error(tmp_path):
-    """A user reads what to do, not a traceback."""
+    """An error ends with a message, not a traceback."""
     with pytest.raises(SystemExit, match=r"error: .*must be files .* got none; run the workflow"):
         main([str(tmp_path)])
+
+
+def test_a_training_on_one_gpu_requests_it_with_time_to_save():
+    """A day, a signal before its end, and more memory at each attempt; no task options."""
+    found = training_resources(gpus=1, nodes=1)
+    assert found.pop("mem_mb")("wildcards", attempt=2) == 128000
+    assert found == {"gpu": 1, "runtime": 1440, "slurm_extra": "--signal=TERM@120"}
+
+
+def test_a_training_on_several_gpus_is_one_task():
+    """The script starts a process per GPU itself."""
+    found = training_resources(gpus=4, nodes=1)
+    assert (found["gpu"], found["tasks_per_gpu"]) == (4, -1)
+    assert "nodes" not in found
+
+
+def test_a_training_on_several_nodes_is_one_task_per_node():
+    """GPUs are then requested per node, and the script calls srun."""
+    found = training_resources(gpus=2, nodes=3)
+    assert (found["gres"], found["nodes"], found["tasks"], found["mpi"]) == ("gpu:2", 3, 3, "srun")
+    assert "gpu" not in found

@@ -22,7 +22,7 @@ def mask():
 
 
 def shielded(folder: Path, **user: str) -> dict[str, str]:
-    """What becomes of a user's environment."""
+    """Return a user's environment as jobs have it."""
     environment = {"HOME": str(folder), **user}
     shield(environment, SCRIPTS, folder / ".snakemake")
     return environment
@@ -55,7 +55,7 @@ def test_what_every_job_has(tmp_path, name):
     ],
 )  # fmt: skip
 def test_what_a_machine_needs_stays(tmp_path, name):
-    """It is the user's choice, and changes nothing of what is computed."""
+    """These variables are the user's choice, and change no number."""
     assert shielded(tmp_path, **{name: "x"})[name] == "x"
 
 

@@ -64,7 +64,7 @@ def digests(tmp_path):
 
 
 def names(found):
-    """What digests are of, without the script and the package's name."""
+    """Return the names of digests, without the script's and the package's name."""
     return [name.removeprefix("astromodal.") for name in list(found)[1:]]
 
 
@@ -111,7 +111,7 @@ def test_what_does_nothing_to_the_job_changes_nothing(digests, old, new):
     ],
 )
 def test_a_change_names_the_definition(digests, old, new, changed):
-    """An edit changes the digest of what was edited, and no other."""
+    """An edit changes the digest of the edited definition only."""
     before = digests()
     after = digests(b=FILES["astromodal/b.py"].replace(old, new))
     assert changes(before, after) == {f"astromodal.{changed}"}
@@ -150,7 +150,7 @@ def test_digests_follow_values_and_no_comment(tmp_path_factory, numbers, note):
     ],
 )
 def test_names_are_followed_however_they_are_written(digests, job, expected):
-    """Aliases, attributes of modules, late imports, methods; what is unpacked counts together."""
+    """Aliases, attributes of modules, late imports and methods; unpacked names count together."""
     assert names(digests(job=job)) == expected
 
 
@@ -180,7 +180,7 @@ def test_an_import_of_a_computed_name_may_import_everything(digests):
 
 
 def test_another_function_behind_the_same_name_is_a_change(digests):
-    """What an import binds counts with the code that uses it."""
+    """The target of an import enters the digest of the code that uses its name."""
     text = FILES["astromodal/a.py"]
     before = digests()
     assert changes(before, digests(a=text.replace("numpy as np", "scipy as np"))) == {
@@ -218,13 +218,13 @@ def __getattr__(name):
 
 
 def test_a_lazy_export_is_followed_for_its_name(digests):
-    """A package that imports on first use gives what was asked for, not all that it could."""
+    """A lazy package is followed to the requested name only."""
     found = names(digests({"p/__init__": LAZY}, job="from astromodal.p import g\ng(2)"))
     assert found == ["b.SCALE", "b.g", "p._HOMES", "p.__getattr__"]
 
 
 def test_a_lazily_exporting_package_is_asked_for_its_modules_too(digests):
-    """Importing a module from it calls the package's function first, and what that uses."""
+    """An import of a module calls the package's `__getattr__`, with the code that this uses."""
     found = names(
         digests({"p/__init__": LAZY, "p/q": "x = 1"}, job="from astromodal.p import q\nq.x")
     )
@@ -248,20 +248,20 @@ def test_statements_that_run_on_import_count(digests, text):
 
 
 def test_an_import_for_its_effect_counts(digests):
-    """A module from elsewhere that nothing uses by name is there for what it does."""
+    """An unused import of another package is there for its effect."""
     text = "import hdf5plugin\n" + FILES["astromodal/b.py"]
     assert changes(digests(), digests(b=text)) == {"astromodal.b"}
 
 
 def test_modules_that_an_import_runs_count(digests):
-    """Statements of modules that are imported by what is imported run too, packages' among them."""
+    """Statements of indirectly imported modules and of their packages count."""
     text = FILES["astromodal/a.py"] + "import astromodal.p.q\n"
     nested = {"p/__init__": "print()\n", "p/q": "import astromodal.c\n"}
     assert {"p", "c"} <= {*names(digests(nested, a=text, c="print()\n"))}
 
 
 def test_a_program_s_start_counts_where_it_is_started(digests):
-    """What runs as a program only is no matter to who imports it, but to who starts it."""
+    """Code below `if __name__` counts where the module is started, not where it is imported."""
     text = FILES["astromodal/b.py"] + "\n\nif __name__ == '__main__':\n    other()\n"
     assert digests(b=text) == digests()
     assert "b.__main__" in names(digests(b=text, job="run('-m', 'astromodal.b')"))
@@ -294,7 +294,7 @@ def test_a_package_in_hand_brings_its_files(digests, tmp_path):
 
 
 def test_names_imported_in_a_circle_end(digests):
-    """Two modules that import a name from each other are read all the same."""
+    """Two modules that import a name from each other can be read."""
     found = digests(a="from astromodal.b import f", b="from astromodal.a import f")
     assert names(found) == []
 
@@ -309,7 +309,7 @@ def test_the_order_of_reading_does_not_matter(digests, first):
 
 
 def test_fields_of_settings_are_values(digests):
-    """A new field or default of a group changes nothing; a method, or what a type is, does."""
+    """A new field or default of a group changes nothing; a method or the meaning of a type does."""
     start = "from base import Settings\nKind = int\n\n\nclass G(Settings):\n"
     group = start + "    n: Kind = {}\n    {}\n    def m(self):\n        return self.n + {}\n"
     job = "from astromodal.a import G\nG()\n"
@@ -318,3 +318,96 @@ def test_fields_of_settings_are_values(digests):
     assert changes(before, digests(job=job, a=group.format(1, "", 2))) == {"astromodal.a.G"}
     other = group.replace("Kind = int", "Kind = float").format(1, "", 1)
     assert changes(before, digests(job=job, a=other)) == {"astromodal.a.Kind"}
+
+
+REGISTRIES = {
+    "registry": """
+from astromodal.extensions import Registry
+from astromodal.b import g
+THINGS: Final = Registry[int]("thing")
+
+
+class Thing:
+    pass
+
+
+def twice():
+    return g(2)
+""",
+    "plain": "import extensions\n\nOTHERS = extensions.Registry('other')\nTEXT = str()\n",
+    "re_export": "from astromodal.registry import THINGS\n",
+    "others": "from astromodal.plain import OTHERS\n\n\ndef f():\n    return OTHERS\n",
+    "extensions": "class Registry:\n    pass\n",
+}
+USES_THINGS = "from astromodal.registry import THINGS\nTHINGS\n"
+USES_OTHERS = "from astromodal.plain import OTHERS\nOTHERS\n"
+
+
+@pytest.fixture
+def extended(digests, tmp_path):
+    """Digests of a job with a user's files, by name; each has the text given for it."""
+
+    def of(job, **texts):
+        digests(REGISTRIES, job=job)
+        paths = []
+        for name, text in texts.items():
+            (tmp_path / "user").mkdir(exist_ok=True)
+            paths.append(tmp_path / f"user/{name}.py")
+            paths[-1].write_text(text)
+        code._package.cache_clear()
+        return code_digests(tmp_path / "job.py", tmp_path, paths)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from astromodal.registry import THINGS\nTHINGS.register(1)",
+        "from astromodal.registry import Thing",
+        "import astromodal.registry as r\nr.THINGS.register(1)",
+        "from astromodal.re_export import THINGS\nTHINGS.register(1)",
+        "print('no registry')",
+    ],
+)
+def test_a_user_s_file_counts_where_its_registry_is_used(extended, text):
+    """However it is imported; a file that names no registry may change anything."""
+    assert list(extended(USES_THINGS, mine=text))[:2] == ["job", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    "job", [USES_OTHERS, "from astromodal.registry import Thing\nThing\n", "print()"]
+)
+def test_a_user_s_file_counts_for_no_job_without_its_registry(extended, job):
+    """Nor for one that uses something else of the registry's module."""
+    assert extended(job, mine=USES_THINGS) == extended(job)
+
+
+def test_registries_are_found_however_they_are_made(extended):
+    """With a type or without, by the class's name or as an attribute of its module."""
+    assert "mine.py" in extended(USES_OTHERS, mine=USES_OTHERS)
+    assert "mine.py" in extended(USES_THINGS, mine=USES_THINGS)
+
+
+def test_a_user_s_file_has_the_digest_of_its_code(extended):
+    """Comments and docstrings change nothing, a value does, and the digest is of the file alone."""
+    first = extended(USES_THINGS, mine=f"{USES_THINGS}X = 1\n")
+    noted = extended(USES_THINGS, mine=f'"""Doc."""\n{USES_THINGS}X = 1  # why\n')
+    assert noted == first
+    assert changes(first, extended(USES_THINGS, mine=f"{USES_THINGS}X = 2\n")) == {"mine.py"}
+
+
+def test_code_that_a_user_s_file_uses_counts(extended):
+    """A job that loads the file may run it."""
+    text = "from astromodal.registry import THINGS, twice\nTHINGS.register(twice())"
+    added = extended(USES_THINGS, mine=text).keys() - extended(USES_THINGS).keys()
+    assert added == {"mine.py", "astromodal.registry.twice", "astromodal.b.g", "astromodal.b.SCALE"}
+
+
+@pytest.mark.parametrize("order", [["one", "two"], ["two", "one"]])
+def test_a_file_may_reach_the_registry_that_another_extends(extended, order):
+    """A file counts for a job whose other file uses its registry, whatever the order."""
+    texts = {"one": USES_OTHERS, "two": f"{USES_THINGS}from astromodal.others import f\nf()\n"}
+    found = extended(USES_THINGS, **{name: texts[name] for name in order})
+    assert {"one.py", "two.py"} <= found.keys()
+    assert "one.py" not in extended(USES_THINGS, one=USES_OTHERS)

@@ -37,7 +37,7 @@ def weights(path, value):
 
 
 def table(path, value):
-    """A parquet file whose footer tells the largest value."""
+    """A parquet file whose footer holds the largest value."""
     pq.write_table(pa.table({"x": np.append(np.random.default_rng(0).random(MANY), value)}), path)
 
 
@@ -65,7 +65,7 @@ def test_of_an_archive_only_the_directory_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("ending", [".html", ".joblib", ".npz", ".pt", ".safetensors"])
 def test_a_file_without_checksums_is_read_whole(tmp_path, ending):
-    """A byte in its middle counts: of a format that has none, and of what is none of its format."""
+    """A byte in the middle of an unknown format, or of a file that is not of its format, counts."""
     path = tmp_path / f"file{ending}"
     content = bytearray(b"\xff" * 3 * SMALL)
     path.write_bytes(content)
@@ -76,7 +76,7 @@ def test_a_file_without_checksums_is_read_whole(tmp_path, ending):
 
 
 def test_a_small_file_is_read_whole(tmp_path):
-    """A flipped bit in a small archive counts, though its directory stands."""
+    """A flipped bit in a small archive counts, even if its directory is unchanged."""
     path = tmp_path / "a.npz"
     save_arrays(path, {"numbers": np.zeros(1000)}, format="split", version=1)
     content, before = bytearray(path.read_bytes()), content_digest(path)
@@ -86,7 +86,7 @@ def test_a_small_file_is_read_whole(tmp_path):
 
 
 def test_a_table_may_be_read_whole(tmp_path):
-    """Numbers in its middle count then, which its footer does not tell."""
+    """With `whole`, values in the middle of a parquet file count."""
     path = tmp_path / "a.parquet"
     table(path, 2.0)
     before = content_digest(path, whole=True)

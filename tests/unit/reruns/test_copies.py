@@ -1,4 +1,4 @@
-"""What a copied results folder is given back, and what is left as it is."""
+"""Times and metadata that a plan restores in a copied results folder, and those that it keeps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from astromodal.reruns.copies import (
     FOLDER,
     Places,
     make_folders,
-    note_down,
-    read_note,
+    read_metadata,
     restore,
-    write_note,
+    update_inventory,
+    write_metadata,
 )
 from astromodal.reruns.inventory import TIMESTAMP
 from astromodal.storage.json_files import read_json
@@ -51,11 +51,11 @@ class Run:
         return {name: self.file(name).stat().st_mtime_ns - BEGAN for name in (*MADE, FIGURES)}
 
     def end(self):
-        """What the end of a run writes."""
-        note_down(self.paths, self.places)
+        """Write the inventory, as at the end of a run."""
+        update_inventory(self.paths, self.places)
 
     def plan(self):
-        """What a plan restores, and the lines that it says."""
+        """Restore a copy, as a plan does; return the logged lines."""
         self.said = []
         restore(self.paths, self.places, self.said.append)
         return self.said
@@ -73,7 +73,7 @@ def run(tmp_path, monkeypatch):
         os.utime(run.file(name), ns=(BEGAN + n * HOUR, BEGAN + n * HOUR))
     os.utime(run.file(FIGURES), ns=(BEGAN + 2 * HOUR, BEGAN + 2 * HOUR))
     make_folders()
-    write_note(run.places, "codes.npz", NOTE)
+    write_metadata(run.places, "codes.npz", NOTE)
     run.end()
     return run
 
@@ -90,27 +90,25 @@ EXPECTED = {name: n * HOUR for n, name in enumerate(MADE)} | {FIGURES: 2 * HOUR}
 
 
 def test_the_folder_itself_is_not_looked_at(run, monkeypatch):
-    """While the inventory's time stands, a plan reads it no more than any other file."""
+    """While the inventory has its own time, a plan does not read it."""
     monkeypatch.setattr(copies, "read_inventory", None)
     assert run.plan() == []
 
 
 def test_a_copy_gets_its_times_back(copy):
     """Files, benchmarks and folders of figures, to the nanosecond; and a line says so."""
-    assert copy.plan()[0] == (
-        "results: a copy, whose 4 unchanged files got back the times that they had"
-    )
+    assert copy.plan()[0] == ("results: a copy; restored the times of 4 unchanged files")
     assert copy.times() == EXPECTED
 
 
 def test_a_copy_gets_snakemake_s_notes_back(copy):
     """Without them a changed setting would redo nothing."""
-    assert copy.plan()[1] == "results: put back what Snakemake had noted of 1 files"
-    assert read_note(copy.places, "codes.npz") == NOTE
+    assert copy.plan()[1] == "results: restored Snakemake's metadata of 1 files"
+    assert read_metadata(copy.places, "codes.npz") == NOTE
 
 
 def test_a_restored_file_counts_as_used(copy):
-    """Scratch disks delete what was used long ago."""
+    """Restored files have a recent access time, so that scratch disks keep them."""
     before = time.time_ns()
     copy.plan()
     assert copy.file("split.npz").stat().st_atime_ns >= before
@@ -125,7 +123,7 @@ def test_everything_touched_is_as_a_copy(run):
 
 
 def test_a_copy_is_restored_once(copy, monkeypatch):
-    """The next plan finds the inventory with its own time."""
+    """After a restored plan, the next plan restores nothing."""
     copy.plan()
     monkeypatch.setattr(copies, "read_inventory", None)
     assert copy.plan() == []
@@ -147,22 +145,22 @@ def test_results_elsewhere_get_notes_and_keep_their_times(run, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path / "clone")
     clone = Run(results)
     touched = clone.times()
-    assert clone.plan() == [f"{results}: put back what Snakemake had noted of 1 files"]
+    assert clone.plan() == [f"{results}: restored Snakemake's metadata of 1 files"]
     assert clone.times() == touched
     assert results in read_json(copies._SEEN)
 
 
 def test_a_file_touched_elsewhere_gets_no_note(run, tmp_path, monkeypatch):
-    """What made a file that another process has written since is not known."""
+    """A file that another process wrote since has no metadata."""
     os.utime(run.file("codes.npz"))
     (tmp_path / "clone").mkdir()
     monkeypatch.chdir(tmp_path / "clone")
     clone = Run(str(tmp_path / "first/results"))
-    assert clone.plan() == [f"{clone.paths.results}: put back what Snakemake had noted of 0 files"]
+    assert clone.plan() == [f"{clone.paths.results}: restored Snakemake's metadata of 0 files"]
 
 
 def test_a_changed_file_is_the_newest(copy):
-    """Of the same size and an old time, so that what follows from it is redone."""
+    """A changed file of the same size and an old time becomes the newest, so that jobs rerun."""
     copy.file("split.npz").write_text("SPLIT.npz")
     os.utime(copy.file("split.npz"), ns=(5, 5))
     assert "3 unchanged files" in copy.plan()[0]
@@ -180,16 +178,16 @@ def test_changed_figures_make_their_folder_new(copy):
 
 
 def test_a_deleted_file_is_counted(copy):
-    """What is missing stays so: Snakemake makes it again where it is needed."""
+    """A missing file is counted and not restored: Snakemake makes it where a job needs it."""
     copy.file("codes.npz").unlink()
-    assert copy.plan()[0].endswith("got back the times that they had; 1 are missing")
+    assert copy.plan()[0].endswith("files; 1 are missing")
 
 
 def test_a_changed_file_gets_no_note(copy):
-    """What made another content is not known."""
+    """The metadata of the old content does not describe the new one."""
     copy.file("codes.npz").write_text("other")
     copy.plan()
-    assert read_note(copy.places, "codes.npz") is None
+    assert read_metadata(copy.places, "codes.npz") is None
 
 
 def test_a_file_that_no_run_has_seen_keeps_its_time(copy):
@@ -276,15 +274,15 @@ def test_results_may_be_a_link(run, tmp_path, monkeypatch):
 
 
 def test_a_copy_of_another_run_in_the_same_place_brings_its_notes(copy, run, tmp_path):
-    """What Snakemake noted here of other results is replaced."""
+    """Metadata of other results in the same place is replaced."""
     copy.plan()
-    write_note(copy.places, "codes.npz", NOTE.replace('"1"', '"2"'))
+    write_metadata(copy.places, "codes.npz", NOTE.replace('"1"', '"2"'))
     copy.end()
     shutil.rmtree("results")
     without_times(tmp_path / "first/results", Path("results"))
     copies._mark("results", 5)  # of the run that was here
     copy.plan()
-    assert read_note(copy.places, "codes.npz") == NOTE
+    assert read_metadata(copy.places, "codes.npz") == NOTE
 
 
 @pytest.mark.parametrize("code", ["EPERM", "EROFS"])
@@ -297,7 +295,8 @@ def test_a_folder_that_may_not_be_written_to_is_refused(copy, monkeypatch, code)
     before = copy.times()
     monkeypatch.setattr(copies.os, "utime", refuse)
     with pytest.raises(
-        MachineError, match=r"^results: a copy, .* must be .*; or delete results/inv"
+        MachineError,
+        match=r"^results: a copy whose file times must .* must be .*; or delete results/inv",
     ):
         copy.plan()
     assert copy.times() == before
@@ -309,7 +308,7 @@ def test_a_damaged_inventory_is_said(copy):
     (line,) = copy.plan()
     assert line.startswith("results/inventory.json must be a JSON file")
     assert line.endswith(
-        "until a run has ended, a plan goes by times and what Snakemake noted here"
+        "until a run has ended, plans use file times and Snakemake's metadata here"
     )
     copy.end()
     assert copy.plan() == []
@@ -340,11 +339,11 @@ def test_notes_of_files_that_stand_are_kept(run):
     run.file("new.npz").touch()
     run.end()
     shutil.rmtree(FOLDER)
-    assert run.plan() == ["results: put back what Snakemake had noted of 1 files"]
+    assert run.plan() == ["results: restored Snakemake's metadata of 1 files"]
 
 
 def test_no_time_is_of_the_future(copy):
-    """What counts as new is as new as this machine's clock."""
+    """A changed file gets the time of this machine's clock."""
     copy.file("split.npz").write_text("SPLIT.npz")
     copy.plan()
     assert copy.file("split.npz").stat().st_mtime_ns <= time.time_ns()

@@ -31,7 +31,7 @@ def results(tmp_path):
 
 
 def stock(folder, known=None):
-    """Entries of what lies in a folder."""
+    """Return the entries of a folder."""
     return take_stock(Layout(str(folder)), known or {})
 
 
@@ -73,7 +73,7 @@ def test_what_no_rule_makes_is_left_out(results, name):
 
 
 def test_temporary_files_are_left_out(results):
-    """What a writer has not finished, or was killed over, is no result."""
+    """Temporary files of running or killed writers are left out."""
     (results / "outputs" / f"{temporary_prefix(results / 'outputs/b.npz')}abcdefgh.npz").touch()
     assert names(results) == EVERYTHING
 
@@ -104,7 +104,7 @@ def test_what_stands_is_not_read_again(results, monkeypatch):
 
 
 def test_a_simulated_cube_is_read_whole(results, monkeypatch):
-    """A parquet file's footer does not tell its content, and jobs read cubes."""
+    """Simulated cubes are read whole, since a footer does not cover all values."""
     wholly = {}
     monkeypatch.setattr(
         inventory, "content_digest", lambda path, whole: wholly.setdefault(path.name, whole) and ""
@@ -159,7 +159,7 @@ def test_without_results_there_is_nothing(tmp_path):
 
 
 def test_what_is_written_is_read(results, tmp_path):
-    """An inventory comes back, and its file has the time that stands in it."""
+    """An inventory reads back the same, and its file has the time written inside."""
     path = tmp_path / "inventory.json"
     written = write_inventory(path, stock(results), {"outputs/a.npz": "{}"})
     assert read_inventory(path) == written
@@ -170,7 +170,7 @@ def test_what_is_written_is_read(results, tmp_path):
     "content", [{}, {"written": 1, "files": {"a": "1 2"}, "jobs": {}}, {"written": 1, "files": [1]}]
 )
 def test_what_is_no_inventory_is_refused(tmp_path, content):
-    """Another JSON file in its place is an error that says what to do."""
+    """Another JSON file in its place is an error that names the remedy."""
     write_json(tmp_path / "inventory.json", content)
     with pytest.raises(FormatError, match=r"inventory\.json must be an inventory, .*; delete it"):
         read_inventory(tmp_path / "inventory.json")

@@ -1,4 +1,4 @@
-"""Snakemake's notes of jobs, kept so that they hold in another folder."""
+"""Snakemake's metadata in an inventory, which is valid in another folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from snakemake.persistence.file import FilePersistence
 
-from astromodal.reruns.copies import FOLDER, Places, make_folders, read_note, write_note
+from astromodal.reruns.copies import FOLDER, Places, make_folders, read_metadata, write_metadata
 
 NOTE = {
     "rule": "encode",
@@ -45,8 +45,8 @@ def snakemake_reads(path):
 def test_snakemake_reads_what_is_put_back(name):
     """Its parameters and inputs, also of a file whose path is longer than a file's name may be."""
     snakemake_writes(f"results/{name}", NOTE)
-    note = read_note(HERE, name)
-    assert write_note(Places("/other/results", {"A": "/moved/A.parquet"}), name, note)
+    note = read_metadata(HERE, name)
+    assert write_metadata(Places("/other/results", {"A": "/moved/A.parquet"}), name, note)
     found = snakemake_reads(f"/other/results/{name}")
     assert found.params == NOTE["params"]
     assert found.record_format_version == 6
@@ -58,15 +58,15 @@ def test_snakemake_reads_what_is_put_back(name):
 def test_inputs_come_in_snakemake_s_order():
     """It compares sorted lists, and other folders sort otherwise."""
     snakemake_writes("results/a.npz", NOTE)
-    write_note(Places("/a/results", {"A": "/z.parquet"}), "a.npz", read_note(HERE, "a.npz"))
+    write_metadata(Places("/a/results", {"A": "/z.parquet"}), "a.npz", read_metadata(HERE, "a.npz"))
     found = snakemake_reads("/a/results/a.npz").input
     assert found == sorted(found)
 
 
 def test_what_snakemake_knows_is_left():
-    """The same note is not written again, so that what else it holds stays."""
+    """Unchanged metadata is not written again, so that its other entries stay."""
     snakemake_writes("results/a.npz", NOTE)
-    assert not write_note(HERE, "a.npz", read_note(HERE, "a.npz"))
+    assert not write_metadata(HERE, "a.npz", read_metadata(HERE, "a.npz"))
     assert snakemake_reads("results/a.npz").conda_env == "long"
 
 
@@ -76,16 +76,16 @@ def test_a_damaged_note_is_none(text):
     snakemake_writes("results/a.npz", NOTE)
     (path,) = Path(FOLDER, "metadata").iterdir()
     path.write_text(text)
-    assert read_note(HERE, "a.npz") is None
+    assert read_metadata(HERE, "a.npz") is None
 
 
 def test_a_file_without_a_note_has_none():
     """As a stamp or a benchmark."""
-    assert read_note(HERE, "a.npz") is None
+    assert read_metadata(HERE, "a.npz") is None
 
 
 def test_snakemake_converts_nothing(monkeypatch):
     """It does not take notes that were put back for those of an old release."""
     monkeypatch.setattr(FilePersistence, "migrate_v1_to_v2", None)
-    write_note(HERE, "a.npz", json.dumps(NOTE))
+    write_metadata(HERE, "a.npz", json.dumps(NOTE))
     assert snakemake_reads("results/a.npz").rule == "encode"

@@ -53,7 +53,7 @@ class Survey:
         self.write()
 
     def write(self, later=1.0, **changed):
-        """Write the cube, with a time of its own."""
+        """Write the cube, with a new time."""
         self.columns |= changed
         before = self.cube.stat().st_mtime_ns if self.cube.exists() else 10**18
         pq.write_table(pa.table(self.columns), self.cube)
@@ -74,7 +74,7 @@ class Survey:
         return found
 
     def summarise(self):
-        """What the job that summarises the field writes down."""
+        """Write the summary of the field."""
         cube, names = Cube(self.cube, FIELD), modality_columns(self.config)
         every = [name for group in names.values() for name in group]
         content = {**asdict(cube.version), "columns": column_digests(cube, every)}
@@ -113,7 +113,7 @@ def test_a_touched_cube_changes_no_stamp(survey):
     survey.summarise()
     survey.write()
     assert survey.plan() == before
-    assert survey.said[-1] == "field F1: changed: nothing that is read of it"
+    assert survey.said[-1] == "field F1: changed: no column that a job reads"
 
 
 def test_it_is_read_once(survey, monkeypatch):
@@ -148,7 +148,7 @@ def test_a_column_changes_the_stamps_of_its_modalities(survey, column, values, m
 
 
 def test_a_change_that_is_taken_back_gives_the_stamps_back(survey):
-    """What was made of the first state is good again, be the cube's time what it may."""
+    """A cube that returns to its first state gets its first stamps back, whatever its time."""
     before = survey.plan()
     survey.summarise()
     old = survey.columns["desi_flux_b"]
@@ -159,7 +159,7 @@ def test_a_change_that_is_taken_back_gives_the_stamps_back(survey):
 
 
 def test_a_second_change_is_compared_with_the_first(survey):
-    """Without a run in between, the state that the last plan read is what counts."""
+    """Without a run in between, a cube is compared with the state that the last plan read."""
     survey.plan()
     survey.summarise()
     survey.write(desi_flux_b=[[9.0, 9.0], None])
@@ -169,7 +169,7 @@ def test_a_second_change_is_compared_with_the_first(survey):
 
 
 def test_without_a_summary_every_stamp_changes(survey):
-    """What a changed cube held before is not known: all of it counts as new."""
+    """A changed cube without a summary counts as new in all modalities."""
     before = survey.plan()
     survey.write()
     assert changed(before, survey.plan()) == set(MODALITIES)
@@ -186,7 +186,7 @@ def test_an_index_of_an_earlier_release_lacks_a_modality(survey):
 
 
 def test_a_summary_of_another_cube_is_not_trusted(survey):
-    """A cube that changed between the plan and its summary is not what other jobs have read."""
+    """A summary of a cube that changed after the plan does not count."""
     before = survey.plan()
     survey.write(desi_flux_b=[[9.0, 9.0], None])
     survey.summarise()

@@ -1,4 +1,4 @@
-"""Notes of skipped fields, and the plan that reads them."""
+"""Notes of skipped fields, the plan that reads them, and killed jobs."""
 
 from dataclasses import asdict
 
@@ -6,10 +6,16 @@ import pytest
 
 from astromodal.config.load import load_config
 from astromodal.errors import ConfigError
-from astromodal.jobs.skipped import Note, check_skipped, skipped, write_note
+from astromodal.jobs.failures import Note, check_skipped, killed, skipped, write_note
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import SKIPPED, Skip
+
+FAILED = """\
+RuleException:
+CalledProcessError in file "/w/rules/encode.smk", line 20:
+Command 'set -euo pipefail;  /usr/bin/python /r/.snakemake/scripts/tmpvpf6c.{}.py' {}.
+"""
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def test_what_was_made_since_is_not_listed(survey, text):
 
 
 def test_a_run_that_may_not_skip_refuses_skipped_fields(survey):
-    """The error tells of the field and of what to do."""
+    """The error names the field and the remedy."""
     what = "on_bad_field must be skip, got stop, but field F1 was skipped .*; mend or move the cube"
     with pytest.raises(ConfigError, match=what):
         check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
@@ -65,6 +71,27 @@ def test_a_run_that_may_skip_goes_on(survey):
 
 
 def test_a_cube_that_changed_is_read_again(survey):
-    """The note is of another cube: jobs will tell whether this one is good."""
+    """A note of an earlier cube does not count: jobs read the new one."""
     (survey / "cube_F1.parquet").write_bytes(b"mended")
     check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
+
+
+def test_killed_jobs_are_counted_by_rule(tmp_path):
+    """One line per rule, with advice; jobs that ended in another way are not counted."""
+    ends = [("encode_images", "died with <Signals.SIGKILL: 9>")] * 2
+    ends += [("train_transformer", "died with <Signals.SIGKILL: 9>")]
+    ends += [("encode_scalars", "returned non-zero exit status 1")]
+    ends += [("encode_spectra", "died with <Signals.SIGTERM: 15>")]
+    log = tmp_path / "log"
+    log.write_text("".join(FAILED.format(*end) for end in ends))
+    first, second = killed([log])
+    assert first.startswith("rule encode_images: killed (SIGKILL) 2 times, as the kernel does")
+    assert "fewer --cores" in first
+    assert second.startswith("rule train_transformer: killed (SIGKILL), as the kernel")
+
+
+def test_no_line_without_a_killed_job(tmp_path):
+    """Also for a log with bytes that are not text."""
+    log = tmp_path / "log"
+    log.write_bytes(b"Finished jobid: 0 (Rule: all)\xff\n")
+    assert list(killed([log])) == []

@@ -1,8 +1,10 @@
-"""Notes of the fields that were skipped, one a field and rule, and what a plan makes of them."""
+"""Fields that were skipped, with one note per field and rule, and jobs that were killed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -15,15 +17,16 @@ from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.skips import Skip, skip_at
 
 FOLDER: Final = "ASTROMODAL_SKIPPED"
-"""Variable of a job's environment: the folder of notes. Where it is empty, nothing is skipped.
+"""Environment variable of jobs: the folder of notes. No field is skipped where it is empty.
 
-Not a parameter of jobs: what good cubes become does not depend on what is done about bad ones.
+It is no parameter of a rule, because the results of good cubes do not depend on it.
 """
+_KILLED: Final = re.compile(r"\.(\w+)\.py' died with <Signals\.SIGKILL: 9>")
 
 
 @dataclass(frozen=True)
 class Note:
-    """A skip, the version of the cube that it is of, and the outputs that stand for it."""
+    """A skipped field, the version of its cube, and the outputs that record the skip."""
 
     skip: Skip
     version: FileVersion
@@ -31,28 +34,31 @@ class Note:
 
 
 def note_path(folder: str | Path, field: str, rule: str) -> Path:
-    """Where a rule notes that it skipped a field."""
+    """Return the path of the note that a rule skipped a field."""
     return Path(folder) / f"{field}.{rule}.json"
 
 
 def write_note(folder: str | Path, note: Note) -> None:
-    """Note down a skip."""
+    """Write the note of a skipped field."""
     write_json(note_path(folder, note.skip.field, note.skip.rule), asdict(note))
 
 
 def read_notes(folder: str | Path, fields: Collection[str]) -> list[Note]:
-    """Notes of these fields, sorted by name; not of what has been made since, or deleted."""
-    found = []
+    """Return the notes of these fields, sorted by name.
+
+    A note whose outputs were deleted or made since does not count.
+    """
+    notes = []
     for path in sorted(Path(folder).glob("*.json")):
         stored = read_json(path)
         skip, version = Skip(**stored["skip"]), FileVersion(**stored["version"])
         if skip.field in fields and all(map(skip_at, stored["outputs"])):
-            found.append(Note(skip, version, tuple(stored["outputs"])))
-    return found
+            notes.append(Note(skip, version, tuple(stored["outputs"])))
+    return notes
 
 
 def skipped(folder: str | Path, fields: Collection[str]) -> Iterator[str]:
-    """A line for each field that was skipped and each error, with the rules that met it."""
+    """Yield one line per skipped field and error, with the rules that met the error."""
     met: dict[tuple[str, str], list[str]] = {}
     for note in read_notes(folder, fields):
         met.setdefault((note.skip.field, note.skip.error), []).append(note.skip.rule)
@@ -61,9 +67,14 @@ def skipped(folder: str | Path, fields: Collection[str]) -> Iterator[str]:
 
 
 def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -> None:
-    """Raise `ConfigError` where fields were skipped, none may be now, and their cubes still stand.
+    """Refuse the outputs of skipped fields where ``on_bad_field`` is no longer ``skip``.
 
-    A cube that is another by now is read again.
+    A cube that has changed since is read again.
+
+    Raises
+    ------
+    ConfigError
+        Where the cube of a skipped field is unchanged.
     """
     if config.on_bad_field == "skip":
         return
@@ -73,3 +84,21 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
             outputs = ", ".join(note.outputs)
             do = f"mend or move the cube; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
+
+
+def killed(logs: Iterable[str | Path]) -> Iterator[str]:
+    """Yield one line per rule whose jobs were killed, with the likely reason.
+
+    Parameters
+    ----------
+    logs : iterable of path
+        Snakemake's logs of the run. They do not name killed jobs of a cluster, whose executor
+        reports why a job ended.
+    """
+    texts = [Path(log).read_text(errors="replace") for log in logs]
+    for rule, number in Counter(_KILLED.findall("".join(texts))).items():
+        times = f" {number} times" if number > 1 else ""
+        yield (
+            f"rule {rule}: killed (SIGKILL){times}, as the kernel does where memory runs "
+            "out; if so, run again with fewer --cores or on a machine with more memory"
+        )
