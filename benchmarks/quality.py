@@ -15,8 +15,8 @@ from datetime import date
 from typing import Any
 
 import yaml
-from astromodal.evaluation.report.values import Measurement, show
 
+from astromodal.evaluation.report.values import Measurement, show
 from astromodal.storage.json_files import read_json
 from benchmarks.harness import ROOT
 
