@@ -5,8 +5,7 @@ import pytest
 
 from astromodal.simulate import desi
 from astromodal.simulate.light import Light, spectra
-from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
-from astromodal.simulate.streams import stream
+from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources, stream
 
 
 @pytest.fixture(scope="module")
