@@ -7,8 +7,14 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from astromodal.config.load import in_braces, load_config, plain_settings
-from astromodal.config.variants import ablated, ablation_seeds, seeded
+from astromodal.config.load import (
+    ablated,
+    ablation_seeds,
+    in_braces,
+    load_config,
+    plain_settings,
+    seeded,
+)
 from astromodal.core.fields import (
     check_frozen,
     cube_template,

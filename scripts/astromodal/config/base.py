@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -77,14 +77,3 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping):
             return values
         return {name: None if value == "null" else value for name, value in values.items()}
-
-    if not TYPE_CHECKING:  # for a type checker every attribute would be there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say more of a setting that `partial_config` left out."""
-            if name in type(self).model_fields:
-                raise AttributeError(
-                    f"{type(self).__name__}.{name} must be given to the job that reads it; "
-                    "name it in the settings(...) of its rule"
-                )
-            return super().__getattr__(name)

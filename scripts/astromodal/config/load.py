@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError, create_model
 
-from astromodal.config.base import Settings
+from astromodal.config.base import SEEDS, Settings
+from astromodal.config.evaluate import AS_CONFIGURED, AblationSettings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
 from astromodal.config.schema import Config
@@ -78,17 +80,59 @@ def in_braces(names: Iterable[str]) -> list[str]:
     return found
 
 
+class SettingsView(Settings):
+    """A group of settings of which only those that a job was given can be read.
+
+    `partial_config` makes a subclass of this class and of the group's own for each group that was
+    given in part. Type checkers see the group's own class.
+    """
+
+    _above: str = PrivateAttr("")
+    """Dotted name of the group and a dot, for errors."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in type(self).model_fields and name not in self.model_fields_set:
+            raise AttributeError(name)  # Python then calls __getattr__
+        return super().__getattribute__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            raise AttributeError(
+                f"{self._above}{name} must be given to the job that reads it; "
+                "name it in the settings(...) of its rule"
+            )
+        return super().__getattr__(name)  # type: ignore[misc]
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the settings that were given as a dict; options as in pydantic."""
+        return super().model_dump(**{"exclude_unset": True, **options})
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [pair for pair in super().__repr_args__() if pair[0] in self.model_fields_set]
+
+
 def partial_config(values: Mapping[str, Any]) -> Config:
-    """A configuration that holds only the settings given: it refuses to tell of any other.
+    """Return a configuration of which only the settings given can be read.
+
+    Any other has no value, not its default: a job that read a setting which its rule does not name
+    would not run again after a change of that setting.
 
     Parameters
     ----------
     values : mapping
-        What `plain_settings` wrote out, by dotted name, or as nested mappings.
+        Settings as `plain_settings` returns them, by dotted name, or as nested mappings.
+
+    Returns
+    -------
+    Config
+        A view; reading any other setting raises `AttributeError`, which names the setting.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is not valid.
     """
-    config = _validated(values)
-    _leave_out(config, _spelt_out(values))
-    return config
+    return _view(_validated(values))
 
 
 def _validated(values: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Config:
@@ -102,14 +146,28 @@ def _validated(values: Mapping[str, Any], files: Sequence[str | Path] = ()) -> C
         raise ConfigError("\n".join(dict.fromkeys(said))) from None
 
 
-def _leave_out(settings: Settings, given: Mapping[str, Any]) -> None:
-    """Take away the settings that are not given, whose values are mere defaults."""
-    for name in type(settings).model_fields:
-        value = settings.__dict__[name]
-        if name not in given:
-            del settings.__dict__[name]
-        elif isinstance(value, Settings):
-            _leave_out(value, given[name])
+_S = TypeVar("_S", bound=Settings)
+
+
+def _view(settings: _S, above: str = "") -> _S:
+    """Return a group of settings, or a view of it where not all of them were given."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    shown = {
+        name: _view(value, f"{above}{name}.") if isinstance(value, Settings) else value
+        for name, value in given.items()
+    }
+    whole = given.keys() == type(settings).model_fields.keys()
+    if whole and all(shown[name] is value for name, value in given.items()):
+        return settings
+    view = _view_class(type(settings)).model_construct(set(given), **shown)
+    view._above = above
+    return cast(_S, view)
+
+
+@cache
+def _view_class(group: type[Settings]) -> type[SettingsView]:
+    bases: Any = (SettingsView, group)  # pydantic's types expect that all have one type
+    return cast(type[SettingsView], create_model(group.__name__, __base__=bases))
 
 
 def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,3 +230,60 @@ def _distinct(columns: dict[str, str | None]) -> None:
         if column is not None and first.setdefault(column, setting) != setting:
             must = f"another column than {first[column]}"
             raise ConfigError(must_be(setting, must, f"{column!r} in both"))
+
+
+_ALONE = {"training.gpus": 1, "training.nodes": 1, "training.init_from": None}
+"""A variant is trained by one process, and from the start."""
+
+
+def ablated(config: Config) -> dict[str, Config]:
+    """The configurations to train, by variant, the one as it is first.
+
+    A variant whose settings are those of one before it is left out: it would be trained twice. So
+    is a default one that this configuration cannot have: without reconstruction terms,
+    cross-entropy is all there is.
+
+    Raises
+    ------
+    ConfigError
+        Where a variant changes a setting that there is not, or to what it cannot be.
+    """
+    found: dict[str, Config] = {}
+    for name, changes in {AS_CONFIGURED: {}, **config.ablations.variants}.items():
+        try:
+            varied = _changed(config, changes)
+        except ConfigError as error:
+            if changes == AblationSettings().variants.get(name):
+                continue
+            raise ConfigError(f"ablations.variants.{name}: {error}") from None
+        if varied not in found.values():
+            found[name] = varied
+    return found
+
+
+def seeded(config: Config, seed: int) -> Config:
+    """The configuration with another ``training.seed``."""
+    training = config.training.model_copy(update={"seed": seed})
+    return config.model_copy(update={"training": training})
+
+
+def ablation_seeds(config: Config) -> tuple[int, ...]:
+    """Seeds of the trainings of each variant: ``training.seed`` and those that follow.
+
+    Raises
+    ------
+    ConfigError
+        Where they go beyond the seeds that there are.
+    """
+    first, n = config.training.seed, config.ablations.seeds
+    if first + n > SEEDS:
+        must = f"at most 2^64 - ablations.seeds, {SEEDS - n}"
+        raise ConfigError(must_be("training.seed", must, first))
+    return tuple(range(first, first + n))
+
+
+def _changed(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The configuration with some settings changed, by dotted name."""
+    epochs = config.ablations.epochs
+    own = _ALONE | ({} if epochs is None else {"training.epochs": epochs})
+    return load_config({**config.model_dump(mode="json"), **own, **changes})

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISS
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.centroids import CentroidTables

@@ -3,7 +3,7 @@
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.variants import ablated, ablation_seeds, seeded
+from astromodal.config.load import ablated, ablation_seeds, seeded
 from astromodal.errors import ConfigError
 
 TERMS = "training.meaningful_loss"

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.load import partial_config, plain_settings
-from astromodal.config.variants import ablation_seeds
+from astromodal.config.load import ablation_seeds, partial_config, plain_settings
 from astromodal.errors import ConfigError
 
 ONE = "simulate.fields"

@@ -3,8 +3,9 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from astromodal.config import load_config
+from astromodal.config import Config, load_config
 from astromodal.config.load import in_braces, partial_config, plain_settings, settings_at
+from astromodal.config.schema import TrainingSettings
 from astromodal.errors import ConfigError
 
 
@@ -152,8 +153,32 @@ def test_a_partial_config_holds_what_it_was_given():
 def test_a_partial_config_refuses_what_it_was_not_given(name):
     """Not the default: a job that reads what its rule does not name would not be redone."""
     config = partial_config({"split.nside": 4})
-    with pytest.raises(AttributeError, match="must be given to the job that reads it"):
+    message = f"^{re.escape(name)} must be given to the job that reads it; name it in the settings"
+    with pytest.raises(AttributeError, match=message):
         settings_at(name, config)
+
+
+def test_a_partial_config_is_of_the_same_classes():
+    """What takes a group of settings takes a view of it, with its methods and properties."""
+    config = partial_config({"training": {"gpus": 2, "nodes": 3, "seed": 1}})
+    assert isinstance(config, Config)
+    assert isinstance(config.training, TrainingSettings)
+    assert config.training.processes == 6
+    copied = config.training.model_copy(update={"epochs": 7})
+    assert (copied.epochs, copied.seed) == (7, 1)
+
+
+def test_a_property_refuses_what_it_needs_and_was_not_given():
+    """The error names the setting that is missing, not the property."""
+    config = partial_config({"training": {"gpus": 2}})
+    with pytest.raises(AttributeError, match=r"^training\.nodes must be given to the job"):
+        _ = config.training.processes
+
+
+def test_a_partial_config_is_frozen():
+    """Settings of a view do not change either."""
+    with pytest.raises(ValidationError, match="frozen"):
+        partial_config({"split.nside": 4}).split.nside = 8
 
 
 def test_a_partial_config_leaves_the_defaults_as_they_are():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.schema import ModelSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.sequences.layout import Block, Range
 from astromodal.training.initialisation import Unigram, fit_start
 from astromodal.training.losses import TypedLoss
