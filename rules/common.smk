@@ -28,7 +28,7 @@ from astromodal.storage.tempfiles import check_writable, clear_leftovers
 from astromodal.surveys.grids import is_light_curve
 from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
-from astromodal.inference.request import predicted_columns
+from astromodal.inference.request import requested_columns
 from astromodal.jobs.surroundings import shield
 from astromodal.reruns.changes import changes, digest, write_record
 from astromodal.reruns.code_graph import code_digests

@@ -1,6 +1,6 @@
 # The trained model at work: embeddings and predictions of every field, and the model passed on.
 
-PREDICTED = list(predicted_columns(CONFIG))
+PREDICTED = list(requested_columns(CONFIG))
 
 
 rule embed_field:

@@ -123,7 +123,7 @@ def numbers(folder) -> dict[str, bytes]:
         "probabilities": scalar.probabilities,
         "moments": np.stack([scalar.mean, scalar.std, scalar.median, scalar.quantile(0.9)]),
         "crps": scalar.crps(scalar.mean),
-        "reached": np.stack(scalar.reached(scalar.mean)),
+        "cdf": np.stack(scalar.cdf(scalar.mean)),
         "spectrum": np.stack([spectrum.flux, spectrum.std]),
         "image": np.stack([image.pixels, image.std]),
         "drawn": drawn.codes["desi_r"],

@@ -56,7 +56,7 @@ def test_moments_are_those_of_the_quantiles(weights, shift):
 def test_probability_up_to_a_value():
     """A quarter of [0, 2] lies below 0.5; nothing below it, all above its end."""
     found = prediction([[0.5, 0.5]] * 4, [0.5, 1.5], [0.0, 1.0, 2.0])
-    below, upto = found.reached(np.array([0.5, -1.0, 2.0, 9.0]))
+    below, upto = found.cdf(np.array([0.5, -1.0, 2.0, 9.0]))
     assert below == pytest.approx([0.25, 0, 1, 1])
     assert upto == pytest.approx(below)
 
@@ -64,7 +64,7 @@ def test_probability_up_to_a_value():
 def test_a_tie_has_a_probability_of_its_own():
     """Of a bin that is one value, nothing lies below it and all of it up to it."""
     found = prediction([0.6, 0.4], [3.0, 4.0], [3.0, 3.0, 5.0])
-    below, upto = found.reached(np.array([3.0]))
+    below, upto = found.cdf(np.array([3.0]))
     assert (below[0], upto[0]) == pytest.approx((0, 0.6))
 
 
@@ -73,7 +73,7 @@ def test_a_quantile_is_reached_at_its_level(level, shift):
     """Quantile and probability undo each other."""
     edges = np.array([0.0, 1.0, 1.5, 4.0])
     found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
-    assert found.reached(found.quantile(level))[1][0] == pytest.approx(level)
+    assert found.cdf(found.quantile(level))[1][0] == pytest.approx(level)
 
 
 @given(st.floats(-3, 8), st.floats(0.05, 0.95))
@@ -83,7 +83,7 @@ def test_crps_is_the_integral(value, shift):
     found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
     x = np.linspace(-4, 9, 13_001)
     many = prediction([[0.2, 0.5, 0.3]] * len(x), found.centers, edges)
-    summed = np.trapezoid((many.reached(x)[1] - (x >= value)) ** 2, x)
+    summed = np.trapezoid((many.cdf(x)[1] - (x >= value)) ** 2, x)
     assert found.crps(np.array([value]))[0] == pytest.approx(summed, abs=2e-3)
 
 

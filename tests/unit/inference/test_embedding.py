@@ -38,7 +38,7 @@ def test_the_budget_changes_nothing(bundle, encoded, model):
     """One object at a time, the same embeddings."""
     from astromodal.inference.encode import embed_objects
 
-    alone = embed_objects(bundle, encoded.sequences, np.arange(12), "mean", 1)
+    alone = embed_objects(bundle, encoded, "mean", 1)
     np.testing.assert_allclose(alone, model.embed(encoded), atol=1e-5)
 
 
@@ -72,7 +72,7 @@ def test_an_unknown_name_is_refused(model, encoded):
 
 def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
     """The model is run once, and each vector is the same."""
-    made = embed_by(bundle, encoded.sequences, encoded.numbers, tuple(POOLINGS), 500)
+    made = embed_by(bundle, encoded, tuple(POOLINGS), 500)
     for pooling, vectors in made.items():
         assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)
 

@@ -79,8 +79,8 @@ REFUSED = {
     "complex": ({"ra": np.ones(3, complex)}, "'ra' .* must be a column of numbers, got complex128"),
     "flags": ({"ra": [True, False, True]}, "must be a column of numbers, got True"),
     "pairs": ({"ra": np.ones((3, 2))}, r"must be a column of numbers, got arrays of shape \(2,\)"),
-    "a scalar": ({"ra": 3.0}, "'ra' .* must be a column of one value a row, got 3.0"),
-    "a text": ({"ra": "abc"}, "'ra' .* must be a column of one value a row, got 'abc'"),
+    "a scalar": ({"ra": 3.0}, "'ra' .* must be a column of one value per row, got 3.0"),
+    "a text": ({"ra": "abc"}, "'ra' .* must be a column of one value per row, got 'abc'"),
     "dicts as cutouts": (
         {"splus_cut_R": [{}, None, None]},
         "'splus_cut_R' .* lists or arrays of numbers, got {} .dict. in row 0",
@@ -399,9 +399,9 @@ def test_astropy_is_not_imported_for_a_mapping():
     code = (
         "import sys, numpy as np; from astromodal.inference.frames import frame_of; "
         "from astromodal.inference.frame_columns import convert; "
-        "from astromodal.inference.frame_values import Kind, Wanted; "
+        "from astromodal.inference.frame_values import Expected, Kind; "
         "frame = frame_of({'ra': np.arange(3.0)}); "
-        "convert(frame.column(0), Wanted('ra', Kind.NUMBER, 'deg', '')); "
+        "convert(frame.column(0), Expected('ra', Kind.NUMBER, 'deg', '')); "
         "print([n for n in ('astropy', 'astropy.units') if n in sys.modules])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -66,7 +66,7 @@ def sample_images(bench: Bench, objects: Encoded) -> ImageSample:
     """Predict cutouts, and read what was measured."""
     model, tokenizer = bench.model, bench.model.tokenizers.image
     predicted, _ = predict_images(
-        model.bundle, objects.sequences, model.ask(IMAGE), objects.numbers, bench.sampling,
+        model.bundle, objects, model.request(IMAGE), bench.sampling,
         model.settings,
     )  # fmt: skip
     stored = objects.codes(IMAGE)

@@ -75,10 +75,10 @@ def sample_scalars(bench: Bench, objects: Encoded) -> ScalarSample:
 
 def _predictions(bench: Bench, objects: Encoded, target: str) -> dict[str, ScalarPrediction]:
     """Distributions of the columns that a name stands for, but of those without bins."""
-    model, numbers = bench.model, objects.numbers
-    question = model.ask(target)
-    found = predict_columns(model.bundle, objects.sequences, question, numbers, model.settings)
-    given = count_given(objects.sequences, question, numbers)
+    model = bench.model
+    request = model.request(target)
+    found = predict_columns(model.bundle, objects, request, model.settings)
+    given = count_given(objects, request)
     return {
         model.columns[column]: model.distribution(column, chances, objects.ids, given)
         for column, chances in found.items()

@@ -17,6 +17,7 @@ from astromodal.evaluation.metrics import bootstrap_error
 from astromodal.evaluation.report.section import Verdict, measured
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
+from astromodal.inference.prompt import Sampling
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 
@@ -51,14 +52,14 @@ class Bench:
     eligible: np.ndarray
 
     @property
-    def sampling(self) -> tuple[int, int]:
-        """Continuations of a spectrum or cutout, and the seed that they are drawn from."""
-        return self.evaluation.reconstruction.n_samples, self.evaluation.seed
+    def sampling(self) -> Sampling:
+        """Number of samples of a spectrum or cutout, and their seed."""
+        return Sampling(self.evaluation.reconstruction.n_samples, self.evaluation.seed)
 
     def told_from(self, block: str) -> tuple[str, ...]:
         """Blocks that the model can tell a block from: the others, or the earlier ones."""
-        question = self.model.ask(block)
-        return (*([SCALAR] if question.given_columns else []), *question.given_blocks)
+        request = self.model.request(block)
+        return (*([SCALAR] if request.given_columns else []), *request.given_blocks)
 
     def having(self, block: str) -> Encoded:
         """Some of the eligible objects that have a block, and another one to tell it from."""

@@ -62,7 +62,7 @@ def sample_spectra(bench: Bench, objects: Encoded, group: str) -> SpectrumSample
     """Predict spectra of one group, and read what was observed."""
     model, coder = bench.model, bench.model.tokenizers.spectrum
     predicted, std = predict_spectra(
-        model.bundle, objects.sequences, model.ask(group), objects.numbers, group,
+        model.bundle, objects, model.request(group), group,
         bench.sampling, model.settings,
     )  # fmt: skip
     flux, ivar = _observed(bench, objects, group, predicted.shape[1])
