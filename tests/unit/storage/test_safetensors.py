@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from astromodal.errors import FormatError
-from astromodal.storage.safetensors import map_tensors, save_tensors
+from astromodal.storage.safetensors import map_file, map_tensors, save_tensors
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -35,7 +37,7 @@ def test_a_changed_header_is_noticed(tmp_path):
     path = tmp_path / "x.safetensors"
     save_tensors(path, ARRAYS, {"format": "f", "step": "7"})
     path.write_bytes(path.read_bytes().replace(b'"step": "7"', b'"step": "8"'))
-    with pytest.raises(FormatError, match="must be a safetensors file, got a header of another h"):
+    with pytest.raises(FormatError, match="must be a safetensors file, got a header whose hash"):
         map_tensors(path)
 
 
@@ -60,3 +62,37 @@ def test_other_files_are_no_tensors(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FormatError, match="x must be a safetensors file"):
         map_tensors(tmp_path / "x")
+
+
+def test_what_is_mapped_is_the_file(tmp_path):
+    """Its bytes, which cannot be written to, even once its name is gone."""
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    found = map_file(path)
+    path.unlink()
+    assert found.tobytes() == b"abc"
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+
+
+def test_an_empty_file(tmp_path):
+    """Has no bytes."""
+    (tmp_path / "a").touch()
+    assert len(map_file(tmp_path / "a")) == 0
+
+
+def test_what_is_no_file(tmp_path):
+    """Is named."""
+    with pytest.raises(FileNotFoundError, match=r"none"):
+        map_file(tmp_path / "none")
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        map_file(tmp_path)
+
+
+def test_no_file_stays_open(tmp_path):
+    """However many are mapped."""
+    (tmp_path / "a").write_bytes(bytes(100))
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [map_file(tmp_path / "a") for _ in range(10)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert np.sum(kept) == 0
