@@ -1,4 +1,4 @@
-"""Reading a configuration: a user's YAML overrides only what it names."""
+"""Loading of configurations, views for jobs, and the configurations of ablations."""
 
 from __future__ import annotations
 
@@ -20,27 +20,26 @@ from astromodal.errors import ConfigError, must_be, suggestion
 def load_config(
     source: str | Path | Mapping[str, Any] | None = None, files: Sequence[str | Path] = ()
 ) -> Config:
-    """Load and check a configuration.
+    """Load and check a configuration; a file overrides only the settings that it names.
 
     Parameters
     ----------
     source : path or mapping, optional
-        A YAML or JSON file, or its content as nested mappings (Snakemake's ``config``); nothing
-        gives the defaults.
+        A YAML or JSON file, or its content as nested mappings (Snakemake's ``config``); None for
+        the defaults.
     files : sequence of path
-        Files that the mapping is made of, one over the other: they are checked for what a mapping
-        no longer shows, and named in errors.
+        Files that the mapping was merged from, in order. They are checked for repeated keys, which
+        a mapping does not show, and named in errors.
 
     Returns
     -------
     Config
-        All settings, frozen; those that `source` does not name have their defaults.
+        All settings, frozen. Settings that `source` does not name have their defaults.
 
     Raises
     ------
     ConfigError
-        Where a key is unknown (the nearest valid one is named) or stands twice, or a value is not
-        what it must be.
+        If a key is unknown (the message names the nearest one) or repeated, or a value is invalid.
     """
     if isinstance(source, Mapping):
         check_given_once(files)
@@ -56,7 +55,7 @@ def load_config(
 
 
 def settings_at(name: str, config: Config) -> Any:
-    """The group of settings, or the value, at a dotted name such as ``tokenizers.scalar``."""
+    """Return the group of settings or the value at a dotted name such as ``tokenizers.scalar``."""
     value: Any = config
     for part in name.split("."):
         fields = type(value).model_fields if isinstance(value, BaseModel) else {}
@@ -67,17 +66,17 @@ def settings_at(name: str, config: Config) -> Any:
 
 
 def plain_settings(name: str, config: Config) -> Any:
-    """`settings_at` as nested dicts, lists, text and numbers, as Snakemake tracks them."""
+    """Return `settings_at` as nested dicts, lists, text and numbers, which Snakemake tracks."""
     return TypeAdapter(Any).dump_python(settings_at(name, config), mode="json")
 
 
 def in_braces(names: Iterable[str]) -> list[str]:
-    """Dotted names, where ``a.{b,c}`` stands for a.b and a.c, as in a shell."""
-    found = []
+    """Expand dotted names with braces, as in a shell: ``a.{b,c}`` becomes a.b and a.c."""
+    expanded = []
     for name in names:
         group, _, leaves = name.partition("{")
-        found += [group + leaf for leaf in leaves.removesuffix("}").split(",")]
-    return found
+        expanded += [group + leaf for leaf in leaves.removesuffix("}").split(",")]
+    return expanded
 
 
 class SettingsView(Settings):
@@ -136,14 +135,14 @@ def partial_config(values: Mapping[str, Any]) -> Config:
 
 
 def _validated(values: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Config:
-    """Settings each of which is what it must be."""
+    """Validate settings one by one; raise `ConfigError` if any is invalid."""
     try:
         return Config.model_validate(_spelt_out(values))
     except ValidationError as error:
-        # A list of wrong entries is too short for pydantic, which counts the right ones.
-        found = [d for d in error.errors() if d["type"] != "too_short" or not d["input"]]
-        said = [explain(detail, files) for detail in found]
-        raise ConfigError("\n".join(dict.fromkeys(said))) from None
+        # pydantic counts valid entries only: a list of invalid ones is also too short.
+        details = [d for d in error.errors() if d["type"] != "too_short" or not d["input"]]
+        messages = [explain(detail, files) for detail in details]
+        raise ConfigError("\n".join(dict.fromkeys(messages))) from None
 
 
 _S = TypeVar("_S", bound=Settings)
@@ -171,7 +170,7 @@ def _view_class(group: type[Settings]) -> type[SettingsView]:
 
 
 def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest keys with dots, as in ``training.epochs: 3``; of two values the later one counts."""
+    """Nest keys with dots, such as ``training.epochs: 3``; later values replace earlier ones."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
         *parents, last = str(key).split(".")
@@ -187,17 +186,17 @@ def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """A value over another one; groups are joined, and copied."""
+    """Replace a value by a new one; groups are merged, and copied."""
     if not isinstance(new, Mapping):
         return new
-    found = dict(old) if isinstance(old, Mapping) else {}
-    return found | {name: _merged(found.get(name), value) for name, value in new.items()}
+    kept = dict(old) if isinstance(old, Mapping) else {}
+    return kept | {name: _merged(kept.get(name), value) for name, value in new.items()}
 
 
 def _check_one_way(values: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` where a setting has two values, one by its dotted name.
+    """Raise `ConfigError` if a setting has two values, one by its dotted name.
 
-    Of several files Snakemake joins equal keys; of others it does not know which is to count.
+    Snakemake merges equal keys of several files, but keeps a dotted name beside its group.
     """
     found: dict[str, Any] = {}
     for name, value in _leaves(values):
@@ -215,7 +214,7 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def check_together(config: Config) -> None:
-    """Raise `ConfigError` where settings contradict each other."""
+    """Raise `ConfigError` if settings contradict each other."""
     columns = config.columns
     _distinct({"columns.id": columns.id, "columns.ra": columns.ra, "columns.dec": columns.dec})
     labels = config.evaluation.labels
@@ -224,7 +223,7 @@ def check_together(config: Config) -> None:
 
 
 def _distinct(columns: dict[str, str | None]) -> None:
-    """Raise `ConfigError` where two settings name the same column."""
+    """Raise `ConfigError` if two settings name the same column."""
     first: dict[str, str] = {}
     for setting, column in columns.items():
         if column is not None and first.setdefault(column, setting) != setting:
@@ -233,22 +232,22 @@ def _distinct(columns: dict[str, str | None]) -> None:
 
 
 _ALONE = {"training.gpus": 1, "training.nodes": 1, "training.init_from": None}
-"""A variant is trained by one process, and from the start."""
+"""Settings of all variants: one process, and no model to start from."""
 
 
 def ablated(config: Config) -> dict[str, Config]:
-    """The configurations to train, by variant, the one as it is first.
+    """Return the configurations to train by variant, first the one as configured.
 
-    A variant whose settings are those of one before it is left out: it would be trained twice. So
-    is a default one that this configuration cannot have: without reconstruction terms,
-    cross-entropy is all there is.
+    A variant with the settings of an earlier one is left out, as it would be trained twice. So is a
+    default variant that is invalid for this configuration: without reconstruction terms, the
+    cross-entropy cannot be removed.
 
     Raises
     ------
     ConfigError
-        Where a variant changes a setting that there is not, or to what it cannot be.
+        If a variant changes an unknown setting, or to an invalid value.
     """
-    found: dict[str, Config] = {}
+    variants: dict[str, Config] = {}
     for name, changes in {AS_CONFIGURED: {}, **config.ablations.variants}.items():
         try:
             varied = _changed(config, changes)
@@ -256,24 +255,24 @@ def ablated(config: Config) -> dict[str, Config]:
             if changes == AblationSettings().variants.get(name):
                 continue
             raise ConfigError(f"ablations.variants.{name}: {error}") from None
-        if varied not in found.values():
-            found[name] = varied
-    return found
+        if varied not in variants.values():
+            variants[name] = varied
+    return variants
 
 
 def seeded(config: Config, seed: int) -> Config:
-    """The configuration with another ``training.seed``."""
+    """Return the configuration with another ``training.seed``."""
     training = config.training.model_copy(update={"seed": seed})
     return config.model_copy(update={"training": training})
 
 
 def ablation_seeds(config: Config) -> tuple[int, ...]:
-    """Seeds of the trainings of each variant: ``training.seed`` and those that follow.
+    """Return the seeds of the trainings of each variant: ``training.seed`` and the following ones.
 
     Raises
     ------
     ConfigError
-        Where they go beyond the seeds that there are.
+        If a seed would be too large.
     """
     first, n = config.training.seed, config.ablations.seeds
     if first + n > SEEDS:
@@ -283,7 +282,7 @@ def ablation_seeds(config: Config) -> tuple[int, ...]:
 
 
 def _changed(config: Config, changes: Mapping[str, Any]) -> Config:
-    """The configuration with some settings changed, by dotted name."""
+    """Return the configuration with some settings changed, by dotted name."""
     epochs = config.ablations.epochs
     own = _ALONE | ({} if epochs is None else {"training.epochs": epochs})
     return load_config({**config.model_dump(mode="json"), **own, **changes})
