@@ -48,9 +48,9 @@ _DISK = {
     ),
     errno.EACCES: _OWNED,
     errno.EPERM: _OWNED,
-    errno.EIO: ("on a disk that works", f"see what the system says of it (dmesg), {_AGAIN}"),
+    errno.EIO: ("on a disk that works", f"see the messages of the system (dmesg), {_AGAIN}"),
 }
-"""What a file must be and what to do, by error number of the operating system."""
+"""Requirement of a file, and advice, by error number of the operating system."""
 _MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")
 """Parts of libraries' messages on a lack of memory."""
 _FILES = (errno.EMFILE, errno.ENFILE)

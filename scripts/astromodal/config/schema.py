@@ -38,11 +38,11 @@ Group = Literal[
     "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i"
 ]  # fmt: skip
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
-"""Every group that can be tokenized."""
+"""All groups that can be tokenized."""
 LIGHT_CURVE_GROUPS: Final = tuple(group for group in GROUPS if group.startswith("ztf_"))
-"""The groups of a measurement an epoch; a run has those that its config names."""
+"""Groups of light curves; a run has those that its config names."""
 SPECTRUM_GROUPS: Final = tuple(group for group in GROUPS if group not in LIGHT_CURVE_GROUPS)
-"""The groups of spectra: what a run has unless its config says otherwise."""
+"""Spectrum groups, which a run has by default."""
 _BLOCKS = ("image", "scalar", "spectrum", *GROUPS)
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",

@@ -178,8 +178,8 @@ def _check_columns(cube: Cube, read: Collection[str]) -> None:
     pairs = misspelt([(name, "") for name in sorted(cube.columns)], measured)
     if pairs:
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-        said = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
-        warnings.warn(f"{_named('columns of', cube)} {said}", UserWarning, stacklevel=6)
+        lacks = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
+        warnings.warn(f"{_named('columns of', cube)} {lacks}", UserWarning, stacklevel=6)
 
 
 def _named(what: str, cube: Cube) -> str:

@@ -94,7 +94,7 @@ def _unwrapped(values: Any) -> Any:
 
 
 def _objects(values: Any) -> np.ndarray:
-    """Convert a sequence to an array of objects (n,), whatever their shapes."""
+    """Convert a sequence to an array of objects (n,) of any shapes."""
     array = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         array[i] = value
@@ -249,14 +249,14 @@ def _list(cell: Any, expected: Expected, unit: Any, where: str) -> tuple[np.ndar
 
 
 def _emptied(array: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """An array of objects, None where it is masked."""
+    """Convert to an array of objects, None where masked."""
     emptied = array.copy()
     emptied[mask] = None
     return emptied
 
 
 def _inner(cell: Any, expected: Expected, where: str) -> np.ndarray:
-    """Values of one element of a list, which may be a list again."""
+    """Convert one element of a list, which may be a list itself."""
     if _is_missing(cell):
         return np.full(1, np.nan)
     if isinstance(cell, list | tuple) or np.ndim(cell):

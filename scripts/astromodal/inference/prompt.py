@@ -151,7 +151,7 @@ def extend(
 
 @dataclass(frozen=True)
 class Sampling:
-    """How blocks are sampled.
+    """Options of the sampling of blocks.
 
     Attributes
     ----------

@@ -35,9 +35,9 @@ def choose(sources: Sources, fraction: float, rng: np.random.Generator) -> np.nd
     """Choose rows that DESI observes, int64 (m,), ascending: galaxies, quasars, some stars."""
     n = len(sources)
     limit = np.array([19.6, 20.6, 22.2])[sources.kind]
-    wanted = np.array([0.5, 2.5, 6.0])[sources.kind] / (1 + np.exp(2.5 * (sources.r_mag - limit)))
-    wanted *= np.where(sources.r_mag > 15.5, 1.0, 0.05)
-    key = rng.exponential(size=n) / np.maximum(wanted, 1e-6)
+    weight = np.array([0.5, 2.5, 6.0])[sources.kind] / (1 + np.exp(2.5 * (sources.r_mag - limit)))
+    weight *= np.where(sources.r_mag > 15.5, 1.0, 0.05)
+    key = rng.exponential(size=n) / np.maximum(weight, 1e-6)
     return np.sort(np.argsort(key, kind="stable")[: round(fraction * n)])
 
 
@@ -124,7 +124,7 @@ def choose_redshifts(
     """Choose rows with a catalogued redshift, ascending; DESI targets and bright galaxies first."""
     n = len(sources)
     limit = np.array([17.5, 19.0, 20.5])[sources.kind]
-    wanted = np.array([0.7, 3.0, 4.0])[sources.kind] / (1 + np.exp(1.5 * (sources.r_mag - limit)))
-    wanted[observed] += np.where(np.isin(sources.kind[observed], (GALAXY, QUASAR)), 8.0, 3.0)
-    key = rng.exponential(size=n) / np.maximum(wanted, 1e-6)
+    weight = np.array([0.7, 3.0, 4.0])[sources.kind] / (1 + np.exp(1.5 * (sources.r_mag - limit)))
+    weight[observed] += np.where(np.isin(sources.kind[observed], (GALAXY, QUASAR)), 8.0, 3.0)
+    key = rng.exponential(size=n) / np.maximum(weight, 1e-6)
     return np.sort(np.argsort(key, kind="stable")[: round(fraction * n)])

@@ -216,7 +216,7 @@ def instrument(band: str) -> Instrument:
     Raises
     ------
     AstromodalError
-        Where GaiaXPy is not installed.
+        If GaiaXPy is not installed.
     """
     # GaiaXPy is not imported: that takes seconds.
     found = importlib.util.find_spec("gaiaxpy")

@@ -120,9 +120,11 @@ def npy_header(stream: IO[bytes], size: int) -> NpyHeader:
         raise ValueError("not a .npy file of plain numbers or text")
     shape = tuple(int(part) for part in match[3].decode().split(",") if part.strip())
     dtype = np.dtype(match[1].decode())
-    claimed, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
-    if claimed != there:
-        raise ValueError(f"an array of shape {shape} and {dtype} takes {claimed} byte, not {there}")
+    claimed, size = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if claimed != size:
+        raise ValueError(
+            f"an array of shape {shape} and {dtype} takes {claimed} byte, not {present}"
+        )
     return NpyHeader(shape, match[2] == b"True", dtype)
 
 

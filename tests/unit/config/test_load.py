@@ -57,7 +57,7 @@ def test_what_is_given_stays_as_it_is():
 
 
 def test_of_several_files_none_may_hide_another(tmp_path):
-    """Snakemake joins equal keys only: of a dotted and a nested one it cannot tell the last."""
+    """Snakemake joins equal keys only: of a dotted and a nested one it does not know the last."""
     path = tmp_path / "my.yaml"
     path.write_text("training: {seed: 1}\ntraining.epochs: 3\n")
     joined = {"training": {"seed": 1, "epochs": "10"}, "training.epochs": 3}
@@ -68,7 +68,7 @@ def test_of_several_files_none_may_hide_another(tmp_path):
 
 
 def test_a_dotted_key_below_a_value_is_refused():
-    """A value has no keys."""
+    """A dotted key below a value is an error."""
     with pytest.raises(ConfigError, match=r"fields\.x must be below a group of settings"):
         load_config({"fields": ["A"], "fields.x": 1})
 
@@ -151,7 +151,7 @@ def test_a_partial_config_holds_what_it_was_given():
 
 @pytest.mark.parametrize("name", ["split.seed", "model"])
 def test_a_partial_config_refuses_what_it_was_not_given(name):
-    """Not the default: a job that reads what its rule does not name would not be redone."""
+    """Reading a setting that was not given is an error, not its default."""
     config = partial_config({"split.nside": 4})
     message = f"^{re.escape(name)} must be given to the job that reads it; name it in the settings"
     with pytest.raises(AttributeError, match=message):
@@ -159,7 +159,7 @@ def test_a_partial_config_refuses_what_it_was_not_given(name):
 
 
 def test_a_partial_config_is_of_the_same_classes():
-    """What takes a group of settings takes a view of it, with its methods and properties."""
+    """A view is an instance of its group's class, with its methods and properties."""
     config = partial_config({"training": {"gpus": 2, "nodes": 3, "seed": 1}})
     assert isinstance(config, Config)
     assert isinstance(config.training, TrainingSettings)
@@ -182,7 +182,7 @@ def test_a_partial_config_is_frozen():
 
 
 def test_a_partial_config_leaves_the_defaults_as_they_are():
-    """What is left out of one is there in the next."""
+    """Settings left out of a view are not left out of other configurations."""
     partial_config({"split.nside": 4})
     assert load_config().split.seed == 1
 
@@ -194,27 +194,27 @@ def test_an_unknown_attribute_is_an_ordinary_error():
 
 
 def test_an_unknown_dotted_name_is_refused():
-    """A rule that asks for a setting that does not exist learns the nearest."""
+    """The error of a rule that names an unknown setting suggests the nearest."""
     with pytest.raises(ConfigError, match=r"tokenizers\.scaler is no setting; nearest: 'scalar'"):
         settings_at("tokenizers.scaler", load_config())
 
 
 def test_combinations_are_written_in_one_way():
-    """However modalities are ordered and spaced, and also as text of a command line."""
+    """Modalities are sorted and spaces removed, also in text of a command line."""
     found = load_config({"evaluation.downstream.given": "image+scalar, spectrum"})
     assert found.evaluation.downstream.given == ("scalar+image", "spectrum")
 
 
 @pytest.mark.parametrize("given", ["scalar+pixels", "", "scalar++image"])
 def test_an_unknown_combination_is_refused(given):
-    """The modalities that there are are listed."""
+    """The error lists the modalities."""
     must = "given.0: a combination must be one or more of scalar, image, spectrum, joined by +"
     with pytest.raises(ConfigError, match=re.escape(must)):
         load_config({"evaluation.downstream.given": [given]})
 
 
 def test_the_order_of_fields_does_not_matter():
-    """Listed in another order, the same settings in the same order."""
+    """Fields in another order give the same settings."""
     first, second = (
         load_config({
             "simulate": {"fields": {name: {} for name in names}},

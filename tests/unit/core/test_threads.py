@@ -28,7 +28,7 @@ def test_what_a_thread_raises_is_raised(threads):
 
 
 def test_items_in_order():
-    """Everything comes, in order, however little may wait."""
+    """All items come in order, for any depth."""
     assert list(ahead(range(50), depth=1)) == list(range(50))
     assert list(ahead([])) == []
 
@@ -49,7 +49,7 @@ def test_the_next_item_is_made_while_this_one_is_used():
 
 
 def test_an_error_comes_in_its_place():
-    """What the iterable raises is raised after the items before it."""
+    """An error of the iterable is raised after the items before it."""
 
     def items():
         yield 1
@@ -62,7 +62,7 @@ def test_an_error_comes_in_its_place():
 
 
 def test_closing_early_ends_the_thread():
-    """Who stops in the middle leaves no thread behind."""
+    """Closing the iterator early ends the thread."""
     before = threading.active_count()
     iterator = ahead(iter(int, 1))  # endless
     next(iterator)

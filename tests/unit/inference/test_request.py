@@ -16,7 +16,7 @@ LAYOUT = sequence_layout(PARTS)
 
 
 def test_everything_else_is_given():
-    """Without `given`, all that is no target."""
+    """Without `given`, everything that is no target is given."""
     found = parse_request(LAYOUT, COLUMNS, ["specz_z", "image"], None)
     assert (found.columns, found.blocks) == ((2,), ("image",))
     assert found.given_columns == (0, 1, 3, 4, 5)
@@ -25,7 +25,7 @@ def test_everything_else_is_given():
 
 
 def test_a_modality_is_the_rest_of_it():
-    """`scalar` and `spectrum` as targets are all of them, as given all that are no target."""
+    """`scalar` and `spectrum` as targets are all of them; as given, all that are no target."""
     assert parse_request(LAYOUT, COLUMNS, "spectrum", []).blocks == ("desi_r", "gaiaxp_bp")
     assert parse_request(LAYOUT, COLUMNS, "scalar", None).columns == tuple(range(6))
     found = parse_request(LAYOUT, COLUMNS, ["specz_z", "desi_r"], ["scalar", "spectrum"])
@@ -77,7 +77,7 @@ def test_light_curves_cannot_be_requested():
 
 
 def test_the_default_columns_are_those_that_the_run_has():
-    """Of the four, those of the config's columns."""
+    """Default columns that the config lacks are left out."""
     assert len(requested_columns(load_config())) == 4
     few = load_config({"tokenizers": {"scalar": {"columns": ["specz_z", "mag_pstotal_r"]}}})
     assert requested_columns(few) == ("specz_z",)

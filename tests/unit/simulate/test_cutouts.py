@@ -80,7 +80,7 @@ def test_disc_has_its_half_light_radius_and_angle() -> None:
 
 
 def test_source_stands_where_it_is_put() -> None:
-    """Point and disc have their centroid at the position asked for, x along columns."""
+    """Point and disc have their centroid at the given position, x along columns."""
     psf = psf_transforms(np.array([2.5]))[0]
     _, disc = galaxy_transforms(3.0, 0.7, 10.0)
     for image in (
@@ -145,7 +145,7 @@ def test_cutouts_do_not_depend_on_bands(sources: Sources) -> None:
 
 
 def test_choice_is_among_matches() -> None:
-    """Cutouts are drawn among matched rows, at most all of them."""
+    """Cutouts are chosen among matched rows, at most all of them."""
     matched = np.arange(100) < 60
     rows = cutouts.choose(matched, 0.4, np.random.default_rng(0))
     assert len(rows) == 40

@@ -116,7 +116,7 @@ def test_text_can_be_quoted_once_more() -> None:
 
 
 def test_brightest_matches_have_spectra() -> None:
-    """XP spectra go to bright candidates, as many as asked for and there are."""
+    """XP spectra go to bright candidates, as many as configured, or all."""
     g = np.linspace(13, 21, 100)
     candidates = np.arange(100) % 2 == 0
     rows = gaia.choose_xp(g, candidates, 0.2, np.random.default_rng(0))

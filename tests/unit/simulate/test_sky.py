@@ -74,7 +74,7 @@ def test_curves_have_published_centres_and_widths(name: str) -> None:
 
 
 def test_sources_have_their_r_magnitude(sources: Sources, light: Light) -> None:
-    """Spectra are normalised to the r magnitude that was drawn."""
+    """Spectra are normalised to the sampled r magnitude."""
     np.testing.assert_allclose(band(light, "r"), sources.r_mag, atol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Predicted scalars are the model's own distribution, conditioned exactly."""
+"""Predicted scalars are the model's conditional distributions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def prefix_of(encoded, i, blocks):
 @pytest.mark.parametrize("given", [None, ["mag_pstotal_i", "specz_e_z"], ["desi_r"], []])
 @pytest.mark.parametrize("target", ["mag_pstotal_r", "specz_z", "gaia_teff_gspphot"])
 def test_predictions_are_those_of_brute_force(bundle, encoded, target, given):
-    """Bayes' rule over all bins, by one whole run of the model a bin, gives the same numbers."""
+    """Bayes' rule with one full run of the model per bin gives the same numbers."""
     request = parse_request(bundle.layout, COLUMNS, target, given)
     column = COLUMNS.index(target)
     every = np.arange(len(encoded))
@@ -80,7 +80,7 @@ def test_several_columns_are_predicted_each_by_itself(bundle, encoded):
 
 
 def test_batches_change_nothing(bundle, encoded):
-    """One object at a time, the same distributions."""
+    """Distributions of single objects are the same as those of batches."""
     request = parse_request(bundle.layout, COLUMNS, "mag_pstotal_r", None)
     together = predict_columns(bundle, encoded, request, EXACT)[0]
     small = EXACT.model_copy(update={"token_budget": 1})
@@ -89,7 +89,7 @@ def test_batches_change_nothing(bundle, encoded):
 
 
 def test_threads_change_no_more_than_the_rounding(bundle, encoded):
-    """On one thread or three, the same distributions."""
+    """Distributions on one and on three threads are the same."""
     request = parse_request(bundle.layout, COLUMNS, "mag_pstotal_r", None)
     before, found = torch.get_num_threads(), []
     try:
@@ -102,7 +102,7 @@ def test_threads_change_no_more_than_the_rounding(bundle, encoded):
 
 
 def test_the_target_itself_is_never_used(bundle, encoded, model):
-    """Another value of the target, and the same prediction."""
+    """Another value of the target gives the same prediction."""
     from helpers.model import cube_table
 
     table = cube_table()
@@ -127,7 +127,7 @@ def test_fewer_candidates_come_close(bundle, encoded):
 
 
 def test_candidates_hold_the_mass():
-    """The likeliest bins that hold it, ascending, and as many for every object."""
+    """Candidates are the likeliest bins that hold the mass, ascending, as many for every object."""
     probabilities = np.array([[0.1, 0.6, 0.05, 0.25], [0.0, 0.0, 1.0, 0.0]])
     np.testing.assert_array_equal(candidates(probabilities, 0.8, 10), [[1, 3], [0, 2]])
 
@@ -135,7 +135,7 @@ def test_candidates_hold_the_mass():
 @pytest.mark.parametrize("mass", [0.3, 1.0])
 @pytest.mark.parametrize("most", [2, 5])
 def test_candidates_are_different_and_bounded(mass, most):
-    """Never more than the limit, never one twice, with both ends of the bins that hold the mass."""
+    """Candidates are distinct, within the limit, and include both ends of the mass."""
     probabilities = np.random.default_rng(0).dirichlet(np.ones(20), 7)
     found = candidates(probabilities, mass, most)
     assert found.shape[1] <= most

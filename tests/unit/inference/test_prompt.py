@@ -11,7 +11,7 @@ from astromodal.inference.prompt import Sampling, sample_block
 
 
 def sequence(bundle, block, codes):
-    """Token ids and types of a sequence that has nothing but a block."""
+    """Token ids and types of a sequence of one block."""
     tokens, types = [BOS, 3], [0, block.type]
     for slot, code in enumerate(codes.tolist()):
         ids = next(r for r in block.ranges if slot < r.first + r.n_slots)
@@ -74,7 +74,7 @@ def test_no_temperature_takes_the_likeliest(bundle):
 
 
 def test_samples_are_an_object_s_own():
-    """They do not depend on what an object is batched with, and differ by seed and block."""
+    """Samples do not depend on the batch, and differ by seed and object."""
 
     class Block:
         type, length = 3, 4
