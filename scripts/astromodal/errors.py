@@ -48,7 +48,7 @@ _DISK = {
     ),
     errno.EACCES: _OWNED,
     errno.EPERM: _OWNED,
-    errno.EIO: ("on a disk that works", f"see the messages of the system (dmesg), {_AGAIN}"),
+    errno.EIO: ("on a disk that works", f"see what the system says of it (dmesg), {_AGAIN}"),
 }
 """Requirement of a file, and advice, by error number of the operating system."""
 _MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")

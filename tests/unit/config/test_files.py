@@ -78,7 +78,7 @@ def test_a_key_that_stands_twice_in_json_is_refused(write):
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "null"])
 def test_a_file_of_nothing_is_no_settings(write, text):
-    """A file of null is read as an empty mapping."""
+    """A file without settings is read as an empty mapping."""
     assert read_settings(write(text)) == {}
 
 
