@@ -122,9 +122,7 @@ def npy_header(stream: IO[bytes], size: int) -> NpyHeader:
     dtype = np.dtype(match[1].decode())
     claimed, size = math.prod(shape) * dtype.itemsize, size - stream.tell()
     if claimed != size:
-        raise ValueError(
-            f"an array of shape {shape} and {dtype} takes {claimed} byte, not {present}"
-        )
+        raise ValueError(f"an array of shape {shape} and {dtype} takes {claimed} byte, not {size}")
     return NpyHeader(shape, match[2] == b"True", dtype)
 
 
