@@ -7,8 +7,14 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from astromodal.config.load import in_braces, load_config, plain_settings
-from astromodal.config.variants import ablated, ablation_seeds, seeded
+from astromodal.config.load import (
+    ablated,
+    ablation_seeds,
+    in_braces,
+    load_config,
+    plain_settings,
+    seeded,
+)
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
@@ -24,7 +30,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
-from astromodal.inference.request import predicted_columns
+from astromodal.inference.request import requested_columns
 from astromodal.jobs.failures import FOLDER, check_skipped, killed, skipped
 from astromodal.jobs.resources import training_resources
 from astromodal.jobs.surroundings import shield

@@ -35,7 +35,9 @@ rule train_spectrum_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.spectrum.{codebook_size,quantizer,iterations,seed}"),
+        settings=settings(
+            "tokenizers.spectrum.{codebook_size,quantizer,iterations,seed}"
+        ),
         code=code("train_spectrum_codebook"),
     script:
         "../scripts/train_spectrum_codebook.py"

@@ -1,4 +1,4 @@
-"""Errors, in one grammar: what must be what, what was found, and what to do about it."""
+"""Errors, and their grammar: *what must be …, got …; do …*."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 
 
 class AstromodalError(ValueError):
-    """An error that a user can mend; its message says how."""
+    """An error that the user can correct; its message says how."""
 
 
 class ConfigError(AstromodalError):
-    """A setting is not what it must be."""
+    """A setting is invalid."""
 
 
 class DataError(AstromodalError):
-    """A datacube is not what it must be."""
+    """A datacube is invalid."""
 
 
 class ChangedError(DataError):
-    """A datacube was written to while it was read."""
+    """A datacube was changed while it was read."""
 
 
 class FormatError(AstromodalError):
-    """A file that astromodal wrote is damaged, or belongs to something else."""
+    """A file of the workflow is damaged, or belongs to another run, tokenizer or version."""
 
 
 class MachineError(AstromodalError):
-    """The disk, the memory or a limit of the system is not what the work takes."""
+    """Disk, memory or a limit of the operating system is insufficient."""
 
 
 MEND = "mend the cube, or leave the field out of `fields`"
-"""What to do about a bad cube."""
+"""Advice for an invalid cube."""
 _AGAIN = "and run the same command again"
 _OWNED = ("yours to read and write", f"see whose it and its folder are (ls -l), {_AGAIN}")
 _DISK = {
@@ -50,22 +50,22 @@ _DISK = {
     errno.EPERM: _OWNED,
     errno.EIO: ("on a disk that works", f"see what the system says of it (dmesg), {_AGAIN}"),
 }
-"""What a file must be and what to do, by what the operating system says of it."""
+"""Requirement of a file, and advice, by error number of the operating system."""
 _MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")
-"""What libraries say that have an error of their own for it."""
+"""Parts of libraries' messages on a lack of memory."""
 _FILES = (errno.EMFILE, errno.ENFILE)
 _TOO_MANY = os.strerror(errno.EMFILE)
 
 
 def machine_error(error: BaseException, path: str | Path | None = None) -> MachineError | None:
-    """What an error comes to that is the disk's, the memory's or the system's; None for any other.
+    """Return the `MachineError` for an error of disk, memory or system limits; None for any other.
 
     Parameters
     ----------
     error : exception
-        Which may have another one as its cause, as that of a library has.
+        The error; its causes are examined too, since libraries wrap errors in their own.
     path : path, optional
-        The file that was being written; without it, the one that the error names.
+        The file that was written; if None, the file that the error names.
     """
     for each in _chain(error):
         if isinstance(each, MachineError):
@@ -87,54 +87,54 @@ def machine_error(error: BaseException, path: str | Path | None = None) -> Machi
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    """Whether an exception is that of a lack of memory, by its kind or by what it says.
+    """Return whether an exception is due to a lack of memory, by its type or message.
 
-    Python's own is a `SystemError` where a library in C forgets to say why it failed: with a limit
-    of the address space, that is why.
+    A C library that fails without a message gives a `SystemError`. If the address space is limited,
+    that is taken for a lack of memory.
     """
     limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-    said = str(error).lower()
+    message = str(error).lower()
     return (
         isinstance(error, MemoryError)
         or (limited and isinstance(error, SystemError))
-        or any(words in said for words in _MEMORY)
+        or any(words in message for words in _MEMORY)
     )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that led to it."""
+    """Yield an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def must_be(what: str, must: str, got: object, do: str | None = None) -> str:
-    """Say *what must be must, got got; do do*.
+    """Return the message *what must be must, got got; do*.
 
     Parameters
     ----------
     what : str
         The dotted name of a setting, or a field and file.
     must : str
-        What it must be, without the words "must be".
+        Valid values, without the words "must be".
     got : object
-        What was found instead; shown with ``repr`` unless it is text.
+        The invalid value; shown with ``repr`` unless it is text.
     do : str, optional
-        What the reader can do.
+        Advice.
     """
     shown = got if isinstance(got, str) else repr(got)
     return f"{what} must be {must}, got {shown}" + (f"; {do}" if do else "")
 
 
 def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The candidate spelt most like `name`, in whatever case, or None where none is close."""
+    """Return the candidate that is spelt most like `name`, ignoring case, or None."""
     spelt = {candidate.casefold(): candidate for candidate in candidates}
     close = get_close_matches(name.casefold(), list(spelt), n=1, cutoff=cutoff)
     return spelt[close[0]] if close else None
 
 
 def suggestion(name: str, candidates: Iterable[str]) -> str:
-    """``"; nearest: 'x'"`` for the candidate spelt most like `name`, or nothing."""
+    """Return ``"; nearest: 'x'"`` for the candidate spelt most like `name`, or an empty text."""
     close = nearest(name, candidates)
     return f"; nearest: {close!r}" if close else ""
 
@@ -142,8 +142,8 @@ def suggestion(name: str, candidates: Iterable[str]) -> str:
 def missing_column(
     field: str, file: str, column: str, columns: Iterable[str], do: str | None = None
 ) -> str:
-    """Say that a cube lacks a column, which one is spelt most like it, and what to do."""
+    """Return the message that a cube lacks a column, with the nearest column and advice."""
     near = suggestion(column, columns)
     remedy = do or (None if near else MEND)
-    said = f"field {field}: column {column!r} is missing from {file}{near}"
-    return f"{said}; {remedy}" if remedy else said
+    message = f"field {field}: column {column!r} is missing from {file}{near}"
+    return f"{message}; {remedy}" if remedy else message

@@ -1,4 +1,4 @@
-"""The configuration: what may be set, how it is read, and its documentation."""
+"""The configuration: models of all settings, reading of files, and generated documentation."""
 
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config

@@ -1,10 +1,10 @@
-"""What all groups of settings are made of."""
+"""Base class and types of settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -17,21 +17,21 @@ from pydantic import (
 
 
 def split_at_commas(value: object) -> object:
-    """``A,B`` of a command line is the list [A, B], and what is no list one of a single entry."""
+    """Split text such as ``A,B`` at commas, and turn a single number or date into a list."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
     return [value] if isinstance(value, (int, float, date)) else value
 
 
 def by_name(fields: Any) -> Any:
-    """Fields of a list or mapping in the order of their names, in whichever they were given."""
+    """Sort a list or mapping of fields by name."""
     if isinstance(fields, dict):
         return dict(sorted(fields.items()))
     return None if fields is None else tuple(sorted(fields))
 
 
 def once(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of which none stands twice: a second column, band or group would be its own."""
+    """Return names after a check that none is repeated."""
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise ValueError(f"must name each once, got {twice[0]!r} twice; leave one out")
@@ -39,52 +39,41 @@ def once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 FIELD_NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}"
-"""What a field may be called: its name becomes part of paths and of commands."""
+"""Pattern of a field's name, which becomes part of paths and commands."""
 A_FIELD_NAME = "a name of letters, digits and _ . + - that starts with a letter or digit"
-"""The same in words."""
+"""Description of `FIELD_NAME` for messages."""
 FieldName = Annotated[str, Field(pattern=rf"^{FIELD_NAME}$")]
 FieldPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*?\[][A-Za-z0-9_.+*?\[\]!-]{0,99}$")]
-"""A field's name, in which ``*``, ``?`` and ``[...]`` may stand for others as in a shell."""
+"""A field's name or a pattern of names with ``*``, ``?`` and ``[...]``, as in a shell."""
 FieldNames = Annotated[
     Annotated[tuple[FieldPattern, ...], Field(min_length=1)] | None,
     BeforeValidator(split_at_commas),
     AfterValidator(by_name),
 ]
 Once = (AfterValidator(once), Field(json_schema_extra={"uniqueItems": True}))
-"""Annotations of a list in which no name stands twice."""
+"""Annotations of a list without repeated names."""
 ColumnName = Annotated[str, Field(min_length=1)]
 ColumnNames = Annotated[tuple[ColumnName, ...], *Once]
 SomeColumns = Annotated[tuple[ColumnName, ...], Field(min_length=1), *Once]
-"""At least one."""
+"""At least one column."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 SEEDS = 2**64
-"""Seeds that PyTorch takes are below this."""
+"""Seeds of PyTorch are below this number."""
 Seed = Annotated[int, Field(ge=0)]
-"""What NumPy's generators take; of any size."""
+"""A seed of NumPy's generators, of any size."""
 
 
 class Settings(BaseModel):
-    """A frozen group of settings that refuses keys it does not know."""
+    """A frozen group of settings, in which unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _null(cls, values: Any) -> Any:
-        """Read the text ``null`` as YAML does: Snakemake leaves it so in ``--config``."""
+        """Read the text ``null`` as None: Snakemake's ``--config`` passes it as text."""
         if not isinstance(values, Mapping):
             return values
         return {name: None if value == "null" else value for name, value in values.items()}
-
-    if not TYPE_CHECKING:  # for a type checker every attribute would be there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say more of a setting that `partial_config` left out."""
-            if name in type(self).model_fields:
-                raise AttributeError(
-                    f"{type(self).__name__}.{name} must be given to the job that reads it; "
-                    "name it in the settings(...) of its rule"
-                )
-            return super().__getattr__(name)

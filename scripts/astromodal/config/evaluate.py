@@ -1,4 +1,4 @@
-"""Settings of what comes out: the report, ablations, and predictions."""
+"""Settings of the report, of ablations and of predictions."""
 
 from __future__ import annotations
 
@@ -28,51 +28,49 @@ SectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 
 
 class LabelSettings(Settings):
-    """What is known of sources: columns never given to what predicts one of them."""
+    """Columns of known labels, which are never inputs of predictions of a label."""
 
     redshift: ColumnName | None = Field(
-        "specz_z", description="Spectroscopic redshift; null where there is none."
+        "specz_z", description="Column of the spectroscopic redshift; null if there is none."
     )
     kind: ColumnName | None = Field(
         "specz_class_spec",
-        description="Text column that says what a source is; null where there is none.",
+        description="Text column of the class of a source; null if there is none.",
     )
     stars: tuple[str, ...] = Field(
         ("STAR", "GLOBCLUSTER"),
-        description="Its values, without what stands in brackets (STAR(WD) is a STAR), whose "
-        "redshift is a velocity and left out.",
+        description="Classes of stars, whose redshifts are velocities and are not used; text in "
+        "brackets is ignored (STAR(WD) is a STAR).",
     )
     unclear: tuple[str, ...] = Field(
         ("UNCLEAR",),
-        description="Its values that say nothing: such a source has no class, and its redshift is "
-        "left out.",
+        description="Classes of unknown sources, which have no class and whose redshift is not "
+        "used.",
     )
     stellar: ColumnNames = Field(
         ("gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot"),
-        description="Parameters of stars: effective temperature, gravity, metallicity.",
+        description="Columns of stellar parameters: effective temperature, gravity, metallicity.",
     )
     tied: ColumnNames = Field(
-        ("specz_e_z",), description="Columns that would give one of them away."
+        ("specz_e_z",), description="Further columns that reveal a label, such as its error."
     )
     magnitude: ColumnName | None = Field(
-        "mag_pstotal_r", description="Magnitude that results are divided by; null: they are not."
+        "mag_pstotal_r", description="Magnitude column by which results are binned; null for none."
     )
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Columns that are never given."""
+        """Columns that are never inputs of a prediction."""
         redshift = () if self.redshift is None else (self.redshift,)
         return (*redshift, *self.stellar, *self.tied)
 
 
 class ReconstructionSettings(Settings):
-    """What the model is asked to reconstruct from the rest of an object."""
+    """Reconstruction of each block of an object from the other blocks."""
 
-    max_objects: Positive = Field(
-        32, description="Objects of each block that are asked for at most."
-    )
+    max_objects: Positive = Field(32, description="Largest number of objects per block.")
     n_samples: Positive = Field(
-        3, description="Continuations that a spectrum or cutout is averaged over."
+        3, description="Samples that a predicted spectrum or cutout is averaged over."
     )
     columns: ColumnNames = Field(
         (
@@ -83,21 +81,21 @@ class ReconstructionSettings(Settings):
             "vista_japermag6",
         ),
         description="Scalar columns that are also predicted one by one, from everything else; "
-        "those that the run lacks, and labels, are left out.",
+        "labels and columns that the run lacks are left out.",
     )
 
 
 GIVEN: Final = ("scalar", "image", "spectrum")
-"""Modalities that labels are told from, in the report's order."""
+"""Modalities that labels are predicted from, in the report's order."""
 
 
 def combine(modalities: Iterable[str]) -> str:
-    """Modalities joined by +, each once, in the report's order."""
+    """Join modalities by +, each once, in the report's order."""
     return "+".join(name for name in GIVEN if name in set(modalities))
 
 
 def _combination(name: str) -> str:
-    """A combination of modalities, however it was written."""
+    """Return a combination of modalities in its standard form."""
     parts = [part.strip() for part in name.split("+")]
     if not set(parts) <= set(GIVEN):
         known = ", ".join(GIVEN)
@@ -106,7 +104,7 @@ def _combination(name: str) -> str:
 
 
 class DownstreamSettings(Settings):
-    """What the model's predictions and embeddings are worth, beside simple rivals."""
+    """Predictions of labels by the model and by probes of embeddings, compared with baselines."""
 
     given: Annotated[
         tuple[Annotated[str, AfterValidator(_combination)], ...] | None,
@@ -114,25 +112,30 @@ class DownstreamSettings(Settings):
     ] = Field(
         None,
         min_length=1,
-        description="What labels are predicted from: modalities joined by +, such as scalar+image; "
-        "null: every combination of scalar, image and spectrum that evaluated objects have.",
+        description="Modalities that labels are predicted from, joined by +, such as "
+        "scalar+image; null for every combination of scalar, image and spectrum that evaluated "
+        "objects have.",
     )
     max_fields: Positive = Field(
-        64, description="Training fields that labels are taken from at most, evenly spread."
+        64,
+        description="Largest number of training fields that labels are taken from, evenly spaced.",
     )
     max_labels: Positive = Field(
-        20_000, description="Labels of a target that probes and rivals learn from at most."
+        20_000,
+        description="Largest number of labels per target that probes and baselines are fitted to.",
     )
     label_fractions: Annotated[
         tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)
     ] = Field(
-        (0.01, 0.1, 1.0), description="Parts of them that label-efficiency curves are drawn at."
+        (0.01, 0.1, 1.0), description="Fractions of the labels in curves of label efficiency."
     )
-    label_draws: Positive = Field(5, description="Draws of each part: their scatter is the error.")
+    label_draws: Positive = Field(
+        5, description="Random subsets per fraction; the error is their scatter."
+    )
 
 
 class EvaluationSettings(Settings):
-    """What the report is made of, and on what."""
+    """Sections of the report, and the objects that it evaluates."""
 
     sections: Annotated[tuple[SectionName, ...], Field(min_length=1), *Once] = Field(
         BUILT_IN_SECTIONS,
@@ -140,38 +143,38 @@ class EvaluationSettings(Settings):
     )
     fields: FieldNames = Field(
         None,
-        description="Fields to evaluate on; null: those nothing was trained on, or, "
-        "where there are none, the test split of all.",
+        description="Fields to evaluate; null for fields that nothing was trained on or, if there "
+        "are none, the test split of all fields.",
     )
     max_objects: Positive = Field(
-        2000, description="Objects a modality that are evaluated at most."
+        2000, description="Largest number of evaluated objects per modality."
     )
     n_examples: Annotated[int, Field(ge=1, le=200)] = Field(
-        6, description="Examples drawn in a figure, a row each."
+        6, description="Examples per figure, one per row."
     )
     seed: Annotated[Seed, Field(lt=2**32)] = Field(
-        5, description="Seed of the draw of objects and of bootstrap errors."
+        5, description="Seed of the selection of objects and of bootstrap errors."
     )
-    labels: LabelSettings = Field(LabelSettings(), description="What is known of sources.")
+    labels: LabelSettings = Field(LabelSettings(), description="Columns of known labels.")
     reconstruction: ReconstructionSettings = Field(
-        ReconstructionSettings(), description="What the model is asked to reconstruct."
+        ReconstructionSettings(), description="Reconstruction of blocks."
     )
     downstream: DownstreamSettings = Field(
-        DownstreamSettings(), description="Predictions and embeddings beside simple rivals."
+        DownstreamSettings(), description="Predictions of labels and baselines."
     )
 
 
 AS_CONFIGURED: Final = "as_configured"
-"""The variant that all others are compared with."""
+"""Name of the variant that all others are compared with."""
 VARIED: Final = ("training.", "sequences.", "model.")
-"""Settings that a variant may change begin with one of these: what comes before stays the same."""
+"""Prefixes of the settings that a variant may change; tokens are the same for all variants."""
 FIXED: Final = ("fields", "gpus", "nodes", "seed", "init_from")
-"""Of ``training``, what is the same for every variant, or the ablations' own."""
+"""Settings of ``training`` that a variant may not change."""
 _TERMS = "training.meaningful_loss."
 
 
 class AblationSettings(Settings):
-    """What the target `ablations` trains, beside the model as it is configured."""
+    """Variants of the configured model that the target `ablations` trains and compares with it."""
 
     variants: dict[FieldName, dict[str, Any]] = Field(
         {
@@ -183,14 +186,17 @@ class AblationSettings(Settings):
             "fixed_order": {"sequences.block_order": "fixed"},
             "shuffled_order": {"sequences.block_order": "shuffled"},
         },
-        description="By name, the settings of training, sequences or model that differ, by dotted "
-        "name; what differs in nothing from the configuration is not trained twice.",
+        description="By name of a variant, the settings of training, sequences or model that it "
+        "changes, by dotted name; variants that are equal to an earlier one are not trained.",
     )
     seeds: Positive = Field(
-        2, description="Trainings of each variant, with seeds of their own: errors are over them."
+        2,
+        description="Trainings per variant, each with another seed; the errors are their scatter.",
     )
     epochs: Positive | None = Field(
-        None, description="Passes over the training objects, of every variant; null: as training."
+        None,
+        description="Passes over the training objects, for every variant; null for "
+        "training.epochs.",
     )
 
     @field_validator("variants")
@@ -211,31 +217,33 @@ class AblationSettings(Settings):
 
 
 class PredictSettings(Settings):
-    """What the trained model is used for, field by field."""
+    """Predictions and embeddings of every field."""
 
     columns: ColumnNames | None = Field(
         None,
-        description="Scalar columns that are predicted; null: those of specz_z, "
-        "gaia_teff_gspphot, gaia_logg_gspphot and gaia_mh_gspphot that the run has.",
+        description="Scalar columns to predict; null for those of specz_z, gaia_teff_gspphot, "
+        "gaia_logg_gspphot and gaia_mh_gspphot that the run has.",
     )
     given: ColumnNames | None = Field(
         None,
-        description="Columns, blocks (image, scalar, a spectrum group) or spectrum for all groups "
-        "that they are predicted from; null: everything else that an object has.",
+        description="Columns and blocks (image, scalar, a spectrum group, or spectrum for all "
+        "groups) to predict from; null for everything else that an object has.",
     )
     pooling: Literal["mean", "attention"] = Field(
         "mean",
-        description="How an object's states become one embedding: their mean, or weighted by "
-        "their likeness to the last one.",
+        description="How the states of an object's tokens become one embedding: mean, or mean "
+        "weighted by attention from the last token.",
     )
-    token_budget: Positive = Field(16_384, description="Tokens that are run at once.")
+    token_budget: Positive = Field(
+        16_384, description="Largest number of tokens that are run at once."
+    )
     prior_mass: Annotated[float, Field(gt=0, le=1)] = Field(
         0.999,
-        description="Probability, before the columns after it are looked at, of the bins in which "
-        "a column's value is sought.",
+        description="Least total probability of the candidate bins of a column, before later "
+        "columns are taken into account.",
     )
     max_candidates: Annotated[int, Field(ge=2)] = Field(
         128,
-        description="Bins in which it is sought at most: of more, some spread evenly, "
-        "and their likelihood is interpolated.",
+        description="Largest number of candidate bins of a column; of more, evenly spaced ones are "
+        "used and likelihoods interpolated.",
     )

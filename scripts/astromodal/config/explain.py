@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a setting, in the grammar of errors and the words of YAML."""
+"""Messages for pydantic's validation errors, in the grammar of errors and the words of YAML."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _MUST = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
 }
-"""What a setting must be, by the kind of finding, where pydantic's own words are Python's."""
+"""Valid values by pydantic's type of error, in place of pydantic's words for Python types."""
 _RENAMED = {"evaluation.parts": "evaluation.sections"}
-"""Settings of earlier versions, and what they are called now."""
+"""Settings of earlier versions, and their names now."""
 _QUOTED = ("string_pattern_mismatch", "string_too_short")
 
 
 def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
-    """Say one of pydantic's findings in one line.
+    """Return the message for one validation error of pydantic, in one line.
 
     Parameters
     ----------
     detail : ErrorDetails
-        The finding.
+        The error.
     files : sequence of path
-        Files that the settings are from, to tell how a value is spelt.
+        Files of the settings, for the spelling of a value.
     """
     loc = tuple(map(str, detail["loc"]))
     where = [_printable(part) for part in loc if part != KEY]
@@ -52,9 +52,9 @@ def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
     if kind == "string_type" and isinstance(got, (int, float, date)):
         return _no_text(name, got, loc, files)
     if kind == "value_error":
-        said = detail["msg"].removeprefix("Value error, ")
-        return f"{name}{' ' if said.startswith('must') else ': '}{said}" + (
-            "" if "got" in said else f", got {got!r}"
+        text = detail["msg"].removeprefix("Value error, ")
+        return f"{name}{' ' if text.startswith('must') else ': '}{text}" + (
+            "" if "got" in text else f", got {got!r}"
         )
     must = _MUST.get(kind, detail["msg"].removeprefix("Input should be "))
     if kind.startswith(("int", "float", "greater", "less")):
@@ -63,7 +63,7 @@ def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
 
 
 def shown(bound: float) -> str:
-    """A bound as it is read best: 2^64, not 1.84467e+19."""
+    """Format a bound; large powers of 2 as 2^64, not 1.84467e+19."""
     size = abs(int(bound))
     if size >= 1 << 31 and size & (size - 1) == 0:
         return f"{'-' if bound < 0 else ''}2^{size.bit_length() - 1}"
@@ -71,7 +71,7 @@ def shown(bound: float) -> str:
 
 
 def _no_text(name: str, got: Any, loc: tuple[str, ...], files: Sequence[str | Path]) -> str:
-    """Text that YAML, or Snakemake's command line, took for something else."""
+    """Return the message for text that YAML or Snakemake's command line read as another type."""
     read = (
         f"{'true' if got else 'false'}"
         if isinstance(got, bool)
@@ -87,12 +87,12 @@ def _no_text(name: str, got: Any, loc: tuple[str, ...], files: Sequence[str | Pa
 
 
 def _printable(text: str) -> str:
-    """Text in one line, whatever characters it holds."""
+    """Return text with characters that cannot be printed escaped."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _model_at(where: list[str]) -> tuple[type[BaseModel], str | None]:
-    """The settings class that the path leads through last, and the name left over in it."""
+    """Return the last settings class on a dotted path, and the rest of the path or None."""
     model: type[BaseModel] = Config
     left: str | None = None
     for part in where:
@@ -110,7 +110,7 @@ def _model_at(where: list[str]) -> tuple[type[BaseModel], str | None]:
 
 
 def _hint(where: list[str]) -> str:
-    """The nearest valid key, with its whole dotted name, or all valid keys."""
+    """Return the nearest valid key with its dotted name, or all valid keys, for a message."""
     known = sorted(_model_at(where[:-1])[0].model_fields)
     close = nearest(where[-1], known)
     return (
@@ -121,7 +121,7 @@ def _hint(where: list[str]) -> str:
 
 
 def _bounds(where: list[str]) -> str | None:
-    """``an int in [2, 65535]``, for a bounded number."""
+    """Return the valid values of a number, such as ``an int in [2, 65535]``."""
     model, name = _model_at(where)
     if name is None:
         return None

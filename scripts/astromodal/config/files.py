@@ -1,4 +1,4 @@
-"""YAML and JSON files of settings: how they are read, and what in them would be lost silently."""
+"""Reading of YAML and JSON files of settings, with errors for settings that are given twice."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from astromodal.errors import ConfigError, must_be
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # CSafeLoader is ten times as fast
 _MERGE = "tag:yaml.org,2002:merge"
 
 KEY = "[key]"
-"""Ends the way to a key itself, not to its value, as in pydantic's findings."""
+"""Last part of a path to a key instead of its value, as in pydantic's errors."""
 
 Where = tuple[str, ...]
-"""Keys, and numbers of entries of lists, that lead to a setting; `KEY` at its end for a key."""
+"""Path of a setting: keys, and positions in lists; it ends in `KEY` for the key itself."""
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a value, or the name of one, is written in a file."""
+    """Text of a value or key in a file, with its line."""
 
     text: str
     path: str
@@ -40,7 +40,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        Where it is neither, holds no mapping, or gives a setting twice.
+        If it is neither, does not hold a mapping, or gives a setting twice.
     """
     check_given_once([path])
     text = _text(path)
@@ -57,36 +57,39 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def check_given_once(paths: Iterable[str | Path]) -> None:
-    """Raise `ConfigError` where a file gives a setting twice: YAML would drop all but the last.
+    """Raise `ConfigError` if a file gives a setting twice; YAML would keep only the last.
 
     Parameters
     ----------
     paths : iterable of path
-        Files that were read before; those that cannot be read twice, as pipes, are left out.
+        Files of settings; those that cannot be read again, such as pipes, are not checked.
     """
-    said = [
+    messages = [
         must_be(
-            ".".join(where), f"given once in {path}", f"lines {first} and {second}", "join the two"
+            ".".join(each.where),
+            f"given once in {path}",
+            f"lines {each.first} and {each.second}",
+            "join the two",
         )
         for path in paths
         if (root := _root(path)) is not None
-        for where, first, second in _twice(root, (), {}, set())
+        for each in _repeated(root, (), {}, set())
     ]
-    if said:
-        raise ConfigError("\n".join(said))
+    if messages:
+        raise ConfigError("\n".join(messages))
 
 
 def spelling(paths: Sequence[str | Path], where: Where, value: object) -> Spelling | None:
-    """How a value is written in the last of some files that has it there; None where none has.
+    """Return how a value is spelt in the last file that has it, or None if no file has it.
 
     Parameters
     ----------
     paths : sequence of path
-        The files.
+        Files of settings.
     where : tuple of str
-        What leads to it.
+        Path of the value.
     value : object
-        What YAML reads it as.
+        The value as YAML reads it.
     """
     for path in reversed(paths):
         root = _root(path)
@@ -108,7 +111,7 @@ def _no_yaml(path: str | Path, error: Exception) -> ConfigError:
 
 
 def _root(path: str | Path) -> yaml.Node | None:
-    """What a file holds, with its line numbers; None where it cannot be parsed twice."""
+    """Parse a file to nodes with line numbers; return None if it cannot be parsed again."""
     if not Path(path).is_file():
         return None
     text = _text(path)
@@ -120,49 +123,73 @@ def _root(path: str | Path) -> yaml.Node | None:
         except ValueError:
             raise _no_yaml(path, error) from error
     try:
-        # Tabs, which stand between a JSON file's values only, are what YAML most often rejects.
+        # YAML rejects tabs, which JSON allows between values.
         return yaml.compose(text.replace("\t", " "), Loader=_Loader)
     except yaml.YAMLError:
         return None
 
 
-def _pairs(node: yaml.Node, top: bool) -> Iterator[tuple[Where, yaml.ScalarNode, yaml.Node]]:
-    """A mapping's keys, those of the whole file divided at dots, with their nodes and values.
+class _Entry(NamedTuple):
+    """A key of a mapping, split at dots, with the nodes of the key and of its value."""
 
-    What is merged (``<<``) is left out: it may be given again.
+    name: Where
+    key: yaml.ScalarNode
+    value: yaml.Node
+
+
+def _entries(node: yaml.Node, top: bool) -> Iterator[_Entry]:
+    """Yield the entries of a mapping; only keys at the top of a file are split at dots.
+
+    Merged mappings (``<<``) are left out: their settings may be given again.
     """
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-            yield tuple(key.value.split(".")) if top else (key.value,), key, value
+            yield _Entry(tuple(key.value.split(".")) if top else (key.value,), key, value)
 
 
-def _twice(
-    node: yaml.Node, above: Where, seen: dict[Where, tuple[int, int, bool]], visited: set[int]
-) -> Iterator[tuple[Where, int, int]]:
-    """Settings that are given twice, with both lines: in one group, or also by a dotted name."""
-    if id(node) in visited:  # an anchor's
+class _Given(NamedTuple):
+    """A place where a setting is given: its line, its mapping, and whether it is a group."""
+
+    line: int
+    mapping: int
+    is_group: bool
+
+
+class _Repeated(NamedTuple):
+    """A setting that is given on two lines of a file."""
+
+    where: Where
+    first: int
+    second: int
+
+
+def _repeated(
+    node: yaml.Node, above: Where, seen: dict[Where, _Given], visited: set[int]
+) -> Iterator[_Repeated]:
+    """Yield settings that are given twice, in one group or once by a dotted name."""
+    if id(node) in visited:  # the node of an anchor
         return
     visited.add(id(node))
-    for name, key, value in _pairs(node, not above):
+    for name, key, value in _entries(node, not above):
         where = (*above, *name)
-        here = (key.start_mark.line + 1, id(node), isinstance(value, yaml.MappingNode))
+        here = _Given(key.start_mark.line + 1, id(node), isinstance(value, yaml.MappingNode))
         before = seen.setdefault(where, here)
-        groups = before[2] and here[2]
-        if before is not here and not (groups and before[1] != here[1]):
-            yield where, before[0], here[0]
+        groups = before.is_group and here.is_group
+        if before is not here and not (groups and before.mapping != here.mapping):
+            yield _Repeated(where, before.line, here.line)
         else:
-            yield from _twice(value, where, seen, visited)
+            yield from _repeated(value, where, seen, visited)
 
 
 def _at(node: yaml.Node, where: Where, top: bool = True) -> yaml.Node | None:
-    """The node that keys lead to; the last one where several do."""
+    """Return the node at a path; the last one if there are several."""
     if not where or (where == ("0",) and isinstance(node, yaml.ScalarNode)):
         return node
     if isinstance(node, yaml.SequenceNode):
         number = int(where[0]) if where[0].isdigit() else len(node.value)
         return _at(node.value[number], where[1:], False) if number < len(node.value) else None
     found: yaml.Node | None = None
-    for name, key, value in _pairs(node, top):
+    for name, key, value in _entries(node, top):
         if where == (_plain(key), KEY):
             found = key
         elif name == where[: len(name)] or (not top and where[0] == _plain(key)):
@@ -171,5 +198,5 @@ def _at(node: yaml.Node, where: Where, top: bool = True) -> yaml.Node | None:
 
 
 def _plain(node: yaml.ScalarNode) -> str:
-    """What YAML reads a value as, as text: 1 where ``0001`` is written."""
+    """Return the value that YAML reads, as text: 1 for ``0001``."""
     return str(_Loader("").construct_object(node))

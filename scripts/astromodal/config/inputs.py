@@ -1,4 +1,4 @@
-"""Settings of what goes in: paths, names of columns, and the simulated sky."""
+"""Settings of the input: paths, names of columns, and the simulated sky."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SENTINELS: Final[dict[Preset, dict[str, tuple[float, ...]]]] = {
     "splus": {"mag_*": (99.0, -99.0), "err_mag_*": (99.0, -99.0)},
     "vista": {"vista_*": (-999999500.0,)},
 }
-"""By survey and pattern of column names, the numbers that stand for a missing value.
+"""Numbers that stand for a missing value, by survey and pattern of column names.
 
 S-PLUS: 99 where a source was not detected or not measured (Data Release 4, Herpich et al. 2024).
 VISTA Science Archive: the default value of real numbers, -0.9999995e9 (its glossary of attributes).
@@ -33,14 +33,14 @@ VISTA Science Archive: the default value of real numbers, -0.9999995e9 (its glos
 
 
 class FlagSettings(Settings):
-    """What one column of flags says of other columns; one of its two lists must be given."""
+    """Meaning of one column of flags; either `unreliable` or `reliable` must be given."""
 
-    columns: SomeColumns = Field(description="Columns whose values the flag is about.")
+    columns: SomeColumns = Field(description="Columns whose values the flags describe.")
     unreliable: Annotated[tuple[str, ...], *Once] = Field(
-        (), description="Flags, without what stands in brackets, whose values count as missing."
+        (), description="Flags whose values are missing; text in brackets is ignored."
     )
     reliable: Annotated[tuple[str, ...], *Once] = Field(
-        (), description="The only flags whose values count; without a flag, a value is missing."
+        (), description="Flags whose values are used; values with another flag or none are missing."
     )
 
     @model_validator(mode="after")
@@ -51,7 +51,7 @@ class FlagSettings(Settings):
 
 
 class ColumnSettings(Settings):
-    """Columns that identify and place a source, and values that are no measurements."""
+    """Columns of identifiers and positions, and rules for values that are missing."""
 
     id: ColumnName = Field(
         "id", description="Identifier of a source, binary or text, unique in a field."
@@ -60,12 +60,12 @@ class ColumnSettings(Settings):
     dec: ColumnName = Field("dec", description="Declination (ICRS, degree).")
     presets: Annotated[tuple[Preset, ...], *Once] = Field(
         tuple(SENTINELS),
-        description="Surveys whose sentinels count as missing values: splus (99 and -99 in mag_* "
-        "and err_mag_*), vista (-0.9999995e9 in vista_*).",
+        description="Surveys whose sentinels are missing values: splus (99 and -99 in mag_* and "
+        "err_mag_*), vista (-0.9999995e9 in vista_*).",
     )
     sentinels: dict[ColumnName, tuple[float, ...]] = Field(
         {},
-        description="More sentinels, by a column's name or a pattern of it: {'flux_*': [-999]}.",
+        description="Further sentinels, by column or pattern of columns: {'flux_*': [-999]}.",
     )
     flags: dict[ColumnName, FlagSettings] = Field(
         {
@@ -73,30 +73,30 @@ class ColumnSettings(Settings):
                 columns=("specz_z", "specz_e_z", "specz_class_spec"), unreliable=("REMOVE",)
             )
         },
-        description="By name, columns of flags that say which values of other columns are not "
-        "reliable, and so missing: to tokenizers, training and evaluation.",
+        description="By name, columns of flags that mark values of other columns as not reliable; "
+        "tokenizers, training and evaluation treat these values as missing.",
     )
 
 
 FIELD: Final = "{field}"
-"""Stands for a field's name in ``paths.datacube_template``."""
+"""Placeholder of a field's name in ``paths.datacube_template``."""
 LAST: Final = "last"
-"""Stands in ``training.init_from`` for the run's own last model."""
+"""Value of ``training.init_from`` for the run's own last model."""
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}|)", re.ASCII)
 _REPLACED = re.compile(r"[{}]|<[a-z][a-z0-9_]*>")
-"""What Snakemake replaces in a path: wildcards, and path variables of its own."""
+"""Parts of a path that Snakemake would replace: wildcards and its path variables."""
 
 
 def expanded(path: str) -> str:
     """Replace ``~``, ``~user``, ``$VAR`` and ``${VAR}`` in a path, as a shell does.
 
-    A path that is expanded already stays the same: jobs are given those, and validate them again.
+    An expanded path stays the same: jobs are given expanded paths and validate them again.
 
     Raises
     ------
     ValueError
-        Where a variable is not set or empty, there is no such user, or the path holds a character
-        that cannot be printed, or a part that Snakemake would replace.
+        If a variable is not set or empty, there is no such user, or the path holds a character that
+        cannot be printed or a part that Snakemake would replace.
     """
     home = os.path.expanduser(path)
     if home.startswith("~"):
@@ -113,7 +113,7 @@ def expanded(path: str) -> str:
 
 
 def folder(path: str) -> str:
-    """Expand a path that is no pattern; ``./x//y/`` becomes x/y, which is Snakemake's form."""
+    """Expand a path that is no template; ``./x//y/`` becomes x/y, as Snakemake writes it."""
     return _plain(_of_one(expanded(path)))
 
 
@@ -126,7 +126,7 @@ def template(path: str) -> str:
 
 
 def model_file(path: str) -> str:
-    """Expand the path of one model; `LAST` stays."""
+    """Expand the path of a model; `LAST` is returned unchanged."""
     return path if path == LAST else _of_one(expanded(path))
 
 
@@ -142,13 +142,13 @@ ScriptPath = Annotated[str, Field(min_length=1), AfterValidator(script)]
 
 
 def _plain(path: str) -> str:
-    """A path without ``.`` and empty parts; one that begins with ``~`` keeps what quotes that."""
+    """A path without ``.`` and empty parts; ``./~`` keeps its dot, which quotes the tilde."""
     found = str(PurePosixPath(path))
     return f"./{found}" if found.startswith("~") else found
 
 
 def _value(name: str | None, path: str) -> str:
-    """What a variable stands for."""
+    """Return the value of an environment variable."""
     if name is None:
         raise _wrong("hold the name of a variable after $", path)
     value = os.environ.get(name)
@@ -165,18 +165,18 @@ def _of_one(path: str) -> str:
 
 
 def _wrong(must: str, got: str, do: str | None = None) -> ValueError:
-    """The error in the grammar of `must_be`; what reports it puts the setting's name before it."""
+    """Return the error in the grammar of `must_be`; the setting's name is put before it later."""
     return ValueError(f"must {must}, got {got!r}" + (f"; {do}" if do else ""))
 
 
 Band = Literal["U", "F378", "F395", "F410", "F430", "G", "F515", "R", "F660", "I", "F861", "Z"]
 BANDS: Final[tuple[Band, ...]] = get_args(Band)
-"""The bands of S-PLUS, which simulated cutouts have."""
+"""Bands of S-PLUS, which simulated cutouts have."""
 Survey = Literal["images", "gaia", "gaiaxp", "desi", "vista", "specz", "ztf"]
 
 
 class SimulatedField(Settings):
-    """One simulated field; what is null is taken from the sky's own settings."""
+    """One simulated field; settings that are null are those of the simulated sky."""
 
     n_sources: Positive | None = Field(None, description="Number of rows of this field.")
     ra: Annotated[float, Field(ge=-360, le=360)] | None = Field(
@@ -186,10 +186,10 @@ class SimulatedField(Settings):
         None, description="Declination of the centre (degree)."
     )
     seeing: Annotated[float, Field(ge=0.8, le=10)] | None = Field(
-        None, description="PSF FWHM in the r band (arcsec), that pixels of 0.55 arcsec sample."
+        None, description="FWHM of the point spread function in r (arcsec)."
     )
     absent: Annotated[tuple[Survey, ...], *Once] = Field(
-        (), description="Surveys that matched nothing here: the cube has no such columns."
+        (), description="Surveys without data in this field: the cube lacks their columns."
     )
     absent_bands: Annotated[tuple[Band, ...], *Once] = Field(
         (), description="Bands whose cutouts are all null."
@@ -199,18 +199,18 @@ class SimulatedField(Settings):
 class SimulateSettings(Settings):
     """The simulated sky, used where paths.datacube_template is null."""
 
-    seed: int = Field(20260101, description="Seed of the sky: same seed, same bytes.")
-    n_sources: Positive = Field(400, description="Rows a field.")
+    seed: int = Field(20260101, description="Seed of the sky; the same seed gives the same bytes.")
+    n_sources: Positive = Field(400, description="Rows per field.")
     cutout_fraction: Fraction = Field(
-        0.69, description="Fraction of sources with image cutouts (drawn among Gaia matches)."
+        0.69, description="Fraction of sources with image cutouts; all of these have a Gaia match."
     )
     xp_fraction: Fraction = Field(0.05, description="Fraction of sources with Gaia XP spectra.")
     desi_fraction: Fraction = Field(0.08, description="Fraction of sources with DESI spectra.")
-    specz_fraction: Fraction = Field(0.08, description="Fraction with a spectroscopic redshift.")
+    specz_fraction: Fraction = Field(0.08, description="Fraction of sources with a redshift.")
     light_curve_fraction: Fraction = Field(
         0.0,
-        description="Fraction of sources with ZTF light curves, whatever their declination; "
-        "0: the cubes have no such columns.",
+        description="Fraction of sources with ZTF light curves, at any declination; with 0 the "
+        "cubes lack their columns.",
     )
     fields: Annotated[dict[FieldName, SimulatedField], AfterValidator(by_name)] = Field(
         {f"SIM-{i:04d}": SimulatedField() for i in range(1, 5)},

@@ -1,14 +1,16 @@
-"""Reading a configuration: a user's YAML overrides only what it names."""
+"""Loading of configurations, views for jobs, and the configurations of ablations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError, create_model
 
-from astromodal.config.base import Settings
+from astromodal.config.base import SEEDS, Settings
+from astromodal.config.evaluate import AS_CONFIGURED, AblationSettings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
 from astromodal.config.schema import NO_COLUMN, Config
@@ -19,27 +21,26 @@ from astromodal.surveys.registry import GROUPS, spectrum_group
 def load_config(
     source: str | Path | Mapping[str, Any] | None = None, files: Sequence[str | Path] = ()
 ) -> Config:
-    """Load and check a configuration.
+    """Load and check a configuration; a file overrides only the settings that it names.
 
     Parameters
     ----------
     source : path or mapping, optional
-        A YAML or JSON file, or its content as nested mappings (Snakemake's ``config``); nothing
-        gives the defaults.
+        A YAML or JSON file, or its content as nested mappings (Snakemake's ``config``); None for
+        the defaults.
     files : sequence of path
-        Files that the mapping is made of, one over the other: they are checked for what a mapping
-        no longer shows, and named in errors.
+        Files that the mapping was merged from, in order. They are checked for repeated keys, which
+        a mapping does not show, and named in errors.
 
     Returns
     -------
     Config
-        All settings, frozen; those that `source` does not name have their defaults.
+        All settings, frozen. Settings that `source` does not name have their defaults.
 
     Raises
     ------
     ConfigError
-        Where a key is unknown (the nearest valid one is named) or stands twice, or a value is not
-        what it must be.
+        If a key is unknown (the message names the nearest one) or repeated, or a value is invalid.
     """
     if isinstance(source, Mapping):
         check_given_once(files)
@@ -55,7 +56,7 @@ def load_config(
 
 
 def settings_at(name: str, config: Config) -> Any:
-    """The group of settings, or the value, at a dotted name such as ``tokenizers.scalar``."""
+    """Return the group of settings or the value at a dotted name such as ``tokenizers.scalar``."""
     value: Any = config
     for part in name.split("."):
         fields = type(value).model_fields if isinstance(value, BaseModel) else {}
@@ -66,55 +67,111 @@ def settings_at(name: str, config: Config) -> Any:
 
 
 def plain_settings(name: str, config: Config) -> Any:
-    """`settings_at` as nested dicts, lists, text and numbers, as Snakemake tracks them."""
+    """Return `settings_at` as nested dicts, lists, text and numbers, which Snakemake tracks."""
     return TypeAdapter(Any).dump_python(settings_at(name, config), mode="json")
 
 
 def in_braces(names: Iterable[str]) -> list[str]:
-    """Dotted names, where ``a.{b,c}`` stands for a.b and a.c, as in a shell."""
-    found = []
+    """Expand dotted names with braces, as in a shell: ``a.{b,c}`` becomes a.b and a.c."""
+    expanded = []
     for name in names:
         group, _, leaves = name.partition("{")
-        found += [group + leaf for leaf in leaves.removesuffix("}").split(",")]
-    return found
+        expanded += [group + leaf for leaf in leaves.removesuffix("}").split(",")]
+    return expanded
+
+
+class SettingsView(Settings):
+    """A group of settings of which only those that a job was given can be read.
+
+    `partial_config` makes a subclass of this class and of the group's own for each group that was
+    given in part. Type checkers see the group's own class.
+    """
+
+    _above: str = PrivateAttr("")
+    """Dotted name of the group and a dot, for errors."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in type(self).model_fields and name not in self.model_fields_set:
+            raise AttributeError(name)  # Python then calls __getattr__
+        return super().__getattribute__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            raise AttributeError(
+                f"{self._above}{name} must be given to the job that reads it; "
+                "name it in the settings(...) of its rule"
+            )
+        return super().__getattr__(name)  # type: ignore[misc]
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the settings that were given as a dict; options as in pydantic."""
+        return super().model_dump(**{"exclude_unset": True, **options})
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [pair for pair in super().__repr_args__() if pair[0] in self.model_fields_set]
 
 
 def partial_config(values: Mapping[str, Any]) -> Config:
-    """A configuration that holds only the settings given: it refuses to tell of any other.
+    """Return a configuration of which only the settings given can be read.
+
+    Any other has no value, not its default: a job that read a setting which its rule does not name
+    would not run again after a change of that setting.
 
     Parameters
     ----------
     values : mapping
-        What `plain_settings` wrote out, by dotted name, or as nested mappings.
+        Settings as `plain_settings` returns them, by dotted name, or as nested mappings.
+
+    Returns
+    -------
+    Config
+        A view; reading any other setting raises `AttributeError`, which names the setting.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is not valid.
     """
-    config = _validated(values)
-    _leave_out(config, _spelt_out(values))
-    return config
+    return _view(_validated(values))
 
 
 def _validated(values: Mapping[str, Any], files: Sequence[str | Path] = ()) -> Config:
-    """Settings each of which is what it must be."""
+    """Validate settings one by one; raise `ConfigError` if any is invalid."""
     try:
         return Config.model_validate(_spelt_out(values))
     except ValidationError as error:
-        # A list of wrong entries is too short for pydantic, which counts the right ones.
-        found = [d for d in error.errors() if d["type"] != "too_short" or not d["input"]]
-        said = [explain(detail, files) for detail in found]
-        raise ConfigError("\n".join(dict.fromkeys(said))) from None
+        # pydantic counts valid entries only: a list of invalid ones is also too short.
+        details = [d for d in error.errors() if d["type"] != "too_short" or not d["input"]]
+        messages = [explain(detail, files) for detail in details]
+        raise ConfigError("\n".join(dict.fromkeys(messages))) from None
 
 
-def _leave_out(settings: Settings, given: Mapping[str, Any]) -> None:
-    """Take away the settings that are not given, whose values are mere defaults."""
-    for name in type(settings).model_fields:
-        value = settings.__dict__[name]
-        if name not in given:
-            del settings.__dict__[name]
-        elif isinstance(value, Settings):
-            _leave_out(value, given[name])
+_S = TypeVar("_S", bound=Settings)
+
+
+def _view(settings: _S, above: str = "") -> _S:
+    """Return a group of settings, or a view of it where not all of them were given."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    shown = {
+        name: _view(value, f"{above}{name}.") if isinstance(value, Settings) else value
+        for name, value in given.items()
+    }
+    whole = given.keys() == type(settings).model_fields.keys()
+    if whole and all(shown[name] is value for name, value in given.items()):
+        return settings
+    view = _view_class(type(settings)).model_construct(set(given), **shown)
+    view._above = above
+    return cast(_S, view)
+
+
+@cache
+def _view_class(group: type[Settings]) -> type[SettingsView]:
+    bases: Any = (SettingsView, group)  # pydantic's types expect that all have one type
+    return cast(type[SettingsView], create_model(group.__name__, __base__=bases))
 
 
 def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest keys with dots, as in ``training.epochs: 3``; of two values the later one counts."""
+    """Nest keys with dots, such as ``training.epochs: 3``; later values replace earlier ones."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
         *parents, last = str(key).split(".")
@@ -130,17 +187,17 @@ def _spelt_out(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merged(old: Any, new: Any) -> Any:
-    """A value over another one; groups are joined, and copied."""
+    """Replace a value by a new one; groups are merged, and copied."""
     if not isinstance(new, Mapping):
         return new
-    found = dict(old) if isinstance(old, Mapping) else {}
-    return found | {name: _merged(found.get(name), value) for name, value in new.items()}
+    kept = dict(old) if isinstance(old, Mapping) else {}
+    return kept | {name: _merged(kept.get(name), value) for name, value in new.items()}
 
 
 def _check_one_way(values: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` where a setting has two values, one by its dotted name.
+    """Raise `ConfigError` if a setting has two values, one by its dotted name.
 
-    Of several files Snakemake joins equal keys; of others it does not know which is to count.
+    Snakemake merges equal keys of several files, but keeps a dotted name beside its group.
     """
     found: dict[str, Any] = {}
     for name, value in _leaves(values):
@@ -158,7 +215,7 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 
 def check_together(config: Config) -> None:
-    """Raise `ConfigError` where settings contradict each other, or name what is not registered."""
+    """Raise `ConfigError` if settings contradict each other, or name what is not registered."""
     _registered(config)
     columns = config.columns
     _distinct({"columns.id": columns.id, "columns.ra": columns.ra, "columns.dec": columns.dec})
@@ -181,9 +238,66 @@ def _registered(config: Config) -> None:
 
 
 def _distinct(columns: dict[str, str | None]) -> None:
-    """Raise `ConfigError` where two settings name the same column."""
+    """Raise `ConfigError` if two settings name the same column."""
     first: dict[str, str] = {}
     for setting, column in columns.items():
         if column is not None and first.setdefault(column, setting) != setting:
             must = f"another column than {first[column]}"
             raise ConfigError(must_be(setting, must, f"{column!r} in both"))
+
+
+_ALONE = {"training.gpus": 1, "training.nodes": 1, "training.init_from": None}
+"""Settings of all variants: one process, and no model to start from."""
+
+
+def ablated(config: Config) -> dict[str, Config]:
+    """Return the configurations to train by variant, first the one as configured.
+
+    A variant with the settings of an earlier one is left out, as it would be trained twice. So is a
+    default variant that is invalid for this configuration: without reconstruction terms, the
+    cross-entropy cannot be removed.
+
+    Raises
+    ------
+    ConfigError
+        If a variant changes an unknown setting, or to an invalid value.
+    """
+    variants: dict[str, Config] = {}
+    for name, changes in {AS_CONFIGURED: {}, **config.ablations.variants}.items():
+        try:
+            varied = _changed(config, changes)
+        except ConfigError as error:
+            if changes == AblationSettings().variants.get(name):
+                continue
+            raise ConfigError(f"ablations.variants.{name}: {error}") from None
+        if varied not in variants.values():
+            variants[name] = varied
+    return variants
+
+
+def seeded(config: Config, seed: int) -> Config:
+    """Return the configuration with another ``training.seed``."""
+    training = config.training.model_copy(update={"seed": seed})
+    return config.model_copy(update={"training": training})
+
+
+def ablation_seeds(config: Config) -> tuple[int, ...]:
+    """Return the seeds of the trainings of each variant: ``training.seed`` and the following ones.
+
+    Raises
+    ------
+    ConfigError
+        If a seed would be too large.
+    """
+    first, n = config.training.seed, config.ablations.seeds
+    if first + n > SEEDS:
+        must = f"at most 2^64 - ablations.seeds, {SEEDS - n}"
+        raise ConfigError(must_be("training.seed", must, first))
+    return tuple(range(first, first + n))
+
+
+def _changed(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return the configuration with some settings changed, by dotted name."""
+    epochs = config.ablations.epochs
+    own = _ALONE | ({} if epochs is None else {"training.epochs": epochs})
+    return load_config({**config.model_dump(mode="json"), **own, **changes})

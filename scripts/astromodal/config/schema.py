@@ -15,7 +15,6 @@ from astromodal.config.base import (
     ColumnName,
     FieldNames,
     Fraction,
-    NotNegative,
     Once,
     Positive,
     Seed,
@@ -28,25 +27,24 @@ from astromodal.config.inputs import (
     BANDS,
     ColumnSettings,
     FolderPath,
-    ModelPath,
     ScriptPath,
     SimulateSettings,
     TemplatePath,
 )
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.extensions import load_extensions
 
 NSIDES: Final = tuple(2**order for order in range(17))
-"""What HEALPix divides a base cell's side by."""
+"""Valid numbers of HEALPix cells along the side of a base cell."""
 DEFAULT_GROUPS: Final = ("desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp")
-"""The spectrum groups of a run whose config names no others."""
+"""Spectrum groups of a run whose config names no others."""
 _BLOCKS: Final = ("image", "scalar", "spectrum")
 """Names of blocks in predictions, beside those of the spectrum groups."""
 NO_COLUMN: Final = (
     "must be columns, got {name!r}, by which predictions name a block of a sequence; rename the "
     "column"
 )
-"""What is wrong with a scalar column that has the name of a block."""
+"""The error of a scalar column that has the name of a block."""
 _MAG_ORDER = (
     "u", "i", "r", "g", "z", "j0378", "j0395", "j0410", "j0430", "j0515", "j0660", "j0861",
 )  # fmt: skip
@@ -64,24 +62,24 @@ SCALAR_COLUMNS = (
 
 
 class PathSettings(Settings):
-    """Where cubes are read and results are written."""
+    """Paths of cubes and results."""
 
     results: FolderPath = Field(
         "results",
-        description="Folder that everything is written under; ~ and $VAR are replaced in paths.",
+        description="Folder of all results; ~ and $VAR are replaced in paths.",
     )
     datacube_template: TemplatePath | None = Field(
         None,
-        description="Your cubes, for example /data/datacube_{field}.parquet; "
-        "null simulates a sky instead.",
+        description="Path of your cubes, such as /data/datacube_{field}.parquet; null simulates a "
+        "sky.",
     )
 
 
 class SelectionSettings(Settings):
-    """Which rows tokenizers are fitted on, get scalar codes and become sequences."""
+    """Magnitude cut on rows for fitting tokenizers, for scalar codes and for sequences."""
 
     column: ColumnName | None = Field(
-        "mag_pstotal_r", description="Magnitude column of the cut; null keeps every row."
+        "mag_pstotal_r", description="Magnitude column of the cut; null to keep every row."
     )
     minimum: float = Field(14.0, description="Brightest magnitude kept (mag).")
     maximum: float = Field(22.0, description="Faintest magnitude kept (mag).")
@@ -96,15 +94,15 @@ class SelectionSettings(Settings):
 
 
 class SplitSettings(Settings):
-    """Train, validation and test objects, divided by HEALPix cell of the sky."""
+    """Assignment of objects to train, validation and test split by HEALPix cell."""
 
     nside: Annotated[int, Field(ge=1, le=65536, json_schema_extra={"enum": NSIDES})] = Field(
         128,
         description="HEALPix nside of the cells (NESTED, ICRS), a power of 2; 128 is 27 arcmin.",
     )
     validation: Fraction = Field(0.1, description="Fraction of the cells used for validation.")
-    test: Fraction = Field(0.1, description="Fraction of the cells kept for tests.")
-    seed: int = Field(1, description="Seed of the draw that assigns a cell to its split.")
+    test: Fraction = Field(0.1, description="Fraction of the cells used for tests.")
+    seed: int = Field(1, description="Seed of the assignment of cells to splits.")
 
     @field_validator("nside")
     @classmethod
@@ -129,10 +127,10 @@ _QUANTIZER = (
 
 
 class ScalarSettings(Settings):
-    """The scalar tokenizer: equal-mass bins a column."""
+    """The scalar tokenizer, with equal-mass bins per column."""
 
     columns: SomeColumns = Field(SCALAR_COLUMNS, description="Scalar columns, in vocabulary order.")
-    n_bins: Annotated[int, Field(ge=2, le=65535)] = Field(1024, description="Bins a column.")
+    n_bins: Annotated[int, Field(ge=2, le=65535)] = Field(1024, description="Bins per column.")
 
     @field_validator("columns")
     @classmethod
@@ -144,7 +142,7 @@ class ScalarSettings(Settings):
 
 
 class SpectrumSettings(Settings):
-    """The spectrum tokenizers: one codebook a group."""
+    """The spectrum tokenizers, with one codebook per group."""
 
     groups: Annotated[tuple[str, ...], Field(min_length=1), *Once] = Field(
         DEFAULT_GROUPS,
@@ -152,21 +150,21 @@ class SpectrumSettings(Settings):
         "lists in the columns ztf_mag_g, ztf_magerr_g (mag), ztf_hmjd_g (MJD) and so on.",
     )
     codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(
-        2048, description="Centroids a group."
+        2048, description="Centroids per group."
     )
     max_spec_tokens_per_group: Annotated[int, Field(ge=8)] = Field(
-        512, description="Longest block of one spectrum: it is rebinned to fit."
+        512, description="Most tokens of a spectrum, to which it is rebinned."
     )
     xp_samples: Annotated[int, Field(ge=8)] = Field(
         120, description="Samples of a Gaia XP spectrum along its pseudo-wavelength."
     )
     max_epochs: Positive = Field(
         128,
-        description="Slots of a light curve in a sequence: of a longer one, the first epochs "
-        "stand in it. Its codes on disk are whole.",
+        description="Most epochs of a light curve in a sequence, the first ones of a longer curve; "
+        "token files hold all epochs.",
     )
     samples_per_field: Positive = Field(
-        200_000, description="Feature samples a group that one training field contributes at most."
+        200_000, description="Largest number of feature samples per group and training field."
     )
     quantizer: QuantizerName = Field("kmeans", description=_QUANTIZER)
     iterations: Positive = Field(10, description="Full Lloyd steps after k-means++ seeding.")
@@ -174,24 +172,25 @@ class SpectrumSettings(Settings):
 
 
 class ImageSettings(Settings):
-    """The image tokenizer: an autoencoder and a codebook of its latents."""
+    """The image tokenizer, an autoencoder with a codebook of its latents."""
 
     bands: SomeColumns = Field(BANDS, description="Bands of a cutout, in channel order.")
     size: Annotated[int, Field(ge=8, multiple_of=4)] = Field(
         96, description="Side of a cutout (pixel of 0.55 arcsec)."
     )
-    latent_dim: Positive = Field(2, description="Latent channels of a 4 × 4 pixel patch.")
+    latent_dim: Positive = Field(2, description="Latent channels per patch of 4 × 4 pixels.")
     codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(2048, description="Centroids.")
     hidden: Positive = Field(96, description="Channels inside the autoencoder.")
     blocks: Positive = Field(3, description="Residual blocks in the encoder and in the decoder.")
     max_cutouts: Positive = Field(
-        200_000, description="Cutouts that train the autoencoder at most, drawn evenly over fields."
+        200_000,
+        description="Largest number of cutouts that train the autoencoder, spread over the fields.",
     )
     epochs: Positive = Field(20, description="Passes over the training cutouts.")
-    batch_size: Positive = Field(32, description="Cutouts a step.")
+    batch_size: Positive = Field(32, description="Cutouts per training step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Peak learning rate.")
     band_dropout: Fraction = Field(
-        0.05, description="Chance that a present band is hidden from the encoder in training."
+        0.05, description="Probability that a band is hidden from the encoder in training."
     )
     quantizer: QuantizerName = Field("kmeans", description=_QUANTIZER)
     iterations: Positive = Field(10, description="Full Lloyd steps of the latent codebook.")
@@ -201,120 +200,14 @@ class ImageSettings(Settings):
 
 
 class TokenizerSettings(Settings):
-    """How measurements become codes."""
+    """Encoding of measurements to codes."""
 
     fields: FieldNames = Field(
         None, description="Fields that tokenizers are fitted on; null for every field."
     )
-    scalar: ScalarSettings = Field(ScalarSettings(), description="Scalars.")
-    spectrum: SpectrumSettings = Field(SpectrumSettings(), description="Spectra.")
-    image: ImageSettings = Field(ImageSettings(), description="Image cutouts.")
-
-
-class SequenceSettings(Settings):
-    """How an object's codes become one sequence."""
-
-    max_seq_len: Positive = Field(
-        2560, description="Longest sequence the model takes; checked against the config's longest."
-    )
-    block_order: Literal["fixed", "shuffled"] = Field(
-        "shuffled", description="Order of an object's blocks in training."
-    )
-    hide_columns: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5,
-        description="Chance that scalar columns of an object, all or any part of them, are hidden "
-        "in training, so that a column can be predicted from any others or from images alone.",
-    )
-
-
-class ModelSettings(Settings):
-    """The causal transformer."""
-
-    d_model: Positive = Field(768, description="Width.")
-    n_layers: Positive = Field(12, description="Layers.")
-    n_heads: Positive = Field(12, description="Attention heads; must divide d_model.")
-    d_ff: Positive = Field(3072, description="Width of the feed-forward layer.")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Dropout.")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> ModelSettings:
-        if self.d_model % self.n_heads or (self.d_model // self.n_heads) % 2:
-            raise ValueError(
-                f"d_model / n_heads must be an even integer, got {self.d_model} / {self.n_heads}"
-            )
-        return self
-
-
-class TrainingSettings(Settings):
-    """How the transformer is trained."""
-
-    fields: FieldNames = Field(
-        None, description="Fields whose sequences train the transformer; null: tokenizers.fields."
-    )
-    batch_size: Positive = Field(
-        16, description="Objects of a micro-batch of one process, when token_budget is null."
-    )
-    token_budget: Positive | None = Field(
-        None,
-        description="Tokens of a micro-batch of one process, what fits in its memory; replaces "
-        "batch_size (most objects have 60, some 1,800).",
-    )
-    accumulate: Positive = Field(
-        1, description="Micro-batches whose gradients a process adds up for one step."
-    )
-    gpus: Positive = Field(
-        1,
-        description="Processes a node, one a GPU; a step has that many times the tokens. "
-        "Without GPUs they share the CPU.",
-    )
-    nodes: Positive = Field(1, description="Nodes; more than one only inside a Slurm job.")
-    epochs: Positive = Field(5, description="Passes over the training objects.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-4, description="Peak learning rate.")
-    weight_decay: NotNegative = Field(0.05, description="AdamW decay of matrices.")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
-    grad_clip: Annotated[float, Field(gt=0)] = Field(1.0, description="Largest gradient norm.")
-    use_amp: bool = Field(True, description="bfloat16 autocast on a GPU; never on a CPU.")
-    init_from: ModelPath | None = Field(
-        None,
-        description="A model file whose weights training starts from, or `last`, this run's last "
-        "model before the change; it needs the same tokenizers and sizes.",
-    )
-    checkpoint_activations: bool = Field(
-        False,
-        description="Keep each layer's input alone and compute the rest again in the backward "
-        "pass: a third more time, and far larger budgets.",
-    )
-    compile_layers: bool = Field(
-        True,
-        description="torch.compile on a GPU, which takes a minute at the start; never on a CPU.",
-    )
-    validate_every: Positive = Field(1000, description="Steps between validations.")
-    patience: Positive | None = Field(
-        None,
-        description="Validations in a row without a better loss before training ends early; "
-        "null: it never does.",
-    )
-    save_every: Positive = Field(
-        5000, description="Steps between checkpoints; the best validation's is saved besides."
-    )
-    keep_checkpoints: Positive = Field(
-        3, description="Last checkpoints kept; older are deleted, but not the best."
-    )
-    validation_objects: Positive = Field(
-        4096, description="Objects of the validation split that are used at most."
-    )
-    log_every: Positive = Field(20, description="Steps between log lines.")
-    seed: Annotated[Seed, Field(lt=SEEDS)] = Field(
-        4, description="Seed of weights, dropout, batches and block orders."
-    )
-    meaningful_loss: MeaningfulLossSettings = Field(
-        MeaningfulLossSettings(), description="What the loss is made of."
-    )
-
-    @property
-    def processes(self) -> int:
-        """Processes that train together."""
-        return self.gpus * self.nodes
+    scalar: ScalarSettings = Field(ScalarSettings(), description="The scalar tokenizer.")
+    spectrum: SpectrumSettings = Field(SpectrumSettings(), description="The spectrum tokenizers.")
+    image: ImageSettings = Field(ImageSettings(), description="The image tokenizer.")
 
 
 def loaded(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -324,7 +217,7 @@ def loaded(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class VocabSizes(NamedTuple):
-    """Sizes of the vocabulary's three ranges, as a function of the config alone."""
+    """Sizes of the three ranges of the vocabulary."""
 
     image: int
     scalar: int
@@ -341,45 +234,49 @@ class Config(Settings):
         description="Python files of your own that register spectrum groups, quantizers, loss "
         "terms or sections of the report; every job imports them.",
     )
-    paths: PathSettings = Field(PathSettings(), description="Where things are.")
+    paths: PathSettings = Field(PathSettings(), description="Paths.")
     fields: FieldNames = Field(
         None,
-        description="Fields that are encoded, by name or pattern (SIM-00*); null: every cube that "
+        description="Fields to encode, by name or pattern (SIM-00*); null for every cube that "
         "paths.datacube_template matches.",
     )
     on_bad_field: Literal["stop", "skip"] = Field(
         "stop",
-        description="What a bad cube does: stop its job with an error, and with it what depends on "
-        "it; or skip the field, which the end of the run and the report then list.",
+        description="Response to an invalid cube: stop its job, and jobs that depend on it, with "
+        "an error; or skip the field, which the end of the run and the report list.",
     )
     freeze: Annotated[
         tuple[Literal["tokenizers", "transformer"], ...], *Once, BeforeValidator(split_at_commas)
     ] = Field(
         (),
-        description="Parts that are kept as they were made, whatever changes before them: "
-        "tokenizers, transformer.",
+        description="Parts that are not made again when their input changes: tokenizers, "
+        "transformer.",
     )
     cpu_threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None,
-        description="Threads of a job of PyTorch on a CPU; null: its cores, which is fastest. Sums "
-        "are split among threads: with a number here, trainings end with the same bits on any "
-        "number of cores.",
+        description="Threads of jobs of PyTorch on a CPU; null for all their cores, which is "
+        "fastest. Results depend on the number of threads: a number here gives the same bits on "
+        "any number of cores.",
     )
-    columns: ColumnSettings = Field(ColumnSettings(), description="Columns that identify a source.")
+    columns: ColumnSettings = Field(
+        ColumnSettings(), description="Columns of identifiers and positions."
+    )
     selection: SelectionSettings = Field(SelectionSettings(), description="The magnitude cut.")
-    split: SplitSettings = Field(SplitSettings(), description="Train, validation and test.")
+    split: SplitSettings = Field(SplitSettings(), description="Train, validation and test split.")
     simulate: SimulateSettings = Field(SimulateSettings(), description="The simulated sky.")
-    tokenizers: TokenizerSettings = Field(TokenizerSettings(), description="Values into codes.")
-    sequences: SequenceSettings = Field(SequenceSettings(), description="Codes into sequences.")
+    tokenizers: TokenizerSettings = Field(TokenizerSettings(), description="The tokenizers.")
+    sequences: SequenceSettings = Field(SequenceSettings(), description="The sequences.")
     model: ModelSettings = Field(ModelSettings(), description="The transformer.")
-    training: TrainingSettings = Field(TrainingSettings(), description="Its training.")
+    training: TrainingSettings = Field(
+        TrainingSettings(), description="Training of the transformer."
+    )
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
-    ablations: AblationSettings = Field(AblationSettings(), description="What each part buys.")
-    predict: PredictSettings = Field(PredictSettings(), description="Using the trained model.")
+    ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
+    predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
 
     @property
     def vocab(self) -> VocabSizes:
-        """Ids of images, of scalars (a column each for the spectra's scales too), of one group."""
+        """Numbers of ids of images, of scalars with the spectra's scales, and of one group."""
         scalar, spectrum = self.tokenizers.scalar, self.tokenizers.spectrum
         n_columns = len(scalar.columns) + len(spectrum.groups)
         return VocabSizes(

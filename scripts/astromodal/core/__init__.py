@@ -1,4 +1,4 @@
-"""What every other part stands on: files, hashes, paths and the vocabulary."""
+"""Paths, fields, the joint vocabulary, progress and threads, which other packages build on."""
 
 from astromodal.core.vocab import VocabSpec, build_vocab_spec
 

@@ -1,4 +1,4 @@
-"""Which fields a run has, which of them train what, and which are evaluated."""
+"""The fields of a run: which exist, which are used for training, and which are evaluated."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NO_IMAGES: Final = (
     "the image tokenizer is trained on nothing, every image code is missing, and objects have no "
     "image block"
 )
-"""What follows where nothing that trains has a cutout."""
+"""Consequence of training fields without any cutout, for messages."""
 
 
 @dataclass(frozen=True)
 class RunFields:
-    """The fields of a run and their parts in it, each in the run's order."""
+    """Fields of a run by their use, each in the run's order."""
 
     every: tuple[str, ...]
     tokenizers: tuple[str, ...]  # tokenizers are fitted on these
@@ -35,36 +35,36 @@ class RunFields:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Fields that something was trained on: only their test split may be evaluated."""
+        """Fields that tokenizers or model were trained on; only their test split is evaluated."""
         return tuple(dict.fromkeys((*self.tokenizers, *self.training)))
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Fields that any job reads."""
+        """Fields that any job of the run reads."""
         return tuple(dict.fromkeys((*self.every, *self.trained, *self.evaluation)))
 
 
 def layout(config: Config) -> Layout:
-    """Paths of the run that `config` describes."""
+    """Return the paths of the run that a config describes."""
     return Layout(config.paths.results, config.tokenizers.image.codebook_size)
 
 
 def cube_template(config: Config) -> str:
-    """Where the cubes lie, with ``{field}``: the user's template, or the simulated cubes."""
+    """Path of cubes with ``{field}``: the user's template, or that of simulated cubes."""
     return config.paths.datacube_template or layout(config).cube()
 
 
 def run_fields(config: Config) -> RunFields:
-    """Resolve the fields of a run.
+    """Determine the fields of a run and their uses.
 
-    ``fields`` restricts what is encoded, embedded and so on; what is trained on is another list.
-    Where that is null, it is every field of the run before anything is trained, and afterwards the
-    fields that were trained on: a new cube is encoded with the tokenizers that exist.
+    ``fields`` names the fields that are encoded, embedded and so on. Training fields have lists of
+    their own. If these are null, every field of the run is a training field at first. Once the
+    tokenizers exist, the fields that they were fitted on are: a new cube is encoded with them.
 
     Raises
     ------
     ConfigError
-        Where there are none, or a list names a field that has no cube.
+        If there are no fields, or a list names a field that has no cube.
     """
     known = _known_fields(config)
     every = _chosen("fields", config.fields, known) or known
@@ -77,13 +77,13 @@ def run_fields(config: Config) -> RunFields:
 
 
 def spread_evenly(fields: Sequence[str], most: int) -> tuple[str, ...]:
-    """At most `most` of some fields, as far apart in their order as can be."""
+    """Return at most `most` fields, evenly spaced in their order."""
     step = max(1.0, len(fields) / most)
     return tuple(fields[int(i * step)] for i in range(min(most, len(fields))))
 
 
 def check_frozen(config: Config) -> None:
-    """Raise `ConfigError` where a part that is to be kept has not been made yet."""
+    """Raise `ConfigError` if a frozen part of the run does not exist yet."""
     for part, paths in frozen_files(config).items():
         missing = [path for path in paths if not Path(path).is_file()]
         if missing:
@@ -92,12 +92,12 @@ def check_frozen(config: Config) -> None:
 
 
 def starting_model(config: Config) -> str | None:
-    """The file whose weights training starts from, which the run must not make itself.
+    """Return the model file that training starts from, or None if there is no such file.
 
     Raises
     ------
     ConfigError
-        Where it is the run's own model: that is deleted before another is trained.
+        If it is the run's own model, which is deleted before another is trained.
     """
     start = config.training.init_from
     if start is None or start == LAST:
@@ -109,14 +109,14 @@ def starting_model(config: Config) -> str | None:
 
 
 def frozen_files(config: Config) -> dict[str, tuple[str, ...]]:
-    """Files that stay as they are, by the name of the part that ``freeze`` lists."""
+    """Return the files that are not changed, by name of the part in ``freeze``."""
     paths = layout(config)
     files = {"tokenizers": paths.tokenizers, "transformer": paths.transformer}
     return {part: tuple(files[part].values()) for part in config.freeze}
 
 
 def notices(config: Config, fields: RunFields) -> Iterator[str]:
-    """What a plan says of itself: parts that are frozen, fields that nothing is trained on."""
+    """Yield messages about a plan: frozen parts, and fields that nothing is trained on."""
     for part, files in frozen_files(config).items():
         made = datetime.fromtimestamp(max(Path(f).stat().st_mtime for f in files))
         yield f"{part} frozen: kept as made on {made:%Y-%m-%d %H:%M}, whatever changes before them"
@@ -134,14 +134,14 @@ def notices(config: Config, fields: RunFields) -> Iterator[str]:
 
 
 def _fitted_before(paths: Layout, known: Sequence[str]) -> tuple[str, ...]:
-    """Fields that the tokenizers which exist were fitted on; none where none exist."""
+    """Fields that existing tokenizers were fitted on; none if there are no tokenizers."""
     if not Path(paths.scalar_tokenizer).is_file():
         return ()
     return tuple(field for field in known if Path(paths.quantiles(field)).is_file())
 
 
 def _known_fields(config: Config) -> tuple[str, ...]:
-    """Every field that there is a cube of, or settings to simulate one; at least one."""
+    """Return all fields that have a cube or are simulated; `ConfigError` if there are none."""
     template = config.paths.datacube_template
     if template is not None:
         return _discover(template)
@@ -152,7 +152,7 @@ def _known_fields(config: Config) -> tuple[str, ...]:
 
 
 def _discover(template: str) -> tuple[str, ...]:
-    """Fields whose cubes match `template`, sorted by name; `ConfigError` where one has none."""
+    """Return the fields whose cubes match a template, by name; `ConfigError` if there are none."""
     before, after = template.split("{field}")
     found = glob.glob(f"{glob.escape(before)}*{glob.escape(after)}")
     fields = sorted(path[len(before) : len(path) - len(after)] for path in found)
@@ -167,7 +167,7 @@ def _discover(template: str) -> tuple[str, ...]:
 
 
 def _chosen(name: str, chosen: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """The known fields that a list names, by name or by patterns such as ``SIM-00*``."""
+    """Return the known fields that match a list of names and patterns such as ``SIM-00*``."""
     found = set[str]()
     for field in chosen or ():
         matching = fnmatch.filter(known, field)

@@ -1,4 +1,4 @@
-"""Where every file lies under the results folder: the one place that knows."""
+"""Paths of all files in the results folder, which no other module spells out."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ GROUP = "{group}"
 SECTION = "{section}"
 VARIANT, SEED = "{variant}", "{seed}"
 MODALITIES = ("sources", "scalars", "spectra", "images", "labels")
-"""What a cube's columns are told apart by: identifiers and positions, what is measured, and what
-models are asked for in the report."""
+"""Groups of a cube's columns: identifiers and positions, three kinds of measurements, and labels of
+the report."""
 
 
 class Layout:
     """Paths under one results folder, as text.
 
-    A method given no field or group returns the pattern with Snakemake's wildcard in its place.
+    Without a field or group, a method returns a pattern with Snakemake's wildcard.
 
     Parameters
     ----------
     results : str
         The results folder.
     codebook_size : int
-        Centroids of the image codebook, which its file is named by.
+        Centroids of the image codebook; its file name contains them.
     """
 
     def __init__(self, results: str, codebook_size: int = 2048) -> None:
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def tokenizers(self) -> dict[str, str]:
-        """Files of the fitted tokenizers, by the name that jobs have for them."""
+        """Files of the fitted tokenizers, by their name as input or output of jobs."""
         return {
             "scalar_tokenizer": self.scalar_tokenizer,
             "spectrum_tokenizer": self.spectrum_tokenizer,
@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def transformer(self) -> dict[str, str]:
-        """Files of the trained transformer, by the name that jobs have for them."""
+        """Files of the trained transformer, by their name as input or output of jobs."""
         return {
             "final_model": self.final_model,
             "vocab_spec": self.vocab_spec,
@@ -74,91 +74,91 @@ class Layout:
         }
 
     def cube(self, field: str = FIELD) -> str:
-        """A simulated cube."""
+        """Return the path of a simulated cube."""
         return f"{self.results}/cubes/datacube_{field}.parquet"
 
     def stamp(self, modality: str, field: str = FIELD) -> str:
-        """Changes when a modality's columns of a user's cube do."""
+        """Return the stamp of a user's cube, which changes if the columns of a modality change."""
         return f"{self.results}/stamps/datacube_{field}_{modality}.txt"
 
     def summary(self, field: str = FIELD) -> str:
-        """Checks, counts and coverage of a field."""
+        """Return the path of checks, counts and coverage of a field."""
         return f"{self.results}/summaries/datacube_{field}_summary.json"
 
     def split(self, field: str = FIELD) -> str:
-        """HEALPix cell and split of every row of a field."""
+        """Return the path of HEALPix cell and split of every row of a field."""
         return f"{self.results}/splits/datacube_{field}_split.npz"
 
     def quantiles(self, field: str = FIELD) -> str:
-        """Quantile summaries of a training field's scalar columns."""
+        """Return the path of quantile summaries of a training field's scalar columns."""
         return f"{self.results}/summaries/datacube_{field}_quantiles.npz"
 
     def spectrum_samples(self, field: str = FIELD) -> str:
-        """Feature samples of a training field's spectra."""
+        """Return the path of feature samples of a training field's spectra."""
         return f"{self.results}/summaries/datacube_{field}_spectrum_samples.npz"
 
     def sky(self, field: str = FIELD) -> str:
-        """Sample of the sky's noise in a training field's cutouts."""
+        """Return the path of samples of sky noise from a training field's cutouts."""
         return f"{self.results}/summaries/datacube_{field}_sky.npz"
 
     def cutout_pixels(self, field: str = FIELD) -> str:
-        """Normalised pixels of a field's training cutouts, memory-mapped."""
+        """Return the path of normalised pixels of a field's training cutouts, memory-mapped."""
         return f"{self.results}/cutouts/datacube_{field}_pixels.npy"
 
     def cutout_sources(self, field: str = FIELD) -> str:
-        """Ids, shapes and masks of a field's training cutouts."""
+        """Return the path of ids, shapes and masks of a field's training cutouts."""
         return f"{self.results}/cutouts/datacube_{field}_sources.npz"
 
     def spectrum_codebook(self, group: str = GROUP) -> str:
-        """A group's codebook, as the workflow reads it."""
+        """Return the path of a group's codebook that the workflow reads."""
         return f"{self.results}/spectrum_tokenizers/spectrum_kmeans_{group}.npz"
 
     def spectrum_joblib(self, group: str = GROUP) -> str:
-        """A group's codebook, for scikit-learn users; never read by the workflow."""
+        """Path of a group's codebook for scikit-learn users; the workflow never reads it."""
         return f"{self.results}/spectrum_tokenizers/spectrum_kmeans_{group}.joblib"
 
     def scalar_tokens(self, field: str = FIELD) -> str:
-        """Scalar codes of a field."""
+        """Return the path of scalar codes of a field."""
         return f"{self.results}/outputs/scalar_tokens/datacube_{field}_scalar_tokens.npz"
 
     def spectrum_tokens(self, field: str = FIELD) -> str:
-        """Spectrum codes of a field."""
+        """Return the path of spectrum codes of a field."""
         return f"{self.results}/outputs/spectrum_tokens/datacube_{field}_spectrum_tokens.npz"
 
     def image_tokens(self, field: str = FIELD) -> str:
-        """Image codes of a field."""
+        """Return the path of image codes of a field."""
         return f"{self.results}/outputs/image_tokens/datacube_{field}_tokens.npz"
 
     def image_latents(self, field: str = FIELD) -> str:
-        """Image latents of a field."""
+        """Return the path of image latents of a field."""
         return f"{self.results}/outputs/image_latents/datacube_{field}_latents.npz"
 
     def sequences(self, field: str = FIELD) -> str:
-        """Memory-mapped sequences of a field."""
+        """Return the path of memory-mapped sequences of a field."""
         return f"{self.results}/outputs/sequences/datacube_{field}_sequences.safetensors"
 
     def embeddings(self, field: str = FIELD) -> str:
-        """The model's embeddings of a field's objects."""
+        """Return the path of the model's embeddings of a field's objects."""
         return f"{self.results}/outputs/embeddings/datacube_{field}_embeddings.parquet"
 
     def predictions(self, field: str = FIELD) -> str:
-        """What the model predicts of a field's objects."""
+        """Return the path of the model's predictions for a field's objects."""
         return f"{self.results}/outputs/predictions/datacube_{field}_predictions.parquet"
 
     def checkpoint(self, step: int) -> str:
-        """A training checkpoint: beside the declared outputs, so that a failed job keeps it."""
+        """Return the path of a checkpoint; it is no declared output, so a failed job keeps it."""
         return f"{self.run}/checkpoint_step_{step}.pt"
 
     def evaluation(self, section: str = SECTION) -> str:
-        """Numbers of one section of the report."""
+        """Return the path of the numbers of one section of the report."""
         return f"{self.results}/evaluation/{section}.json"
 
     def figures(self, section: str = SECTION) -> str:
-        """Folder of one section's figures."""
+        """Return the folder of the figures of one section of the report."""
         return f"{self.results}/evaluation/figures/{section}"
 
     def ablation(self, variant: str = VARIANT, seed: int | str = SEED) -> dict[str, str]:
-        """Files of one training of a variant, by the name that jobs have for them."""
+        """Return the files of one training of a variant, by their name as output of jobs."""
         folder = f"{self.ablations}/{variant}/seed_{seed}"
         return {
             "config": f"{folder}/config.json",
@@ -167,20 +167,20 @@ class Layout:
         }
 
     def ablation_losses(self, variant: str = VARIANT, seed: int | str = SEED) -> str:
-        """Losses of the evaluated objects, under one training of a variant."""
+        """Return the path of the losses of evaluated objects for one training of a variant."""
         return f"{self.ablations}/{variant}/seed_{seed}/losses.npz"
 
     def log(self, rule: str, *wildcards: str) -> str:
-        """A job's log file."""
+        """Return the path of a job's log file."""
         return f"{self.results}/logs/{rule}/{'_'.join(wildcards) or rule}.log"
 
     def benchmark(self, rule: str, *wildcards: str) -> str:
-        """A job's time and memory, as Snakemake records them."""
+        """Return the path of Snakemake's record of a job's time and memory."""
         return f"{self.results}/benchmarks/{rule}/{'_'.join(wildcards) or rule}.tsv"
 
 
 class ExportLayout:
-    """Paths of a model that is passed on, as text: one folder that needs no other file.
+    """Paths of an exported model, as text: one folder that is complete.
 
     Parameters
     ----------
@@ -201,18 +201,18 @@ class ExportLayout:
 
 
 def every_name(folder: str | Path) -> Iterator[Path]:
-    """Absolute names of a folder that exists: the one given, and that to which each link leads.
+    """Yield the absolute paths of an existing folder: the one given, and the target of each link.
 
-    What stands beside a folder stands beside one of them: a link may lead to the folder from
-    anywhere, or the folder may be elsewhere and a link stand in its place.
+    Files beside the folder are looked up beside each of these paths: a link may lead to the folder
+    from elsewhere, or the folder may be elsewhere and a link replace it.
 
     Parameters
     ----------
     folder : path
-        Its name, relative to the working folder as the shell knows that, by its links, or absolute.
+        Absolute path, or relative to the working folder as the shell names it, links included.
     """
     folder = Path(folder)
-    # A shell enters a folder through its links; the system knows it without them.
+    # The shell's name of the working folder may contain links, the system's does not.
     for start in filter(None, (os.environ.get("PWD"), os.getcwd())):
         name = Path(os.path.normpath(Path(start, folder)))
         if name.exists() and name.samefile(folder):
@@ -221,7 +221,7 @@ def every_name(folder: str | Path) -> Iterator[Path]:
 
 
 def _along(name: Path) -> Iterator[Path]:
-    """A name, and those that it stands for, link by link."""
+    """Yield a path and, link by link, the paths that it resolves to."""
     yield name
     while name.is_symlink():
         name = Path(os.path.realpath(name.parent)) / name.readlink()

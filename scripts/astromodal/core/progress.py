@@ -1,4 +1,4 @@
-"""Progress of long steps: library code announces it, entry scripts decide how it is shown."""
+"""Progress of long steps: library code reports it, entry scripts choose how it is shown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Progress = Callable[[Iterable[Any], int | None, str], Iterable[Any]]
-"""Wraps an iterable of a known or unknown length that a step named by the text goes through."""
+"""Wraps an iterable; the arguments are the iterable, its length or None, and the step's name."""
 
 
 def quiet(iterable: Iterable[Any], total: int | None, what: str) -> Iterable[Any]:
-    """Show nothing."""
+    """Return the iterable without showing progress."""
     return iterable
 
 
 def logged(logger: logging.Logger, every: float = 10.0) -> Progress:
-    """Log a line every `every` seconds: how much of what is done, and how long is left."""
+    """Return a progress that logs the items done and the time left, every `every` seconds."""
 
     def wrap(iterable: Iterable[Any], total: int | None, what: str) -> Iterator[Any]:
         started = shown = time.monotonic()

@@ -1,4 +1,4 @@
-"""Threads: work on parts of a batch side by side, and reading ahead."""
+"""Threads for parallel work on parts of a batch, and for reading ahead."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TypeVar
 
 
 def share(threads: int, n: int, work: Callable[[slice], None]) -> None:
-    """Call `work` on consecutive parts of `n` items, each part in a thread of its own.
+    """Call a function on consecutive parts of `n` items, one thread per part.
 
     Parameters
     ----------
     threads : int
-        Parts at most.
+        Largest number of parts.
     n : int
-        Items; without any nothing is called.
+        Number of items; 0 calls nothing.
     work : callable
-        Takes the slice of a part. It must let other threads run (NumPy and kernels that let the
-        interpreter go do) and write to that slice alone; what it raises is raised here.
+        Takes the slice of a part. It must release the interpreter lock, as NumPy does, and write to
+        that slice only. Its errors are raised here.
     """
     size = max(1, -(-n // threads))
     parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
@@ -33,19 +33,19 @@ def share(threads: int, n: int, work: Callable[[slice], None]) -> None:
 
 T = TypeVar("T")
 
-_POLL = 0.1  # s between looks at whether anyone still wants more
+_POLL = 0.1  # s between checks whether the iterator was closed
 
 
 def ahead(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
-    """Yield what `iterable` yields, in order, while a thread prepares the next items.
+    """Yield the items of an iterable in order, while a thread prepares the next ones.
 
     Parameters
     ----------
     iterable : iterable
-        Consumed in a thread of its own. What it raises is raised here, in its item's place; when
-        this iterator is closed early, the thread ends after the item that it is at.
+        Consumed in a separate thread. An error is raised here in place of its item. If this
+        iterator is closed early, the thread ends after its current item.
     depth : int
-        Items that may wait, at least one.
+        Largest number of prepared items, at least one.
     """
     waiting: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(max(1, depth))
     closed = threading.Event()
@@ -64,7 +64,7 @@ def ahead(iterable: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             for item in iterable:
                 if not put(True, item):
                     return
-        except BaseException as error:  # whatever it is, it belongs to the one who waits
+        except BaseException as error:  # any error is passed to the consumer
             put(False, error)
         else:
             put(False, None)

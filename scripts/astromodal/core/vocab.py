@@ -1,9 +1,9 @@
-"""The joint vocabulary: which token id means which code of which modality.
+"""The joint vocabulary, which maps the codes of all modalities to token ids.
 
-Ids run: pad, bos, eos, sep, miss; then the image codes; then every scalar column's bins, in config
-order, and after them one column a spectrum group for the scale of its flux; then each spectrum
-group's codes. The layout is a function of the config alone, so a column or group without data
-keeps its ids.
+The order of ids is: pad, bos, eos, sep, miss; the image codes; the bins of every scalar column, in
+config order; the bins of one more column per spectrum group, for the scale of its flux; the codes
+of each spectrum group. It depends on the config alone, so a column or group without data keeps its
+ids.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class VocabSpec:
     spectrum_groups : tuple of str
         Groups in vocabulary order.
     n_bins : int or None
-        Bins of one scalar column; `v_scalar` is a multiple of it. Without it, sizes and the
-        offsets of images, scalars and groups are known, those of single columns are not.
+        Bins of one scalar column, of which `v_scalar` is a multiple. If it is None, the offsets of
+        single columns are not known.
     """
 
     v_image: int
@@ -56,7 +56,7 @@ class VocabSpec:
 
     @property
     def n_columns(self) -> int:
-        """Scalar columns, the spectra's scales included."""
+        """Number of scalar columns, including the scales of spectra."""
         return self.v_scalar // self._bins()
 
     @property
@@ -70,19 +70,19 @@ class VocabSpec:
         return TYPE_SPECTRUM + len(self.spectrum_groups)
 
     def column_offset(self, column: int) -> int:
-        """Id of bin 0 of scalar column number `column`."""
+        """Return the id of bin 0 of a scalar column, by its number."""
         return self.scalar_offset + column * self._bins()
 
     def scale_column(self, group: str) -> int:
-        """Number of the scalar column that holds the scale of `group`'s spectra."""
+        """Return the number of the scalar column for the scale of a group's spectra."""
         return self.n_columns - len(self.spectrum_groups) + self._index(group)
 
     def spectrum_offset(self, group: str) -> int:
-        """Id of code 0 of `group`'s codebook."""
+        """Return the id of code 0 of a spectrum group."""
         return self.scalar_offset + self.v_scalar + self._index(group) * self.v_spectra
 
     def spectrum_type(self, group: str) -> int:
-        """Token type of `group`'s block."""
+        """Return the token type of a spectrum group's block."""
         return TYPE_SPECTRUM + self._index(group)
 
     def _bins(self) -> int:
@@ -97,7 +97,7 @@ class VocabSpec:
         return self.spectrum_groups.index(group)
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as a plain dict that JSON can hold, offsets included for readers elsewhere."""
+        """Return the spec as a dict for JSON, with offsets for other programs."""
         offsets = {
             "image": self.image_offset,
             "scalar": self.scalar_offset,
@@ -109,7 +109,7 @@ class VocabSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> VocabSpec:
-        """The spec that `as_dict` wrote."""
+        """Return the spec of a dict that `as_dict` returned."""
         return build_vocab_spec(
             v_image=values["v_image"],
             v_scalar=values["v_scalar"],
@@ -136,12 +136,13 @@ def build_vocab_spec(
     spectrum_groups : sequence of str
         Groups in vocabulary order.
     n_bins : int, optional
-        Bins of one scalar column; needed where single columns are asked for.
+        Bins of one scalar column; needed for the ids of single columns.
 
     Raises
     ------
     ConfigError
-        Where `v_scalar` is not a whole number of columns, or leaves none for the groups' scales.
+        If `v_scalar` is not a multiple of `n_bins`, has no columns for the groups' scales, or
+        groups repeat.
     """
     if n_bins and (v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups)):
         groups = len(spectrum_groups)

@@ -1,6 +1,6 @@
-"""Using a trained model: encode, embed, predict and generate, and the files it is passed on as.
+"""Use of a trained model: encode, embed, predict, generate and export.
 
-The model is imported on first use, so that what needs no torch does not load it.
+`AstroModel` is imported on first use: the Snakefile imports other modules without loading torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model with its vocabulary and its tokenizers, which belong together."""
+"""A trained model with its vocabulary and tokenizers, as read from a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -36,28 +36,28 @@ from astromodal.training.checkpoint import CHECKPOINT_FORMAT, load_model
 from astromodal.training.initialisation import new_model
 
 DECIDING = ("tokenizers", "sequences", "model")
-"""Groups of settings that decide on a model's shape and on its use."""
+"""Groups of settings that determine a model's shape and use."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and what it was trained with.
+    """A trained model, its settings and its vocabulary.
 
     Attributes
     ----------
     model : CausalTransformerLM
-        In evaluation mode.
+        The transformer in evaluation mode.
     config : Config
-        What training was given of ``tokenizers``, ``sequences`` and ``model``, and nothing else.
+        Its settings of ``tokenizers``, ``sequences`` and ``model``; no others can be read.
     training : dict
-        Settings of its training as they were written down: those of another version may differ,
-        and nothing that uses the model reads them.
+        Settings of its training as they were stored. Those of another version may differ; nothing
+        that uses the model reads them.
     layout : SequenceLayout
         Layout of its sequences.
     vocabulary : dict
-        What `read_vocabulary` gives.
+        Its vocabulary as `read_vocabulary` returns it.
     step, epoch : int
-        Where its training ended.
+        Step and epoch at which training ended.
     """
 
     model: CausalTransformerLM
@@ -81,7 +81,7 @@ class Trained:
 
 
 def load_trained(path: str | Path, device: torch.device) -> Trained:
-    """The model of a ``final_model.pt``, ready to predict, and the config it was trained with."""
+    """Load the model of a ``final_model.pt`` with the settings that it was trained with."""
     state = load_model(path)
     return restore(
         state["model_state_dict"],
@@ -102,25 +102,25 @@ def restore(
     source: str = "model",
     remedy: str = put_aside(CHECKPOINT_FORMAT),
 ) -> Trained:
-    """A model of the shape that a config tells, with the weights given.
+    """Build the model that a config describes and load its weights.
 
     Parameters
     ----------
     weights : mapping of str to tensor
         A state dict.
     config, vocabulary : mapping
-        What the run was trained with, as plain values.
+        Settings and vocabulary of the training, as plain values.
     reached : (int, int)
-        Step and epoch that training ended at.
+        Step and epoch at which training ended.
     device : torch.device
-        Where the model is to be.
+        Device of the model.
     source, remedy : str
-        What the weights are from, and what to do about it, for the error.
+        Origin of the weights, and advice, for the error message.
 
     Raises
     ------
     FormatError
-        Where the weights are not of that shape.
+        If the shapes of the weights are not those of the config.
     """
     settings = partial_config({name: config[name] for name in DECIDING})
     layout = sequence_layout(settings.tokenizers)
@@ -136,6 +136,24 @@ FORMAT = {"format": "exported_transformer", "version": "1"}
 _REMAKE = remake(FORMAT["format"])
 
 
+class LegalIds(NamedTuple):
+    """Token ids that are legal in one slot of a block.
+
+    Attributes
+    ----------
+    first : int
+        Id of the first code.
+    size : int
+        Number of ids that the vocabulary reserves for the slot.
+    used : int
+        Number of codes in use, from the first on; only these can be predicted.
+    """
+
+    first: int
+    size: int
+    used: int
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A trained model and the tokenizers of its vocabulary.
@@ -145,11 +163,11 @@ class Bundle:
     trained : Trained
         Model, config, layout of sequences and vocabulary.
     tokenizers : Tokenizers
-        Those that the model was trained with.
+        The tokenizers that the model was trained with.
     device : torch.device
-        Where the model is.
+        Device of the model.
     temperatures : mapping of str to float
-        By modality, what logits are divided by before they become probabilities; 1 where absent.
+        Divisor of the logits by modality; 1 for a modality that is absent.
     """
 
     trained: Trained
@@ -181,21 +199,22 @@ class Bundle:
         columns = enumerate(tables.n_scalar.tolist())
         return used | {spec.column_offset(column): n for column, n in columns}
 
-    def legal(self, ids: Range, slot: int) -> tuple[int, int]:
-        """First id of the codes of a block's slot, and how many codes are in use there."""
+    def legal(self, ids: Range, slot: int) -> LegalIds:
+        """Return the legal ids of a block's slot, which lies in a range of the layout."""
         first = ids.offset + ids.stride * (slot - ids.first)
-        return first, self._used[first]
+        return LegalIds(first, ids.size, self._used[first])
 
     @torch.no_grad()
-    def log_chances(self, states: torch.Tensor, first: int, size: int, used: int) -> torch.Tensor:
-        """Log probabilities of the codes in use, float (..., used), after states (..., D + F)."""
+    def log_probabilities(self, states: torch.Tensor, legal: LegalIds) -> torch.Tensor:
+        """Return log probabilities of the codes in use, (..., used), after states (..., D + F)."""
         flat = states.reshape(1, -1, states.shape[-1])
-        logits = self.trained.model.range_logits([flat], [(first, 1, size)])[0][0, :, :used]
-        logits = logits.float() / self.temperatures.get(self._modality(first), 1.0)
-        return logits.log_softmax(dim=-1).view(*states.shape[:-1], used)
+        span = (legal.first, 1, legal.size)
+        logits = self.trained.model.range_logits([flat], [span])[0][0, :, : legal.used]
+        logits = logits.float() / self.temperatures.get(self._modality(legal.first), 1.0)
+        return logits.log_softmax(dim=-1).view(*states.shape[:-1], legal.used)
 
     def _modality(self, first: int) -> str:
-        """Modality of an id."""
+        """Return the modality of an id."""
         spec = self.layout.spec
         if first < spec.scalar_offset:
             return IMAGE
@@ -203,23 +222,23 @@ class Bundle:
 
 
 def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundle:
-    """Read a run's folder, or an exported one.
+    """Load a model and its tokenizers from the folder of a run, or from an exported one.
 
     Parameters
     ----------
     folder : path
         ``runs_tokens_transformer`` of a results folder, which holds the tokenizers beside it, or
-        a folder of the rule export_model, which holds everything; or a link to one.
+        a folder written by the rule export_model, which holds everything; or a link to one.
     device : torch.device
-        Where the model is to be.
+        Device of the model.
 
     Raises
     ------
     FormatError
-        Where the folder is neither, a file is damaged, or the tokenizers are not those of the
+        If the folder is neither, a file is damaged, or the tokenizers are not those of the
         vocabulary.
     ConfigError
-        Where there is no such device.
+        If PyTorch cannot use the device.
     """
     folder, device = Path(folder), _usable(device)
     run, exported = Layout(str(folder.parent)), ExportLayout(str(folder))
@@ -237,7 +256,7 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
 
 
 def _usable(device: torch.device | str) -> torch.device:
-    """A device by its name; raise `ConfigError` where PyTorch has none such here."""
+    """Return a device by its name; raise `ConfigError` if PyTorch cannot use it."""
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
@@ -247,7 +266,7 @@ def _usable(device: torch.device | str) -> torch.device:
 
 
 def _beside(folder: Path, trained: Trained) -> TokenizerFiles:
-    """Files of a run's tokenizers, which stand beside its folder, or beside a link to that."""
+    """Return the files of a run's tokenizers, beside its folder or beside a link to it."""
     size, found = trained.config.tokenizers.image.codebook_size, []
     for name in every_name(folder):
         run = Layout(str(name.parent), size)
@@ -259,7 +278,7 @@ def _beside(folder: Path, trained: Trained) -> TokenizerFiles:
 
 
 def join_bundle(trained: Trained, files: TokenizerFiles, device: torch.device) -> Bundle:
-    """A model and its tokenizers.
+    """Load the tokenizers of a model and join them to it.
 
     Parameters
     ----------
@@ -268,20 +287,17 @@ def join_bundle(trained: Trained, files: TokenizerFiles, device: torch.device) -
     files : TokenizerFiles
         Files of its tokenizers.
     device : torch.device
-        Where the image tokenizer's network is to be.
+        Device of the image tokenizer's network.
 
     Raises
     ------
     FormatError
-        Where a file is not there, or a tokenizer is not the one that the model was trained with.
+        If a file is missing, or a tokenizer is not the one that the model was trained with.
     """
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
-        what, do = (
-            f"tokenizer {missing[0]}",
-            "keep the run's folder, or a link to it, in its results",
-        )
-        raise FormatError(must_be(what, "a file", "none", do))
+        do = "keep the run's folder, or a link to it, in its results"
+        raise FormatError(must_be(f"tokenizer {missing[0]}", "a file", "none", do))
     tokenizers = load_tokenizers(files, device)
     source = ", ".join(sorted({str(Path(path).parent) for path in files}))
     check_hashes(trained.vocabulary, tokenizers.hashes(), source)
@@ -289,7 +305,7 @@ def join_bundle(trained: Trained, files: TokenizerFiles, device: torch.device) -
 
 
 def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
-    """The model of an exported folder; no file is unpickled."""
+    """Load the model of an exported folder, without unpickling any file."""
     arrays, meta = _read_weights(paths.weights)
     vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
     weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}

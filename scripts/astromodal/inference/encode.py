@@ -1,4 +1,4 @@
-"""Objects as the model reads them, and one vector for each."""
+"""Encoding of cubes and tables into sequences, and embeddings of the objects."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
 @dataclass(frozen=True)
 class Encoded:
-    """Objects and the codes of all their blocks; ``objects[mask]`` are some of them.
+    """Encoded objects, with the codes of all their blocks; ``objects[mask]`` selects some of them.
 
     Attributes
     ----------
     sequences : SequenceSet
-        Sequences of one field, of several, or of the rows given.
+        Sequences of one or several fields, or of the rows of a table.
     numbers : int64 (n,)
-        Numbers of the objects in it.
+        Numbers of the objects in `sequences`.
     """
 
     sequences: SequenceSet
@@ -55,14 +55,14 @@ class Encoded:
 
     @classmethod
     def every(cls, sequences: SequenceSet) -> Encoded:
-        """All objects of a sequence set."""
+        """Return all objects of a sequence set."""
         return cls(sequences, np.arange(len(sequences)))
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, which: np.ndarray | slice) -> Encoded:
-        """Some of the objects, by a mask (n,), their places, or a slice."""
+        """Return some of the objects, by a mask (n,), positions or a slice."""
         return Encoded(self.sequences, self.numbers[which])
 
     @property
@@ -81,12 +81,12 @@ class Encoded:
         return self.sequences.places(self.numbers)[1]
 
     def has(self, block: str) -> np.ndarray:
-        """Which objects have a block, bool (n,).
+        """Return which objects have a block, bool (n,).
 
         Raises
         ------
         DataError
-            Where the model has no such block.
+            If the model has no such block.
         """
         names = [known.name for known in self.layout.blocks]
         if block not in names:
@@ -95,9 +95,9 @@ class Encoded:
         return ((self.sequences.pattern[self.numbers] >> self.layout[block].type) & 1).astype(bool)
 
     def codes(self, block: str) -> np.ndarray:
-        """Codes of a block, uint16 (m, slots), of the m objects that have it.
+        """Return the codes of a block, uint16 (m, slots), of the m objects that have it.
 
-        65535 where missing. Of a spectrum group, the first slot is the scale's.
+        Missing values are 65535. The first slot of a spectrum group is the scale.
         """
         objects = self.numbers[self.has(block)]
         names = [known.name for known in self.layout.blocks]
@@ -106,18 +106,18 @@ class Encoded:
         for ids in self.layout[block].ranges:
             slots = slice(ids.first, ids.first + ids.n_slots)
             first = ids.offset + ids.stride * np.arange(ids.n_slots)
-            known = tokens[:, slots] != MISS
-            codes[:, slots] = np.where(known, tokens[:, slots] - first, MISSING_CODE)
+            present = tokens[:, slots] != MISS
+            codes[:, slots] = np.where(present, tokens[:, slots] - first, MISSING_CODE)
         return codes
 
 
 def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
-    """The objects of one of the workflow's sequence files.
+    """Open one of the workflow's sequence files.
 
     Raises
     ------
     FormatError
-        Where the file was packed for another vocabulary, or encoded with other tokenizers.
+        If the file was packed for another vocabulary, or encoded with other tokenizers.
     """
     sequences = SequenceSet([path], bundle.layout)
     check_hashes(bundle.trained.vocabulary, sequences.stores[0].tokenizer_hashes, str(path))
@@ -125,17 +125,17 @@ def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
 
 
 def encode_cube(source: Any, bundle: Bundle, columns: ColumnSettings | None) -> Encoded:
-    """Encode every row of a cube by the jobs of the workflow; parameters as `AstroModel.encode`."""
+    """Encode every row of a cube with the code of the workflow's jobs; see `AstroModel.encode`."""
     with TemporaryDirectory(prefix="astromodal-") as folder:
         cube = _as_cube(source, Path(folder) / "rows.parquet", bundle, columns)
         path = Path(folder) / "sequences.safetensors"
         _encode(cube, bundle, Path(folder), path)
-        # The file stays mapped, and so readable, when its name goes with the folder.
+        # The memory map stays valid after the folder is deleted.
         return Encoded.every(SequenceSet([path], bundle.layout))
 
 
 def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
-    """Write the sequences of all rows of a cube to `path`, and what they are made of beside it."""
+    """Write the sequences of all rows of a cube to `path`, and intermediate files to `folder`."""
     tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
     _check_bands(cube, tokenizers.image.bands)
     _check_columns(cube, columns_read(tokenizers, cube.settings))
@@ -151,7 +151,7 @@ def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
 
 
 def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | None) -> Cube:
-    """The cube given, that of the file named, or that of a frame, which is written to `path`."""
+    """Return a cube, open the file of one, or write a table to `path` and open it as a cube."""
     if isinstance(source, Cube):
         return source
     if isinstance(source, str | Path):
@@ -164,9 +164,9 @@ def _as_cube(source: Any, path: Path, bundle: Bundle, columns: ColumnSettings | 
 
 
 def _check_columns(cube: Cube, read: Collection[str]) -> None:
-    """Raise `DataError` where no column says anything to the model; warn of names that are close.
+    """Raise `DataError` if the model reads none of the columns; warn of names that look misspelt.
 
-    A column that is missing is a missing value, but one that is misspelt is a mistake.
+    A column that is absent is a missing value, but a misspelt one is a mistake.
     """
     placed = {cube.settings.id, cube.settings.ra, cube.settings.dec, *cube.settings.flags}
     measured = [name for name in read if name not in placed]
@@ -178,22 +178,22 @@ def _check_columns(cube: Cube, read: Collection[str]) -> None:
     pairs = misspelt([(name, "") for name in sorted(cube.columns)], measured)
     if pairs:
         more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-        said = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
-        warnings.warn(f"{_named('columns of', cube)} {said}", UserWarning, stacklevel=6)
+        lacks = f"lack some that the model reads: {', '.join(pairs[:5])}{more}"
+        warnings.warn(f"{_named('columns of', cube)} {lacks}", UserWarning, stacklevel=6)
 
 
 def _named(what: str, cube: Cube) -> str:
-    """Something of a cube, of a file or of a frame, as errors name it."""
+    """Return `what` of a file or table, as errors name it."""
     if isinstance(cube, FrameCube):
         return f"{what} {cube.field}"
     return f"field {cube.field}: {what} {cube.path.name}"
 
 
 def _check_bands(cube: Cube, bands: Sequence[str]) -> None:
-    """Raise `DataError` where a cube's cutouts are of bands that the model does not know."""
+    """Raise `DataError` if a cube has cutouts in bands that the model does not have."""
     prefix = cutout_column("")
-    found = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
-    others = [band for band in found if band not in bands]
+    present = sorted(n.removeprefix(prefix) for n in cube.columns if n.startswith(prefix))
+    others = [band for band in present if band not in bands]
     if others:
         what = _named("bands of cutouts in", cube)
         must = f"among the model's, {' '.join(bands)}"
@@ -206,31 +206,27 @@ def _mean(states: torch.Tensor) -> torch.Tensor:
 
 
 def _attention(states: torch.Tensor) -> torch.Tensor:
-    """The last token, EOS, asks: it alone has seen everything."""
-    likeness = states @ states[:, -1, :, None] / math.sqrt(states.shape[2])  # (B, T, 1)
-    return (likeness.softmax(dim=1) * states).sum(dim=1)
+    """Average states by attention from the last token, EOS, which attends to all others."""
+    scores = states @ states[:, -1, :, None] / math.sqrt(states.shape[2])  # (B, T, 1)
+    return (scores.softmax(dim=1) * states).sum(dim=1)
 
 
 POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": _mean,
     "attention": _attention,
 }
-"""Ways from states (B, T, D) to embeddings (B, D)."""
+"""Functions from states (B, T, D) to embeddings (B, D), by name."""
 
 
-def embed_objects(
-    bundle: Bundle, sequences: SequenceSet, objects: np.ndarray, pooling: str, token_budget: int
-) -> np.ndarray:
-    """Embed objects.
+def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: int) -> np.ndarray:
+    """Return one embedding vector per object.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
-    sequences : SequenceSet
-        Where the objects are.
-    objects : int64 (n,)
-        Their numbers.
+    objects : Encoded
+        The n objects.
     pooling : str
         ``mean`` of the states, or ``attention``: their mean weighted by
         softmax(h_EOS · h / sqrt(D)).
@@ -240,31 +236,28 @@ def embed_objects(
     Returns
     -------
     float32 (n, D)
+        Embeddings.
 
     Raises
     ------
     ConfigError
-        Where there is no such pooling.
+        If there is no such pooling.
     """
     if pooling not in POOLINGS:
         message = must_be("pooling", f"one of {', '.join(POOLINGS)}", pooling)
         raise ConfigError(message + suggestion(pooling, POOLINGS))
-    return embed_by(bundle, sequences, objects, (pooling,), token_budget)[pooling]
+    return embed_by(bundle, objects, (pooling,), token_budget)[pooling]
 
 
 @torch.no_grad()
 def embed_by(
-    bundle: Bundle,
-    sequences: SequenceSet,
-    objects: np.ndarray,
-    poolings: Sequence[str],
-    token_budget: int,
+    bundle: Bundle, objects: Encoded, poolings: Sequence[str], token_budget: int
 ) -> dict[str, np.ndarray]:
-    """Embed objects in several ways at once, the model being run once.
+    """Return embeddings of objects by several poolings, from one run of the model.
 
     Parameters
     ----------
-    bundle, sequences, objects, token_budget
+    bundle, objects, token_budget
         As for `embed_objects`.
     poolings : sequence of str
         Names in `POOLINGS`.
@@ -272,13 +265,14 @@ def embed_by(
     Returns
     -------
     dict of str to float32 (n, D)
-        By pooling.
+        Embeddings by pooling.
     """
     width = bundle.trained.model.embedding.embedding_dim
     out = {name: np.empty((len(objects), width), dtype=np.float32) for name in poolings}
-    # Equally long sequences side by side make few and large calls of attention.
-    order = np.argsort(sequences.lengths[objects], kind="stable")
-    plan = plan_epoch(objects[order], sequences.lengths, None, 1, token_budget)
+    # Sequences sorted by length make few and large calls of attention.
+    sequences = objects.sequences
+    order = np.argsort(sequences.lengths[objects.numbers], kind="stable")
+    plan = plan_epoch(objects.numbers[order], sequences.lengths, None, 1, token_budget)
     for step in range(len(plan)):
         place = order[plan.edges[step] : plan.edges[step + 1]]
         batch = sequences.batch(plan.step(step))

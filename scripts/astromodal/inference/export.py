@@ -1,4 +1,4 @@
-"""A model in a folder of its own, with a card: no pickle, no other file needed."""
+"""Export of a trained model with its tokenizers and a card to one folder, without pickles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from astromodal.training.history import read_history, value_at
 
 @dataclass(frozen=True)
 class RunSources:
-    """Files of a finished run that an export is made of."""
+    """Files of a finished run that are exported."""
 
     final_model: str
     vocab_spec: str
@@ -39,12 +39,14 @@ class RunSources:
 
 
 def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
-    """Write a folder that `AstroModel.from_run` reads, with a model card; same input, same bytes.
+    """Write a folder that `AstroModel.from_run` reads, with a model card.
+
+    The same input gives the same bytes.
 
     Parameters
     ----------
     sources : RunSources
-        The run.
+        Files of the run.
     folder : path
         The folder to write into.
 
@@ -56,7 +58,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     Raises
     ------
     FormatError
-        Where a file is damaged, or the tokenizers are not those that the model was trained with.
+        If a file is damaged, or the tokenizers are not those that the model was trained with.
     """
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
@@ -88,7 +90,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
 
 
 def count_objects(sources: RunSources, sequences: SequenceSet) -> Counts:
-    """Objects of the training fields, by field and split, and those that have each block."""
+    """Count the objects of the training fields by field and split, and by block."""
     by_field = {
         field: np.bincount(store.split, minlength=len(SPLIT_NAMES)).tolist()
         for field, store in zip(sources.fields, sequences.stores, strict=True)
@@ -105,14 +107,14 @@ _SHOWN_FIELDS = 50
 
 @dataclass(frozen=True)
 class Counts:
-    """Objects that a model was made of.
+    """Numbers of objects in a model's training fields.
 
     Attributes
     ----------
     fields : dict of str to list of int
-        Objects of each training field in the train, validation and test split.
+        Objects in the train, validation and test split, by training field.
     blocks : dict of str to int
-        Objects of all of them that have each block.
+        Objects that have a block, by block.
     """
 
     fields: dict[str, list[int]]
@@ -122,7 +124,7 @@ class Counts:
 def model_card(
     trained: Trained, tokenizers: Tokenizers, counts: Counts, history: str | Path
 ) -> str:
-    """The card as Markdown.
+    """Return the model card as Markdown.
 
     Parameters
     ----------
@@ -131,11 +133,11 @@ def model_card(
     tokenizers : Tokenizers
         Its tokenizers.
     counts : Counts
-        The objects of its training fields.
+        Numbers of objects in its training fields.
     history : path
         The ``history.jsonl`` of its training.
     """
-    parts = [
+    sections = [
         _head(trained),
         _data(counts),
         _metrics(read_history(history)["validation"], trained.step),
@@ -144,7 +146,7 @@ def model_card(
         _USE,
         "## Config\n\n```yaml\n" + _config(trained) + "```\n",
     ]
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
 def _head(trained: Trained) -> str:
@@ -158,7 +160,7 @@ def _head(trained: Trained) -> str:
         f"- {n:,} parameters: width {shape.d_model}, {shape.n_layers} layers, "
         f"{shape.n_heads} heads, {trained.layout.spec.vocab_size:,} token ids\n"
         f"- trained for {trained.step:,} steps, {trained.epoch + 1} epochs\n"
-        f"- weights of hash `{trained.hash}`\n"
+        f"- hash of the weights: `{trained.hash}`\n"
     )
 
 
@@ -168,8 +170,12 @@ def _data(counts: Counts) -> str:
     lines += [f"| {field} | {a:,} | {b:,} | {c:,} |" for field, (a, b, c) in shown]
     total = [sum(column) for column in zip(*counts.fields.values(), strict=True)]
     lines.append(f"| all {len(counts.fields)} | " + " | ".join(f"{n:,}" for n in total) + " |")
-    lines += ["", "Only the train split is learned from. Splits are by HEALPix cell.", ""]
-    lines += ["| block | objects that have it |", "|---|---|"]
+    lines += [
+        "",
+        "The model learns from the train split only. Splits are by HEALPix cell.",
+        "",
+    ]
+    lines += ["| block | objects with it |", "|---|---|"]
     lines += [f"| {name} | {n:,} |" for name, n in counts.blocks.items()]
     return "\n".join(lines) + "\n"
 
@@ -178,14 +184,14 @@ def _metrics(validation: list[dict[str, Any]], step: int) -> str:
     lines = [
         "## Metrics",
         "",
-        "Mean surprise (nats a code) of these weights on the validation split. The unigram",
-        "baseline knows a code's frequency in its slot and nothing of the object.",
+        "Mean negative log-likelihood (nats per code) of the validation split. The unigram",
+        "baseline predicts the training frequency of each code in its slot for every object.",
         "",
         "| modality | model | unigram |",
         "|---|---|---|",
     ]
     for modality in MODALITIES:
-        names = (f"{way}_{modality}" for way in ("cross_entropy", "unigram"))
+        names = (f"{model}_{modality}" for model in ("cross_entropy", "unigram"))
         pair = (_number(value_at(validation, name, step)) for name in names)
         lines.append(f"| {modality} | " + " | ".join(pair) + " |")
     return "\n".join(lines) + "\n"
@@ -197,25 +203,25 @@ def _number(value: float) -> str:
 
 _LIMITS = """## Limits
 
-- It has seen objects that pass the magnitude cut of its run, from the fields above; others are an
-  extrapolation, and so is another survey's data in the same columns.
-- A prediction is the model's: its widths are as honest as its training was long. Compare them
-  with objects of the test split before you rely on them.
-- Predicted spectra and cutouts are those that would be measured, noise included.
-- The length of a light curve is not modelled; light curves can be given, not predicted.
+- The model was trained on objects of the fields above that pass the magnitude cut of its run.
+  Predictions for other objects, or from data of another survey, are extrapolations.
+- Predicted uncertainties may be too small or too large. Compare them with objects of the test
+  split before you rely on them.
+- Predicted spectra and cutouts are predicted measurements: they include noise.
+- The length of a light curve is not modelled: light curves can be given, but not predicted.
 """
 
 
 def _files(trained: Trained, tokenizers: Tokenizers) -> str:
     hashes = tokenizers.hashes()
     return (
-        "## Files\n\n| file | holds |\n|---|---|\n"
+        "## Files\n\n| file | content |\n|---|---|\n"
         f"| `model.safetensors` | the transformer's weights, `{trained.hash}` |\n"
-        "| `config.json`, `vocab_spec.json` | settings of its training, and what each id means |\n"
+        "| `config.json`, `vocab_spec.json` | settings of the training; the meaning of each id |\n"
         f"| `scalar_tokenizer.npz` | bins of the scalars, `{hashes['scalar']}` |\n"
         f"| `spectrum_tokenizer.npz` | codebooks of the spectra, `{hashes['spectrum']}` |\n"
         "| `image_autoencoder.safetensors`, `image_codebook.npz` | the image tokenizer, "
-        f"`{hashes['image']}` |\n\nNothing here is a pickle: no file can run code.\n"
+        f"`{hashes['image']}` |\n\nNo file is a pickle, so none can run code.\n"
     )
 
 

@@ -1,12 +1,15 @@
-"""Columns that a model reads, and values of any type as cubes hold them."""
+"""Columns that a model reads, and conversion of Arrow columns to those of a cube."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from astromodal.config.inputs import ColumnSettings
 from astromodal.config.schema import (
@@ -18,20 +21,15 @@ from astromodal.config.schema import (
     TokenizerSettings,
 )
 from astromodal.data.columns import cube_columns, group_columns
+from astromodal.data.parquet import is_list
 from astromodal.data.values import in_unit
 
 if TYPE_CHECKING:
     from astromodal.sequences.centroids import Tokenizers
-from collections.abc import Callable
-
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from astromodal.data.parquet import is_list
 
 
 class Kind(Enum):
-    """What a column holds, in the words of errors."""
+    """Kind of a column, in the words of error messages."""
 
     ID = "a column of text, bytes or whole numbers"
     NUMBER = "a column of numbers"
@@ -47,11 +45,11 @@ _KINDS = {
     "list or text": Kind.TEXT,
     "flag": Kind.FLAG,
 }
-"""Kinds of a frame's columns by those of a cube's (`astromodal.data.columns`)."""
+"""Kinds of table columns by the kind of cube column (`astromodal.data.columns`)."""
 
 
 class UnfitError(Exception):
-    """A column is not what it must be; whoever catches it names the frame that it is from."""
+    """A column has the wrong kind or unit; the caller adds the name of the table."""
 
     def __init__(self, must: str, got: str, do: str | None = None) -> None:
         super().__init__(must, got, do)
@@ -59,7 +57,7 @@ class UnfitError(Exception):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Expected:
     """A column that a model reads.
 
     Attributes
@@ -67,11 +65,11 @@ class Wanted:
     name : str
         The column's name.
     kind : Kind
-        What it holds.
+        Kind of its values.
     unit : str, optional
-        The unit that its numbers must have; empty for none, None where it is not known.
+        Unit of its numbers; empty for none, None if unknown.
     group : str
-        The columns of one group make a value together.
+        Columns of one group are parts of one measurement.
     """
 
     name: str
@@ -80,12 +78,12 @@ class Wanted:
     group: str
 
     def converted(self, values: np.ndarray, unit: Any) -> np.ndarray:
-        """Values in the unit that they must have, given the one that they have.
+        """Convert values from their unit to the expected one.
 
         Raises
         ------
         UnfitError
-            Where the one cannot be converted to the other.
+            If the units cannot be converted.
         """
         if unit is None or self.unit is None:
             return values
@@ -98,15 +96,15 @@ class Wanted:
             raise UnfitError(must, f"{str(unit) or 'no unit'} ({reason})", do) from error
 
 
-def columns_read(tokenizers: Tokenizers, columns: ColumnSettings) -> dict[str, Wanted]:
-    """The columns that encoding reads, by name; all but the id may be absent.
+def columns_read(tokenizers: Tokenizers, columns: ColumnSettings) -> dict[str, Expected]:
+    """Return the columns that encoding reads, by name; all but the id may be absent.
 
     Parameters
     ----------
     tokenizers : Tokenizers
-        Name the columns of scalars, the groups of spectra and the bands of cutouts.
+        Tokenizers, which have names of scalar columns, spectrum groups and bands.
     columns : ColumnSettings
-        Names the columns that identify and place a source, and those of flags.
+        Names of the columns that identify and place a source, and of flags.
     """
     groups = tokenizers.spectrum.groups
     settings = TokenizerSettings(
@@ -118,17 +116,17 @@ def columns_read(tokenizers: Tokenizers, columns: ColumnSettings) -> dict[str, W
     config = Config(columns=columns, selection=everything, tokenizers=settings)
     together = {name: group for group in groups for name in group_columns(group)}
     return {
-        column.name: Wanted(
+        column.name: Expected(
             column.name, _KINDS[column.kind], column.unit, together.get(column.name, column.name)
         )
         for modality, own in cube_columns(config).items()
         for column in own
-        if modality != "labels" and column.setting  # others say nothing of codes
+        if modality != "labels" and column.setting  # codes do not depend on other columns
     }
 
 
 PADDING = b" \0"
-"""What fills up a text of fixed width."""
+"""Characters that pad a text of fixed width."""
 _BYTES = (
     pa.types.is_binary,
     pa.types.is_large_binary,
@@ -146,15 +144,15 @@ _LISTS = (
 
 
 def arrow_column(column: pa.Array | pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
-    """An Arrow column as a cube has it.
+    """Convert an Arrow column to that of a cube.
 
-    Dictionaries are decoded, lists of lists are one list each, row-major; padding after bytes is
-    left out, and an empty text is null.
+    Dictionaries are decoded, nested lists are flattened row-major, padding after bytes is removed,
+    and empty texts become null.
 
     Raises
     ------
     UnfitError
-        Where it holds something else than `kind` says.
+        If its values are not of `kind`.
     """
     if column.null_count == len(column):
         return pa.chunked_array([nothing(len(column), kind)])
@@ -170,17 +168,17 @@ def arrow_column(column: pa.Array | pa.ChunkedArray, kind: Kind) -> pa.ChunkedAr
 
 
 def nothing(n: int, kind: Kind) -> pa.Array:
-    """A column of missing values; ids are text even where there are no rows."""
+    """Return a column of n missing values; ids are text even if there are no rows."""
     return pa.nulls(n, pa.large_string() if kind is Kind.ID else pa.null())
 
 
 def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The ids, where every row has one.
+    """Return a column of ids after a check that every row has one.
 
     Raises
     ------
     UnfitError
-        Where a row has none.
+        If a row has no id.
     """
     if column.null_count:
         first = pc.index(column.is_valid(), False).as_py()
@@ -190,7 +188,7 @@ def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _decoded(array: pa.Array) -> pa.Array:
-    """The values themselves of an array that stores them otherwise."""
+    """Decode dictionary-encoded, run-end-encoded and extension arrays."""
     while True:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
@@ -226,7 +224,7 @@ def _id(array: pa.Array) -> pa.Array:
 
 
 def _text(array: pa.Array) -> pa.Array:
-    """Texts of Gaia XP, whose numbers may stand in lists as well."""
+    """Convert columns of Gaia XP, which hold numbers as text or as lists."""
     return _list(array) if _is(array, _LISTS) else _strings(array, Kind.TEXT)
 
 
@@ -254,7 +252,7 @@ def _list(array: pa.Array) -> pa.Array:
             np.zeros(len(array) + 1, np.int64),
             pa.array([], pa.float64()),
             mask=pa.array(np.ones(len(array), bool)),
-        )  # lists that are all missing, by what pandas makes of them
+        )  # pandas stores a column of missing lists as NaN
     if not _is(array, _LISTS):
         raise UnfitError(Kind.LIST.value, str(array.type))
     missing = array.is_null()
@@ -269,6 +267,6 @@ def _list(array: pa.Array) -> pa.Array:
 
 
 def _ends(lists: pa.Array) -> np.ndarray:
-    """Where each list starts and ends among the values of all, int64 (n + 1,)."""
+    """Return the offsets of lists in their concatenated values, int64 (n + 1,)."""
     sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

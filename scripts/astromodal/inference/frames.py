@@ -1,8 +1,8 @@
-"""Frames as cubes: tables, arrays and mappings of columns, of whatever package.
+"""Conversion of tables, arrays and mappings of columns of various packages to cubes.
 
-A frame is looked at through its columns. Those that the model reads are converted and written to a
-temporary parquet file, which the workflow's own code then reads; of all others only the names are
-looked at. pandas and astropy are not imported to find out whether an object is theirs.
+Columns that the model reads are converted and written to a temporary parquet file, which the
+workflow's code then reads. Of other columns only the names are used. The type of a table is
+recognised without importing pandas or astropy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from astromodal.config.inputs import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, machine_error, must_be, suggestion
-from astromodal.inference.frame_columns import Found, convert, is_a
-from astromodal.inference.frame_values import UnfitError, Wanted
+from astromodal.inference.frame_columns import Converted, convert, is_a
+from astromodal.inference.frame_values import Expected, UnfitError
 
 SOURCES = (
     "a path, a Cube, a pandas DataFrame, an astropy Table, a pyarrow table, "
@@ -33,25 +33,25 @@ _FOREIGN = (
     pa.ArrowException, TypeError, ValueError, AttributeError, LookupError, OverflowError,
     NotImplementedError,
 )  # fmt: skip
-"""What the packages of a frame's columns raise where one is not what it seems."""
+"""Errors that the package of a table raises on invalid columns."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Columns of some object, by their places.
+    """The columns of a table, by position.
 
     Attributes
     ----------
     what : str
-        What errors call it.
+        Name of the table in errors.
     names : tuple
-        Names of the columns, in order; a name may stand twice, and need not be text.
+        Names of the columns, in order; they may repeat, and need not be text.
     column : callable of int
-        The values of a column.
+        Returns the values of a column.
     units : mapping of str to str
-        Units that the values do not carry.
+        Units of columns whose values have no unit attribute.
     index : tuple
-        Names of the columns of the index, which is not read.
+        Names of index levels, which are not read.
     """
 
     what: str
@@ -61,21 +61,21 @@ class Frame:
     index: tuple[Hashable, ...] = ()
 
     def error(self, column: str, must: str, got: object, do: str | None = _MEND) -> DataError:
-        """The error that says what a column must be, and was found to be instead."""
+        """Return the error that a column must be something else than it is."""
         return DataError(must_be(f"column {column!r} of {self.what}", must, got, do))
 
 
 class FrameCube(Cube):
-    """The cube of a frame, of whose file errors do not speak.
+    """A cube of the rows of a table; errors name the table, not its temporary file.
 
-    Its ``columns`` are all names of the frame, and among them those that are not read.
+    Its ``columns`` are all columns of the table, including those that are not read.
 
     Parameters
     ----------
     path : path
         The file that the columns were written to.
     frame : Frame
-        Where they are from.
+        The table.
     columns : ColumnSettings
         Names of the columns that identify and place a source.
     """
@@ -86,11 +86,11 @@ class FrameCube(Cube):
         self.columns = frozenset(str(name) for name in frame.names)
 
     def error(self, column: str, must: str, got: object, do: str = _MEND) -> DataError:
-        """The error that says what a column must be, and was found to be instead."""
+        """Return the error that a column must be something else than it is."""
         return self.frame.error(column, must, got, do)
 
     def require(self, name: str, do: str | None = None) -> None:
-        """Raise `DataError` where column `name` is missing, which others of its kind call for."""
+        """Raise `DataError` if column `name`, which related columns need, is missing."""
         if name not in self.columns:
             near = suggestion(name, self.columns)
             do = do or "give it too, or leave out the columns that go with it"
@@ -98,12 +98,12 @@ class FrameCube(Cube):
 
 
 def frame_of(source: Any) -> Frame:
-    """The columns of an object.
+    """Return the columns of a table.
 
     Raises
     ------
     DataError
-        Where it is no frame.
+        If `source` is not a table of a known kind.
     """
     if isinstance(source, pa.Table | pa.RecordBatch):
         what = f"the pyarrow {type(source).__name__}"
@@ -130,7 +130,7 @@ def frame_of(source: Any) -> Frame:
 
 
 def _structured(source: np.ndarray) -> Frame:
-    """The fields of a structured array, or of a FITS table's data, which says more of them."""
+    """Return the fields of a structured array, or of a FITS table with its units and nulls."""
     names = tuple(source.dtype.names or ())
     if not is_a(source, "astropy", "FITS_rec"):
         return Frame("the structured array", names, lambda i: source[names[i]])
@@ -147,7 +147,7 @@ def _structured(source: np.ndarray) -> Frame:
 
 
 def _streamed(source: Any) -> Frame:
-    """What any package gives that speaks Arrow's C interface."""
+    """Return the columns of an object that has Arrow's C interface."""
     what = f"the {type(source).__name__}"
     try:
         table = pa.table(source)
@@ -159,46 +159,45 @@ def _streamed(source: Any) -> Frame:
 def frame_cube(
     source: Any,
     path: Path,
-    read: Callable[[ColumnSettings], Mapping[str, Wanted]],
+    read: Callable[[ColumnSettings], Mapping[str, Expected]],
     columns: ColumnSettings | None,
 ) -> FrameCube:
-    """The cube of a frame's rows.
+    """Write a table to a file and open it as a cube.
 
     Parameters
     ----------
     source : object
-        The frame.
+        The table.
     path : path
-        Where the columns that are read are written.
+        The parquet file to write.
     read : callable
-        The columns that are read, given the names of those that identify a source.
+        Returns the columns to read, given the names of those that identify a source.
     columns : ColumnSettings, optional
         Names of the columns that identify and place a source.
 
     Raises
     ------
     DataError
-        Where it is no frame, lacks the id, has a column that is read twice, or one that is not what
-        it must be.
+        If `source` is not a table, has no ids, or has a column to read twice or of a wrong type.
     """
     settings = columns or ColumnSettings()
-    frame, wanted = frame_of(source), read(settings)
-    _check_names(frame, wanted, settings.id)
+    frame, expected = frame_of(source), read(settings)
+    _check_names(frame, expected, settings.id)
     places = {str(name): i for i, name in enumerate(frame.names)}
-    found = {
+    converted = {
         name: _converted(frame, places[name], each)
-        for name, each in wanted.items()
+        for name, each in expected.items()
         if name in places
     }
-    _check_lengths(frame, {name: len(each.column) for name, each in found.items()})
-    _write(pa.table(_joined(found, wanted)), path)
+    _check_lengths(frame, {name: len(each.column) for name, each in converted.items()})
+    _write(pa.table(_joined(converted, expected)), path)
     return FrameCube(path, frame, settings)
 
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write a file that is read once: packing it would not pay.
+    """Write a table without compression, as the file is read only once.
 
-    Ids are not encoded either: what they take at least is what tells a whole file (`Cube`).
+    Ids are not dictionary-encoded: `Cube` recognises a whole file by their least size.
     """
     try:
         pq.write_table(table, path, compression="none", use_dictionary=False)
@@ -206,19 +205,19 @@ def _write(table: pa.Table, path: Path) -> None:
         raise machine_error(error, path.parent) or error from error
 
 
-def _check_names(frame: Frame, wanted: Mapping[str, Wanted], identifier: str) -> None:
-    """Raise `DataError` where names are no text, stand twice, or only the index has one."""
+def _check_names(frame: Frame, expected: Mapping[str, Expected], identifier: str) -> None:
+    """Raise `DataError` if names are not text or repeat, or the id or an index level is missing."""
     others = [name for name in frame.names if not isinstance(name, str)]
     if others:
         got = ", ".join(f"{name!r} ({type(name).__name__})" for name in others[:3])
         do = "rename the columns, or leave them out"
         raise DataError(must_be(f"names of columns of {frame.what}", "text", got, do))
-    twice = [name for name, n in Counter(frame.names).items() if n > 1 and name in wanted]
+    twice = [name for name, n in Counter(frame.names).items() if n > 1 and name in expected]
     if twice:
         do = "rename or leave out one of them"
         what = f"names of columns of {frame.what}"
         raise DataError(must_be(what, "unique", f"{', '.join(map(repr, twice[:3]))} twice", do))
-    missing = [name for name in wanted if name not in frame.names]
+    missing = [name for name in expected if name not in frame.names]
     for name in missing:
         if name in frame.index:
             do = "the index is not read: call reset_index() first"
@@ -231,40 +230,42 @@ def _check_names(frame: Frame, wanted: Mapping[str, Wanted], identifier: str) ->
         raise DataError(f"column {identifier!r} is missing from {frame.what}{near}{do}")
 
 
-def _converted(frame: Frame, place: int, wanted: Wanted) -> Found:
-    """A column of a frame as a cube has it."""
-    name = wanted.name
+def _converted(frame: Frame, place: int, expected: Expected) -> Converted:
+    """Convert a column of a table to that of a cube."""
+    name = expected.name
     try:
-        return convert(frame.column(place), wanted, frame.units.get(name))
+        return convert(frame.column(place), expected, frame.units.get(name))
     except UnfitError as error:
         raise frame.error(name, error.must, error.got, error.do or _MEND) from error
     except _FOREIGN as error:
         got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]:.200}"
-        raise frame.error(name, wanted.kind.value, got) from error
+        raise frame.error(name, expected.kind.value, got) from error
 
 
 def _check_lengths(frame: Frame, lengths: Mapping[str, int]) -> None:
-    """Raise `DataError` where columns differ in length."""
+    """Raise `DataError` if columns differ in length."""
     first = next(iter(lengths))
     for name, length in lengths.items():
         if length != lengths[first]:
             must = f"as long as column {first!r}, {lengths[first]}"
-            raise frame.error(name, must, length, "give every column one value a row")
+            raise frame.error(name, must, length, "give every column one value per row")
 
 
-def _joined(found: Mapping[str, Found], wanted: Mapping[str, Wanted]) -> dict[str, pa.Array]:
-    """The columns, and the lists of a group null where one of them is masked or NaN throughout.
+def _joined(
+    converted: Mapping[str, Converted], expected: Mapping[str, Expected]
+) -> dict[str, pa.Array]:
+    """Return the columns; lists of a group are null in rows where one is masked or NaN throughout.
 
-    An array of two dimensions cannot say otherwise that a row has no spectrum.
+    An array of two dimensions has no other way to mark a row without a spectrum.
     """
     voids: dict[str, np.ndarray] = {}
-    for name, each in found.items():
+    for name, each in converted.items():
         if each.void is not None:
-            group = wanted[name].group
+            group = expected[name].group
             voids[group] = each.void | voids.get(group, False)
     columns = {}
-    for name, each in found.items():
-        void = voids.get(wanted[name].group)
+    for name, each in converted.items():
+        void = voids.get(expected[name].group)
         columns[name] = each.column if void is None else _without(each.column, void)
     return columns
 

@@ -1,4 +1,4 @@
-"""A trained model, as one object to work with."""
+"""The public interface to a trained model: encode, embed, predict and generate."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from astromodal.inference.predict_blocks import (
     predict_spectra,
 )
 from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
-from astromodal.inference.prompt import count_given
-from astromodal.inference.request import Question, ask, look
+from astromodal.inference.prompt import Sampling, count_given
+from astromodal.inference.request import Request, parse_given, parse_request
 from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.storage.torch_files import library_defaults
@@ -45,9 +45,9 @@ class AstroModel:
     Parameters
     ----------
     bundle : Bundle
-        All of them; `from_run` reads them from files.
+        Model, vocabulary, tokenizers and config; `from_run` loads them from files.
     settings : PredictSettings, optional
-        Budget of tokens, and in how many bins a scalar is sought.
+        Token budget, and number of candidate bins of a scalar.
     """
 
     def __init__(self, bundle: Bundle, settings: PredictSettings | None = None) -> None:
@@ -62,47 +62,46 @@ class AstroModel:
         device: torch.device | str = "cpu",
         settings: PredictSettings | None = None,
     ) -> AstroModel:
-        """Load a model.
+        """Load a model from the folder of a run, or from an exported one.
 
         Parameters
         ----------
         folder : path
-            ``runs_tokens_transformer`` inside a run's results, whose tokenizers stand beside it,
-            or a folder that the rule export_model made, which needs nothing beside it; or a
-            symbolic link to one.
+            ``runs_tokens_transformer`` inside a run's results, with the tokenizers beside it; or a
+            folder written by the rule export_model, which is complete; or a symbolic link to one.
         device : torch.device
-            Where the networks are to run.
+            Device of the networks.
         settings : PredictSettings, optional
-            Budget of tokens, and in how many bins a scalar is sought.
+            Token budget, and number of candidate bins of a scalar.
 
         Raises
         ------
         FormatError
-            Where the folder is neither, a file is damaged, or the tokenizers are not those that
-            the model was trained with.
+            If the folder is neither, a file is damaged, or the tokenizers are not those that the
+            model was trained with.
         ConfigError
-            Where PyTorch has no such device.
+            If PyTorch cannot use the device.
         MachineError
-            Where a file may not, or cannot, be read.
+            If a file cannot be read.
         """
         return cls(load_bundle(folder, device), settings)
 
     def calibrated(self, temperatures: Mapping[str, float]) -> AstroModel:
-        """The same model, its logits divided by a temperature a modality.
+        """Return the same model with the logits of each modality divided by a temperature.
 
-        Above 1 predictions become less certain, below 1 more. The report's section on what the
-        model's knowledge is worth fits temperatures on the validation split, and says whether they
-        help (Guo et al. 2017, arXiv:1706.04599).
+        Temperatures above 1 make predictions less certain, those below 1 more certain. The report
+        fits temperatures on the validation split and says whether they improve calibration (Guo et
+        al. 2017, arXiv:1706.04599).
 
         Parameters
         ----------
         temperatures : mapping of str to float
-            By ``image``, ``scalar``, ``spectrum``; 1 where absent.
+            Temperatures by modality: ``image``, ``scalar``, ``spectrum``; 1 if absent.
 
         Raises
         ------
         ConfigError
-            Where there is no such modality, or a temperature is not above 0.
+            If there is no such modality, or a temperature is not above 0.
         """
         for name, value in temperatures.items():
             if name not in MODALITIES:
@@ -119,7 +118,7 @@ class AstroModel:
 
     @property
     def config(self) -> Config:
-        """Its ``tokenizers``, ``sequences`` and ``model``; everything else is a default."""
+        """Settings of ``tokenizers``, ``sequences`` and ``model``; no others can be read."""
         return self.bundle.trained.config
 
     @property
@@ -144,51 +143,51 @@ class AstroModel:
 
     @library_defaults()
     def encode(self, source: Any, columns: ColumnSettings | None = None) -> Encoded:
-        """Encode the rows of a cube, by the very code of the workflow's jobs.
+        """Encode the rows of a cube with the code of the workflow's jobs.
 
-        Every row is encoded: no magnitude cut is applied, since whoever asks for a source wants
-        it. A source outside the cut that the model was trained on is an extrapolation.
+        Every row is encoded: no magnitude cut is applied. Predictions for sources outside the cut
+        that the model was trained on are extrapolations.
 
         Parameters
         ----------
         source : path, Cube or frame
-            A cube, or rows with the columns of one: a pandas DataFrame, an astropy Table or
-            QTable, a pyarrow Table or RecordBatch, what speaks Arrow's C interface (polars), a
-            numpy structured array or a FITS table's data, or a mapping of columns. Columns that
-            are missing are missing values; those that the model does not read are not looked at.
+            A cube, or rows with its columns: a pandas DataFrame, an astropy Table or QTable, a
+            pyarrow Table or RecordBatch, an object with Arrow's C interface (polars), a numpy
+            structured array, the data of a FITS table, or a mapping of columns. Values of absent
+            columns are missing. Columns that the model does not use are ignored.
 
-            What is null, None, NaN or masked is missing, and a masked pixel is a NaN. Cutouts and
+            Null, None, NaN and masked values are missing; masked pixels become NaN. Cutouts and
             spectra may be lists or arrays in cells, (S, S) or flat, or one array (n, S, S) or
-            (n, L), whose rows are missing that are masked or NaN throughout. Columns with an
-            astropy unit are converted; plain numbers are taken to be in the model's units: degree,
-            mag (AB for S-PLUS, Vega for VISTA), mas, mas/yr, electron/s (Gaia), K, dex, pixel,
-            counts/s (cutouts), 1e-17 erg/s/cm²/Angstrom and Angstrom (DESI). The index of a
-            DataFrame is not read.
+            (n, L); rows that are masked or NaN throughout are missing. Columns with an astropy
+            unit are converted. Plain numbers must be in the model's units: degree, mag (AB for
+            S-PLUS, Vega for VISTA), mas, mas/yr, electron/s (Gaia), K, dex, pixel, counts/s
+            (cutouts), 1e-17 erg/s/cm²/Angstrom and Angstrom (DESI). The index of a DataFrame is
+            not read.
         columns : ColumnSettings, optional
-            Names of the columns that identify and place a source, sentinels and flags, where they
-            are not the defaults. A model does not know those of its run: give the same.
+            Names of the columns that identify and place a source, sentinels and flags. The model
+            does not store those of its run: if they were not the defaults, give them here.
 
         Returns
         -------
         Encoded
-            Ids and codes.
+            Ids and codes of the objects.
 
         Raises
         ------
         DataError
-            Where the rows are no cube, or hold cutouts of bands that the model does not know, or a
-            column is not what it must be, its unit included; the error names frame and column.
+            If the rows are not those of a cube, cutouts are in bands that the model does not have,
+            or a column has the wrong type or unit; the error names the table and the column.
         """
         return encode_cube(source, self.bundle, columns)
 
     @library_defaults()
     def open(self, objects: Encoded | str | Path) -> Encoded:
-        """The objects of one of the workflow's sequence files; what `encode` gave stays as it is.
+        """Objects of a sequence file of the workflow; encoded objects are returned as is.
 
         Raises
         ------
         FormatError
-            Where the file was packed for another vocabulary, or encoded with other tokenizers.
+            If the file was packed for another vocabulary, or encoded with other tokenizers.
         """
         return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
 
@@ -196,31 +195,32 @@ class AstroModel:
     def embed(
         self, objects: Encoded | str | Path, pooling: str = "mean", given: Names | None = None
     ) -> np.ndarray:
-        """One vector an object.
+        """Return one embedding vector per object.
 
         Parameters
         ----------
         objects : Encoded or path
-            What `encode` gave, or one of the workflow's sequence files.
+            Objects returned by `encode`, or one of the workflow's sequence files.
         pooling : str
-            ``mean`` of the states of its tokens, or ``attention``: their mean weighted by
-            softmax(h_EOS · h / sqrt(D)), where EOS, the last token, has seen all others.
+            ``mean`` of the states of an object's tokens, or ``attention``: their mean weighted by
+            softmax(h_EOS · h / sqrt(D)), where the last token, EOS, attends to all others.
         given : str or sequence of str, optional
-            What is looked at of the objects, by the names of `predict`; everything where None.
+            Columns and blocks to embed, named as in `predict`; everything if None.
 
         Returns
         -------
         float32 (n, D)
+            Embeddings.
 
         Raises
         ------
         ConfigError
-            Where there is no such pooling, or a name is unknown.
+            If there is no such pooling, or a name is unknown.
         """
-        found = self.open(objects)
-        seen = found.sequences.only(*look(self.bundle.layout, self.columns, given))
+        opened = self.open(objects)
+        kept = opened.sequences.only(*parse_given(self.bundle.layout, self.columns, given))
         budget = self.settings.token_budget
-        return embed_objects(self.bundle, seen, found.numbers, pooling, budget)
+        return embed_objects(self.bundle, Encoded(kept, opened.numbers), pooling, budget)
 
     @library_defaults()
     def predict(
@@ -233,60 +233,59 @@ class AstroModel:
     ) -> dict[str, Prediction]:
         """Predict scalars, spectra or images, in physical units and with uncertainties.
 
-        What an object has of a target is never looked at. Of several targets each is predicted
-        without the others.
+        Values of a target that an object has are never used. Each of several targets is predicted
+        independently of the others.
 
         Parameters
         ----------
         objects : Encoded or path
-            What `encode` gave, or one of the workflow's sequence files.
+            Objects returned by `encode`, or one of the workflow's sequence files.
         target : str or sequence of str
-            Scalar columns, ``image``, spectrum groups; ``scalar`` is every column with a bin and
-            ``spectrum`` every group of spectra.
+            Scalar columns, ``image`` or spectrum groups; ``scalar`` stands for every column with a
+            bin and ``spectrum`` for every spectrum group.
         given : str or sequence of str, optional
-            What to predict from, by the same names; of it, what an object has is used. Everything
-            that is no target where None; nothing where empty.
+            Columns and blocks to predict from, by the same names; each object is predicted from
+            those that it has. None stands for everything that is no target, an empty list for
+            nothing.
         n_samples : int
-            Continuations that a spectrum or image is averaged over.
+            Number of samples that a predicted spectrum or image is averaged over.
         seed : int
-            Of the continuations.
+            Seed of the samples.
 
         Returns
         -------
         dict of str to ScalarPrediction, SpectrumPrediction or ImagePrediction
-            By column, group or ``image``.
+            Predictions by column, group or ``image``.
 
         Raises
         ------
         ConfigError
-            Where a name is unknown, or given and target overlap.
+            If a name is unknown, or given and target overlap.
         DataError
-            Where no object has what is given, or the model has no codes for a target.
+            If no object has what is given, or the model has no codes for a target.
         """
-        found = self.open(objects)
-        question = self.ask(target, given)
-        every = found.numbers
-        n_given = count_given(found.sequences, question, every)
-        _check_given(question, n_given)
-        self._check_known(question)
-        head = (self.bundle, found.sequences, question, every)
+        opened, request = self.open(objects), self.request(target, given)
+        ids, n_given = opened.ids, count_given(opened, request)
+        _check_given(request, n_given)
+        self._check_known(request)
         out: dict[str, Prediction] = {}
-        for column, chances in predict_columns(*head, self.settings).items():
-            if not chances.shape[1]:
-                continue  # one of all columns, which no training field measured
-            out[self.columns[column]] = self.distribution(column, chances, found.ids, n_given)
-        for block in question.blocks:
-            sampling = (n_samples, seed)
+        predicted = predict_columns(self.bundle, opened, request, self.settings)
+        for column, probabilities in predicted.items():
+            if probabilities.shape[1]:  # otherwise no training field measured the column
+                distribution = self.distribution(column, probabilities, ids, n_given)
+                out[self.columns[column]] = distribution
+        sampling = Sampling(n_samples, seed)
+        for block in request.blocks:
             if block == IMAGE:
-                made = predict_images(*head, sampling, self.settings)
+                image = predict_images(self.bundle, opened, request, sampling, self.settings)
                 bands = self.tokenizers.image.bands
-                out[block] = ImagePrediction(bands, PIXELS, found.ids, *made, n_given)
+                out[block] = ImagePrediction(bands, PIXELS, ids, *image, n_given)
             else:
-                made = predict_spectra(*head, block, sampling, self.settings)
+                flux = predict_spectra(self.bundle, opened, request, block, sampling, self.settings)
                 wave = self.tokenizers.spectrum.spectrum(block).wave
                 group = spectrum_group(block)
                 units = group.axis.unit, group.values.unit
-                out[block] = SpectrumPrediction(block, wave, *units, found.ids, *made, n_given)
+                out[block] = SpectrumPrediction(block, wave, *units, ids, *flux, n_given)
         return out
 
     @library_defaults()
@@ -299,92 +298,89 @@ class AstroModel:
         temperature: float = 1.0,
         seed: int = 0,
     ) -> Generated:
-        """Draw whole blocks, one after another, and decode them.
+        """Sample whole blocks, one after another, and decode them.
 
-        Only codes that the tokenizers use can be drawn.
+        Only codes that the tokenizers use are sampled.
 
         Parameters
         ----------
         objects : Encoded or path
-            What `encode` gave, or one of the workflow's sequence files.
+            Objects returned by `encode`, or one of the workflow's sequence files.
         blocks : str or sequence of str
-            ``scalar``, ``image`` and spectrum groups, in the order in which they are drawn.
+            ``scalar``, ``image`` and spectrum groups, in the order in which they are sampled.
         given : str or sequence of str, optional
-            What to draw from, as in `predict`.
+            Columns and blocks that the samples are conditioned on, as in `predict`.
         n_samples : int
-            Samples an object.
+            Samples per object.
         temperature : float
-            Logits are divided by it; 0 takes the likeliest code of each slot.
+            Divisor of the logits; 0 takes the likeliest code of each slot.
         seed : int
-            The same seed draws the same of the same object.
+            Seed of the samples; they depend on it and on the object alone.
 
         Returns
         -------
         Generated
+            Samples of the blocks.
 
         Raises
         ------
         ConfigError
-            Where a name is unknown or no whole block, or blocks and given overlap.
+            If a name is unknown or not a whole block, or blocks and given overlap.
         DataError
-            Where no object has what is given, or the model has no codes for a block.
+            If no object has what is given, or the model has no codes for a block.
         """
-        found = self.open(objects)
-        question = self.ask(blocks, given)
-        names = self._drawn([blocks] if isinstance(blocks, str) else list(blocks))
+        opened, request = self.open(objects), self.request(blocks, given)
+        names = self._blocks([blocks] if isinstance(blocks, str) else list(blocks))
         if not temperature >= 0:
             raise ConfigError(must_be("temperature", "at least 0", temperature))
-        every = found.numbers
-        _check_given(question, count_given(found.sequences, question, every))
-        self._check_known(question)
-        sampling = (n_samples, seed, temperature)
+        _check_given(request, count_given(opened, request))
+        self._check_known(request)
+        sampling = Sampling(n_samples, seed, temperature)
         budget = self.settings.token_budget
-        codes = generate_codes(
-            self.bundle, found.sequences, question, every, names, sampling, budget
-        )
-        return decode_codes(self.bundle, found.ids, codes)
+        codes = generate_codes(self.bundle, opened, request, names, sampling, budget)
+        return decode_codes(self.bundle, opened.ids, codes)
 
-    def ask(self, target: Names, given: Names | None = None) -> Question:
-        """Check the names of a question; parameters and errors as for `predict`."""
+    def request(self, target: Names, given: Names | None = None) -> Request:
+        """Check the names of targets and of what is given; parameters and errors as `predict`."""
         shuffled = self.bundle.trained.shuffled
-        return ask(self.bundle.layout, self.columns, target, given, shuffled)
+        return parse_request(self.bundle.layout, self.columns, target, given, shuffled)
 
     def distribution(
-        self, column: int, chances: np.ndarray, ids: np.ndarray, n_given: np.ndarray
+        self, column: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
     ) -> ScalarPrediction:
-        """Probabilities (n, K) of the bins of a column, by number, in physical units."""
-        scalar, used, name = self.tokenizers.scalar, chances.shape[1], self.columns[column]
+        """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
+        scalar, used, name = self.tokenizers.scalar, probabilities.shape[1], self.columns[column]
         centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
         unit = scalar_unit(name) or ""
-        return ScalarPrediction(name, unit, ids, chances, centers, edges, n_given)
+        return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given)
 
-    def _drawn(self, names: list[str]) -> list[str]:
-        """Names of whole blocks, each once, ``spectrum`` spelt out."""
+    def _blocks(self, names: list[str]) -> list[str]:
+        """Return the names of whole blocks, each once, with the groups of ``spectrum``."""
         single = [name for name in names if name in self.columns]
         if single:
             must = "whole blocks: scalar, image or spectrum groups"
             raise ConfigError(must_be("blocks", must, f"the column {single[0]!r}"))
-        spelt = [self.ask(name, ()).blocks or (SCALAR,) for name in names]
-        return list(dict.fromkeys(name for each in spelt for name in each))
+        blocks = [self.request(name, ()).blocks or (SCALAR,) for name in names]
+        return list(dict.fromkeys(name for each in blocks for name in each))
 
-    def _check_known(self, question: Question) -> None:
-        """Raise `DataError` where a target has no codes: no training field measured it."""
+    def _check_known(self, request: Request) -> None:
+        """Raise `DataError` if a target has no codes: no training field measured it."""
         tables = self.tokenizers.tables()
         used = {name: int(tables.n_scalar[i]) for i, name in enumerate(self.columns)}
         used |= {IMAGE: tables.n_image, **tables.n_spectrum}
-        asked = question.blocks
-        if len(question.columns) < len(self.columns):
-            asked += tuple(self.columns[i] for i in question.columns)
-        empty = [name for name in asked if not used[name]]
+        targets = request.blocks
+        if len(request.columns) < len(self.columns):
+            targets += tuple(self.columns[i] for i in request.columns)
+        empty = [name for name in targets if not used[name]]
         if empty:
             must = "measured in a training field"
             raise DataError(must_be(f"target {empty[0]}", must, "no training value"))
 
 
-def _check_given(question: Question, n_given: np.ndarray) -> None:
-    """Raise `DataError` where something was named to predict from, and no object has any of it."""
-    named = question.given_blocks or question.given_columns
-    if question.explicit and named and len(n_given) and not n_given.any():
+def _check_given(request: Request, n_given: np.ndarray) -> None:
+    """Raise `DataError` if the user named what is given and no object has any of it."""
+    named = request.given_blocks or request.given_columns
+    if request.explicit and named and len(n_given) and not n_given.any():
         must = "measured of at least one object"
         do = "name something else, or give an empty list to predict from nothing"
         raise DataError(must_be("what is given", must, "nothing", do))

@@ -1,6 +1,6 @@
-"""What the model is shown of an object before it is asked.
+"""Prompts: the tokens of an object that are given to the model, and samples that follow them.
 
-Legend: B objects of a batch, P tokens of a prompt, C scalar columns.
+Legend: B objects of a batch, R sequences, P tokens of a prompt, C scalar columns, S codes in use.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from astromodal.core.vocab import BOS, MISS, MISSING_CODE, SEP
-from astromodal.inference.bundle import Bundle
-from astromodal.inference.request import Question
+from astromodal.inference.bundle import Bundle, LegalIds
+from astromodal.inference.encode import Encoded
+from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR, Block, SequenceLayout
@@ -21,103 +22,114 @@ from astromodal.sequences.layout import SCALAR, Block, SequenceLayout
 
 @dataclass(frozen=True)
 class Prompt:
-    """Objects that are shown the same blocks.
+    """Objects of which the same blocks are given.
 
     Attributes
     ----------
     place : int64 (B,)
-        Places of the objects among those that were asked about.
+        Positions of the objects among all objects of the request.
     objects : int64 (B,)
-        Their numbers.
+        Numbers of the objects in the sequence set.
     blocks : tuple of str
-        Blocks that are shown, in the layout's order, the scalars not among them.
+        Given blocks other than the scalar block, in the layout's order.
     scalars : int32 (B, 1 + C)
         SEP and the tokens of the scalar block; MISS in a column that is not given, or missing.
-    tells : bool
-        Whether the objects have a scalar that is given: all of them do, or none.
+    has_scalars : bool
+        Whether a scalar of the objects is given: of all of them, or of none.
     """
 
     place: np.ndarray
     objects: np.ndarray
     blocks: tuple[str, ...]
     scalars: np.ndarray
-    tells: bool
+    has_scalars: bool
 
     def length(self, layout: SequenceLayout) -> int:
-        """Tokens before the scalar block, BOS among them: P."""
+        """Return the number of tokens before the scalar block, BOS included: P."""
         return 1 + sum(1 + layout[name].length for name in self.blocks)
 
-    def slice(self, part: slice) -> Prompt:
-        """Some of its objects."""
-        return Prompt(
-            self.place[part], self.objects[part], self.blocks, self.scalars[part], self.tells
-        )
+    def batches(self, tokens_each: int, budget: int) -> Iterator[Prompt]:
+        """Yield batches of the objects of at most `budget` tokens, or of one object.
+
+        Parameters
+        ----------
+        tokens_each : int
+            Tokens that are run per object.
+        budget : int
+            Tokens that may be run at once.
+        """
+        step = max(1, budget // max(1, tokens_each))
+        for begin in range(0, len(self.objects), step):
+            part = slice(begin, begin + step)
+            yield Prompt(
+                self.place[part],
+                self.objects[part],
+                self.blocks,
+                self.scalars[part],
+                self.has_scalars,
+            )
 
 
-def prompts(sequences: SequenceSet, question: Question, objects: np.ndarray) -> list[Prompt]:
-    """Gather objects that have the same blocks of what is given."""
-    layout = sequences.layout
+def prompts(objects: Encoded, request: Request) -> list[Prompt]:
+    """Return a prompt for each set of given blocks that some objects have in common."""
+    layout, sequences = objects.layout, objects.sequences
     names = [block.name for block in layout.blocks]
-    bits = np.uint32(sum(1 << layout[name].type for name in question.given_blocks))
-    pattern = sequences.pattern[objects] & bits
-    scalars = sequences.block_tokens(objects, names.index(SCALAR))  # (n, 1 + C)
+    bits = np.uint32(sum(1 << layout[name].type for name in request.given_blocks))
+    pattern = sequences.pattern[objects.numbers] & bits
+    scalars = sequences.block_tokens(objects.numbers, names.index(SCALAR))  # (n, 1 + C)
     given = np.zeros(scalars.shape[1], dtype=bool)
-    given[[1 + column for column in question.given_columns]] = True
+    given[[1 + column for column in request.given_columns]] = True
     scalars[:, 1:][:, ~given[1:]] = MISS
-    tells = (scalars[:, 1:] != MISS).any(axis=1)
-    keys = np.stack([pattern, tells.astype(np.uint32)], axis=1)
-    found = []
+    has_scalars = (scalars[:, 1:] != MISS).any(axis=1)
+    keys = np.stack([pattern, has_scalars.astype(np.uint32)], axis=1)
+    out = []
     for key in np.unique(keys, axis=0):
         place = np.flatnonzero((keys == key).all(axis=1))
-        blocks = tuple(n for n in question.given_blocks if (int(key[0]) >> layout[n].type) & 1)
-        found.append(Prompt(place, objects[place], blocks, scalars[place], bool(key[1])))
-    return found
+        blocks = tuple(n for n in request.given_blocks if (int(key[0]) >> layout[n].type) & 1)
+        out.append(Prompt(place, objects.numbers[place], blocks, scalars[place], bool(key[1])))
+    return out
 
 
-def count_given(sequences: SequenceSet, question: Question, objects: np.ndarray) -> np.ndarray:
-    """Codes that are shown of each object, int32 (n,)."""
-    names = [block.name for block in sequences.layout.blocks]
+def count_given(objects: Encoded, request: Request) -> np.ndarray:
+    """Return the number of given codes of each object, int32 (n,)."""
+    names = [block.name for block in objects.layout.blocks]
     counts = np.zeros(len(objects), dtype=np.int32)
-    for prompt in prompts(sequences, question, objects):
+    for prompt in prompts(objects, request):
         counts[prompt.place] += (prompt.scalars[:, 1:] != MISS).sum(axis=1, dtype=np.int32)
         for name in prompt.blocks:
-            tokens = sequences.block_tokens(prompt.objects, names.index(name))
+            tokens = objects.sequences.block_tokens(prompt.objects, names.index(name))
             counts[prompt.place] += (tokens[:, 1:] != MISS).sum(axis=1, dtype=np.int32)
     return counts
 
 
-def parts(prompt: Prompt, tokens_each: int, budget: int) -> Iterator[Prompt]:
-    """A prompt's objects in parts, of which each runs at most `budget` tokens, or one object."""
-    step = max(1, budget // max(1, tokens_each))
-    for begin in range(0, len(prompt.objects), step):
-        yield prompt.slice(slice(begin, begin + step))
-
-
-def show(bundle: Bundle, sequences: SequenceSet, prompt: Prompt, scalars: bool, room: int) -> Cache:
-    """Run a prompt.
+def run_prompt(
+    bundle: Bundle, sequences: SequenceSet, prompt: Prompt, scalars: bool, room: int
+) -> Cache:
+    """Run the model over a prompt.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
     sequences : SequenceSet
-        Where the objects are.
+        Sequences of the objects.
     prompt : Prompt
-        What to show.
+        Objects, and the blocks that are given.
     scalars : bool
-        Show the scalar block too, after the others, where any of it is given.
+        Whether to append the scalar block to the other blocks, if any scalar is given.
     room : int
-        Tokens that are to follow.
+        Number of tokens that will follow.
 
     Returns
     -------
     Cache
+        Keys and values of the prompt's tokens.
     """
     layout, n = bundle.layout, len(prompt.objects)
     names = [block.name for block in layout.blocks]
     tokens = [np.full((n, 1), BOS, dtype=np.int32)]
     types, slots = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
-    for name in (*prompt.blocks, *([SCALAR] if scalars and prompt.tells else [])):
+    for name in (*prompt.blocks, *([SCALAR] if scalars and prompt.has_scalars else [])):
         block = layout[name]
         own = sequences.block_tokens(prompt.objects, names.index(name))
         tokens.append(prompt.scalars if name == SCALAR else own)
@@ -125,30 +137,50 @@ def show(bundle: Bundle, sequences: SequenceSet, prompt: Prompt, scalars: bool, 
         slots.append(np.arange(1 + block.length, dtype=np.int64))
     joined = np.concatenate(tokens, axis=1)
     cache = bundle.decoder.start(n, joined.shape[1] + room)
-    run(bundle, cache, joined, np.concatenate(types), np.concatenate(slots))
+    extend(bundle, cache, joined, np.concatenate(types), np.concatenate(slots))
     return cache
 
 
-def run(
+def extend(
     bundle: Bundle, cache: Cache, tokens: np.ndarray, types: np.ndarray, slots: np.ndarray
 ) -> torch.Tensor:
-    """`Decoder.extend` of arrays: states of tokens (B, N) of types and slots (N,)."""
+    """Append tokens (B, N) of types and slots (N,) to a cache; return their states."""
     moved = (torch.from_numpy(a.astype(np.int64)).to(bundle.device) for a in (tokens, types, slots))
     return bundle.decoder.extend(cache, *moved)
 
 
-Watch = Callable[[int, np.ndarray], None]
-"""Called with each slot and the probabilities, float32 (R, S), of its legal codes."""
+@dataclass(frozen=True)
+class Sampling:
+    """Options of the sampling of blocks.
 
-
-def draws(seed: int, objects: np.ndarray, n_samples: int, block: Block) -> np.ndarray:
-    """Uniform numbers that samples of a block are drawn with, float64 (objects × samples, slots).
-
-    They depend on the seed, the block and an object's number, not on what it is batched with.
+    Attributes
+    ----------
+    n_samples : int
+        Samples per object.
+    seed : int
+        Seed of the random numbers.
+    temperature : float
+        Divisor of the logits; 0 takes the likeliest code of each slot.
     """
-    shape = (n_samples, block.length)
-    each = [np.random.default_rng([seed, block.type, int(i)]).random(shape) for i in objects]
-    return np.concatenate(each) if each else np.empty((0, block.length))
+
+    n_samples: int
+    seed: int
+    temperature: float = 1.0
+
+    def uniforms(self, objects: np.ndarray, block: Block) -> np.ndarray:
+        """Return uniform numbers in [0, 1), float64 (objects × samples, slots of a block).
+
+        They depend on the seed, the block and each object's number, not on the batch.
+        """
+        shape = (self.n_samples, block.length)
+        each = [
+            np.random.default_rng([self.seed, block.type, int(i)]).random(shape) for i in objects
+        ]
+        return np.concatenate(each) if each else np.empty((0, block.length))
+
+
+Watch = Callable[[int, np.ndarray], None]
+"""Called with each slot and the probabilities of its codes in use, float32 (R, S)."""
 
 
 def sample_block(
@@ -159,58 +191,58 @@ def sample_block(
     temperature: float = 1.0,
     watch: Watch | None = None,
 ) -> np.ndarray:
-    """Continue sequences by a block.
+    """Sample a block that continues sequences.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
     cache : Cache
-        What was run of R sequences; it grows by the block with its SEP.
+        Tokens of R sequences; the block and its SEP are appended.
     block : Block
-        The block.
+        The block to sample.
     uniform : float64 (R, slots)
         Uniform numbers in [0, 1).
     temperature : float
-        Logits are divided by it; 0 takes the likeliest code.
+        Divisor of the logits; 0 takes the likeliest code.
     watch : callable, optional
-        Looks at the probabilities of every slot.
+        Receives the probabilities of every slot.
 
     Returns
     -------
     uint16 (R, slots)
-        Codes; only such as are in use. 65535 in a slot where none is.
+        Codes in use; 65535 in a slot without any.
     """
     codes = np.full(uniform.shape, MISSING_CODE, dtype=np.uint16)
     tokens = np.full((len(uniform), 1), SEP)
     for slot in range(block.length):
         ids = next(r for r in block.ranges if slot < r.first + r.n_slots)
-        states = run(bundle, cache, tokens, np.array([block.type]), np.array([slot]))[:, -1]
-        first, used = bundle.legal(ids, slot)
-        if not used:
+        states = extend(bundle, cache, tokens, np.array([block.type]), np.array([slot]))[:, -1]
+        legal = bundle.legal(ids, slot)
+        if not legal.used:
             tokens = np.full_like(tokens, MISS)
             continue
-        chances = _chances(bundle, states, first, ids.size, used, temperature)
+        probabilities = _probabilities(bundle, states, legal, temperature)
         if watch is not None:
-            watch(slot, chances)
-        codes[:, slot] = _pick(chances, uniform[:, slot])
-        tokens = codes[:, slot, None].astype(np.int64) + first
-    run(bundle, cache, tokens, np.array([block.type]), np.array([block.length]))
+            watch(slot, probabilities)
+        codes[:, slot] = _pick(probabilities, uniform[:, slot])
+        tokens = codes[:, slot, None].astype(np.int64) + legal.first
+    extend(bundle, cache, tokens, np.array([block.type]), np.array([block.length]))
     return codes
 
 
-def _chances(
-    bundle: Bundle, states: torch.Tensor, first: int, size: int, used: int, temperature: float
+def _probabilities(
+    bundle: Bundle, states: torch.Tensor, legal: LegalIds, temperature: float
 ) -> np.ndarray:
-    """Probabilities of the codes in use, float32 (R, S), after states (R, D + F)."""
-    log = bundle.log_chances(states, first, size, used)
+    """Return probabilities of the codes in use, float32 (R, S), after states (R, D + F)."""
+    log = bundle.log_probabilities(states, legal)
     if temperature == 0:
-        return torch.nn.functional.one_hot(log.argmax(dim=1), used).float().cpu().numpy()
+        return torch.nn.functional.one_hot(log.argmax(dim=1), legal.used).float().cpu().numpy()
     return (log / temperature).softmax(dim=1).cpu().numpy()
 
 
-def _pick(chances: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Of each row the code in whose share of [0, 1) its uniform number lies."""
-    reached = np.cumsum(chances, axis=1, dtype=np.float64)
-    wanted = uniform * reached[:, -1]
-    return np.minimum((reached <= wanted[:, None]).sum(axis=1), chances.shape[1] - 1)
+def _pick(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Code of each row at which the cumulative probability exceeds its uniform number."""
+    cumulative = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    level = uniform * cumulative[:, -1]
+    return np.minimum((cumulative <= level[:, None]).sum(axis=1), probabilities.shape[1] - 1)

@@ -1,6 +1,6 @@
-"""What is asked for, and what it is to be told from.
+"""Requests: which columns and blocks to predict, and from which others.
 
-Nothing here imports torch: the Snakefile checks what a config asks for before any job runs.
+Nothing here imports torch: the Snakefile checks the request of a config before any job runs.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from astromodal.sequences.layout import SCALAR, SPECTRUM, SequenceLayout, sequen
 from astromodal.surveys.registry import light_curves, spectra
 
 DEFAULT_COLUMNS = ("specz_z", "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot")
-"""What is predicted where a config names no columns, as far as the run has them."""
+"""Columns that are predicted if a config names none; those that the run lacks are left out."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """Targets, and what may be looked at.
+class Request:
+    """Columns and blocks to predict, and those that they are predicted from.
 
     Attributes
     ----------
     columns, blocks : tuple
-        Numbers of the scalar columns, and names of the blocks, that are asked for.
+        Numbers of the requested scalar columns, and names of the requested blocks.
     given_columns, given_blocks : tuple
-        Numbers of the columns, and names of the other blocks, to tell them from; those that an
-        object has of them are used.
+        Numbers of the given columns, and names of the given blocks other than the scalar block. Of
+        these, each object is predicted from those that it has.
     explicit : bool
-        Whether these were named, not just all the rest.
+        Whether the user named what is given; otherwise it is everything that is not requested.
     """
 
     columns: tuple[int, ...]
@@ -39,84 +39,91 @@ class Question:
     explicit: bool
 
 
-def ask(
+def parse_request(
     layout: SequenceLayout,
     columns: Sequence[str],
     target: str | Sequence[str],
     given: str | Sequence[str] | None,
     shuffled: bool = True,
-) -> Question:
-    """Understand the names of a question.
+) -> Request:
+    """Check the names of targets and of what is given, and return them as a request.
 
     Parameters
     ----------
     layout : SequenceLayout
-        The model's layout of sequences.
+        Layout of the model's sequences.
     columns : sequence of str
-        Its scalar columns.
+        Scalar columns of the model.
     target : str or sequence of str
-        Columns, blocks, ``scalar`` for all columns, ``spectrum`` for all groups of spectra.
+        Columns and blocks to predict; ``scalar`` stands for all columns and ``spectrum`` for all
+        spectrum groups.
     given : str or sequence of str, optional
-        Likewise; ``scalar`` and ``spectrum`` stand for the rest of theirs that is no target.
-        Everything that is no target where None, as far as the model learned to tell the target
-        from it; nothing where empty.
+        Columns and blocks to predict from. ``scalar`` and ``spectrum`` stand for all columns or
+        groups that are no target. None stands for everything that is no target and that the model
+        has learned to predict the target from; an empty sequence for nothing.
     shuffled : bool
-        Whether the model learned any order of blocks, or only the layout's.
+        Whether the model was trained on shuffled blocks, or only on the layout's order.
 
     Raises
     ------
     ConfigError
-        Where a name is unknown, no target is named, a target is given too, a light curve is asked
-        for, or the model never saw the target after what is given.
+        If a name is unknown, no target is named, a target is also given, a target is a light curve,
+        or the model was never trained to predict the target from what is given.
     """
-    wanted = [target] if isinstance(target, str) else list(target)
-    if not wanted:
+    targets = [target] if isinstance(target, str) else list(target)
+    if not targets:
         raise ConfigError(must_be("target", "a column or block", "none"))
-    asked, whole = _names("target", wanted, layout, columns)
-    asked |= whole
-    curves = sorted(asked.intersection(light_curves(block.name for block in layout.groups())))
+    requested = set[str]().union(*_names("target", targets, layout, columns))
+    curves = sorted(requested.intersection(light_curves(b.name for b in layout.groups())))
     if curves:
         must = "a scalar column, image or a spectrum: the length of a light curve is not modelled"
         raise ConfigError(must_be("target", must, curves[0]))
-    rest = {*columns, *_other_blocks(layout)} - asked
+    rest = {*columns, *_other_blocks(layout)} - requested
     if given is not None:
         listed = [given] if isinstance(given, str) else list(given)
         named, groups = _names("given", listed, layout, columns)
-        both = sorted(named & asked)
+        both = sorted(named & requested)
         if both:
             raise ConfigError(must_be("given", "without any target", f"{both[0]!r} in both"))
         rest &= named | groups
     if not shuffled:
-        later = rest & _after(asked, layout, columns)
+        later = rest & _after(requested, layout, columns)
         if given is not None and later:
             must = "before the target in the order of blocks that this model was trained on alone"
             do = "leave it out, or train with sequences.block_order: shuffled"
             raise ConfigError(must_be("given", must, min(later), do))
         rest -= later
-    return _question(asked, rest, layout, columns, given is not None)
+    blocks = _other_blocks(layout)
+    return Request(
+        columns=tuple(i for i, name in enumerate(columns) if name in requested),
+        blocks=tuple(name for name in blocks if name in requested),
+        given_columns=tuple(i for i, name in enumerate(columns) if name in rest),
+        given_blocks=tuple(name for name in blocks if name in rest),
+        explicit=given is not None,
+    )
 
 
-def look(
+def parse_given(
     layout: SequenceLayout, columns: Sequence[str], given: str | Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Understand the names of what is to be seen, and nothing else.
+    """Check the names of what is given, where nothing is to be predicted from it.
 
     Parameters
     ----------
     layout, columns, given
-        As for `ask`; everything where `given` is None.
+        As for `parse_request`; None stands for everything.
 
     Returns
     -------
     blocks : tuple of str
-        Names of the blocks, that of the scalars not among them.
+        Names of the given blocks other than the scalar block.
     columns : tuple of int
-        Numbers of the scalar columns.
+        Numbers of the given scalar columns.
 
     Raises
     ------
     ConfigError
-        Where a name is unknown.
+        If a name is unknown.
     """
     if given is None:
         return tuple(_other_blocks(layout)), tuple(range(len(columns)))
@@ -126,39 +133,38 @@ def look(
     return blocks, tuple(i for i, name in enumerate(columns) if name in named)
 
 
-def predicted_columns(config: Config) -> tuple[str, ...]:
-    """The columns that a config has predicted field by field.
+def requested_columns(config: Config) -> tuple[str, ...]:
+    """Return the columns that a config requests to be predicted in every field.
 
     Raises
     ------
     ConfigError
-        Where ``predict`` names a column or block that the run does not have.
+        If ``predict`` names a column or block that the run does not have.
     """
-    parts, asked = config.tokenizers, config.predict
-    columns = parts.scalar.columns
-    wanted = asked.columns
-    if wanted is None:
-        wanted = tuple(name for name in DEFAULT_COLUMNS if name in columns)
-    unknown = [name for name in wanted if name not in columns]
+    columns, requested = config.tokenizers.scalar.columns, config.predict.columns
+    if requested is None:
+        requested = tuple(name for name in DEFAULT_COLUMNS if name in columns)
+    unknown = [name for name in requested if name not in columns]
     if unknown:
         must = "columns of tokenizers.scalar.columns"
         message = must_be("predict.columns", must, unknown[0])
         raise ConfigError(message + suggestion(unknown[0], columns))
-    if wanted:
-        layout = sequence_layout(parts)
+    if requested:
+        layout = sequence_layout(config.tokenizers)
         shuffled = config.sequences.block_order == "shuffled"
-        ask(layout, columns, wanted, asked.given, shuffled)
-    return wanted
+        parse_request(layout, columns, requested, config.predict.given, shuffled)
+    return requested
 
 
 def _other_blocks(layout: SequenceLayout) -> list[str]:
+    """Return the names of all blocks other than the scalar block."""
     return [block.name for block in layout.blocks if block.name != SCALAR]
 
 
 def _names(
     what: str, listed: Sequence[str], layout: SequenceLayout, columns: Sequence[str]
 ) -> tuple[set[str], set[str]]:
-    """Columns and blocks named one by one, and those named by their modality."""
+    """Return the columns and blocks that are named singly, and those named by their modality."""
     blocks = _other_blocks(layout)
     groups = spectra(block.name for block in layout.groups())
     modalities = {SCALAR: set(columns), SPECTRUM: set(groups)}
@@ -175,25 +181,8 @@ def _names(
     return single, whole
 
 
-def _question(
-    asked: set[str],
-    rest: set[str],
-    layout: SequenceLayout,
-    columns: Sequence[str],
-    explicit: bool,
-) -> Question:
-    blocks = _other_blocks(layout)
-    return Question(
-        columns=tuple(i for i, name in enumerate(columns) if name in asked),
-        blocks=tuple(name for name in blocks if name in asked),
-        given_columns=tuple(i for i, name in enumerate(columns) if name in rest),
-        given_blocks=tuple(name for name in blocks if name in rest),
-        explicit=explicit,
-    )
-
-
-def _after(asked: set[str], layout: SequenceLayout, columns: Sequence[str]) -> set[str]:
-    """What stands in blocks after that of a target, in the layout's order."""
+def _after(requested: set[str], layout: SequenceLayout, columns: Sequence[str]) -> set[str]:
+    """Return the columns and blocks that follow the first block of a target in the layout."""
     inside = {block.name: {block.name} for block in layout.blocks} | {SCALAR: set(columns)}
-    first = next(i for i, block in enumerate(layout.blocks) if inside[block.name] & asked)
+    first = next(i for i, block in enumerate(layout.blocks) if inside[block.name] & requested)
     return {name for block in layout.blocks[first + 1 :] for name in inside[block.name]}

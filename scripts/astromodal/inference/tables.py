@@ -1,7 +1,7 @@
-"""A field's embeddings and predictions, as parquet that carries what its columns mean.
+"""Parquet files of a field's embeddings and predictions.
 
-Rows have the id, the row in the cube and the HEALPix cell of an object; the file's metadata hold,
-under ``astromodal`` as JSON, what made it, and every column's own metadata its unit.
+Each row has the id, the row in the cube and the HEALPix cell of an object. The file's metadata
+describe its origin as JSON, under ``astromodal``; the metadata of each column hold its unit.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from astromodal.inference.prompt import count_given
 from astromodal.storage.tempfiles import atomic_path
 
 KEY = b"astromodal"
-"""Name of the file's metadata."""
+"""Key of the file's metadata."""
 _OBJECTS = 2048
-"""Objects of a row group: bounds the memory, whatever the size of a field."""
+"""Objects of a row group, which bound the memory for fields of any size."""
 _KEYS = {"id": pa.string(), "healpix": pa.int64(), "row": pa.int32(), "split": pa.string()}
 STATISTICS = ("mean", "median", "std", "p16", "p84")
-"""What is written of a predicted column: ``{column}_{statistic}``."""
+"""Statistics of a predicted column, written as ``{column}_{statistic}``."""
 
 
 def embed_field(
@@ -53,13 +53,13 @@ def embed_field(
     sequences, split : path
         The field's sequence file and split file.
     nside : int
-        Of the HEALPix cells in the split file.
+        ``nside`` of the HEALPix cells in the split file.
     path : path
         The parquet file to write: the keys, and ``embedding``, a list of D float32.
     settings : PredictSettings
-        Pooling, and tokens that are run at once.
+        Pooling and token budget.
     progress : Progress
-        Shows how many row groups are done.
+        Reports the row groups that are done.
 
     Returns
     -------
@@ -69,22 +69,20 @@ def embed_field(
     Raises
     ------
     FormatError
-        Where the files do not belong together or to the model.
+        If the files do not belong together or to the model.
     """
-    found, rows = model.open(sequences), load_split(split)
+    encoded, rows = model.open(sequences), load_split(split)
     width = model.bundle.trained.model.embedding.embedding_dim
     vectors = pa.list_(pa.float32(), width)
     schema = pa.schema([*_key_fields(), pa.field("embedding", vectors)])
     meta = _meta("embeddings", model, nside) | {"pooling": settings.pooling}
 
     def tables() -> Iterator[dict[str, Any]]:
-        for objects in progress(_chunks(found), -(-len(found) // _OBJECTS), "row groups"):
-            made = embed_objects(
-                model.bundle, found.sequences, objects, settings.pooling, settings.token_budget
-            )
-            flat = pa.array(made.ravel(), pa.float32())
+        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
+            embeddings = embed_objects(model.bundle, chunk, settings.pooling, settings.token_budget)
+            flat = pa.array(embeddings.ravel(), pa.float32())
             lists = pa.FixedSizeListArray.from_arrays(flat, width)
-            yield {**_keys(found, rows, objects, str(split)), "embedding": lists}
+            yield {**_keys(chunk, rows, str(split)), "embedding": lists}
 
     return _write(path, schema, meta, tables())
 
@@ -106,13 +104,13 @@ def predict_field(
     model, sequences, split, nside, progress
         As for `embed_field`.
     path : path
-        The parquet file to write: the keys; ``n_given``, the codes that an object was predicted
-        from; and ``{column}_mean``, ``_median``, ``_std``, ``_p16`` and ``_p84`` float32 in the
-        column's unit, NaN in a column that no training field measured.
+        The parquet file to write: the keys; ``n_given``, the number of codes that an object was
+        predicted from; and ``{column}_mean``, ``_median``, ``_std``, ``_p16`` and ``_p84``, float32
+        in the column's unit, NaN in a column that no training field measured.
     columns : tuple of str
-        The columns to predict, each without the others.
+        The columns to predict, each independently of the others.
     settings : PredictSettings
-        What is given, and how exactly it is to be told.
+        Columns and blocks to predict from, token budget and number of candidates.
 
     Returns
     -------
@@ -122,10 +120,10 @@ def predict_field(
     Raises
     ------
     ConfigError, FormatError
-        Where a name is unknown; where the files do not belong together or to the model.
+        If a name is unknown, or the files do not belong together or to the model.
     """
-    found, rows = model.open(sequences), load_split(split)
-    question = model.ask(columns, settings.given)
+    encoded, rows = model.open(sequences), load_split(split)
+    request = model.request(columns, settings.given)
     fields = [pa.field("n_given", pa.int32(), metadata={"unit": ""})]
     for name in columns:
         unit = {"unit": scalar_unit(name) or ""}
@@ -135,20 +133,20 @@ def predict_field(
     meta = _meta("predictions", model, nside) | {"columns": list(columns), "given": given}
 
     def tables() -> Iterator[dict[str, Any]]:
-        for objects in progress(_chunks(found), -(-len(found) // _OBJECTS), "row groups"):
-            out = _keys(found, rows, objects, str(split))
-            n_given = count_given(found.sequences, question, objects)
+        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
+            out = _keys(chunk, rows, str(split))
+            n_given = count_given(chunk, request)
             out["n_given"] = pa.array(n_given)
-            made = predict_columns(model.bundle, found.sequences, question, objects, settings)
-            for number, chances in made.items():
-                out |= _statistics(model, number, chances, objects, n_given)
+            predicted = predict_columns(model.bundle, chunk, request, settings)
+            for number, probabilities in predicted.items():
+                out |= _statistics(model, number, probabilities, chunk.ids, n_given)
             yield out
 
     return _write(path, schema, meta, tables())
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:
-    """What a file of `embed_field` or `predict_field` says of itself."""
+    """Return the metadata of a file written by `embed_field` or `predict_field`."""
     stored = pq.read_schema(path).metadata or {}
     if KEY not in stored:
         must = "embeddings or predictions of astromodal"
@@ -157,30 +155,32 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
 
 def _statistics(
-    model: AstroModel, number: int, chances: np.ndarray, objects: np.ndarray, n_given: np.ndarray
+    model: AstroModel, number: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
 ) -> dict[str, pa.Array]:
+    """Return the statistics of a column, by number, from probabilities (n, K) of its bins."""
     name = model.columns[number]
-    if not chances.shape[1]:
-        nothing = pa.array(np.full(len(objects), np.nan), pa.float32())
-        return {f"{name}_{s}": nothing for s in STATISTICS}
-    told = model.distribution(number, chances, objects.astype(str), n_given)
-    values = (told.mean, told.median, told.std, told.quantile(0.16), told.quantile(0.84))
+    if not probabilities.shape[1]:
+        missing = pa.array(np.full(len(ids), np.nan), pa.float32())
+        return {f"{name}_{s}": missing for s in STATISTICS}
+    column = model.distribution(number, probabilities, ids, n_given)
+    values = (column.mean, column.median, column.std, column.quantile(0.16), column.quantile(0.84))
     pairs = zip(STATISTICS, values, strict=True)
     return {f"{name}_{s}": pa.array(value, pa.float32()) for s, value in pairs}
 
 
-def _chunks(found: Encoded) -> list[np.ndarray]:
-    every = np.arange(len(found))
-    return [every[begin : begin + _OBJECTS] for begin in range(0, len(every), _OBJECTS)]
+def _chunks(encoded: Encoded) -> Iterator[Encoded]:
+    """Yield the objects of each row group."""
+    for begin in range(0, len(encoded), _OBJECTS):
+        yield encoded[begin : begin + _OBJECTS]
 
 
 def _key_fields() -> list[pa.Field]:
     return [pa.field(name, kind, metadata={"unit": ""}) for name, kind in _KEYS.items()]
 
 
-def _keys(found: Encoded, rows: Split, objects: np.ndarray, source: str) -> dict[str, pa.Array]:
-    """Id, HEALPix cell, row and split of some objects."""
-    row, ids = found.row[objects], found.ids[objects]
+def _keys(objects: Encoded, rows: Split, source: str) -> dict[str, pa.Array]:
+    """Return ids, HEALPix cells, rows and splits of objects."""
+    row, ids = objects.row, objects.ids
     inside = row < len(rows.ids)
     wrong = np.flatnonzero(~inside | (rows.ids[np.where(inside, row, 0)] != ids))
     if len(wrong):
@@ -206,15 +206,15 @@ def _meta(kind: str, model: AstroModel, nside: int) -> dict[str, Any]:
 def _write(
     path: str | Path, schema: pa.Schema, meta: Mapping[str, Any], tables: Iterable[dict[str, Any]]
 ) -> int:
-    """Write row groups one by one, atomically; return the number of rows."""
-    told = schema.with_metadata({KEY: json.dumps(dict(meta), sort_keys=True).encode()})
+    """Write row groups one by one to a file, atomically; return the number of rows."""
+    schema = schema.with_metadata({KEY: json.dumps(dict(meta), sort_keys=True).encode()})
     n_rows = 0
     with (
         atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, told, write_page_checksum=True) as writer,
+        pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer,
     ):
         for columns in tables:
-            table = pa.table([columns[name] for name in told.names], schema=told)
+            table = pa.table([columns[name] for name in schema.names], schema=schema)
             writer.write_table(table)
             n_rows += len(table)
     return n_rows

@@ -1,1 +1,1 @@
-"""The simulated sky: sources of known truth, and all that surveys would measure of them."""
+"""Simulated sky: sources of known properties, and the measurements that surveys make of them."""

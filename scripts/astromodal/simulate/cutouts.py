@@ -10,10 +10,8 @@ from scipy.fft import irfft2
 from scipy.special import j0
 
 from astromodal.config.inputs import BANDS, SimulateSettings
-from astromodal.simulate.light import SPLUS, Light
-from astromodal.simulate.photometry import GAIN, IMAGING, counts, extended_counts
-from astromodal.simulate.sources import GALAXY, Sources
-from astromodal.simulate.streams import stream
+from astromodal.simulate.light import GAIN, IMAGING, SPLUS, Light, counts, extended_counts
+from astromodal.simulate.sources import GALAXY, Sources, stream
 
 SIZE = 96
 """Side of a cutout (pixel)."""
@@ -34,7 +32,7 @@ CATALOGUE_BANDS = dict(
 """Name in the catalogue of each cutout band."""
 
 SHORT_LENGTHS = (5376, 8544, 3840, 7392)
-"""Pixels of cutouts that an image's edge cuts: whole rows of 96."""
+"""Pixels of cutouts at an image's edge: whole rows of 96."""
 
 NEIGHBOURS = 0.35
 """Mean number of other sources in a cutout."""
@@ -48,24 +46,24 @@ class Telescope:
 
     @property
     def detection(self) -> float:
-        """Width of the point spread function of the detection image (pixel)."""
+        """FWHM of the point spread function of the detection image (pixel)."""
         names = list(SPLUS)
         return float(np.mean([self.fwhm[names.index(band)] for band in "griz"])) / PIXEL
 
 
 def telescope(settings: SimulateSettings, field: str) -> Telescope:
-    """Seeing of a field: worse in the blue, and different every night."""
+    """Sample the seeing of a field, which varies per night and is worse in the blue."""
     rng = stream(settings.seed, field, "seeing")
-    drawn = float(np.clip(rng.lognormal(np.log(1.35), 0.13), 1.1, 1.9))
-    seeing = settings.fields[field].seeing or drawn
+    sampled = float(np.clip(rng.lognormal(np.log(1.35), 0.13), 1.1, 1.9))
+    seeing = settings.fields[field].seeing or sampled
     centres = np.array([band.centre for band in SPLUS.values()])
     fwhm = seeing * (centres / SPLUS["r"].centre) ** -0.2 * rng.normal(1.0, 0.06, len(centres))
     fwhm[list(SPLUS).index("r")] = seeing
     return Telescope(np.clip(fwhm, 0.8 * seeing, 1.5 * seeing))
 
 
-class Photographer:
-    """Takes the cutouts of a field.
+class Imager:
+    """The imager of a field, which renders cutouts of its sources.
 
     Parameters
     ----------
@@ -84,7 +82,7 @@ class Photographer:
         self._sky = np.array([IMAGING[band].sky for band in SPLUS], dtype=np.float32)
 
     def expose(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Cutouts of the sources in `rows`, float32 (m, 12, 96, 96), in counts/s.
+        """Return cutouts of the sources in `rows`, float32 (m, 12, 96, 96), in counts/s.
 
         Bands are in order of wavelength, as in `SPLUS`.
         """
@@ -98,7 +96,7 @@ class Photographer:
         return _spoil(images, rng)
 
     def render(self, row: int, x: float, y: float) -> np.ndarray:
-        """One source without noise, its centre at pixel (x, y): float32 (12, 96, 96)."""
+        """Return one noiseless source centred at pixel (x, y), float32 (12, 96, 96)."""
         compact = self._compact[row].astype(np.float32)[:, None, None]
         if self._sources.kind[row] != GALAXY:
             return compact * points(x, y, self._fwhm, SIZE)
@@ -110,7 +108,7 @@ class Photographer:
         return to_images(self._psf * (compact * bulge + extended * disc) * shift(x, y), SIZE)
 
     def _neighbours(self, row: int, rng: np.random.Generator) -> list[tuple[int, float, float]]:
-        """Other sources of the field that happen to stand in the cutout."""
+        """Sample other sources of the field, and positions (pixel), as neighbours in the cutout."""
         found = []
         for _ in range(int(rng.poisson(NEIGHBOURS))):
             other = int(rng.integers(len(self._sources)))
@@ -123,7 +121,7 @@ class Photographer:
 
 
 def _spoil(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Put exact zeros where images have no data: single pixels, and columns of a few cutouts."""
+    """Set pixels without data to exactly 0: single pixels, and columns of a few cutouts."""
     m = len(images)
     for place in np.flatnonzero(rng.uniform(size=m) < 0.10):
         y, x = rng.integers(0, SIZE, (2, int(rng.integers(1, 12))))
@@ -135,14 +133,14 @@ def _spoil(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def choose(matched: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows with cutouts, ascending: a random part of those with a Gaia match."""
+    """Choose rows with cutouts, ascending, among those with a Gaia match."""
     candidates = np.flatnonzero(matched)
     n = min(len(candidates), round(fraction * len(matched)))
     return np.sort(rng.choice(candidates, n, replace=False))
 
 
 def lengths(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Pixels kept of each cutout, int64 (n,): one in thirty lies at an edge and is shorter."""
+    """Sample the pixels of each cutout, int64 (n,); one in thirty is cut off by an image's edge."""
     short = rng.uniform(size=n) < 0.033
     if n >= 25:
         short[rng.integers(n)] = True
@@ -150,17 +148,17 @@ def lengths(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 TIE = 8e-8
-"""Where ``fwhm_n_det`` has a spike: sources whose width could not be measured."""
+"""Value of ``fwhm_n_det`` of sources whose width could not be measured."""
 
 
 def shape_columns(
     sources: Sources, optics: Telescope, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Shape columns, float32 (n,), consistent with the cutouts.
+    """Measure shape columns, float32 (n,), consistent with the cutouts.
 
-    Second moments of the source, widened by the point spread function; bright sources are followed
-    further out. ``theta_det`` (degree) runs from x to y, as in the cutouts; ``fwhm_n_det`` is the
-    width over that of a star.
+    Axes are second moments of the source, widened by the point spread function; moments of bright
+    sources extend further out. ``theta_det`` (degree) runs from x to y, as in the cutouts;
+    ``fwhm_n_det`` is the width over that of a star.
     """
     n = len(sources)
     radius = np.nan_to_num(sources.shape["radius"]) / PIXEL
@@ -187,10 +185,10 @@ def _axes(
     optics: Telescope,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Major and minor axis (pixel): noise makes round sources look elongated."""
+    """Measure major and minor axes (pixel); noise makes round sources elongated."""
     n = len(r_mag)
     psf = 1.12 * optics.detection / 2.3548  # wings widen a Moffat profile's moments
-    # Within the isophote, moments are about half of those of the whole exponential disc.
+    # Moments within the isophote are about half of those of the whole exponential disc.
     wide = 0.55 * np.sqrt(3.0) * radius / EXPONENTIAL_HALF_LIGHT
     reach = 1 + 0.07 * np.clip(18.5 - r_mag, 0, 5)
     reach *= np.clip(1 - 0.05 * (r_mag - 20), 0.85, 1.0)
@@ -205,7 +203,7 @@ def _axes(
 def _angles(
     true: np.ndarray, ratio: np.ndarray, blur: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Position angles in -90 to 90 degree: any for a point, the less certain the rounder."""
+    """Measure position angles in -90 to 90 degree; random for points, noisy for round sources."""
     n = len(true)
     angle = np.where(np.isnan(true), rng.uniform(-90, 90, n), true)
     wobble = blur * 25 / np.maximum(1 - ratio, 0.05)
@@ -215,7 +213,7 @@ def _angles(
 def _widths(
     radius: np.ndarray, blur: np.ndarray, optics: Telescope, rng: np.random.Generator
 ) -> np.ndarray:
-    """Full widths over a star's, with a spike of ties and a few wild values of either sign."""
+    """Measure widths over a star's; some are equal to `TIE`, and a few are outliers."""
     n = len(radius)
     widened = np.hypot(1.0, 0.5 * radius / (optics.detection / 2.3548))
     width = widened * (1 + 2 * blur * rng.standard_normal(n))
@@ -225,7 +223,7 @@ def _widths(
 
 
 CANVAS = 128
-"""Side of the canvas (pixel): larger than a cutout, so that a source does not wrap onto itself."""
+"""Side of the canvas (pixel), larger than a cutout: a source does not wrap around."""
 
 MOFFAT_BETA = 3.0
 """Index of the Moffat profile: typical of seeing."""
@@ -234,17 +232,17 @@ EXPONENTIAL_HALF_LIGHT = 1.678347
 """Half-light radius of an exponential disc over its scale length."""
 
 _FACTOR = np.concatenate([[0.0], np.geomspace(1e-3, 300.0, 600)])
-"""Wave numbers times a profile's radius, where radial transforms are tabulated."""
+"""Wave numbers times a profile's radius at which radial transforms are tabulated."""
 
 
 def moffat_scale(fwhm: float | np.ndarray) -> np.ndarray:
-    """Scale radius of a Moffat profile of a full width at half maximum."""
+    """Return the scale radius of a Moffat profile of a given FWHM."""
     return np.asarray(fwhm) / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
 
 
 @lru_cache(maxsize=2)
 def _transform(profile: str) -> np.ndarray:
-    """Hankel transform of a circular profile of unit radius and flux, at `_FACTOR`."""
+    """Return the Hankel transform of a circular profile of unit radius and flux, at `_FACTOR`."""
     radius = np.geomspace(1e-5, 60.0 if profile == "moffat" else 8.0, 6000)
     if profile == "moffat":
         light = (1 + radius**2) ** -MOFFAT_BETA
@@ -261,17 +259,17 @@ def _tabulated(profile: str, argument: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def wave_numbers() -> tuple[np.ndarray, np.ndarray]:
-    """Wave numbers (radian a pixel) along y, (CANVAS, 1), and x, (1, CANVAS // 2 + 1)."""
+    """Return wave numbers (radian per pixel) along y, (CANVAS, 1), and x, (1, CANVAS // 2 + 1)."""
     ky = 2 * np.pi * np.fft.fftfreq(CANVAS)[:, None]
     kx = 2 * np.pi * np.fft.rfftfreq(CANVAS)[None, :]
     return ky, kx
 
 
 def psf_transforms(fwhm: np.ndarray) -> np.ndarray:
-    """Transforms of Moffat profiles of given widths (pixel), float32 (bands, CANVAS, half)."""
+    """Return transforms of Moffat profiles of given FWHM (pixel), float32 (bands, CANVAS, half)."""
     ky, kx = wave_numbers()
     k = np.hypot(ky, kx)
-    # A soft end before the highest wave number keeps cuspy bulges from ringing.
+    # A taper before the highest wave number keeps cuspy bulges from ringing.
     end = np.cos(np.clip((k / np.pi - 0.6) / 0.4, 0, 1) * np.pi / 2) ** 2
     return np.stack([end * _tabulated("moffat", k * moffat_scale(w)) for w in fwhm]).astype(
         np.float32
@@ -281,7 +279,7 @@ def psf_transforms(fwhm: np.ndarray) -> np.ndarray:
 def galaxy_transforms(
     radius: float, axis_ratio: float, angle: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Transforms of a galaxy's bulge and disc, each of unit flux.
+    """Return the transforms of a galaxy's bulge and disc, each of unit flux.
 
     Parameters
     ----------
@@ -303,10 +301,10 @@ def galaxy_transforms(
 
 
 def points(x: float, y: float, fwhm: np.ndarray, size: int) -> np.ndarray:
-    """Images of a point of unit flux at pixel (x, y), float32 (bands, size, size).
+    """Return images of a point of unit flux at pixel (x, y), float32 (bands, size, size).
 
-    A point is sampled where it stands, not transformed: its profile is too sharp for a transform,
-    which would ring around bright stars.
+    The profile is evaluated in real space: a transform of so sharp a profile would ring around
+    bright stars.
     """
     place = np.arange(size, dtype=np.float32)
     squared = (place[:, None] - np.float32(y)) ** 2 + (place[None, :] - np.float32(x)) ** 2
@@ -316,12 +314,12 @@ def points(x: float, y: float, fwhm: np.ndarray, size: int) -> np.ndarray:
 
 
 def shift(x: float, y: float) -> np.ndarray:
-    """Transform of a point at pixel (x, y), complex64 (CANVAS, half)."""
+    """Return the transform of a point at pixel (x, y), complex64 (CANVAS, half)."""
     ky, kx = wave_numbers()
     return (np.exp(-1j * ky * y) * np.exp(-1j * kx * x)).astype(np.complex64)
 
 
 def to_images(transforms: np.ndarray, size: int) -> np.ndarray:
-    """Images, float32 (..., size, size), of transforms (..., CANVAS, half)."""
+    """Return images, float32 (..., size, size), of transforms (..., CANVAS, half)."""
     images = irfft2(transforms, s=(CANVAS, CANVAS), workers=1)
     return images[..., :size, :size].astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""DESI coadds: three arms on their own grids, with the noise of fibre, sky and detector."""
+"""DESI coadds in three arms with noise of sky, source and detector, and redshifts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SKY_LINES = np.array(
 
 
 PHOTON_NOISE = 0.045
-"""Noise that a source of flux 1 brings itself in 1000 s, in the unit of flux."""
+"""Photon noise of a source of flux 1 in 1000 s, in the unit of flux."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Coadds:
 
 
 def choose(sources: Sources, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows that DESI observed, int64 (m,), ascending: bright galaxies, quasars and some stars."""
+    """Choose rows that DESI observes, int64 (m,), ascending: galaxies, quasars, some stars."""
     n = len(sources)
     limit = np.array([19.6, 20.6, 22.2])[sources.kind]
-    wanted = np.array([0.5, 2.5, 6.0])[sources.kind] / (1 + np.exp(2.5 * (sources.r_mag - limit)))
-    wanted *= np.where(sources.r_mag > 15.5, 1.0, 0.05)
-    key = rng.exponential(size=n) / np.maximum(wanted, 1e-6)
+    weight = np.array([0.5, 2.5, 6.0])[sources.kind] / (1 + np.exp(2.5 * (sources.r_mag - limit)))
+    weight *= np.where(sources.r_mag > 15.5, 1.0, 0.05)
+    key = rng.exponential(size=n) / np.maximum(weight, 1e-6)
     return np.sort(np.argsort(key, kind="stable")[: round(fraction * n)])
 
 
 def noise_level(wave: np.ndarray, arm: str) -> np.ndarray:
     """Noise of one pixel (1e-17 erg/s/cm²/Angstrom) of a 1000 s exposure in the dark, (L,).
 
-    Throughput falls at the arms' ends; sky lines stand out of a dark continuum.
+    Noise rises at the ends of the arms, where throughput falls, and at sky lines.
     """
     level = {"b": 0.24, "r": 0.125, "z": 0.105}[arm]
     first, last = wave[0], wave[-1]
@@ -58,14 +58,14 @@ def noise_level(wave: np.ndarray, arm: str) -> np.ndarray:
 
 
 def observe(sources: Sources, light: Light, rows: np.ndarray, rng: np.random.Generator) -> Coadds:
-    """Observe the sources in `rows`; a few fibres are dead, a few pixels bad.
+    """Observe the sources in `rows`; a few fibres are dead and a few pixels are bad.
 
-    The fibre loses the same share of light at all wavelengths: arms agree where they overlap.
+    A fibre loses the same share of light at all wavelengths, so arms agree where they overlap.
     """
     m = len(rows)
     radius = np.nan_to_num(sources.shape["radius"][rows])
     throughput = rng.lognormal(0, 0.04, m) / (1 + 0.45 * radius)
-    # Bright time is short: its noise is two to five times that of dark time.
+    # Exposures in bright time are short: their noise is two to five times as large.
     short = 10 ** rng.uniform(-1.5, -0.5, m)
     exposure = np.where(rng.uniform(size=m) < 0.45, short, rng.uniform(0.7, 3.0, m))
     dead = rng.uniform(size=m) < 0.05
@@ -86,7 +86,7 @@ def observe(sources: Sources, light: Light, rows: np.ndarray, rng: np.random.Gen
 def _expose(
     true: np.ndarray, variance: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy flux and inverse variance, (m, L); some cosmic rays are left."""
+    """Add noise; return flux and inverse variance, (m, L), with a few residual cosmic rays."""
     sigma = np.sqrt(variance) * (1 + 0.03 * rng.standard_normal(true.shape)).clip(0.8, 1.2)
     seen = true + sigma * rng.standard_normal(true.shape)
     hit = rng.uniform(size=true.shape) < 2e-4
@@ -94,7 +94,7 @@ def _expose(
 
 
 def _bad_runs(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Runs of bad pixels in some spectra, as bad columns of a detector leave them."""
+    """Choose runs of bad pixels in some spectra, as from bad columns of a detector."""
     start = rng.integers(0, shape[1], (shape[0], 1))
     length = np.where(rng.uniform(size=(shape[0], 1)) < 0.15, rng.integers(3, 40, (shape[0], 1)), 0)
     pixel = np.arange(shape[1])[None, :]
@@ -104,9 +104,9 @@ def _bad_runs(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def redshift_columns(
     sources: Sources, rows: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Spectroscopic redshifts and errors of the sources in `rows`, float64 (m,).
+    """Measure spectroscopic redshifts and errors of the sources in `rows`, float64 (m,).
 
-    One in fifty is wrong, and errors can be absurd.
+    One redshift in fifty is wrong, and one error in a hundred is far too large.
     """
     m = len(rows)
     kind = sources.kind[rows]
@@ -121,10 +121,10 @@ def redshift_columns(
 def choose_redshifts(
     sources: Sources, fraction: float, observed: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows with a catalogued redshift, ascending: those of DESI first, then bright galaxies."""
+    """Choose rows with a catalogued redshift, ascending; DESI targets and bright galaxies first."""
     n = len(sources)
     limit = np.array([17.5, 19.0, 20.5])[sources.kind]
-    wanted = np.array([0.7, 3.0, 4.0])[sources.kind] / (1 + np.exp(1.5 * (sources.r_mag - limit)))
-    wanted[observed] += np.where(np.isin(sources.kind[observed], (GALAXY, QUASAR)), 8.0, 3.0)
-    key = rng.exponential(size=n) / np.maximum(wanted, 1e-6)
+    weight = np.array([0.7, 3.0, 4.0])[sources.kind] / (1 + np.exp(1.5 * (sources.r_mag - limit)))
+    weight[observed] += np.where(np.isin(sources.kind[observed], (GALAXY, QUASAR)), 8.0, 3.0)
+    key = rng.exponential(size=n) / np.maximum(weight, 1e-6)
     return np.sort(np.argsort(key, kind="stable")[: round(fraction * n)])

@@ -1,4 +1,4 @@
-"""Spectra of galaxies and quasars from templates on one rest-frame grid."""
+"""Galaxies and quasars: distances, and spectra from templates on one rest-frame grid."""
 
 from __future__ import annotations
 
@@ -7,29 +7,53 @@ from typing import NamedTuple
 
 import numpy as np
 
-from astromodal.simulate.cosmology import SPEED_OF_LIGHT_KMS
 from astromodal.simulate.spectra import (
     REST_GRID,
+    SPEED_OF_LIGHT_KMS,
     STEP,
     black_body,
     gather,
     lines,
+    populations,
     rest_positions,
     smooth,
 )
-from astromodal.simulate.stellar import populations
+
+HUBBLE = 70.0
+"""km/s/Mpc."""
+
+MATTER = 0.3
+"""Density of matter over the critical density; the rest is a cosmological constant."""
+
+
+@lru_cache(maxsize=1)
+def _distances() -> tuple[np.ndarray, np.ndarray]:
+    z = np.linspace(0.0, 8.0, 8001)
+    rate = SPEED_OF_LIGHT_KMS / HUBBLE / np.sqrt(MATTER * (1 + z) ** 3 + 1 - MATTER)
+    middle = (rate[1:] + rate[:-1]) / 2 * np.diff(z)
+    return z, np.concatenate([[0.0], np.cumsum(middle)])
+
+
+def comoving_distance(redshift: np.ndarray) -> np.ndarray:
+    """Return the comoving distance (Mpc) of redshifts up to 8, in a flat universe."""
+    return np.interp(redshift, *_distances())
+
+
+def angular_distance(redshift: np.ndarray) -> np.ndarray:
+    """Return the angular diameter distance (Mpc) of redshifts up to 8."""
+    return comoving_distance(redshift) / (1 + redshift)
 
 
 class GalaxyLight(NamedTuple):
-    """What the spectra of n galaxies are made of, each (n,).
+    """Parameters of the spectra of n galaxies, each (n,).
 
     Attributes
     ----------
     metallicity : ndarray
-        [M/H] of old stars (dex), and through it of the gas.
+        [M/H] of old stars and of the gas (dex).
     young, middle : ndarray
-        Shares of the disc's light at 5500 Angstrom, before dust, from stars that form now and
-        from stars of 1 Gyr; the rest is old.
+        Shares of the disc's light at 5500 Angstrom, before dust, of newly formed stars and of stars
+        of 1 Gyr; old stars make up the rest.
     dust : ndarray
         E(B-V) in the disc (mag).
     gas : ndarray
@@ -43,12 +67,12 @@ class GalaxyLight(NamedTuple):
     gas: np.ndarray
 
     def take(self, rows: np.ndarray) -> GalaxyLight:
-        """The galaxies in `rows`."""
+        """Return the galaxies in `rows`."""
         return GalaxyLight(*(values[rows] for values in self))
 
 
 class QuasarLight(NamedTuple):
-    """What the spectra of n quasars are made of, each (n,).
+    """Parameters of the spectra of n quasars, each (n,).
 
     Attributes
     ----------
@@ -61,7 +85,7 @@ class QuasarLight(NamedTuple):
     dust : ndarray
         E(B-V) of dust in the host (mag), with an SMC-like law.
     sightline : ndarray
-        Place in the intergalactic medium, 0 to 1.
+        Position of the line of sight in the simulated intergalactic medium, 0 to 1.
     """
 
     slope: np.ndarray
@@ -71,7 +95,7 @@ class QuasarLight(NamedTuple):
     sightline: np.ndarray
 
     def take(self, rows: np.ndarray) -> QuasarLight:
-        """The quasars in `rows`."""
+        """Return the quasars in `rows`."""
         return QuasarLight(*(values[rows] for values in self))
 
 
@@ -97,11 +121,11 @@ _BROAD = {  # vacuum wavelength: (equivalent width in Angstrom, width over that 
 
 @lru_cache(maxsize=1)
 def galaxy_templates() -> dict[str, np.ndarray]:
-    """Templates of galaxies on the rest grid: populations, and lines where Hbeta has height 1."""
+    """Templates of galaxies on the rest grid by name; in those of lines Hbeta has height 1."""
     light = {name: smooth(template, 160.0) for name, template in populations().items()}
     centres = np.array(list(_NARROW))
     rich, poor = np.array(list(_NARROW.values())).T
-    # At one width in velocity, a line of longer wavelength is wider, so lower for its flux.
+    # At a fixed velocity width, a line of longer wavelength is wider and so has a lower peak.
     lower, sigmas = 4862.7 / centres, centres * 120.0 / SPEED_OF_LIGHT_KMS
     light["lines_rich"] = lines(centres, rich * lower, sigmas)
     light["lines_poor"] = lines(centres, poor * lower, sigmas)
@@ -118,12 +142,12 @@ def calzetti(rest: np.ndarray) -> np.ndarray:
 
 
 def _richness(metallicity: np.ndarray) -> np.ndarray:
-    """Share of the metal-rich template, (n, 1)."""
+    """Return the share of the metal-rich template, (n, 1)."""
     return np.clip(metallicity + 0.8, 0, 1)[:, None]
 
 
 def bulge_spectrum(metallicity: np.ndarray, wave: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Old stars of galaxies, (n, L); 1 at 5500 Angstrom in the rest frame."""
+    """Return spectra of the old stars of galaxies, (n, L), 1 at 5500 Angstrom in the rest frame."""
     index, weight = rest_positions(wave, redshift)
     table = galaxy_templates()
     rich = _richness(metallicity)
@@ -133,7 +157,7 @@ def bulge_spectrum(metallicity: np.ndarray, wave: np.ndarray, redshift: np.ndarr
 
 
 def disc_spectrum(galaxy: GalaxyLight, wave: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Star-forming discs, (n, L); 1 at 5500 Angstrom in the rest frame, but for the lines.
+    """Spectra of star-forming discs, (n, L), whose continuum is 1 at rest-frame 5500 Angstrom.
 
     Parameters
     ----------
@@ -160,13 +184,13 @@ def disc_spectrum(galaxy: GalaxyLight, wave: np.ndarray, redshift: np.ndarray) -
 
 
 def _equivalent(centres: np.ndarray, widths: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Lines of given equivalent widths and sigmas (Angstrom) on a continuum of 1."""
+    """Return lines of given equivalent widths and sigmas (Angstrom), for a continuum of 1."""
     return lines(centres, widths / (np.sqrt(2 * np.pi) * sigmas), sigmas)
 
 
 @lru_cache(maxsize=1)
 def _quasar_templates() -> dict[str, np.ndarray]:
-    """Quasars' templates over the power law, on the rest grid."""
+    """Return the templates of quasars on the rest grid, relative to the power law, by name."""
     centres = np.array(list(_BROAD))
     width, relative = np.array(list(_BROAD.values())).T
 
@@ -187,7 +211,7 @@ def _quasar_templates() -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _forest() -> np.ndarray:
-    """Relative opacity of intergalactic gas along a line of sight, mean 1, a point a `STEP`."""
+    """Relative opacity of intergalactic gas along a line of sight, mean 1, per `STEP`."""
     rng = np.random.Generator(np.random.PCG64(1965))
     field = rng.standard_normal(40_000)
     kernel = np.exp(-0.5 * (np.arange(-12, 13) / 4.0) ** 2)
@@ -198,10 +222,10 @@ def _forest() -> np.ndarray:
 def forest_transmission(
     wave: np.ndarray, redshift: np.ndarray, sightline: np.ndarray
 ) -> np.ndarray:
-    """What the Lyman alpha forest lets through, (n, L), in 0 to 1.
+    """Return the transmission of the Lyman alpha forest, (n, L), in 0 to 1.
 
-    The mean optical depth 0.0028 (1 + z)^3.5 is close to that of Faucher-Giguère et al. 2008; a
-    log-normal field, entered at `sightline` (n, in 0 to 1), makes its lines. Beyond the Lyman limit
+    The mean optical depth 0.0028 (1 + z)^3.5 is close to that of Faucher-Giguère et al. 2008; its
+    lines are a log-normal field, read from `sightline` (n, in 0 to 1) on. Beyond the Lyman limit
     absorption is complete within a few Angstrom.
     """
     absorber = wave[None, :] / 1215.67  # (1 + z) of the gas that absorbs here
@@ -217,7 +241,7 @@ def forest_transmission(
 
 
 def quasar_spectrum(quasar: QuasarLight, wave: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Quasars, (n, L): a power law, broad and narrow lines, iron, hot dust, and the forest.
+    """Return spectra of quasars, (n, L): power law, lines, iron, hot dust and Lyman alpha forest.
 
     The continuum is 1 at 3000 Angstrom in the rest frame.
 

@@ -13,39 +13,45 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulateSettings
 from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.simulate import cutouts, desi, gaia, light_curves, xp
+from astromodal.simulate import cutouts, desi, gaia, light_curves
 from astromodal.simulate.cutouts import shape_columns
-from astromodal.simulate.light import SPLUS, Light, integrate_light, spectra, to_magnitude
-from astromodal.simulate.photometry import splus_columns, vista_columns
-from astromodal.simulate.sources import CLASSES, Sources, draw_sources
-from astromodal.simulate.streams import stream
+from astromodal.simulate.light import (
+    SPLUS,
+    Light,
+    integrate_light,
+    spectra,
+    splus_columns,
+    to_magnitude,
+    vista_columns,
+)
+from astromodal.simulate.sources import CLASSES, Sources, sample_sources, stream
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.surveys.desi import GRIDS
 
 LEFT_NAN = 0.01
-"""Share of missing numbers that stay NaN instead of null, as some tools write them."""
+"""Share of missing numbers that are NaN instead of null, as some tools write them."""
 
 
 def nullable(values: np.ndarray, rng: np.random.Generator) -> pa.Array:
-    """A column of `values` (n,) whose missing ones are null, but for a few that stay NaN."""
+    """Return a column of `values` (n,); missing ones are null, a few of them NaN."""
     missing = np.isnan(values)
     return pa.array(values, mask=missing & (rng.uniform(size=len(values)) >= LEFT_NAN))
 
 
 def exact(values: np.ndarray) -> pa.Array:
-    """A column of `values` (n,) whose missing ones are all null."""
+    """Return a column of `values` (n,) whose missing ones are all null."""
     return pa.array(values, mask=np.isnan(values))
 
 
 def places(rows: np.ndarray, n: int) -> np.ndarray:
-    """Where each of `n` rows stands in `rows`, int64 (n,); -1 where it does not."""
+    """Return the position in `rows` of each of `n` rows, int64 (n,); -1 where absent."""
     place = np.full(n, -1)
     place[rows] = np.arange(len(rows))
     return place
 
 
 def spread(values: Sequence[object], place: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """A column that holds ``values[place]``, and null where `place` is negative."""
+    """Return a column of ``values[place]``, null where `place` is negative."""
     listed = list(values)
     return pa.array([listed[k] if k >= 0 else None for k in place.tolist()], kind)
 
@@ -58,7 +64,7 @@ def ragged(values: np.ndarray, place: np.ndarray) -> pa.Array:
 
 
 def lists(flat: np.ndarray, length: np.ndarray, present: np.ndarray) -> pa.Array:
-    """A float32 list column of `length` (n,) values each, one after the other in `flat`."""
+    """Return a float32 list column of `length` (n,) values each, consecutive in `flat`."""
     offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     return pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(flat, pa.float32()), mask=pa.array(~present)
@@ -75,7 +81,7 @@ _TRUTH = {
 
 
 class MeasuredField:
-    """Draws a field's sources and measures them.
+    """A field's sources and their simulated measurements.
 
     Parameters
     ----------
@@ -89,15 +95,15 @@ class MeasuredField:
         self._settings, self._field = settings, field
         self._own = settings.fields[field]
         self._absent = set(self._own.absent)
-        if "gaia" in self._absent:  # XP spectra and cutouts are found through a Gaia match
+        if "gaia" in self._absent:  # XP spectra and cutouts need a Gaia match
             self._absent |= {"gaiaxp", "images"}
-        drawn = draw_sources(settings, field)
-        self._light: Light = integrate_light(drawn)
+        sources = sample_sources(settings, field)
+        self._light: Light = integrate_light(sources)
         at_least = max(settings.cutout_fraction, settings.xp_fraction)
-        self._owner = gaia.match(drawn, self._light, at_least, self._stream("match"))
-        self.sources: Sources = self._together(drawn)
+        self._owner = gaia.match(sources, self._light, at_least, self._stream("match"))
+        self.sources: Sources = self._together(sources)
         self._optics = cutouts.telescope(settings, field)
-        self._photographer = cutouts.Photographer(self.sources, self._light, self._optics)
+        self._imager = cutouts.Imager(self.sources, self._light, self._optics)
         self._cutout_length = self._choose_cutouts()
 
     def __len__(self) -> int:
@@ -107,7 +113,7 @@ class MeasuredField:
         return stream(self._settings.seed, self._field, part, *numbers)
 
     def _together(self, sources: Sources) -> Sources:
-        """Bring rows of one Gaia source within the radius that surveys are matched in."""
+        """Move rows of one Gaia source to within the radius of survey matches."""
         rng, owner = self._stream("offsets"), self._owner
         twice = np.flatnonzero((owner >= 0) & (owner != np.arange(len(owner))))
         ra, dec = sources.ra.copy(), sources.dec.copy()
@@ -116,7 +122,7 @@ class MeasuredField:
         return replace(sources, ra=ra % 360.0, dec=dec)
 
     def _choose_cutouts(self) -> np.ndarray:
-        """Pixels of each row's cutouts, int64 (n,); 0 without."""
+        """Choose the number of pixels of each row's cutouts, int64 (n,); 0 for no cutout."""
         rng = self._stream("which cutouts")
         rows = cutouts.choose(self._owner >= 0, self._settings.cutout_fraction, rng)
         length = np.zeros(len(self), dtype=np.int64)
@@ -124,7 +130,7 @@ class MeasuredField:
         return length
 
     def table(self) -> pa.Table:
-        """Every column but the cutouts; absent surveys have none."""
+        """Return every column except the cutouts; absent surveys have no columns."""
         n, rng = len(self), self._stream("nulls")
         columns: Columns = {
             "id": pa.array([f"i06{self._field}_{k:07d}".encode() for k in range(n)], pa.binary()),
@@ -160,17 +166,17 @@ class MeasuredField:
             return {}
         n, rng = len(self), self._stream("xp")
         own = self._owner == np.arange(n)
-        rows = xp.choose(gaia.g_magnitude(self._light), own, self._settings.xp_fraction, rng)
+        rows = gaia.choose_xp(gaia.g_magnitude(self._light), own, self._settings.xp_fraction, rng)
         columns: Columns = {}
         quoted = rng.uniform(size=len(rows)) < 0.2
-        for band in xp.MODELS:
-            wave = xp.instrument(band).wave * 10.0
+        for band in gaia.XP_MODELS:
+            wave = gaia.instrument(band).wave * 10.0
             flux = spectra(self.sources, self._light, rows, wave)
             flux *= gaia.window(self.sources)[rows, None]
-            values = xp.xp_columns(band, xp.measure(band, flux, rng), quoted, rng)
+            values = gaia.xp_columns(band, gaia.measure_xp(band, flux, rng), quoted, rng)
             place = places(rows, n)
             if band == "bp":
-                place[rows[xp.without_bp(len(rows), rng)]] = -1
+                place[rows[gaia.without_bp(len(rows), rng)]] = -1
             place = np.where(self._owner >= 0, place[self._owner], -1)
             for name, column in values.items():
                 kind = pa.string() if "coefficient" in name else pa.float64()
@@ -183,7 +189,7 @@ class MeasuredField:
         rng = self._stream("desi")
         rows = self._desi_rows()
         place = places(rows, len(self))
-        # Real target ids are 64-bit integers near 3.96e16 that lost their last digits.
+        # Real target ids are 64-bit integers near 3.96e16, stored as floats.
         target = rng.integers(39_627_000_000_000_000, 39_640_000_000_000_000, len(rows))
         columns = {"desi_TARGETID": spread(target.astype(np.float64).tolist(), place, pa.float64())}
         coadds = desi.observe(self.sources, self._light, rows, rng)
@@ -226,7 +232,7 @@ class MeasuredField:
             return {}
         rng, n = self._stream("ztf"), len(self)
         rows = light_curves.choose(n, fraction, rng)
-        # The middle of a field, right where it straddles RA 0.
+        # A circular mean, which is correct for fields around RA 0.
         angle = np.radians(self.sources.ra)
         ra = np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())) % 360.0
         exposures = light_curves.expose(float(ra), rng)
@@ -257,18 +263,18 @@ class MeasuredField:
         return {"sim_class": names} | {f"sim_{name}": exact(v) for name, v in values.items()}
 
     def cutout_schema(self) -> list[pa.Field]:
-        """Columns of the cutouts, or none where the field has no images."""
+        """Return the schema of the cutout columns; empty where the field has no images."""
         if "images" in self._absent:
             return []
         return [pa.field(f"splus_cut_{band}", pa.list_(pa.float32())) for band in BANDS]
 
     def cutouts(self, start: int, n: int) -> Iterator[pa.Array]:
-        """Cutout columns of `n` rows from row `start`, in the order of `cutout_schema`."""
+        """Yield cutout columns of `n` rows from row `start`, in the order of `cutout_schema`."""
         if "images" in self._absent:
             return
         length = self._cutout_length[start : start + n]
         rows = start + np.flatnonzero(length)
-        images = self._photographer.expose(rows, self._stream("cutouts", start))
+        images = self._imager.expose(rows, self._stream("cutouts", start))
         pixels = images.reshape(len(rows), len(SPLUS), cutouts.SIZE**2)
         names = list(SPLUS)
         for band in BANDS:
@@ -281,7 +287,7 @@ class MeasuredField:
 
 
 ROW_GROUP = 64
-"""Rows of a row group, and the most cutouts held at a time."""
+"""Rows of a row group; as many cutouts are held in memory at most."""
 
 
 def simulate_field(settings: SimulateSettings, field: str, path: str | Path) -> None:
@@ -292,18 +298,18 @@ def simulate_field(settings: SimulateSettings, field: str, path: str | Path) -> 
     settings : SimulateSettings
         The sky; `field` must be one of its fields.
     field : str
-        The field's name, from which (with the seed) every draw follows.
+        The field's name; with the seed, it determines all random numbers.
     path : path
-        The parquet file; written whole or not at all. The same settings give the same bytes,
-        whatever the number of threads.
+        The parquet file, written atomically. The same settings give the same bytes with any
+        number of threads.
 
     Raises
     ------
     ConfigError
-        Where the settings have no such field.
+        If the settings have no such field.
     """
     _check(settings, field)
-    # The order of BLAS's sums follows its number of threads; one thread repeats them to the bit.
+    # The order of sums in BLAS depends on its number of threads: one thread gives the same bits.
     with threadpool_limits(1):
         measured = MeasuredField(settings, field)
         with atomic_path(path) as temporary:
@@ -319,7 +325,7 @@ def _check(settings: SimulateSettings, field: str) -> None:
 def _write(measured: MeasuredField, path: Path) -> None:
     scalars = measured.table()
     schema = pa.schema([*scalars.schema, *measured.cutout_schema()])
-    # Pixels are noise, which nothing compresses; all else shrinks.
+    # Pixels are noise and do not compress; other columns do.
     compression = {
         leaf: "NONE" if leaf.startswith("splus_cut_") else "ZSTD" for leaf in _leaves(schema)
     }
@@ -332,6 +338,6 @@ def _write(measured: MeasuredField, path: Path) -> None:
 
 
 def _leaves(schema: pa.Schema) -> Iterator[str]:
-    """Names of the columns as parquet sees them."""
+    """Yield the names of the columns as parquet stores them."""
     for column in schema:
         yield f"{column.name}.list.element" if pa.types.is_list(column.type) else column.name

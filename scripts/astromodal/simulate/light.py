@@ -1,4 +1,4 @@
-"""Passbands, and the light of sources through them: AB magnitudes and fluxes."""
+"""Passbands, fluxes of sources through them, and the photometry of S-PLUS and VISTA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from astromodal.simulate.extragalactic import bulge_spectrum, disc_spectrum, quasar_spectrum
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
-from astromodal.simulate.stellar import star_spectrum
+from astromodal.simulate.spectra import star_spectrum
 
 SPEED_OF_LIGHT = 2.99792458e18
 """Angstrom / s."""
@@ -90,10 +90,10 @@ BAND_NAMES = (
 
 
 def curve(name: str, wave: np.ndarray) -> np.ndarray:
-    """Transmission of a passband, (L,), at wavelengths (L,) in Angstrom.
+    """Return the transmission of a passband, (L,), at wavelengths (L,) in Angstrom.
 
-    A box of the published width whose edges fall like a logistic curve: a thirtieth of the width
-    for broad bands, a twelfth for narrow ones and u.
+    It is a box of the published width with logistic edges, whose scale is a thirtieth of the width
+    for broad bands and a twelfth for narrow ones and u.
     """
     survey, _, band = name.rpartition("_")
     if survey == "gaia":
@@ -116,7 +116,7 @@ def _weights() -> np.ndarray:
 
 
 def ab_flux(flux: np.ndarray) -> np.ndarray:
-    """Mean flux per frequency that a photon counter sees in each band, in units of AB magnitude 0.
+    """Return the photon-weighted mean flux per frequency in each band, in units of AB magnitude 0.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def ab_flux(flux: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n, bands)
-        ``10 ** (-0.4 * magnitude)``, a column a name of `BAND_NAMES`.
+        ``10 ** (-0.4 * magnitude)``, one column per name of `BAND_NAMES`.
     """
     return flux @ _weights() * (FLUX_UNIT * 10 ** (0.4 * 48.60))
 
@@ -138,17 +138,17 @@ def to_magnitude(flux: np.ndarray) -> np.ndarray:
 
 
 ROWS = 256
-"""Sources whose spectra are held at a time."""
+"""Number of sources whose spectra are held in memory at once."""
 
 
 @dataclass(frozen=True)
 class Light:
-    """Fluxes of a field's sources without noise.
+    """Noiseless fluxes of a field's sources.
 
     Attributes
     ----------
     flux : ndarray of shape (n, bands)
-        In units of AB magnitude 0, a column a name of `BAND_NAMES`.
+        In units of AB magnitude 0, one column per name of `BAND_NAMES`.
     extended : ndarray of shape (n, bands)
         The part of `flux` that comes from the discs of galaxies.
     scale : ndarray of shape (n, 2)
@@ -169,7 +169,7 @@ def galactic_extinction(wave: np.ndarray, reddening: float) -> np.ndarray:
 
 
 def components(sources: Sources, rows: np.ndarray, wave: np.ndarray) -> np.ndarray:
-    """Compact and extended component of sources before normalisation, (m, 2, L)."""
+    """Return the spectra of the compact and extended components before normalisation, (m, 2, L)."""
     out = np.zeros((len(rows), 2, len(wave)))
     star, galaxy, quasar = (
         np.flatnonzero(sources.kind[rows] == kind) for kind in (STAR, GALAXY, QUASAR)
@@ -207,6 +207,119 @@ def integrate_light(sources: Sources) -> Light:
 
 
 def spectra(sources: Sources, light: Light, rows: np.ndarray, wave: np.ndarray) -> np.ndarray:
-    """Spectra of sources (m, L) at `wave` (Angstrom), in 1e-17 erg/s/cm²/Angstrom."""
+    """Return spectra of sources, (m, L), at `wave` (Angstrom), in 1e-17 erg/s/cm²/Angstrom."""
     parts = components(sources, rows, wave)
     return np.einsum("mcl,mc->ml", parts, light.scale[rows])
+
+
+POGSON = 2.5 / np.log(10)
+"""Error in magnitudes of a relative flux error of one."""
+
+
+class Imaging(NamedTuple):
+    """Magnitude of 1 count/s, sky noise of a pixel (counts/s) and share of sources measured."""
+
+    zero_point: float
+    sky: float
+    measured: float
+
+
+IMAGING = {
+    "u": Imaging(21.0, 0.013, 0.89),
+    "j0378": Imaging(20.3, 0.011, 0.88),
+    "j0395": Imaging(20.3, 0.017, 0.86),
+    "j0410": Imaging(21.2, 0.032, 0.88),
+    "j0430": Imaging(21.3, 0.034, 0.90),
+    "g": Imaging(23.6, 0.151, 0.99),
+    "j0515": Imaging(21.6, 0.052, 0.99),
+    "r": Imaging(23.6, 0.161, 1.0),
+    "j0660": Imaging(21.1, 0.018, 0.99),
+    "i": Imaging(23.4, 0.203, 0.995),
+    "j0861": Imaging(21.6, 0.091, 0.99),
+    "z": Imaging(22.9, 0.231, 0.99),
+}
+"""Sky noise as measured on S-PLUS images. With the zero points, rounded to a tenth, the pixels of a
+bright star's cutout sum to its catalogue magnitude; those of real fields differ by some tenths."""
+
+GAIN = 700.0
+"""Electrons per count/s: exposure time times gain."""
+
+APERTURE_NOISE = 7.5
+"""Noise of a total flux over the sky noise of one pixel: an aperture of about 56 pixels.
+
+Chosen so that the errors at each magnitude match those of the survey."""
+
+VISTA_DEPTH = {"y": (20.4, 0.38), "j": (20.1, 0.74), "h": (19.4, 0.22), "ks": (18.4, 0.66)}
+"""Five-sigma depth (Vega mag) as in the VISTA Hemisphere Survey, and share of sources covered."""
+
+
+def counts(light: Light) -> np.ndarray:
+    """Return the noiseless counts/s of every source in the twelve bands of `SPLUS`, (n, 12)."""
+    columns = [BAND_NAMES.index(band) for band in SPLUS]
+    return light.flux[:, columns] * _zero_flux()
+
+
+def extended_counts(light: Light) -> np.ndarray:
+    """Return the part of `counts` that comes from the discs of galaxies, (n, 12)."""
+    columns = [BAND_NAMES.index(band) for band in SPLUS]
+    return light.extended[:, columns] * _zero_flux()
+
+
+def _zero_flux() -> np.ndarray:
+    return 10 ** (0.4 * np.array([IMAGING[band].zero_point for band in SPLUS]))
+
+
+def splus_columns(light: Light, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Measure total magnitudes ``mag_pstotal_*`` (float64), errors ``err_mag_pstotal_*`` (float32).
+
+    A negative measured flux has no magnitude. A barely positive one has an extreme magnitude, whose
+    error can reach millions. Errors are wrong by a tenth on average, and one source in eighty is
+    blended with another. Sources are detected in r, so r magnitudes are never missing.
+    """
+    true = counts(light)  # (n, 12)
+    n = len(true)
+    blend = np.where(rng.uniform(size=n) < 0.012, rng.normal(0, 0.35, n), 0.0)
+    quality = rng.lognormal(0, 0.18, n)  # the same in all bands: crowding, size of the aperture
+    out: dict[str, np.ndarray] = {}
+    for column, (band, imaging) in enumerate(IMAGING.items()):
+        sigma = _count_errors(true[:, column], imaging.sky * quality * rng.lognormal(0, 0.08, n))
+        tail = rng.choice([1.0, 3.0], n, p=(0.97, 0.03))
+        measured = true[:, column] + sigma * tail * rng.standard_normal(n)
+        measured *= 10 ** (0.4 * blend * rng.normal(1, 0.2, n))
+        hardly = (true[:, column] < 3 * sigma) & (rng.uniform(size=n) < 0.02)
+        measured = np.where(hardly, sigma * 10 ** rng.uniform(-6.5, -1, n), measured)
+        if band == "r":
+            measured = np.where(measured < 0.5 * sigma, 2 * sigma, measured)
+        missing = (measured <= 0) | (rng.uniform(size=n) > imaging.measured)
+        measured = np.where(missing, np.nan, measured)
+        error = POGSON * sigma / measured * rng.lognormal(0, 0.1, n)
+        out[f"mag_pstotal_{band}"] = imaging.zero_point - 2.5 * np.log10(measured)
+        out[f"err_mag_pstotal_{band}"] = error.astype(np.float32)
+    return out
+
+
+def _count_errors(true: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Return the error of total counts/s: sky in the aperture, photons, and 0.2 % of flat field."""
+    return np.sqrt((APERTURE_NOISE * sky) ** 2 + true / GAIN + (0.0022 * true) ** 2)
+
+
+def vista_columns(light: Light, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Measure aperture magnitudes (Vega) ``vista_*apermag6`` and errors ``…err``, float64 (n,)."""
+    out: dict[str, np.ndarray] = {}
+    n = len(light.flux)
+    place = rng.uniform(size=n)  # the areas covered in the bands are nested
+    for band in VISTA:
+        depth, share = VISTA_DEPTH[band]
+        zero = VISTA_AB_MINUS_VEGA[band]
+        true = light.flux[:, BAND_NAMES.index(f"vista_{band}")] * 10 ** (0.4 * zero)
+        sigma = 10 ** (-0.4 * depth) / 5 * rng.lognormal(0, 0.15, n)
+        sigma = np.hypot(sigma, 0.001 * true)
+        tail = rng.choice([1.0, 6.0], n, p=(0.98, 0.02))
+        measured = true + sigma * tail * rng.standard_normal(n)
+        seen = (place < share * 1.02) & (measured > 0) & (rng.uniform(size=n) > 0.02)
+        barely = seen & (measured < 2 * sigma) & (rng.uniform(size=n) < 0.05)
+        measured = np.where(barely, sigma * 10 ** rng.uniform(-3, -1, n), measured)
+        measured = np.where(seen, measured, np.nan)
+        out[f"vista_{band}apermag6"] = -2.5 * np.log10(measured)
+        out[f"vista_{band}apermag6err"] = POGSON * sigma / measured
+    return out

@@ -1,10 +1,10 @@
-"""Light curves as ZTF measures them: quasars vary at random, some stars with a period.
+"""ZTF light curves: quasars vary as damped random walks, some stars periodically.
 
-The survey is that of Bellm et al. 2019 (PASP 131, 018002) and Masci et al. 2019 (PASP 131, 018003)
-in outline: g and r every few nights and i less often, as long as the field is up at night; 5 sigma
-at 20.8, 20.6 and 19.9 mag in a median night; errors from 0.01 to 0.2 mag. A source is in a curve
-only where it was detected, so curves are ragged. What lies south of ZTF's sky is observed all the
-same.
+The survey follows Bellm et al. 2019 (PASP 131, 018002) and Masci et al. 2019 (PASP 131, 018003) in
+outline. Exposures are taken in g and r every few nights and in i less often, while the field is
+visible at night. The 5 sigma limits in a median night are 20.8, 20.6 and 19.9 mag; errors range
+from 0.01 to 0.2 mag. Curves hold detections only, so their lengths differ. Fields south of ZTF's
+sky are observed too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.simulate.cosmology import comoving_distance
+from astromodal.simulate.extragalactic import comoving_distance
 from astromodal.simulate.sources import QUASAR, STAR, Sources
 
 BANDS = ("g", "r", "i")
@@ -26,13 +26,13 @@ CADENCE = {"g": 3.0, "r": 3.0, "i": 6.0}
 WAVE = {"g": 4806.0, "r": 6436.0, "i": 7968.0}
 """Mean wavelength of ZTF's filters (Angstrom)."""
 FLOOR = 0.01
-"""Error of a bright source (mag): what calibration leaves (Masci et al. 2019)."""
+"""Error of a bright source (mag), due to calibration (Masci et al. 2019)."""
 DETECTED = 5.0
-"""Signal-to-noise from which on an epoch is part of a curve (Masci et al. 2019)."""
+"""Least signal-to-noise ratio of an epoch in a curve (Masci et al. 2019)."""
 SATURATED = 12.5
-"""Brighter sources saturate (mag)."""
+"""Magnitude below which sources saturate."""
 PERIODIC = 0.1
-"""Share of periodic stars: many more than on the sky, for there to be some in a small field."""
+"""Share of periodic stars; larger than on the sky, so that small fields have some."""
 
 _LOG = 2.5 / np.log(10.0)  # mag of a relative error of 1
 _YEAR = 365.25
@@ -48,7 +48,7 @@ class Exposures:
     time : float64 (E,)
         Heliocentric MJD (day).
     band : int64 (E,)
-        Numbers of `BANDS`.
+        Positions in `BANDS`.
     limit : float64 (E,)
         Magnitude of a 5 sigma source.
     """
@@ -59,15 +59,15 @@ class Exposures:
 
 
 def choose(n: int, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the sources that have light curves, ascending, int64 (m,)."""
+    """Choose the rows of sources with light curves, ascending, int64 (m,)."""
     return np.sort(rng.permutation(n)[: round(fraction * n)])
 
 
 def expose(ra: float, rng: np.random.Generator) -> Exposures:
-    """Draw the exposures of a field at right ascension `ra` (degree).
+    """Sample the exposures of a field at right ascension `ra` (degree).
 
-    A night counts where the field is 60 degrees or more from the Sun's right ascension, which
-    leaves a gap of four months each year.
+    The field is observed in nights when it is 60 degrees or more from the Sun's right ascension,
+    which leaves a gap of four months each year.
     """
     times, bands, limits = [], [], []
     nights = np.arange(0.0, YEARS * _YEAR)
@@ -87,7 +87,7 @@ def expose(ra: float, rng: np.random.Generator) -> Exposures:
 def variation(
     sources: Sources, rows: np.ndarray, exposures: Exposures, rng: np.random.Generator
 ) -> np.ndarray:
-    """Magnitude of each source above its mean in each exposure, float64 (m, E)."""
+    """Sample each source's offset from its mean magnitude in each exposure, float64 (m, E)."""
     out = np.zeros((len(rows), len(exposures.time)))
     kind = sources.kind[rows]
     quasar = np.flatnonzero(kind == QUASAR)
@@ -102,9 +102,9 @@ def variation(
 def random_walk(
     r_mag: np.ndarray, redshift: np.ndarray, exposures: Exposures, rng: np.random.Generator
 ) -> np.ndarray:
-    """Damped random walks of quasars (Kelly et al. 2009, ApJ 698, 895), float64 (m, E).
+    """Sample damped random walks of quasars (Kelly et al. 2009, ApJ 698, 895), float64 (m, E).
 
-    One walk drives all bands. Its time and its structure function at long times are those of
+    All bands follow one walk. Its time scale and asymptotic structure function are those of
     MacLeod et al. 2010 (ApJ 721, 1014, equation 7 and table 1) for a black hole of 1e9 Suns, with
     a scatter of 0.2 dex; the absolute magnitude is taken without a K correction.
     """
@@ -126,7 +126,7 @@ def random_walk(
 
 
 def periodic(n: int, exposures: Exposures, rng: np.random.Generator) -> np.ndarray:
-    """Periodic stars, float64 (n, E): half of them rise like an RR Lyrae, half are sinusoids."""
+    """Sample periodic stars, float64 (n, E): half are sawtooths as of RR Lyrae, half sinusoids."""
     sawtooth = rng.uniform(size=n) < 0.5
     period = np.where(sawtooth, rng.uniform(0.45, 0.8, n), 10 ** rng.uniform(-0.7, 2.0, n))
     height = np.where(sawtooth, rng.uniform(0.5, 1.1, n), 10 ** rng.uniform(-1.3, -0.3, n))
@@ -143,18 +143,18 @@ def periodic(n: int, exposures: Exposures, rng: np.random.Generator) -> np.ndarr
 def measure(
     mean: np.ndarray, varied: np.ndarray, exposures: Exposures, rng: np.random.Generator
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Measured light curves by band.
+    """Measure light curves by band.
 
     Parameters
     ----------
     mean : float64 (m, 3)
         Mean magnitude of each source in each of `BANDS`.
     varied : float64 (m, E)
-        What `variation` returns.
+        Differences from the mean magnitude, as returned by `variation`.
     exposures : Exposures
         The field's.
     rng : numpy.random.Generator
-        Draws the noise.
+        Generator of the noise.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def measure(
         (m,), the epochs of each source, 0 where it was never detected.
     """
     true = mean[:, exposures.band] + varied
-    # In units of the sky's noise, as fluxes are measured; NaN, and so unseen, without a magnitude.
+    # In units of the sky's noise, as fluxes are measured; NaN, and so undetected, if mean is NaN.
     signal = DETECTED * 10 ** (-0.4 * (true - exposures.limit))
     signal += np.hypot(1.0, FLOOR / _LOG * signal) * rng.normal(size=true.shape)
     seen = (signal > DETECTED) & (true > SATURATED)

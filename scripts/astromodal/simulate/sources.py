@@ -1,16 +1,45 @@
-"""The sources of a field: what they are, where they are, and how bright."""
+"""Sources of a field: their classes, positions, magnitudes and physical properties."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from astromodal.config.inputs import SimulateSettings
-from astromodal.simulate.cosmology import SPEED_OF_LIGHT_KMS, angular_distance, comoving_distance
-from astromodal.simulate.extragalactic import GalaxyLight, QuasarLight
-from astromodal.simulate.streams import stream
+from astromodal.simulate.extragalactic import (
+    GalaxyLight,
+    QuasarLight,
+    angular_distance,
+    comoving_distance,
+)
+from astromodal.simulate.spectra import SPEED_OF_LIGHT_KMS
+
+
+def stream(seed: int, field: str, part: str, *numbers: int) -> np.random.Generator:
+    """Return the random generator of one part of one field.
+
+    Every part of every field has its own, so that a change of one part never changes another.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the sky.
+    field, part : str
+        The field's name, and what is sampled ("sources", "cutouts", ...).
+    *numbers : int
+        Numbers of a piece of the part, such as the first row of a row group.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A PCG64 generator: the same arguments give the same numbers on any machine.
+    """
+    text = "|".join([str(seed), field, part, *map(str, numbers)])
+    return np.random.Generator(np.random.PCG64(int(hashlib.sha256(text.encode()).hexdigest(), 16)))
+
 
 THIN, THICK, HALO = 0, 1, 2
 _SHARES = (0.58, 0.25, 0.17)
@@ -22,10 +51,18 @@ _DRIFT = np.array([-12.0, -50.0, -210.0])
 """Velocity spread and asymmetric drift (km/s), about as in Bland-Hawthorn & Gerhard 2016."""
 
 
-def draw_stars(
+class Atmosphere(NamedTuple):
+    """Effective temperature (K), gravity (dex of cm/s²) and [M/H] (dex) of stars, (n,) each."""
+
+    teff: np.ndarray
+    logg: np.ndarray
+    metallicity: np.ndarray
+
+
+def sample_stars(
     r_mag: np.ndarray, reddening: float, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draw a star for every magnitude.
+    """Sample a star for every magnitude.
 
     Parameters
     ----------
@@ -44,22 +81,19 @@ def draw_stars(
     mean, spread = _METALLICITY
     metallicity = mean[population] + spread[population] * rng.standard_normal(len(r_mag))
     metallicity = np.clip(metallicity, -3.5, 0.5)
-    teff, logg, metallicity = _evolved(
-        population, *_dwarfs(population, r_mag, rng), metallicity, r_mag, rng
-    )
-    absolute = absolute_magnitude(teff, logg, metallicity)
-    distance = 10 ** ((r_mag - 2.31 * reddening - absolute) / 5 + 1)
-    atmosphere = {"teff": teff, "logg": logg, "metallicity": metallicity, "distance": distance}
-    return atmosphere | _motions(population, distance, rng)
+    dwarfs = Atmosphere(*_dwarfs(population, r_mag, rng), metallicity)
+    stars = _evolved(population, dwarfs, r_mag, rng)
+    distance = 10 ** ((r_mag - 2.31 * reddening - absolute_magnitude(stars)) / 5 + 1)
+    return stars._asdict() | {"distance": distance} | _motions(population, distance, rng)
 
 
 def _dwarfs(
     population: np.ndarray, r_mag: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Temperature and gravity on the main sequence.
+    """Sample temperatures and gravities on the main sequence.
 
-    Turn-off stars are seen far away, so they are common for their numbers; the fainter the
-    magnitude, the more of what is seen are red dwarfs.
+    A magnitude-limited sample has many turn-off stars, which are seen to large distances. The share
+    of red dwarfs rises towards faint magnitudes.
     """
     n = len(r_mag)
     cool = np.clip(0.30 + 0.06 * (r_mag - 17), 0.15, 0.60) * np.array([1.0, 0.8, 0.45])[population]
@@ -75,14 +109,13 @@ def _dwarfs(
 
 def _evolved(
     population: np.ndarray,
-    teff: np.ndarray,
-    logg: np.ndarray,
-    metallicity: np.ndarray,
+    dwarfs: Atmosphere,
     r_mag: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Atmosphere:
     """Turn some dwarfs into giants, blue horizontal-branch stars of the halo and white dwarfs."""
     n = len(r_mag)
+    teff, logg, metallicity = dwarfs
     giant = rng.uniform(size=n) < np.clip(0.14 - 0.035 * (r_mag - 14), 0.0, 0.14)
     gravity = rng.uniform(0.9, 3.4, n)
     branch = 3900 + 420 * gravity - 160 * (metallicity + 0.5) + 70 * rng.standard_normal(n)
@@ -93,16 +126,17 @@ def _evolved(
     white = rng.uniform(size=n) < np.clip(0.012 * (r_mag - 15), 0, 0.05)
     hot = np.exp(rng.uniform(np.log(6500), np.log(32000), n))
     teff, logg = np.where(white, hot, teff), np.where(white, rng.normal(8.0, 0.15, n), logg)
-    return teff, logg, np.where(white, 0.0, metallicity)
+    return Atmosphere(teff, logg, np.where(white, 0.0, metallicity))
 
 
-def absolute_magnitude(teff: np.ndarray, logg: np.ndarray, metallicity: np.ndarray) -> np.ndarray:
-    """Absolute r magnitude (AB) of stars, (n,).
+def absolute_magnitude(stars: Atmosphere) -> np.ndarray:
+    """Return the absolute r magnitude (AB) of stars, (n,).
 
     From radius and temperature, ``M_bol = 4.75 + 2.5 (log g - 4.44) - 10 log10(Teff / 5772)
     - 2.5 log10(mass)``, and a bolometric correction through values typical of r. Masses follow
     the main sequence; giants have 0.8, white dwarfs 0.6 solar masses; poor dwarfs are fainter.
     """
+    teff, logg, metallicity = stars
     known = [3000, 3600, 4300, 5200, 5800, 7500, 9500]
     mass = np.interp(teff, known, [0.12, 0.4, 0.65, 0.85, 1.0, 1.6, 2.1])
     mass = np.where(logg < 3.6, 0.8, np.where(logg > 6, 0.6, mass))
@@ -117,11 +151,11 @@ def absolute_magnitude(teff: np.ndarray, logg: np.ndarray, metallicity: np.ndarr
 def _motions(
     population: np.ndarray, distance: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Proper motions and radial velocities over c, from each population's velocities."""
+    """Sample proper motions, and radial velocities over c, from each population's velocities."""
     n = len(population)
     spread, drift = _SPREAD[population], _DRIFT[population]
-    per_kms = 1000.0 / (4.74047 * distance)  # mas/yr a km/s
-    # The drift's direction on the sky is kept the same everywhere: fields need no position here.
+    per_kms = 1000.0 / (4.74047 * distance)  # mas/yr per km/s
+    # The drift has the same direction on the sky in all fields.
     return {
         "pmra": (rng.standard_normal(n) * spread - 0.4 * drift) * per_kms,
         "pmdec": (rng.standard_normal(n) * spread + 0.8 * drift) * per_kms,
@@ -130,28 +164,30 @@ def _motions(
 
 
 ARCSEC = 206_264.8
-"""Arcsec a radian."""
+"""Arcsec per radian."""
 
 
 def galaxy_redshifts(r_mag: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Redshifts whose median grows from 0.04 at r = 15 to about 0.45 at r = 22."""
+    """Sample redshifts whose median grows from 0.04 at r = 15 to about 0.45 at r = 22."""
     scale = 0.034 * 10 ** (0.155 * (r_mag - 14.5))
     return np.clip(scale * rng.gamma(3.2, 1 / 2.9, len(r_mag)), 0.003, 1.25)
 
 
 def quasar_redshifts(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Redshifts of quasars: most between 1 and 2.5, a few beyond 4."""
+    """Sample redshifts of quasars: most between 1 and 2.5, a few beyond 4."""
     return np.clip(0.15 + rng.gamma(3.0, 0.52, n), 0.15, 5.0)
 
 
 def luminosity(r_mag: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Absolute r magnitude with the rough correction 0.8 z for the band's shift, (n,)."""
+    """Return absolute r magnitudes, (n,), with the rough K correction 0.8 z."""
     distance = comoving_distance(redshift) * (1 + redshift)  # luminosity distance (Mpc)
     return r_mag - 25 - 5 * np.log10(distance) - 0.8 * redshift
 
 
-def draw_galaxies(absolute: np.ndarray, rng: np.random.Generator) -> tuple[GalaxyLight, np.ndarray]:
-    """Stars, gas and dust of galaxies: luminous ones are more often red, dead and metal-rich.
+def sample_galaxies(
+    absolute: np.ndarray, rng: np.random.Generator
+) -> tuple[GalaxyLight, np.ndarray]:
+    """Sample stars, gas and dust of galaxies; luminous ones are more often red and metal-rich.
 
     Parameters
     ----------
@@ -161,7 +197,7 @@ def draw_galaxies(absolute: np.ndarray, rng: np.random.Generator) -> tuple[Galax
     Returns
     -------
     GalaxyLight, ndarray of shape (n,)
-        What their spectra are made of, and the share of the r light in the bulge.
+        Parameters of their spectra, and the share of the r light in the bulge.
     """
     n = len(absolute)
     luminous = np.clip((-20.3 - absolute) / 2.0, -1.5, 1.5)
@@ -183,7 +219,7 @@ def draw_galaxies(absolute: np.ndarray, rng: np.random.Generator) -> tuple[Galax
 def galaxy_shapes(
     absolute: np.ndarray, redshift: np.ndarray, bulge: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Sizes that follow luminosity (about as in Shen et al. 2003), and random orientations.
+    """Sample sizes that follow luminosity (about as in Shen et al. 2003) and random orientations.
 
     Returns
     -------
@@ -201,8 +237,8 @@ def galaxy_shapes(
     }
 
 
-def draw_quasars(n: int, rng: np.random.Generator) -> QuasarLight:
-    """Slopes, lines, dust and lines of sight of n quasars."""
+def sample_quasars(n: int, rng: np.random.Generator) -> QuasarLight:
+    """Sample slopes, lines, dust and lines of sight of n quasars."""
     return QuasarLight(
         slope=rng.normal(-0.5, 0.22, n),
         lines=rng.lognormal(0, 0.35, n),
@@ -215,7 +251,7 @@ def draw_quasars(n: int, rng: np.random.Generator) -> QuasarLight:
 STAR, GALAXY, QUASAR = 0, 1, 2
 CLASSES = ("STAR", "GALAXY", "QSO")
 SHARES = (0.61, 0.33, 0.06)
-"""Stars, galaxies and quasars of a high-latitude field; quasars are three times too common."""
+"""Shares of stars, galaxies and quasars at high latitude; of quasars, three times the sky's."""
 
 FIELD_SIZE = 1.4
 """Side of a field (degree)."""
@@ -223,9 +259,9 @@ FIELD_SIZE = 1.4
 
 @dataclass(frozen=True)
 class Sources:
-    """The truth about the n sources of a field; each array is float64 (n,) unless said.
+    """True properties of the n sources of a field; arrays are float64 (n,) unless stated.
 
-    What does not apply to a source's class is NaN.
+    Properties that a source's class does not have are NaN.
 
     Attributes
     ----------
@@ -247,7 +283,7 @@ class Sources:
         Of galaxies: ``radius`` (half-light radius of the disc along the major axis, arcsec),
         ``axis_ratio``, ``angle`` (degree, from x to y), ``bulge`` (share of the r light).
     galaxy, quasar : GalaxyLight, QuasarLight
-        What spectra are made of; drawn for every row, and used where the class is theirs.
+        Parameters of spectra, sampled for every row and used for rows of that class.
     reddening : float
         E(B-V) of our Galaxy in this field (mag).
     """
@@ -273,7 +309,7 @@ class Sources:
 
 
 def field_centre(field: str) -> tuple[float, float]:
-    """A place for a field that has none: 30 degrees or more from the Galactic plane, dec -65 to 0.
+    """Choose a field's centre: 30 degrees or more from the Galactic plane, declination -65 to 0.
 
     Returns
     -------
@@ -293,8 +329,8 @@ def field_centre(field: str) -> tuple[float, float]:
             return float(np.degrees(ra)), float(np.degrees(dec))
 
 
-def draw_sources(settings: SimulateSettings, field: str) -> Sources:
-    """Draw the sources of a field, in a random order."""
+def sample_sources(settings: SimulateSettings, field: str) -> Sources:
+    """Sample the sources of a field, in a random order."""
     own = settings.fields[field]
     n = own.n_sources or settings.n_sources
     rng = stream(settings.seed, field, "sources")
@@ -302,12 +338,12 @@ def draw_sources(settings: SimulateSettings, field: str) -> Sources:
     r_mag = _magnitudes(kind, rng)
     ra, dec = _positions(n, own.ra, own.dec, field, rng)
     reddening = float(rng.uniform(0.015, 0.09))
-    # Every row draws all classes' parameters and keeps its own: no class's number moves another's.
+    # All classes' parameters are sampled for every row: the number of one class changes no other.
     star, galaxy = kind == STAR, kind == GALAXY
-    stars = draw_stars(r_mag, reddening, rng)
+    stars = sample_stars(r_mag, reddening, rng)
     beyond = np.where(galaxy, galaxy_redshifts(r_mag, rng), quasar_redshifts(n, rng))
     absolute = luminosity(r_mag, beyond)
-    light, bulge = draw_galaxies(absolute, rng)
+    light, bulge = sample_galaxies(absolute, rng)
     shape = galaxy_shapes(absolute, beyond, bulge, rng) | {"bulge": bulge}
     metallicity = np.where(galaxy, light.metallicity, np.nan)
     return Sources(
@@ -324,7 +360,7 @@ def draw_sources(settings: SimulateSettings, field: str) -> Sources:
         pmdec=np.where(star, stars["pmdec"], 0.0),
         shape={name: np.where(galaxy, values, np.nan) for name, values in shape.items()},
         galaxy=light,
-        quasar=draw_quasars(n, rng),
+        quasar=sample_quasars(n, rng),
         reddening=reddening,
     )
 
@@ -332,7 +368,7 @@ def draw_sources(settings: SimulateSettings, field: str) -> Sources:
 def _positions(
     n: int, ra: float | None, dec: float | None, field: str, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions spread evenly over a square; right ascension wraps through 0."""
+    """Sample positions evenly over a square; right ascension wraps through 0."""
     centre = field_centre(field)
     dec = centre[1] if dec is None else dec
     widen = FIELD_SIZE / max(np.cos(np.radians(dec)), 0.01)
@@ -342,10 +378,10 @@ def _positions(
 
 
 def _magnitudes(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Counts that rise as 10^(slope m): gently for stars, towards Euclid's 0.6 for galaxies."""
+    """Sample magnitudes whose counts rise as 10^(slope m), for galaxies close to Euclidean 0.6."""
     slope = np.array([0.12, 0.34, 0.38])[kind]
     bright = np.array([13.2, 14.0, 16.0])[kind]
-    # Detection fades near 21.3; a few sources are found deeper, beyond any sensible cut.
+    # Completeness falls near 21.3; a few sources are fainter, beyond any sensible cut.
     deep = rng.uniform(size=len(kind)) < 0.08
     faint = np.where(deep, 22.6, np.array([21.1, 21.4, 21.6])[kind])
     low, high = 10 ** (slope * bright), 10 ** (slope * faint)

@@ -1,1 +1,1 @@
-"""Files on disk: written whole or not at all, checked when read, never unpickled."""
+"""Files: written atomically, checked when they are read, never unpickled."""

@@ -1,10 +1,10 @@
-"""Files of arrays looked through before anything in them is believed: they may be anybody's.
+"""Checks of ``.npz`` and ``.pt`` archives before their content is used; files are not trusted.
 
-A ``.npz`` and a ``.pt`` are zip archives that we write without compression. A member is then as
-large as it says and all of them are no larger than the file, so nothing can inflate; and each has
-a CRC-32, by which a flipped bit is noticed. PyTorch does not look at it, nor does NumPy where an
-array claims to be smaller than its member. A header that is not what NumPy writes of plain numbers
-or text, or tells of another size than is there, is refused before any array is made.
+Both are zip archives, which the workflow writes without compression. The members of such an archive
+together are no larger than the file, so none can inflate. Each has a CRC-32, which reveals flipped
+bits; PyTorch does not check it, nor does NumPy if an array is smaller than its member. An array
+header is refused, before any array is allocated, if NumPy would not write it for plain numbers or
+text, or if it states another size than the member's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ DAMAGE = (
     OverflowError,
     RuntimeError,
 )
-"""What reading an archive raises that is damaged or none."""
+"""Errors raised on reading a damaged archive, or a file that is not one."""
 
 _CHUNK = 1 << 18  # byte
 _NPY = re.compile(
@@ -39,7 +39,7 @@ _NPY = re.compile(
 
 
 def check_archive(path: str | Path) -> None:
-    """Read all of an archive; raise one of `DAMAGE` where it is not as it was written."""
+    """Read all of an archive and check its CRCs; raise one of `DAMAGE` if it is damaged."""
     with zipfile.ZipFile(path) as archive:
         for member in members(archive):
             with archive.open(member) as stream:
@@ -48,12 +48,12 @@ def check_archive(path: str | Path) -> None:
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a file is an archive of which every member is as it was written, whoever wrote it."""
+    """Return whether a file is an archive whose members all match their CRCs."""
     try:
         with zipfile.ZipFile(path) as archive:
-            found = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in found):
-                return True  # not ours, and it may inflate to more than can be read
+            listed = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in listed):
+                return True  # not written by the workflow; its members may be too large to read
         check_archive(path)
     except DAMAGE:
         return False
@@ -61,26 +61,26 @@ def is_whole(path: str | Path) -> bool:
 
 
 def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Members of an archive; raise `ValueError` where one is compressed, or larger than the file.
+    """Return the members of an archive; raise `ValueError` if they are compressed or too large.
 
-    Members that lie on one another, so that a small file holds many large ones, are too large
-    together.
+    The sum of their sizes is compared with the file: overlapping members of a crafted archive would
+    exceed it.
     """
-    found = archive.infolist()
-    for member in found:
+    listed = archive.infolist()
+    for member in listed:
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise ValueError(f"its member {member.filename!r:.80} is compressed")
     size, room = (
-        sum(member.file_size for member in found),
+        sum(member.file_size for member in listed),
         Path(str(archive.filename)).stat().st_size,
     )
     if size > room:
         raise ValueError(f"its members claim {size} byte of {room}")
-    return found
+    return listed
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of a ``.npz`` by name; raise one of `DAMAGE` where it is not as it was written."""
+    """Read the arrays of a ``.npz`` by name; raise one of `DAMAGE` if it is damaged."""
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         for member in members(archive):
@@ -89,37 +89,45 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def npy_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran's order, and dtype that the head of a ``.npy`` tells.
+class NpyHeader(NamedTuple):
+    """Shape, memory order and dtype of the array in a ``.npy`` file."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+
+
+def npy_header(stream: IO[bytes], size: int) -> NpyHeader:
+    """Read the header of a ``.npy`` file.
 
     Parameters
     ----------
     stream : binary file
-        At the file's start; afterwards at its first number.
+        Stream at the file's start; it is left at the first number.
     size : int
-        Of the whole file (byte).
+        Size of the whole file (byte).
 
     Raises
     ------
     ValueError
-        Where it is none of plain numbers or text, or of another size than that.
+        If the file does not hold plain numbers or text, or its size is not that of the array.
     """
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not a .npy file of version 1.0")
     length = int.from_bytes(stream.read(2), "little")
-    told = _NPY.fullmatch(stream.read(length))
-    if told is None:
+    match = _NPY.fullmatch(stream.read(length))
+    if match is None:
         raise ValueError("not a .npy file of plain numbers or text")
-    shape = tuple(int(part) for part in told[3].decode().split(",") if part.strip())
-    dtype = np.dtype(told[1].decode())
-    claimed, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
-    if claimed != there:
-        raise ValueError(f"an array of shape {shape} and {dtype} takes {claimed} byte, not {there}")
-    return shape, told[2] == b"True", dtype
+    shape = tuple(int(part) for part in match[3].decode().split(",") if part.strip())
+    dtype = np.dtype(match[1].decode())
+    claimed, size = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if claimed != size:
+        raise ValueError(f"an array of shape {shape} and {dtype} takes {claimed} byte, not {size}")
+    return NpyHeader(shape, match[2] == b"True", dtype)
 
 
 def _read(stream: IO[bytes], size: int) -> np.ndarray:
-    """The array of a member, a piece at a time: no second copy of it is ever held."""
+    """Read the array of a member piece by piece, without a second copy in memory."""
     shape, fortran, dtype = npy_header(stream, size)
     flat = np.empty(math.prod(shape), dtype)
     if dtype.itemsize:

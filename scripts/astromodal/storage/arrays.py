@@ -1,4 +1,4 @@
-"""Array files: a ``.npz`` with a format, a version and attributes; never unpickled."""
+"""Array files: ``.npz`` files with a format, a version and attributes; never unpickled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from astromodal.storage.tempfiles import atomic_path
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """The arrays of a file by name, and the `attributes` that it carries."""
+    """Arrays of a file by name, its attributes and its path."""
 
     arrays: dict[str, np.ndarray]
     attributes: dict[str, Any]
@@ -39,16 +39,16 @@ class ArrayFile:
 def check_maker(
     path: str | Path, file: ArrayFile, tokenizer_hash: str | None, what: str, rule: str
 ) -> None:
-    """Raise `FormatError` where codes were made by another tokenizer than that of a hash.
+    """Raise `FormatError` if a file was made by another tokenizer than that of a hash.
 
     Parameters
     ----------
     path, file
-        The file, and what was read from it; its attribute ``tokenizer_hash`` tells the maker.
+        The file and its content, whose attribute ``tokenizer_hash`` is checked.
     tokenizer_hash : str, optional
-        Hash of the tokenizer that it should be; nothing is checked where None.
+        Expected hash; nothing is checked if None.
     what, rule : str
-        What the file holds, and the rule that makes it, for the message.
+        Content of the file and the rule that makes it, for the message.
     """
     made_by = file.attributes["tokenizer_hash"]
     if tokenizer_hash is not None and made_by != tokenizer_hash:
@@ -64,7 +64,7 @@ def save_arrays(
     version: int,
     **attributes: Any,
 ) -> None:
-    """Write `arrays` to a ``.npz`` file, atomically; the same arrays give the same bytes.
+    """Write arrays to a ``.npz`` file atomically; the same arrays give the same bytes.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def save_arrays(
     arrays : mapping
         Arrays of numbers, booleans or text by name; objects are refused. ``meta`` is reserved.
     format, version
-        What kind of file this is; `load_arrays` refuses another.
+        Format and version of the file, which `load_arrays` checks.
     **attributes
-        Values that JSON can hold, for example ``tokenizer_hash`` and ``input_hash``.
+        Values that can be stored as JSON, for example ``tokenizer_hash`` and ``input_hash``.
     """
     for name, array in arrays.items():
         if name == "meta" or array.dtype.hasobject:
@@ -90,14 +90,14 @@ def save_arrays(
 
 
 def load_arrays(path: str | Path, *, format: str, version: int) -> ArrayFile:
-    """Read a file of `save_arrays`; never unpickle, nor make an array that is larger than the file.
+    """Read a file written by `save_arrays`, without unpickling; no array exceeds the file's size.
 
     Raises
     ------
     FormatError
-        Where the file is damaged, or of another format or version.
+        If the file is damaged, or of another format or version.
     SkippedError
-        Where the field was skipped.
+        If the field was skipped.
     """
     try:
         arrays = read_arrays(path)

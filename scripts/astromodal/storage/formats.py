@@ -1,4 +1,4 @@
-"""Formats of files: the rule that makes each, and what to do about a file that cannot be used."""
+"""File formats, the rule that makes each, and errors for files that cannot be used."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ MAKERS: Final = {
     "exported_transformer": "export_model",
     "ablation_losses": "evaluate_ablation",
 }
-"""The rule that makes a file of each format."""
+"""The rule that makes the files of each format."""
 
 
 def remake(format: str) -> str:
-    """What to do about a file of a format that is damaged: its own checksum fails."""
+    """Return advice for a damaged file of a format, whose checksum does not match."""
     return f"delete it and {_run(format)}"
 
 
 def put_aside(format: str) -> str:
-    """What to do about a file that is whole, but of another format, version or shape."""
+    """Return advice for an intact file of another format, version or shape."""
     return f"use the astromodal that wrote it, or move it away and {_run(format)}"
 
 
@@ -52,26 +52,26 @@ def _run(format: str) -> str:
 def unreadable(
     error: Exception, path: str | Path, must: str, format: str, found: str = "", remedy: str = ""
 ) -> AstromodalError:
-    """What an error in reading an archive comes to.
+    """Return the error to raise for an archive that cannot be read.
 
     Parameters
     ----------
     error : exception
-        One of `DAMAGE`.
+        The error raised on reading, one of `DAMAGE`.
     path : path
         The archive.
     must, format : str
-        What it must be, and its format's name.
+        What the archive must be, and the name of its format.
     found : str
-        What it was found to be; what `error` says where empty.
+        What it is instead; the message of `error` if empty.
     remedy : str
-        What to do about it; to make it again where empty.
+        Advice; if empty, to make the file again.
 
     Returns
     -------
     AstromodalError
-        The machine's, where that could not read it; that of a skipped field; else one of the file,
-        which advises to delete it only where the checksums of the archive fail.
+        A `MachineError` if disk or memory failed, a `SkippedError` if the field was skipped, else a
+        `FormatError`, which advises to delete the file only if its checksums do not match.
     """
     if machine := machine_error(error, path):
         return machine
@@ -84,6 +84,6 @@ def unreadable(
 def check_content(
     path: str | Path, stored_hash: str | None, content_hash: str | None, remedy: str
 ) -> None:
-    """Raise `FormatError` where a file's content is not what it was hashed as when written."""
+    """Raise `FormatError` if the hash of a file's content is not the one stored in it."""
     if content_hash != stored_hash:
         raise FormatError(must_be(str(path), f"of hash {stored_hash}", content_hash, remedy))

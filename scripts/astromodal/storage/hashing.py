@@ -16,7 +16,7 @@ HASH_LENGTH = 16
 
 
 def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Hash names, dtypes, shapes and bytes of `arrays`, whatever their order.
+    """Hash the names, dtypes, shapes and bytes of arrays, independently of their order.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def hash_values(values: object) -> str:
-    """Hash a nest of dicts, lists, text and numbers; the order of keys does not matter."""
+    """Hash nested dicts, lists, text and numbers, independently of the order of keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
@@ -45,16 +45,16 @@ def hash_file(path: str | Path) -> str:
 
 @dataclass(frozen=True)
 class FileVersion:
-    """Size (byte) and time of modification (ns) of a file."""
+    """Size (byte) and modification time (ns) of a file."""
 
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, path: str | Path) -> FileVersion:
-        """Those of the file at `path`."""
-        found = os.stat(path)
-        return cls(found.st_size, found.st_mtime_ns)
+        """Return the version of the file at `path`."""
+        stat = os.stat(path)
+        return cls(stat.st_size, stat.st_mtime_ns)
 
     def __str__(self) -> str:
         time = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC)

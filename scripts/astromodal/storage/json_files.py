@@ -1,4 +1,4 @@
-"""JSON files: written whole, and with a hash of their content."""
+"""JSON files, written atomically with a hash of their content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _HASH = "content_hash"
 
 
 def write_json(path: str | Path, values: object) -> None:
-    """Write `values` as indented JSON, atomically; NaN and infinity are refused.
+    """Write values as indented JSON, atomically; NaN and infinity are refused.
 
-    A mapping is given the hash of its content under ``content_hash``, which `read_json` takes away.
+    A mapping also gets the hash of its content, under ``content_hash``; `read_json` removes it.
     """
     if isinstance(values, Mapping):
         plain = json.loads(json.dumps(values, allow_nan=False))  # as it will be read
@@ -33,8 +33,8 @@ def read_json(path: str | Path) -> Any:
     Raises
     ------
     FormatError
-        Where it is none, or its content is not that of the hash in it. One without a hash, which
-        somebody else wrote, is taken as it is.
+        If it is not JSON, or the hash in it is not that of its content. A file without a hash,
+        which another program wrote, is not checked.
     """
     remedy = remake("")
     try:

@@ -1,8 +1,8 @@
-"""Arrays in ``.safetensors`` files: a documented header, memory-mapped, no pickle.
+"""Arrays in memory-mapped ``.safetensors`` files.
 
-https://github.com/huggingface/safetensors tells the format. Files are written by hand, since the
-library writes its header in an order that changes from run to run. The header holds the hash of
-the rest of it among its metadata; of the arrays whoever writes them keeps one.
+The format is described at https://github.com/huggingface/safetensors. Files are written without
+that library, whose order of header entries changes from run to run. The metadata hold a hash of the
+header; callers store a hash of the arrays.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from astromodal.storage.tempfiles import atomic_path
 _KINDS = {"|u1": "U8", "<i4": "I32", "<i8": "I64", "<f4": "F32", "<f8": "F64"}
 _HASH = "header_hash"
 _NONE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading a header raises that is none."""
+"""Errors raised on reading an invalid header."""
 _HEADER = 8  # bytes of a file that hold the length of its JSON header
 
 
 def save_tensors(
     path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, str]
 ) -> None:
-    """Write arrays to a file, atomically; the same arrays and texts give the same bytes.
+    """Write arrays to a file atomically; the same arrays and metadata give the same bytes.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ def save_tensors(
     arrays : mapping of str to uint8, int32, int64, float32 or float64
         Arrays by name.
     meta : mapping of str to str
-        Texts of the header's metadata.
+        Metadata of the header.
     """
-    # The widest numbers come first, which keeps every array aligned.
+    # Arrays of the widest dtypes come first, so that all are aligned.
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header: dict[str, Any] = {"__metadata__": dict(meta)}
     end = 0
@@ -61,23 +61,23 @@ def save_tensors(
 
 
 def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays of a file as views of a memory map, and its metadata.
+    """Map the arrays of a file into memory; return them and the metadata, each by name.
 
-    Nothing is allocated: an array that the file has no room for is refused.
+    Nothing is allocated. Arrays that do not fit in the file are refused.
 
     Parameters
     ----------
     path : path
         The file.
     format : str
-        Which it is to be of, for the error: whether it is, the metadata tell.
+        Expected format, for the error message only; the caller checks the metadata.
 
     Raises
     ------
     FormatError
-        Where the file is none of `save_tensors`.
+        If the file was not written by `save_tensors`.
     SkippedError
-        Where the field was skipped.
+        If the field was skipped.
     """
     remedy = remake(format)
     try:
@@ -89,7 +89,7 @@ def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarra
         if stored is None:  # written by another program
             remedy = put_aside(format)
         elif stored != hash_values({**header, "__metadata__": meta}):
-            raise ValueError("a header of another hash than it tells")
+            raise ValueError("a header whose hash is not the one stored in it")
         data = mapped[_HEADER + length :]
         return {name: _view(data, entry) for name, entry in header.items()}, _texts(meta)
     except _NONE as error:
@@ -98,14 +98,14 @@ def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarra
 
 
 def _texts(meta: dict[str, str]) -> dict[str, str]:
-    """Metadata, which must be texts by name."""
+    """Return metadata after a check that all values are text."""
     if not all(isinstance(value, str) for value in meta.values()):
-        raise TypeError("metadata that are no texts")
+        raise TypeError("metadata that are not text")
     return meta
 
 
 def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
-    """The array that an entry of the header describes."""
+    """Return the array that an entry of the header describes, as a view."""
     dtypes = {kind: np.dtype(dtype) for dtype, kind in _KINDS.items()}
     (start, end), dtype, shape = entry["data_offsets"], dtypes[entry["dtype"]], entry["shape"]
     claimed = math.prod(shape) * dtype.itemsize
@@ -115,10 +115,10 @@ def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
 
 
 def map_file(path: str | Path) -> np.ndarray:
-    """The bytes of a file, uint8 (n,): a view of its memory map, which cannot be written to.
+    """Map a file into memory; return its bytes, a read-only array uint8 (n,).
 
-    The map lasts as long as the array or a view of it does, even where the file's name goes.
+    The map lives as long as the array or a view of it, even if the file is deleted.
     """
-    # Python opens it too, for an error that names the file.
+    # Opened by Python as well, whose error names the file.
     with Path(path).open("rb"), pa.memory_map(str(path)) as stream:
         return np.frombuffer(stream.read_buffer(), np.uint8)

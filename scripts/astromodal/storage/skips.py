@@ -1,8 +1,8 @@
-"""Fields that a run leaves out because their cubes are bad.
+"""Skip notes: files that stand in for the outputs of a job whose cube is bad.
 
-Each output of a job that met a bad cube is a short text in place of what it should be, which names
-the field, the rule and the error. Whatever reads it raises a `SkippedError` that says so. A job on
-the same field then leaves such texts in its turn, a job on many fields leaves the field out.
+A skip note is a short JSON text that names the field, the rule and the error. Reading it as the
+output raises a `SkippedError`. A later job on the same field then writes skip notes too; a job on
+many fields leaves the field out.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 from astromodal.errors import DataError, must_be
 
 SKIPPED: Final = "skipped"
-"""Format of such a text, with which it begins."""
+"""Format of a skip note, with which the file begins."""
 _HEAD = f'{{\n  "format": "{SKIPPED}"'.encode()
 _LONGEST = 1 << 20  # byte
 
 
 @dataclass(frozen=True)
 class Skip:
-    """Why a field was skipped: its name, the rule that met the error, and the error."""
+    """A skipped field, the rule that failed on it, and the error message."""
 
     field: str
     rule: str
@@ -34,7 +34,7 @@ class Skip:
 
 
 class SkippedError(DataError):
-    """What should have been made of a field was not, because its cube is bad."""
+    """An output of a field does not exist because its cube is bad."""
 
     def __init__(self, skip: Skip) -> None:
         super().__init__(str(skip))
@@ -42,7 +42,7 @@ class SkippedError(DataError):
 
 
 def skip_at(path: str | Path) -> Skip | None:
-    """Why such a text lies at a path; None where anything else does, or nothing."""
+    """Read the skip note at a path; return None if the file is another one or does not exist."""
     if not Path(path).is_file():
         return None
     with Path(path).open("rb") as stream:
@@ -50,25 +50,25 @@ def skip_at(path: str | Path) -> Skip | None:
             return None
         stream.seek(0)
         try:
-            told = json.loads(stream.read(_LONGEST))
-            return Skip(*(str(told[name]) for name in ("field", "rule", "error")))
+            note = json.loads(stream.read(_LONGEST))
+            return Skip(*(str(note[name]) for name in ("field", "rule", "error")))
         except (ValueError, KeyError, RecursionError):
-            return None  # damaged: whatever reads it says so
+            return None  # damaged; readers of the file raise an error
 
 
 def refuse_skipped(path: str | Path) -> None:
-    """Raise `SkippedError` where such a text lies at a path."""
+    """Raise `SkippedError` if the file at a path is a skip note."""
     if skip := skip_at(path):
         raise SkippedError(skip)
 
 
 def usable(paths: Sequence[str | Path]) -> list[str]:
-    """Those of some fields' files that are more than such a text.
+    """Return those files of several fields that are not skip notes.
 
     Raises
     ------
     DataError
-        Where there are files, and none of them is.
+        If all of the files are skip notes.
     """
     skips = list(map(skip_at, paths))
     left = [str(path) for path, skip in zip(paths, skips, strict=True) if skip is None]

@@ -1,11 +1,11 @@
-"""Files that appear whole or not at all, and what killed writers leave behind.
+"""Atomic writing of files, and removal of temporary files that killed processes left.
 
-A file that is being written has a temporary name, which tells who writes it: on which machine, and
-by which process. Where that process was killed, the file stays. A run clears such files away at its
-end: those of processes of its own machine that are no more, and of other machines, whose processes
-it cannot see, those that nothing was written to for a day. No two writers share a temporary name,
-so that a file that is cleared away from a live one, of a machine that slept for a day, ends that
-writer with an error and damages nothing.
+A file has a temporary name while it is written, which holds the machine and the process of the
+writer. If the process is killed, the temporary file remains. At its end, a run deletes the
+temporary files of processes of its own machine that have ended. It cannot see the processes of
+other machines: it deletes their temporary files once nothing was written to them for a day. If a
+writer is still alive (its machine slept for a day), it fails with an error and damages no file, as
+no two writers share a temporary name.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from typing import Final
 from astromodal.errors import MachineError, machine_error, must_be
 
 ABANDONED: Final = 86_400.0
-"""Seconds without a write after which another machine's file counts as left over."""
+"""Time (s) without a write after which a temporary file of another machine is deleted."""
 _NAME: Final = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,7})\.\w{8}(\.\w+)?")
 
 
 def temporary_prefix(path: Path) -> str:
-    """The beginning of a temporary name for `path`, as this process writes it."""
+    """Return the prefix of this process's temporary names for `path`."""
     return f".{path.name}.{machine()}-{os.getpid()}."
 
 
 @cache
 def machine() -> str:
-    """Eight digits for where process numbers mean what they mean here.
+    """Return eight hexadecimal digits that identify the numbering of processes.
 
-    That is this host since it was started and, in a container, the container's own numbering.
+    The numbering changes with the host, at each of its starts, and between containers.
     """
-    seen = [socket.gethostname()]
-    with suppress(OSError):  # Linux alone tells them
-        seen.append(Path("/proc/sys/kernel/random/boot_id").read_text())
-        seen.append(os.readlink("/proc/self/ns/pid"))
-    return blake2b("\n".join(seen).encode(), digest_size=4).hexdigest()
+    parts = [socket.gethostname()]
+    with suppress(OSError):  # only Linux has these files
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one of `temporary_prefix`, whoever writes or wrote it."""
+    """Return whether a file name is a temporary one, of any process."""
     return _NAME.fullmatch(name) is not None
 
 
 def clear_leftovers(folder: str | Path) -> int:
-    """Delete what killed writers left anywhere below a folder, and below folders linked there.
+    """Delete temporary files of killed processes below a folder, following links.
 
     Returns
     -------
     int
-        How many files were deleted. One that may not be deleted stays.
+        Number of deleted files. Files that may not be deleted remain.
     """
     cleared = 0
     seen = set[str]()
@@ -77,17 +77,17 @@ def clear_leftovers(folder: str | Path) -> int:
 
 
 def _is_left_over(path: Path) -> bool:
-    """Whether a file is a temporary one that nobody writes any more."""
-    found = _NAME.fullmatch(path.name)
-    if found is None:
+    """Return whether a file is a temporary one whose writer has ended."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
         return False
-    if found["machine"] == machine():
-        return not _runs(int(found["process"]))
+    if match["machine"] == machine():
+        return not _runs(int(match["process"]))
     return time.time() - path.lstat().st_mtime > ABANDONED
 
 
 def _runs(process: int) -> bool:
-    """Whether a process of a number runs here, whoever's it is."""
+    """Return whether a process of this number runs here, of any user."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -99,18 +99,18 @@ def _runs(process: int) -> bool:
 
 @contextmanager
 def storing(path: str | Path) -> Iterator[None]:
-    """Inside, a full, read-only or broken disk is an error that names `path` and what to do."""
+    """Turn errors of a full, read-only or broken disk into a `MachineError` that names `path`."""
     try:
         yield
     except Exception as error:
-        told = machine_error(error, path)
-        if told is None or told is error:
+        explained = machine_error(error, path)
+        if explained is None or explained is error:
             raise
-        raise told from error
+        raise explained from error
 
 
 def check_writable(folder: str | Path) -> None:
-    """Raise `MachineError` where no file can be made in a folder, which is made where it is not."""
+    """Create a folder if it does not exist; raise `MachineError` if it cannot be written to."""
     folder = _linked(folder)
     with storing(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -118,14 +118,12 @@ def check_writable(folder: str | Path) -> None:
 
 
 def _linked(path: str | Path) -> Path:
-    """The folder that a symbolic link leads to; a link itself cannot be made a folder.
-
-    Any other path is given back as it is.
+    """Return the target of a symbolic link to a folder, which can be created; other paths as is.
 
     Raises
     ------
     MachineError
-        Where not even the folder that it should be in is there: a disk is not mounted.
+        If the folder above the target does not exist, as when a disk is not mounted.
     """
     path = Path(path)
     if not path.is_symlink():
@@ -139,22 +137,22 @@ def _linked(path: str | Path) -> Path:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to, and rename it to `path` at the end.
+    """Yield a temporary path beside `path`, and rename it to `path` when the block ends.
 
-    The file appears whole or not at all: after an error nothing is left, and an older file stands.
-    Where `path` is a symbolic link, the file takes its place, and what it leads to stays as it is.
-    What a killed process leaves, `clear_leftovers` finds by its name.
+    After an error the temporary file is deleted, and an older file at `path` is unchanged. If
+    `path` is a symbolic link, the file replaces the link, not its target. `clear_leftovers` deletes
+    what a killed process leaves.
 
     Raises
     ------
     MachineError
-        Where the disk is full, read-only or broken.
+        If the disk is full, read-only or broken.
     """
     path = Path(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
-        os.fchmod(handle, 0o600)  # whatever the mask says, which may take the owner's own rights
+        os.fchmod(handle, 0o600)  # the umask may deny even the owner
         os.close(handle)
         temporary = Path(name)
         try:
@@ -170,6 +168,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 `text` to `path` atomically."""
+    """Write text to a UTF-8 file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

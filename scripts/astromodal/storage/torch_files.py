@@ -1,6 +1,6 @@
-"""Files of ``torch.save``, read as anybody's: no code in them is run, and no damage is missed.
+"""Safe reading of files of ``torch.save``: no code is run, and damage is detected.
 
-Not imported by what the Snakefile imports: PyTorch takes seconds.
+Modules that the Snakefile imports must not import this one: importing PyTorch takes seconds.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _AUTOCAST: Final = ("cpu", "cuda")
 
 @contextmanager
 def library_defaults() -> Iterator[None]:
-    """Inside, and in a function that it decorates, PyTorch and NumPy are as they were imported.
+    """Reset the global state of PyTorch and NumPy to its defaults, as context or decorator.
 
-    That is their default dtype and device, gradients, inference mode, autocast, and what NumPy does
-    about floating-point errors.
+    The state is the default dtype and device, gradients, inference mode and autocast of PyTorch,
+    and the handling of floating-point errors of NumPy.
     """
     with ExitStack() as stack:
         for device in filter(torch.is_autocast_enabled, _AUTOCAST):
             stack.enter_context(torch.autocast(device, enabled=False))
-        if torch.get_default_dtype() != torch.float32:  # that of all threads
+        if torch.get_default_dtype() != torch.float32:  # shared by all threads
             stack.callback(torch.set_default_dtype, torch.get_default_dtype())
             torch.set_default_dtype(torch.float32)
         stack.enter_context(torch.inference_mode(False))
@@ -55,23 +55,23 @@ def load_state(path: str | Path, format: str, version: int, remedy: str = "") ->
     path : path
         The file.
     format, version
-        What it must be.
+        Expected format and version.
     remedy : str
-        What to do about one that is damaged or of another kind; to make it again where empty.
+        Advice for a damaged file or one of another format; if empty, to make it again.
 
     Returns
     -------
     dict
-        Tensors are on the CPU, wherever they were when they were written.
+        Tensors and values by name; tensors are on the CPU.
 
     Raises
     ------
     FormatError
-        Where the file is damaged, would run code, or is of another format or version.
+        If the file is damaged, would run code, or is of another format or version.
     """
     must, found = f"{format} version {version}", ""
     try:
-        check_archive(path)  # of which PyTorch checks no CRC; what is none it takes for a pickle
+        check_archive(path)  # PyTorch checks no CRC, and reads other files as a pickle
         state = torch.load(path, map_location="cpu", weights_only=True)
         found = f"{state['format']} version {state['version']}"
     except (FileNotFoundError, IsADirectoryError):
@@ -79,7 +79,7 @@ def load_state(path: str | Path, format: str, version: int, remedy: str = "") ->
     except (*DAMAGE, AttributeError, UnpicklingError) as error:
         kind, first = type(error).__name__, str(error).partition("\n")[0]
         found = f"a file that cannot be read ({kind}: {first:.120})"
-        if isinstance(error, UnpicklingError):  # whose text tells how to run the code
+        if isinstance(error, UnpicklingError):  # its message explains how to run the code
             found = "a file of more than tensors and plain values"
         raise unreadable(error, path, must, format, found, remedy) from error
     if found != must:
@@ -95,23 +95,23 @@ def filled(
     source: str,
     remedy: str,
 ) -> _Model:
-    """A model with weights that fit it, compared before anything of its size is made.
+    """Build a model and load its weights; shapes are compared before memory is allocated.
 
     Parameters
     ----------
     build : callable
-        Makes the model of the shape that a file's settings tell.
+        Builds the model with the sizes in a file's settings.
     n_layers : int
-        Layers of that shape, each of which has weights.
+        Number of layers in the settings, each of which has weights.
     weights : mapping of str to tensor
         A state dict.
     source, remedy : str
-        Where shape and weights are from, and what to do about it, for the error.
+        Origin of settings and weights, and advice, for the error message.
 
     Raises
     ------
     FormatError
-        Where the weights are of another shape than the settings.
+        If the shapes of the weights are not those of the settings.
     """
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if n_layers > len(found):
@@ -119,15 +119,15 @@ def filled(
         raise FormatError(must_be(source, must, len(found), remedy))
     try:
         with torch.device("meta"):  # shapes without numbers
-            wanted = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+            expected = {name: tuple(t.shape) for name, t in build().state_dict().items()}
     except RuntimeError as error:
         raise FormatError(must_be(source, "of a possible shape", str(error), remedy)) from error
-    if wanted != found:
-        name = min(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-        must = f"{wanted.get(name, 'absent')}, as its settings tell"
+    if expected != found:
+        name = min(n for n in {*expected, *found} if expected.get(n) != found.get(n))
+        must = f"{expected.get(name, 'absent')}, as in its settings"
         got = str(found.get(name, "absent"))
         raise FormatError(must_be(f"{source}: shape of {name}", must, got, remedy))
-    with torch.random.fork_rng(devices=[]):  # the session's own draws go on as if none was here
+    with torch.random.fork_rng(devices=[]):  # the caller's random state is unchanged
         model = build()
     model.load_state_dict(weights)
     return model

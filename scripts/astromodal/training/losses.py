@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.centroids import CentroidTables
 from astromodal.sequences.dataset import Batch

@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import N_SPECIAL, VocabSpec
 from astromodal.errors import ConfigError, must_be
 from astromodal.extensions import Registry

@@ -60,7 +60,8 @@ def trace_settings(folder):
             return ordinary(self, name)
 
         def leaves(settings):
-            for name, value in settings.__dict__.items():
+            for name in settings.model_fields_set:
+                value = getattr(settings, name)
                 if isinstance(value, Settings):
                     yield from leaves(value)
                 else:

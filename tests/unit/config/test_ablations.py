@@ -1,9 +1,9 @@
-"""Variants of the training: what they may change, and which are trained."""
+"""Variants of ablations: settings that they may change, and those that are trained."""
 
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.variants import ablated, ablation_seeds, seeded
+from astromodal.config.load import ablated, ablation_seeds, seeded
 from astromodal.errors import ConfigError
 
 TERMS = "training.meaningful_loss"
@@ -15,13 +15,13 @@ TERMS = "training.meaningful_loss"
      "training.init_from", "fields"],
 )  # fmt: skip
 def test_only_what_follows_the_sequences_may_vary(name):
-    """Tokens stay the same, and fields, processes and seeds are not a variant's own."""
+    """A variant may not change tokenizers, fields, processes or seeds."""
     with pytest.raises(ConfigError, match=f"must change settings of training .* got '{name}' in"):
         load_config({"ablations.variants": {"mine": {name: 3}}})
 
 
 def test_the_name_of_the_reference_is_taken():
-    """The training as configured is always there."""
+    """The name of the configured variant cannot be used."""
     with pytest.raises(ConfigError, match="must not name as_configured"):
         load_config({"ablations.variants": {"as_configured": {}}})
 
@@ -36,7 +36,7 @@ def test_a_variant_differs_in_what_it_names():
 
 
 def test_what_differs_in_nothing_is_not_trained_again():
-    """The default order is shuffled, so that the variant of that order is left out."""
+    """A variant that is equal to the configuration is left out."""
     assert "shuffled_order" not in ablated(load_config())
     fixed = ablated(load_config({"sequences.block_order": "fixed"}))
     assert "shuffled_order" in fixed
@@ -44,20 +44,20 @@ def test_what_differs_in_nothing_is_not_trained_again():
 
 
 def test_a_default_variant_that_cannot_be_is_left_out():
-    """Without reconstruction terms nothing is left to learn without cross-entropy."""
+    """A default variant that is invalid for the configuration is left out."""
     found = ablated(load_config({f"{TERMS}.enabled": False}))
     assert "no_cross_entropy" not in found
 
 
 def test_a_variant_s_mistake_names_it():
-    """A setting that there is not is said with the variant, before anything runs."""
+    """An unknown setting is an error that names the variant."""
     config = load_config({"ablations.variants": {"mine": {"training.epochz": 3}}})
     with pytest.raises(ConfigError, match=r"variants.mine: training.epochz is no setting; nearest"):
         ablated(config)
 
 
 def test_variants_are_trained_alone_and_from_the_start():
-    """However the training itself is run, a variant is one process; its epochs are a setting."""
+    """A variant is trained by one process, with its own number of epochs."""
     given = {"training": {"gpus": 4, "init_from": "last"}, "ablations.epochs": 2}
     for varied in ablated(load_config(given)).values():
         training = varied.training
@@ -65,7 +65,7 @@ def test_variants_are_trained_alone_and_from_the_start():
 
 
 def test_seeds_follow_the_training_s():
-    """The first is the training's own."""
+    """The first seed is that of the training."""
     config = load_config({"training.seed": 7, "ablations.seeds": 3})
     assert ablation_seeds(config) == (7, 8, 9)
     assert seeded(config, 8).training.seed == 8
@@ -75,6 +75,6 @@ def test_seeds_follow_the_training_s():
     "weights", [{"enabled": False}, {f"lambda_{m}": 0 for m in ("image", "scalar", "spectrum")}]
 )
 def test_a_loss_of_nothing_is_refused(weights):
-    """Some weight that is in use must be above 0."""
+    """A loss without a weight above 0 is an error."""
     with pytest.raises(ConfigError, match=f"{TERMS} must have a weight above 0 that is in use"):
         load_config({TERMS: {"lambda_cross_entropy": 0, **weights}})

@@ -1,12 +1,11 @@
-"""What a setting may be: what works, and no more."""
+"""Bounds of settings."""
 
 import re
 
 import pytest
 
 from astromodal.config import load_config
-from astromodal.config.load import partial_config, plain_settings
-from astromodal.config.variants import ablation_seeds
+from astromodal.config.load import ablation_seeds, partial_config, plain_settings
 from astromodal.errors import ConfigError
 
 ONE = "simulate.fields"
@@ -64,7 +63,7 @@ ONE = "simulate.fields"
     ],
 )
 def test_what_does_not_work_is_refused(name, value, said):
-    """When it is planned, by its name and with what works."""
+    """Invalid values are errors that name the setting and its valid values."""
     said = f"{name}{'' if said.startswith('.') else ' '}{said}" if said else "columns.dec must be"
     with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
         load_config({name: value})
@@ -84,32 +83,32 @@ def test_what_does_not_work_is_refused(name, value, said):
     ],
 )  # fmt: skip
 def test_what_works_is_taken(name, value):
-    """Up to its ends, and as a job is given it; an empty list where nothing is needed."""
+    """Valid values are taken, by configurations and by jobs, up to their bounds."""
     config = load_config({name: value})
     assert partial_config({name: plain_settings(name, config)}).model_dump() != {}
 
 
 def test_an_identifier_is_no_position():
-    """Two columns of the same name would be read as one."""
+    """Identifier and position must be different columns."""
     with pytest.raises(ConfigError, match=r"columns.ra must be another column than columns.id"):
         load_config({"columns.id": "ra"})
 
 
 def test_a_job_that_reads_one_column_does_not_miss_the_others():
-    """It is given the id alone, whatever the default of another column is."""
+    """A job that is given only the id is not checked for other columns."""
     config = load_config({"columns": {"id": "ra", "ra": "RA"}})
     assert partial_config({"columns.id": plain_settings("columns.id", config)}).columns.id == "ra"
 
 
-def test_a_label_is_told_once():
-    """A redshift is no stellar parameter."""
+def test_a_label_has_one_column():
+    """A column cannot be redshift and stellar parameter."""
     must = r"labels.stellar \(z\) must be another column than evaluation.labels.redshift"
     with pytest.raises(ConfigError, match=must):
         load_config({"evaluation.labels": {"redshift": "z", "stellar": ["z"]}})
 
 
 def test_seeds_of_ablations_are_seeds():
-    """They count up from the training's, which must leave room for them."""
+    """Seeds of ablations follow that of the training and must be valid."""
     config = load_config({"training.seed": 2**64 - 1, "ablations.seeds": 1})
     assert ablation_seeds(config) == (2**64 - 1,)
     config = load_config({"training.seed": 2**64 - 1, "ablations.seeds": 2})
@@ -146,7 +145,7 @@ def test_text_that_yaml_took_for_something_else(name, value, read):
     ],
 )
 def test_text_is_named_as_it_is_spelt(tmp_path, text, said):
-    """With the line of the file, so that it need only be put in quotes."""
+    """The error shows the text as spelt in the file, with its line."""
     path = tmp_path / "my.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=re.escape(said.format(f"(line 1 of {path})"))):
@@ -154,7 +153,7 @@ def test_text_is_named_as_it_is_spelt(tmp_path, text, said):
 
 
 def test_null_of_the_command_line_is_null():
-    """Inside of braces Snakemake leaves all values text."""
+    """The text null of a command line is None."""
     config = load_config({"training": {"patience": "null"}, "selection": {"column": "null"}})
     assert (config.training.patience, config.selection.column) == (None, None)
     assert load_config({"fields": "null"}).fields is None

@@ -1,4 +1,4 @@
-"""What stands in a file of settings, and would be lost in the mapping that YAML makes of it."""
+"""Settings files are read with errors for repeated keys, which YAML would drop."""
 
 import re
 
@@ -31,7 +31,7 @@ def write(tmp_path):
     ],
 )
 def test_a_key_that_stands_twice_is_refused(write, text, name, lines):
-    """YAML keeps the last and drops the others, whatever is in them: both lines are named."""
+    """A repeated key is an error that names both lines."""
     path = write(text)
     said = f"{name} must be given once in {path}, got lines {lines}; join the two"
     with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
@@ -39,7 +39,7 @@ def test_a_key_that_stands_twice_is_refused(write, text, name, lines):
 
 
 def test_every_key_that_stands_twice_is_named(write):
-    """One line each, and none for what is below a group that is named."""
+    """Every repeated key has one line, without keys below a repeated group."""
     path = write("split: {seed: 1}\nsplit: {seed: 1}\nmodel: {d_ff: 1, d_ff: 1}\n")
     with pytest.raises(ConfigError) as caught:
         check_given_once([path])
@@ -48,14 +48,14 @@ def test_every_key_that_stands_twice_is_named(write):
 
 
 def test_what_is_merged_may_be_given_again(write):
-    """``<<`` is there to be overridden, several times too."""
+    """Keys merged by ``<<`` may be given again."""
     text = "simulate:\n  fields:\n    A: &a {n_sources: 3, dec: 1}\n    B: {<<: *a, dec: 2}\n"
     fields = load_config(write(text)).simulate.fields
     assert (fields["B"].n_sources, fields["B"].dec) == (3, 2)
 
 
 def test_groups_by_dotted_and_by_nested_names_are_joined(write):
-    """Neither of them is lost, however deep the group is."""
+    """Groups by dotted and nested names are merged at any depth."""
     text = "training.meaningful_loss: {lambda_image: 2}\n"
     text += "training: {meaningful_loss: {lambda_scalar: 3}, epochs: 7}\n"
     training = load_config(write(text)).training
@@ -64,13 +64,13 @@ def test_groups_by_dotted_and_by_nested_names_are_joined(write):
 
 
 def test_json_is_read(write):
-    """With tabs, which YAML takes for an error, and escapes that it does not know."""
+    """JSON is read, with tabs and escapes that YAML does not allow."""
     text = '{\n\t"training": {"epochs": 3},\n\t"columns": {"id": "\\ud83d\\ude00"}}'
     assert load_config(write(text, "my.json")).columns.id == "😀"
 
 
 def test_a_key_that_stands_twice_in_json_is_refused(write):
-    """The line is that of the file, tabs or not."""
+    """A repeated key in JSON is an error with its line, also with tabs."""
     path = write('{\n\t"training": {"epochs": 3},\n\t"training": {}}', "my.json")
     with pytest.raises(ConfigError, match="training must be given once in .* lines 2 and 3"):
         load_config(path)
@@ -78,7 +78,7 @@ def test_a_key_that_stands_twice_in_json_is_refused(write):
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "null"])
 def test_a_file_of_nothing_is_no_settings(write, text):
-    """As an empty mapping."""
+    """A file without settings is read as an empty mapping."""
     assert read_settings(write(text)) == {}
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_utf8_is_refused(tmp_path):
 
 
 def test_what_cannot_be_read_twice_is_left_alone(tmp_path):
-    """A pipe was emptied by whoever read it first; a folder is no file."""
+    """Pipes and folders are not checked."""
     check_given_once([tmp_path, tmp_path / "none.yaml"])
 
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_read_twice_is_left_alone(tmp_path):
     ],
 )
 def test_how_a_value_is_spelt(write, where, value, text):
-    """Where a file has that value there, as it is written."""
+    """The spelling of a value is that of the file that has it."""
     first = write("fields: [0001]\nsimulate: {fields: {0010: {}}}\ncolumns.id: on\n")
     second = write("\n\n\ntraining: {fields: 12:30}\n", "second.yaml")
     found = spelling([first, second], where, value)

@@ -3,8 +3,9 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from astromodal.config import load_config
+from astromodal.config import Config, load_config
 from astromodal.config.load import in_braces, partial_config, plain_settings, settings_at
+from astromodal.config.schema import TrainingSettings
 from astromodal.errors import ConfigError
 
 
@@ -56,7 +57,7 @@ def test_what_is_given_stays_as_it_is():
 
 
 def test_of_several_files_none_may_hide_another(tmp_path):
-    """Snakemake joins equal keys only: of a dotted and a nested one it cannot tell the last."""
+    """Snakemake joins equal keys only: of a dotted and a nested one it does not know the last."""
     path = tmp_path / "my.yaml"
     path.write_text("training: {seed: 1}\ntraining.epochs: 3\n")
     joined = {"training": {"seed": 1, "epochs": "10"}, "training.epochs": 3}
@@ -67,7 +68,7 @@ def test_of_several_files_none_may_hide_another(tmp_path):
 
 
 def test_a_dotted_key_below_a_value_is_refused():
-    """A value has no keys."""
+    """A dotted key below a value is an error."""
     with pytest.raises(ConfigError, match=r"fields\.x must be below a group of settings"):
         load_config({"fields": ["A"], "fields.x": 1})
 
@@ -150,14 +151,38 @@ def test_a_partial_config_holds_what_it_was_given():
 
 @pytest.mark.parametrize("name", ["split.seed", "model"])
 def test_a_partial_config_refuses_what_it_was_not_given(name):
-    """Not the default: a job that reads what its rule does not name would not be redone."""
+    """Reading a setting that was not given is an error, not its default."""
     config = partial_config({"split.nside": 4})
-    with pytest.raises(AttributeError, match="must be given to the job that reads it"):
+    message = f"^{re.escape(name)} must be given to the job that reads it; name it in the settings"
+    with pytest.raises(AttributeError, match=message):
         settings_at(name, config)
 
 
+def test_a_partial_config_is_of_the_same_classes():
+    """A view is an instance of its group's class, with its methods and properties."""
+    config = partial_config({"training": {"gpus": 2, "nodes": 3, "seed": 1}})
+    assert isinstance(config, Config)
+    assert isinstance(config.training, TrainingSettings)
+    assert config.training.processes == 6
+    copied = config.training.model_copy(update={"epochs": 7})
+    assert (copied.epochs, copied.seed) == (7, 1)
+
+
+def test_a_property_refuses_what_it_needs_and_was_not_given():
+    """The error names the setting that is missing, not the property."""
+    config = partial_config({"training": {"gpus": 2}})
+    with pytest.raises(AttributeError, match=r"^training\.nodes must be given to the job"):
+        _ = config.training.processes
+
+
+def test_a_partial_config_is_frozen():
+    """Settings of a view do not change either."""
+    with pytest.raises(ValidationError, match="frozen"):
+        partial_config({"split.nside": 4}).split.nside = 8
+
+
 def test_a_partial_config_leaves_the_defaults_as_they_are():
-    """What is left out of one is there in the next."""
+    """Settings left out of a view are not left out of other configurations."""
     partial_config({"split.nside": 4})
     assert load_config().split.seed == 1
 
@@ -169,27 +194,27 @@ def test_an_unknown_attribute_is_an_ordinary_error():
 
 
 def test_an_unknown_dotted_name_is_refused():
-    """A rule that asks for a setting that does not exist learns the nearest."""
+    """The error of a rule that names an unknown setting suggests the nearest."""
     with pytest.raises(ConfigError, match=r"tokenizers\.scaler is no setting; nearest: 'scalar'"):
         settings_at("tokenizers.scaler", load_config())
 
 
 def test_combinations_are_written_in_one_way():
-    """However modalities are ordered and spaced, and also as text of a command line."""
+    """Modalities are sorted and spaces removed, also in text of a command line."""
     found = load_config({"evaluation.downstream.given": "image+scalar, spectrum"})
     assert found.evaluation.downstream.given == ("scalar+image", "spectrum")
 
 
 @pytest.mark.parametrize("given", ["scalar+pixels", "", "scalar++image"])
 def test_an_unknown_combination_is_refused(given):
-    """The modalities that there are are listed."""
+    """The error lists the modalities."""
     must = "given.0: a combination must be one or more of scalar, image, spectrum, joined by +"
     with pytest.raises(ConfigError, match=re.escape(must)):
         load_config({"evaluation.downstream.given": [given]})
 
 
 def test_the_order_of_fields_does_not_matter():
-    """Listed in another order, the same settings in the same order."""
+    """Fields in another order give the same settings."""
     first, second = (
         load_config({
             "simulate": {"fields": {name: {} for name in names}},

@@ -35,7 +35,7 @@ PATHS = ["paths.results", "paths.datacube_template", "training.init_from"]
     ],
 )
 def test_paths_are_expanded_as_in_a_shell(name, path, found):
-    """In each setting that is a path; a job that is given the value has the same."""
+    """Paths are expanded in all settings, and have the same value in jobs."""
     end = "/{field}" if name == "paths.datacube_template" else ""
     group, leaf = name.split(".")
 
@@ -66,7 +66,7 @@ def test_paths_are_expanded_as_in_a_shell(name, path, found):
     ],
 )
 def test_paths_that_cannot_be_are_refused(name, path, said):
-    """The setting is named, and the variable."""
+    """The error names the setting and the variable."""
     end = "/{field}" if path and name == "paths.datacube_template" else ""
     with pytest.raises(ConfigError, match=re.escape(f"{name} {said.rstrip(chr(39))}")):
         load_config({name: path + end})
@@ -82,25 +82,25 @@ def test_paths_that_cannot_be_are_refused(name, path, said):
     ],
 )
 def test_only_cubes_have_a_field_in_their_path(name, path, must):
-    """They have it once."""
+    """Only cubes have a field in their path, exactly once."""
     with pytest.raises(ConfigError, match=re.escape(f"{name} must {must}, got {path!r}")):
         load_config({name: path})
 
 
 @pytest.mark.parametrize("value", ["~/x", "a$b"])
 def test_a_variable_s_value_is_not_expanded_again(monkeypatch, value):
-    """Nor could a job tell that it had been: such a value is refused."""
+    """A job could not recognise an expanded value, so such a value is refused."""
     monkeypatch.setenv("SCRATCH", value)
     with pytest.raises(ValueError, match=r"must hold no ~ or \$ once variables are replaced"):
         expanded("$SCRATCH")
 
 
 def test_results_are_in_snakemake_s_form():
-    """Of ``./`` and ``//`` Snakemake warns in each rule."""
+    """``./`` and ``//`` are removed from paths, about which Snakemake would warn."""
     assert load_config({"paths.results": "./a//b/./c/"}).paths.results == "a/b/c"
     assert load_config({"paths.results": "../a"}).paths.results == "../a"
 
 
 def test_the_last_model_is_no_path():
-    """`last` stays what it is."""
+    """`last` is not expanded as a path."""
     assert load_config({"training.init_from": "last"}).training.init_from == "last"

@@ -67,14 +67,14 @@ def test_cubes_of_other_names_are_refused(tmp_path, name):
 
 
 def test_no_cube_at_all_is_an_error(tmp_path):
-    """A template that matches nothing says so."""
+    """A template that matches no cube is an error."""
     config = load_config({"paths": {"datacube_template": f"{tmp_path}/{{field}}.parquet"}})
     with pytest.raises(ConfigError, match=r"datacube_template must be the path of some cube"):
         run_fields(config)
 
 
 def test_a_sky_of_no_field_is_an_error():
-    """With nothing to simulate and no cubes there is nothing to do."""
+    """A run without simulated fields and cubes is an error."""
     with pytest.raises(ConfigError, match="simulate.fields must be a field or more, got none"):
         run_fields(load_config({"simulate": {"fields": {}}}))
 
@@ -103,7 +103,7 @@ def test_fields_from_the_command_line():
 
 
 def test_fields_by_pattern():
-    """`*` and `[...]` stand for others, as in a shell."""
+    """Fields are matched by `*` and `[...]`, as in a shell."""
     assert run_fields(simulated(fields="[AB]")).every == ("A", "B")
     assert run_fields(simulated(fields="*")).every == ("A", "B", "C")
 
@@ -143,7 +143,7 @@ def test_a_new_field_trains_where_it_is_listed(fitted):
 
 
 def test_what_is_frozen_must_exist(fitted):
-    """A part cannot be kept that was never made."""
+    """Freezing a part that does not exist is an error."""
     config = simulated(**fitted, freeze=["tokenizers"])
     with pytest.raises(ConfigError, match="freeze: tokenizers must be made before it is frozen"):
         check_frozen(config)
@@ -155,7 +155,7 @@ def test_parts_are_frozen_from_the_command_line():
 
 
 def test_what_is_frozen_is_said(fitted):
-    """With the time that it was made at."""
+    """The plan names frozen parts and when they were made."""
     config = simulated(**fitted, freeze=["tokenizers"], tokenizers={"fields": ["A"]})
     for path in frozen_files(config)["tokenizers"]:
         Path(path).parent.mkdir(exist_ok=True)
@@ -167,7 +167,7 @@ def test_what_is_frozen_is_said(fitted):
 
 
 def test_a_run_does_not_start_from_its_own_model():
-    """Snakemake deletes it before another is trained; `last` is what is meant."""
+    """The run's own model is refused, with `last` as the alternative."""
     own = "./results/runs_tokens_transformer/final_model.pt"
     must = "training.init_from must be 'last' or another run's model, got .*, this run's own"
     with pytest.raises(ConfigError, match=must):
@@ -181,7 +181,7 @@ def test_the_model_that_training_starts_from(start, file):
 
 
 def test_fields_are_spread_evenly():
-    """Three of seven: the first, and as far apart as whole numbers allow; all where they fit."""
+    """Fields are evenly spaced from the first on; all are chosen if they fit."""
     assert spread_evenly("abcdefg", 3) == ("a", "c", "e")
     assert spread_evenly("ab", 64) == ("a", "b")
     assert spread_evenly((), 3) == ()
@@ -197,7 +197,7 @@ def test_fields_are_spread_evenly():
     ],
 )
 def test_a_simulated_sky_without_cutouts_to_train_on_is_announced(sky, announced):
-    """The plan says so, as it does of a user's cubes."""
+    """The plan says that no training field has cutouts."""
     config = load_config(
         {"simulate": {"fields": {"A": {}, "B": {}}, **sky}, "tokenizers": {"fields": ["A"]}}
     )

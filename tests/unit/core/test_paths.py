@@ -32,7 +32,7 @@ def test_without_a_field_a_path_is_a_pattern():
 
 
 def test_a_jobs_record_lies_beside_its_log():
-    """Time and memory are recorded in a file a job, named as its log is."""
+    """Time and memory of a job are in a file with the name of its log."""
     assert Layout("r/").benchmark("encode_scalars", "{field}") == (
         "r/benchmarks/encode_scalars/{field}.tsv"
     )
@@ -47,7 +47,7 @@ def test_a_model_that_is_passed_on_is_one_folder():
 
 
 def test_each_training_of_a_variant_has_a_folder():
-    """Checkpoints of two trainings would not tell themselves apart in one."""
+    """Checkpoints of two trainings would be mixed up in one."""
     files = Layout("r").ablation("no_x", 4)
     assert files["final_model"] == "r/ablations/no_x/seed_4/final_model.pt"
     assert Layout("r").ablation_losses("no_x", 4) == "r/ablations/no_x/seed_4/losses.npz"

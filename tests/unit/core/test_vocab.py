@@ -54,7 +54,7 @@ def test_it_survives_json():
 
 
 def test_an_unknown_group_is_refused():
-    """A group is looked up by its name, or not at all."""
+    """A group is found by its name only."""
     with pytest.raises(ConfigError, match="spectrum group must be one of"):
         spec().spectrum_offset("desi_z")
 
@@ -67,7 +67,7 @@ def test_scalars_must_fill_whole_columns(v_scalar):
 
 
 def test_without_bins_the_columns_are_unknown():
-    """The guide's call gives sizes; a single column's place needs n_bins."""
+    """Without n_bins the sizes are known, but not the ids of single columns."""
     s = build_vocab_spec(10, 32, 6, GROUPS)
     assert (s.vocab_size, s.spectrum_offset("gaiaxp_bp")) == (59, 53)
     with pytest.raises(ConfigError, match="n_bins must be known to place a scalar column"):
@@ -75,7 +75,7 @@ def test_without_bins_the_columns_are_unknown():
 
 
 def test_groups_must_be_unique():
-    """One range a group."""
+    """Repeated groups are refused."""
     with pytest.raises(ConfigError, match="spectrum_groups must be unique"):
         build_vocab_spec(10, 64, 6, ["desi_b", "desi_b"], n_bins=8)
 

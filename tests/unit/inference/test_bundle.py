@@ -1,4 +1,4 @@
-"""A model is loaded with what belongs to it, or not at all."""
+"""A model is loaded only with the vocabulary and the tokenizers that it was trained with."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def folder(request, tmp_path, results, exported):
 
 
 def test_a_loaded_model_is_the_one_saved(folder, model, encoded):
-    """The same hash, embeddings and predictions, from a run and from an export."""
+    """A model of a run or an export has the saved one's hash, embeddings and predictions."""
     loaded = AstroModel.from_run(folder)
     assert loaded.hash == model.hash
     assert loaded.columns == model.columns
@@ -67,7 +67,7 @@ def test_settings_of_another_version_s_training_do_no_harm(tmp_path, exported):
 
 
 def test_the_package_offers_it():
-    """`astromodal.AstroModel` is it, and importing the package loads no torch."""
+    """`astromodal.AstroModel` is the class, and importing the package loads no torch."""
     import astromodal
     import astromodal.inference
 
@@ -80,7 +80,7 @@ def test_the_package_offers_it():
 
 
 def test_an_export_is_loaded_without_unpickling(exported, monkeypatch):
-    """Neither torch.load nor pickle has any part in it."""
+    """Loading an export calls neither torch.load nor pickle."""
     import pickle
 
     def refuse(*args, **kwargs):
@@ -94,7 +94,7 @@ def test_an_export_is_loaded_without_unpickling(exported, monkeypatch):
 
 
 def test_an_export_is_the_same_bytes_again(tmp_path, results, exported):
-    """Same input, same files."""
+    """The same input gives the same files."""
     export_model(run_sources(results), tmp_path)
     names = sorted(path.name for path in exported.iterdir())
     assert names == sorted(Path(path).name for path in vars(ExportLayout("x")).values())
@@ -103,7 +103,7 @@ def test_an_export_is_the_same_bytes_again(tmp_path, results, exported):
 
 
 def test_the_library_reads_the_weights(exported, bundle):
-    """They are plain safetensors."""
+    """The weights are a plain safetensors file."""
     from safetensors.torch import load_file
 
     state = load_file(exported / "model.safetensors")
@@ -112,7 +112,7 @@ def test_the_library_reads_the_weights(exported, bundle):
 
 
 def test_the_card_says_what_it_is(exported, model):
-    """Fields, splits, counts, losses beside the baseline, limits, and how to load it."""
+    """The card has fields, splits, counts, losses beside the baseline, limits and usage."""
     text = (exported / "README.md").read_text()
     assert "| F1 | 9 | 3 | 0 |" in text
     assert "| image | 6 |" in text
@@ -124,7 +124,7 @@ def test_the_card_says_what_it_is(exported, model):
 
 
 def test_other_tokenizers_are_refused(folder):
-    """Both hashes are named."""
+    """The error names both hashes."""
     other = toy_tokenizers().scalar
     other.centers[0, 0] -= 1
     name = next(p for p in (folder, folder.parent) for p in p.rglob("*scalar_tokenizer*.npz"))
@@ -140,7 +140,7 @@ def vars_of(tokenizer):
 
 
 def test_a_missing_tokenizer_is_named(folder):
-    """With its path."""
+    """The error names the tokenizer's path."""
     exported = folder / "image_autoencoder.safetensors"
     path = exported if exported.exists() else folder.parent / "codecs/autoencoder_splus_cuts.pt"
     path.unlink()
@@ -150,7 +150,7 @@ def test_a_missing_tokenizer_is_named(folder):
 
 @pytest.mark.parametrize("make", [True, False])
 def test_what_is_no_model_is_refused(tmp_path, make):
-    """An empty folder, or none."""
+    """An empty folder and a missing one are errors."""
     folder = tmp_path / "nothing"
     if make:
         folder.mkdir()
@@ -159,7 +159,7 @@ def test_what_is_no_model_is_refused(tmp_path, make):
 
 
 def test_changed_weights_are_refused(tmp_path, exported):
-    """An exported file that was changed since is told by its hash."""
+    """An exported file that was changed since has another hash."""
     shutil.copytree(exported, tmp_path / "copy")
     path = tmp_path / "copy/model.safetensors"
     arrays, meta = map_tensors(path)
@@ -177,7 +177,7 @@ def test_changed_weights_are_refused(tmp_path, exported):
     ],
 )
 def test_damaged_weights_are_refused(tmp_path, exported, content, message):
-    """A damaged file may go, one of another kind may be somebody's."""
+    """Only a damaged file is to be deleted, not one of another kind."""
     shutil.copytree(exported, tmp_path / "copy")
     path = tmp_path / "copy/model.safetensors"
     if content is None:
@@ -189,7 +189,7 @@ def test_damaged_weights_are_refused(tmp_path, exported, content, message):
 
 
 def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
-    """An export is of things that belong together."""
+    """An export with tokenizers of another model is an error."""
     shutil.copytree(results, tmp_path / "copy")
     other = toy_tokenizers().scalar
     other.centers[0, 0] -= 1
@@ -207,6 +207,6 @@ def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
     ],
 )
 def test_a_temperature_that_cannot_be_is_refused(model, temperatures, must):
-    """An unknown modality, and what no logit can be divided by."""
+    """Unknown modalities, and temperatures that are not above 0 and finite, are errors."""
     with pytest.raises(ConfigError, match=must):
         model.calibrated(temperatures)

@@ -1,4 +1,4 @@
-"""A session with other defaults than its libraries start with gives the same numbers."""
+"""Results do not depend on changed defaults of PyTorch, NumPy and pandas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers.spectra import xp_columns_of, xp_spectrum
 
 @contextmanager
 def default_dtype() -> Iterator[None]:
-    """As one that works in float64 has it."""
+    """Session with float64 as the default dtype."""
     torch.set_default_dtype(torch.float64)
     try:
         yield
@@ -30,7 +30,7 @@ def default_dtype() -> Iterator[None]:
 
 @contextmanager
 def default_device() -> Iterator[None]:
-    """As one with a GPU has it; a device without memory finds every tensor that is made there."""
+    """Session with another default device, on which any tensor without a device would fail."""
     torch.set_default_device("meta")
     try:
         yield
@@ -40,7 +40,7 @@ def default_device() -> Iterator[None]:
 
 @contextmanager
 def grad_disabled() -> Iterator[None]:
-    """For good, not in a context of its own."""
+    """Session with gradients disabled globally."""
     torch.set_grad_enabled(False)
     try:
         yield
@@ -50,7 +50,7 @@ def grad_disabled() -> Iterator[None]:
 
 @contextmanager
 def strict_warnings() -> Iterator[None]:
-    """Every warning is an error, none is filtered."""
+    """Session in which every warning is an error."""
     with warnings.catch_warnings():
         warnings.resetwarnings()
         warnings.simplefilter("error")
@@ -59,7 +59,7 @@ def strict_warnings() -> Iterator[None]:
 
 @contextmanager
 def other_locale() -> Iterator[None]:
-    """The machine's own; which, the tests cannot choose."""
+    """Session with the locale of the machine."""
     before = locale.setlocale(locale.LC_ALL)
     locale.setlocale(locale.LC_ALL, "C")
     try:
@@ -70,7 +70,7 @@ def other_locale() -> Iterator[None]:
 
 @contextmanager
 def pandas_options() -> Iterator[None]:
-    """Text as pandas kept it before its version 3."""
+    """Session in which pandas stores text as before version 3."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are deprecated
         options = ("future.infer_string", False, "mode.string_storage", "python")
@@ -96,7 +96,7 @@ SESSIONS: dict[str, Callable[[], object]] = {
 
 
 def state() -> tuple:
-    """What a call must leave as it was."""
+    """Global state that a call must not change."""
     return (
         torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), np.geterr(),
@@ -107,12 +107,12 @@ def state() -> tuple:
 
 
 def numbers(folder) -> dict[str, bytes]:
-    """All that a model is asked for, as bytes."""
+    """All results of a model, as bytes."""
     model = AstroModel.from_run(folder)
     basis.cache_clear()
     objects = model.encode(pd.DataFrame(ROWS))
     found = model.predict(objects, ["specz_z", "image", "desi_r"], n_samples=2)
-    drawn = model.generate(objects, ["scalar", "desi_r", "image"], [], n_samples=2)
+    sampled = model.generate(objects, ["scalar", "desi_r", "image"], [], n_samples=2)
     scalar, spectrum, image = found["specz_z"], found["desi_r"], found["image"]
     arrays = {
         "weights": np.array(model.hash),
@@ -123,13 +123,13 @@ def numbers(folder) -> dict[str, bytes]:
         "probabilities": scalar.probabilities,
         "moments": np.stack([scalar.mean, scalar.std, scalar.median, scalar.quantile(0.9)]),
         "crps": scalar.crps(scalar.mean),
-        "reached": np.stack(scalar.reached(scalar.mean)),
+        "cdf": np.stack(scalar.cdf(scalar.mean)),
         "spectrum": np.stack([spectrum.flux, spectrum.std]),
         "image": np.stack([image.pixels, image.std]),
-        "drawn": drawn.codes["desi_r"],
-        "drawn image": drawn.pixels,
-        "drawn flux": drawn.flux["desi_r"],
-        "drawn scalars": np.stack(list(drawn.scalars.values())),
+        "sampled": sampled.codes["desi_r"],
+        "sampled image": sampled.pixels,
+        "sampled flux": sampled.flux["desi_r"],
+        "sampled scalars": np.stack(list(sampled.scalars.values())),
     }
     return {name: array.tobytes() for name, array in arrays.items()}
 
@@ -146,7 +146,7 @@ def plain(folder):
 
 @pytest.mark.parametrize("name", SESSIONS)
 def test_the_same_bytes_in_any_session(folder, plain, name):
-    """Whatever the session's defaults are, and they stay what they are."""
+    """Results are the same for any defaults, which do not change."""
     with SESSIONS[name]():
         before = state()
         found = numbers(folder)

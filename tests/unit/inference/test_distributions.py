@@ -11,9 +11,9 @@ from astromodal.inference.predict_scalars import ScalarPrediction
 
 
 def prediction(probabilities, centers, edges) -> ScalarPrediction:
-    chances = np.atleast_2d(np.array(probabilities, dtype=float))
-    ids, n = np.array(["a"] * len(chances)), np.zeros(len(chances), np.int32)
-    return ScalarPrediction("c", "mag", ids, chances, np.array(centers), np.array(edges), n)
+    probabilities = np.atleast_2d(np.array(probabilities, dtype=float))
+    ids, n = np.array(["a"] * len(probabilities)), np.zeros(len(probabilities), np.int32)
+    return ScalarPrediction("c", "mag", ids, probabilities, np.array(centers), np.array(edges), n)
 
 
 def test_a_uniform_distribution():
@@ -27,7 +27,7 @@ def test_a_uniform_distribution():
 
 
 def test_a_last_bin_without_end_does_no_harm():
-    """Of a bin from 30 to 1e6 with its mean at 100, the median is near 65, not at 5e5."""
+    """The median of a bin from 30 to 1e6 with mean 100 is near 65, not at 5e5."""
     found = prediction([0.0, 1.0], [15.0, 100.0], [0.0, 30.0, 1e6])
     assert found.mean[0] == pytest.approx(100)
     assert 30 < found.median[0] < 100
@@ -43,9 +43,9 @@ def test_a_tie_has_no_width():
 @given(st.lists(st.floats(0.1, 1), min_size=4, max_size=4), st.floats(0.01, 0.99))
 def test_moments_are_those_of_the_quantiles(weights, shift):
     """Mean and variance are those of the density whose quantiles are given."""
-    chances = np.array(weights) / np.sum(weights)
+    probabilities = np.array(weights) / np.sum(weights)
     edges = np.array([0.0, 1.0, 1.5, 4.0, 6.0])
-    found = prediction(chances, edges[:-1] + shift * np.diff(edges), edges)
+    found = prediction(probabilities, edges[:-1] + shift * np.diff(edges), edges)
     levels = (np.arange(20_000) + 0.5) / 20_000
     values = np.concatenate([found.quantile(level) for level in levels[::20]])
     assert (np.diff(values) >= 0).all()
@@ -56,24 +56,24 @@ def test_moments_are_those_of_the_quantiles(weights, shift):
 def test_probability_up_to_a_value():
     """A quarter of [0, 2] lies below 0.5; nothing below it, all above its end."""
     found = prediction([[0.5, 0.5]] * 4, [0.5, 1.5], [0.0, 1.0, 2.0])
-    below, upto = found.reached(np.array([0.5, -1.0, 2.0, 9.0]))
+    below, upto = found.cdf(np.array([0.5, -1.0, 2.0, 9.0]))
     assert below == pytest.approx([0.25, 0, 1, 1])
     assert upto == pytest.approx(below)
 
 
 def test_a_tie_has_a_probability_of_its_own():
-    """Of a bin that is one value, nothing lies below it and all of it up to it."""
+    """For a bin of a single value, the probability is 0 below the value and 1 up to it."""
     found = prediction([0.6, 0.4], [3.0, 4.0], [3.0, 3.0, 5.0])
-    below, upto = found.reached(np.array([3.0]))
+    below, upto = found.cdf(np.array([3.0]))
     assert (below[0], upto[0]) == pytest.approx((0, 0.6))
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.05, 0.95))
 def test_a_quantile_is_reached_at_its_level(level, shift):
-    """Quantile and probability undo each other."""
+    """Quantiles and cumulative probabilities are inverse."""
     edges = np.array([0.0, 1.0, 1.5, 4.0])
     found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
-    assert found.reached(found.quantile(level))[1][0] == pytest.approx(level)
+    assert found.cdf(found.quantile(level))[1][0] == pytest.approx(level)
 
 
 @given(st.floats(-3, 8), st.floats(0.05, 0.95))
@@ -83,7 +83,7 @@ def test_crps_is_the_integral(value, shift):
     found = prediction([0.2, 0.5, 0.3], edges[:-1] + shift * np.diff(edges), edges)
     x = np.linspace(-4, 9, 13_001)
     many = prediction([[0.2, 0.5, 0.3]] * len(x), found.centers, edges)
-    summed = np.trapezoid((many.reached(x)[1] - (x >= value)) ** 2, x)
+    summed = np.trapezoid((many.cdf(x)[1] - (x >= value)) ** 2, x)
     assert found.crps(np.array([value]))[0] == pytest.approx(summed, abs=2e-3)
 
 
@@ -94,6 +94,6 @@ def test_crps_of_one_value_is_the_absolute_error():
 
 
 def test_some_of_the_objects():
-    """A slice holds what was predicted of them."""
+    """A slice holds the predictions for some of the objects."""
     found = prediction([[0.5, 0.5], [1.0, 0.0]], [0.5, 1.5], [0.0, 1.0, 2.0])
     assert found[1:].mean == pytest.approx(found.mean[1:])

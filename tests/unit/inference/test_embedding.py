@@ -1,4 +1,4 @@
-"""Embeddings are pooled states, whatever they are batched with."""
+"""Embeddings are pooled states, independent of the batch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def states(bundle, encoded, i):
 
 
 def test_the_mean_is_that_of_an_object_s_states(model, bundle, encoded):
-    """Over all of its tokens, and in the order of the objects."""
+    """The embedding is the mean over all tokens, in the order of the objects."""
     found = model.embed(encoded)
     assert (found.dtype, found.shape) == (np.float32, (12, 16))
     for i in range(12):
         np.testing.assert_allclose(found[i], states(bundle, encoded, i).mean(axis=0), atol=1e-5)
 
 
-def test_attention_is_asked_by_the_last_token(model, bundle, encoded):
+def test_attention_is_that_of_the_last_token(model, bundle, encoded):
     """softmax(h_EOS · h / sqrt(D)) weights the states."""
     found = model.embed(encoded, "attention")
     for i in range(12):
@@ -35,21 +35,21 @@ def test_attention_is_asked_by_the_last_token(model, bundle, encoded):
 
 
 def test_the_budget_changes_nothing(bundle, encoded, model):
-    """One object at a time, the same embeddings."""
+    """Embeddings of single objects are the same as those of batches."""
     from astromodal.inference.encode import embed_objects
 
-    alone = embed_objects(bundle, encoded.sequences, np.arange(12), "mean", 1)
+    alone = embed_objects(bundle, encoded, "mean", 1)
     np.testing.assert_allclose(alone, model.embed(encoded), atol=1e-5)
 
 
 def test_an_unknown_pooling_is_refused(model, encoded):
-    """With the nearest one."""
+    """The error suggests the nearest name."""
     with pytest.raises(ConfigError, match="pooling must be one of .* got men; nearest: 'mean'"):
         model.embed(encoded, "men")
 
 
 def test_what_is_not_given_changes_no_embedding(model, encoded):
-    """Of objects seen through one column alone, those with the same value look the same."""
+    """Objects of which one column is given have the same embedding if its value is the same."""
     column = model.columns[0]
     codes = encoded.codes("scalar")[:, 0]
     found = model.embed(encoded, given=[column])
@@ -59,26 +59,26 @@ def test_what_is_not_given_changes_no_embedding(model, encoded):
 
 
 def test_everything_given_is_everything_seen(model, encoded):
-    """Naming all modalities is naming none."""
+    """Naming all modalities is the same as naming none."""
     every = model.embed(encoded, given=["scalar", "image", "spectrum"])
     np.testing.assert_array_equal(every, model.embed(encoded))
 
 
 def test_an_unknown_name_is_refused(model, encoded):
-    """With the nearest one."""
+    """The error suggests the nearest name."""
     with pytest.raises(ConfigError, match="given must be a scalar column or one of"):
         model.embed(encoded, given=["imag"])
 
 
 def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
-    """The model is run once, and each vector is the same."""
-    made = embed_by(bundle, encoded.sequences, encoded.numbers, tuple(POOLINGS), 500)
+    """One run of the model gives the same vectors as one run per pooling."""
+    made = embed_by(bundle, encoded, tuple(POOLINGS), 500)
     for pooling, vectors in made.items():
         assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)
 
 
 def test_threads_change_no_more_than_the_rounding(model, encoded):
-    """On one thread or three, embeddings agree to single precision."""
+    """Embeddings on one and on three threads agree to single precision."""
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 3):

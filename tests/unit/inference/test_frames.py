@@ -1,4 +1,4 @@
-"""A frame of any form is read as the same rows, or refused in words that name it."""
+"""Tables of any kind are read as the same rows, or are an error that names the table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_rows_have_the_same_codes(model, table, expected, form):
-    """In every form of frame: whatever is missing is missing, whatever its bytes are."""
+    """Every kind of table gives the same codes, with the same missing values."""
     assert_same(model.encode(FORMS[form](table)), expected)
 
 
@@ -79,8 +79,8 @@ REFUSED = {
     "complex": ({"ra": np.ones(3, complex)}, "'ra' .* must be a column of numbers, got complex128"),
     "flags": ({"ra": [True, False, True]}, "must be a column of numbers, got True"),
     "pairs": ({"ra": np.ones((3, 2))}, r"must be a column of numbers, got arrays of shape \(2,\)"),
-    "a scalar": ({"ra": 3.0}, "'ra' .* must be a column of one value a row, got 3.0"),
-    "a text": ({"ra": "abc"}, "'ra' .* must be a column of one value a row, got 'abc'"),
+    "a scalar": ({"ra": 3.0}, "'ra' .* must be a column of one value per row, got 3.0"),
+    "a text": ({"ra": "abc"}, "'ra' .* must be a column of one value per row, got 'abc'"),
     "dicts as cutouts": (
         {"splus_cut_R": [{}, None, None]},
         "'splus_cut_R' .* lists or arrays of numbers, got {} .dict. in row 0",
@@ -143,7 +143,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_column_of_its_kind_is_refused(model, case):
-    """The error names the frame, the column, what it must be, and the row where there is one."""
+    """The error names the table, the column, its valid kind and, for a cell, the row."""
     changes, words = REFUSED[case]
     with pytest.raises(DataError, match=words) as caught:
         model.encode(minimal() | changes)
@@ -152,7 +152,7 @@ def test_what_is_no_column_of_its_kind_is_refused(model, case):
 
 
 def test_columns_that_are_not_read_break_nothing(model):
-    """Dicts, complex numbers, times, ragged shapes, twice the same name: none is looked at."""
+    """Columns of dicts, complex numbers, times, ragged shapes or repeated names are ignored."""
     frame = pd.DataFrame(minimal())
     frame["notes"] = [{"a": 1}, None, 3]
     frame["phase"] = np.ones(3, complex)
@@ -177,7 +177,7 @@ def test_what_is_not_read_is_not_written(model, monkeypatch):
 
 
 def test_every_column_that_encoding_reads_is_taken(model, tmp_path, table, monkeypatch):
-    """What the workflow's code reads of a cube is what a frame is searched for."""
+    """The columns read from a table are those that the workflow reads from a cube."""
     path = tmp_path / "datacube_F1.parquet"
     pq.write_table(table, path)
     read, slices = set(), Cube.slices
@@ -188,12 +188,12 @@ def test_every_column_that_encoding_reads_is_taken(model, tmp_path, table, monke
 
     monkeypatch.setattr(Cube, "slices", spied)
     model.encode(path)
-    wanted = set(columns_read(model.tokenizers, ColumnSettings()))
-    assert wanted >= read >= wanted & set(table.column_names)
+    known = set(columns_read(model.tokenizers, ColumnSettings()))
+    assert known >= read >= known & set(table.column_names)
 
 
 def test_names_that_stand_twice_are_refused(model):
-    """Which of the two is meant is not guessed."""
+    """Two columns of the same name are an error."""
     frame = pd.DataFrame(minimal())
     twice = pd.concat([frame, frame[["mag_pstotal_r"]]], axis=1)
     words = "names of columns of the DataFrame must be unique, got 'mag_pstotal_r' twice; rename"
@@ -205,7 +205,7 @@ def test_names_that_stand_twice_are_refused(model):
 
 
 def test_an_index_is_no_column(model):
-    """Ids, or anything else, in the index of a DataFrame are not left out in silence."""
+    """Columns in the index of a DataFrame are an error, not ignored."""
     frame = pd.DataFrame(minimal()).set_index("id")
     with pytest.raises(
         DataError, match=r"column 'id' of the DataFrame is its index; .*reset_index"
@@ -231,13 +231,13 @@ def test_an_index_is_no_column(model):
     ],
 )
 def test_what_is_no_frame_is_refused(model, source, words):
-    """With all that may be given."""
+    """The error lists the kinds of tables."""
     with pytest.raises(DataError, match=f"what to encode must be a path, a Cube, .*{words}"):
         model.encode(source)
 
 
 def test_frames_without_rows(model):
-    """Are no objects, whatever their dtypes are then."""
+    """Tables without rows give no objects, whatever their dtypes."""
     empty = pa.table({"id": pa.array([], pa.string()), "ra": pa.array([], pa.float64())})
     frame = empty.to_pandas()
     sources = [empty, frame, {"id": [], "splus_cut_R": []}, pd.DataFrame({"id": []})]
@@ -249,7 +249,7 @@ def test_frames_without_rows(model):
 
 
 def test_long_integers_stay_what_they_are(model):
-    """Gaia's ids do not go through floats, masked or not, big-endian or unsigned."""
+    """Gaia's ids keep all digits, also masked, big-endian or unsigned ones."""
     ids = np.array([4295806720, 6917528997577384321, 2**63 - 1])
     texts = [str(i) for i in ids.tolist()]
     rows = minimal(id=np.ma.array(ids.astype(">i8"), mask=False))
@@ -260,13 +260,13 @@ def test_long_integers_stay_what_they_are(model):
 
 
 def test_ids_need_not_differ(model):
-    """Many equal ids take so few bytes that a packed file would look cut short."""
+    """A file with many equal ids is not taken for a truncated one."""
     rows = {"id": ["a"] * 100_000, "mag_pstotal_r": np.full(100_000, 18.0)}
     assert len(model.encode(rows)) == 100_000
 
 
 def test_padding_is_no_part_of_an_id(model):
-    """Bytes of fixed width end in blanks or NULs."""
+    """Blanks and NULs at the end of fixed-width bytes are removed."""
     for ids in (np.array([b"a ", b"b\0", b"c"]), [b"a  ", b"b\0\0", "c"]):
         assert model.encode(minimal(id=ids)).ids.tolist() == ["a", "b", "c"]
     fixed = pa.array([b"a ", b"b\0", b"c "], pa.binary(2))
@@ -274,7 +274,7 @@ def test_padding_is_no_part_of_an_id(model):
 
 
 def test_masked_pixels_are_not_measured(model, table):
-    """A masked pixel is a NaN, and its filler reaches no code."""
+    """A masked pixel is NaN, and its fill value does not change codes."""
     cut = blocks(table, side=True)
     name, spoilt = "splus_cut_R", dict(blocks(table, side=True))
     mask = np.zeros(cut[name].shape, bool)
@@ -291,7 +291,7 @@ def test_masked_pixels_are_not_measured(model, table):
 
 
 def test_a_cutout_of_another_size_is_missing(model, table):
-    """As in a cube: its shape cannot be recovered."""
+    """A cutout of another size is missing, as in a cube."""
     found = columns(table)
     name = "splus_cut_R"
     found[name] = [c if c is None or i else np.ones((31, 32)) for i, c in enumerate(found[name])]
@@ -299,7 +299,7 @@ def test_a_cutout_of_another_size_is_missing(model, table):
 
 
 def test_spectra_of_gaia_may_be_arrays(model, table, expected):
-    """Coefficients as texts, lists, or an array of two dimensions are the same."""
+    """Coefficients as text, lists or a two-dimensional array give the same codes."""
     found = columns(table)
     names = [name for name in found if name.startswith("gaiaxp_bp_")]
     texts = {name: [None if v is None else json.loads(v) for v in found[name]] for name in names}
@@ -322,7 +322,7 @@ def seen_values(model, source):
 
 
 def test_units_are_converted(model):
-    """Into those of the model, in a QTable, a Table's own units, and in cells."""
+    """Units of a QTable, of a Table and of cells are converted to those of the model."""
     plain = {"id": ["a", "b"], "ra": [180.0, 90.0], "mag_pstotal_r": [20.0, 21.0],
              "gaia_teff_gspphot": [5000.0, 6000.0]}  # fmt: skip
     quantities = {
@@ -341,7 +341,7 @@ def test_units_are_converted(model):
 
 
 def test_units_of_lists_are_converted(model, table, expected):
-    """Of cutouts and spectra, whole columns and single cells."""
+    """Units of cutouts and spectra are converted, of columns and of cells."""
     found = blocks(table)
     flux = found["desi_flux_r"] * u.Unit("1e-17 erg / (s cm2 Angstrom)")
     found["desi_flux_r"] = flux.astype(np.float64).to("W / (m2 nm)")
@@ -370,13 +370,13 @@ def test_units_of_lists_are_converted(model, table, expected):
     ],
 )
 def test_units_of_another_kind_are_refused(model, column, values, words):
-    """With the column, the unit it must have, and the one that it has."""
+    """The error names the column, its valid unit and the unit given."""
     with pytest.raises(DataError, match=words):
         model.encode(QTable({"id": ["a", "b", "c"], column: values}))
 
 
 def test_a_unit_that_nobody_knows_is_refused(model):
-    """It may be any."""
+    """A column whose unit astropy does not know is an error."""
     frame = Table(minimal())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -386,7 +386,7 @@ def test_a_unit_that_nobody_knows_is_refused(model):
 
 
 def test_a_null_of_fits_is_missing(model):
-    """TNULL stands for no value, though the array itself does not mask it."""
+    """TNULL marks a missing value, although the array is not masked."""
     column = fits.Column("gaia_teff_gspphot", "J", array=[5000, -99, 6000], null=-99)
     ids = fits.Column("id", "4A", array=["a", "b", "c"])
     data = fits.BinTableHDU.from_columns([ids, column]).data
@@ -395,13 +395,13 @@ def test_a_null_of_fits_is_missing(model):
 
 
 def test_astropy_is_not_imported_for_a_mapping():
-    """It takes a second, and whoever gives an object of it has it already."""
+    """Reading a mapping does not import astropy, which takes a second."""
     code = (
         "import sys, numpy as np; from astromodal.inference.frames import frame_of; "
         "from astromodal.inference.frame_columns import convert; "
-        "from astromodal.inference.frame_values import Kind, Wanted; "
+        "from astromodal.inference.frame_values import Expected, Kind; "
         "frame = frame_of({'ra': np.arange(3.0)}); "
-        "convert(frame.column(0), Wanted('ra', Kind.NUMBER, 'deg', '')); "
+        "convert(frame.column(0), Expected('ra', Kind.NUMBER, 'deg', '')); "
         "print([n for n in ('astropy', 'astropy.units') if n in sys.modules])"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -411,7 +411,7 @@ def test_astropy_is_not_imported_for_a_mapping():
 
 
 def test_a_full_disk_is_said_to_be_full(model, monkeypatch):
-    """And not the file of which the user knows nothing."""
+    """The error names the full disk, not the temporary file."""
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -438,7 +438,7 @@ NAMES = ("ra", "mag_pstotal_r", "splus_cut_R", "gaiaxp_bp_coefficients", "desi_f
 
 @st.composite
 def odd_columns(draw, n=3):
-    """A column of whatever a frame may hold, of rows that may be too many."""
+    """Strategy of columns of any values, with any number of rows."""
     if draw(st.booleans()):
         return draw(st.lists(CELLS, min_size=n, max_size=draw(st.sampled_from([n, n, n, n + 1]))))
     shape = (n, *draw(st.sampled_from([(), (2,), (2, 2), (0,)])))
@@ -455,7 +455,7 @@ def odd_columns(draw, n=3):
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(NAMES), odd_columns(), max_size=4), st.integers(0, 3))
 def test_a_frame_is_encoded_or_refused(model, found, form):
-    """Whatever a frame holds: codes, or an error in the package's words, and never another's."""
+    """Any table gives codes or an error of the package, never another error."""
     frame = {"id": ["a", "b", "c"], **found}
     try:
         if form == 1:
@@ -488,7 +488,7 @@ GAPS = st.lists(st.booleans(), min_size=12, max_size=12).map(np.array)
 
 
 def _filled(values, gaps):
-    """Values where gaps hold another measurement: only their mask says that they are none."""
+    """Values with other measurements under the mask."""
     return np.where(gaps.reshape(-1, *[1] * (values.ndim - 1)), values[::-1] + 1, values)
 
 
@@ -549,7 +549,7 @@ ONE_LIST = {
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(GAPS, GAPS, st.sampled_from(list(ONE_NUMBER)), st.sampled_from(list(ONE_LIST)))
 def test_a_column_of_any_form_has_the_codes_of_the_plain_one(model, some, others, number, lists):
-    """Values and gaps at random, a column of numbers and one of cutouts in forms at random."""
+    """Random values and gaps give the same codes in any kind of column."""
     magnitudes = np.linspace(16, 24, 12)
     pixels = cutouts(12)[:, 1].reshape(12, -1)
     ids = [f"o{i}" for i in range(12)]

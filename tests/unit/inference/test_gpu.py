@@ -1,4 +1,4 @@
-"""The model on a GPU answers as it does on the CPU; skipped where there is no GPU."""
+"""The model gives the same results on a GPU as on the CPU; skipped without a GPU."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_embeddings_are_the_same(pair):
 
 
 def test_predictions_are_the_same(pair):
-    """So do probabilities of redshifts."""
+    """Probabilities of redshifts agree to three digits."""
     given = ["mag_pstotal_r", "mag_pstotal_i"]
     cpu, gpu = (model.predict(model.encode(cube_table()), "specz_z", given) for model in pair)
-    wanted = cpu["specz_z"].probabilities
-    np.testing.assert_allclose(gpu["specz_z"].probabilities, wanted, atol=1e-3)
+    expected = cpu["specz_z"].probabilities
+    np.testing.assert_allclose(gpu["specz_z"].probabilities, expected, atol=1e-3)
 
 
 def test_latents_are_the_same(pair):

@@ -1,4 +1,4 @@
-"""A run's folder by any of its names."""
+"""A run's folder is loaded by any of its names."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_s_folder_by_any_name(results, model, name):
-    """What stands beside it is found, as the user's own eyes find it."""
+    """Tokenizers beside the folder, or beside a link to it, are found."""
     assert AstroModel.from_run(NAMES[name](results)).hash == model.hash
 
 
 @pytest.mark.parametrize("given", [".", "./", f"../{RUN}", f"../../results/{RUN}"])
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_from_inside(results, model, monkeypatch, given, elsewhere):
-    """Relative, in a shell that went there; also where the folder is a link to another disk."""
+    """Relative paths work inside the folder, also if it is a link to another disk."""
     if elsewhere:
         moved(results, RUN)
     monkeypatch.chdir(results / RUN)
@@ -81,7 +81,7 @@ def test_from_inside(results, model, monkeypatch, given, elsewhere):
 
 @pytest.mark.parametrize("pwd", ["", "/", "/nowhere"])
 def test_a_shell_that_is_elsewhere(results, model, monkeypatch, pwd):
-    """`PWD` is not believed where it is not the working folder."""
+    """`PWD` is ignored if it is not the working folder."""
     monkeypatch.chdir(results / RUN)
     monkeypatch.setenv("PWD", pwd)
     assert AstroModel.from_run(".").hash == model.hash
@@ -89,7 +89,7 @@ def test_a_shell_that_is_elsewhere(results, model, monkeypatch, pwd):
 
 @pytest.mark.parametrize("given", [".", "./", "../model"])
 def test_an_exported_folder(results, model, monkeypatch, given):
-    """The same of a folder that needs nothing beside it."""
+    """An exported folder is loaded by any of its names."""
     monkeypatch.chdir(results / "model")
     assert AstroModel.from_run(given).hash == model.hash
     there = link(results.parent / "a", results / "model")
@@ -97,7 +97,7 @@ def test_an_exported_folder(results, model, monkeypatch, given):
 
 
 def test_tokenizers_that_are_nowhere(results):
-    """The first place where they were looked for is named."""
+    """The error names the first place of the search."""
     shutil.rmtree(results / "codecs")
     there = link(results.parent / "a/b", results / RUN)
     with pytest.raises(FormatError, match=r"tokenizer .*/a/.* must be a file, got none; keep the"):
@@ -105,20 +105,20 @@ def test_tokenizers_that_are_nowhere(results):
 
 
 def test_sequences_by_a_link(results, model):
-    """A sequence file is one wherever the link to it stands."""
+    """A sequence file is opened through a link in any folder."""
     path = results / "outputs/sequences/datacube_F1_sequences.safetensors"
     there = link(results.parent / "a/s.safetensors", path)
     assert len(model.open(there)) == len(model.open(path))
 
 
 def test_a_device_that_is_not_there(results):
-    """It is the device that must be another: nothing is wrong with the files."""
+    """The error names the device, not the files."""
     with pytest.raises(ConfigError, match=r"device must be one that PyTorch can use, got cuda:99 "):
         AstroModel.from_run(results / RUN, "cuda:99")
 
 
 def test_a_file_of_somebody_else(results, monkeypatch):
-    """What may not be read is not damaged."""
+    """A file without permission to read is not reported as damaged."""
     real = open
 
     def refuse(path, *args, **options):
@@ -132,7 +132,7 @@ def test_a_file_of_somebody_else(results, monkeypatch):
 
 
 def test_more_fields_than_files_may_be_open(results, model):
-    """Objects of a survey of many fields, with a limit below their number."""
+    """More fields than files may be open can be read."""
     path = results / "outputs/sequences/datacube_F1_sequences.safetensors"
     with few_files(20):
         fields = [model.open(path) for _ in range(40)]

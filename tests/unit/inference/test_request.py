@@ -1,4 +1,4 @@
-"""The names of a question: what is asked for, and what it is to be told from."""
+"""Requests: names of targets and of what they are predicted from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import ConfigError
-from astromodal.inference.request import ask, predicted_columns
+from astromodal.inference.request import parse_request, requested_columns
 from astromodal.sequences.layout import sequence_layout
 from helpers.model import COLUMNS, CONFIG
 
@@ -16,8 +16,8 @@ LAYOUT = sequence_layout(PARTS)
 
 
 def test_everything_else_is_given():
-    """Without `given`, all that is no target."""
-    found = ask(LAYOUT, COLUMNS, ["specz_z", "image"], None)
+    """Without `given`, everything that is no target is given."""
+    found = parse_request(LAYOUT, COLUMNS, ["specz_z", "image"], None)
     assert (found.columns, found.blocks) == ((2,), ("image",))
     assert found.given_columns == (0, 1, 3, 4, 5)
     assert found.given_blocks == ("desi_r", "gaiaxp_bp")
@@ -25,28 +25,28 @@ def test_everything_else_is_given():
 
 
 def test_a_modality_is_the_rest_of_it():
-    """`scalar` and `spectrum` as targets are all of them, as given all that are no target."""
-    assert ask(LAYOUT, COLUMNS, "spectrum", []).blocks == ("desi_r", "gaiaxp_bp")
-    assert ask(LAYOUT, COLUMNS, "scalar", None).columns == tuple(range(6))
-    found = ask(LAYOUT, COLUMNS, ["specz_z", "desi_r"], ["scalar", "spectrum"])
+    """`scalar` and `spectrum` as targets are all of them; as given, all that are no target."""
+    assert parse_request(LAYOUT, COLUMNS, "spectrum", []).blocks == ("desi_r", "gaiaxp_bp")
+    assert parse_request(LAYOUT, COLUMNS, "scalar", None).columns == tuple(range(6))
+    found = parse_request(LAYOUT, COLUMNS, ["specz_z", "desi_r"], ["scalar", "spectrum"])
     assert found.given_columns == (0, 1, 3, 4, 5)
     assert found.given_blocks == ("gaiaxp_bp",)
 
 
 def test_nothing_given():
-    """An empty list is from nothing."""
-    found = ask(LAYOUT, COLUMNS, "specz_z", [])
+    """An empty list stands for nothing."""
+    found = parse_request(LAYOUT, COLUMNS, "specz_z", [])
     assert (found.given_columns, found.given_blocks) == ((), ())
 
 
-def test_a_model_of_one_order_is_asked_in_it():
-    """Trained on the layout's order alone, a target is told from the blocks before its own."""
-    found = ask(LAYOUT, COLUMNS, "specz_z", None, shuffled=False)
+def test_a_model_of_one_order_predicts_in_it():
+    """Trained on the layout's order alone, a target is predicted from the blocks before its own."""
+    found = parse_request(LAYOUT, COLUMNS, "specz_z", None, shuffled=False)
     assert found.given_blocks == ("image",)
     assert found.given_columns == (0, 1, 3, 4, 5)
-    assert ask(LAYOUT, COLUMNS, "image", None, shuffled=False).given_columns == ()
+    assert parse_request(LAYOUT, COLUMNS, "image", None, shuffled=False).given_columns == ()
     with pytest.raises(ConfigError, match="given must be before the target .* got desi_r; leave"):
-        ask(LAYOUT, COLUMNS, "specz_z", ["desi_r"], shuffled=False)
+        parse_request(LAYOUT, COLUMNS, "specz_z", ["desi_r"], shuffled=False)
 
 
 @pytest.mark.parametrize(
@@ -61,28 +61,28 @@ def test_a_model_of_one_order_is_asked_in_it():
     ],
 )
 def test_wrong_names(target, given, message):
-    """A name that is unknown, or on both sides, is said so."""
+    """An unknown name, or one on both sides, is an error that names it."""
     with pytest.raises(ConfigError, match=message):
-        ask(LAYOUT, COLUMNS, target, given)
+        parse_request(LAYOUT, COLUMNS, target, given)
 
 
-def test_light_curves_cannot_be_asked_for():
-    """How long a curve goes on is not modelled; it can be given."""
+def test_light_curves_cannot_be_requested():
+    """The length of a curve is not modelled; a curve can be given."""
     spectrum = SpectrumSettings(groups=("ztf_r",), codebook_size=16)
     layout = sequence_layout(PARTS.model_copy(update={"spectrum": spectrum}))
-    assert ask(layout, COLUMNS, "specz_z", ["ztf_r"]).given_blocks == ("ztf_r",)
-    assert ask(layout, COLUMNS, ["image", "spectrum"], None).blocks == ("image",)
+    assert parse_request(layout, COLUMNS, "specz_z", ["ztf_r"]).given_blocks == ("ztf_r",)
+    assert parse_request(layout, COLUMNS, ["image", "spectrum"], None).blocks == ("image",)
     with pytest.raises(ConfigError, match="the length of a light curve is not modelled, got ztf_r"):
-        ask(layout, COLUMNS, "ztf_r", None)
+        parse_request(layout, COLUMNS, "ztf_r", None)
 
 
 def test_the_default_columns_are_those_that_the_run_has():
-    """Of the four, those of the config's columns."""
-    assert len(predicted_columns(load_config())) == 4
+    """Default columns that the config lacks are left out."""
+    assert len(requested_columns(load_config())) == 4
     few = load_config({"tokenizers": {"scalar": {"columns": ["specz_z", "mag_pstotal_r"]}}})
-    assert predicted_columns(few) == ("specz_z",)
+    assert requested_columns(few) == ("specz_z",)
     none = load_config({"tokenizers": {"scalar": {"columns": ["mag_pstotal_r"]}}})
-    assert predicted_columns(none) == ()
+    assert requested_columns(none) == ()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_default_columns_are_those_that_the_run_has():
         ({"columns": ["specz_z"], "given": ["specz_z"]}, "given must be without any target"),
     ],
 )
-def test_a_config_that_asks_for_the_impossible(predict, message):
-    """It is said before any job runs."""
+def test_a_config_with_an_impossible_request(predict, message):
+    """The error comes before any job runs."""
     with pytest.raises(ConfigError, match=message):
-        predicted_columns(load_config({"predict": predict}))
+        requested_columns(load_config({"predict": predict}))

@@ -1,4 +1,4 @@
-"""Parquet of a field: keys, values and what they mean."""
+"""Parquet files of a field: keys, values and metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def split(tmp_path, encoded):
 
 
 def test_embeddings_are_keyed(tmp_path, model, encoded, split, monkeypatch):
-    """Id, HEALPix cell, row, split and the vector; row groups bound the memory."""
+    """Rows have id, HEALPix cell, row, split and vector; row groups bound the memory."""
     monkeypatch.setattr(tables, "_OBJECTS", 5)
     path = tmp_path / "e.parquet"
     settings = PredictSettings(pooling="attention")
@@ -46,18 +46,18 @@ def test_embeddings_are_keyed(tmp_path, model, encoded, split, monkeypatch):
 
 
 def test_predictions_are_those_of_the_model(tmp_path, model, encoded, split, monkeypatch):
-    """The numbers of `predict`, with units; NaN in a column that no training field measured."""
+    """Columns hold the numbers of `predict` with units; NaN if no training field measured one."""
     monkeypatch.setattr(tables, "_OBJECTS", 5)
     path = tmp_path / "p.parquet"
     settings = PredictSettings(given=("image", "mag_pstotal_r"))
     assert predict_field(model, encoded, split, 64, path, COLUMNS, settings) == 12
     found = pq.read_table(path)
-    told = model.predict(encoded, ["specz_z", "gaia_teff_gspphot"], given=settings.given)
-    for name, prediction in told.items():
+    predicted = model.predict(encoded, ["specz_z", "gaia_teff_gspphot"], given=settings.given)
+    for name, prediction in predicted.items():
         for statistic, value in (("mean", prediction.mean), ("p84", prediction.quantile(0.84))):
             got = found[f"{name}_{statistic}"].to_numpy()
             np.testing.assert_allclose(got, value, rtol=1e-5)
-    assert found["n_given"].to_pylist() == told["specz_z"].n_given.tolist()
+    assert found["n_given"].to_pylist() == predicted["specz_z"].n_given.tolist()
     assert np.isnan(found["vista_japermag6_mean"].to_numpy()).all()
     assert found.schema.field("gaia_teff_gspphot_std").metadata[b"unit"] == b"K"
     assert read_meta(path)["given"] == ["image", "mag_pstotal_r"]
@@ -72,7 +72,7 @@ def test_the_same_bytes_again(tmp_path, model, encoded, split):
 
 
 def test_a_field_without_what_is_given_is_predicted(tmp_path, model, encoded, split):
-    """One field without the named survey stops no workflow; `n_given` says it."""
+    """A field without the named survey is no error; its `n_given` is 0."""
     path = tmp_path / "p.parquet"
     settings = PredictSettings(given=("gaiaxp_bp",))
     predict_field(model, encoded, split, 64, path, ("specz_z",), settings)
@@ -82,7 +82,7 @@ def test_a_field_without_what_is_given_is_predicted(tmp_path, model, encoded, sp
 
 
 def test_no_objects_make_an_empty_file(tmp_path, model, split):
-    """With all its columns."""
+    """A field without objects gives a file with all columns."""
     from helpers.model import cube_table
 
     empty, path = model.encode(cube_table().slice(0, 0)), tmp_path / "p.parquet"
@@ -91,7 +91,7 @@ def test_no_objects_make_an_empty_file(tmp_path, model, split):
 
 
 def test_a_split_of_another_cube_is_refused(tmp_path, model, encoded):
-    """Its ids are not the sequences'."""
+    """A split file with other ids is an error."""
     n = 3
     other = Split(np.array(["x"] * n), np.zeros(n, int), np.zeros(n, np.uint8), np.ones(n, bool))
     other.save(tmp_path / "s.npz")
@@ -101,7 +101,7 @@ def test_a_split_of_another_cube_is_refused(tmp_path, model, encoded):
 
 
 def test_other_parquet_has_no_metadata(tmp_path):
-    """It is said what the file should be."""
+    """The error says what the file must be."""
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(FormatError, match="must be embeddings or predictions of astromodal"):
         read_meta(tmp_path / "a.parquet")

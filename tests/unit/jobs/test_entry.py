@@ -49,7 +49,7 @@ def test_a_job_reads_only_what_its_rule_named(snakemake):
     snakemake.params["settings"] |= {"tokenizers.image.size": 32, "tokenizers.image.seed": 9}
     image = start(snakemake).settings.tokenizers.image
     assert (image.size, image.seed) == (32, 9)
-    with pytest.raises(AttributeError, match=r"ImageSettings\.bands must be given to the job"):
+    with pytest.raises(AttributeError, match=r"tokenizers\.image\.bands must be given to the job"):
         _ = image.bands
 
 

@@ -9,7 +9,7 @@ import pytest
 from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.simulate.field import simulate_field
 from astromodal.simulate.light import Light, integrate_light
-from astromodal.simulate.sources import Sources, draw_sources
+from astromodal.simulate.sources import Sources, sample_sources
 
 SKY = SimulateSettings(
     seed=7,
@@ -47,7 +47,7 @@ def cube(cube_path: Path) -> pa.Table:
 
 @pytest.fixture(scope="session")
 def sources() -> Sources:
-    return draw_sources(SKY, "MANY")
+    return sample_sources(SKY, "MANY")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from astromodal.simulate import cutouts
 from astromodal.simulate.cutouts import (
     CENTRE,
     PIXEL,
-    Photographer,
+    Imager,
     Telescope,
     galaxy_transforms,
     points,
@@ -18,10 +18,8 @@ from astromodal.simulate.cutouts import (
     telescope,
     to_images,
 )
-from astromodal.simulate.light import BAND_NAMES, SPLUS, Light
-from astromodal.simulate.photometry import IMAGING
-from astromodal.simulate.sources import GALAXY, STAR, Sources
-from astromodal.simulate.streams import stream
+from astromodal.simulate.light import BAND_NAMES, IMAGING, SPLUS, Light
+from astromodal.simulate.sources import GALAXY, STAR, Sources, stream
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +28,8 @@ def optics(sky: SimulateSettings) -> Telescope:
 
 
 @pytest.fixture(scope="module")
-def photographer(sources: Sources, light: Light, optics: Telescope) -> Photographer:
-    return Photographer(sources, light, optics)
+def imager(sources: Sources, light: Light, optics: Telescope) -> Imager:
+    return Imager(sources, light, optics)
 
 
 def moments(image: np.ndarray) -> tuple[float, float, float]:
@@ -41,22 +39,20 @@ def moments(image: np.ndarray) -> tuple[float, float, float]:
     return tuple(float((image * a * b).sum() / total) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
 
 
-def test_aperture_sums_are_magnitudes(
-    sources: Sources, light: Light, photographer: Photographer
-) -> None:
+def test_aperture_sums_are_magnitudes(sources: Sources, light: Light, imager: Imager) -> None:
     """Counts of a cutout without noise give the magnitude through the band's zero point."""
     small = np.nan_to_num(sources.shape["radius"]) < 3
     for row in np.flatnonzero(small)[:60]:
-        total = photographer.render(int(row), CENTRE, CENTRE).sum(axis=(1, 2))
+        total = imager.render(int(row), CENTRE, CENTRE).sum(axis=(1, 2))
         zero = np.array([IMAGING[band].zero_point for band in SPLUS])
         true = light.flux[row, [BAND_NAMES.index(band) for band in SPLUS]]
         np.testing.assert_allclose(total, true * 10 ** (0.4 * zero), rtol=0.04)
 
 
-def test_sky_noise_is_that_of_the_survey(sources: Sources, photographer: Photographer) -> None:
+def test_sky_noise_is_that_of_the_survey(sources: Sources, imager: Imager) -> None:
     """Corners of cutouts scatter by the sky noise of each band, about zero."""
     faint = np.flatnonzero((sources.kind == STAR) & (sources.r_mag > 20))[:12]
-    images = photographer.expose(faint, stream(1, "f", "c"))
+    images = imager.expose(faint, stream(1, "f", "c"))
     corner = images[:, :, :20, :20]
     spread = np.array([1.4826 * np.median(np.abs(corner[:, b])) for b in range(12)])
     np.testing.assert_allclose(spread, [IMAGING[band].sky for band in SPLUS], rtol=0.06)
@@ -84,7 +80,7 @@ def test_disc_has_its_half_light_radius_and_angle() -> None:
 
 
 def test_source_stands_where_it_is_put() -> None:
-    """Point and disc have their centroid at the position asked for, x along columns."""
+    """Point and disc have their centroid at the given position, x along columns."""
     psf = psf_transforms(np.array([2.5]))[0]
     _, disc = galaxy_transforms(3.0, 0.7, 10.0)
     for image in (
@@ -97,7 +93,7 @@ def test_source_stands_where_it_is_put() -> None:
 
 
 def test_shapes_follow_the_cutouts(
-    sources: Sources, light: Light, optics: Telescope, photographer: Photographer
+    sources: Sources, light: Light, optics: Telescope, imager: Imager
 ) -> None:
     """theta_det is the angle of bright flat galaxies' images; galaxies are wider than stars."""
     columns = shape_columns(sources, optics, stream(1, "f", "shapes"))
@@ -111,7 +107,7 @@ def test_shapes_follow_the_cutouts(
     assert flat.sum() > 3
     r_band = list(SPLUS).index("r")
     for row in np.flatnonzero(flat)[:10]:
-        image = np.maximum(photographer.render(int(row), CENTRE, CENTRE)[r_band], 0)
+        image = np.maximum(imager.render(int(row), CENTRE, CENTRE)[r_band], 0)
         xx, yy, xy = moments(image)
         angle = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))
         apart = (angle - columns["theta_det"][row] + 90) % 180 - 90
@@ -134,9 +130,9 @@ def test_shape_columns_hang_together(sources: Sources, light: Light, optics: Tel
     assert {values.dtype for values in columns.values()} == {np.dtype(np.float32)}
 
 
-def test_some_pixels_are_exactly_zero(sources: Sources, photographer: Photographer) -> None:
+def test_some_pixels_are_exactly_zero(sources: Sources, imager: Imager) -> None:
     """A few cutouts have pixels without data, which are exactly zero."""
-    images = photographer.expose(np.arange(80), stream(1, "f", "spoiled"))
+    images = imager.expose(np.arange(80), stream(1, "f", "spoiled"))
     share = np.mean(images == 0)
     assert 0 < share < 0.01
     assert (images < 0).any()
@@ -149,7 +145,7 @@ def test_cutouts_do_not_depend_on_bands(sources: Sources) -> None:
 
 
 def test_choice_is_among_matches() -> None:
-    """Cutouts are drawn among matched rows, at most all of them."""
+    """Cutouts are chosen among matched rows, at most all of them."""
     matched = np.arange(100) < 60
     rows = cutouts.choose(matched, 0.4, np.random.default_rng(0))
     assert len(rows) == 40

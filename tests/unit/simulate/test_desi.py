@@ -5,8 +5,7 @@ import pytest
 
 from astromodal.simulate import desi
 from astromodal.simulate.light import Light, spectra
-from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
-from astromodal.simulate.streams import stream
+from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources, stream
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def test_redshifts_are_right_but_for_a_few(sources: Sources) -> None:
 
 
 def test_desi_targets_mostly_have_redshifts(sources: Sources, rows: np.ndarray) -> None:
-    """Catalogued redshifts cover DESI's targets first; there are as many as asked for."""
+    """Catalogued redshifts cover DESI's targets first; there are as many as configured."""
     known = desi.choose_redshifts(sources, 0.10, rows, stream(1, "f", "known"))
     assert len(known) == 200
     assert np.isin(rows, known).mean() > 0.5

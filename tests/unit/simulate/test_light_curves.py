@@ -39,14 +39,14 @@ def test_a_field_is_seen_for_eight_months_a_year(exposures):
 
 
 def test_choice_is_a_fraction():
-    """Distinct rows, in order."""
+    """Chosen rows are distinct and ascending."""
     rows = choose(50, 0.3, RNG(1))
     assert len(rows) == 15
     assert (np.diff(rows) > 0).all()
 
 
 def test_errors_are_those_of_the_survey(exposures):
-    """From 0.01 mag of a bright source to 0.2 at the limit; a constant source scatters by them."""
+    """Errors are 0.01 mag for bright sources to 0.2 at the limit, and match the scatter."""
     mean = np.repeat([[15.0], [19.0], [20.4]], 3, axis=1)
     curve = measure(mean, np.zeros((3, len(exposures.time))), exposures, RNG(2))["r"]
     bright, middle, faint = np.split(curve["magerr"], np.cumsum(curve["length"])[:-1])
@@ -58,7 +58,7 @@ def test_errors_are_those_of_the_survey(exposures):
 
 
 def test_curves_are_ragged(exposures):
-    """What is fainter is detected less often; what saturates or has no magnitude, never."""
+    """Fainter sources are detected less often; saturated ones and those without magnitude never."""
     mean = np.repeat([[18.0], [20.6], [24.0], [10.0], [np.nan]], 3, axis=1)
     curve = measure(mean, np.zeros((5, len(exposures.time))), exposures, RNG(3))["g"]
     first, second, *rest = curve["length"].tolist()
@@ -103,18 +103,18 @@ def test_only_quasars_and_some_stars_vary(sources, exposures):
     assert 0 < varied[kind == 0].mean() < 0.3
 
 
-def test_light_curves_are_off_unless_asked_for(cube):
-    """The default sky has no such columns."""
+def test_light_curves_are_off_by_default(cube):
+    """The default sky has no light curves."""
     assert not [name for name in cube.column_names if name.startswith("ztf_")]
 
 
 def test_light_curves_change_nothing_else(sky, cube, tmp_path):
-    """With them, every other column is what it was; a field where ZTF is absent has none."""
+    """Light curves change no other column; a field without ZTF has none."""
     bare = SimulatedField(absent=("ztf",), n_sources=20)
-    asked = sky.model_copy(
+    changed = sky.model_copy(
         update={"light_curve_fraction": 0.6, "fields": {**sky.fields, "BARE": bare}}
     )
-    simulate_field(asked, "WHOLE", tmp_path / "with.parquet")
+    simulate_field(changed, "WHOLE", tmp_path / "with.parquet")
     found = pq.read_table(tmp_path / "with.parquet")
     names = [f"ztf_{part}_{band}" for band in BANDS for part in ("mag", "magerr", "hmjd")]
     assert set(found.column_names) - set(cube.column_names) == set(names)
@@ -125,5 +125,5 @@ def test_light_curves_change_nothing_else(sky, cube, tmp_path):
     assert length[0] == length[1] == length[2]
     assert 0.3 < np.mean(np.array(length[0]) > 0) <= 0.6
     assert len(set(length[0])) > 2
-    simulate_field(asked, "BARE", tmp_path / "bare.parquet")
+    simulate_field(changed, "BARE", tmp_path / "bare.parquet")
     assert not [n for n in pq.read_schema(tmp_path / "bare.parquet").names if n.startswith("ztf_")]

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from astromodal.config.inputs import SimulateSettings
 from astromodal.simulate import gaia
-from astromodal.simulate.cosmology import comoving_distance
 from astromodal.simulate.extragalactic import (
     QuasarLight,
     calzetti,
+    comoving_distance,
     forest_transmission,
     quasar_spectrum,
 )
@@ -24,22 +24,24 @@ from astromodal.simulate.light import (
     components,
     curve,
     spectra,
+    splus_columns,
     to_magnitude,
+    vista_columns,
 )
-from astromodal.simulate.photometry import splus_columns, vista_columns
 from astromodal.simulate.sources import (
     CLASSES,
     FIELD_SIZE,
     GALAXY,
     QUASAR,
     STAR,
+    Atmosphere,
     Sources,
     absolute_magnitude,
-    draw_sources,
     field_centre,
+    sample_sources,
+    stream,
 )
-from astromodal.simulate.stellar import star_spectrum
-from astromodal.simulate.streams import stream
+from astromodal.simulate.spectra import star_spectrum
 
 
 def band(light: Light, name: str) -> np.ndarray:
@@ -72,7 +74,7 @@ def test_curves_have_published_centres_and_widths(name: str) -> None:
 
 
 def test_sources_have_their_r_magnitude(sources: Sources, light: Light) -> None:
-    """Spectra are normalised to the r magnitude that was drawn."""
+    """Spectra are normalised to the sampled r magnitude."""
     np.testing.assert_allclose(band(light, "r"), sources.r_mag, atol=1e-9)
 
 
@@ -125,7 +127,7 @@ def test_absolute_magnitudes_are_known_ones() -> None:
     """Sun, M dwarf, red giant and white dwarf have about the right absolute r magnitude."""
     teff = np.array([5772.0, 3300.0, 4700.0, 10_000.0])
     logg = np.array([4.44, 4.95, 2.5, 8.0])
-    found = absolute_magnitude(teff, logg, np.zeros(4))
+    found = absolute_magnitude(Atmosphere(teff, logg, np.zeros(4)))
     np.testing.assert_allclose(found, [4.65, 11.0, 0.6, 11.9], atol=0.9)
 
 
@@ -292,7 +294,7 @@ def test_centres_lie_in_the_footprint(name: str) -> None:
 
 def test_a_field_covers_several_cells(sky: SimulateSettings) -> None:
     """A field is 1.4 degree wide on the sky, also where meridians converge."""
-    found = draw_sources(sky, "WHOLE")
+    found = sample_sources(sky, "WHOLE")
     ra0, _ = field_centre("WHOLE")
     east = (found.ra - ra0 + 180) % 360 - 180
     width = np.ptp(east) * np.cos(np.radians(found.dec.mean()))

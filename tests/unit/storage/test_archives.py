@@ -1,4 +1,4 @@
-"""Archives are looked through before they are believed."""
+"""Archives are checked before their content is used."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def test_arrays_are_read_as_numpy_reads_them(path):
 
 @given(n=st.integers(0, 200_000))
 def test_arrays_of_any_length(tmp_path_factory, n):
-    """Pieces that they are read in leave no trace."""
+    """Arrays of any length are the same, whatever the size of the pieces read."""
     path = tmp_path_factory.getbasetemp() / "n.npz"
     np.savez(path, x=np.arange(n))
     assert np.array_equal(read_arrays(path)["x"], np.arange(n))
 
 
 def test_an_archive_as_it_was_written(path):
-    """Passes without a word."""
+    """An intact archive passes."""
     check_archive(path)
 
 
 def test_a_flipped_bit(path):
-    """A CRC tells of it."""
+    """A CRC reveals it."""
     whole = bytearray(path.read_bytes())
     whole[whole.index(ARRAYS["numbers"].tobytes())] ^= 1
     path.write_bytes(whole)
@@ -62,7 +62,7 @@ def test_a_flipped_bit(path):
 
 
 def test_a_compressed_member(path):
-    """We compress none: it could inflate."""
+    """Compressed members are refused, as they could inflate."""
     np.savez_compressed(path, x=np.zeros(1000))
     with pytest.raises(ValueError, match=r"its member 'x\.npy' is compressed"):
         check_archive(path)
@@ -77,14 +77,14 @@ def test_a_compressed_member(path):
     ],
 )
 def test_other_headers(content, message):
-    """Only what NumPy writes of plain numbers or text is read."""
+    """Headers that NumPy does not write for plain numbers or text are refused."""
     with pytest.raises(ValueError, match=message):
         npy_header(io.BytesIO(content), len(content))
 
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_header_of_another_size(change):
-    """An array takes as many bytes as the file has of it."""
+    """A header of another size than the member is refused."""
     stream = io.BytesIO()
     np.save(stream, np.zeros(3))
     stream.seek(0)

@@ -23,7 +23,7 @@ def test_memory_layout_does_not_matter():
 
 
 def test_an_empty_array_has_a_hash():
-    """Nothing is something."""
+    """An empty array has a hash."""
     assert len(hash_arrays({"a": np.empty((0, 3))})) == 16
 
 
@@ -34,7 +34,7 @@ def test_hash_values_ignores_the_order_of_keys():
 
 
 def test_files_hash_by_their_bytes(tmp_path):
-    """And by nothing else."""
+    """Only the bytes of a file determine its hash."""
     for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
         (tmp_path / name).write_bytes(content)
     a, b, c = (hash_file(tmp_path / name) for name in "abc")

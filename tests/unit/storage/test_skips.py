@@ -1,4 +1,4 @@
-"""Texts that stand in place of what would have been made of a bad cube."""
+"""Skip notes stand in for outputs of a bad cube."""
 
 from dataclasses import asdict
 
@@ -29,7 +29,7 @@ def test_why_a_field_was_skipped_is_read_again(paths):
 
 
 def test_another_file_is_none(paths, tmp_path):
-    """Neither an array file, nor other JSON, nor an empty or damaged file tells of a skip."""
+    """Neither an array file, nor other JSON, nor an empty or damaged file is a skip note."""
     write_json(tmp_path / "summary.json", {"field": "F1", "format": SKIPPED})
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "cut").write_bytes(paths[0].read_bytes()[:60])
@@ -38,33 +38,33 @@ def test_another_file_is_none(paths, tmp_path):
 
 
 @pytest.mark.parametrize("read", [map_tensors, lambda p: load_arrays(p, format="split", version=1)])
-def test_whoever_reads_it_is_told(paths, read):
-    """The error of a reader is the one that the cube gave, with field and rule."""
+def test_reading_a_skip_note_is_an_error(paths, read):
+    """Reading a skip note raises the error of the cube, with field and rule."""
     with pytest.raises(SkippedError, match="field F1 was skipped by encode_images: field F1: col"):
         read(paths[0])
 
 
 def test_a_damaged_file_is_not_taken_for_a_skipped_one(tmp_path):
-    """It is a file to make again."""
+    """A damaged file is not taken for a skip note."""
     (tmp_path / "a.npz").write_bytes(b"PK")
     with pytest.raises(FormatError, match="delete it and run split_field again"):
         load_arrays(tmp_path / "a.npz", format="split", version=1)
 
 
 def test_skipped_fields_are_left_out(paths):
-    """What is usable comes in the order that it was given in."""
+    """Files of skipped fields are left out; the others keep their order."""
     assert usable([paths[1], paths[0], paths[1]]) == [str(paths[1])] * 2
     assert usable([]) == []
 
 
 def test_nothing_left_is_an_error(paths):
-    """It tells of the first field."""
+    """The error names the first field."""
     with pytest.raises(DataError, match="must be at least one field that was not skipped, got fie"):
         usable([paths[0]])
 
 
 def test_a_good_file_is_not_refused(paths):
-    """Only the text is."""
+    """Only a skip note is refused."""
     refuse_skipped(paths[1])
     with pytest.raises(SkippedError, match="field F1 was skipped"):
         refuse_skipped(paths[0])

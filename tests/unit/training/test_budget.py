@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from astromodal.config import load_config
-from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.schema import ModelSettings, TrainingSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.sequences.layout import longest_sequence
 from astromodal.training.budget import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.config.loss import MeaningfulLossSettings
 from astromodal.config.schema import ModelSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Block, Range

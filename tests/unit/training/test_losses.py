@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import divide

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from astromodal import training
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import build_vocab_spec
 from astromodal.errors import ConfigError
 from astromodal.training.terms import (

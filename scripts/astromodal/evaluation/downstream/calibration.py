@@ -69,7 +69,7 @@ def calibrate(
     seed : int
         Seed of ties and of bootstrap errors.
     """
-    below, upto = predicted.reached(truth)
+    below, upto = predicted.cdf(truth)
     drawn = np.random.default_rng(seed).uniform(size=len(truth))
     pit = below + drawn * (upto - below)
     inside = np.abs(pit - 0.5)

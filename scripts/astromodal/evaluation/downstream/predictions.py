@@ -17,7 +17,7 @@ from astromodal.evaluation.downstream.tasks import Case
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
-from astromodal.inference.request import look
+from astromodal.inference.request import parse_given
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 
@@ -232,8 +232,9 @@ class Source:
     ) -> dict[str, np.ndarray]:
         """What each way that learns is told of objects, float (n, features)."""
         bundle, budget = self.model.bundle, self.model.settings.token_budget
-        seen = self.sequences.only(*look(bundle.layout, self.model.columns, given))
-        made = embed_by(bundle, seen, self.numbers[objects], tuple(POOLINGS), budget)
+        seen = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
+        kept = Encoded(seen, self.numbers[objects])
+        made = embed_by(bundle, kept, tuple(POOLINGS), budget)
         x = {f"probe_{pooling}": vectors for pooling, vectors in made.items()}
         if scalars:
             raw = self.raw[np.searchsorted(self.rows, objects)]

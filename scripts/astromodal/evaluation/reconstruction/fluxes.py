@@ -74,8 +74,7 @@ def sample_spectra(inputs: ReconstructionInputs, objects: Encoded, group: str) -
     """Predict spectra of one group, and read the observed ones."""
     model, coder = inputs.model, inputs.model.tokenizers.spectrum
     predicted, std = predict_spectra(
-        model.bundle, objects.sequences, model.ask(group), objects.numbers, group,
-        inputs.sampling, model.settings,
+        model.bundle, objects, model.request(group), group, inputs.sampling, model.settings
     )  # fmt: skip
     flux, ivar = _observed(inputs, objects, group, predicted.shape[1])
     codes, trained = objects.codes(group), inputs.trained_on(group).codes(group)
@@ -216,8 +215,7 @@ def _estimates(inputs: ReconstructionInputs, objects: Encoded) -> dict[str, np.n
     """Return cutouts by method, float32 (n, B, S, S); the scaled ones are not yet filled."""
     model, tokenizer = inputs.model, inputs.model.tokenizers.image
     predicted, _ = predict_images(
-        model.bundle, objects.sequences, model.ask(IMAGE), objects.numbers, inputs.sampling,
-        model.settings,
+        model.bundle, objects, model.request(IMAGE), inputs.sampling, model.settings
     )  # fmt: skip
     codes = inputs.trained_on(IMAGE).codes(IMAGE)
     latents = tokenizer.centroids[codes].mean(axis=0)  # (slots, L)

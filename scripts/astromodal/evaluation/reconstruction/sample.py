@@ -15,7 +15,7 @@ from astromodal.evaluation.held_out import check_ids, check_scalars, eligible_ob
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
-from astromodal.inference.prompt import count_given
+from astromodal.inference.prompt import Sampling, count_given
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.vocabulary import check_hashes
@@ -71,14 +71,14 @@ class ReconstructionInputs:
         return self.context.model
 
     @property
-    def sampling(self) -> tuple[int, int]:
-        """Number of sampled continuations of a spectrum or cutout, and their seed."""
+    def sampling(self) -> Sampling:
+        """Number of samples of a spectrum or cutout, and their seed."""
         evaluation = self.context.settings.evaluation
-        return evaluation.reconstruction.n_samples, evaluation.seed
+        return Sampling(evaluation.reconstruction.n_samples, evaluation.seed)
 
     def given_blocks(self, block: str) -> tuple[str, ...]:
         """Return the blocks from which the model can predict a block."""
-        request = self.model.ask(block)
+        request = self.model.request(block)
         return (*([SCALAR] if request.given_columns else []), *request.given_blocks)
 
     def with_block(self, block: str) -> Encoded:
@@ -181,10 +181,10 @@ def _predict_columns(
     inputs: ReconstructionInputs, objects: Encoded, target: str
 ) -> dict[str, ScalarPrediction]:
     """Predict a column, or all columns of the scalar block, except those without bins."""
-    model, numbers = inputs.model, objects.numbers
-    request = model.ask(target)
-    by_column = predict_columns(model.bundle, objects.sequences, request, numbers, model.settings)
-    n_given = count_given(objects.sequences, request, numbers)
+    model = inputs.model
+    request = model.request(target)
+    by_column = predict_columns(model.bundle, objects, request, model.settings)
+    n_given = count_given(objects, request)
     return {
         model.columns[column]: model.distribution(column, probabilities, objects.ids, n_given)
         for column, probabilities in by_column.items()

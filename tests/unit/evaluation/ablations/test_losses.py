@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.loss import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.data.splits import TEST
 from astromodal.evaluation.ablations.losses import ObjectLosses, measure_losses
 from astromodal.evaluation.held_out import evaluated_fields

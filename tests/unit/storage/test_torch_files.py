@@ -13,14 +13,14 @@ KIND = {"format": "transformer", "version": 3}
 
 
 def test_a_state_is_read_back(tmp_path):
-    """Tensors and plain values."""
+    """Tensors and plain values are read back."""
     torch.save({**KIND, "x": torch.arange(3.0), "y": [1, None]}, tmp_path / "a.pt")
     found = load_state(tmp_path / "a.pt", **KIND)
     assert (found["x"].tolist(), found["y"]) == ([0, 1, 2], [1, None])
 
 
 def test_what_is_no_mapping_is_refused(tmp_path):
-    """A tensor alone carries no format."""
+    """A tensor without a format is refused."""
     torch.save(torch.zeros(2), tmp_path / "a.pt")
     with pytest.raises(FormatError, match=r"a\.pt must be transformer version 3, got a file that"):
         load_state(tmp_path / "a.pt", **KIND)
@@ -37,7 +37,7 @@ def make(width: int = 2) -> nn.Module:
 
 
 def test_a_model_is_filled():
-    """With the weights given."""
+    """A model gets the given weights."""
     weights = make().state_dict()
     found = filled(make, 1, weights, "w", "go")
     assert all(torch.equal(value, weights[name]) for name, value in found.state_dict().items())
@@ -57,7 +57,7 @@ def test_a_model_is_filled():
     ],
 )
 def test_a_model_of_another_shape(build, n_layers, message):
-    """Is refused before it is made, however large it would be."""
+    """Weights of other shapes are refused before the model is built."""
     with pytest.raises(FormatError, match=message):
         filled(build, n_layers, make().state_dict(), "w", "go")
 
@@ -72,7 +72,7 @@ def test_a_model_of_another_shape(build, n_layers, message):
     ],
 )
 def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, content, got):
-    """Every checksum is right: they may be worth days."""
+    """An intact file of another kind is not to be deleted."""
     torch.save(content, tmp_path / "a.pt")
     do = f"got {got}; use the astromodal that wrote it, or move it away and run train_transformer"
     with pytest.raises(FormatError, match=do):
@@ -80,7 +80,7 @@ def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, content, go
 
 
 def test_a_file_whose_checksum_fails_may_go(tmp_path):
-    """It is of no use to anybody."""
+    """A file whose checksum fails is to be deleted."""
     torch.save({**KIND, "x": torch.arange(100.0)}, tmp_path / "a.pt")
     whole = bytearray((tmp_path / "a.pt").read_bytes())
     whole[whole.index(torch.tensor(77.0).numpy().tobytes())] ^= 1
@@ -93,7 +93,7 @@ def test_a_file_whose_checksum_fails_may_go(tmp_path):
 
 @pytest.mark.parametrize("content", [{**KIND, "version": 2}, None])
 def test_what_to_do_may_be_said_by_who_reads(tmp_path, content):
-    """The file may be another run's."""
+    """The caller can give other advice."""
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(FormatError, match="; name another$"):
         load_state(tmp_path / "a.pt", **KIND, remedy="name another")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from astromodal.errors import FormatError
-from astromodal.storage.safetensors import map_tensors, save_tensors
+from astromodal.storage.safetensors import map_file, map_tensors, save_tensors
 
 ARRAYS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -18,7 +20,7 @@ ARRAYS = {
 
 
 def test_a_file_gives_back_what_was_written(tmp_path):
-    """Arrays and texts, to this reader and to the library's."""
+    """Arrays and metadata are read by this reader and by the library."""
     path = tmp_path / "x.safetensors"
     save_tensors(path, ARRAYS, {"format": "f"})
     found, meta = map_tensors(path)
@@ -31,16 +33,16 @@ def test_a_file_gives_back_what_was_written(tmp_path):
 
 
 def test_a_changed_header_is_noticed(tmp_path):
-    """Texts, names and shapes are those that were written."""
+    """A header that was changed is refused."""
     path = tmp_path / "x.safetensors"
     save_tensors(path, ARRAYS, {"format": "f", "step": "7"})
     path.write_bytes(path.read_bytes().replace(b'"step": "7"', b'"step": "8"'))
-    with pytest.raises(FormatError, match="must be a safetensors file, got a header of another h"):
+    with pytest.raises(FormatError, match="must be a safetensors file, got a header whose hash"):
         map_tensors(path)
 
 
 def test_the_order_of_arrays_does_not_matter(tmp_path):
-    """The same content is the same bytes."""
+    """The same arrays give the same bytes in any order."""
     paths = tmp_path / "x.safetensors", tmp_path / "y.safetensors"
     save_tensors(paths[0], ARRAYS, {})
     save_tensors(paths[1], dict(reversed(ARRAYS.items())), {})
@@ -48,7 +50,7 @@ def test_the_order_of_arrays_does_not_matter(tmp_path):
 
 
 def test_a_mapped_array_cannot_be_changed(tmp_path):
-    """It is the file."""
+    """A mapped array is read-only."""
     save_tensors(tmp_path / "x.safetensors", ARRAYS, {})
     with pytest.raises(ValueError, match="read-only"):
         map_tensors(tmp_path / "x.safetensors")[0]["a"][0, 0] = 1
@@ -56,7 +58,41 @@ def test_a_mapped_array_cannot_be_changed(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"not one", b"\2\0\0\0\0\0\0\0[]"])
 def test_other_files_are_no_tensors(tmp_path, content):
-    """Empty, of another kind, or with a header that is no mapping."""
+    """Empty files, other files and those whose header is no mapping are refused."""
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FormatError, match="x must be a safetensors file"):
         map_tensors(tmp_path / "x")
+
+
+def test_what_is_mapped_is_the_file(tmp_path):
+    """The map holds the bytes of the file, read-only, also after it is deleted."""
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    found = map_file(path)
+    path.unlink()
+    assert found.tobytes() == b"abc"
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+
+
+def test_an_empty_file(tmp_path):
+    """An empty file has no bytes."""
+    (tmp_path / "a").touch()
+    assert len(map_file(tmp_path / "a")) == 0
+
+
+def test_what_is_no_file(tmp_path):
+    """The error names the path."""
+    with pytest.raises(FileNotFoundError, match=r"none"):
+        map_file(tmp_path / "none")
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        map_file(tmp_path)
+
+
+def test_no_file_stays_open(tmp_path):
+    """Mapping many files leaves none of them open."""
+    (tmp_path / "a").write_bytes(bytes(100))
+    before = len(os.listdir("/proc/self/fd"))
+    kept = [map_file(tmp_path / "a") for _ in range(10)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert np.sum(kept) == 0

@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 
 def test_a_failed_write_keeps_the_older_file(tmp_path):
-    """What stood before stands after a failed write."""
+    """A failed write does not change the older file."""
     path = tmp_path / "a.txt"
     write_text(path, "old")
 
@@ -43,7 +43,7 @@ def test_a_failed_write_keeps_the_older_file(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    """Not the temporary one, whose name says nothing; and an error of another kind stays."""
+    """The error names the file, not the temporary one; other errors do not change."""
 
     def fail():
         with atomic_path(tmp_path / "a.npz"):
@@ -56,7 +56,7 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 
 def test_a_folder_that_may_not_be_written(tmp_path):
-    """It is not there and cannot be made: the error names the file that was to be."""
+    """A folder that cannot be made is an error that names the file."""
     with pytest.raises(MachineError, match=r"/sys/none/a must be .*, got .*; .* run the same"):
         write_text("/sys/none/a", "x")
 
@@ -131,7 +131,7 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_a_flipped_byte_is_noticed(tmp_path):
-    """Data damaged on disk do not pass for data."""
+    """Damaged data are refused."""
     save_arrays(tmp_path / "a.npz", {"x": np.arange(1000)}, **KIND)
     damaged = bytearray((tmp_path / "a.npz").read_bytes())
     damaged[2000] ^= 1
@@ -141,7 +141,7 @@ def test_a_flipped_byte_is_noticed(tmp_path):
 
 
 def test_a_zip_without_meta_is_refused(tmp_path):
-    """A .npz of somebody else's says so."""
+    """A .npz of another program is refused."""
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("readme", "hello")
     with pytest.raises(FormatError, match="array file of astromodal"):
@@ -161,7 +161,7 @@ def test_json_round_trip(tmp_path):
 
 
 def test_json_refuses_nan(tmp_path):
-    """A number that JSON has no word for is refused, and nothing is left."""
+    """NaN is refused, and no file is left."""
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
@@ -175,7 +175,7 @@ def test_broken_json_is_refused(tmp_path):
 
 
 def test_a_changed_json_file_is_noticed(tmp_path):
-    """Whoever changed it: its content is not that of the hash in it."""
+    """A file whose content has another hash than the stored one is refused."""
     write_json(tmp_path / "a.json", {"a": 1, "b": {"é": [None, 2.5]}})
     text = (tmp_path / "a.json").read_text()
     (tmp_path / "a.json").write_text(text.replace("2.5", "2.6"))
@@ -184,7 +184,7 @@ def test_a_changed_json_file_is_noticed(tmp_path):
 
 
 def test_a_json_file_of_another_layout_is_the_same(tmp_path):
-    """The hash is of the content, whatever the order and the spaces."""
+    """The hash does not depend on the order of keys and on spaces."""
     write_json(tmp_path / "a.json", {"a": 1, "b": 2})
     values = json.loads((tmp_path / "a.json").read_text())
     (tmp_path / "a.json").write_text(json.dumps(dict(reversed(values.items()))))
@@ -192,27 +192,27 @@ def test_a_json_file_of_another_layout_is_the_same(tmp_path):
 
 
 def test_a_json_file_without_a_hash_is_taken(tmp_path):
-    """Somebody else wrote it."""
+    """A JSON file of another program, without a hash, is read."""
     (tmp_path / "a.json").write_text('{"a": 1}')
     assert read_json(tmp_path / "a.json") == {"a": 1}
 
 
 def test_an_array_that_is_not_there(tmp_path):
-    """The file is named, and what it holds."""
+    """The error names the file and its arrays."""
     save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, **KIND)
     with pytest.raises(FormatError, match=r"a\.npz must be a file with an array 'y', got x;"):
         load_arrays(tmp_path / "a.npz", **KIND)["y"]
 
 
 def test_the_rule_that_makes_a_file_is_named(tmp_path):
-    """Where it is known."""
+    """The error names the rule that makes the file, if it is known."""
     (tmp_path / "a.npz").write_bytes(b"")
     with pytest.raises(FormatError, match="delete it and run encode_scalars again"):
         load_arrays(tmp_path / "a.npz", format="scalar_tokens", version=1)
 
 
 def test_a_folder_is_made_to_be_written_to(tmp_path):
-    """Nothing is left in it."""
+    """The folder is made, and no file is left in it."""
     check_writable(tmp_path / "a/b")
     assert list((tmp_path / "a/b").iterdir()) == []
 
@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
 
 
 def test_a_link_to_a_disk_that_is_not_there(tmp_path):
-    """Is named, and nothing is made in its place."""
+    """The error names the link, and no folder replaces it."""
     link = tmp_path / "a"
     link.symlink_to(tmp_path / "disk/results/a")
     with pytest.raises(
@@ -241,7 +241,7 @@ def test_a_link_to_a_disk_that_is_not_there(tmp_path):
 
 
 def test_a_folder_that_is_a_link(tmp_path):
-    """It can be written to, be its target there or still to be made."""
+    """A link to a folder can be written to, also if its target does not exist yet."""
     (tmp_path / "results").symlink_to(tmp_path / "disk")
     for _ in range(2):
         check_writable(tmp_path / "results")
@@ -249,7 +249,7 @@ def test_a_folder_that_is_a_link(tmp_path):
 
 
 def test_the_owner_may_read_what_he_wrote(tmp_path):
-    """Whatever his mask says; of others it is believed."""
+    """The owner may always read the file; rights of others follow the umask."""
     before = os.umask(0o727)
     try:
         write_json(tmp_path / "a.json", {})
@@ -262,7 +262,7 @@ def test_the_owner_may_read_what_he_wrote(tmp_path):
     ("format", "version", "got"), [("x", 1, "x version 1"), ("split", 9, "split version 9")]
 )
 def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, format, version, got):
-    """Another version may have written them, in days."""
+    """An intact file of another kind is not to be deleted."""
     save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, format=format, version=version)
     do = f"got {got}; use the astromodal that wrote it, or move it away and run split_field again"
     with pytest.raises(FormatError, match=do):
@@ -271,7 +271,7 @@ def test_whole_files_of_another_kind_are_not_to_be_deleted(tmp_path, format, ver
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_archives_of_somebody_else_are_not_to_be_deleted(tmp_path, save):
-    """They are whole: no checksum fails."""
+    """Archives of other programs, whose checksums match, are not to be deleted."""
     save(tmp_path / "a.npz", x=np.arange(1000))
     with pytest.raises(FormatError, match="must be an array file .*; use .* or move it away"):
         load_arrays(tmp_path / "a.npz", **KIND)
@@ -286,7 +286,7 @@ def test_archives_of_somebody_else_are_not_to_be_deleted(tmp_path, save):
     ],
 )
 def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path, monkeypatch, code, message):
-    """It is the machine that refuses."""
+    """A file that the system cannot read is not reported as damaged."""
     save_arrays(tmp_path / "a.npz", {"x": np.ones(1)}, **KIND)
 
     def refuse(*_, **__):
@@ -298,6 +298,6 @@ def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path, monkeypatch, code, 
 
 
 def test_a_folder_is_no_file(tmp_path):
-    """And nothing to be deleted."""
+    """A folder in place of a file is not to be deleted."""
     with pytest.raises(IsADirectoryError):
         load_arrays(tmp_path, **KIND)

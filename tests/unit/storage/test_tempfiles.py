@@ -1,4 +1,4 @@
-"""What killed writers leave is cleared away, and nothing else is."""
+"""Temporary files of killed writers are deleted, and no others."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ with atomic_path(sys.argv[1]) as temporary:
 
 
 def killed_writer(path: Path) -> Path:
-    """What a process leaves that is killed while it writes to `path`."""
+    """Temporary file of a process that was killed while it wrote to `path`."""
     subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
     (left,) = path.parent.iterdir()
     return left
 
 
 def of_machine(path: Path, name: str) -> Path:
-    """A leftover, as if another machine had written it."""
+    """Temporary file of another machine."""
     return path.rename(path.with_name(path.name.replace(machine(), name)))
 
 
 def aged(path: Path, seconds: float) -> Path:
-    """A file that was written so long ago."""
+    """File with an older modification time."""
     then = time.time() - seconds
     os.utime(path, (then, then))
     return path
 
 
 def test_a_killed_writer_s_file_goes(tmp_path):
-    """Its process is no more; the folder is empty afterwards, however deep."""
+    """Temporary files of ended processes are deleted at any depth."""
     folder = tmp_path / "outputs/deep"
     folder.mkdir(parents=True)
     killed_writer(folder / "a.npz")
@@ -51,7 +51,7 @@ def test_a_killed_writer_s_file_goes(tmp_path):
 
 
 def test_a_live_writer_s_file_stays(tmp_path):
-    """However long ago it was written to."""
+    """The temporary file of a running process remains, however old."""
     with atomic_path(tmp_path / "a.npz") as temporary:
         temporary.write_text("half")
         aged(temporary, 100 * ABANDONED)
@@ -71,7 +71,7 @@ def test_a_process_of_somebody_else_lives(monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "cleared"), [(ABANDONED / 2, 0), (ABANDONED * 2, 1)])
 def test_another_machine_s_file_goes_after_a_day(tmp_path, seconds, cleared):
-    """Its processes cannot be seen from here: only the time of the last write tells."""
+    """Its processes cannot be seen from here: only the time of the last write decides."""
     aged(of_machine(killed_writer(tmp_path / "a.npz"), "0123abcd"), seconds)
     assert clear_leftovers(tmp_path) == cleared
 
@@ -80,14 +80,14 @@ def test_another_machine_s_file_goes_after_a_day(tmp_path, seconds, cleared):
     "name", ["a.npz", ".hidden", ".a.npz.tmp", ".a.npz.abcdefgh.npz", ".0123abcd-1.npz"]
 )
 def test_other_files_stay(tmp_path, name):
-    """Hidden or not, old or not: a name that no writer gives is nobody's leftover."""
+    """Files whose names are not temporary ones remain, hidden or old."""
     (tmp_path / name).touch()
     aged(tmp_path / name, 100 * ABANDONED)
     assert clear_leftovers(tmp_path) == 0
 
 
 def test_below_a_link(tmp_path):
-    """A run's folder may be on another disk, and links may lead in a circle."""
+    """Links are followed to other disks, also if they form a circle."""
     disk, results = tmp_path / "disk", tmp_path / "results"
     for folder in (disk, results):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Spectra and images are predicted as averages over what the model would go on with."""
+"""Spectra and images are predicted as averages over samples."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from astromodal.surveys.registry import GROUPS, grid_group
 
 
 def test_a_spectrum_is_the_mean_of_its_samples(model, encoded):
-    """With many continuations, mean and spread are those of decoded samples, far less noisy."""
+    """With many samples, mean and spread agree with those of decoded samples."""
     n = 400
     first = model.predict(encoded, "desi_r", given=["mag_pstotal_r"], n_samples=n)["desi_r"]
-    drawn = model.generate(encoded, "desi_r", given=["mag_pstotal_r"], n_samples=n, seed=1)
-    flux = drawn.flux["desi_r"]
+    sampled = model.generate(encoded, "desi_r", given=["mag_pstotal_r"], n_samples=n, seed=1)
+    flux = sampled.flux["desi_r"]
     error = flux.std(axis=1) / np.sqrt(n)
     assert first.flux.shape == first.std.shape == (12, 8)
     pull = (first.flux - flux.mean(axis=1)) / (error + 1e-9)
@@ -36,7 +36,7 @@ def test_an_image_is_decoded(model, encoded):
 
 
 def test_the_same_seed_gives_the_same(model, encoded):
-    """Whatever the budget; another seed differs."""
+    """The result does not depend on the token budget, but on the seed."""
     from astromodal.inference import AstroModel
 
     small = AstroModel(model.bundle, model.settings.model_copy(update={"token_budget": 1}))
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same(model, encoded):
     assert (found[0] != found[2]).any()
 
 
-def test_what_an_object_has_of_the_target_is_not_looked_at(model, encoded):
+def test_what_an_object_has_of_the_target_is_not_used(model, encoded):
     """Objects with and without a spectrum are predicted alike where nothing is given."""
     found = model.predict(encoded, "image", given=[], n_samples=1)["image"]
     assert (found.n_given == 0).all()
@@ -71,7 +71,7 @@ def test_generated_blocks_are_decoded(model, encoded):
 
 
 def test_later_blocks_follow_from_earlier_ones(model, encoded):
-    """Blocks drawn together are one sequence: what was drawn first changes what comes after."""
+    """Blocks sampled together are one sequence: earlier ones change later ones."""
     both = model.generate(encoded, ["scalar", "desi_r"], given=[], seed=2)
     alone = model.generate(encoded, ["desi_r"], given=[], seed=2)
     assert (both.codes["desi_r"] != alone.codes["desi_r"]).any()
@@ -94,13 +94,13 @@ def test_later_blocks_follow_from_earlier_ones(model, encoded):
     ],
 )
 def test_what_cannot_be_done_is_said(model, encoded, call, error, message):
-    """One clear error each."""
+    """Each impossible call gives one clear error."""
     with pytest.raises(error, match=message):
         call(model, encoded)
 
 
 def test_all_columns_are_those_with_a_bin(model, encoded):
-    """A column that no training field measured is left out where all are asked for."""
+    """A column that no training field measured is left out if all are requested."""
     found = model.predict(encoded, "scalar", given=["image"])
     assert list(found) == [name for name in model.columns if name != "vista_japermag6"]
 
