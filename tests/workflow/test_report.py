@@ -102,4 +102,4 @@ def test_the_report_is_whole(run):
 def test_no_number_is_made_up(run):
     """No headline is of redshifts or classes."""
     labels = [h["label"] for h in read_json(run.evaluation("embeddings"))["headlines"]]
-    assert [label for label in labels if "field told" not in label] == []
+    assert [label for label in labels if "field predicted" not in label] == []

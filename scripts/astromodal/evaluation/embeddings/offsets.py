@@ -1,16 +1,16 @@
-"""How much an embedding tells of the field that its object was observed in."""
+"""How well the field of an object can be predicted from its embedding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from astromodal.evaluation.metrics import bootstrap_error, fraction_error
+from astromodal.evaluation.metrics import bootstrap_error, measure_fraction
+from astromodal.evaluation.report.values import Measurement
 
 LEAST_OBJECTS = 10
 """Objects that a field must have to be compared."""
@@ -18,63 +18,76 @@ _FOLDS, _SHUFFLES, _MOST_FIELDS = 5, 20, 20
 
 
 @dataclass(frozen=True)
-class Offsets:
-    """Fields told apart.
+class FieldOffset:
+    """One field compared with the others.
 
     Attributes
     ----------
-    fields : int64 (F,)
-        Numbers of the fields that were compared.
-    count : int64 (F,)
-        Objects of each.
-    accuracy : (float, float)
-        Balanced accuracy of a linear classifier of the field, cross-validated, and its bootstrap
-        error over objects.
-    shuffled : (float, float)
-        The same of labels that were shuffled, mean and scatter over the shuffles.
-    recall : float64 (F, 2)
-        Share of each field's objects that are told to be of it, and Wilson error.
-    distance : float64 (F, 2)
-        Squared distance of each field's mean from the mean of the others, in units of the variance
-        within fields, less what noise alone gives; and error. 0: no offset; 1: as large as the
-        scatter of sources within a field.
+    field : int
+        Number of the field.
+    objects : int
+        Number of its objects.
+    recall : Measurement
+        Fraction of its objects that the classifier assigns to it.
+    squared_offset : Measurement
+        Squared distance of its mean from the mean of the others, in units of the variance within
+        fields, less what noise alone gives. 0: no offset; 1: as large as the scatter of sources
+        within a field.
     """
 
-    fields: np.ndarray
-    count: np.ndarray
-    accuracy: tuple[float, float]
-    shuffled: tuple[float, float]
-    recall: np.ndarray
-    distance: np.ndarray
+    field: int
+    objects: int
+    recall: Measurement
+    squared_offset: Measurement
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Offsets between fields in the space of embeddings.
+
+    Attributes
+    ----------
+    accuracy : Measurement
+        Balanced accuracy of a linear classifier of the field, cross-validated, with its bootstrap
+        error over objects.
+    shuffled : Measurement
+        The same for shuffled labels: mean and scatter over the shuffles.
+    fields : tuple of FieldOffset
+        The fields that were compared.
+    """
+
+    accuracy: Measurement
+    shuffled: Measurement
+    fields: tuple[FieldOffset, ...]
 
     @property
-    def chance(self) -> float:
-        """Balanced accuracy of a guess."""
+    def random(self) -> float:
+        """Balanced accuracy of a random guess."""
         return 1 / len(self.fields)
 
     @property
-    def excess(self) -> tuple[float, float]:
-        """Accuracy above that of shuffled labels, and its error."""
-        error = float(np.hypot(self.accuracy[1], self.shuffled[1]))
-        return self.accuracy[0] - self.shuffled[0], error
+    def excess(self) -> Measurement:
+        """Accuracy above that of shuffled labels."""
+        error = float(np.hypot(self.accuracy.error, self.shuffled.error))
+        return Measurement(self.accuracy.value - self.shuffled.value, error)
 
 
 def field_offsets(space: np.ndarray, field: np.ndarray, seed: int) -> Offsets | None:
-    """Tell fields apart by their objects' embeddings.
+    """Classify objects by field, and measure the offsets between fields.
 
     Parameters
     ----------
     space : float64 (n, C)
-        What ``embedding_space`` gave.
+        Objects in the space of `embedding_space`.
     field : int64 (n,)
         Number of each object's field.
     seed : int
-        Seed of folds, shuffles and bootstrap draws.
+        Seed of folds, shuffles and the bootstrap.
 
     Returns
     -------
     Offsets or None
-        Of the 20 fields with the most objects at most; None where fewer than two have enough.
+        At most the 20 fields with the most objects; None where fewer than two have enough.
     """
     numbers, counts = np.unique(field, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:_MOST_FIELDS]
@@ -83,36 +96,45 @@ def field_offsets(space: np.ndarray, field: np.ndarray, seed: int) -> Offsets | 
         return None
     used = np.isin(field, fields)
     points, label = space[used], np.searchsorted(fields, field[used])
-    n, told = len(fields), _told(points, label, seed)
+    n, predicted = len(fields), _predict(points, label, seed)
     rng = np.random.default_rng(seed)
     shuffles = [rng.permutation(label) for _ in range(_SHUFFLES)]
-    chance = [np.nanmean(_recalls(s, _told(points, s, seed), n)) for s in shuffles]
+    shuffled = [np.nanmean(_recalls(s, _predict(points, s, seed), n)) for s in shuffles]
 
     def accuracy(index: np.ndarray) -> float:
-        return float(np.nanmean(_recalls(label[index], told[index], n)))
+        return float(np.nanmean(_recalls(label[index], predicted[index], n)))
 
     def distance(index: np.ndarray) -> np.ndarray:
         return _distances(points[index], label[index], n)
 
-    def with_error(statistic: Callable[[np.ndarray], Any]) -> np.ndarray:
-        found = statistic(np.arange(len(label)))
-        return np.stack([found, bootstrap_error(statistic, len(label), seed)], axis=-1)
+    def with_error(
+        statistic: Callable[[np.ndarray], float | np.ndarray],
+    ) -> list[Measurement]:
+        values = np.atleast_1d(statistic(np.arange(len(label))))
+        errors = np.atleast_1d(bootstrap_error(statistic, len(label), seed))
+        return [Measurement(v, e) for v, e in zip(values.tolist(), errors.tolist(), strict=True)]
 
+    distances = with_error(distance)
     return Offsets(
-        fields=fields,
-        count=np.bincount(label),
-        accuracy=tuple(with_error(accuracy).tolist()),
-        shuffled=(float(np.mean(chance)), float(np.std(chance, ddof=1))),
-        recall=np.array([fraction_error(told[label == i] == i) for i in range(n)]),
-        distance=with_error(distance),
+        accuracy=with_error(accuracy)[0],
+        shuffled=Measurement(float(np.mean(shuffled)), float(np.std(shuffled, ddof=1))),
+        fields=tuple(
+            FieldOffset(
+                int(fields[i]),
+                int((label == i).sum()),
+                measure_fraction(predicted[label == i] == i),
+                distances[i],
+            )
+            for i in range(n)
+        ),
     )
 
 
 def most_common(blocks: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Objects that have just the same blocks, bool (n,): the set that most objects have.
+    """Return the objects with the most common set of blocks, bool (n,).
 
-    Counted are objects in fields that have at least `LEAST_OBJECTS` of them, of which there must be
-    two; where no set of blocks is that common, nothing is chosen.
+    Only fields with at least `LEAST_OBJECTS` objects of a set count, and there must be two of them.
+    Where no set is that common, no object is chosen.
     """
     best, chosen = 0, np.zeros(len(blocks), dtype=bool)
     for pattern in np.unique(blocks):
@@ -124,8 +146,8 @@ def most_common(blocks: np.ndarray, field: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _told(points: np.ndarray, label: np.ndarray, seed: int) -> np.ndarray:
-    """Each object's field as told by a classifier that was fitted without its fold, int64 (n,)."""
+def _predict(points: np.ndarray, label: np.ndarray, seed: int) -> np.ndarray:
+    """Predict each object's field with a classifier that was fitted without its fold, (n,)."""
     n = label.max() + 1
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     classifier = LinearDiscriminantAnalysis(
@@ -134,15 +156,15 @@ def _told(points: np.ndarray, label: np.ndarray, seed: int) -> np.ndarray:
     return cross_val_predict(classifier, points, label, cv=folds)
 
 
-def _recalls(label: np.ndarray, told: np.ndarray, n: int) -> np.ndarray:
-    """Share of each of n fields' objects that are told rightly; NaN of a field without any."""
+def _recalls(label: np.ndarray, predicted: np.ndarray, n: int) -> np.ndarray:
+    """Return the recall of each of n fields, float64 (n,); NaN of a field without objects."""
     count = np.bincount(label, minlength=n)
-    right = np.bincount(label[label == told], minlength=n)
+    right = np.bincount(label[label == predicted], minlength=n)
     return np.divide(right, count, out=np.full(n, np.nan), where=count > 0)
 
 
 def _distances(points: np.ndarray, label: np.ndarray, n: int) -> np.ndarray:
-    """Squared distances of fields' means from the other fields', as in `Offsets`, (n,)."""
+    """Return the squared offsets of n fields, as `FieldOffset` defines them, float64 (n,)."""
     count = np.bincount(label, minlength=n).astype(float)
     if (count < 2).any():
         return np.full(n, np.nan)

@@ -1,4 +1,4 @@
-"""The evaluated objects' embeddings, and what is known of them that was not given."""
+"""Embeddings of held-out objects, and their labels, which the model was not given."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings, LabelSettings
+from astromodal.config.evaluate import LabelSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.progress import Progress
+from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.held_out import (
     EvaluatedField,
     check_ids,
@@ -43,13 +43,13 @@ class Sample:
     ids : unicode (n,)
         Identifiers.
     blocks : uint32 (n,)
-        Bit b: the object has a block of token type b.
+        Bit b is set if the object has a block of token type b.
     modalities : unicode (n,)
-        The same in words: ``scalar + image + spectrum`` or part of it.
+        Modalities in words: ``scalar + image + spectrum`` or fewer.
     kind : unicode (n,)
-        What the source is; empty where unknown.
+        Class; empty where unknown.
     redshift : float64 (n,)
-        Spectroscopic redshift; NaN where it is unknown or tells no distance.
+        Spectroscopic redshift; NaN where it is unknown or measures no distance.
     magnitude : float64 (n,)
         mag; NaN where unknown.
     """
@@ -69,66 +69,60 @@ class Sample:
         return len(self.ids)
 
     def has(self, modality: str) -> np.ndarray:
-        """Which objects have an image, say, bool (n,)."""
+        """Return which objects have a modality, bool (n,)."""
         return np.char.find(self.modalities, modality) >= 0
 
 
-def embed_evaluated(
-    model: AstroModel,
-    fields: Sequence[EvaluatedField],
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    pooling: str,
-    progress: Progress,
-) -> Sample:
-    """Embed objects that nothing was trained on, from all but what is hidden.
+def sample_embeddings(context: ModelContext) -> Sample:
+    """Sample held-out objects and embed them from everything but the labels.
 
     Parameters
     ----------
-    model : AstroModel
-        The model.
-    fields : sequence of EvaluatedField
-        With the files ``cube`` and ``sequences``.
-    evaluation : EvaluationSettings
-        Labels; objects at most, over all fields, and the seed of their draw.
-    columns : ColumnSettings
-        Names of a cube's identifying columns.
-    pooling : str
-        As for `AstroModel.embed`.
-    progress : Progress
-        Shows how many fields are done.
+    context : ModelContext
+        Its fields have the files ``cube`` and ``sequences``.
+
+    Raises
+    ------
+    FormatError
+        Where sequences are not those of the cube as it is now.
     """
-    found = [model.open(f.files["sequences"]) for f in fields]
-    eligible = [eligible_objects(e.sequences, [f]) for e, f in zip(found, fields, strict=True)]
-    drawn = sample_rows(eligible, evaluation.max_objects, evaluation.seed)
+    model, evaluation = context.model, context.settings.evaluation
+    opened = [model.open(f.files["sequences"]) for f in context.fields]
+    eligible = [
+        eligible_objects(objects.sequences, [f])
+        for objects, f in zip(opened, context.fields, strict=True)
+    ]
+    sampled = sample_rows(eligible, evaluation.max_objects, evaluation.seed)
     given = names_to_give(model, evaluation.labels.hidden)
-    sections = []
-    for i in progress(range(len(fields)), len(fields), "fields"):
-        objects = found[i][drawn[i]]
+    pooling = context.settings.predict.pooling
+    parts = [_nothing(model.bundle.trained.model.embedding.embedding_dim)]
+    for i in context.progress(range(len(context.fields)), len(context.fields), "fields"):
+        objects = opened[i][sampled[i]]
         if len(objects):
             vectors = model.embed(objects, pooling, given)
-            coder = model.tokenizers.scalar
-            known = _known(fields[i], objects, coder, evaluation.labels, columns)
-            sections.append({"vectors": vectors, "field": np.full(len(objects), i), **known})
-    empty = _nothing(model.bundle.trained.model.embedding.embedding_dim)
-    joined = {name: np.concatenate([e, *(p[name] for p in sections)]) for name, e in empty.items()}
-    return Sample(fields, **joined)
+            labels = _labels(
+                context.fields[i], objects, model.tokenizers.scalar, evaluation.labels,
+                context.settings.columns,
+            )  # fmt: skip
+            parts.append({"vectors": vectors, "field": np.full(len(objects), i), **labels})
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Sample(context.fields, **joined)
 
 
 def names_to_give(model: AstroModel, hidden: Collection[str]) -> list[str]:
-    """Every block and column that a model can be given, without the hidden columns."""
+    """Return all blocks and columns that a model takes, without the hidden columns."""
     blocks = [block.name for block in model.bundle.layout.blocks if block.name != SCALAR]
     return [*blocks, *(name for name in model.columns if name not in hidden)]
 
 
-def _known(
+def _labels(
     evaluated: EvaluatedField,
     objects: Encoded,
     coder: ScalarTokenizer,
     labels: LabelSettings,
     columns: ColumnSettings,
 ) -> dict[str, np.ndarray]:
-    """What is known of some objects of a field; all but `vectors` and `field` of a `Sample`."""
+    """Return the attributes of a `Sample` of a field's objects, without `vectors` and `field`."""
     cube, row = evaluated.open(columns), objects.row.astype(np.int64)
     check_ids(cube.ids(), row, objects.ids, evaluated.files["sequences"])
     check_scalars(cube, objects, coder)
@@ -148,6 +142,7 @@ def _known(
 
 
 def _modalities(objects: Encoded) -> np.ndarray:
+    """Return the modalities of objects in words, unicode (n,)."""
     image = np.where(objects.has(IMAGE), " + image", "")
     groups = [objects.has(block.name) for block in objects.layout.groups()]
     spectrum = np.any(groups, axis=0) if groups else np.zeros(len(objects), bool)
@@ -155,6 +150,7 @@ def _modalities(objects: Encoded) -> np.ndarray:
 
 
 def _nothing(width: int) -> dict[str, np.ndarray]:
+    """Return the attributes of a `Sample` without objects."""
     numbers, text = np.empty(0), np.empty(0, "U1")
     return {
         "vectors": np.empty((0, width), np.float32),

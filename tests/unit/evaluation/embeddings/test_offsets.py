@@ -1,4 +1,4 @@
-"""Fields are told apart where they differ, and only there."""
+"""The field is predicted where fields differ, and only there."""
 
 import numpy as np
 import pytest
@@ -13,35 +13,37 @@ def points(n, shift, seed=0, dimensions=4):
     return rng.normal(size=(2 * n, dimensions)) + np.outer(field == 7, [shift, 0, 0, 0]), field
 
 
-def test_fields_that_are_alike_are_not_told():
+def test_fields_that_are_alike_are_not_predicted():
     """Accuracy is that of shuffled labels within its error, and no mean is off."""
-    found = field_offsets(*points(200, 0.0), seed=1)
-    excess, error = found.excess
-    assert abs(excess) < 3 * error
-    assert found.fields.tolist() == [3, 7]
-    assert np.all(np.abs(found.distance[:, 0]) < 3 * found.distance[:, 1])
+    offsets = field_offsets(*points(200, 0.0), seed=1)
+    assert abs(offsets.excess.value) < 3 * offsets.excess.error
+    assert [each.field for each in offsets.fields] == [3, 7]
+    for each in offsets.fields:
+        assert abs(each.squared_offset.value) < 3 * each.squared_offset.error
 
 
-def test_a_shifted_field_is_told():
+def test_a_shifted_field_is_predicted():
     """A shift of s in four dimensions of unit scatter is a squared offset of s² / 4."""
-    found = field_offsets(*points(2000, 2.0), seed=1)
-    np.testing.assert_allclose(found.distance[:, 0], 1.0, atol=0.1)
-    # Two Gaussians two sigmas apart are told by the side: Phi(1).
-    assert found.accuracy[0] == pytest.approx(0.841, abs=0.02)
-    assert found.shuffled[0] == pytest.approx(0.5, abs=0.05)
+    offsets = field_offsets(*points(2000, 2.0), seed=1)
+    for each in offsets.fields:
+        assert each.squared_offset.value == pytest.approx(1.0, abs=0.1)
+    # Of two Gaussians two sigmas apart, Phi(1) lie on their own side of the middle.
+    assert offsets.accuracy.value == pytest.approx(0.841, abs=0.02)
+    assert offsets.shuffled.value == pytest.approx(0.5, abs=0.05)
+    assert offsets.random == 0.5
 
 
 def test_balance_keeps_a_large_field_from_deciding():
-    """Of 200 and 20 objects that are alike, half are told on average, not nine tenths."""
+    """Of 200 and 20 objects that are alike, half are predicted rightly, not nine tenths."""
     rng = np.random.default_rng(0)
     field = np.repeat([0, 1], [200, 20])
-    found = field_offsets(rng.normal(size=(220, 3)), field, seed=1)
-    assert found.accuracy[0] == pytest.approx(0.5, abs=3 * found.accuracy[1] + 0.01)
+    accuracy = field_offsets(rng.normal(size=(220, 3)), field, seed=1).accuracy
+    assert accuracy.value == pytest.approx(0.5, abs=3 * accuracy.error + 0.01)
 
 
 @pytest.mark.parametrize("counts", [[30], [30, 9], [5, 5]])
 def test_too_few_fields_or_objects(counts):
-    """One field with enough objects cannot be told from another."""
+    """One field with enough objects has nothing to be compared with."""
     field = np.repeat(np.arange(len(counts)), counts)
     assert field_offsets(np.random.default_rng(0).normal(size=(len(field), 3)), field, 1) is None
 

@@ -1,21 +1,20 @@
-"""The section of the embeddings, on a toy model."""
-
-import json
+"""The section on embeddings, with a toy model."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from astromodal.config.evaluate import EvaluationSettings, LabelSettings
+from astromodal.config import load_config
+from astromodal.config.evaluate import LabelSettings
 from astromodal.config.schema import ColumnSettings
-from astromodal.core.progress import quiet
 from astromodal.data.cube import Cube
 from astromodal.errors import FormatError
+from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
 from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, categories
-from astromodal.evaluation.embeddings.retrieval import sample_in_turns
-from astromodal.evaluation.embeddings.sample import embed_evaluated, names_to_give
+from astromodal.evaluation.embeddings.measures import sample_in_turns
+from astromodal.evaluation.embeddings.sample import names_to_give, sample_embeddings
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.encode import _encode
 from astromodal.inference.model import AstroModel
@@ -61,21 +60,39 @@ def as_fields(*made, trained=()):
     return evaluated_fields(list(names), trained, cube=cubes, sequences=sequences)
 
 
-def evaluate(model, fields, folder, labels=LabelSettings(), **settings):  # noqa: B008
-    evaluation = EvaluationSettings(labels=labels, n_examples=3, **settings)
-    section = evaluate_embeddings(model, fields, evaluation, ColumnSettings(), "mean", folder)
-    assert json.loads(json.dumps(section, allow_nan=False)) == section
-    return section
+@pytest.fixture
+def context(model, tmp_path):
+    """Make the context of an evaluation of fields, with settings of the evaluation."""
+
+    def make(fields, **settings):
+        config = load_config({"evaluation": {"n_examples": 3, **settings}})
+        context = ModelContext(fields, config, tmp_path / "figures", run=tmp_path / "run")
+        vars(context)["model"] = model  # in place of the model of the run
+        return context
+
+    return make
 
 
-def test_everything_is_told_of_two_fields(model, two, tmp_path):
+@pytest.fixture
+def evaluate(context, tmp_path):
+    """Evaluate fields; the section can be written as JSON."""
+
+    def run(fields, **settings):
+        section = evaluate_embeddings(context(fields, **settings))
+        section.save(tmp_path / "embeddings.json")
+        return section
+
+    return run
+
+
+def test_two_fields_have_every_figure(model, two, evaluate):
     """A map, offsets, neighbours and retrieval, each with a table; the weights' hash."""
-    section = evaluate(model, as_fields(*two), tmp_path)
-    names = [f["file"].removesuffix(".png") for f in section["figures"]]
+    section = evaluate(as_fields(*two))
+    names = [f.file.removesuffix(".png") for f in section.figures]
     assert names == ["map", "fields", "neighbours", "retrieval"]
-    assert all(f["table"]["rows"] for f in section["figures"])
-    assert section["numbers"]["weights_hash"] == model.hash
-    assert len(section["numbers"]["map"]["x"]) == 80
+    assert all(f.table.rows for f in section.figures)
+    assert section.hashes["transformer"] == model.hash
+    assert len(section.numbers.map.x) == 80
 
 
 def test_labels_are_not_given(model):
@@ -85,76 +102,74 @@ def test_labels_are_not_given(model):
     assert names == expected
 
 
-def test_an_embedding_does_not_change_with_the_label(model, made):
+def test_an_embedding_does_not_change_with_the_label(made, context):
     """Another redshift in the cube, the same vectors."""
     fields = as_fields(made("L1"), made("L2", specz_z=pa.array(np.linspace(0.1, 0.9, 40))))
-    sample = embed_evaluated(model, fields, EvaluationSettings(), ColumnSettings(), "mean", quiet)
+    sample = sample_embeddings(context(fields))
     first, second = sample.vectors[sample.field == 0], sample.vectors[sample.field == 1]
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_stars_have_no_redshift(model, two):
-    """Their velocity is no redshift; modalities are told in words."""
-    sample = embed_evaluated(
-        model, as_fields(*two), EvaluationSettings(), ColumnSettings(), "mean", quiet
-    )
+def test_stars_have_no_redshift(two, context):
+    """Their velocity is no redshift; modalities are in words."""
+    sample = sample_embeddings(context(as_fields(*two)))
     assert np.isnan(sample.redshift[sample.kind == "STAR"]).all()
     assert np.isfinite(sample.redshift[sample.kind == "GALAXY"]).any()
     assert sample.modalities[0] == "scalar + image + spectrum"
     assert sample.modalities[1] == "scalar"
 
 
-def test_trained_fields_give_their_test_split(model, two, tmp_path):
+def test_trained_fields_give_their_test_split(two, evaluate):
     """The toy cubes lie in one HEALPix cell, and that trains: nothing is left to embed."""
-    section = evaluate(model, as_fields(*two, trained=("A", "B")), tmp_path)
-    assert section["figures"] == []
-    assert "0 embeddings: there are fewer than three" in section["notes"][0]
+    section = evaluate(as_fields(*two, trained=("A", "B")))
+    assert section.figures == []
+    assert "0 embeddings cannot be evaluated: there are fewer than three" in section.notes[0]
 
 
-def test_without_labels(model, two, tmp_path):
+def test_without_labels(two, evaluate):
     """No class, redshift or magnitude is named: the map is there, and notes say what is not."""
-    labels = LabelSettings(redshift=None, kind=None, magnitude=None)
-    section = evaluate(model, as_fields(*two), tmp_path, labels)
-    notes = "\n".join(section["notes"])
+    labels = {"redshift": None, "kind": None, "magnitude": None}
+    section = evaluate(as_fields(*two), labels=labels)
+    notes = "\n".join(section.notes)
     for what in ("class", "redshift", "magnitude"):
         assert f"Neighbours are not compared in {what}" in notes
-    assert [f["file"] for f in section["figures"]] == ["map.png", "fields.png", "retrieval.png"]
+    assert [f.file for f in section.figures] == ["map.png", "fields.png", "retrieval.png"]
 
 
-def test_columns_that_the_cubes_lack(model, made, tmp_path):
+def test_columns_that_the_cubes_lack(made, evaluate):
     """Named labels that no cube has are the same as unknown ones."""
     field = made("N", specz_z=None, specz_class_spec=None)
-    notes = "\n".join(evaluate(model, as_fields(field), tmp_path)["notes"])
+    notes = "\n".join(evaluate(as_fields(field)).notes)
     assert "class (specz_class_spec): 0 evaluated objects have one" in notes
     assert "redshift (specz_z), stars left out: 0 evaluated objects have one" in notes
-    assert "No offset between fields was measured" in notes
+    assert "Offsets between fields were not measured" in notes
 
 
-def test_one_class_only(model, made, tmp_path):
-    """Where all are of one class, that neighbours are too says nothing."""
+def test_one_class_only(made, evaluate):
+    """Where all objects have one class, neighbours are not compared in class."""
     field = made("O", specz_class_spec=pa.array(["GALAXY"] * 40))
-    notes = evaluate(model, as_fields(field), tmp_path)["notes"]
+    notes = evaluate(as_fields(field)).notes
     assert any("all 40 evaluated objects that have one are of class GALAXY" in n for n in notes)
 
 
-def test_without_images(model, made, tmp_path):
+def test_without_images(made, evaluate):
     """No cutouts: no neighbours are shown."""
     cut = {f"splus_cut_{band}": None for band in ("U", "R", "Z")}
-    section = evaluate(model, as_fields(made("I", **cut)), tmp_path)
-    assert "0 evaluated objects have one, and it takes 6" in section["notes"][-1]
+    section = evaluate(as_fields(made("I", **cut)))
+    assert "0 evaluated objects have one, and 6 are needed" in section.notes[-1]
 
 
-def test_columns_of_some_fields_alone_are_noted(model, two, made, tmp_path):
-    """A column that one field lacks tells it apart."""
+def test_columns_of_some_fields_alone_are_noted(two, made, evaluate):
+    """A column that one field lacks reveals the field."""
     lacking = made("C", mag_pstotal_i=None)
-    notes = evaluate(model, as_fields(two[0], lacking), tmp_path)["notes"]
+    notes = evaluate(as_fields(two[0], lacking)).notes
     assert any("C (1) lack scalar columns" in note for note in notes)
 
 
-def test_two_objects(model, two, tmp_path):
+def test_two_objects(two, evaluate):
     """Two objects are no map."""
-    section = evaluate(model, as_fields(*two), tmp_path, max_objects=2)
-    assert "2 embeddings: there are fewer than three" in section["notes"][0]
+    section = evaluate(as_fields(*two), max_objects=2)
+    assert "2 embeddings cannot be evaluated: there are fewer than three" in section.notes[0]
 
 
 def test_categories_by_hand():
@@ -164,16 +179,16 @@ def test_categories_by_hand():
 
 
 def test_classes_take_turns():
-    """Of ten stars and one quasar, two draws are one of each."""
+    """Of ten stars and one quasar, two samples are one of each."""
     kind = np.array(["STAR"] * 10 + ["QSO"])
     for seed in range(5):
         assert set(kind[sample_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
 
 
-def test_codes_of_an_earlier_cube_are_refused(model, made):
+def test_codes_of_an_earlier_cube_are_refused(made, context):
     """Where scalars changed since, objects are not embedded from what they were."""
     name, _, sequences = made("old")
     _, newer, _ = made("new", seed=1, id=[f"old-{i}" for i in range(40)])
     fields = as_fields((name, newer, sequences))
     with pytest.raises(FormatError, match="field old: codes of scalars must be those of .* as it"):
-        embed_evaluated(model, fields, EvaluationSettings(), ColumnSettings(), "mean", quiet)
+        sample_embeddings(context(fields))

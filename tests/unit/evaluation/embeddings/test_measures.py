@@ -1,13 +1,16 @@
-"""What neighbours have in common."""
+"""The space and map of embeddings, and the agreement of neighbours."""
 
 import numpy as np
 import pytest
 
-from astromodal.evaluation.embeddings.retrieval import (
+from astromodal.evaluation.embeddings.measures import (
+    LEAST_TSNE,
     K,
     class_agreement,
+    embedding_space,
     nearest,
     others_of,
+    plane,
     value_agreement,
 )
 
@@ -24,7 +27,7 @@ def test_the_nearest_are_the_nearest_others():
 
 @pytest.mark.parametrize("n", [2, 3, 40])
 def test_random_others_are_others(n):
-    """Every draw is of another object."""
+    """Every sampled object is another one."""
     found = others_of(n, np.random.default_rng(0))
     assert not (found == np.arange(n)[:, None]).any()
     assert set(found.ravel()) <= set(range(n))
@@ -33,10 +36,10 @@ def test_random_others_are_others(n):
 def test_classes_that_lie_apart():
     """Of ten neighbours, five objects a side have 5, 4, 3, 2 and 1 beyond the border."""
     kind = np.where(LINE[:, 0] < 30, "A", "B")
-    found = class_agreement(LINE, kind, ONE, seed=1).numbers(1)
-    assert found["near"][0] == pytest.approx(1 - 30 / 600)
-    assert found["random"][0] == pytest.approx(29 / 59, abs=0.03)
-    assert found["gain"][0] > 10 * found["gain"][1]
+    near, random, gain = class_agreement(LINE, kind, ONE, seed=1).measure(1)
+    assert near.value == pytest.approx(1 - 30 / 600)
+    assert random.value == pytest.approx(29 / 59, abs=0.03)
+    assert gain.above(0, errors=10)
 
 
 def test_differences_by_hand():
@@ -68,4 +71,36 @@ def test_unknown_values_are_left_out():
     assert len(value_agreement(LINE, values, ONE, seed=1)) == 30
     few = np.where(np.arange(60) < 2 * K - 1, 1.0, np.nan)
     assert len(value_agreement(LINE, few, ONE, seed=1)) == 0
-    assert np.isnan(value_agreement(LINE, few, ONE, seed=1).numbers(1)["gain"]).all()
+    assert not value_agreement(LINE, few, ONE, seed=1).measure(1)[2].known
+
+
+def test_a_large_dimension_does_not_decide():
+    """Dimensions are standardised: one that is a thousand times larger counts as much."""
+    vectors = np.random.default_rng(0).normal(size=(200, 3))
+    scaled = embedding_space(vectors * [1000.0, 1.0, 1.0])
+    np.testing.assert_allclose(np.abs(scaled), np.abs(embedding_space(vectors)), atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d", "kept"), [(50, 40, 30), (50, 8, 8), (5, 40, 5)])
+def test_components_that_are_kept(n, d, kept):
+    """Thirty, or as many as objects or dimensions allow."""
+    assert embedding_space(np.random.default_rng(0).normal(size=(n, d))).shape == (n, kept)
+
+
+def test_few_objects_are_mapped_by_pca():
+    """And one component is no obstacle."""
+    places, method = plane(np.arange(5.0)[:, None], seed=1)
+    assert method == "PCA"
+    assert places.tolist() == [[i, 0] for i in range(5)]
+
+
+def test_the_same_seed_gives_the_same_map():
+    """Two clumps stay apart in it."""
+    rng = np.random.default_rng(0)
+    space = rng.normal(size=(LEAST_TSNE, 3)) + np.repeat([0, 50], LEAST_TSNE // 2)[:, None]
+    places, method = plane(space, seed=1)
+    assert method == "t-SNE"
+    assert places.tolist() == plane(space, seed=1)[0].tolist()
+    halves = np.split(places, 2)
+    apart = np.linalg.norm(halves[0].mean(0) - halves[1].mean(0))
+    assert apart > halves[0].std()
