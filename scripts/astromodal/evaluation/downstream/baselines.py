@@ -1,7 +1,7 @@
-"""Ways to tell a target from labelled examples: probes of embeddings, and rivals that see scalars.
+"""Methods that learn a target from labels: probes of embeddings, and baselines on raw scalars.
 
-Each is tuned on the same labels over a small grid of its own, by squared error on the target's
-inward scale or, of classes, by log loss.
+Each is tuned on the same labels over a small grid of its own: by squared error on the target's
+inward scale, and by log loss for classes.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ ALPHAS = tuple(10.0**power for power in range(-2, 6))
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 1))
 RATES = (0.05, 0.15)
 LEAVES = ((7, 5), (31, 20))
-"""Leaves of a tree at most, and objects of a leaf at least."""
+"""Largest number of leaves of a tree, and fewest objects of a leaf."""
 ITERATIONS = 300
 NEIGHBOURS = (3, 10, 30)
 WEIGHTS = ("uniform", "distance")
-LEAST_CHANCE = 1e-6
-"""Chance that log loss gives at least to what a way holds impossible."""
+LEAST_PROBABILITY = 1e-6
+"""Smallest probability that enters a log loss."""
 
 
 @dataclass(frozen=True)
-class Task:
+class Examples:
     """Examples of one target.
 
     Attributes
     ----------
     x : float (n, F)
-        What every object is told from.
+        Features of every object.
     y : float64 (n,)
-        Its label, on the inward scale, or the number of its class.
+        Its label on the inward scale, or the number of its class.
     fit, tune, score : int64 (m,)
-        Objects to learn from, to tune by, to tell the target of.
+        Objects to fit on, to tune on, and to predict.
     n_classes : int
-        0 where the target is a number.
+        Number of classes; 0 for a target that is a number.
     """
 
     x: np.ndarray
@@ -56,36 +56,40 @@ class Task:
     n_classes: int = 0
 
 
-Answer = tuple[np.ndarray, dict[str, Any]]
-"""Values (m,) or chances of classes (m, classes) of the scored objects; what tuning chose."""
+Tuned = dict[str, float | str]
+"""Parameters that tuning chose, by name."""
+Predicted = tuple[np.ndarray, Tuned]
+"""Values (m,) or class probabilities (m, classes) of scored objects, and tuned parameters."""
 
 
-def probe(task: Task) -> Answer:
-    """A linear probe: ridge regression, or logistic regression, of standardised features."""
-    if task.n_classes:
-        grid: Iterable[tuple[Any, dict[str, Any]]] = (
+def probe(examples: Examples) -> Predicted:
+    """Predict with a linear probe: ridge or logistic regression of standardised features."""
+    if examples.n_classes:
+        grid: Iterable[tuple[Any, Tuned]] = (
             (LogisticRegression(C=c, max_iter=5000, tol=1e-3), {"C": c}) for c in INVERSE_PENALTIES
         )
     else:
         grid = ((Ridge(alpha=alpha, solver="svd"), {"alpha": alpha}) for alpha in ALPHAS)
-    return _best(task, ((make_pipeline(StandardScaler(), each), said) for each, said in grid))
+    return _best(
+        examples, ((make_pipeline(StandardScaler(), each), chosen) for each, chosen in grid)
+    )
 
 
-def neighbours(task: Task) -> Answer:
-    """K-nearest neighbours of the ranks of each column, as normal deviates.
+def neighbours(examples: Examples) -> Predicted:
+    """Predict with k nearest neighbours of the ranks of each column, as normal deviates.
 
-    Ranks, for an error of 1e6 would leave a mean and spread nothing to tell. What is missing is put
-    at the median, and that it is missing is one more feature.
+    Ranks are used because one error of 1e6 would dominate a mean and a standard deviation. A
+    missing value is put at the median, and that it is missing is one more feature.
     """
-    kind = KNeighborsClassifier if task.n_classes else KNeighborsRegressor
-    task = _known_columns(task)
+    kind = KNeighborsClassifier if examples.n_classes else KNeighborsRegressor
+    examples = _known_columns(examples)
     ranks = QuantileTransformer(
-        n_quantiles=min(1000, len(task.fit)), output_distribution="normal", random_state=0
+        n_quantiles=min(1000, len(examples.fit)), output_distribution="normal", random_state=0
     )
     fill = SimpleImputer(strategy="median", add_indicator=True)
-    pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(task.fit)]
+    pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(examples.fit)]
     return _best(
-        task,
+        examples,
         (
             (make_pipeline(ranks, fill, kind(k, weights=weights)), {"k": k, "weights": weights})
             for k, weights in pairs
@@ -93,84 +97,99 @@ def neighbours(task: Task) -> Answer:
     )
 
 
-def trees(task: Task) -> Answer:
-    """Gradient-boosted trees, which take missing values as they are (Friedman 2001)."""
-    kind = HistGradientBoostingClassifier if task.n_classes else HistGradientBoostingRegressor
-    task = _known_columns(task)
-    found: list[tuple[float, int, dict[str, float], Any]] = []
+def trees(examples: Examples) -> Predicted:
+    """Predict with gradient-boosted trees (Friedman 2001), which handle missing values."""
+    kind = HistGradientBoostingClassifier if examples.n_classes else HistGradientBoostingRegressor
+    examples = _known_columns(examples)
+    fitted: list[tuple[float, int, Tuned, Any]] = []
     for rate, (leaves, least) in product(RATES, LEAVES):
         grown = kind(
             learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=least, max_iter=ITERATIONS,
             early_stopping=False, random_state=0,
-        ).fit(task.x[task.fit], task.y[task.fit])  # fmt: skip
-        losses = [_loss(told, task.y[task.tune]) for told in _stages(grown, task, task.tune)]
+        ).fit(examples.x[examples.fit], examples.y[examples.fit])  # fmt: skip
+        losses = [
+            _loss(predicted, examples.y[examples.tune])
+            for predicted in _stages(grown, examples, examples.tune)
+        ]
         n = int(np.argmin(losses))
-        found.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, grown))
-    _, n, said, grown = min(found, key=lambda each: each[0])
-    told = next(islice(_stages(grown, task, task.score), n, None))
-    return told, said | {"iterations": n + 1}
+        fitted.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, grown))
+    _, n, chosen, grown = min(fitted, key=lambda each: each[0])
+    predicted = next(islice(_stages(grown, examples, examples.score), n, None))
+    return predicted, chosen | {"iterations": n + 1}
 
 
-def constant(task: Task) -> Answer:
-    """The median of the labels, or how often each class occurs among them."""
+def constant(examples: Examples) -> Predicted:
+    """Predict the median of the labels, or the frequency of each class among them."""
     model = (
-        DummyClassifier(strategy="prior") if task.n_classes else DummyRegressor(strategy="median")
+        DummyClassifier(strategy="prior")
+        if examples.n_classes
+        else DummyRegressor(strategy="median")
     )
-    nothing = np.zeros((len(task.x), 1))
-    model.fit(nothing[task.fit], task.y[task.fit])
-    return _told(model, nothing[task.score], task.n_classes), {}
+    nothing = np.zeros((len(examples.x), 1))
+    model.fit(nothing[examples.fit], examples.y[examples.fit])
+    return _predict(model, nothing[examples.score], examples.n_classes), {}
 
 
-LEARNERS: dict[str, Callable[[Task], Answer]] = {
+LEARNERS: dict[str, Callable[[Examples], Predicted]] = {
     "probe_mean": probe,
     "probe_attention": probe,
     "trees": trees,
     "neighbours": neighbours,
     "constant": constant,
 }
-"""Every way that learns from labels, by name."""
+"""Methods that learn from labels, by name."""
 
 
-def _best(task: Task, grid: Iterable[tuple[Any, dict[str, Any]]]) -> Answer:
-    """What the best of some models tells."""
-    x, y = task.x[task.fit], task.y[task.fit]
-    fitted = [(model.fit(x, y), said) for model, said in grid]
-    told = (_told(model, task.x[task.tune], task.n_classes) for model, _ in fitted)
-    losses = [_loss(each, task.y[task.tune]) for each in told]
-    model, said = fitted[int(np.argmin(losses))]
-    return _told(model, task.x[task.score], task.n_classes), said
+def _best(examples: Examples, grid: Iterable[tuple[Any, Tuned]]) -> Predicted:
+    """Predict with the model of a grid that is best on the objects to tune on."""
+    x, y = examples.x[examples.fit], examples.y[examples.fit]
+    fitted = [(model.fit(x, y), chosen) for model, chosen in grid]
+    predicted = (
+        _predict(model, examples.x[examples.tune], examples.n_classes) for model, _ in fitted
+    )
+    losses = [_loss(each, examples.y[examples.tune]) for each in predicted]
+    model, chosen = fitted[int(np.argmin(losses))]
+    return _predict(model, examples.x[examples.score], examples.n_classes), chosen
 
 
-def _told(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
+def _predict(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
+    """Predict values, or probabilities of all classes."""
     if not n_classes:
         return np.asarray(model.predict(x), dtype=np.float64)
     return _spread(model.predict_proba(x), model.classes_, n_classes)
 
 
-def _stages(model: Any, task: Task, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """What trees tell after each iteration."""
-    if not task.n_classes:
-        return iter(model.staged_predict(task.x[rows]))
-    staged = model.staged_predict_proba(task.x[rows])
-    return (_spread(chances, model.classes_, task.n_classes) for chances in staged)
+def _stages(model: Any, examples: Examples, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the predictions after each iteration."""
+    if not examples.n_classes:
+        return iter(model.staged_predict(examples.x[rows]))
+    staged = model.staged_predict_proba(examples.x[rows])
+    return (_spread(probabilities, model.classes_, examples.n_classes) for probabilities in staged)
 
 
-def _spread(chances: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Chances of all classes; 0 of those that were not among the labels."""
-    out = np.zeros((len(chances), n_classes))
-    out[:, classes.astype(np.int64)] = chances
+def _spread(probabilities: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return probabilities of all classes; 0 for those that were not among the labels."""
+    out = np.zeros((len(probabilities), n_classes))
+    out[:, classes.astype(np.int64)] = probabilities
     return out
 
 
-def _loss(told: np.ndarray, y: np.ndarray) -> float:
-    """Mean squared error, or log loss."""
-    if told.ndim == 1:
-        return float(np.mean((told - y) ** 2))
-    chance = told[np.arange(len(y)), y.astype(np.int64)]
-    return float(-np.log(np.maximum(chance, LEAST_CHANCE)).mean())
+def _loss(predicted: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean squared error, or the log loss."""
+    if predicted.ndim == 1:
+        return float(np.mean((predicted - y) ** 2))
+    probability = predicted[np.arange(len(y)), y.astype(np.int64)]
+    return float(-np.log(np.maximum(probability, LEAST_PROBABILITY)).mean())
 
 
-def _known_columns(task: Task) -> Task:
-    """The task without columns that no example has."""
-    known = np.isfinite(task.x[task.fit]).any(axis=0)
-    return Task(task.x[:, known], task.y, task.fit, task.tune, task.score, task.n_classes)
+def _known_columns(examples: Examples) -> Examples:
+    """Return the examples without columns that no object to fit on has."""
+    known = np.isfinite(examples.x[examples.fit]).any(axis=0)
+    return Examples(
+        examples.x[:, known],
+        examples.y,
+        examples.fit,
+        examples.tune,
+        examples.score,
+        examples.n_classes,
+    )

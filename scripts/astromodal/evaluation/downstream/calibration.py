@@ -1,17 +1,21 @@
-"""Whether the model's predicted distributions mean what they say."""
+"""Calibration of the model's predicted distributions, and temperatures that improve it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
 from astromodal.core.progress import Progress
-from astromodal.evaluation.metrics import bootstrap_error, fraction_error, mean_error
+from astromodal.evaluation.metrics import (
+    bootstrap_error,
+    measure_fraction,
+    measure_mean,
+    measure_statistic,
+)
 from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
 from astromodal.inference.bundle import Bundle
@@ -23,33 +27,63 @@ from astromodal.training.targets import NO_TARGET
 LEVELS = (0.5, 0.68, 0.95)
 """Probabilities of the central intervals whose coverage is counted."""
 CHECKED = 0.68
+"""Level of the interval by which calibration is judged."""
 TOLERATED = 0.05
-"""Level that the verdict looks at, and how far its coverage may be off, beyond two errors."""
+"""Difference of its coverage from this level that is tolerated, beyond two errors."""
 _LEAST = 1e-300
 
 
 @dataclass(frozen=True)
+class CalibrationNumbers:
+    """Calibration of predicted distributions in numbers.
+
+    Attributes
+    ----------
+    coverage : dict of str to Measurement
+        Fraction of the objects whose truth lies in the central interval, by its probability.
+    crps, crps_constant : Measurement
+        Continuous ranked probability score of the model and of the constant, in the column's unit.
+    nll, nll_constant : Measurement
+        Negative log-likelihood of the bin of the truth (nats).
+    crps_gain, nll_gain : Measurement
+        Constant minus model, paired by object.
+    """
+
+    coverage: dict[str, Measurement]
+    crps: Measurement
+    crps_constant: Measurement
+    crps_gain: Measurement
+    nll: Measurement
+    nll_constant: Measurement
+    nll_gain: Measurement
+
+    @property
+    def checked(self) -> Measurement:
+        """Coverage of the interval by which calibration is judged."""
+        return self.coverage[str(CHECKED)]
+
+    @property
+    def poor(self) -> bool:
+        """Whether that coverage is off by more than two errors and five percentage points."""
+        return abs(self.checked.value - CHECKED) > max(2 * self.checked.error, TOLERATED)
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """What the truth says of predicted distributions.
+    """Predicted distributions compared with the truth.
 
     Attributes
     ----------
     pit : float64 (n,)
-        Probability integral transform: the predicted probability below the truth, drawn evenly
-        where the truth has a probability of its own. Even between 0 and 1 where all is well.
-    numbers : dict
-        ``coverage`` by level, ``crps``, ``crps_constant`` (unit), ``nll``, ``nll_constant``
-        (nats), each `measured`, and the paired ``crps_gain`` and ``nll_gain`` of the model.
+        Probability integral transform: the predicted probability below the truth. Where the truth
+        has a probability of its own, a uniform random part of it is added. It is uniform between 0
+        and 1 for calibrated distributions.
+    numbers : CalibrationNumbers
+        The numbers.
     """
 
     pit: np.ndarray
-    numbers: dict[str, Any]
-
-    @property
-    def poor(self) -> bool:
-        """Whether the coverage of the 68 % interval is off by over two errors and five points."""
-        found = self.numbers["coverage"][str(CHECKED)]
-        return abs(found.value - CHECKED) > max(2 * found.error, TOLERATED)
+    numbers: CalibrationNumbers
 
 
 def calibrate(
@@ -60,48 +94,55 @@ def calibrate(
     Parameters
     ----------
     predicted : ScalarPrediction
-        Of the scored objects.
+        Predictions of the scored objects.
     truth : float64 (n,)
-        What was measured of them.
+        Their measured values.
     labels : float64 (m,)
-        Labels of the training split: how often each bin occurs among them is the constant that
-        the model is compared with.
+        Labels of the training split. The frequencies of bins among them are the constant that the
+        model is compared with.
     seed : int
         Seed of ties and of bootstrap errors.
     """
     below, upto = predicted.cdf(truth)
-    drawn = np.random.default_rng(seed).uniform(size=len(truth))
-    pit = below + drawn * (upto - below)
+    sampled = np.random.default_rng(seed).uniform(size=len(truth))
+    pit = below + sampled * (upto - below)
     inside = np.abs(pit - 0.5)
-    coverage = {str(p): Measurement(*fraction_error(inside <= p / 2)) for p in LEVELS}
-    same = _constant(predicted, labels)
-    numbers: dict[str, Any] = {"coverage": coverage}
-    for name, of in (("crps", ScalarPrediction.crps), ("nll", surprise)):
-        model, constant = of(predicted, truth), of(same, truth)
-        numbers[name] = _mean(model, seed)
-        numbers[f"{name}_constant"] = _mean(constant, seed)
-        numbers[f"{name}_gain"] = _mean(constant - model, seed)
-    return Calibration(pit, numbers)
+    coverage = {str(p): measure_fraction(inside <= p / 2) for p in LEVELS}
+    constant = _constant(predicted, labels)
+    crps, crps_constant = (each.crps(truth) for each in (predicted, constant))
+    own, own_constant = (nll(each, truth) for each in (predicted, constant))
+    return Calibration(
+        pit,
+        CalibrationNumbers(
+            coverage=coverage,
+            crps=_mean(crps, seed),
+            crps_constant=_mean(crps_constant, seed),
+            crps_gain=_mean(crps_constant - crps, seed),
+            nll=_mean(own, seed),
+            nll_constant=_mean(own_constant, seed),
+            nll_gain=_mean(own_constant - own, seed),
+        ),
+    )
 
 
-def surprise(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
-    """Negative log-likelihood (nats) of the bin that each object's truth lies in, float64 (n,).
+def nll(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood (nats) of the bin of each truth, float64 (n,).
 
-    Of bins, not of a density: that of a value which many objects share would be infinite.
+    It is that of bins, not of a density, which is infinite at a value that many objects share.
     """
     bins = _bins(predicted, truth)
-    chance = predicted.probabilities[np.arange(len(truth)), bins]
-    return -np.log(np.maximum(chance, _LEAST))
+    probability = predicted.probabilities[np.arange(len(truth)), bins]
+    return -np.log(np.maximum(probability, _LEAST))
 
 
 def pit_histogram(pit: np.ndarray, n_bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the PIT in even bins, and its Poisson error, float64 (n_bins,) each; 1 is even."""
+    """Return the density of the PIT in equal bins and its Poisson error, float64 (n_bins,)."""
     counts = np.histogram(pit, bins=n_bins, range=(0, 1))[0]
     return counts * n_bins / len(pit), np.sqrt(np.maximum(counts, 1)) * n_bins / len(pit)
 
 
 def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPrediction:
-    """The bins' frequencies among labels, half a count added to each, for every object."""
+    """Return the frequencies of bins among labels, plus half a count each, for every object."""
     n_bins = len(predicted.centers)
     counts = 0.5 + np.bincount(_bins(predicted, labels), minlength=n_bins)
     every = np.broadcast_to(counts / counts.sum(), predicted.probabilities.shape)
@@ -109,38 +150,37 @@ def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPredicti
 
 
 def _bins(predicted: ScalarPrediction, values: np.ndarray) -> np.ndarray:
-    """Bin of each value: (edge k, edge k + 1], the first and last without end."""
+    """Return the bin of each value: (edge k, edge k + 1], the first and last unbounded."""
     return np.searchsorted(predicted.edges[1:-1], values, side="left")
 
 
-def _mean(values: np.ndarray, seed: int) -> dict[str, float]:
-    error = bootstrap_error(lambda index: float(values[index].mean()), len(values), seed)
-    return Measurement(float(values.mean()), float(error))
+def _mean(values: np.ndarray, seed: int) -> Measurement:
+    return measure_statistic(lambda index: float(values[index].mean()), len(values), seed)
 
 
 LOG_TEMPERATURES = np.linspace(-1.0, 1.0, 9)
-"""Powers of two that are tried; between them the surprise is interpolated."""
+"""Powers of two that are computed; between them the NLL is interpolated."""
 _FINE = np.linspace(-1.0, 1.0, 401)
 _UNITY = int(np.argmin(np.abs(LOG_TEMPERATURES)))
 
 
 @dataclass(frozen=True)
-class Surprises:
-    """Surprise at the codes of one modality, object by object.
+class NllSums:
+    """NLL of the codes of one modality, by object.
 
     Attributes
     ----------
     sums : float64 (n, temperatures)
         Negative log-likelihood (nats) of all codes of an object, at `LOG_TEMPERATURES`.
     counts : int64 (n,)
-        Codes of each object.
+        Number of codes of each object.
     """
 
     sums: np.ndarray
     counts: np.ndarray
 
     def at(self, log_temperature: float) -> np.ndarray:
-        """Sums at another temperature, 2 to that power, float64 (n,)."""
+        """Return the sums at the temperature 2 to that power, float64 (n,)."""
         return np.asarray(CubicSpline(LOG_TEMPERATURES, self.sums, axis=1)(log_temperature))
 
 
@@ -152,23 +192,28 @@ def measure_temperatures(
     seed: int,
     token_budget: int,
     progress: Progress,
-) -> dict[str, Surprises]:
-    """Surprise at every code of some objects at every temperature of the grid, by modality.
+) -> dict[str, NllSums]:
+    """Compute the NLL of every code of some objects at every temperature of the grid.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
     sequences : SequenceSet
-        Where the objects are.
+        Sequences of the objects.
     eligible : int64 (n,)
-        Objects that may be drawn.
+        Objects that may be sampled.
     most, seed : int
-        Objects a modality at most; seed of their draw and of block orders.
+        Largest number of objects per modality; seed of their sample and of block orders.
     token_budget : int
-        Tokens that are run at once.
+        Tokens per batch.
     progress : Progress
-        Shows how many batches are done.
+        Wraps the loop over batches.
+
+    Returns
+    -------
+    dict of str to NllSums
+        By modality.
     """
     chosen = sample_objects(sequences, eligible, most, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
@@ -178,56 +223,83 @@ def measure_temperatures(
     shuffle = (seed, 0) if bundle.trained.shuffled else None
     for step in progress(range(len(plan)), len(plan), "batches at all temperatures"):
         batch = sequences.batch(plan.step(step), shuffle)
-        for found, logits, wanted in target_logits(
+        for targets, logits, wanted in target_logits(
             bundle.trained.model, batch, bundle.layout, bundle.device
         ):
-            place = np.searchsorted(every, found.objects)
-            modality, known = found.ids.modality, by_object(found, found.targets) != NO_TARGET
+            place = np.searchsorted(every, targets.objects)
+            modality = targets.ids.modality
+            known = by_object(targets, targets.targets) != NO_TARGET
             np.add.at(counts[modality], place, known.sum(axis=1))
-            for i, values in enumerate(_surprises(logits, wanted)):
-                told = np.where(known, by_object(found, values), 0.0).sum(axis=1)
-                np.add.at(sums[modality][:, i], place, told)
+            for i, values in enumerate(_target_nll(logits, wanted)):
+                total = np.where(known, by_object(targets, values), 0.0).sum(axis=1)
+                np.add.at(sums[modality][:, i], place, total)
     return {
-        m: Surprises(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
+        m: NllSums(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
         for m in MODALITIES
         if counts[m].any()
     }
 
 
-def _surprises(logits: torch.Tensor, wanted: torch.Tensor) -> Sequence[np.ndarray]:
-    """Surprise at each target (C, M), at every temperature; of a missing one it means nothing."""
+def _target_nll(logits: torch.Tensor, wanted: torch.Tensor) -> Sequence[np.ndarray]:
+    """Return the NLL of each target (C, M) at every temperature; undefined for missing ones."""
     right = logits.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]
-    found = []
+    nll_at = []
     for power in LOG_TEMPERATURES.tolist():
         scaled = logits / 2**power
-        found.append((scaled.logsumexp(dim=2) - right / 2**power).cpu().double().numpy())
-    return found
+        nll_at.append((scaled.logsumexp(dim=2) - right / 2**power).cpu().double().numpy())
+    return nll_at
 
 
 def best_temperature(sums: np.ndarray) -> float:
-    """The power of two at which surprise, summed over objects (temperatures,), is least."""
+    """Return the power of two that minimises the NLL, summed over objects (temperatures,)."""
     return float(_FINE[np.argmin(CubicSpline(LOG_TEMPERATURES, sums)(_FINE))])
 
 
-def temperature_numbers(
-    validation: dict[str, Surprises], scored: dict[str, Surprises], seed: int
-) -> dict[str, Any]:
-    """Temperatures fitted on the validation split, and surprise of evaluated objects with them.
+@dataclass(frozen=True)
+class TemperatureNumbers:
+    """A temperature, and its effect on the NLL of one modality's codes.
+
+    Attributes
+    ----------
+    temperature : Measurement
+        Divisor of the logits that minimises the NLL on the validation split.
+    n_validation, n_objects : int
+        Objects that it was fitted on, and evaluated objects.
+    before, after, gain : Measurement
+        NLL of evaluated objects without and with it, and the paired difference (nats per code).
+    edge : bool
+        Whether the temperature is an end of the grid.
+    curve : float64 (temperatures,)
+        Mean NLL of evaluated objects at each of `LOG_TEMPERATURES` minus that at T = 1 (nats per
+        code).
+    """
+
+    temperature: Measurement
+    n_validation: int
+    n_objects: int
+    before: Measurement
+    after: Measurement
+    gain: Measurement
+    edge: bool
+    curve: np.ndarray
+
+    @property
+    def helps(self) -> bool:
+        """Whether the gain exceeds its error."""
+        return self.gain.value > self.gain.error
+
+
+def fit_temperatures(
+    validation: Mapping[str, NllSums], scored: Mapping[str, NllSums], seed: int
+) -> dict[str, TemperatureNumbers]:
+    """Fit a temperature per modality on the validation split, and evaluate it.
 
     Parameters
     ----------
-    validation, scored : dict of str to Surprises
-        By modality; one that either lacks is left out.
+    validation, scored : mapping of str to NllSums
+        By modality; modalities that one of them lacks are left out.
     seed : int
         Seed of bootstrap errors over objects.
-
-    Returns
-    -------
-    dict
-        By modality ``temperature``; ``before``, ``after`` and their paired difference ``gain``
-        (nats a code), each `measured`; ``helps``, whether the gain exceeds its error; ``edge``,
-        whether the temperature is the end of the grid; ``curve``, the mean surprise (nats a code)
-        of evaluated objects at each of `LOG_TEMPERATURES` minus that at T = 1.
     """
     out = {}
     for modality in MODALITIES:
@@ -241,18 +313,15 @@ def temperature_numbers(
 
         error = bootstrap_error(again, len(fitted), seed)
         before, after = held.sums[:, _UNITY], held.at(power)
-        gain = _mean_nats(before - after, held.counts, seed)
         total = held.sums.sum(axis=0) / held.counts.sum()
-        out[modality] = {
-            "temperature": Measurement(2**power, float(error)),
-            "n_validation": len(fitted), "n_objects": len(before),
-            "before": _mean_nats(before, held.counts, seed),
-            "after": _mean_nats(after, held.counts, seed),
-            "gain": gain, "helps": gain.value > gain.error,
-            "edge": abs(power) >= LOG_TEMPERATURES[-1], "curve": total - total[_UNITY],
-        }  # fmt: skip
+        out[modality] = TemperatureNumbers(
+            temperature=Measurement(2**power, float(error)),
+            n_validation=len(fitted),
+            n_objects=len(before),
+            before=measure_mean(before, held.counts, seed),
+            after=measure_mean(after, held.counts, seed),
+            gain=measure_mean(before - after, held.counts, seed),
+            edge=abs(power) >= LOG_TEMPERATURES[-1],
+            curve=total - total[_UNITY],
+        )
     return out
-
-
-def _mean_nats(sums: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, float]:
-    return Measurement(*mean_error(sums, counts, seed))

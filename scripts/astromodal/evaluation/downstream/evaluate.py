@@ -1,132 +1,138 @@
-"""How well redshifts, stellar parameters and classes are told, by the model and by its rivals."""
+"""The section on labels: redshifts, stellar parameters and classes of held-out objects."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
-from astromodal.config.schema import ColumnSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.downstream.calibration import measure_temperatures, temperature_numbers
+from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.downstream.calibration import fit_temperatures, measure_temperatures
+from astromodal.evaluation.downstream.captions import add_figures
+from astromodal.evaluation.downstream.headlines import add_headlines, add_notes
+from astromodal.evaluation.downstream.measures import DownstreamNumbers, measure_tasks
 from astromodal.evaluation.downstream.objects import (
     SCORE,
     TUNE,
+    Objects,
     find_objects,
     find_roles,
     find_targets,
     read_features,
 )
-from astromodal.evaluation.downstream.predictions import Answers, Source
-from astromodal.evaluation.downstream.section import add_headlines, add_notes, add_numbers
-from astromodal.evaluation.downstream.section_figures import add_figures
-from astromodal.evaluation.downstream.tasks import most_labelled, sample_tasks
-from astromodal.evaluation.held_out import EvaluatedField, described
+from astromodal.evaluation.downstream.predictions import Source, TaskPredictions
+from astromodal.evaluation.downstream.tasks import Task, most_labelled, sample_tasks
+from astromodal.evaluation.held_out import described
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
-from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.vocabulary import check_hashes
 
 
 def evaluate_downstream(
-    fields: Sequence[EvaluatedField],
-    scored: Collection[str],
-    labelled: Collection[str],
-    model: AstroModel,
-    evaluation: EvaluationSettings,
-    columns: ColumnSettings,
-    figures: str | Path,
-    progress: Progress = quiet,
-) -> dict[str, Any]:
-    """Tell labels of unseen objects by the model, by probes of its embeddings, and by rivals.
+    context: ModelContext, scored: Collection[str], labelled: Collection[str]
+) -> Section:
+    """Predict labels of held-out objects with the model, with probes, and with baselines.
 
     Parameters
     ----------
-    fields : sequence of EvaluatedField
-        With the files ``cube`` and ``sequences``: those to score on and those to learn from.
+    context : ModelContext
+        Its fields have the files ``cube`` and ``sequences``: fields to score and fields with
+        labels.
     scored, labelled : collection of str
-        Which are which; some may be both. Labels to learn from are those of the training split,
-        labels to tune by those of the validation split.
-    model : AstroModel
-        The trained model.
-    evaluation : EvaluationSettings
-        Labels, objects and labels at most, combinations, curves, seed.
-    columns : ColumnSettings
-        Columns that identify a source.
-    figures : path
-        Folder to write the figures into.
-    progress : Progress
-        Shows how many fields and combinations are done.
+        Names of the fields to score, and of those whose labels are used; a field may be both.
+        Methods are fitted on labels of the training split, and tuned on those of the validation
+        split.
 
     Returns
     -------
-    dict
-        As `Part.as_dict` gives it.
+    Section
+        The section, with `DownstreamNumbers`.
     """
-    section = Section("downstream", "Redshifts, stars and classes", Path(figures))
-    bundle, labels, seed = model.bundle, evaluation.labels, evaluation.seed
-    sequences = SequenceSet([field.files["sequences"] for field in fields], bundle.layout)
+    section = Section("downstream", "Redshifts, stars and classes", context.figures)
+    model, evaluation = context.model, context.settings.evaluation
+    labels, seed = evaluation.labels, evaluation.seed
+    section.hashes["transformer"] = model.hash
+    section.summary = _summary(context, scored, labelled)
+    files = [field.files["sequences"] for field in context.fields]
+    sequences = SequenceSet(files, model.bundle.layout)
     first = sequences.stores[0]  # all others have the same tokenizers
-    check_hashes(bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
-    roles = find_roles(fields, sequences, scored, labelled)
-    section.summary = _summary(fields, scored, labelled, evaluation)
+    check_hashes(model.bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
+    roles = find_roles(context.fields, sequences, scored, labelled)
     seen = [i for i, name in enumerate(model.columns) if name not in labels.hidden]
-    coder = model.tokenizers.scalar
-    objects = find_objects(fields, sequences, roles, coder, seen, labels, columns, progress)
+    objects = find_objects(
+        context.fields, sequences, roles, model.tokenizers.scalar, seen, labels,
+        context.settings.columns, context.progress,
+    )  # fmt: skip
     targets = find_targets(objects, labels, section.notes)
-    cases = sample_tasks(objects, targets, evaluation, section.notes)
+    tasks = sample_tasks(objects, targets, evaluation, section.notes)
     names = [model.columns[i] for i in seen]
-    readable = [case for case in cases if SCALAR in case.given.split("+")]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *(c.objects for c in readable)]))
-    raw = read_features(fields, sequences, objects.number[rows], names, columns, progress)
-    source = Source(model, sequences, objects.number, names, rows, raw)
-    curved = most_labelled(cases)
-    answers: list[Answers] = []
-    combinations = list(dict.fromkeys(case.given for case in cases))
-    for given in progress(combinations, len(combinations), "combinations of modalities"):
-        own = [case for case in cases if case.given == given]
-        answers += source.answers(own, curved, evaluation, section.notes)
-    budget, most = model.settings.token_budget, evaluation.max_objects
-    validation, unseen = (
+    source = _open_source(context, sequences, objects, tasks, names)
+    predictions = _predict(context, section, source, tasks)
+    validation, held_out = (
         measure_temperatures(
-            bundle, sequences, np.flatnonzero(roles == role), most, seed, budget, progress
+            model.bundle, sequences, np.flatnonzero(roles == role), evaluation.max_objects, seed,
+            model.settings.token_budget, context.progress,
         )
         for role in (TUNE, SCORE)
-    )
-    section.numbers["temperature"] = temperature_numbers(validation, unseen, seed)
-    found = add_numbers(section, answers, objects.magnitude, seed)
-    add_headlines(section, answers, found)
-    add_notes(section, answers, found, labels.magnitude)
+    )  # fmt: skip
+    temperatures = fit_temperatures(validation, held_out, seed)
+    numbers = measure_tasks(predictions, objects.magnitude, seed)
+    by_name = {target.name: by_given for target, by_given in numbers.items()}
+    section.numbers = DownstreamNumbers(temperatures, by_name)
+    add_headlines(section, predictions, numbers)
+    add_notes(section, predictions, numbers, temperatures, labels.magnitude)
     with styled():
-        add_figures(section, answers, found, labels.magnitude or "")
-    return section.as_dict()
+        add_figures(section, predictions, numbers, temperatures, labels.magnitude or "")
+    return section
 
 
-def _summary(
-    fields: Sequence[EvaluatedField],
-    scored: Collection[str],
-    labelled: Collection[str],
-    evaluation: EvaluationSettings,
-) -> str:
-    asked = evaluation.downstream
-    sections = ", ".join(f"{fraction:.3g}" for fraction in asked.label_fractions)
+def _open_source(
+    context: ModelContext,
+    sequences: SequenceSet,
+    objects: Objects,
+    tasks: list[Task],
+    names: list[str],
+) -> Source:
+    """Read the raw scalars of all objects that a task with scalars has."""
+    readable = [task.objects for task in tasks if SCALAR in task.given.split("+")]
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *readable]))
+    raw = read_features(
+        context.fields, sequences, objects.number[rows], names, context.settings.columns,
+        context.progress,
+    )  # fmt: skip
+    return Source(context.model, sequences, objects.number, names, rows, raw)
+
+
+def _predict(
+    context: ModelContext, section: Section, source: Source, tasks: list[Task]
+) -> list[TaskPredictions]:
+    """Predict all tasks, one combination of modalities after another."""
+    curved, predictions = most_labelled(tasks), list[TaskPredictions]()
+    combinations = list(dict.fromkeys(task.given for task in tasks))
+    for given in context.progress(combinations, len(combinations), "combinations of modalities"):
+        own = [task for task in tasks if task.given == given]
+        predictions += source.predict(own, curved, context.settings.evaluation, section.notes)
+    return predictions
+
+
+def _summary(context: ModelContext, scored: Collection[str], labelled: Collection[str]) -> str:
+    evaluation = context.settings.evaluation
+    settings = evaluation.downstream
+    fractions = ", ".join(f"{fraction:.3g}" for fraction in settings.label_fractions)
     hidden = ", ".join(evaluation.labels.hidden) or "none"
     return (
-        "Labels of unseen objects, told by the model's own prediction (the median of its "
+        "Labels of held-out objects, predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
-        "or weighted by the last one's attention), and by rivals that see the raw scalars alone: "
-        "gradient-boosted trees, nearest neighbours, and a constant. Scored on "
-        f"{described([f for f in fields if f.name in scored])}, at most "
-        f"{evaluation.max_objects:,} objects a target and combination. Probes and rivals learn "
-        f"from the same labels, at most {asked.max_labels:,} of the training split of "
-        f"{len(labelled)} training fields, and are tuned by those of its validation split, each "
-        "over a grid of its own; the model saw all labels of its training split as tokens. Curves "
-        f"are made of these parts of the labels: {parts}; {asked.label_draws} draws of each. "
-        f"Never given to anything: {hidden}. Errors are bootstrap errors over objects, which are "
-        "too small where objects of one field are alike."
+        "or weighted by the attention of the last one), and by baselines on raw scalars alone: "
+        "gradient-boosted trees, nearest neighbours, and a constant. They are scored on "
+        f"{described([f for f in context.fields if f.name in scored])}, with at most "
+        f"{evaluation.max_objects:,} objects per target and combination. Probes and baselines are "
+        f"fitted on the same labels, at most {settings.max_labels:,} of the training split of "
+        f"{len(labelled)} training fields, and tuned on those of its validation split, each over a "
+        "grid of its own. The training of the model used all labels of its training split as "
+        f"tokens. Curves use these fractions of the labels: {fractions}; {settings.label_draws} "
+        f"samples of each. No method is given: {hidden}. Errors are bootstrap errors over objects; "
+        "they are too small where the objects of one field are alike."
     )

@@ -1,4 +1,4 @@
-"""Objects with a label: where they are, what they may be used for, and what is known of them."""
+"""Objects with a label: their roles, labels and targets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from astromodal.surveys.registry import spectra
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 FIT, TUNE, SCORE, UNUSED = range(4)
-"""What an object is for: labels to learn from, labels to tune by, evaluation, nothing."""
+"""Role of an object: to fit on, to tune on, to score, or none."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Objects:
     values : dict of str to float64 (n,)
         Columns of labels, NaN where missing.
     kind : unicode (n,)
-        What the source is; empty where not known.
+        Class; empty where unknown.
     magnitude : float64 (n,)
-        NaN where missing.
+        Magnitude; NaN where missing.
     absent : frozenset of str
         Columns of labels that no cube has.
     """
@@ -66,13 +66,13 @@ class Objects:
     absent: frozenset[str]
 
     def have(self, given: str) -> np.ndarray:
-        """Which objects have all modalities of a combination such as ``scalar+image``, (n,)."""
+        """Return which objects have all modalities of, say, ``scalar+image``, bool (n,)."""
         chosen = [GIVEN.index(name) for name in given.split("+")]
         return np.asarray(self.has[:, chosen].all(axis=1))
 
 
 def label_columns(labels: LabelSettings) -> tuple[str, ...]:
-    """Columns of numbers that are labels, each once."""
+    """Return the numeric columns that are labels, without repetition."""
     redshift = () if labels.redshift is None else (labels.redshift,)
     return tuple(dict.fromkeys((*redshift, *labels.stellar)))
 
@@ -83,18 +83,18 @@ def find_roles(
     scored: Collection[str],
     labelled: Collection[str],
 ) -> np.ndarray:
-    """What each object is for, uint8 (objects of `sequences`,).
+    """Return the role of each object, uint8 (objects of `sequences`,).
 
     Parameters
     ----------
     fields : sequence of EvaluatedField
-        Parallel to the files of `sequences`.
+        Fields, in the order of the files of `sequences`.
     sequences : SequenceSet
         Their sequences.
     scored, labelled : collection of str
         Fields to evaluate on, and training fields to take labels from; some may be both.
     """
-    found = [np.empty(0, dtype=np.uint8)]
+    roles = [np.empty(0, dtype=np.uint8)]
     for field, store in zip(fields, sequences.stores, strict=True):
         role = np.full(len(store), UNUSED, dtype=np.uint8)
         if field.name in labelled:
@@ -102,8 +102,8 @@ def find_roles(
             role[store.split == VALIDATION] = TUNE
         if field.name in scored:
             role[(store.split == TEST) | (not field.trained)] = SCORE
-        found.append(role)
-    return np.concatenate(found)
+        roles.append(role)
+    return np.concatenate(roles)
 
 
 def find_objects(
@@ -121,26 +121,26 @@ def find_objects(
     Parameters
     ----------
     fields : sequence of EvaluatedField
-        With the file ``cube``, parallel to the files of `sequences`.
+        Fields with the file ``cube``, in the order of the files of `sequences`.
     sequences : SequenceSet
         Their sequences.
     roles : uint8 (objects of `sequences`,)
-        What each is for; those for nothing are left out.
+        Role of each object; unused ones are left out.
     coder : ScalarTokenizer
-        What scalars were encoded with.
+        The scalar tokenizer.
     seen : sequence of int
         Numbers of the scalar columns that may be given.
     labels, columns : LabelSettings, ColumnSettings
         Columns to read.
     progress : Progress
-        Shows how many fields are done.
+        Wraps the loop over fields.
 
     Raises
     ------
     FormatError
-        Where a sequence file is not of its cube as it is now.
+        Where sequences are not those of the cube as it is now.
     """
-    found = []
+    parts = []
     absent = {*label_columns(labels), *([] if labels.kind is None else [labels.kind])}
     starts = np.cumsum([0] + [len(store) for store in sequences.stores])[:-1].tolist()
     every = list(zip(fields, sequences.stores, starts, strict=True))
@@ -149,8 +149,8 @@ def find_objects(
         absent -= cube.columns
         known = _of_field(cube, store, start, roles, labels)
         check_scalars(cube, Encoded(sequences, known["number"]), coder)
-        found.append(known)
-    joined = {name: np.concatenate([section[name] for section in found]) for name in found[0]}
+        parts.append(known)
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     number = joined.pop("number")
     kind, magnitude = joined.pop("kind"), joined.pop("magnitude")
     has = _modalities(sequences, number, seen)
@@ -165,7 +165,7 @@ def read_features(
     columns: ColumnSettings,
     progress: Progress,
 ) -> np.ndarray:
-    """Raw scalars of some objects, float64 (n, columns), NaN where missing.
+    """Read raw scalars of some objects, float64 (n, columns); NaN where missing.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def read_features(
 def _of_field(
     cube: Cube, store: SequenceStore, start: int, roles: np.ndarray, labels: LabelSettings
 ) -> dict[str, np.ndarray]:
-    """What is known of the labelled objects of one field, whose first has the number `start`."""
+    """Read the labels of one field's objects, the first of which has the number `start`."""
     check_ids(cube.ids(), store.row, store.ids(), store.path)
     names = label_columns(labels)
     magnitude = () if labels.magnitude is None else (labels.magnitude,)
@@ -205,7 +205,7 @@ def _of_field(
 
 
 def _modalities(sequences: SequenceSet, numbers: np.ndarray, seen: Sequence[int]) -> np.ndarray:
-    """Whether objects have scalars that may be given, an image, a spectrum, bool (n, 3)."""
+    """Return whether objects have scalars that may be given, an image, a spectrum, (n, 3)."""
     layout, pattern = sequences.layout, sequences.pattern[numbers]
     names = [block.name for block in layout.blocks]
     tokens = sequences.block_tokens(numbers, names.index(SCALAR))[:, 1:]
@@ -220,7 +220,7 @@ Role = Literal["redshift", "stellar", "class"]
 
 @dataclass(frozen=True)
 class Target:
-    """A label that is to be told.
+    """A label that is predicted.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ class Target:
     role : str
         ``redshift``, ``stellar`` or ``class``.
     classes : tuple of str
-        Every class that occurs; empty of a number.
+        Classes that occur; empty for a number.
     """
 
     name: str
@@ -238,22 +238,25 @@ class Target:
 
     @property
     def unit(self) -> str:
-        """Its unit as figures spell it; empty where it has none."""
+        """Unit as figures print it; empty without a unit."""
         return unit(self.name) if self.role == "stellar" else ""
 
     @property
     def label(self) -> str:
-        """Its name with its unit."""
+        """Name with the unit."""
         return with_unit(self.name, self.unit)
 
     def inward(self, values: np.ndarray) -> np.ndarray:
-        """The scale on which errors are alike: log(1 + z), log₁₀ of a temperature, or as it is."""
+        """Return values on the inward scale: log(1 + z), log₁₀ of a temperature, or unchanged.
+
+        On this scale, errors of small and large values are comparable.
+        """
         if self.role == "redshift":
             return np.log1p(values)
         return np.log10(values) if self.unit == "K" else values
 
     def outward(self, values: np.ndarray) -> np.ndarray:
-        """Back from the scale of `inward`."""
+        """Undo `inward`."""
         if self.role == "redshift":
             return np.expm1(values)
         return 10.0**values if self.unit == "K" else values
@@ -262,7 +265,7 @@ class Target:
 def find_targets(
     objects: Objects, labels: LabelSettings, notes: list[str]
 ) -> dict[Target, np.ndarray]:
-    """Targets, and what is known of them.
+    """Return the targets, and the label of each object.
 
     Parameters
     ----------
@@ -271,35 +274,37 @@ def find_targets(
     labels : LabelSettings
         Their columns.
     notes : list of str
-        Takes what cannot be evaluated, and why.
+        What cannot be evaluated, and why, is appended.
 
     Returns
     -------
     dict of Target to float64 (n,)
-        The label of each object, of a class its number in ``classes``; NaN where it is not known
-        or not meant: the redshift of a star is a velocity.
+        Labels; a class is its number in ``classes``. NaN where a label is unknown, and for
+        redshifts of stars, which are velocities.
     """
-    found: dict[Target, np.ndarray] = {}
+    labelled: dict[Target, np.ndarray] = {}
     for what, name in (("redshift", labels.redshift), ("kind", labels.kind)):
         if name is None:
-            notes.append(f"evaluation.labels.{what} is null: there is no such label.")
+            notes.append(f"evaluation.labels.{what} is null, so this label is not evaluated.")
         elif name in objects.absent:
             notes.append(f"No cube has the column {name} (evaluation.labels.{what}).")
     if labels.redshift is not None and labels.redshift not in objects.absent:
         values = cosmological(objects.values[labels.redshift], objects.kind, labels)
-        found[Target(labels.redshift, "redshift")] = values
+        labelled[Target(labels.redshift, "redshift")] = values
         if not (objects.kind != "").any():
-            notes.append(f"Stars among {labels.redshift} are not known, and so are not left out.")
+            notes.append(
+                f"Stars among {labels.redshift} are unknown, and are therefore not left out."
+            )
     for name in labels.stellar:
         if name in objects.absent:
             notes.append(f"No cube has the column {name} (evaluation.labels.stellar).")
             continue
         target, values = Target(name, "stellar"), objects.values[name]
-        found[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
+        labelled[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
     if labels.kind is not None and labels.kind not in objects.absent:
         known = has_class(objects.kind, labels)
         classes, number = np.unique(objects.kind[known], return_inverse=True)
         values = np.full(len(known), np.nan)
         values[known] = number
-        found[Target(labels.kind, "class", tuple(classes.tolist()))] = values
-    return found
+        labelled[Target(labels.kind, "class", tuple(classes.tolist()))] = values
+    return labelled

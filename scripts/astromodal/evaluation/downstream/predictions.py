@@ -1,19 +1,20 @@
-"""Label-efficiency curves: how good an answer is after so many labels."""
+"""Predictions of all methods for all tasks, and label-efficiency curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.errors import ConfigError, DataError
-from astromodal.evaluation.downstream.baselines import LEARNERS, Task
+from astromodal.evaluation.downstream.baselines import LEARNERS, Examples, Tuned
 from astromodal.evaluation.downstream.calibration import Calibration, calibrate
-from astromodal.evaluation.downstream.scores import MEASURES, difference, score
-from astromodal.evaluation.downstream.tasks import Case
+from astromodal.evaluation.downstream.scores import MEASURES
+from astromodal.evaluation.downstream.tasks import Task
+from astromodal.evaluation.report.values import Measurement
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -22,150 +23,126 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 
 LEARNING = ("probe_mean", "probe_attention", "trees")
-"""Ways that curves are drawn of."""
+"""Methods with label-efficiency curves."""
 LEAST_LABELS = 10
-"""Labels below which nothing is learned."""
+"""Fewest labels to fit on."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A point of a curve.
+    """A point of a label-efficiency curve.
 
     Attributes
     ----------
     n : int
-        Labels that were learned from.
-    draws : int
-        Draws of them.
-    value, error : float
-        Mean of the first measure over the draws, and its standard deviation: what another draw of
-        labels would change. NaN for a single draw.
+        Number of labels to fit on.
+    samples : int
+        Number of random samples of so many labels.
+    score : Measurement
+        Mean of the first measure over the samples, and its standard deviation: the change from one
+        sample of labels to another. The error of a single sample is NaN.
     """
 
     n: int
-    draws: int
-    value: float
-    error: float
+    samples: int
+    score: Measurement
 
 
 def label_curves(
-    case: Case,
-    tasks: Mapping[str, Task],
-    told: Mapping[str, np.ndarray],
+    task: Task,
+    examples: Mapping[str, Examples],
+    predicted: Mapping[str, np.ndarray],
     evaluation: EvaluationSettings,
 ) -> dict[str, list[Curve]]:
-    """The first measure of each way that learns, at parts of the labels.
+    """Score every method that learns after fractions of the labels, by the first measure.
 
-    All ways learn from the same draws, tune by all labels of the validation split, and are scored
-    on the same objects.
+    All methods learn from the same samples of labels, are tuned on all labels of the validation
+    split, and are scored on the same objects.
 
     Parameters
     ----------
-    case : Case
-        The target.
-    tasks : mapping of str to Task
-        By way.
-    told : mapping of str to array
-        What each tells after all labels.
+    task : Task
+        The task.
+    examples : mapping of str to Examples
+        By method.
+    predicted : mapping of str to array
+        Predictions by method after all labels.
     evaluation : EvaluationSettings
-        Parts, draws, and their seed.
+        Fractions, number of samples, and their seed.
     """
-    measure, truth = MEASURES[case.target.role][0], case.truth
-    asked, n_labels = evaluation.downstream, len(case.fit)
-    found: dict[str, list[Curve]] = {way: [] for way in LEARNING if way in tasks}
-    for fraction in sorted(set(asked.label_fractions)):
+    measure, truth = MEASURES[task.target.role][0], task.truth
+    settings, n_labels = evaluation.downstream, len(task.fit)
+    curves: dict[str, list[Curve]] = {name: [] for name in LEARNING if name in examples}
+    for fraction in sorted(set(settings.label_fractions)):
         n = round(fraction * n_labels)
         if n < LEAST_LABELS:
             continue
-        for way, points in found.items():
+        for method, points in curves.items():
             if n >= n_labels:
-                points.append(Curve(n, 1, measure.of(truth, told[way]), np.nan))
+                points.append(Curve(n, 1, Measurement(measure.of(truth, predicted[method]))))
                 continue
             values = []
-            for seed in range(asked.label_draws):
-                drawn = _draw(tasks[way], n, (evaluation.seed, seed))
-                if drawn is not None:
-                    values.append(measure.of(truth, _outward(case, LEARNERS[way](drawn)[0])))
+            for seed in range(settings.label_draws):
+                sample = _sample_labels(examples[method], n, (evaluation.seed, seed))
+                if sample is not None:
+                    values.append(measure.of(truth, _outward(task, LEARNERS[method](sample)[0])))
             if values:
                 error = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-                points.append(Curve(n, len(values), float(np.mean(values)), error))
-    return found
+                mean = Measurement(float(np.mean(values)), error)
+                points.append(Curve(n, len(values), mean))
+    return curves
 
 
-def _draw(task: Task, n: int, key: tuple[int, int]) -> Task | None:
-    """The task with `n` of its labels; None where they are all of one class."""
-    chosen = np.random.default_rng(key).permutation(task.fit)[:n]
-    if task.n_classes and len(np.unique(task.y[chosen])) < 2:
+def _sample_labels(examples: Examples, n: int, key: tuple[int, int]) -> Examples | None:
+    """Return examples with `n` of their labels; None where these have a single class."""
+    chosen = np.random.default_rng(key).permutation(examples.fit)[:n]
+    if examples.n_classes and len(np.unique(examples.y[chosen])) < 2:
         return None
-    return replace(task, fit=np.sort(chosen))
+    return replace(examples, fit=np.sort(chosen))
 
 
-def _outward(case: Case, told: np.ndarray) -> np.ndarray:
-    return told if case.target.classes else case.target.outward(told)
+def _outward(task: Task, predicted: np.ndarray) -> np.ndarray:
+    """Return predictions in the target's unit."""
+    return predicted if task.target.classes else task.target.outward(predicted)
 
 
 MODEL = "model"
 PAIRS = ((MODEL, "trees"), ("probe_mean", "trees"), ("probe_attention", "trees"),
          (MODEL, "constant"), ("probe_mean", "constant"))  # fmt: skip
-"""Ways that are compared on the same objects."""
+"""Pairs of methods that are compared on the same objects."""
 
 
 @dataclass
-class Answers:
-    """What was told of the scored objects of a case.
+class TaskPredictions:
+    """Predictions of the scored objects of one task.
 
     Attributes
     ----------
-    case : Case
-        Target, what it is told from, and the objects.
-    told : dict of str to array
-        By way, values float64 (n,) in the target's unit, or chances (n, classes).
+    task : Task
+        Target, modalities that it is predicted from, and objects.
+    predicted : dict of str to array
+        By method, values float64 (n,) in the target's unit, or probabilities (n, classes).
     interval : float64 (n, 2), optional
         16 and 84 % quantiles of the model's distribution.
     calibration : Calibration, optional
-        Of the model's distributions.
-    chosen : dict
-        By way, what tuning chose.
+        Calibration of the model's distributions.
+    tuned : dict of str to dict
+        Parameters that tuning chose, by method.
     curves : dict of str to list of Curve
-        Label-efficiency curves by way; empty where they were not asked for.
+        Label-efficiency curves by method; empty where none are requested.
     """
 
-    case: Case
-    told: dict[str, np.ndarray] = field(default_factory=dict)
+    task: Task
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
     interval: np.ndarray | None = None
     calibration: Calibration | None = None
-    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tuned: dict[str, Tuned] = field(default_factory=dict)
     curves: dict[str, list[Curve]] = field(default_factory=dict)
-
-    def numbers(self, seed: int) -> dict[str, Any]:
-        """Objects, every measure of every way, and paired differences of the shown measures."""
-        case, truth = self.case, self.case.truth
-        measures = MEASURES[case.target.role]
-        ways = {
-            way: {m.name: score(m, truth, told, seed) for m in measures}
-            for way, told in self.told.items()
-        }
-        paired = {
-            f"{one} - {other}": {
-                m.name: difference(m, truth, self.told[one], self.told[other], seed)
-                for m in measures
-                if m.shown
-            }
-            for one, other in PAIRS
-            if one in self.told and other in self.told
-        }
-        found = {
-            "n_fit": len(case.fit), "n_tune": len(case.tune), "n_objects": len(case.score),
-            "ways": ways, "differences": paired, "chosen": self.chosen,
-        }  # fmt: skip
-        if self.calibration is not None:
-            found["calibration"] = self.calibration.numbers
-        return found
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where answers come from.
+    """Inputs of all predictions.
 
     Attributes
     ----------
@@ -174,13 +151,13 @@ class Source:
     sequences : SequenceSet
         Sequences of every object.
     numbers : int64 (objects,)
-        Number in the sequences of each object that cases count.
+        Number in `sequences` of each object that tasks refer to.
     columns : sequence of str
         Scalar columns that may be given.
     rows : int64 (n,)
-        Objects, ascending, whose raw scalars were read.
+        Objects whose raw scalars were read, ascending.
     raw : float64 (n, columns)
-        These, NaN where missing.
+        Raw scalars; NaN where missing.
     """
 
     model: AstroModel
@@ -190,14 +167,14 @@ class Source:
     rows: np.ndarray
     raw: np.ndarray
 
-    def answers(
+    def predict(
         self,
-        cases: Sequence[Case],
-        curved: Sequence[Case],
+        tasks: Sequence[Task],
+        curved: Sequence[Task],
         evaluation: EvaluationSettings,
         notes: list[str],
-    ) -> list[Answers]:
-        """Ask every way about all cases of one combination.
+    ) -> list[TaskPredictions]:
+        """Predict all tasks of one combination of modalities with every method.
 
         Parameters
         ----------
@@ -210,27 +187,27 @@ class Source:
         notes : list of str
             Takes what the model cannot tell, and why.
         """
-        modalities = cases[0].given.split("+")
+        modalities = tasks[0].given.split("+")
         given = [name for name in modalities if name != SCALAR]
         given += self.columns if SCALAR in modalities else ()
-        objects = np.unique(np.concatenate([case.objects for case in cases]))
+        objects = np.unique(np.concatenate([task.objects for task in tasks]))
         x = self._inputs(objects, given, SCALAR in modalities)
         predicted: dict[str, ScalarPrediction] = {}
         for role in ("redshift", "stellar"):
-            own = [case for case in cases if case.target.role == role]
+            own = [task for task in tasks if task.target.role == role]
             predicted |= self._predict(own, given, notes)
         return [
-            _answer(
-                case, predicted.get(case.target.name), _tasks(case, objects, x), evaluation,
-                case in curved,
+            _predict_task(
+                task, predicted.get(task.target.name), _examples(task, objects, x), evaluation,
+                task in curved,
             )
-            for case in cases
+            for task in tasks
         ]  # fmt: skip
 
     def _inputs(
         self, objects: np.ndarray, given: Sequence[str], scalars: bool
     ) -> dict[str, np.ndarray]:
-        """What each way that learns is told of objects, float (n, features)."""
+        """Return the features of objects for each method that learns, float (n, features)."""
         bundle, budget = self.model.bundle, self.model.settings.token_budget
         seen = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
         kept = Encoded(seen, self.numbers[objects])
@@ -242,59 +219,60 @@ class Source:
         return x | {"constant": np.empty((len(objects), 0))}
 
     def _predict(
-        self, cases: Sequence[Case], given: Sequence[str], notes: list[str]
+        self, tasks: Sequence[Task], given: Sequence[str], notes: list[str]
     ) -> dict[str, ScalarPrediction]:
-        """The model's own distributions, by column, of the cases' scored objects."""
-        known = [case for case in cases if case.target.name in self.model.columns]
-        for case in cases:
-            if case not in known:
+        """Predict distributions with the model itself, by column, for the scored objects."""
+        known = [task for task in tasks if task.target.name in self.model.columns]
+        for task in tasks:
+            if task not in known:
                 notes.append(
-                    f"{case.target.name} is none of the model's scalars "
-                    f"(tokenizers.scalar.columns): from {case.given}, only probes tell it."
+                    f"{task.target.name} is not a scalar of the model "
+                    f"(tokenizers.scalar.columns): from {task.given}, only probes predict it."
                 )
         if not known:
             return {}
-        every = np.unique(np.concatenate([case.score for case in known]))
-        asked = Encoded(self.sequences, self.numbers[every])
+        every = np.unique(np.concatenate([task.score for task in known]))
+        objects = Encoded(self.sequences, self.numbers[every])
         try:
-            told = self.model.predict(asked, [case.target.name for case in known], given)
-        except (ConfigError, DataError) as error:  # it never learned to, and says why
-            notes.append(f"The model itself tells nothing from {known[0].given}: {error}.")
+            predicted = self.model.predict(objects, [task.target.name for task in known], given)
+        except (ConfigError, DataError) as error:  # it was not trained to, and the error says why
+            notes.append(f"The model itself predicts nothing from {known[0].given}: {error}.")
             return {}
-        of_columns = cast("dict[str, ScalarPrediction]", told)
+        of_columns = cast("dict[str, ScalarPrediction]", predicted)
         return {
-            case.target.name: of_columns[case.target.name][np.searchsorted(every, case.score)]
-            for case in known
+            task.target.name: of_columns[task.target.name][np.searchsorted(every, task.score)]
+            for task in known
         }
 
 
-def _tasks(case: Case, objects: np.ndarray, x: Mapping[str, np.ndarray]) -> dict[str, Task]:
-    """The task of every way that learns; `x` tells of `objects`, which are ascending."""
-    fit, tune, scored = (np.searchsorted(objects, a) for a in (case.fit, case.tune, case.score))
+def _examples(task: Task, objects: np.ndarray, x: Mapping[str, np.ndarray]) -> dict[str, Examples]:
+    """Return examples for every method that learns; `x` has features of ascending `objects`."""
+    fit, tune, scored = (np.searchsorted(objects, a) for a in (task.fit, task.tune, task.score))
     known = np.concatenate([fit, tune, scored])
     labels = np.full(len(objects), np.nan)
-    labels[known] = case.target.inward(case.labels[objects[known]])
-    n = len(case.target.classes)
-    return {way: Task(each, labels, fit, tune, scored, n) for way, each in x.items()}
+    labels[known] = task.target.inward(task.labels[objects[known]])
+    n = len(task.target.classes)
+    return {method: Examples(each, labels, fit, tune, scored, n) for method, each in x.items()}
 
 
-def _answer(
-    case: Case,
+def _predict_task(
+    task: Task,
     predicted: ScalarPrediction | None,
-    tasks: Mapping[str, Task],
+    examples: Mapping[str, Examples],
     evaluation: EvaluationSettings,
     curved: bool,
-) -> Answers:
-    out = Answers(case)
+) -> TaskPredictions:
+    """Predict one task with the model, where it can, and with every method that learns."""
+    out = TaskPredictions(task)
     if predicted is not None:
-        out.told[MODEL] = predicted.median
+        out.predicted[MODEL] = predicted.median
         quantiles = [predicted.quantile(level) for level in (0.16, 0.84)]
         out.interval = np.stack(quantiles, axis=1)
-        labels = case.labels[case.fit]
-        out.calibration = calibrate(predicted, case.truth, labels, evaluation.seed)
-    for way, task in tasks.items():
-        told, out.chosen[way] = LEARNERS[way](task)
-        out.told[way] = told if case.target.classes else case.target.outward(told)
+        labels = task.labels[task.fit]
+        out.calibration = calibrate(predicted, task.truth, labels, evaluation.seed)
+    for method, own in examples.items():
+        inward, out.tuned[method] = LEARNERS[method](own)
+        out.predicted[method] = _outward(task, inward)
     if curved:
-        out.curves = label_curves(case, tasks, out.told, evaluation)
+        out.curves = label_curves(task, examples, out.predicted, evaluation)
     return out

@@ -1,4 +1,4 @@
-"""Which objects teach, tune and score each target, by what it is told from."""
+"""Objects to fit on, to tune on and to score, for each target and combination of modalities."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects, 
 from astromodal.evaluation.held_out import sample_rows
 
 LEAST_FIT, LEAST_TUNE, LEAST_SCORE = 15, 5, 10
-"""Labelled objects below which nothing is learned, tuned by themselves, or scored."""
+"""Fewest labelled objects to fit on, to tune on, and to score."""
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """One target, told from one combination of modalities.
+class Task:
+    """The prediction of one target from one combination of modalities.
 
     Attributes
     ----------
     target : Target
-        What is told.
+        The target.
     given : str
-        What from, such as ``scalar+image``.
+        Modalities that it is predicted from, such as ``scalar+image``.
     labels : float64 (objects,)
-        The target of every object, NaN where not known.
+        Label of every object; NaN where unknown.
     fit, tune, score : int64 (m,)
-        Objects that have all that is given and a label: to learn from, to tune by, to score.
+        Objects with all of these modalities and a label: to fit on, to tune on, and to score.
     """
 
     target: Target
@@ -41,18 +41,18 @@ class Case:
 
     @property
     def objects(self) -> np.ndarray:
-        """All of them, ascending."""
+        """All objects of the task, ascending."""
         return np.sort(np.concatenate([self.fit, self.tune, self.score]))
 
     @property
     def truth(self) -> np.ndarray:
-        """What is known of the scored objects; class numbers are int64."""
-        found = self.labels[self.score]
-        return found.astype(np.int64) if self.target.classes else found
+        """Labels of the scored objects; class numbers are int64."""
+        labels = self.labels[self.score]
+        return labels.astype(np.int64) if self.target.classes else labels
 
 
-def asked_for(objects: Objects, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Combinations that are asked for; where None, all that evaluated objects have."""
+def requested_combinations(objects: Objects, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the given combinations, or all that evaluated objects have where None."""
     if given is not None:
         return tuple(dict.fromkeys(given))
     every = [combine(names) for n in (1, 2, 3) for names in combinations(GIVEN, n)]
@@ -65,85 +65,85 @@ def sample_tasks(
     targets: Mapping[Target, np.ndarray],
     evaluation: EvaluationSettings,
     notes: list[str],
-) -> list[Case]:
-    """Draw the objects of every target and combination.
+) -> list[Task]:
+    """Sample the objects of every target and combination.
 
     Parameters
     ----------
     objects, targets
-        As `find_objects` and `find_targets` gave them.
+        Results of `find_objects` and `find_targets`.
     evaluation : EvaluationSettings
-        Combinations, objects and labels at most, and the seed of their draw.
+        Combinations, largest numbers of objects and labels, and the seed of the sample.
     notes : list of str
-        Takes what cannot be evaluated, and why.
+        What cannot be evaluated, and why, is appended.
     """
-    found: list[Case] = []
+    tasks: list[Task] = []
     few, untuned = list[str](), list[str]()
-    for given in asked_for(objects, evaluation.downstream.given):
+    for given in requested_combinations(objects, evaluation.downstream.given):
         have = objects.have(given)
         if not (have & (objects.role == SCORE)).any():
             notes.append(f"No evaluated object with a label has {_spoken(given)}.")
             continue
         for target, labels in targets.items():
-            case = _draw_case(objects, target, labels, given, evaluation)
-            if len(case.fit) < LEAST_FIT or len(case.score) < LEAST_SCORE:
-                few.append(f"{target.name} from {given} ({len(case.fit)}, {len(case.score)})")
+            task = _sample_task(objects, target, labels, given, evaluation)
+            if len(task.fit) < LEAST_FIT or len(task.score) < LEAST_SCORE:
+                few.append(f"{target.name} from {given} ({len(task.fit)}, {len(task.score)})")
                 continue
-            known = np.unique(case.labels[case.fit])
+            known = np.unique(task.labels[task.fit])
             if target.classes and len(known) < 2:
                 only = target.classes[int(known[0])]
-                notes.append(f"{target.name} from {given}: all labels to learn from say {only}.")
+                notes.append(f"{target.name} from {given}: all labels to fit on are {only}.")
                 continue
-            if len(case.tune) < LEAST_TUNE:
-                untuned.append(f"{target.name} from {given} ({len(case.tune)})")
-                case = _hold_out(case, evaluation.seed)
-            found.append(case)
+            if len(task.tune) < LEAST_TUNE:
+                untuned.append(f"{target.name} from {given} ({len(task.tune)})")
+                task = _hold_out(task, evaluation.seed)
+            tasks.append(task)
     if few:
         notes.append(
-            f"Too few labels, at least {LEAST_FIT} to learn from and {LEAST_SCORE} to score being "
-            f"needed: {', '.join(few)}."
+            f"Too few labels; {LEAST_FIT} to fit on and {LEAST_SCORE} to score are needed: "
+            f"{', '.join(few)}."
         )
     if untuned:
         notes.append(
-            f"Fewer than {LEAST_TUNE} labels in the validation split, so that a fifth of the "
-            f"training split's tune instead: {', '.join(untuned)}."
+            f"Fewer than {LEAST_TUNE} labels in the validation split; a fifth of those in the "
+            f"training split is used for tuning instead: {', '.join(untuned)}."
         )
-    return found
+    return tasks
 
 
-def most_labelled(cases: Sequence[Case]) -> list[Case]:
-    """Of each target the case with the most labels; one with scalars, which all ways see, first."""
-    best: dict[Target, Case] = {}
-    for case in cases:
-        before = best.get(case.target)
-        if before is None or _reach(case) > _reach(before):
-            best[case.target] = case
+def most_labelled(tasks: Sequence[Task]) -> list[Task]:
+    """Return the task of each target with the most labels; one with scalars comes first."""
+    best: dict[Target, Task] = {}
+    for task in tasks:
+        before = best.get(task.target)
+        if before is None or _reach(task) > _reach(before):
+            best[task.target] = task
     return list(best.values())
 
 
-def _reach(case: Case) -> tuple[bool, int]:
-    return GIVEN[0] in case.given.split("+"), len(case.fit)
+def _reach(task: Task) -> tuple[bool, int]:
+    return GIVEN[0] in task.given.split("+"), len(task.fit)
 
 
-def _draw_case(
+def _sample_task(
     objects: Objects, target: Target, labels: np.ndarray, given: str, evaluation: EvaluationSettings
-) -> Case:
+) -> Task:
     usable = objects.have(given) & np.isfinite(labels)
     most = evaluation.downstream.max_labels
     limits = ((FIT, most), (TUNE, most), (SCORE, evaluation.max_objects))
-    drawn = [
+    sampled = [
         sample_rows([np.flatnonzero(usable & (objects.role == role))], n, evaluation.seed)[0]
         for role, n in limits
     ]
-    return Case(target, given, labels, *drawn)
+    return Task(target, given, labels, *sampled)
 
 
-def _hold_out(case: Case, seed: int) -> Case:
-    """The case, with a fifth of its training objects to tune by."""
-    mixed = np.random.default_rng(seed).permutation(case.fit)
+def _hold_out(task: Task, seed: int) -> Task:
+    """Return the task with a fifth of its objects to fit on used for tuning."""
+    mixed = np.random.default_rng(seed).permutation(task.fit)
     n = len(mixed) // 5
     fit, tune = np.sort(mixed[n:]), np.sort(mixed[:n])
-    return Case(case.target, case.given, case.labels, fit, tune, case.score)
+    return Task(task.target, task.given, task.labels, fit, tune, task.score)
 
 
 def _spoken(given: str) -> str:

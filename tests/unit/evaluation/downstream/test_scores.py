@@ -34,8 +34,8 @@ def test_nmad_by_hand():
 def test_nmad_does_not_see_a_common_shift(shift):
     """Which is why shares of outliers stand beside it."""
     truth = np.zeros(5)
-    told = np.array([0.0, 0.01, 0.03, 0.02, -0.05])
-    assert sigma_nmad(truth, told + shift) == pytest.approx(sigma_nmad(truth, told))
+    predicted = np.array([0.0, 0.01, 0.03, 0.02, -0.05])
+    assert sigma_nmad(truth, predicted + shift) == pytest.approx(sigma_nmad(truth, predicted))
 
 
 def test_outliers_by_hand():
@@ -48,8 +48,8 @@ def test_no_outlier_has_an_error_still():
     """Ten objects without an outlier do not show that there are none."""
     measure = next(m for m in MEASURES["redshift"] if m.name == "outliers")
     found = score(measure, np.zeros(10), np.zeros(10), 0)
-    assert found["value"] == 0
-    assert found["error"] > 0.03
+    assert found.value == 0
+    assert found.error > 0.03
 
 
 def test_explained_variance_by_hand():
@@ -57,29 +57,29 @@ def test_explained_variance_by_hand():
     assert explained(np.array([0.0, 1, 2]), np.array([0.5, 1, 1.5])) == pytest.approx(0.75)
 
 
-CHANCES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]])
+PROBABILITIES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]])
 TRUTH = np.array([0, 0, 1, 1])
 
 
 def test_balanced_accuracy_by_hand():
     """Both of one class and one of two of the other: 0.75."""
-    assert balanced_accuracy(TRUTH, CHANCES) == 0.75
+    assert balanced_accuracy(TRUTH, PROBABILITIES) == 0.75
 
 
-def test_a_class_that_was_never_taught_counts_as_missed():
-    """Its objects are told to be something else: half of the classes is right."""
-    chances = np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert balanced_accuracy(np.array([0, 1]), chances) == 0.5
+def test_a_class_without_labels_counts_as_missed():
+    """Its objects are predicted to be something else: half of the classes is right."""
+    probabilities = np.array([[1.0, 0.0], [1.0, 0.0]])
+    assert balanced_accuracy(np.array([0, 1]), probabilities) == 0.5
 
 
 def test_confusion_by_hand():
-    """Rows are classes, columns what they are told to be."""
-    assert confusion(TRUTH, CHANCES).tolist() == [[2, 0], [1, 1]]
+    """Rows are true classes, columns predicted ones."""
+    assert confusion(TRUTH, PROBABILITIES).tolist() == [[2, 0], [1, 1]]
 
 
 def test_calibration_error_by_hand():
     """Confidence 0.9, 0.6, 0.7 right and 0.8 wrong: off by 0.1, 0.4, 0.3 and 0.8, mean 0.4."""
-    assert calibration_error(TRUTH, CHANCES) == pytest.approx(0.4)
+    assert calibration_error(TRUTH, PROBABILITIES) == pytest.approx(0.4)
 
 
 def test_reliability_counts_every_object():
@@ -90,18 +90,18 @@ def test_reliability_counts_every_object():
 
 
 def test_a_paired_difference_has_the_smaller_error():
-    """What is hard of an object is hard for both ways."""
+    """An object that is hard for one method is hard for the other."""
     rng = np.random.default_rng(0)
     truth = np.zeros(200)
     one = rng.standard_cauchy(200)
     other = one + 0.01 * rng.normal(size=200)
     measure = MEASURES["stellar"][1]
     paired = difference(measure, truth, one, other, 0)
-    assert paired["error"] < 0.1 * score(measure, truth, one, 0)["error"]
+    assert paired.error < 0.1 * score(measure, truth, one, 0).error
 
 
 @pytest.mark.parametrize(
-    ("sigma", "share", "said"),
+    ("sigma", "share", "judged"),
     [
         (Measurement(-0.1, 0.05), Measurement(0.0, 0.1), "good"),
         (Measurement(-0.1, 0.05), Measurement(0.3, 0.1), "bad"),
@@ -109,18 +109,18 @@ def test_a_paired_difference_has_the_smaller_error():
         (Measurement(-0.01, 0.05), Measurement(0.01, 0.1), "none"),
     ],
 )
-def test_a_verdict_looks_at_all_that_is_shown(sigma, share, said):
+def test_a_verdict_looks_at_all_that_is_shown(sigma, share, judged):
     """One that is worse makes it bad, however good the other is."""
-    assert verdict("redshift", {"sigma_nmad": sigma, "outliers": share}) == said
+    assert verdict("redshift", {"sigma_nmad": sigma, "outliers": share}) == judged
 
 
 def test_bins_of_magnitude_hold_equally_many():
     """Thirty objects in two bins of fifteen; those without a magnitude are in none."""
     magnitude = np.append(np.linspace(15, 20, 30), np.nan)
-    told = {"model": np.full(31, 0.1)}
-    bins = by_magnitude(NMAD, np.zeros(31), told, magnitude, 0)
-    assert [b["n"] for b in bins] == [15, 15]
-    assert bins[0]["high"] < bins[1]["low"]
+    predicted = {"model": np.full(31, 0.1)}
+    bins = by_magnitude(NMAD, np.zeros(31), predicted, magnitude, 0)
+    assert [b.n for b in bins] == [15, 15]
+    assert bins[0].high < bins[1].low
 
 
 def test_too_few_objects_make_no_bins():
