@@ -97,7 +97,7 @@ def reliability(truth: np.ndarray, predicted: np.ndarray) -> list[ReliabilityBin
     ----------
     truth : int64 (n,)
         Number of each object's class.
-    told : float64 (n, classes)
+    predicted : float64 (n, classes)
         Probabilities of the classes.
     """
     confidence, right = predicted.max(axis=1), predicted.argmax(axis=1) == truth
