@@ -1,1 +1,1 @@
-"""What the model's predictions and embeddings are worth to an astronomer, beside simple rivals."""
+"""Section of the report: predicted redshifts, stellar parameters and classes, and baselines."""

@@ -1,13 +1,13 @@
-"""Ways to tell a target from labelled examples: probes of embeddings, and rivals that see scalars.
+"""Methods that are fitted to labels: linear probes of embeddings, and baselines on raw scalars.
 
-Each is tuned on the same labels over a small grid of its own, by squared error on the target's
-inward scale or, of classes, by log loss.
+Each method is tuned over a small grid, by the squared error on the scale of the fits or, for
+classes, by the log loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
@@ -24,28 +24,31 @@ ALPHAS = tuple(10.0**power for power in range(-2, 6))
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 1))
 RATES = (0.05, 0.15)
 LEAVES = ((7, 5), (31, 20))
-"""Leaves of a tree at most, and objects of a leaf at least."""
+"""Largest number of leaves of a tree, and smallest number of objects in a leaf."""
 ITERATIONS = 300
 NEIGHBOURS = (3, 10, 30)
 WEIGHTS = ("uniform", "distance")
-LEAST_CHANCE = 1e-6
-"""Chance that log loss gives at least to what a way holds impossible."""
+LEAST_PROBABILITY = 1e-6
+"""Smaller probabilities count as this one in the log loss."""
+
+Hyperparameters = dict[str, float | str]
+"""Hyperparameters by name."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """Examples of one target.
+class Examples:
+    """Features and labels that a method is fitted to, tuned by and applied to.
 
     Attributes
     ----------
     x : float (n, F)
-        What every object is told from.
+        Features of every object.
     y : float64 (n,)
-        Its label, on the inward scale, or the number of its class.
+        Its label on the scale of the fits, or the number of its class.
     fit, tune, score : int64 (m,)
-        Objects to learn from, to tune by, to tell the target of.
+        Objects to fit to, to tune by, and to predict.
     n_classes : int
-        0 where the target is a number.
+        Number of classes; 0 where the label is a number.
     """
 
     x: np.ndarray
@@ -56,36 +59,50 @@ class Task:
     n_classes: int = 0
 
 
-Answer = tuple[np.ndarray, dict[str, Any]]
-"""Values (m,) or chances of classes (m, classes) of the scored objects; what tuning chose."""
+@dataclass(frozen=True)
+class Fit:
+    """Predictions of a method that was fitted and tuned.
+
+    Attributes
+    ----------
+    predicted : float64 (m,) or (m, classes)
+        Values on the scale of the fits, or class probabilities, of the scored objects.
+    chosen : dict of str to float or str
+        The tuned hyperparameters.
+    """
+
+    predicted: np.ndarray
+    chosen: Hyperparameters
 
 
-def probe(task: Task) -> Answer:
-    """A linear probe: ridge regression, or logistic regression, of standardised features."""
-    if task.n_classes:
-        grid: Iterable[tuple[Any, dict[str, Any]]] = (
+def fit_probe(examples: Examples) -> Fit:
+    """Fit ridge regression, or logistic regression for classes, to standardised features."""
+    if examples.n_classes:
+        grid: Iterable[tuple[Any, Hyperparameters]] = (
             (LogisticRegression(C=c, max_iter=5000, tol=1e-3), {"C": c}) for c in INVERSE_PENALTIES
         )
     else:
         grid = ((Ridge(alpha=alpha, solver="svd"), {"alpha": alpha}) for alpha in ALPHAS)
-    return _best(task, ((make_pipeline(StandardScaler(), each), said) for each, said in grid))
+    return _fit_best(
+        examples, ((make_pipeline(StandardScaler(), model), chosen) for model, chosen in grid)
+    )
 
 
-def neighbours(task: Task) -> Answer:
-    """K-nearest neighbours of the ranks of each column, as normal deviates.
+def fit_neighbours(examples: Examples) -> Fit:
+    """Fit k nearest neighbours to the ranks of each column, as normal deviates.
 
-    Ranks, for an error of 1e6 would leave a mean and spread nothing to tell. What is missing is put
-    at the median, and that it is missing is one more feature.
+    Ranks are used because an outlier of 1e6 would dominate a mean and a standard deviation. A
+    missing value becomes the median, and whether it is missing becomes one more feature.
     """
-    kind = KNeighborsClassifier if task.n_classes else KNeighborsRegressor
-    task = _known_columns(task)
+    kind = KNeighborsClassifier if examples.n_classes else KNeighborsRegressor
+    examples = _known_columns(examples)
     ranks = QuantileTransformer(
-        n_quantiles=min(1000, len(task.fit)), output_distribution="normal", random_state=0
+        n_quantiles=min(1000, len(examples.fit)), output_distribution="normal", random_state=0
     )
     fill = SimpleImputer(strategy="median", add_indicator=True)
-    pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(task.fit)]
-    return _best(
-        task,
+    pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(examples.fit)]
+    return _fit_best(
+        examples,
         (
             (make_pipeline(ranks, fill, kind(k, weights=weights)), {"k": k, "weights": weights})
             for k, weights in pairs
@@ -93,84 +110,101 @@ def neighbours(task: Task) -> Answer:
     )
 
 
-def trees(task: Task) -> Answer:
-    """Gradient-boosted trees, which take missing values as they are (Friedman 2001)."""
-    kind = HistGradientBoostingClassifier if task.n_classes else HistGradientBoostingRegressor
-    task = _known_columns(task)
-    found: list[tuple[float, int, dict[str, float], Any]] = []
+def fit_trees(examples: Examples) -> Fit:
+    """Fit gradient-boosted trees, which accept missing values (Friedman 2001)."""
+    kind = HistGradientBoostingClassifier if examples.n_classes else HistGradientBoostingRegressor
+    examples = _known_columns(examples)
+    fits: list[tuple[float, int, Hyperparameters, Any]] = []
     for rate, (leaves, least) in product(RATES, LEAVES):
-        grown = kind(
+        model = kind(
             learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=least, max_iter=ITERATIONS,
             early_stopping=False, random_state=0,
-        ).fit(task.x[task.fit], task.y[task.fit])  # fmt: skip
-        losses = [_loss(told, task.y[task.tune]) for told in _stages(grown, task, task.tune)]
+        ).fit(examples.x[examples.fit], examples.y[examples.fit])  # fmt: skip
+        staged = _staged(model, examples, examples.tune)
+        losses = [_loss(predicted, examples.y[examples.tune]) for predicted in staged]
         n = int(np.argmin(losses))
-        found.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, grown))
-    _, n, said, grown = min(found, key=lambda each: each[0])
-    told = next(islice(_stages(grown, task, task.score), n, None))
-    return told, said | {"iterations": n + 1}
+        fits.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, model))
+    _, n, chosen, model = min(fits, key=lambda each: each[0])
+    predicted = next(islice(_staged(model, examples, examples.score), n, None))
+    return Fit(predicted, chosen | {"iterations": n + 1})
 
 
-def constant(task: Task) -> Answer:
-    """The median of the labels, or how often each class occurs among them."""
+def fit_constant(examples: Examples) -> Fit:
+    """Predict the median of the labels, or the frequency of each class, for every object."""
     model = (
-        DummyClassifier(strategy="prior") if task.n_classes else DummyRegressor(strategy="median")
+        DummyClassifier(strategy="prior")
+        if examples.n_classes
+        else DummyRegressor(strategy="median")
     )
-    nothing = np.zeros((len(task.x), 1))
-    model.fit(nothing[task.fit], task.y[task.fit])
-    return _told(model, nothing[task.score], task.n_classes), {}
+    nothing = np.zeros((len(examples.x), 1))
+    model.fit(nothing[examples.fit], examples.y[examples.fit])
+    return Fit(_predict(model, nothing[examples.score], examples.n_classes), {})
 
 
-LEARNERS: dict[str, Callable[[Task], Answer]] = {
-    "probe_mean": probe,
-    "probe_attention": probe,
-    "trees": trees,
-    "neighbours": neighbours,
-    "constant": constant,
+LEARNERS: dict[str, Callable[[Examples], Fit]] = {
+    "probe_mean": fit_probe,
+    "probe_attention": fit_probe,
+    "trees": fit_trees,
+    "neighbours": fit_neighbours,
+    "constant": fit_constant,
 }
-"""Every way that learns from labels, by name."""
+"""Every method that is fitted to labels, by name."""
 
 
-def _best(task: Task, grid: Iterable[tuple[Any, dict[str, Any]]]) -> Answer:
-    """What the best of some models tells."""
-    x, y = task.x[task.fit], task.y[task.fit]
-    fitted = [(model.fit(x, y), said) for model, said in grid]
-    told = (_told(model, task.x[task.tune], task.n_classes) for model, _ in fitted)
-    losses = [_loss(each, task.y[task.tune]) for each in told]
-    model, said = fitted[int(np.argmin(losses))]
-    return _told(model, task.x[task.score], task.n_classes), said
+def _fit_best(examples: Examples, grid: Iterable[tuple[Any, Hyperparameters]]) -> Fit:
+    """Fit every model of a grid, and predict with the one that has the least loss."""
+    x, y = examples.x[examples.fit], examples.y[examples.fit]
+    fitted = [(model.fit(x, y), chosen) for model, chosen in grid]
+    x, y, n_classes = examples.x[examples.tune], examples.y[examples.tune], examples.n_classes
+    losses = [_loss(_predict(model, x, n_classes), y) for model, _ in fitted]
+    model, chosen = fitted[int(np.argmin(losses))]
+    return Fit(_predict(model, examples.x[examples.score], n_classes), chosen)
 
 
-def _told(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
+def _predict(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return a model's values (n,), or its probabilities of all classes (n, classes)."""
     if not n_classes:
         return np.asarray(model.predict(x), dtype=np.float64)
-    return _spread(model.predict_proba(x), model.classes_, n_classes)
+    return _all_classes(model.predict_proba(x), model.classes_, n_classes)
 
 
-def _stages(model: Any, task: Task, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """What trees tell after each iteration."""
-    if not task.n_classes:
-        return iter(model.staged_predict(task.x[rows]))
-    staged = model.staged_predict_proba(task.x[rows])
-    return (_spread(chances, model.classes_, task.n_classes) for chances in staged)
+def _staged(model: Any, examples: Examples, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the predictions of trees after each iteration."""
+    if not examples.n_classes:
+        return iter(model.staged_predict(examples.x[rows]))
+    staged = model.staged_predict_proba(examples.x[rows])
+    return (_all_classes(each, model.classes_, examples.n_classes) for each in staged)
 
 
-def _spread(chances: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Chances of all classes; 0 of those that were not among the labels."""
-    out = np.zeros((len(chances), n_classes))
-    out[:, classes.astype(np.int64)] = chances
-    return out
+def _all_classes(probabilities: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return probabilities of all classes; 0 for classes without a label to fit to."""
+    every = np.zeros((len(probabilities), n_classes))
+    every[:, classes.astype(np.int64)] = probabilities
+    return every
 
 
-def _loss(told: np.ndarray, y: np.ndarray) -> float:
-    """Mean squared error, or log loss."""
-    if told.ndim == 1:
-        return float(np.mean((told - y) ** 2))
-    chance = told[np.arange(len(y)), y.astype(np.int64)]
-    return float(-np.log(np.maximum(chance, LEAST_CHANCE)).mean())
+def _loss(predicted: np.ndarray, y: np.ndarray) -> float:
+    """Return the mean squared error, or the log loss of class probabilities."""
+    if predicted.ndim == 1:
+        return float(np.mean((predicted - y) ** 2))
+    return log_loss(y.astype(np.int64), predicted)
 
 
-def _known_columns(task: Task) -> Task:
-    """The task without columns that no example has."""
-    known = np.isfinite(task.x[task.fit]).any(axis=0)
-    return Task(task.x[:, known], task.y, task.fit, task.tune, task.score, task.n_classes)
+def log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative log-likelihood (nats) of the true classes.
+
+    Parameters
+    ----------
+    truth : int64 (n,)
+        Number of each object's class.
+    probabilities : float64 (n, classes)
+        Predicted probabilities; those below 1e-6 count as 1e-6.
+    """
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean())
+
+
+def _known_columns(examples: Examples) -> Examples:
+    """Return the examples without features that are missing in all objects to fit to."""
+    known = np.isfinite(examples.x[examples.fit]).any(axis=0)
+    return replace(examples, x=examples.x[:, known])

@@ -1,17 +1,21 @@
-"""Whether the model's predicted distributions mean what they say."""
+"""Calibration: predicted distributions and probabilities against the truth, and temperatures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
 from astromodal.core.progress import Progress
-from astromodal.evaluation.metrics import bootstrap_error, fraction_error, mean_error
+from astromodal.evaluation.metrics import (
+    bootstrap_error,
+    measure_fraction,
+    measure_mean,
+    measure_statistic,
+)
 from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
 from astromodal.inference.bundle import Bundle
@@ -21,35 +25,72 @@ from astromodal.sequences.layout import MODALITIES
 from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)
-"""Probabilities of the central intervals whose coverage is counted."""
+"""Probabilities of the central intervals whose coverage is measured."""
 CHECKED = 0.68
+"""Level that the verdict is based on."""
 TOLERATED = 0.05
-"""Level that the verdict looks at, and how far its coverage may be off, beyond two errors."""
+"""Largest deviation of its coverage, beyond two errors, that is not called poor."""
+CONFIDENCE_BINS = 10
 _LEAST = 1e-300
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What the truth says of predicted distributions.
+class CalibrationNumbers:
+    """Scores of predicted distributions.
+
+    The baseline is the constant distribution: the frequencies of the labels of the training split.
 
     Attributes
     ----------
-    pit : float64 (n,)
-        Probability integral transform: the predicted probability below the truth, drawn evenly
-        where the truth has a probability of its own. Even between 0 and 1 where all is well.
-    numbers : dict
-        ``coverage`` by level, ``crps``, ``crps_constant`` (unit), ``nll``, ``nll_constant``
-        (nats), each `measured`, and the paired ``crps_gain`` and ``nll_gain`` of the model.
+    coverage : dict of str to Measurement
+        Fraction of the objects inside the central interval, by its probability.
+    crps, crps_constant, crps_gain : Measurement
+        Continuous ranked probability score of the model and of the baseline (the column's unit),
+        and the baseline's minus the model's on the same objects.
+    nll, nll_constant, nll_gain : Measurement
+        The same for the negative log-likelihood of the true bin (nats).
     """
 
-    pit: np.ndarray
-    numbers: dict[str, Any]
+    coverage: dict[str, Measurement]
+    crps: Measurement
+    crps_constant: Measurement
+    crps_gain: Measurement
+    nll: Measurement
+    nll_constant: Measurement
+    nll_gain: Measurement
+
+    @property
+    def checked(self) -> Measurement:
+        """Coverage of the 68 % interval."""
+        return self.coverage[str(CHECKED)]
+
+    @property
+    def deviation(self) -> float:
+        """Distance of the coverage of the 68 % interval from 68 %."""
+        return abs(self.checked.value - CHECKED)
 
     @property
     def poor(self) -> bool:
         """Whether the coverage of the 68 % interval is off by over two errors and five points."""
-        found = self.numbers["coverage"][str(CHECKED)]
-        return abs(found.value - CHECKED) > max(2 * found.error, TOLERATED)
+        return self.deviation > max(2 * self.checked.error, TOLERATED)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Predicted distributions compared with the truth.
+
+    Attributes
+    ----------
+    pit : float64 (n,)
+        Probability integral transform: the predicted probability below the truth. It is sampled
+        uniformly where the truth has a probability of its own. For calibrated predictions it is
+        uniform between 0 and 1.
+    numbers : CalibrationNumbers
+        Scores.
+    """
+
+    pit: np.ndarray
+    numbers: CalibrationNumbers
 
 
 def calibrate(
@@ -60,48 +101,51 @@ def calibrate(
     Parameters
     ----------
     predicted : ScalarPrediction
-        Of the scored objects.
+        Distributions of the scored objects.
     truth : float64 (n,)
-        What was measured of them.
+        Their measured values.
     labels : float64 (m,)
-        Labels of the training split: how often each bin occurs among them is the constant that
-        the model is compared with.
+        Labels of the training split; the frequencies of their bins are the baseline.
     seed : int
         Seed of ties and of bootstrap errors.
     """
     below, upto = predicted.cdf(truth)
-    drawn = np.random.default_rng(seed).uniform(size=len(truth))
-    pit = below + drawn * (upto - below)
-    inside = np.abs(pit - 0.5)
-    coverage = {str(p): Measurement(*fraction_error(inside <= p / 2)) for p in LEVELS}
+    uniform = np.random.default_rng(seed).uniform(size=len(truth))
+    pit = below + uniform * (upto - below)
+    distance = np.abs(pit - 0.5)
     same = _constant(predicted, labels)
-    numbers: dict[str, Any] = {"coverage": coverage}
-    for name, of in (("crps", ScalarPrediction.crps), ("nll", surprise)):
-        model, constant = of(predicted, truth), of(same, truth)
-        numbers[name] = _mean(model, seed)
-        numbers[f"{name}_constant"] = _mean(constant, seed)
-        numbers[f"{name}_gain"] = _mean(constant - model, seed)
-    return Calibration(pit, numbers)
+    scores = {}
+    for name, score in (("crps", ScalarPrediction.crps), ("nll", bin_nll)):
+        model, constant = score(predicted, truth), score(same, truth)
+        scores[name] = _measure_mean(model, seed)
+        scores[f"{name}_constant"] = _measure_mean(constant, seed)
+        scores[f"{name}_gain"] = _measure_mean(constant - model, seed)
+    coverage = {str(p): measure_fraction(distance <= p / 2) for p in LEVELS}
+    return Calibration(pit, CalibrationNumbers(coverage, **scores))
 
 
-def surprise(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
-    """Negative log-likelihood (nats) of the bin that each object's truth lies in, float64 (n,).
+def bin_nll(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood (nats) of the bin of each object's truth, float64 (n,).
 
-    Of bins, not of a density: that of a value which many objects share would be infinite.
+    It is that of bins, not of a density: the density of a value that many objects share would be
+    infinite.
     """
     bins = _bins(predicted, truth)
-    chance = predicted.probabilities[np.arange(len(truth)), bins]
-    return -np.log(np.maximum(chance, _LEAST))
+    of_truth = predicted.probabilities[np.arange(len(truth)), bins]
+    return -np.log(np.maximum(of_truth, _LEAST))
 
 
 def pit_histogram(pit: np.ndarray, n_bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the PIT in even bins, and its Poisson error, float64 (n_bins,) each; 1 is even."""
+    """Return the density of the PIT in equal bins and its Poisson error, float64 (n_bins,) each.
+
+    The density of uniform values is 1.
+    """
     counts = np.histogram(pit, bins=n_bins, range=(0, 1))[0]
     return counts * n_bins / len(pit), np.sqrt(np.maximum(counts, 1)) * n_bins / len(pit)
 
 
 def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPrediction:
-    """The bins' frequencies among labels, half a count added to each, for every object."""
+    """Return the frequencies of the labels' bins, plus half a count each, for every object."""
     n_bins = len(predicted.centers)
     counts = 0.5 + np.bincount(_bins(predicted, labels), minlength=n_bins)
     every = np.broadcast_to(counts / counts.sum(), predicted.probabilities.shape)
@@ -109,42 +153,124 @@ def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPredicti
 
 
 def _bins(predicted: ScalarPrediction, values: np.ndarray) -> np.ndarray:
-    """Bin of each value: (edge k, edge k + 1], the first and last without end."""
+    """Return the bin of each value: (edge k, edge k + 1]; the first and last have no end."""
     return np.searchsorted(predicted.edges[1:-1], values, side="left")
 
 
-def _mean(values: np.ndarray, seed: int) -> dict[str, float]:
-    error = bootstrap_error(lambda index: float(values[index].mean()), len(values), seed)
-    return Measurement(float(values.mean()), float(error))
+def _measure_mean(values: np.ndarray, seed: int) -> Measurement:
+    return measure_statistic(lambda index: float(values[index].mean()), len(values), seed)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Objects whose confidence, the largest class probability, lies in one bin.
+
+    Attributes
+    ----------
+    n : int
+        Number of objects.
+    confidence : float
+        Their mean confidence.
+    correct : Measurement
+        Fraction of them whose class is predicted correctly.
+    """
+
+    n: int
+    confidence: float
+    correct: Measurement
+
+
+def reliability(truth: np.ndarray, probabilities: np.ndarray) -> list[ReliabilityBin]:
+    """Return objects binned by confidence, in ten bins, without empty bins.
+
+    Parameters
+    ----------
+    truth : int64 (n,)
+        Number of each object's class.
+    probabilities : float64 (n, classes)
+        Predicted probabilities.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    bins = []
+    for i in np.unique(place):
+        inside = place == i
+        fraction = measure_fraction(correct[inside])
+        bins.append(ReliabilityBin(int(inside.sum()), float(confidence[inside].mean()), fraction))
+    return bins
+
+
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the expected calibration error of class probabilities.
+
+    It is the mean difference between confidence and the fraction of correct predictions, in ten
+    bins (Guo et al. 2017, arXiv:1706.04599, eq. 3). Noise makes it positive: for few objects it is
+    too large.
+    """
+    bins = reliability(truth, probabilities)
+    return float(sum(abs(b.correct.value - b.confidence) * b.n for b in bins)) / len(truth)
 
 
 LOG_TEMPERATURES = np.linspace(-1.0, 1.0, 9)
-"""Powers of two that are tried; between them the surprise is interpolated."""
+"""Base-2 logarithms of the temperatures of the grid; the NLL is interpolated between them."""
 _FINE = np.linspace(-1.0, 1.0, 401)
 _UNITY = int(np.argmin(np.abs(LOG_TEMPERATURES)))
 
 
 @dataclass(frozen=True)
-class Surprises:
-    """Surprise at the codes of one modality, object by object.
+class TemperatureScan:
+    """NLL of the codes of one modality at each temperature of the grid, by object.
 
     Attributes
     ----------
     sums : float64 (n, temperatures)
         Negative log-likelihood (nats) of all codes of an object, at `LOG_TEMPERATURES`.
     counts : int64 (n,)
-        Codes of each object.
+        Number of codes of each object.
     """
 
     sums: np.ndarray
     counts: np.ndarray
 
     def at(self, log_temperature: float) -> np.ndarray:
-        """Sums at another temperature, 2 to that power, float64 (n,)."""
+        """Return the sums at another temperature, 2 to this power, float64 (n,)."""
         return np.asarray(CubicSpline(LOG_TEMPERATURES, self.sums, axis=1)(log_temperature))
 
 
-def measure_temperatures(
+@dataclass(frozen=True)
+class TemperatureNumbers:
+    """The temperature of one modality, and what it changes.
+
+    Attributes
+    ----------
+    temperature : Measurement
+        Fitted on the validation split.
+    n_validation, n_objects : int
+        Objects that it was fitted on, and evaluated objects.
+    before, after, gain : Measurement
+        NLL of the evaluated objects at T = 1 and at the fitted temperature, and the difference of
+        the two (nats per code).
+    helps : bool
+        Whether the gain exceeds its error.
+    edge : bool
+        Whether the temperature is at an end of the grid.
+    curve : float64 (temperatures,)
+        Mean NLL (nats per code) of the evaluated objects at `LOG_TEMPERATURES`, minus that at
+        T = 1.
+    """
+
+    temperature: Measurement
+    n_validation: int
+    n_objects: int
+    before: Measurement
+    after: Measurement
+    gain: Measurement
+    helps: bool
+    edge: bool
+    curve: np.ndarray
+
+
+def scan_temperatures(
     bundle: Bundle,
     sequences: SequenceSet,
     eligible: np.ndarray,
@@ -152,23 +278,28 @@ def measure_temperatures(
     seed: int,
     token_budget: int,
     progress: Progress,
-) -> dict[str, Surprises]:
-    """Surprise at every code of some objects at every temperature of the grid, by modality.
+) -> dict[str, TemperatureScan]:
+    """Compute the NLL of every code of some objects at every temperature of the grid.
 
     Parameters
     ----------
     bundle : Bundle
         The model.
     sequences : SequenceSet
-        Where the objects are.
+        Sequences of the objects.
     eligible : int64 (n,)
-        Objects that may be drawn.
+        Objects to sample from.
     most, seed : int
-        Objects a modality at most; seed of their draw and of block orders.
+        Largest number of objects per modality; seed of their sample and of the block orders.
     token_budget : int
-        Tokens that are run at once.
+        Number of tokens that are run at once.
     progress : Progress
         Shows how many batches are done.
+
+    Returns
+    -------
+    dict of str to TemperatureScan
+        By modality, without modalities that have no code.
     """
     chosen = sample_objects(sequences, eligible, most, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
@@ -178,81 +309,72 @@ def measure_temperatures(
     shuffle = (seed, 0) if bundle.trained.shuffled else None
     for step in progress(range(len(plan)), len(plan), "batches at all temperatures"):
         batch = sequences.batch(plan.step(step), shuffle)
-        for found, logits, wanted in target_logits(
+        for targets, logits, codes in target_logits(
             bundle.trained.model, batch, bundle.layout, bundle.device
         ):
-            place = np.searchsorted(every, found.objects)
-            modality, known = found.ids.modality, by_object(found, found.targets) != NO_TARGET
+            place = np.searchsorted(every, targets.objects)
+            modality, known = targets.ids.modality, by_object(targets, targets.targets) != NO_TARGET
             np.add.at(counts[modality], place, known.sum(axis=1))
-            for i, values in enumerate(_surprises(logits, wanted)):
-                told = np.where(known, by_object(found, values), 0.0).sum(axis=1)
-                np.add.at(sums[modality][:, i], place, told)
+            for i, nll in enumerate(_nll_by_temperature(logits, codes)):
+                total = np.where(known, by_object(targets, nll), 0.0).sum(axis=1)
+                np.add.at(sums[modality][:, i], place, total)
     return {
-        m: Surprises(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
+        m: TemperatureScan(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
         for m in MODALITIES
         if counts[m].any()
     }
 
 
-def _surprises(logits: torch.Tensor, wanted: torch.Tensor) -> Sequence[np.ndarray]:
-    """Surprise at each target (C, M), at every temperature; of a missing one it means nothing."""
-    right = logits.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]
-    found = []
+def _nll_by_temperature(logits: torch.Tensor, codes: torch.Tensor) -> Sequence[np.ndarray]:
+    """Return the NLL of codes (C, M) at every temperature; meaningless where a code is missing."""
+    of_code = logits.gather(2, codes.clamp(min=0)[:, :, None])[:, :, 0]
+    nll = []
     for power in LOG_TEMPERATURES.tolist():
         scaled = logits / 2**power
-        found.append((scaled.logsumexp(dim=2) - right / 2**power).cpu().double().numpy())
-    return found
+        nll.append((scaled.logsumexp(dim=2) - of_code / 2**power).cpu().double().numpy())
+    return nll
 
 
 def best_temperature(sums: np.ndarray) -> float:
-    """The power of two at which surprise, summed over objects (temperatures,), is least."""
+    """Return the base-2 logarithm of the temperature at which an NLL (temperatures,) is least."""
     return float(_FINE[np.argmin(CubicSpline(LOG_TEMPERATURES, sums)(_FINE))])
 
 
-def temperature_numbers(
-    validation: dict[str, Surprises], scored: dict[str, Surprises], seed: int
-) -> dict[str, Any]:
-    """Temperatures fitted on the validation split, and surprise of evaluated objects with them.
+def fit_temperatures(
+    validation: dict[str, TemperatureScan], scored: dict[str, TemperatureScan], seed: int
+) -> dict[str, TemperatureNumbers]:
+    """Fit temperatures on the validation split, and measure the NLL of evaluated objects.
 
     Parameters
     ----------
-    validation, scored : dict of str to Surprises
-        By modality; one that either lacks is left out.
+    validation, scored : dict of str to TemperatureScan
+        By modality; a modality that either lacks is left out.
     seed : int
         Seed of bootstrap errors over objects.
-
-    Returns
-    -------
-    dict
-        By modality ``temperature``; ``before``, ``after`` and their paired difference ``gain``
-        (nats a code), each `measured`; ``helps``, whether the gain exceeds its error; ``edge``,
-        whether the temperature is the end of the grid; ``curve``, the mean surprise (nats a code)
-        of evaluated objects at each of `LOG_TEMPERATURES` minus that at T = 1.
     """
-    out = {}
+    numbers = {}
     for modality in MODALITIES:
         if modality not in validation or modality not in scored:
             continue
         fitted, held = validation[modality].sums, scored[modality]
         power = best_temperature(fitted.sum(axis=0))
 
-        def again(index: np.ndarray, fitted: np.ndarray = fitted) -> float:
+        def refit(index: np.ndarray, fitted: np.ndarray = fitted) -> float:
             return 2 ** best_temperature(fitted[index].sum(axis=0))
 
-        error = bootstrap_error(again, len(fitted), seed)
+        error = float(bootstrap_error(refit, len(fitted), seed))
         before, after = held.sums[:, _UNITY], held.at(power)
-        gain = _mean_nats(before - after, held.counts, seed)
+        gain = measure_mean(before - after, held.counts, seed)
         total = held.sums.sum(axis=0) / held.counts.sum()
-        out[modality] = {
-            "temperature": Measurement(2**power, float(error)),
-            "n_validation": len(fitted), "n_objects": len(before),
-            "before": _mean_nats(before, held.counts, seed),
-            "after": _mean_nats(after, held.counts, seed),
-            "gain": gain, "helps": gain.value > gain.error,
-            "edge": abs(power) >= LOG_TEMPERATURES[-1], "curve": total - total[_UNITY],
-        }  # fmt: skip
-    return out
-
-
-def _mean_nats(sums: np.ndarray, counts: np.ndarray, seed: int) -> dict[str, float]:
-    return Measurement(*mean_error(sums, counts, seed))
+        numbers[modality] = TemperatureNumbers(
+            temperature=Measurement(2**power, error, len(fitted)),
+            n_validation=len(fitted),
+            n_objects=len(before),
+            before=measure_mean(before, held.counts, seed),
+            after=measure_mean(after, held.counts, seed),
+            gain=gain,
+            helps=gain.above(0, errors=1),
+            edge=bool(abs(power) >= LOG_TEMPERATURES[-1]),
+            curve=total - total[_UNITY],
+        )
+    return numbers

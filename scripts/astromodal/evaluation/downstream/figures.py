@@ -1,24 +1,27 @@
-"""Figures of what labels are told, and how well."""
+"""Figures of the predicted labels and their scores, with their tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.interpolate import CubicSpline
 
-from astromodal.evaluation.downstream.calibration import (
-    LEVELS,
-    LOG_TEMPERATURES,
-    Calibration,
-    pit_histogram,
+from astromodal.evaluation.downstream.calibration import reliability
+from astromodal.evaluation.downstream.measures import (
+    MEASURES,
+    MagnitudeBin,
+    Measure,
+    TaskNumbers,
+    confusion,
 )
-from astromodal.evaluation.downstream.objects import Target
-from astromodal.evaluation.downstream.predictions import MODEL, Answers
-from astromodal.evaluation.downstream.scores import MEASURES, Measure, confusion, reliability
+from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
+from astromodal.evaluation.downstream.tasks import Role, Target
+from astromodal.evaluation.metrics import robust_sigma
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
@@ -26,195 +29,349 @@ from astromodal.evaluation.report.style import (
     GREEN,
     INK,
     ORANGE,
-    PALETTE,
     SKY,
     new_figure,
     with_unit,
 )
+from astromodal.evaluation.report.values import Measurement, Row, Table
 
-WAYS = {
-    MODEL: ("model", BLUE, "o"),
-    "probe_mean": ("probe (mean)", GREEN, "^"),
-    "probe_attention": ("probe (attention)", SKY, "v"),
-    "trees": ("trees", ORANGE, "s"),
-    "neighbours": ("neighbours", AMBER, "D"),
-    "constant": ("constant", FAINT, "x"),
+_ROLES: dict[Role, str] = {
+    "redshift": "Redshift", "stellar": "Stellar parameters", "class": "Class",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Style:
+    """Label, colour and marker of a method in figures."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+STYLES = {
+    MODEL: Style("model", BLUE, "o"),
+    "probe_mean": Style("probe (mean)", GREEN, "^"),
+    "probe_attention": Style("probe (attention)", SKY, "v"),
+    "trees": Style("trees", ORANGE, "s"),
+    "neighbours": Style("neighbours", AMBER, "D"),
+    "constant": Style("constant", FAINT, "x"),
 }
-"""Name, colour and marker of each way."""
+"""Style of each method."""
 
 
-def measure_label(measure: Measure, target: Target) -> str:
-    """A measure in words, with its unit."""
-    return with_unit(measure.label, target.unit if measure.scaled else "")
-
-
-def plot_ways(found: Mapping[Target, Mapping[str, Any]]) -> Figure:
-    """The shown measures of every way, by what was given, a panel each.
+def add_figures(
+    section: Section,
+    predictions: Sequence[Predictions],
+    measured: Mapping[Target, Mapping[str, TaskNumbers]],
+    magnitude: str,
+) -> None:
+    """Add every figure that the predictions allow.
 
     Parameters
     ----------
-    found : mapping
-        By target and combination, the numbers of its `Answers`.
+    section : Section
+        The section.
+    predictions : sequence of Predictions
+        Predictions of all tasks.
+    measured : mapping
+        Their numbers by target and combination of modalities.
+    magnitude : str
+        Column of the magnitude that results are binned by.
     """
-    given = list(dict.fromkeys(name for cases in found.values() for name in cases))
-    panels = [(target, m) for target in found for m in MEASURES[target.role] if m.shown]
+    for role in _ROLES:
+        own = {target: by_given for target, by_given in measured.items() if target.role == role}
+        if own:
+            _add_methods(section, role, own)
+    best = most_modalities(predictions)
+    of_numbers = [each for target, each in best.items() if not target.classes]
+    if of_numbers:
+        _add_truth(section, of_numbers)
+    for target, each in best.items():
+        if target.classes:
+            _add_classes(section, each)
+    with_curves = {each.task.target: each.task.given for each in predictions if each.curves}
+    bins = {target: measured[target][given].by_magnitude for target, given in with_curves.items()}
+    bins = {target: each for target, each in bins.items() if each}
+    if bins:
+        _add_magnitudes(section, bins, with_curves, magnitude)
+    curved = [each for each in predictions if any(each.curves.values())]
+    if curved:
+        _add_curves(section, curved)
+
+
+def measure_label(measure: Measure, target: Target) -> str:
+    """Return the name of a measure with its unit."""
+    return with_unit(measure.label, target.unit if measure.scaled else "")
+
+
+def _add_methods(
+    section: Section, role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]
+) -> None:
+    first = MEASURES[role][0]
+    shown = " and ".join(m.label for m in MEASURES[role] if m.shown)
+    better = "right" if first.better > 0 else "left"
+    section.add_figure(
+        plot_methods(measured), f"downstream_{role}",
+        f"{_ROLES[role]}: {shown} of every method, by the given modalities, with bootstrap errors "
+        "over objects. Rows hold different objects: those that have all given modalities. Within "
+        "a row all methods are scored on the same objects.",
+        f"Further {better} is better. Embeddings are useful where probes are {better} of trees, "
+        "which use the scalars alone. A method that is not better than the constant predicts "
+        "nothing.",
+        method_table(role, measured),
+    )  # fmt: skip
+
+
+def plot_methods(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure:
+    """Plot the shown measures of every method by the given modalities, one panel per measure."""
+    given = list(dict.fromkeys(name for by_given in measured.values() for name in by_given))
+    panels = [(target, m) for target in measured for m in MEASURES[target.role] if m.shown]
     figure, axes = new_figure(1, len(panels), height=1.5 + 0.62 * len(given), sharey=True)
     for axis, (target, measure) in zip(axes[0], panels, strict=True):
-        for name, numbers in found[target].items():
-            ways = [way for way in WAYS if way in numbers["ways"]]
-            for place, way in enumerate(ways):
-                cell = numbers["ways"][way][measure.name]
-                y = given.index(name) + 0.12 * (place - (len(ways) - 1) / 2)
-                label, tint, marker = WAYS[way]
-                _point(axis, cell.value, y, cell.error, tint, marker, label)
+        for name, numbers in measured[target].items():
+            methods = [method for method in STYLES if method in numbers.methods]
+            for place, method in enumerate(methods):
+                score, style = numbers.methods[method][measure.name], STYLES[method]
+                y = given.index(name) + 0.12 * (place - (len(methods) - 1) / 2)
+                axis.errorbar(
+                    score.value, y, xerr=np.nan_to_num(score.error), fmt=style.marker,
+                    color=style.colour, markersize=4, label=style.label,
+                )  # fmt: skip
         axis.set_xlabel(measure_label(measure, target))
         axis.set_title(target.name, fontsize=8)
         axis.locator_params(axis="x", nbins=5)
     axes[0, 0].set_yticks(range(len(given)), given)
     axes[0, 0].set_ylim(len(given) - 0.5, -0.5)
-    _legend(figure, axes.ravel())
+    _add_legend(figure, axes.ravel())
     return figure
 
 
-def plot_truth(answers: Sequence[Answers]) -> Figure:
-    """Told against measured, a row a target, the model (with its 68 % intervals) and a rival."""
-    figure, axes = new_figure(len(answers), 2, height=0.3 + 2.25 * len(answers))
-    for row, found in zip(axes, answers, strict=True):
-        truth, target = found.case.truth, found.case.target
-        ways = shown_ways(found)
-        low, high = _limits(truth, [found.told[way] for way in ways])
-        for axis, way in zip(row, ways, strict=False):
-            label, tint, _ = WAYS[way]
-            if way == MODEL and found.interval is not None:
-                axis.vlines(truth, *found.interval.T, color=tint, alpha=0.2, linewidth=0.8)
-            axis.plot(truth, found.told[way], "o", color=tint, markersize=2.5, alpha=0.7)
+def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Table:
+    """Return all measures and hyperparameters, one row per target, combination and method."""
+    measures = MEASURES[role]
+    heading = ["target", "unit", "given", "objects", "labels", "method",
+               *(m.label + (" (unit)" if m.scaled else "") for m in measures),
+               f"{measures[0].label}: minus trees", "hyperparameters"]  # fmt: skip
+    rows: list[Row] = []
+    for target, by_given in measured.items():
+        for given, numbers in by_given.items():
+            for method, scores in numbers.methods.items():
+                chosen = ", ".join(
+                    f"{name} {value:g}" if not isinstance(value, str) else value
+                    for name, value in numbers.chosen.get(method, {}).items()
+                )
+                rows.append([
+                    target.name, target.unit or "none", given, numbers.n_objects, numbers.n_fit,
+                    STYLES[method].label, *(scores[m.name] for m in measures),
+                    numbers.differences.get(f"{method} - trees", {}).get(measures[0].name),
+                    chosen or None,
+                ])  # fmt: skip
+    return Table(heading, rows)
+
+
+def _add_truth(section: Section, predictions: Sequence[Predictions]) -> None:
+    rows: list[Row] = []
+    for each in predictions:
+        target = each.task.target
+        for method in compared_methods(each):
+            error = each.values[method] - each.task.truth
+            rows.append([target.name, target.unit or "none", each.task.given,
+                         STYLES[method].label, len(error), float(error.mean()),
+                         robust_sigma(error), float(abs(error).max())])  # fmt: skip
+    section.add_figure(
+        plot_truth(predictions), "truth",
+        "Predicted against measured labels, from the most modalities that enough objects have. "
+        "Thin lines: the model's 68 % interval.",
+        "Points should follow the dashed line. A method that has learned little predicts values "
+        "near the middle of the labels for every object: a flat cloud.",
+        Table(["target", "unit", "given", "method", "objects", "mean error (unit)",
+               "68 % half-range (unit)", "largest |error| (unit)"], rows),
+    )  # fmt: skip
+
+
+def plot_truth(predictions: Sequence[Predictions]) -> Figure:
+    """Plot predicted against measured labels, one row per target, for two methods.
+
+    The model has its 68 % intervals.
+    """
+    figure, axes = new_figure(len(predictions), 2, height=0.3 + 2.25 * len(predictions))
+    for row, each in zip(axes, predictions, strict=True):
+        truth, target = each.task.truth, each.task.target
+        methods = compared_methods(each)
+        low, high = _limits(truth, [each.values[method] for method in methods])
+        for axis, method in zip(row, methods, strict=False):
+            style = STYLES[method]
+            if method == MODEL and each.interval is not None:
+                axis.vlines(truth, *each.interval.T, color=style.colour, alpha=0.2, linewidth=0.8)
+            axis.plot(truth, each.values[method], "o", color=style.colour, markersize=2.5,
+                      alpha=0.7)  # fmt: skip
             axis.plot([low, high], [low, high], "--", color=INK, linewidth=0.9)
-            axis.set(xlim=(low, high), ylim=(low, high), title=label)
+            axis.set(xlim=(low, high), ylim=(low, high), title=style.label)
             axis.set_xlabel(f"measured {target.label}")
-        row[0].set_ylabel(f"told {target.label}")
-        for axis in row[len(ways) :]:
-            axis.set_axis_off()
+        row[0].set_ylabel(f"predicted {target.label}")
     return figure
 
 
-def shown_ways(found: Answers) -> list[str]:
-    """Two ways to set side by side: the model, or else a probe, and trees, or else a probe."""
-    first = next(way for way in (MODEL, "probe_mean") if way in found.told)
-    return [first, next(way for way in ("trees", "probe_attention") if way in found.told)]
+def compared_methods(predictions: Predictions) -> list[str]:
+    """Return two methods to compare: the model or else a probe, and trees or else a probe."""
+    first = next(name for name in (MODEL, "probe_mean") if name in predictions.values)
+    second = next(name for name in ("trees", "probe_attention") if name in predictions.values)
+    return [first, second]
+
+
+def _add_classes(section: Section, predictions: Predictions) -> None:
+    task = predictions.task
+    classes = task.target.classes
+    rows: list[Row] = [
+        [STYLES[method].label, classes[i], *counts.tolist()]
+        for method, probabilities in predictions.values.items()
+        for i, counts in enumerate(confusion(task.truth, probabilities))
+    ]
+    section.add_figure(
+        plot_classes(predictions, "probe_mean"), "classes",
+        f"{task.target.name} from {task.given}: objects by class and predicted class (left), and "
+        "the fraction of correct predictions against the confidence (right, with Wilson errors).",
+        "Left: all objects should lie on the diagonal. Right: points below the dashed line are "
+        "overconfident, points above it underconfident. The expected calibration error is the "
+        "mean distance from the line; for few objects it is never zero.",
+        Table(["method", "class", *(f"predicted {name}" for name in classes)], rows),
+    )  # fmt: skip
+
+
+def plot_classes(predictions: Predictions, method: str) -> Figure:
+    """Plot the confusion matrix of a method (left), and the reliability of methods (right)."""
+    truth, classes = predictions.task.truth, predictions.task.target.classes
+    figure, axes = new_figure(1, 2, height=3.2)
+    left, right = axes[0]
+    counts = confusion(truth, predictions.values[method])
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left.imshow(fraction, cmap="Blues", vmin=0, vmax=1.6)
+    left.grid(visible=False)
+    for (i, j), n in np.ndenumerate(counts):
+        left.text(j, i, f"{n}\n{fraction[i, j]:.0%}", ha="center", va="center", fontsize=7)
+    left.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    left.set_yticks(range(len(classes)), classes)
+    left.set(xlabel="predicted class", ylabel="class", title=STYLES[method].label)
+    right.plot([0, 1], [0, 1], "--", color=INK, linewidth=0.9)
+    for name in ("probe_mean", "probe_attention", "trees"):
+        if name in predictions.values:
+            bins = reliability(truth, predictions.values[name])
+            x = np.array([b.confidence for b in bins])
+            _plot_scores(right, x, [b.correct for b in bins], STYLES[name], linestyle="none")
+    right.set(xlabel="confidence", ylabel="fraction correct", xlim=(0, 1.03), ylim=(-0.05, 1.05))
+    _add_legend(figure, [right])
+    return figure
+
+
+def _add_magnitudes(
+    section: Section,
+    bins: Mapping[Target, Sequence[MagnitudeBin]],
+    given: Mapping[Target, str],
+    magnitude: str,
+) -> None:
+    rows: list[Row] = [
+        [target.name, given[target], measure_label(MEASURES[target.role][0], target), b.low, b.high,
+         b.n, STYLES[method].label, score]
+        for target, each in bins.items()
+        for b in each
+        for method, score in b.methods.items()
+    ]  # fmt: skip
+    name = f"{magnitude} (mag)"
+    section.add_figure(
+        plot_magnitudes(bins, given, name), "magnitude",
+        f"The first measure against {magnitude}, from the combination with the most labels, in "
+        "bins of equally many objects, with bootstrap errors.",
+        "Faint sources are harder for all methods. Where methods differ more with the magnitude, "
+        "noise misleads one of them.",
+        Table(["target", "given", "measure", f"from {name}", f"to {name}", "objects", "method",
+               "value"], rows),
+    )  # fmt: skip
 
 
 def plot_magnitudes(
-    found: Mapping[Target, Sequence[Mapping[str, Any]]],
-    given: Mapping[Target, str],
-    magnitude: str,
+    bins: Mapping[Target, Sequence[MagnitudeBin]], given: Mapping[Target, str], magnitude: str
 ) -> Figure:
-    """The first measure of three ways against the magnitude, a panel a target.
+    """Plot the first measure of several methods against the magnitude, one panel per target.
 
     Parameters
     ----------
-    found : mapping
-        By target, bins of `by_magnitude`.
+    bins : mapping
+        Bins of magnitude by target.
     given : mapping
-        What each target was told from.
+        The combination of modalities by target.
     magnitude : str
         Column of the magnitude, with its unit.
     """
-    figure, axes = _panels(len(found))
-    for axis, (target, bins) in zip(axes, found.items(), strict=True):
-        measure = MEASURES[target.role][0]
-        middle = np.array([b["middle"] for b in bins])
-        step = 0.02 * (middle[-1] - middle[0])
-        for i, way in enumerate(bins[0]["ways"]):
-            label, tint, marker = WAYS[way]
-            cells = [b["ways"][way] for b in bins]
-            _line(axis, middle + step * (i - 1), cells, tint, marker, label)
-        axis.set(xlabel=magnitude, ylabel=measure_label(measure, target))
+    figure, axes = _new_panels(len(bins))
+    for axis, (target, each) in zip(axes, bins.items(), strict=True):
+        middle = np.array([b.middle for b in each])
+        step = 0.02 * (middle[-1] - middle[0])  # error bars stand side by side
+        for i, method in enumerate(each[0].methods):
+            scores = [b.methods[method] for b in each]
+            _plot_scores(axis, middle + step * (i - 1), scores, STYLES[method])
+        axis.set(xlabel=magnitude, ylabel=measure_label(MEASURES[target.role][0], target))
         axis.set_title(f"{target.name} from {given[target]}", fontsize=8)
-    _legend(figure, axes)
+    _add_legend(figure, axes)
     return figure
 
 
-def plot_curves(answers: Sequence[Answers]) -> Figure:
-    """Label-efficiency curves, a panel a target; the model's own prediction is a line."""
-    figure, axes = _panels(len(answers))
-    for axis, found in zip(axes, answers, strict=True):
-        measure = MEASURES[found.case.target.role][0]
-        for way, points in found.curves.items():
-            label, tint, marker = WAYS[way]
-            cells = [{"value": p.value, "error": p.error} for p in points]
-            beside = 1.05 ** (list(found.curves).index(way) - 1)  # bars side by side
-            _line(axis, beside * np.array([p.n for p in points]), cells, tint, marker, label)
-        for way in (MODEL, "constant"):
-            if way in found.told:
-                label, tint, _ = WAYS[way]
-                value = measure.of(found.case.truth, found.told[way])
-                axis.axhline(value, color=tint, linestyle="--", label=label)
+def _add_curves(section: Section, predictions: Sequence[Predictions]) -> None:
+    rows: list[Row] = [
+        [each.task.target.name, each.task.given, STYLES[method].label, p.n, p.draws, p.score]
+        for each in predictions
+        for method, points in each.curves.items()
+        for p in points
+    ]
+    section.add_figure(
+        plot_curves(predictions), "labels",
+        "The first measure against the number of labels, from the combination with the most "
+        "labels. Error bars: standard deviation over random subsets of the labels. Dashed: the "
+        "constant, and the model's own prediction, which was trained on all labels of its "
+        "training split as tokens.",
+        "Embeddings are useful where probes are good after few labels. The model's line does not "
+        "show what it learns from few labels.",
+        Table(["target", "given", "method", "labels", "subsets",
+               "first measure (error: over subsets)"], rows),
+    )  # fmt: skip
+
+
+def plot_curves(predictions: Sequence[Predictions]) -> Figure:
+    """Plot curves of label efficiency, one panel per target; model and constant are lines."""
+    figure, axes = _new_panels(len(predictions))
+    for axis, each in zip(axes, predictions, strict=True):
+        task, measure = each.task, MEASURES[each.task.target.role][0]
+        for i, (method, points) in enumerate(each.curves.items()):
+            x = 1.05 ** (i - 1) * np.array([p.n for p in points])  # error bars stand side by side
+            _plot_scores(axis, x, [p.score for p in points], STYLES[method])
+        for method in (MODEL, "constant"):
+            if method in each.values:
+                value = measure.of(task.truth, each.values[method])
+                style = STYLES[method]
+                axis.axhline(value, color=style.colour, linestyle="--", label=style.label)
         axis.set_xscale("log")
-        counts = sorted({p.n for points in found.curves.values() for p in points})
+        counts = sorted({p.n for points in each.curves.values() for p in points})
         axis.set_xticks(counts, [str(n) for n in counts])
         axis.minorticks_off()
-        axis.set(xlabel="labels", ylabel=measure_label(measure, found.case.target))
-        axis.set_title(f"{found.case.target.name} from {found.case.given}", fontsize=8)
-    _legend(figure, axes)
+        axis.set(xlabel="labels", ylabel=measure_label(measure, task.target))
+        axis.set_title(f"{task.target.name} from {task.given}", fontsize=8)
+    _add_legend(figure, axes)
     return figure
 
 
-def plot_classes(found: Answers, way: str) -> Figure:
-    """Confusion matrix of a way (left), and reliability of the ways that have chances (right)."""
-    truth, classes = found.case.truth, found.case.target.classes
-    figure, axes = new_figure(1, 2, height=3.2)
-    left, right = axes[0]
-    counts = confusion(truth, found.told[way])
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    left.imshow(share, cmap="Blues", vmin=0, vmax=1.6)
-    left.grid(visible=False)
-    for (i, j), n in np.ndenumerate(counts):
-        left.text(j, i, f"{n}\n{share[i, j]:.0%}", ha="center", va="center", fontsize=7)
-    left.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    left.set_yticks(range(len(classes)), classes)
-    left.set(xlabel="told class", ylabel="class", title=WAYS[way][0])
-    right.plot([0, 1], [0, 1], "--", color=INK, linewidth=0.9)
-    for name in ("probe_mean", "probe_attention", "trees"):
-        if name in found.told:
-            label, tint, marker = WAYS[name]
-            bins = reliability(truth, found.told[name])
-            cells = [{"value": b.right, "error": b.error} for b in bins]
-            x = np.array([b.confidence for b in bins])
-            _line(right, x, cells, tint, marker, label, linestyle="none")
-    right.set(xlabel="confidence", ylabel="share told right", xlim=(0, 1.03), ylim=(-0.05, 1.05))
-    _legend(figure, [right])
-    return figure
-
-
-def curve_rows(found: Answers) -> Iterator[list[Any]]:
-    """Rows of the curves' table: way, labels, draws, the measure with its error over draws."""
-    for way, points in found.curves.items():
-        for p in points:
-            cell = {"value": p.value, "error": p.error}
-            yield [found.case.target.name, found.case.given, WAYS[way][0], p.n, p.draws, cell]
-
-
-def _line(
-    axis: Axes, x: np.ndarray, cells: Sequence[Mapping[str, float]], tint: str, marker: str,
-    label: str, linestyle: str = "-",
-) -> None:  # fmt: skip
-    value = [cell.value for cell in cells]
-    error = np.nan_to_num([cell.error for cell in cells])
-    axis.errorbar(
-        x, value, error, fmt=marker, linestyle=linestyle, color=tint, markersize=4, label=label
-    )
-
-
-def _point(
-    axis: Axes, x: float, y: float, error: float, tint: str, marker: str, label: str
+def _plot_scores(
+    axis: Axes, x: np.ndarray, scores: Sequence[Measurement], style: Style, linestyle: str = "-"
 ) -> None:
+    """Plot the scores of a method with their errors."""
+    error = np.nan_to_num([score.error for score in scores])
     axis.errorbar(
-        x, y, xerr=np.nan_to_num(error), fmt=marker, color=tint, markersize=4, label=label
-    )
+        x, [score.value for score in scores], error, fmt=style.marker, linestyle=linestyle,
+        color=style.colour, markersize=4, label=style.label,
+    )  # fmt: skip
 
 
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """A figure of `n` panels, two a row."""
+def _new_panels(n: int) -> tuple[Figure, list[Axes]]:
+    """Create a figure of `n` panels, two per row."""
     rows, columns = -(-n // 2), min(n, 2)
     figure, axes = new_figure(rows, columns, height=0.8 + 2.3 * rows)
     for axis in axes.ravel()[n:]:
@@ -222,68 +379,18 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     return figure, axes.ravel()[:n].tolist()
 
 
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, above them."""
-    entries: dict[str, Any] = {}
+def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Add one legend for all panels above them."""
+    entries: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     figure.legend(list(entries.values()), list(entries), loc="outside upper center", ncols=3)
 
 
-def _limits(truth: np.ndarray, told: Sequence[np.ndarray]) -> tuple[float, float]:
-    """What a panel shows: all of the truth, and of what is told all but its tails."""
-    ends = [truth.min(), truth.max(), *(np.quantile(t, q) for t in told for q in (0.01, 0.99))]
+def _limits(truth: np.ndarray, predicted: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return limits that show all of the truth, and the predictions without their tails."""
+    ends = [truth.min(), truth.max(), *(np.quantile(p, q) for p in predicted for q in (0.01, 0.99))]
     low, high = float(min(ends)), float(max(ends))
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-_MARKERS = "os^"
-
-
-def plot_calibration(found: Sequence[tuple[Answers, Calibration]]) -> Figure:
-    """PIT histograms (above) and coverage of central intervals (below), a column a target."""
-    figure, axes = new_figure(2, len(found), height=4.4)
-    for (above, below), (answers, calibration) in zip(axes.T, found, strict=True):
-        density, error = pit_histogram(calibration.pit)
-        edges = np.linspace(0, 1, len(density) + 1)
-        above.stairs(density, edges, color=BLUE, fill=True, alpha=0.35)
-        above.errorbar((edges[:-1] + edges[1:]) / 2, density, error, fmt="none", color=BLUE)
-        above.axhline(1, color=INK, linestyle="--", linewidth=0.9)
-        above.set(xlabel="PIT", ylim=(0, None))
-        above.set_title(answers.case.target.name, fontsize=8)
-        cells = [calibration.numbers["coverage"][str(level)] for level in LEVELS]
-        below.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.9)
-        below.errorbar(
-            100 * np.array(LEVELS), [100 * c.value for c in cells],
-            [100 * c.error for c in cells], fmt="o", color=BLUE, markersize=4,
-        )  # fmt: skip
-        below.set(xlabel="probability said (%)", xlim=(0, 105), ylim=(0, 105))
-    axes[0, 0].set_ylabel("density")
-    axes[1, 0].set_ylabel("objects inside (%)")
-    return figure
-
-
-def plot_temperatures(found: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Surprise of evaluated objects against the temperature; the fitted one with its error."""
-    figure, axes = new_figure(1, len(found), height=2.7)
-    for i, (axis, (modality, numbers)) in enumerate(zip(axes[0], found.items(), strict=True)):
-        tint = PALETTE[i]
-        axis.plot(2**LOG_TEMPERATURES, numbers["curve"], _MARKERS[i], color=tint, markersize=4)
-        fine = np.linspace(LOG_TEMPERATURES[0], LOG_TEMPERATURES[-1], 200)
-        axis.plot(2**fine, CubicSpline(LOG_TEMPERATURES, numbers["curve"])(fine), color=tint)
-        fitted = numbers["temperature"]
-        gain = numbers["gain"]
-        axis.errorbar(
-            fitted.value, -gain.value, gain.error, np.nan_to_num(fitted.error),
-            fmt="*", color=INK, markersize=8,
-        )  # fmt: skip
-        axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks([0.5, 0.7, 1.0, 1.4, 2.0], ["0.5", "0.7", "1", "1.4", "2"])
-        axis.set(xlabel="temperature", title=modality)
-        reach = 4 * max(abs(gain.value), gain.error, 0.01)
-        axis.set_ylim(-reach, reach)
-    axes[0, 0].set_ylabel("surprise − that at T = 1 (nats a code)")
-    return figure

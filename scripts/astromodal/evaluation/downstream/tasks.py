@@ -1,35 +1,83 @@
-"""Which objects teach, tune and score each target, by what it is told from."""
+"""Targets to predict, and the objects that each is fitted, tuned and scored on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
-from astromodal.config.evaluate import GIVEN, EvaluationSettings, combine
-from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects, Target
-from astromodal.evaluation.held_out import sample_rows
+from astromodal.config.evaluate import GIVEN, EvaluationSettings, LabelSettings, combine
+from astromodal.evaluation.downstream.sample import FIT, SCORE, TUNE, LabelledObjects
+from astromodal.evaluation.held_out import cosmological, has_class, sample_rows
+from astromodal.evaluation.report.style import unit, with_unit
 
 LEAST_FIT, LEAST_TUNE, LEAST_SCORE = 15, 5, 10
-"""Labelled objects below which nothing is learned, tuned by themselves, or scored."""
+"""Smallest numbers of labelled objects to fit to, to tune by, and to score."""
+
+Role = Literal["redshift", "stellar", "class"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A label to predict.
+
+    Attributes
+    ----------
+    name : str
+        Its column.
+    role : str
+        ``redshift``, ``stellar`` or ``class``.
+    classes : tuple of str
+        Every class that occurs; empty for a number.
+    """
+
+    name: str
+    role: Role
+    classes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """Its unit as figures spell it; empty where it has none."""
+        return unit(self.name) if self.role == "stellar" else ""
+
+    @property
+    def label(self) -> str:
+        """Its name with its unit."""
+        return with_unit(self.name, self.unit)
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Return values on the scale of the fits, on which errors have similar sizes.
+
+        The scale is log(1 + z) for a redshift, log₁₀ for a temperature, else the column's own.
+        """
+        if self.role == "redshift":
+            return np.log1p(values)
+        return np.log10(values) if self.unit == "K" else values
+
+    def inverse_transform(self, values: np.ndarray) -> np.ndarray:
+        """Return values in the column's unit from those on the scale of `transform`."""
+        if self.role == "redshift":
+            return np.expm1(values)
+        return 10.0**values if self.unit == "K" else values
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """One target, told from one combination of modalities.
+class Task:
+    """The prediction of one target from one combination of modalities.
 
     Attributes
     ----------
     target : Target
-        What is told.
+        The label to predict.
     given : str
-        What from, such as ``scalar+image``.
+        The modalities that it is predicted from, such as ``scalar+image``.
     labels : float64 (objects,)
-        The target of every object, NaN where not known.
+        The target of every labelled object, NaN where it is not known.
     fit, tune, score : int64 (m,)
-        Objects that have all that is given and a label: to learn from, to tune by, to score.
+        Labelled objects, with all given modalities, to fit to, to tune by, and to score.
     """
 
     target: Target
@@ -41,18 +89,68 @@ class Case:
 
     @property
     def objects(self) -> np.ndarray:
-        """All of them, ascending."""
+        """All objects of the task, ascending."""
         return np.sort(np.concatenate([self.fit, self.tune, self.score]))
 
     @property
     def truth(self) -> np.ndarray:
-        """What is known of the scored objects; class numbers are int64."""
-        found = self.labels[self.score]
-        return found.astype(np.int64) if self.target.classes else found
+        """Measured labels of the scored objects; class numbers are int64."""
+        labels = self.labels[self.score]
+        return labels.astype(np.int64) if self.target.classes else labels
 
 
-def asked_for(objects: Objects, given: Sequence[str] | None) -> tuple[str, ...]:
-    """Combinations that are asked for; where None, all that evaluated objects have."""
+def find_targets(
+    objects: LabelledObjects, labels: LabelSettings, notes: list[str]
+) -> dict[Target, np.ndarray]:
+    """Return the targets with the label of each object.
+
+    Parameters
+    ----------
+    objects : LabelledObjects
+        Objects with labels.
+    labels : LabelSettings
+        Columns of labels.
+    notes : list of str
+        Receives a sentence for each label that cannot be evaluated.
+
+    Returns
+    -------
+    dict of Target to float64 (n,)
+        The label of each object, or the number of its class in ``classes``. NaN where it is not
+        known, and for redshifts of stars, which are velocities.
+    """
+    targets: dict[Target, np.ndarray] = {}
+    for what, name in (("redshift", labels.redshift), ("kind", labels.kind)):
+        if name is None:
+            notes.append(f"evaluation.labels.{what} is null: there is no such label.")
+        elif name in objects.absent:
+            notes.append(f"No cube has the column {name} (evaluation.labels.{what}).")
+    if labels.redshift is not None and labels.redshift not in objects.absent:
+        values = cosmological(objects.values[labels.redshift], objects.kind, labels)
+        targets[Target(labels.redshift, "redshift")] = values
+        if not (objects.kind != "").any():
+            notes.append(
+                f"No object has a class, so stars are not excluded from {labels.redshift}."
+            )
+    for name in labels.stellar:
+        if name in objects.absent:
+            notes.append(f"No cube has the column {name} (evaluation.labels.stellar).")
+            continue
+        target, values = Target(name, "stellar"), objects.values[name]
+        targets[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
+    if labels.kind is not None and labels.kind not in objects.absent:
+        known = has_class(objects.kind, labels)
+        classes, number = np.unique(objects.kind[known], return_inverse=True)
+        values = np.full(len(known), np.nan)
+        values[known] = number
+        targets[Target(labels.kind, "class", tuple(classes.tolist()))] = values
+    return targets
+
+
+def requested_combinations(
+    objects: LabelledObjects, given: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the requested combinations of modalities; if None, all that scored objects have."""
     if given is not None:
         return tuple(dict.fromkeys(given))
     every = [combine(names) for n in (1, 2, 3) for names in combinations(GIVEN, n)]
@@ -61,91 +159,98 @@ def asked_for(objects: Objects, given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def sample_tasks(
-    objects: Objects,
+    objects: LabelledObjects,
     targets: Mapping[Target, np.ndarray],
     evaluation: EvaluationSettings,
     notes: list[str],
-) -> list[Case]:
-    """Draw the objects of every target and combination.
+) -> list[Task]:
+    """Sample the objects of every target and combination of modalities.
 
     Parameters
     ----------
     objects, targets
-        As `find_objects` and `find_targets` gave them.
+        As `read_labelled` and `find_targets` return them.
     evaluation : EvaluationSettings
-        Combinations, objects and labels at most, and the seed of their draw.
+        Combinations, largest numbers of objects and labels, and the seed of the sample.
     notes : list of str
-        Takes what cannot be evaluated, and why.
+        Receives a sentence for each task that cannot be evaluated.
     """
-    found: list[Case] = []
+    tasks: list[Task] = []
     few, untuned = list[str](), list[str]()
-    for given in asked_for(objects, evaluation.downstream.given):
+    for given in requested_combinations(objects, evaluation.downstream.given):
         have = objects.have(given)
         if not (have & (objects.role == SCORE)).any():
-            notes.append(f"No evaluated object with a label has {_spoken(given)}.")
+            notes.append(f"No evaluated object with a label has {_in_words(given)}.")
             continue
         for target, labels in targets.items():
-            case = _draw_case(objects, target, labels, given, evaluation)
-            if len(case.fit) < LEAST_FIT or len(case.score) < LEAST_SCORE:
-                few.append(f"{target.name} from {given} ({len(case.fit)}, {len(case.score)})")
+            task = _sample_task(objects, target, labels, given, evaluation)
+            if len(task.fit) < LEAST_FIT or len(task.score) < LEAST_SCORE:
+                few.append(f"{target.name} from {given} ({len(task.fit)}, {len(task.score)})")
                 continue
-            known = np.unique(case.labels[case.fit])
+            known = np.unique(task.labels[task.fit])
             if target.classes and len(known) < 2:
                 only = target.classes[int(known[0])]
-                notes.append(f"{target.name} from {given}: all labels to learn from say {only}.")
+                notes.append(f"{target.name} from {given}: all labels to fit to are {only}.")
                 continue
-            if len(case.tune) < LEAST_TUNE:
-                untuned.append(f"{target.name} from {given} ({len(case.tune)})")
-                case = _hold_out(case, evaluation.seed)
-            found.append(case)
+            if len(task.tune) < LEAST_TUNE:
+                untuned.append(f"{target.name} from {given} ({len(task.tune)})")
+                task = _hold_out(task, evaluation.seed)
+            tasks.append(task)
     if few:
         notes.append(
-            f"Too few labels, at least {LEAST_FIT} to learn from and {LEAST_SCORE} to score being "
+            f"Too few labels; at least {LEAST_FIT} to fit to and {LEAST_SCORE} to score are "
             f"needed: {', '.join(few)}."
         )
     if untuned:
         notes.append(
-            f"Fewer than {LEAST_TUNE} labels in the validation split, so that a fifth of the "
-            f"training split's tune instead: {', '.join(untuned)}."
+            f"The validation split has fewer than {LEAST_TUNE} labels, so methods are tuned by a "
+            f"fifth of the labels of the training split: {', '.join(untuned)}."
         )
-    return found
+    return tasks
 
 
-def most_labelled(cases: Sequence[Case]) -> list[Case]:
-    """Of each target the case with the most labels; one with scalars, which all ways see, first."""
-    best: dict[Target, Case] = {}
-    for case in cases:
-        before = best.get(case.target)
-        if before is None or _reach(case) > _reach(before):
-            best[case.target] = case
+def most_labelled(tasks: Sequence[Task]) -> list[Task]:
+    """Return the task with the most labels for each target.
+
+    Tasks with scalars, which all methods can use, come before tasks without.
+    """
+    best: dict[Target, Task] = {}
+    for task in tasks:
+        other = best.get(task.target)
+        if other is None or _rank(task) > _rank(other):
+            best[task.target] = task
     return list(best.values())
 
 
-def _reach(case: Case) -> tuple[bool, int]:
-    return GIVEN[0] in case.given.split("+"), len(case.fit)
+def _rank(task: Task) -> tuple[bool, int]:
+    return GIVEN[0] in task.given.split("+"), len(task.fit)
 
 
-def _draw_case(
-    objects: Objects, target: Target, labels: np.ndarray, given: str, evaluation: EvaluationSettings
-) -> Case:
+def _sample_task(
+    objects: LabelledObjects,
+    target: Target,
+    labels: np.ndarray,
+    given: str,
+    evaluation: EvaluationSettings,
+) -> Task:
     usable = objects.have(given) & np.isfinite(labels)
     most = evaluation.downstream.max_labels
     limits = ((FIT, most), (TUNE, most), (SCORE, evaluation.max_objects))
-    drawn = [
+    samples = [
         sample_rows([np.flatnonzero(usable & (objects.role == role))], n, evaluation.seed)[0]
         for role, n in limits
     ]
-    return Case(target, given, labels, *drawn)
+    return Task(target, given, labels, *samples)
 
 
-def _hold_out(case: Case, seed: int) -> Case:
-    """The case, with a fifth of its training objects to tune by."""
-    mixed = np.random.default_rng(seed).permutation(case.fit)
+def _hold_out(task: Task, seed: int) -> Task:
+    """Return the task with a fifth of its objects to fit to as those to tune by."""
+    mixed = np.random.default_rng(seed).permutation(task.fit)
     n = len(mixed) // 5
     fit, tune = np.sort(mixed[n:]), np.sort(mixed[:n])
-    return Case(case.target, case.given, case.labels, fit, tune, case.score)
+    return Task(task.target, task.given, task.labels, fit, tune, task.score)
 
 
-def _spoken(given: str) -> str:
+def _in_words(given: str) -> str:
     words = {"scalar": "scalars", "image": "an image", "spectrum": "a spectrum"}
     return " and ".join(words[name] for name in given.split("+"))
