@@ -34,7 +34,7 @@ class MachineError(AstromodalError):
     """Disk, memory or a limit of the operating system is insufficient."""
 
 
-MEND = "mend the cube, or leave the field out of `fields`"
+REPAIR = "repair the cube, or leave the field out of `fields`"
 """Advice for an invalid cube."""
 _AGAIN = "and run the same command again"
 _OWNED = ("yours to read and write", f"see whose it and its folder are (ls -l), {_AGAIN}")
@@ -144,6 +144,6 @@ def missing_column(
 ) -> str:
     """Return the message that a cube lacks a column, with the nearest column and advice."""
     near = suggestion(column, columns)
-    remedy = do or (None if near else MEND)
+    remedy = do or (None if near else REPAIR)
     message = f"field {field}: column {column!r} is missing from {file}{near}"
     return f"{message}; {remedy}" if remedy else message

@@ -114,8 +114,8 @@ def imported(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def test_the_package_has_few_modules():
-    """Fewer than 180 modules, packages' own among them."""
-    assert len(MODULES) < MOST_MODULES
+    """Fewer than 180 modules; a package's ``__init__.py``, which names its subject, is none."""
+    assert len([path for path in MODULES if path.name != "__init__.py"]) < MOST_MODULES
 
 
 def test_few_modules_have_one_importer():

@@ -1,4 +1,4 @@
-"""Every bad cube ends in right codes, or in one error that says what to mend."""
+"""Every bad cube ends in right codes, or in one error that says what to repair."""
 
 from __future__ import annotations
 

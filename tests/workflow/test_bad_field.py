@@ -188,9 +188,9 @@ def test_a_cube_that_was_mended_takes_part_again(survey, tmp_path):
     workflow, _ = survey
     for name in ("cubes", "results", ".snakemake"):
         shutil.copytree(workflow.folder / name, tmp_path / name)
-    mended = Workflow(tmp_path, workflow.config)
-    shutil.copy(workflow.folder / f"good/datacube_{NO_CUTOUTS}.parquet", cube(mended, NO_CUTOUTS))
+    repaired = Workflow(tmp_path, workflow.config)
+    shutil.copy(workflow.folder / f"good/datacube_{NO_CUTOUTS}.parquet", cube(repaired, NO_CUTOUTS))
     tokens = f"results/outputs/image_tokens/datacube_{NO_CUTOUTS}_tokens.npz"
-    assert mended.ran(tokens) == {f"encode_images {NO_CUTOUTS}"}
+    assert repaired.ran(tokens) == {f"encode_images {NO_CUTOUTS}"}
     assert skip_at(tmp_path / tokens) is None
-    assert f"field {NO_CUTOUTS} was skipped by encode_images" not in mended.run("-n", tokens).text
+    assert f"field {NO_CUTOUTS} was skipped by encode_images" not in repaired.run("-n", tokens).text

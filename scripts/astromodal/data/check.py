@@ -20,7 +20,7 @@ from astromodal.data.columns import (
     cube_columns,
     cutout_column,
 )
-from astromodal.errors import MEND, missing_column, must_be, nearest
+from astromodal.errors import REPAIR, missing_column, must_be, nearest
 from astromodal.surveys.registry import spectrum_group
 
 Kinds = Sequence[tuple[str, str]]
@@ -63,7 +63,7 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
         must, accepted = ACCEPTED[column.kind]
         if column.name in held and held[column.name] not in accepted:
             got = held[column.name]
-            errors.append(must_be(f"{named} {column.name!r} of {file}", must, got, MEND))
+            errors.append(must_be(f"{named} {column.name!r} of {file}", must, got, REPAIR))
     for group in map(spectrum_group, config.tokenizers.spectrum.groups):
         lacking = group.lacking(held)
         if lacking and not group.partial:
@@ -71,7 +71,7 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
     if not errors and held.keys().isdisjoint(read.keys() - {config.columns.id}):
         must = f"some of those that are read, such as {', '.join(list(read)[1:_SHOWN])}"
         got = f"none of them, but {_listed(list(held))}"
-        errors.append(must_be(f"field {field}: columns of {file}", must, got, MEND))
+        errors.append(must_be(f"field {field}: columns of {file}", must, got, REPAIR))
     return errors
 
 
@@ -79,7 +79,7 @@ def repeated_names(field: str, file: str, names: Sequence[str]) -> str | None:
     """Return the error of a cube with two columns of one name; None where names are unique."""
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
     what = f"field {field}: column names of {file}"
-    return must_be(what, "unique", f"{twice[:3]} twice", MEND) if twice else None
+    return must_be(what, "unique", f"{twice[:3]} twice", REPAIR) if twice else None
 
 
 def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:

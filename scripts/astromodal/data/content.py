@@ -61,7 +61,7 @@ def _digest(cube: Cube, name: str) -> str:
 def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
     """Add the values of an Arrow array, and of the arrays inside it, to their streams.
 
-    Lengths, nulls and values have a stream each, at each depth of the lists. So the digest does
+    Lengths, nulls and values form separate streams, at each depth of the lists. So the digest does
     not depend on how the rows are sliced.
     """
     kind = column.type

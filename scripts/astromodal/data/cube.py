@@ -25,7 +25,7 @@ from astromodal.data.parquet import (
     let_pass,
 )
 from astromodal.data.values import is_sentinel, is_unreliable, sentinels_of
-from astromodal.errors import MEND, ChangedError, DataError, missing_column, must_be
+from astromodal.errors import REPAIR, ChangedError, DataError, missing_column, must_be
 from astromodal.storage.hashing import FileVersion
 
 _LONGEST_ID = 256  # characters; the array of ids is as wide as the longest id
@@ -111,7 +111,7 @@ class Cube:
             raise DataError(error)
         self.require(self.settings.id, NAME_IDS)
 
-    def error(self, column: str, must: str, got: object, do: str = MEND) -> DataError:
+    def error(self, column: str, must: str, got: object, do: str = REPAIR) -> DataError:
         """Return the error which says what a column must be and what it holds instead."""
         what = f"field {self.field}: column {column!r} of {self.path.name}"
         return DataError(must_be(what, must, got, do))

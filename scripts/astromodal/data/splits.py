@@ -161,3 +161,25 @@ def count_cut(cube: Cube, settings: SelectionSettings) -> dict[str, int]:
         "brighter": int((magnitude < settings.minimum).sum()),
         "fainter": int((magnitude > settings.maximum).sum()),
     }
+
+
+def mean_direction(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
+    """Return the mean of directions, also where they straddle RA 0.
+
+    Parameters
+    ----------
+    ra, dec : float (n,)
+        Directions (degree).
+
+    Returns
+    -------
+    tuple of float
+        Right ascension in [0, 360) and declination (degree).
+    """
+    a, d = np.deg2rad(ra), np.deg2rad(dec)
+    x, y, z = np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)
+    mean = np.array([x.mean(), y.mean(), z.mean()])
+    return (
+        float(np.rad2deg(np.arctan2(mean[1], mean[0])) % 360),
+        float(np.rad2deg(np.arctan2(mean[2], np.hypot(mean[0], mean[1])))),
+    )

@@ -15,7 +15,7 @@ from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
 from astromodal.data.spectra import count_spectra
-from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split, count_cut
+from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split, count_cut, mean_direction
 from astromodal.data.values import find_pile_up
 from astromodal.surveys.registry import light_curve_group, light_curves
 
@@ -109,28 +109,6 @@ def _centre(cube: Cube) -> dict[str, float] | None:
     if not len(position):
         return None
     return dict(zip(("ra", "dec"), mean_direction(*position.T), strict=True))
-
-
-def mean_direction(ra: np.ndarray, dec: np.ndarray) -> tuple[float, float]:
-    """Return the mean of directions, also where they straddle RA 0.
-
-    Parameters
-    ----------
-    ra, dec : float (n,)
-        Directions (degree).
-
-    Returns
-    -------
-    tuple of float
-        Right ascension in [0, 360) and declination (degree).
-    """
-    a, d = np.deg2rad(ra), np.deg2rad(dec)
-    x, y, z = np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)
-    mean = np.array([x.mean(), y.mean(), z.mean()])
-    return (
-        float(np.rad2deg(np.arctan2(mean[1], mean[0])) % 360),
-        float(np.rad2deg(np.arctan2(mean[2], np.hypot(mean[0], mean[1])))),
-    )
 
 
 def _warnings(

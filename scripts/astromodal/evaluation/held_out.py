@@ -88,7 +88,7 @@ def evaluated_fields(
             fields.append(EvaluatedField(name, name in trained, own))
     if names and not fields:
         must = "at least one that was not skipped"
-        raise DataError(must_be("evaluated fields", must, listed(names), "mend their cubes"))
+        raise DataError(must_be("evaluated fields", must, listed(names), "repair their cubes"))
     return fields
 
 

@@ -28,7 +28,7 @@ SOURCES = (
     "a path, a Cube, a pandas DataFrame, an astropy Table, a pyarrow table, "
     "a structured array or a mapping of columns"
 )
-_MEND = "mend the column, or leave it out"
+_REPAIR = "repair the column, or leave it out"
 _FOREIGN = (
     pa.ArrowException, TypeError, ValueError, AttributeError, LookupError, OverflowError,
     NotImplementedError,
@@ -60,7 +60,7 @@ class Frame:
     units: Mapping[str, Any] = field(default_factory=dict)
     index: tuple[Hashable, ...] = ()
 
-    def error(self, column: str, must: str, got: object, do: str | None = _MEND) -> DataError:
+    def error(self, column: str, must: str, got: object, do: str | None = _REPAIR) -> DataError:
         """Return the error that a column must be something else than it is."""
         return DataError(must_be(f"column {column!r} of {self.what}", must, got, do))
 
@@ -85,7 +85,7 @@ class FrameCube(Cube):
         super().__init__(path, frame.what, columns)
         self.columns = frozenset(str(name) for name in frame.names)
 
-    def error(self, column: str, must: str, got: object, do: str = _MEND) -> DataError:
+    def error(self, column: str, must: str, got: object, do: str = _REPAIR) -> DataError:
         """Return the error that a column must be something else than it is."""
         return self.frame.error(column, must, got, do)
 
@@ -236,7 +236,7 @@ def _converted(frame: Frame, place: int, expected: Expected) -> Converted:
     try:
         return convert(frame.column(place), expected, frame.units.get(name))
     except UnfitError as error:
-        raise frame.error(name, error.must, error.got, error.do or _MEND) from error
+        raise frame.error(name, error.must, error.got, error.do or _REPAIR) from error
     except _FOREIGN as error:
         got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]:.200}"
         raise frame.error(name, expected.kind.value, got) from error

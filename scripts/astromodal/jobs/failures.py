@@ -82,7 +82,7 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
         cube = Path(cube_template(config).format(field=note.skip.field))
         if cube.exists() and FileVersion.of(cube) == note.version:
             outputs = ", ".join(note.outputs)
-            do = f"mend or move the cube; to read it again as it is, delete {outputs}"
+            do = f"repair or move the cube; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
 
 

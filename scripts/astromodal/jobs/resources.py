@@ -22,7 +22,7 @@ from astromodal.core.paths import Layout
 from astromodal.errors import AstromodalError, ConfigError, FormatError, must_be
 
 UNMEASURED = ("NA", "-")  # Snakemake's values of a job too short to be sampled
-REMAKE = "mend it, or run its job again: no result depends on it"
+REMAKE = "repair it, or run its job again: no result depends on it"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from astromodal.simulate.light import (
     to_magnitude,
 )
 from astromodal.simulate.sources import GALAXY, STAR, Sources
+from astromodal.surveys.gaiaxp import N_COEFFICIENTS
 
 MATCHED = 0.71
 """Share of sources with a Gaia match."""
@@ -165,7 +166,6 @@ def _parameters(sources: Sources, g: np.ndarray, rng: np.random.Generator) -> di
     }
 
 
-N_COEFFICIENTS = 55
 XP_MODELS = {"bp": "bpC03_v375wi", "rp": "rpC03_v142r"}
 """Instrument files of Gaia DR3 in GaiaXPy's wheel, by band."""
 

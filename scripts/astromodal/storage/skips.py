@@ -74,5 +74,5 @@ def usable(paths: Sequence[str | Path]) -> list[str]:
     left = [str(path) for path, skip in zip(paths, skips, strict=True) if skip is None]
     if paths and not left:
         must = "at least one field that was not skipped"
-        raise DataError(must_be("what this job reads", must, str(skips[0]), "mend the cubes"))
+        raise DataError(must_be("what this job reads", must, str(skips[0]), "repair the cubes"))
     return left

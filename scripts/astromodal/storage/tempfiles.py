@@ -130,7 +130,7 @@ def _linked(path: str | Path) -> Path:
         return path
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        must, do = "a link into a folder that is there", "mount that disk, or mend the link"
+        must, do = "a link into a folder that is there", "mount that disk, or repair the link"
         raise MachineError(must_be(str(path), must, f"one to {target}", do))
     return target
 

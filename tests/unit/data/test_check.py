@@ -84,7 +84,7 @@ def test_columns_of_another_type_are_errors(column, kind, must):
     """A job would end with the same error when it reads them."""
     (error,) = errors_of(**{column: kind})
     assert error.startswith(f"field F1: column {column!r} of datacube_F1.parquet must be {must}")
-    assert f"got {kind}; mend the cube" in error
+    assert f"got {kind}; repair the cube" in error
 
 
 @pytest.mark.parametrize("name", ["desi_ivar_b", "gaiaxp_bp_coefficient_errors"])
@@ -114,7 +114,7 @@ def test_a_cube_of_nothing_that_is_read_is_an_error():
 
 
 def test_all_errors_of_a_cube_come_at_once():
-    """Whoever mends a cube does so once."""
+    """Whoever repairs a cube does so once."""
     assert len(errors_of(drop=["id", "desi_wave_b"], ra="text", specz_z="text")) == 4
 
 

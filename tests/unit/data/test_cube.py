@@ -188,7 +188,7 @@ def test_ids_of_other_types_are_refused(write_cube, kind):
 @pytest.mark.parametrize(("ids", "row"), [(["a", "", "b"], 1), (["a", "b", "x" * 257], 2)])
 def test_ids_that_are_none(write_cube, ids, row):
     """An empty id, or one that would make every id's array a thousand characters wide."""
-    with pytest.raises(DataError, match=rf"got 1 of 3 rows not, from row {row} on; mend"):
+    with pytest.raises(DataError, match=rf"got 1 of 3 rows not, from row {row} on; repair"):
         Cube(write_cube({"id": ids}), "F1").ids()
 
 

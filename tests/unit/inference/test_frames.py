@@ -136,7 +136,7 @@ REFUSED = {
     ),
     "a spectrum on another grid": (
         {f"desi_{part}_r": np.ones((3, 5)) for part in ("flux", "ivar", "wave")},
-        "column 'desi_flux_r' of the mapping of columns must be a list of 2326 .* mend the column",
+        "column 'desi_flux_r' of the mapping of columns must be a list of 2326 .* repair the",
     ),
 }
 

@@ -60,7 +60,9 @@ def test_what_was_made_since_is_not_listed(survey, text):
 
 def test_a_run_that_may_not_skip_refuses_skipped_fields(survey):
     """The error names the field and the remedy."""
-    what = "on_bad_field must be skip, got stop, but field F1 was skipped .*; mend or move the cube"
+    what = (
+        "on_bad_field must be skip, got stop, but field F1 was skipped .*; repair or move the cube"
+    )
     with pytest.raises(ConfigError, match=what):
         check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
 
@@ -72,7 +74,7 @@ def test_a_run_that_may_skip_goes_on(survey):
 
 def test_a_cube_that_changed_is_read_again(survey):
     """A note of an earlier cube does not count: jobs read the new one."""
-    (survey / "cube_F1.parquet").write_bytes(b"mended")
+    (survey / "cube_F1.parquet").write_bytes(b"repaired")
     check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
 
 

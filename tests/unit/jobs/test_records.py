@@ -102,7 +102,7 @@ def test_a_folder_without_records(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], r"f\.tsv, line 1 must be a header with s, max_rss and mean_load, got ''; mend it"),
+        ([], r"f\.tsv, line 1 must be a header with s, max_rss and mean_load, got ''; repair it"),
         ([["a", "b"]], r"f\.tsv, line 1 must be a header .* got 'a\\tb'"),
         ([HEADER], r"f\.tsv, line 2 must be a record, got the file's end"),
         ([HEADER, PLAIN, PLAIN[:4]], r"f\.tsv, line 3 must be of 10 columns, got 4"),

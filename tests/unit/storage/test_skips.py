@@ -11,7 +11,7 @@ from astromodal.storage.json_files import write_json
 from astromodal.storage.safetensors import map_tensors
 from astromodal.storage.skips import SKIPPED, Skip, SkippedError, refuse_skipped, skip_at, usable
 
-SKIP = Skip("F1", "encode_images", "field F1: column 'x' must be y, got z; mend the cube")
+SKIP = Skip("F1", "encode_images", "field F1: column 'x' must be y, got z; repair the cube")
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from astromodal.data.splits import SPLIT_NAMES
-from astromodal.data.summary import mean_direction
+from astromodal.data.splits import SPLIT_NAMES, mean_direction
 from astromodal.evaluation.coverage.measures import (
     Fields,
     FieldSummary,

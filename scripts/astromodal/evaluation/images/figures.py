@@ -328,7 +328,7 @@ def add_figures(section: Section, sample: ImageSample, numbers: ImageNumbers, li
         "of bright sources, because cubes do not contain the gain), the codebook beyond that. "
         "Lines: bootstrap errors over objects, for each cause alone.",
         f"{limits} The larger coloured bar shows what to improve. A bar below zero means that the "
-        "step helped by chance, or kept noise.",
+        "step helped at random, or kept noise.",
         limit_table(numbers.limits, known),
     )  # fmt: skip
     add_photometry_figures(section, sample, numbers)

@@ -274,7 +274,7 @@ def measure_all_bands(sample: ImageSample, seed: int) -> Stages[R2Numbers]:
 def measure_limits(sample: ImageSample, seed: int) -> LimitNumbers:
     """Measure how much noise, the autoencoder and the codebook each lose.
 
-    A loss is negative where the step helped by chance, or where noise was kept.
+    A loss is negative where the step helped at random, or where noise was kept.
     """
     noise, codes, latents = (
         sample.n_pixels * sample.noise**2, sample.codes.residual, sample.latents.residual,

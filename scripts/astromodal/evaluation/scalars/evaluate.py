@@ -83,7 +83,7 @@ def summarise(sample: ScalarSample, columns: Sequence[ColumnNumbers], seed: int)
     if not known:
         return ScalarNumbers(n, sample.n_eligible, by_name)
     medians = np.array([column.median_bins.value for column in known])
-    # A column with few values may exceed the mark by chance, so two errors are required.
+    # A column with few values may exceed the mark at random, so two errors are required.
     over = tuple(column.column for column in known if column.median_bins.above(HALF_BIN))
     return ScalarNumbers(
         n_objects=n,
