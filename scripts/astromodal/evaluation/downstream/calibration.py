@@ -145,7 +145,7 @@ def pit_histogram(pit: np.ndarray, n_bins: int = 10) -> tuple[np.ndarray, np.nda
 
 
 def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPrediction:
-    """Return the frequencies of the labels' bins, plus half a count each, for every object."""
+    """Return the frequencies of bins among labels, with half a count added to each bin."""
     n_bins = len(predicted.centers)
     counts = 0.5 + np.bincount(_bins(predicted, labels), minlength=n_bins)
     every = np.broadcast_to(counts / counts.sum(), predicted.probabilities.shape)

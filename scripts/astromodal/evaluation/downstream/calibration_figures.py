@@ -15,9 +15,10 @@ from astromodal.evaluation.downstream.calibration import (
     TemperatureNumbers,
     pit_histogram,
 )
-from astromodal.evaluation.downstream.predictions import Predictions, most_modalities
+from astromodal.evaluation.downstream.figures import STYLES
+from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
 from astromodal.evaluation.report.section import Section
-from astromodal.evaluation.report.style import BLUE, INK, PALETTE, new_figure
+from astromodal.evaluation.report.style import INK, PALETTE, new_figure
 from astromodal.evaluation.report.values import Row, Table
 
 _MARKERS = "os^"
@@ -81,11 +82,12 @@ def plot_calibration(calibrations: Mapping[str, Calibration]) -> Figure:
         Calibration by the name of the target.
     """
     figure, axes = new_figure(2, len(calibrations), height=4.4)
+    colour = STYLES[MODEL].colour
     for (above, below), (name, calibration) in zip(axes.T, calibrations.items(), strict=True):
         density, error = pit_histogram(calibration.pit)
         edges = np.linspace(0, 1, len(density) + 1)
-        above.stairs(density, edges, color=BLUE, fill=True, alpha=0.35)
-        above.errorbar((edges[:-1] + edges[1:]) / 2, density, error, fmt="none", color=BLUE)
+        above.stairs(density, edges, color=colour, fill=True, alpha=0.35)
+        above.errorbar((edges[:-1] + edges[1:]) / 2, density, error, fmt="none", color=colour)
         above.axhline(1, color=INK, linestyle="--", linewidth=0.9)
         above.set(xlabel="PIT", ylim=(0, None))
         above.set_title(name, fontsize=8)
@@ -93,7 +95,7 @@ def plot_calibration(calibrations: Mapping[str, Calibration]) -> Figure:
         below.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.9)
         below.errorbar(
             100 * np.array(LEVELS), [100 * c.value for c in coverage],
-            [100 * c.error for c in coverage], fmt="o", color=BLUE, markersize=4,
+            [100 * c.error for c in coverage], fmt="o", color=colour, markersize=4,
         )  # fmt: skip
         below.set(xlabel="nominal probability (%)", xlim=(0, 105), ylim=(0, 105))
     axes[0, 0].set_ylabel("density")
