@@ -1,4 +1,4 @@
-"""Predict labels of held-out objects with the model, with probes, and with baselines."""
+"""Compare labels of held-out objects with predictions of the model, of probes and of baselines."""
 
 from pathlib import Path
 

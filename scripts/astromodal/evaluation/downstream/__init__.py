@@ -1,1 +1,1 @@
-"""Section of the report: predicted labels, beside probes and baselines."""
+"""Section of the report: predicted redshifts, stellar parameters and classes, and baselines."""

@@ -1,13 +1,13 @@
-"""Methods that learn a target from labels: probes of embeddings, and baselines on raw scalars.
+"""Methods that are fitted to labels: linear probes of embeddings, and baselines on raw scalars.
 
-Each is tuned on the same labels over a small grid of its own: by squared error on the target's
-inward scale, and by log loss for classes.
+Each method is tuned over a small grid, by the squared error on the scale of the fits or, for
+classes, by the log loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
@@ -24,28 +24,31 @@ ALPHAS = tuple(10.0**power for power in range(-2, 6))
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 1))
 RATES = (0.05, 0.15)
 LEAVES = ((7, 5), (31, 20))
-"""Largest number of leaves of a tree, and fewest objects of a leaf."""
+"""Largest number of leaves of a tree, and smallest number of objects in a leaf."""
 ITERATIONS = 300
 NEIGHBOURS = (3, 10, 30)
 WEIGHTS = ("uniform", "distance")
 LEAST_PROBABILITY = 1e-6
-"""Smallest probability that enters a log loss."""
+"""Smaller probabilities count as this one in the log loss."""
+
+Hyperparameters = dict[str, float | str]
+"""Hyperparameters by name."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples of one target.
+    """Features and labels that a method is fitted to, tuned by and applied to.
 
     Attributes
     ----------
     x : float (n, F)
         Features of every object.
     y : float64 (n,)
-        Its label on the inward scale, or the number of its class.
+        Its label on the scale of the fits, or the number of its class.
     fit, tune, score : int64 (m,)
-        Objects to fit on, to tune on, and to predict.
+        Objects to fit to, to tune by, and to predict.
     n_classes : int
-        Number of classes; 0 for a target that is a number.
+        Number of classes; 0 where the label is a number.
     """
 
     x: np.ndarray
@@ -56,30 +59,40 @@ class Examples:
     n_classes: int = 0
 
 
-Tuned = dict[str, float | str]
-"""Parameters that tuning chose, by name."""
-Predicted = tuple[np.ndarray, Tuned]
-"""Values (m,) or class probabilities (m, classes) of scored objects, and tuned parameters."""
+@dataclass(frozen=True)
+class Fit:
+    """Predictions of a method that was fitted and tuned.
+
+    Attributes
+    ----------
+    predicted : float64 (m,) or (m, classes)
+        Values on the scale of the fits, or class probabilities, of the scored objects.
+    chosen : dict of str to float or str
+        The tuned hyperparameters.
+    """
+
+    predicted: np.ndarray
+    chosen: Hyperparameters
 
 
-def probe(examples: Examples) -> Predicted:
-    """Predict with a linear probe: ridge or logistic regression of standardised features."""
+def fit_probe(examples: Examples) -> Fit:
+    """Fit ridge regression, or logistic regression for classes, to standardised features."""
     if examples.n_classes:
-        grid: Iterable[tuple[Any, Tuned]] = (
+        grid: Iterable[tuple[Any, Hyperparameters]] = (
             (LogisticRegression(C=c, max_iter=5000, tol=1e-3), {"C": c}) for c in INVERSE_PENALTIES
         )
     else:
         grid = ((Ridge(alpha=alpha, solver="svd"), {"alpha": alpha}) for alpha in ALPHAS)
-    return _best(
-        examples, ((make_pipeline(StandardScaler(), each), chosen) for each, chosen in grid)
+    return _fit_best(
+        examples, ((make_pipeline(StandardScaler(), model), chosen) for model, chosen in grid)
     )
 
 
-def neighbours(examples: Examples) -> Predicted:
-    """Predict with k nearest neighbours of the ranks of each column, as normal deviates.
+def fit_neighbours(examples: Examples) -> Fit:
+    """Fit k nearest neighbours to the ranks of each column, as normal deviates.
 
-    Ranks are used because one error of 1e6 would dominate a mean and a standard deviation. A
-    missing value is put at the median, and that it is missing is one more feature.
+    Ranks are used because an outlier of 1e6 would dominate a mean and a standard deviation. A
+    missing value becomes the median, and whether it is missing becomes one more feature.
     """
     kind = KNeighborsClassifier if examples.n_classes else KNeighborsRegressor
     examples = _known_columns(examples)
@@ -88,7 +101,7 @@ def neighbours(examples: Examples) -> Predicted:
     )
     fill = SimpleImputer(strategy="median", add_indicator=True)
     pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(examples.fit)]
-    return _best(
+    return _fit_best(
         examples,
         (
             (make_pipeline(ranks, fill, kind(k, weights=weights)), {"k": k, "weights": weights})
@@ -97,29 +110,27 @@ def neighbours(examples: Examples) -> Predicted:
     )
 
 
-def trees(examples: Examples) -> Predicted:
-    """Predict with gradient-boosted trees (Friedman 2001), which handle missing values."""
+def fit_trees(examples: Examples) -> Fit:
+    """Fit gradient-boosted trees, which accept missing values (Friedman 2001)."""
     kind = HistGradientBoostingClassifier if examples.n_classes else HistGradientBoostingRegressor
     examples = _known_columns(examples)
-    fitted: list[tuple[float, int, Tuned, Any]] = []
+    fits: list[tuple[float, int, Hyperparameters, Any]] = []
     for rate, (leaves, least) in product(RATES, LEAVES):
-        grown = kind(
+        model = kind(
             learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=least, max_iter=ITERATIONS,
             early_stopping=False, random_state=0,
         ).fit(examples.x[examples.fit], examples.y[examples.fit])  # fmt: skip
-        losses = [
-            _loss(predicted, examples.y[examples.tune])
-            for predicted in _stages(grown, examples, examples.tune)
-        ]
+        staged = _staged(model, examples, examples.tune)
+        losses = [_loss(predicted, examples.y[examples.tune]) for predicted in staged]
         n = int(np.argmin(losses))
-        fitted.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, grown))
-    _, n, chosen, grown = min(fitted, key=lambda each: each[0])
-    predicted = next(islice(_stages(grown, examples, examples.score), n, None))
-    return predicted, chosen | {"iterations": n + 1}
+        fits.append((losses[n], n, {"learning_rate": rate, "leaves": leaves}, model))
+    _, n, chosen, model = min(fits, key=lambda each: each[0])
+    predicted = next(islice(_staged(model, examples, examples.score), n, None))
+    return Fit(predicted, chosen | {"iterations": n + 1})
 
 
-def constant(examples: Examples) -> Predicted:
-    """Predict the median of the labels, or the frequency of each class among them."""
+def fit_constant(examples: Examples) -> Fit:
+    """Predict the median of the labels, or the frequency of each class, for every object."""
     model = (
         DummyClassifier(strategy="prior")
         if examples.n_classes
@@ -127,69 +138,73 @@ def constant(examples: Examples) -> Predicted:
     )
     nothing = np.zeros((len(examples.x), 1))
     model.fit(nothing[examples.fit], examples.y[examples.fit])
-    return _predict(model, nothing[examples.score], examples.n_classes), {}
+    return Fit(_predict(model, nothing[examples.score], examples.n_classes), {})
 
 
-LEARNERS: dict[str, Callable[[Examples], Predicted]] = {
-    "probe_mean": probe,
-    "probe_attention": probe,
-    "trees": trees,
-    "neighbours": neighbours,
-    "constant": constant,
+LEARNERS: dict[str, Callable[[Examples], Fit]] = {
+    "probe_mean": fit_probe,
+    "probe_attention": fit_probe,
+    "trees": fit_trees,
+    "neighbours": fit_neighbours,
+    "constant": fit_constant,
 }
-"""Methods that learn from labels, by name."""
+"""Every method that is fitted to labels, by name."""
 
 
-def _best(examples: Examples, grid: Iterable[tuple[Any, Tuned]]) -> Predicted:
-    """Predict with the model of a grid that is best on the objects to tune on."""
+def _fit_best(examples: Examples, grid: Iterable[tuple[Any, Hyperparameters]]) -> Fit:
+    """Fit every model of a grid, and predict with the one that has the least loss."""
     x, y = examples.x[examples.fit], examples.y[examples.fit]
     fitted = [(model.fit(x, y), chosen) for model, chosen in grid]
-    predicted = (
-        _predict(model, examples.x[examples.tune], examples.n_classes) for model, _ in fitted
-    )
-    losses = [_loss(each, examples.y[examples.tune]) for each in predicted]
+    x, y, n_classes = examples.x[examples.tune], examples.y[examples.tune], examples.n_classes
+    losses = [_loss(_predict(model, x, n_classes), y) for model, _ in fitted]
     model, chosen = fitted[int(np.argmin(losses))]
-    return _predict(model, examples.x[examples.score], examples.n_classes), chosen
+    return Fit(_predict(model, examples.x[examples.score], n_classes), chosen)
 
 
 def _predict(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
-    """Predict values, or probabilities of all classes."""
+    """Return a model's values (n,), or its probabilities of all classes (n, classes)."""
     if not n_classes:
         return np.asarray(model.predict(x), dtype=np.float64)
-    return _spread(model.predict_proba(x), model.classes_, n_classes)
+    return _all_classes(model.predict_proba(x), model.classes_, n_classes)
 
 
-def _stages(model: Any, examples: Examples, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the predictions after each iteration."""
+def _staged(model: Any, examples: Examples, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the predictions of trees after each iteration."""
     if not examples.n_classes:
         return iter(model.staged_predict(examples.x[rows]))
     staged = model.staged_predict_proba(examples.x[rows])
-    return (_spread(probabilities, model.classes_, examples.n_classes) for probabilities in staged)
+    return (_all_classes(each, model.classes_, examples.n_classes) for each in staged)
 
 
-def _spread(probabilities: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return probabilities of all classes; 0 for those that were not among the labels."""
-    out = np.zeros((len(probabilities), n_classes))
-    out[:, classes.astype(np.int64)] = probabilities
-    return out
+def _all_classes(probabilities: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return probabilities of all classes; 0 for classes without a label to fit to."""
+    every = np.zeros((len(probabilities), n_classes))
+    every[:, classes.astype(np.int64)] = probabilities
+    return every
 
 
 def _loss(predicted: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean squared error, or the log loss."""
+    """Return the mean squared error, or the log loss of class probabilities."""
     if predicted.ndim == 1:
         return float(np.mean((predicted - y) ** 2))
-    probability = predicted[np.arange(len(y)), y.astype(np.int64)]
-    return float(-np.log(np.maximum(probability, LEAST_PROBABILITY)).mean())
+    return log_loss(y.astype(np.int64), predicted)
+
+
+def log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean negative log-likelihood (nats) of the true classes.
+
+    Parameters
+    ----------
+    truth : int64 (n,)
+        Number of each object's class.
+    probabilities : float64 (n, classes)
+        Predicted probabilities; those below 1e-6 count as 1e-6.
+    """
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean())
 
 
 def _known_columns(examples: Examples) -> Examples:
-    """Return the examples without columns that no object to fit on has."""
+    """Return the examples without features that are missing in all objects to fit to."""
     known = np.isfinite(examples.x[examples.fit]).any(axis=0)
-    return Examples(
-        examples.x[:, known],
-        examples.y,
-        examples.fit,
-        examples.tune,
-        examples.score,
-        examples.n_classes,
-    )
+    return replace(examples, x=examples.x[:, known])

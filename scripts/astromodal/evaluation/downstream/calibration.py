@@ -1,8 +1,8 @@
-"""Calibration of the model's predicted distributions, and temperatures that improve it."""
+"""Calibration: predicted distributions and probabilities against the truth, and temperatures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,28 +25,30 @@ from astromodal.sequences.layout import MODALITIES
 from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)
-"""Probabilities of the central intervals whose coverage is counted."""
+"""Probabilities of the central intervals whose coverage is measured."""
 CHECKED = 0.68
-"""Level of the interval by which calibration is judged."""
+"""Level that the verdict is based on."""
 TOLERATED = 0.05
-"""Difference of its coverage from this level that is tolerated, beyond two errors."""
+"""Largest deviation of its coverage, beyond two errors, that is not called poor."""
+CONFIDENCE_BINS = 10
 _LEAST = 1e-300
 
 
 @dataclass(frozen=True)
 class CalibrationNumbers:
-    """Calibration of predicted distributions in numbers.
+    """Scores of predicted distributions.
+
+    The baseline is the constant distribution: the frequencies of the labels of the training split.
 
     Attributes
     ----------
     coverage : dict of str to Measurement
-        Fraction of the objects whose truth lies in the central interval, by its probability.
-    crps, crps_constant : Measurement
-        Continuous ranked probability score of the model and of the constant, in the column's unit.
-    nll, nll_constant : Measurement
-        Negative log-likelihood of the bin of the truth (nats).
-    crps_gain, nll_gain : Measurement
-        Constant minus model, paired by object.
+        Fraction of the objects inside the central interval, by its probability.
+    crps, crps_constant, crps_gain : Measurement
+        Continuous ranked probability score of the model and of the baseline (the column's unit),
+        and the baseline's minus the model's on the same objects.
+    nll, nll_constant, nll_gain : Measurement
+        The same for the negative log-likelihood of the true bin (nats).
     """
 
     coverage: dict[str, Measurement]
@@ -59,13 +61,18 @@ class CalibrationNumbers:
 
     @property
     def checked(self) -> Measurement:
-        """Coverage of the interval by which calibration is judged."""
+        """Coverage of the 68 % interval."""
         return self.coverage[str(CHECKED)]
 
     @property
+    def deviation(self) -> float:
+        """Distance of the coverage of the 68 % interval from 68 %."""
+        return abs(self.checked.value - CHECKED)
+
+    @property
     def poor(self) -> bool:
-        """Whether that coverage is off by more than two errors and five percentage points."""
-        return abs(self.checked.value - CHECKED) > max(2 * self.checked.error, TOLERATED)
+        """Whether the coverage of the 68 % interval is off by over two errors and five points."""
+        return self.deviation > max(2 * self.checked.error, TOLERATED)
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,11 @@ class Calibration:
     Attributes
     ----------
     pit : float64 (n,)
-        Probability integral transform: the predicted probability below the truth. Where the truth
-        has a probability of its own, a uniform random part of it is added. It is uniform between 0
-        and 1 for calibrated distributions.
+        Probability integral transform: the predicted probability below the truth. It is sampled
+        uniformly where the truth has a probability of its own. For calibrated predictions it is
+        uniform between 0 and 1.
     numbers : CalibrationNumbers
-        The numbers.
+        Scores.
     """
 
     pit: np.ndarray
@@ -94,49 +101,45 @@ def calibrate(
     Parameters
     ----------
     predicted : ScalarPrediction
-        Predictions of the scored objects.
+        Distributions of the scored objects.
     truth : float64 (n,)
         Their measured values.
     labels : float64 (m,)
-        Labels of the training split. The frequencies of bins among them are the constant that the
-        model is compared with.
+        Labels of the training split; the frequencies of their bins are the baseline.
     seed : int
         Seed of ties and of bootstrap errors.
     """
     below, upto = predicted.cdf(truth)
-    sampled = np.random.default_rng(seed).uniform(size=len(truth))
-    pit = below + sampled * (upto - below)
-    inside = np.abs(pit - 0.5)
-    coverage = {str(p): measure_fraction(inside <= p / 2) for p in LEVELS}
-    constant = _constant(predicted, labels)
-    crps, crps_constant = (each.crps(truth) for each in (predicted, constant))
-    own, own_constant = (nll(each, truth) for each in (predicted, constant))
-    return Calibration(
-        pit,
-        CalibrationNumbers(
-            coverage=coverage,
-            crps=_mean(crps, seed),
-            crps_constant=_mean(crps_constant, seed),
-            crps_gain=_mean(crps_constant - crps, seed),
-            nll=_mean(own, seed),
-            nll_constant=_mean(own_constant, seed),
-            nll_gain=_mean(own_constant - own, seed),
-        ),
-    )
+    uniform = np.random.default_rng(seed).uniform(size=len(truth))
+    pit = below + uniform * (upto - below)
+    distance = np.abs(pit - 0.5)
+    same = _constant(predicted, labels)
+    scores = {}
+    for name, score in (("crps", ScalarPrediction.crps), ("nll", bin_nll)):
+        model, constant = score(predicted, truth), score(same, truth)
+        scores[name] = _measure_mean(model, seed)
+        scores[f"{name}_constant"] = _measure_mean(constant, seed)
+        scores[f"{name}_gain"] = _measure_mean(constant - model, seed)
+    coverage = {str(p): measure_fraction(distance <= p / 2) for p in LEVELS}
+    return Calibration(pit, CalibrationNumbers(coverage, **scores))
 
 
-def nll(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
-    """Return the negative log-likelihood (nats) of the bin of each truth, float64 (n,).
+def bin_nll(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood (nats) of the bin of each object's truth, float64 (n,).
 
-    It is that of bins, not of a density, which is infinite at a value that many objects share.
+    It is that of bins, not of a density: the density of a value that many objects share would be
+    infinite.
     """
     bins = _bins(predicted, truth)
-    probability = predicted.probabilities[np.arange(len(truth)), bins]
-    return -np.log(np.maximum(probability, _LEAST))
+    of_truth = predicted.probabilities[np.arange(len(truth)), bins]
+    return -np.log(np.maximum(of_truth, _LEAST))
 
 
 def pit_histogram(pit: np.ndarray, n_bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Return the density of the PIT in equal bins and its Poisson error, float64 (n_bins,)."""
+    """Return the density of the PIT in equal bins and its Poisson error, float64 (n_bins,) each.
+
+    The density of uniform values is 1.
+    """
     counts = np.histogram(pit, bins=n_bins, range=(0, 1))[0]
     return counts * n_bins / len(pit), np.sqrt(np.maximum(counts, 1)) * n_bins / len(pit)
 
@@ -150,23 +153,73 @@ def _constant(predicted: ScalarPrediction, labels: np.ndarray) -> ScalarPredicti
 
 
 def _bins(predicted: ScalarPrediction, values: np.ndarray) -> np.ndarray:
-    """Return the bin of each value: (edge k, edge k + 1], the first and last unbounded."""
+    """Return the bin of each value: (edge k, edge k + 1]; the first and last have no end."""
     return np.searchsorted(predicted.edges[1:-1], values, side="left")
 
 
-def _mean(values: np.ndarray, seed: int) -> Measurement:
+def _measure_mean(values: np.ndarray, seed: int) -> Measurement:
     return measure_statistic(lambda index: float(values[index].mean()), len(values), seed)
 
 
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Objects whose confidence, the largest class probability, lies in one bin.
+
+    Attributes
+    ----------
+    n : int
+        Number of objects.
+    confidence : float
+        Their mean confidence.
+    correct : Measurement
+        Fraction of them whose class is predicted correctly.
+    """
+
+    n: int
+    confidence: float
+    correct: Measurement
+
+
+def reliability(truth: np.ndarray, probabilities: np.ndarray) -> list[ReliabilityBin]:
+    """Return objects binned by confidence, in ten bins, without empty bins.
+
+    Parameters
+    ----------
+    truth : int64 (n,)
+        Number of each object's class.
+    probabilities : float64 (n, classes)
+        Predicted probabilities.
+    """
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    bins = []
+    for i in np.unique(place):
+        inside = place == i
+        fraction = measure_fraction(correct[inside])
+        bins.append(ReliabilityBin(int(inside.sum()), float(confidence[inside].mean()), fraction))
+    return bins
+
+
+def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the expected calibration error of class probabilities.
+
+    It is the mean difference between confidence and the fraction of correct predictions, in ten
+    bins (Guo et al. 2017, arXiv:1706.04599, eq. 3). Noise makes it positive: for few objects it is
+    too large.
+    """
+    bins = reliability(truth, probabilities)
+    return float(sum(abs(b.correct.value - b.confidence) * b.n for b in bins)) / len(truth)
+
+
 LOG_TEMPERATURES = np.linspace(-1.0, 1.0, 9)
-"""Powers of two that are computed; between them the NLL is interpolated."""
+"""Base-2 logarithms of the temperatures of the grid; the NLL is interpolated between them."""
 _FINE = np.linspace(-1.0, 1.0, 401)
 _UNITY = int(np.argmin(np.abs(LOG_TEMPERATURES)))
 
 
 @dataclass(frozen=True)
-class NllSums:
-    """NLL of the codes of one modality, by object.
+class TemperatureScan:
+    """NLL of the codes of one modality at each temperature of the grid, by object.
 
     Attributes
     ----------
@@ -180,11 +233,44 @@ class NllSums:
     counts: np.ndarray
 
     def at(self, log_temperature: float) -> np.ndarray:
-        """Return the sums at the temperature 2 to that power, float64 (n,)."""
+        """Return the sums at another temperature, 2 to this power, float64 (n,)."""
         return np.asarray(CubicSpline(LOG_TEMPERATURES, self.sums, axis=1)(log_temperature))
 
 
-def measure_temperatures(
+@dataclass(frozen=True)
+class TemperatureNumbers:
+    """The temperature of one modality, and what it changes.
+
+    Attributes
+    ----------
+    temperature : Measurement
+        Fitted on the validation split.
+    n_validation, n_objects : int
+        Objects that it was fitted on, and evaluated objects.
+    before, after, gain : Measurement
+        NLL of the evaluated objects at T = 1 and at the fitted temperature, and the difference of
+        the two (nats per code).
+    helps : bool
+        Whether the gain exceeds its error.
+    edge : bool
+        Whether the temperature is at an end of the grid.
+    curve : float64 (temperatures,)
+        Mean NLL (nats per code) of the evaluated objects at `LOG_TEMPERATURES`, minus that at
+        T = 1.
+    """
+
+    temperature: Measurement
+    n_validation: int
+    n_objects: int
+    before: Measurement
+    after: Measurement
+    gain: Measurement
+    helps: bool
+    edge: bool
+    curve: np.ndarray
+
+
+def scan_temperatures(
     bundle: Bundle,
     sequences: SequenceSet,
     eligible: np.ndarray,
@@ -192,7 +278,7 @@ def measure_temperatures(
     seed: int,
     token_budget: int,
     progress: Progress,
-) -> dict[str, NllSums]:
+) -> dict[str, TemperatureScan]:
     """Compute the NLL of every code of some objects at every temperature of the grid.
 
     Parameters
@@ -202,18 +288,18 @@ def measure_temperatures(
     sequences : SequenceSet
         Sequences of the objects.
     eligible : int64 (n,)
-        Objects that may be sampled.
+        Objects to sample from.
     most, seed : int
-        Largest number of objects per modality; seed of their sample and of block orders.
+        Largest number of objects per modality; seed of their sample and of the block orders.
     token_budget : int
-        Tokens per batch.
+        Number of tokens that are run at once.
     progress : Progress
-        Wraps the loop over batches.
+        Shows how many batches are done.
 
     Returns
     -------
-    dict of str to NllSums
-        By modality.
+    dict of str to TemperatureScan
+        By modality, without modalities that have no code.
     """
     chosen = sample_objects(sequences, eligible, most, seed)
     every = np.unique(np.concatenate(list(chosen.values())))
@@ -223,105 +309,72 @@ def measure_temperatures(
     shuffle = (seed, 0) if bundle.trained.shuffled else None
     for step in progress(range(len(plan)), len(plan), "batches at all temperatures"):
         batch = sequences.batch(plan.step(step), shuffle)
-        for targets, logits, wanted in target_logits(
+        for targets, logits, codes in target_logits(
             bundle.trained.model, batch, bundle.layout, bundle.device
         ):
             place = np.searchsorted(every, targets.objects)
-            modality = targets.ids.modality
-            known = by_object(targets, targets.targets) != NO_TARGET
+            modality, known = targets.ids.modality, by_object(targets, targets.targets) != NO_TARGET
             np.add.at(counts[modality], place, known.sum(axis=1))
-            for i, values in enumerate(_target_nll(logits, wanted)):
-                total = np.where(known, by_object(targets, values), 0.0).sum(axis=1)
+            for i, nll in enumerate(_nll_by_temperature(logits, codes)):
+                total = np.where(known, by_object(targets, nll), 0.0).sum(axis=1)
                 np.add.at(sums[modality][:, i], place, total)
     return {
-        m: NllSums(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
+        m: TemperatureScan(sums[m][counts[m] > 0], counts[m][counts[m] > 0])
         for m in MODALITIES
         if counts[m].any()
     }
 
 
-def _target_nll(logits: torch.Tensor, wanted: torch.Tensor) -> Sequence[np.ndarray]:
-    """Return the NLL of each target (C, M) at every temperature; undefined for missing ones."""
-    right = logits.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]
-    nll_at = []
+def _nll_by_temperature(logits: torch.Tensor, codes: torch.Tensor) -> Sequence[np.ndarray]:
+    """Return the NLL of codes (C, M) at every temperature; meaningless where a code is missing."""
+    of_code = logits.gather(2, codes.clamp(min=0)[:, :, None])[:, :, 0]
+    nll = []
     for power in LOG_TEMPERATURES.tolist():
         scaled = logits / 2**power
-        nll_at.append((scaled.logsumexp(dim=2) - right / 2**power).cpu().double().numpy())
-    return nll_at
+        nll.append((scaled.logsumexp(dim=2) - of_code / 2**power).cpu().double().numpy())
+    return nll
 
 
 def best_temperature(sums: np.ndarray) -> float:
-    """Return the power of two that minimises the NLL, summed over objects (temperatures,)."""
+    """Return the base-2 logarithm of the temperature at which an NLL (temperatures,) is least."""
     return float(_FINE[np.argmin(CubicSpline(LOG_TEMPERATURES, sums)(_FINE))])
 
 
-@dataclass(frozen=True)
-class TemperatureNumbers:
-    """A temperature, and its effect on the NLL of one modality's codes.
-
-    Attributes
-    ----------
-    temperature : Measurement
-        Divisor of the logits that minimises the NLL on the validation split.
-    n_validation, n_objects : int
-        Objects that it was fitted on, and evaluated objects.
-    before, after, gain : Measurement
-        NLL of evaluated objects without and with it, and the paired difference (nats per code).
-    edge : bool
-        Whether the temperature is an end of the grid.
-    curve : float64 (temperatures,)
-        Mean NLL of evaluated objects at each of `LOG_TEMPERATURES` minus that at T = 1 (nats per
-        code).
-    """
-
-    temperature: Measurement
-    n_validation: int
-    n_objects: int
-    before: Measurement
-    after: Measurement
-    gain: Measurement
-    edge: bool
-    curve: np.ndarray
-
-    @property
-    def helps(self) -> bool:
-        """Whether the gain exceeds its error."""
-        return self.gain.value > self.gain.error
-
-
 def fit_temperatures(
-    validation: Mapping[str, NllSums], scored: Mapping[str, NllSums], seed: int
+    validation: dict[str, TemperatureScan], scored: dict[str, TemperatureScan], seed: int
 ) -> dict[str, TemperatureNumbers]:
-    """Fit a temperature per modality on the validation split, and evaluate it.
+    """Fit temperatures on the validation split, and measure the NLL of evaluated objects.
 
     Parameters
     ----------
-    validation, scored : mapping of str to NllSums
-        By modality; modalities that one of them lacks are left out.
+    validation, scored : dict of str to TemperatureScan
+        By modality; a modality that either lacks is left out.
     seed : int
         Seed of bootstrap errors over objects.
     """
-    out = {}
+    numbers = {}
     for modality in MODALITIES:
         if modality not in validation or modality not in scored:
             continue
         fitted, held = validation[modality].sums, scored[modality]
         power = best_temperature(fitted.sum(axis=0))
 
-        def again(index: np.ndarray, fitted: np.ndarray = fitted) -> float:
+        def refit(index: np.ndarray, fitted: np.ndarray = fitted) -> float:
             return 2 ** best_temperature(fitted[index].sum(axis=0))
 
-        error = bootstrap_error(again, len(fitted), seed)
+        error = float(bootstrap_error(refit, len(fitted), seed))
         before, after = held.sums[:, _UNITY], held.at(power)
+        gain = measure_mean(before - after, held.counts, seed)
         total = held.sums.sum(axis=0) / held.counts.sum()
-        out[modality] = TemperatureNumbers(
-            temperature=Measurement(2**power, float(error)),
+        numbers[modality] = TemperatureNumbers(
+            temperature=Measurement(2**power, error, len(fitted)),
             n_validation=len(fitted),
             n_objects=len(before),
             before=measure_mean(before, held.counts, seed),
             after=measure_mean(after, held.counts, seed),
-            gain=measure_mean(before - after, held.counts, seed),
-            edge=abs(power) >= LOG_TEMPERATURES[-1],
+            gain=gain,
+            helps=gain.above(0, errors=1),
+            edge=bool(abs(power) >= LOG_TEMPERATURES[-1]),
             curve=total - total[_UNITY],
         )
-    return out
+    return numbers

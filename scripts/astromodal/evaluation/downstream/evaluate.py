@@ -1,4 +1,4 @@
-"""The section on labels: redshifts, stellar parameters and classes of held-out objects."""
+"""The section on labels: predicted redshifts, stellar parameters and classes, and baselines."""
 
 from __future__ import annotations
 
@@ -12,32 +12,40 @@ from astromodal.evaluation.downstream.calibration import (
     CHECKED,
     TemperatureNumbers,
     fit_temperatures,
-    measure_temperatures,
+    scan_temperatures,
 )
-from astromodal.evaluation.downstream.captions import add_figures
-from astromodal.evaluation.downstream.figures import METHODS
+from astromodal.evaluation.downstream.calibration_figures import add_calibration_figures
+from astromodal.evaluation.downstream.figures import STYLES, add_figures
 from astromodal.evaluation.downstream.measures import (
     BRIGHT,
-    COMPARED,
+    MEASURES,
     BrightNumbers,
     DownstreamNumbers,
-    Numbers,
     TaskNumbers,
-    fullest,
-    measure_tasks,
+    verdict,
 )
-from astromodal.evaluation.downstream.objects import (
+from astromodal.evaluation.downstream.predictions import (
+    COMPARED,
+    MODEL,
+    Predictions,
+    Predictor,
+    most_modalities,
+)
+from astromodal.evaluation.downstream.sample import (
     SCORE,
     TUNE,
-    Objects,
-    find_objects,
-    find_roles,
-    find_targets,
-    read_features,
+    LabelledObjects,
+    assign_roles,
+    read_labelled,
+    read_raw_scalars,
 )
-from astromodal.evaluation.downstream.predictions import MODEL, Source, TaskPredictions
-from astromodal.evaluation.downstream.scores import MEASURES, verdict
-from astromodal.evaluation.downstream.tasks import Task, most_labelled, sample_tasks
+from astromodal.evaluation.downstream.tasks import (
+    Target,
+    Task,
+    find_targets,
+    most_labelled,
+    sample_tasks,
+)
 from astromodal.evaluation.held_out import described
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
@@ -46,92 +54,101 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.vocabulary import check_hashes
 
+PUBLISHED = (
+    "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
+    "of 16 < r < 21 (Lima et al. 2022, arXiv:2110.13901)"
+)
+
 
 def evaluate_downstream(
     context: ModelContext, scored: Collection[str], labelled: Collection[str]
 ) -> Section:
-    """Predict labels of held-out objects with the model, with probes, and with baselines.
+    """Compare labels of held-out objects with predictions of the model, of probes and of baselines.
 
     Parameters
     ----------
     context : ModelContext
-        Its fields have the files ``cube`` and ``sequences``: fields to score and fields with
-        labels.
+        Its fields have the files ``cube`` and ``sequences``; they are those to score on and those
+        to take labels from.
     scored, labelled : collection of str
-        Names of the fields to score, and of those whose labels are used; a field may be both.
-        Methods are fitted on labels of the training split, and tuned on those of the validation
-        split.
+        Names of the fields to score on and of those to take labels from; some may be both. Methods
+        are fitted to labels of the training split and tuned by labels of the validation split.
 
     Returns
     -------
     Section
         The section, with `DownstreamNumbers`.
+
+    Raises
+    ------
+    FormatError
+        Where sequences are of other tokenizers than the model, or of another cube.
     """
     section = Section("downstream", "Redshifts, stars and classes", context.figures)
     model, evaluation = context.model, context.settings.evaluation
-    labels, seed = evaluation.labels, evaluation.seed
     section.hashes["transformer"] = model.hash
     section.summary = _summary(context, scored, labelled)
-    files = [field.files["sequences"] for field in context.fields]
-    sequences = SequenceSet(files, model.bundle.layout)
+    sequences = SequenceSet([f.files["sequences"] for f in context.fields], model.bundle.layout)
     first = sequences.stores[0]  # all others have the same tokenizers
     check_hashes(model.bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
-    roles = find_roles(context.fields, sequences, scored, labelled)
-    seen = [i for i, name in enumerate(model.columns) if name not in labels.hidden]
-    objects = find_objects(
-        context.fields, sequences, roles, model.tokenizers.scalar, seen, labels,
-        context.settings.columns, context.progress,
-    )  # fmt: skip
-    targets = find_targets(objects, labels, section.notes)
+    roles = assign_roles(context.fields, sequences, scored, labelled)
+    hidden = evaluation.labels.hidden
+    usable = [i for i, name in enumerate(model.columns) if name not in hidden]
+    objects = read_labelled(context, sequences, roles, model.tokenizers.scalar, usable)
+    targets = find_targets(objects, evaluation.labels, section.notes)
     tasks = sample_tasks(objects, targets, evaluation, section.notes)
-    names = [model.columns[i] for i in seen]
-    source = _open_source(context, sequences, objects, tasks, names)
-    predictions = _predict(context, section, source, tasks)
-    validation, held_out = (
-        measure_temperatures(
-            model.bundle, sequences, np.flatnonzero(roles == role), evaluation.max_objects, seed,
-            model.settings.token_budget, context.progress,
-        )
-        for role in (TUNE, SCORE)
-    )  # fmt: skip
-    temperatures = fit_temperatures(validation, held_out, seed)
-    numbers = measure_tasks(predictions, objects.magnitude, seed)
-    by_name = {target.name: by_given for target, by_given in numbers.items()}
-    section.numbers = DownstreamNumbers(temperatures, by_name)
-    add_headlines(section, predictions, numbers)
-    add_notes(section, predictions, numbers, temperatures, labels.magnitude)
+    predictions = _predict(context, sequences, objects, tasks, usable, section.notes)
+    temperature = _measure_temperatures(context, sequences, roles)
+    measured: dict[Target, dict[str, TaskNumbers]] = {}
+    for each in predictions:
+        numbers = each.measure(objects.magnitude, evaluation.seed)
+        measured.setdefault(each.task.target, {})[each.task.given] = numbers
+    by_name = {target.name: by_given for target, by_given in measured.items()}
+    section.numbers = DownstreamNumbers(temperature, by_name)
+    _add_headlines(section, predictions, measured)
+    _add_notes(section, measured, temperature, evaluation.labels.magnitude)
     with styled():
-        add_figures(section, predictions, numbers, temperatures, labels.magnitude or "")
+        add_figures(section, predictions, measured, evaluation.labels.magnitude or "")
+        add_calibration_figures(section, predictions, temperature)
     return section
 
 
-def _open_source(
+def _predict(
     context: ModelContext,
     sequences: SequenceSet,
-    objects: Objects,
-    tasks: list[Task],
-    names: list[str],
-) -> Source:
-    """Read the raw scalars of all objects that a task with scalars has."""
-    readable = [task.objects for task in tasks if SCALAR in task.given.split("+")]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *readable]))
-    raw = read_features(
-        context.fields, sequences, objects.number[rows], names, context.settings.columns,
-        context.progress,
-    )  # fmt: skip
-    return Source(context.model, sequences, objects.number, names, rows, raw)
-
-
-def _predict(
-    context: ModelContext, section: Section, source: Source, tasks: list[Task]
-) -> list[TaskPredictions]:
-    """Predict all tasks, one combination of modalities after another."""
-    curved, predictions = most_labelled(tasks), list[TaskPredictions]()
+    objects: LabelledObjects,
+    tasks: Sequence[Task],
+    usable: Sequence[int],
+    notes: list[str],
+) -> list[Predictions]:
+    """Predict the targets of all tasks, one combination of modalities after the other."""
+    names = [context.model.columns[i] for i in usable]
+    with_scalars = [task.objects for task in tasks if SCALAR in task.given.split("+")]
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *with_scalars]))
+    raw = read_raw_scalars(context, sequences, objects.number[rows], names)
+    predictor = Predictor(context.model, sequences, objects.number, names, rows, raw)
+    with_curves = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
+    predictions: list[Predictions] = []
     for given in context.progress(combinations, len(combinations), "combinations of modalities"):
         own = [task for task in tasks if task.given == given]
-        predictions += source.predict(own, curved, context.settings.evaluation, section.notes)
+        predictions += predictor.predict(own, with_curves, context.settings.evaluation, notes)
     return predictions
+
+
+def _measure_temperatures(
+    context: ModelContext, sequences: SequenceSet, roles: np.ndarray
+) -> dict[str, TemperatureNumbers]:
+    """Fit temperatures on the validation split, and measure them on the scored objects."""
+    evaluation, budget = context.settings.evaluation, context.model.settings.token_budget
+    validation, held_out = (
+        scan_temperatures(
+            context.model.bundle, sequences, np.flatnonzero(roles == role),
+            evaluation.max_objects, evaluation.seed, budget, context.progress,
+        )
+        for role in (TUNE, SCORE)
+    )  # fmt: skip
+    return fit_temperatures(validation, held_out, evaluation.seed)
 
 
 def _summary(context: ModelContext, scored: Collection[str], labelled: Collection[str]) -> str:
@@ -140,159 +157,177 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     fractions = ", ".join(f"{fraction:.3g}" for fraction in settings.label_fractions)
     hidden = ", ".join(evaluation.labels.hidden) or "none"
     return (
-        "Labels of held-out objects, predicted by the model itself (the median of its "
+        "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
-        "or weighted by the attention of the last one), and by baselines on raw scalars alone: "
-        "gradient-boosted trees, nearest neighbours, and a constant. They are scored on "
-        f"{described([f for f in context.fields if f.name in scored])}, with at most "
-        f"{evaluation.max_objects:,} objects per target and combination. Probes and baselines are "
-        f"fitted on the same labels, at most {settings.max_labels:,} of the training split of "
-        f"{len(labelled)} training fields, and tuned on those of its validation split, each over a "
-        "grid of its own. The training of the model used all labels of its training split as "
-        f"tokens. Curves use these fractions of the labels: {fractions}; {settings.label_draws} "
-        f"samples of each. No method is given: {hidden}. Errors are bootstrap errors over objects; "
-        "they are too small where the objects of one field are alike."
+        "or their mean weighted by the attention of the last token), and by baselines: "
+        "gradient-boosted trees and nearest neighbours, which use the raw scalars alone, and a "
+        "constant. "
+        f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
+        f"at most {evaluation.max_objects:,} objects per target and combination of modalities. "
+        f"Probes and baselines are fitted to the same labels, at most {settings.max_labels:,} of "
+        f"the training split of {len(labelled)} training fields. They are tuned over grids by the "
+        "labels of its validation split. The model was trained on all labels of the training split "
+        f"as tokens. Curves of label efficiency use these fractions of the labels: {fractions}, "
+        f"with {settings.label_draws} random subsets each. Columns that are never given to any "
+        f"method: {hidden}. Errors are bootstrap errors over objects; they are too small where "
+        "objects of one field are alike."
     )
 
 
-PUBLISHED = (
-    "S-PLUS' own best photometric redshifts reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
-    "of 16 < r < 21 (Lima et al. 2022, arXiv:2110.13901)"
-)
-
-
-def add_headlines(
-    section: Section, predictions: Sequence[TaskPredictions], numbers: Numbers
+def _add_headlines(
+    section: Section,
+    predictions: Sequence[Predictions],
+    measured: Mapping[Target, Mapping[str, TaskNumbers]],
 ) -> None:
-    """Add the numbers of redshift, the first stellar parameter and class to the report's top."""
-    chosen = fullest(predictions)
-    roles: dict[str, TaskPredictions] = {}
+    """Add headlines on the redshift, the first stellar parameter, the class and the coverage."""
+    chosen = most_modalities(predictions)
+    roles: dict[str, Predictions] = {}
     for target, each in chosen.items():
         roles.setdefault(target.role, each)
     for each in roles.values():
-        _add_score(section, each, numbers[each.task.target][each.task.given])
-    _add_coverage(section, list(chosen.values()))
+        _add_headline(section, each.task, measured[each.task.target][each.task.given])
+    numbers = [measured[each.task.target][each.task.given] for each in chosen.values()]
+    checked = [
+        (each.task, n.calibration)
+        for each, n in zip(chosen.values(), numbers, strict=True)
+        if n.calibration is not None
+    ]
+    if checked:
+        task, worst = max(checked, key=lambda pair: pair[1].deviation)
+        section.add_headline(
+            f"Coverage of the model's {CHECKED:.0%} intervals, worst target",
+            worst.checked.scaled(100, "%"),
+            note=f"{task.target.name} from {task.given}, {len(task.score)} objects",
+            verdict="bad" if worst.poor else "good",
+        )
 
 
-def add_notes(
+def _add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
+    """Add the first measure of the model, or else of the mean probe, beside a baseline."""
+    target, measures = task.target, MEASURES[task.target.role]
+    method = next(name for name in (MODEL, "probe_mean") if name in numbers.methods)
+    baseline = "trees" if "trees" in numbers.methods else "constant"
+    mine, theirs = numbers.methods[method], numbers.methods[baseline]
+    differences = numbers.differences[f"{method} - {baseline}"]
+    note = f"from {task.given}, {numbers.n_objects} objects"
+    for m in measures:
+        if m.shown:
+            note += (
+                f"; {m.label} {show(mine[m.name])}, {STYLES[baseline].label} "
+                f"{show(theirs[m.name])}, paired difference {show(differences[m.name])}"
+            )
+    first = measures[0]
+    section.add_headline(
+        f"{target.name}: {first.label} of the {STYLES[method].label}",
+        replace(mine[first.name], unit=target.unit if first.scaled else ""),
+        note=note,
+        verdict=verdict(target.role, differences),
+    )
+
+
+def _add_notes(
     section: Section,
-    predictions: Sequence[TaskPredictions],
-    numbers: Numbers,
-    temperatures: Mapping[str, TemperatureNumbers],
+    measured: Mapping[Target, Mapping[str, TaskNumbers]],
+    temperature: Mapping[str, TemperatureNumbers],
     magnitude: str | None,
 ) -> None:
-    """Add what a reader needs to know to judge the numbers.
+    """Add notes on what limits the results.
 
     Parameters
     ----------
     section : Section
         The section.
-    predictions, numbers, temperatures
-        All predictions, and their numbers.
+    measured : mapping
+        Numbers by target and combination of modalities.
+    temperature : mapping
+        Temperatures by modality.
     magnitude : str, optional
-        Column of the magnitude that results are divided by.
+        Column of the magnitude that results are binned by.
     """
-    section.notes += _notes_on_inputs(predictions)
-    section.notes += _notes_on_calibration(predictions)
-    section.notes += _notes_on_redshifts(numbers, magnitude)
-    section.notes += _notes_on_temperatures(temperatures)
+    section.notes += _notes_on_inputs(measured)
+    section.notes += _notes_on_calibration(measured)
+    section.notes += _notes_on_redshifts(measured, magnitude)
+    section.notes += _notes_on_temperatures(temperature)
 
 
-def _add_score(section: Section, each: TaskPredictions, numbers: TaskNumbers) -> None:
-    """Add the first measure of the model, or of a probe, beside that of a baseline."""
-    target, measures = each.task.target, MEASURES[each.task.target.role]
-    method = next(name for name in (MODEL, "probe_mean") if name in each.predicted)
-    baseline = "trees" if "trees" in each.predicted else "constant"
-    own, paired = numbers.methods[method], numbers.differences[f"{method} - {baseline}"]
-    note = f"from {each.task.given}, {numbers.n_objects} objects"
-    for m in measures:
-        if m.shown:
-            other = numbers.methods[baseline][m.name]
-            note += f"; {m.label} {show(own[m.name])}, {METHODS[baseline].label} {show(other)}"
-            note += f", paired difference {show(paired[m.name])}"
-    first = measures[0]
-    section.add_headline(
-        f"{target.name}: {first.label} of the {METHODS[method].label}",
-        replace(own[first.name], unit=target.unit if first.scaled else ""),
-        note=note,
-        verdict=verdict(target.role, paired),
+def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Iterator[str]:
+    for target in measured:
+        if target.classes:
+            yield (
+                f"{target.name} is text and no column of the model, so the model does not predict "
+                "it, and only the methods that are fitted to labels do."
+            )
+    without = dict.fromkeys(
+        given
+        for by_given in measured.values()
+        for given, numbers in by_given.items()
+        if "trees" not in numbers.methods
     )
+    if without:
+        yield (
+            "Trees and nearest neighbours use scalars only, so there are none from "
+            f"{', '.join(without)}."
+        )
 
 
-def _add_coverage(section: Section, predictions: Sequence[TaskPredictions]) -> None:
-    """Add the coverage of the target whose intervals are worst."""
-    calibrated = [
-        (each, each.calibration.numbers) for each in predictions if each.calibration is not None
-    ]
-    if not calibrated:
-        return
-    worst, numbers = max(calibrated, key=lambda pair: abs(pair[1].checked.value - CHECKED))
-    section.add_headline(
-        f"Coverage of the model's {CHECKED:.0%} intervals, worst target",
-        numbers.checked.scaled(100, "%"),
-        note=f"{worst.task.target.name} from {worst.task.given}, {len(worst.task.score)} objects",
-        verdict="bad" if numbers.poor else "good",
-    )
-
-
-def _notes_on_inputs(predictions: Sequence[TaskPredictions]) -> Iterator[str]:
-    """Yield which methods can use which inputs."""
-    for name in sorted({p.task.target.name for p in predictions if p.task.target.classes}):
-        yield f"{name} is text, not a column of the model, so only probes predict it."
-    blind = list(dict.fromkeys(p.task.given for p in predictions if "trees" not in p.predicted))
-    if blind:
-        yield f"Trees and neighbours use scalars only, so there are none from {', '.join(blind)}."
-
-
-def _notes_on_calibration(predictions: Sequence[TaskPredictions]) -> Iterator[str]:
+def _notes_on_calibration(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Iterator[str]:
     poor = [
-        f"{_percent(p.calibration.numbers.checked)} of {p.task.target.name} from {p.task.given}"
-        for p in predictions
-        if p.calibration is not None and p.calibration.numbers.poor
+        f"{_percent(numbers.calibration.checked)} for {target.name} from {given}"
+        for target, by_given in measured.items()
+        for given, numbers in by_given.items()
+        if numbers.calibration is not None and numbers.calibration.poor
     ]
     if poor:
-        yield f"Calibration is poor: the model's {CHECKED:.0%} intervals hold {', '.join(poor)}."
+        yield (
+            f"Calibration is poor: the fraction of objects inside the model's {CHECKED:.0%} "
+            f"intervals is {', '.join(poor)}."
+        )
 
 
-def _notes_on_redshifts(numbers: Numbers, magnitude: str | None) -> Iterator[str]:
-    """Yield what the model does not know of the labels, and published numbers beside ours."""
-    for target, by_given in numbers.items():
+def _notes_on_redshifts(
+    measured: Mapping[Target, Mapping[str, TaskNumbers]], magnitude: str | None
+) -> Iterator[str]:
+    """Yield how the model's training differs, and the published numbers beside ours."""
+    for target, by_given in measured.items():
         if target.role != "redshift":
             continue
-        if any(MODEL in own.methods for own in by_given.values()):
+        if any(MODEL in numbers.methods for numbers in by_given.values()):
             yield (
                 f"The model was trained on {target.name} of all objects that have it, stars "
-                "included. Labels of probes and baselines, and the objects scored here, exclude "
-                "known stars."
+                "included. The scored objects are no known stars. Probes and baselines are fitted "
+                "without known stars, but the model does not know that there are none."
             )
         if magnitude is not None:
             ours = "; ".join(
-                _bright_text(given, own.bright) for given, own in by_given.items() if own.bright
+                _bright_text(given, numbers.bright)
+                for given, numbers in by_given.items()
+                if numbers.bright is not None
             )
             yield (
-                f"{PUBLISHED}. Here, for objects with {magnitude} < {BRIGHT:g} that are no known "
-                f"stars, quasars among them: {ours}."
+                f"{PUBLISHED}. Results here, for objects at {magnitude} < {BRIGHT:g} that are no "
+                f"known stars, quasars included: {ours}."
             )
 
 
 def _bright_text(given: str, bright: BrightNumbers) -> str:
     scores = [
-        f"{METHODS[name].label} {show(bright.methods[name]['sigma_nmad'])} and "
-        f"{_percent(bright.methods[name]['outliers'])}"
+        f"{STYLES[name].label} {show(bright.methods[name].sigma_nmad)} and "
+        f"{_percent(bright.methods[name].outliers)}"
         for name in COMPARED
         if name in bright.methods
     ]
     return f"from {given} ({bright.n} objects) {', '.join(scores) or 'nothing'}"
 
 
-def _notes_on_temperatures(temperatures: Mapping[str, TemperatureNumbers]) -> Iterator[str]:
-    for modality, n in temperatures.items():
-        if n.edge:
-            yield f"The temperature of {modality} is the end of the range that was tried."
-        if not n.helps:
+def _notes_on_temperatures(temperature: Mapping[str, TemperatureNumbers]) -> Iterator[str]:
+    for modality, numbers in temperature.items():
+        if numbers.edge:
+            yield f"The temperature of modality {modality} is at an end of the grid."
+        if not numbers.helps:
             yield (
-                f"Temperature {show(n.temperature)}, fitted on the validation split, does not "
-                f"help with codes of modality {modality}: {show(n.gain)} nats per code."
+                f"Temperature {show(numbers.temperature)}, fitted on the validation split, does "
+                f"not improve the NLL of modality {modality}: the gain is {show(numbers.gain)} "
+                "nats per code."
             )
 
 

@@ -1,32 +1,27 @@
-"""Figures of predicted labels and their scores."""
+"""Figures of the predicted labels and their scores, with their tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.interpolate import CubicSpline
 
-from astromodal.evaluation.downstream.calibration import (
-    LEVELS,
-    LOG_TEMPERATURES,
-    Calibration,
-    TemperatureNumbers,
-    pit_histogram,
-)
-from astromodal.evaluation.downstream.measures import TaskNumbers
-from astromodal.evaluation.downstream.objects import Target
-from astromodal.evaluation.downstream.predictions import MODEL, TaskPredictions
-from astromodal.evaluation.downstream.scores import (
+from astromodal.evaluation.downstream.calibration import reliability
+from astromodal.evaluation.downstream.measures import (
     MEASURES,
     MagnitudeBin,
     Measure,
+    TaskNumbers,
     confusion,
-    reliability,
 )
+from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
+from astromodal.evaluation.downstream.tasks import Role, Target
+from astromodal.evaluation.metrics import robust_sigma
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
@@ -34,193 +29,349 @@ from astromodal.evaluation.report.style import (
     GREEN,
     INK,
     ORANGE,
-    PALETTE,
     SKY,
     new_figure,
     with_unit,
 )
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.values import Measurement, Row, Table
+
+_ROLES: dict[Role, str] = {
+    "redshift": "Redshift", "stellar": "Stellar parameters", "class": "Class",
+}  # fmt: skip
 
 
-class MethodStyle(NamedTuple):
-    """Label, colour and marker of a method."""
+@dataclass(frozen=True)
+class Style:
+    """Label, colour and marker of a method in figures."""
 
     label: str
     colour: str
     marker: str
 
 
-METHODS = {
-    MODEL: MethodStyle("model", BLUE, "o"),
-    "probe_mean": MethodStyle("probe (mean)", GREEN, "^"),
-    "probe_attention": MethodStyle("probe (attention)", SKY, "v"),
-    "trees": MethodStyle("trees", ORANGE, "s"),
-    "neighbours": MethodStyle("neighbours", AMBER, "D"),
-    "constant": MethodStyle("constant", FAINT, "x"),
+STYLES = {
+    MODEL: Style("model", BLUE, "o"),
+    "probe_mean": Style("probe (mean)", GREEN, "^"),
+    "probe_attention": Style("probe (attention)", SKY, "v"),
+    "trees": Style("trees", ORANGE, "s"),
+    "neighbours": Style("neighbours", AMBER, "D"),
+    "constant": Style("constant", FAINT, "x"),
 }
-"""Styles of the methods, by name."""
+"""Style of each method."""
 
 
-def measure_label(measure: Measure, target: Target) -> str:
-    """Return a measure in words, with its unit."""
-    return with_unit(measure.label, target.unit if measure.scaled else "")
-
-
-def plot_methods(numbers: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure:
-    """Plot the shown measures of every method, one panel per target and measure.
+def add_figures(
+    section: Section,
+    predictions: Sequence[Predictions],
+    measured: Mapping[Target, Mapping[str, TaskNumbers]],
+    magnitude: str,
+) -> None:
+    """Add every figure that the predictions allow.
 
     Parameters
     ----------
-    numbers : mapping
-        Numbers by target and combination of modalities.
+    section : Section
+        The section.
+    predictions : sequence of Predictions
+        Predictions of all tasks.
+    measured : mapping
+        Their numbers by target and combination of modalities.
+    magnitude : str
+        Column of the magnitude that results are binned by.
     """
-    given = list(dict.fromkeys(name for by_given in numbers.values() for name in by_given))
-    panels = [(target, m) for target in numbers for m in MEASURES[target.role] if m.shown]
+    for role in _ROLES:
+        own = {target: by_given for target, by_given in measured.items() if target.role == role}
+        if own:
+            _add_methods(section, role, own)
+    best = most_modalities(predictions)
+    of_numbers = [each for target, each in best.items() if not target.classes]
+    if of_numbers:
+        _add_truth(section, of_numbers)
+    for target, each in best.items():
+        if target.classes:
+            _add_classes(section, each)
+    with_curves = {each.task.target: each.task.given for each in predictions if each.curves}
+    bins = {target: measured[target][given].by_magnitude for target, given in with_curves.items()}
+    bins = {target: each for target, each in bins.items() if each}
+    if bins:
+        _add_magnitudes(section, bins, with_curves, magnitude)
+    curved = [each for each in predictions if any(each.curves.values())]
+    if curved:
+        _add_curves(section, curved)
+
+
+def measure_label(measure: Measure, target: Target) -> str:
+    """Return the name of a measure with its unit."""
+    return with_unit(measure.label, target.unit if measure.scaled else "")
+
+
+def _add_methods(
+    section: Section, role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]
+) -> None:
+    first = MEASURES[role][0]
+    shown = " and ".join(m.label for m in MEASURES[role] if m.shown)
+    better = "right" if first.better > 0 else "left"
+    section.add_figure(
+        plot_methods(measured), f"downstream_{role}",
+        f"{_ROLES[role]}: {shown} of every method, by the given modalities, with bootstrap errors "
+        "over objects. Rows hold different objects: those that have all given modalities. Within "
+        "a row all methods are scored on the same objects.",
+        f"Further {better} is better. Embeddings are useful where probes are {better} of trees, "
+        "which use the scalars alone. A method that is not better than the constant predicts "
+        "nothing.",
+        method_table(role, measured),
+    )  # fmt: skip
+
+
+def plot_methods(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure:
+    """Plot the shown measures of every method by the given modalities, one panel per measure."""
+    given = list(dict.fromkeys(name for by_given in measured.values() for name in by_given))
+    panels = [(target, m) for target in measured for m in MEASURES[target.role] if m.shown]
     figure, axes = new_figure(1, len(panels), height=1.5 + 0.62 * len(given), sharey=True)
     for axis, (target, measure) in zip(axes[0], panels, strict=True):
-        for name, own in numbers[target].items():
-            methods = [method for method in METHODS if method in own.methods]
+        for name, numbers in measured[target].items():
+            methods = [method for method in STYLES if method in numbers.methods]
             for place, method in enumerate(methods):
-                cell = own.methods[method][measure.name]
+                score, style = numbers.methods[method][measure.name], STYLES[method]
                 y = given.index(name) + 0.12 * (place - (len(methods) - 1) / 2)
-                _plot_point(axis, cell, y, METHODS[method])
+                axis.errorbar(
+                    score.value, y, xerr=np.nan_to_num(score.error), fmt=style.marker,
+                    color=style.colour, markersize=4, label=style.label,
+                )  # fmt: skip
         axis.set_xlabel(measure_label(measure, target))
         axis.set_title(target.name, fontsize=8)
         axis.locator_params(axis="x", nbins=5)
     axes[0, 0].set_yticks(range(len(given)), given)
     axes[0, 0].set_ylim(len(given) - 0.5, -0.5)
-    _legend(figure, axes.ravel())
+    _add_legend(figure, axes.ravel())
     return figure
 
 
-def plot_truth(predictions: Sequence[TaskPredictions]) -> Figure:
-    """Plot predicted against measured values, one row per target, of two methods."""
+def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Table:
+    """Return all measures and hyperparameters, one row per target, combination and method."""
+    measures = MEASURES[role]
+    heading = ["target", "unit", "given", "objects", "labels", "method",
+               *(m.label + (" (unit)" if m.scaled else "") for m in measures),
+               f"{measures[0].label}: minus trees", "hyperparameters"]  # fmt: skip
+    rows: list[Row] = []
+    for target, by_given in measured.items():
+        for given, numbers in by_given.items():
+            for method, scores in numbers.methods.items():
+                chosen = ", ".join(
+                    f"{name} {value:g}" if not isinstance(value, str) else value
+                    for name, value in numbers.chosen.get(method, {}).items()
+                )
+                rows.append([
+                    target.name, target.unit or "none", given, numbers.n_objects, numbers.n_fit,
+                    STYLES[method].label, *(scores[m.name] for m in measures),
+                    numbers.differences.get(f"{method} - trees", {}).get(measures[0].name),
+                    chosen or None,
+                ])  # fmt: skip
+    return Table(heading, rows)
+
+
+def _add_truth(section: Section, predictions: Sequence[Predictions]) -> None:
+    rows: list[Row] = []
+    for each in predictions:
+        target = each.task.target
+        for method in compared_methods(each):
+            error = each.values[method] - each.task.truth
+            rows.append([target.name, target.unit or "none", each.task.given,
+                         STYLES[method].label, len(error), float(error.mean()),
+                         robust_sigma(error), float(abs(error).max())])  # fmt: skip
+    section.add_figure(
+        plot_truth(predictions), "truth",
+        "Predicted against measured labels, from the most modalities that enough objects have. "
+        "Thin lines: the model's 68 % interval.",
+        "Points should follow the dashed line. A method that has learned little predicts values "
+        "near the middle of the labels for every object: a flat cloud.",
+        Table(["target", "unit", "given", "method", "objects", "mean error (unit)",
+               "68 % half-range (unit)", "largest |error| (unit)"], rows),
+    )  # fmt: skip
+
+
+def plot_truth(predictions: Sequence[Predictions]) -> Figure:
+    """Plot predicted against measured labels, one row per target, for two methods.
+
+    The model has its 68 % intervals.
+    """
     figure, axes = new_figure(len(predictions), 2, height=0.3 + 2.25 * len(predictions))
     for row, each in zip(axes, predictions, strict=True):
         truth, target = each.task.truth, each.task.target
-        methods = shown_methods(each)
-        low, high = _limits(truth, [each.predicted[method] for method in methods])
+        methods = compared_methods(each)
+        low, high = _limits(truth, [each.values[method] for method in methods])
         for axis, method in zip(row, methods, strict=False):
-            label, tint, _ = METHODS[method]
+            style = STYLES[method]
             if method == MODEL and each.interval is not None:
-                axis.vlines(truth, *each.interval.T, color=tint, alpha=0.2, linewidth=0.8)
-            axis.plot(truth, each.predicted[method], "o", color=tint, markersize=2.5, alpha=0.7)
+                axis.vlines(truth, *each.interval.T, color=style.colour, alpha=0.2, linewidth=0.8)
+            axis.plot(truth, each.values[method], "o", color=style.colour, markersize=2.5,
+                      alpha=0.7)  # fmt: skip
             axis.plot([low, high], [low, high], "--", color=INK, linewidth=0.9)
-            axis.set(xlim=(low, high), ylim=(low, high), title=label)
+            axis.set(xlim=(low, high), ylim=(low, high), title=style.label)
             axis.set_xlabel(f"measured {target.label}")
         row[0].set_ylabel(f"predicted {target.label}")
-        for axis in row[len(methods) :]:
-            axis.set_axis_off()
     return figure
 
 
-def shown_methods(each: TaskPredictions) -> list[str]:
-    """Return two methods to compare: the model or a probe, and trees or another probe."""
-    pairs = ((MODEL, "probe_mean"), ("trees", "probe_attention"))
-    return [next(name for name in pair if name in each.predicted) for pair in pairs]
+def compared_methods(predictions: Predictions) -> list[str]:
+    """Return two methods to compare: the model or else a probe, and trees or else a probe."""
+    first = next(name for name in (MODEL, "probe_mean") if name in predictions.values)
+    second = next(name for name in ("trees", "probe_attention") if name in predictions.values)
+    return [first, second]
 
 
-def plot_magnitudes(
+def _add_classes(section: Section, predictions: Predictions) -> None:
+    task = predictions.task
+    classes = task.target.classes
+    rows: list[Row] = [
+        [STYLES[method].label, classes[i], *counts.tolist()]
+        for method, probabilities in predictions.values.items()
+        for i, counts in enumerate(confusion(task.truth, probabilities))
+    ]
+    section.add_figure(
+        plot_classes(predictions, "probe_mean"), "classes",
+        f"{task.target.name} from {task.given}: objects by class and predicted class (left), and "
+        "the fraction of correct predictions against the confidence (right, with Wilson errors).",
+        "Left: all objects should lie on the diagonal. Right: points below the dashed line are "
+        "overconfident, points above it underconfident. The expected calibration error is the "
+        "mean distance from the line; for few objects it is never zero.",
+        Table(["method", "class", *(f"predicted {name}" for name in classes)], rows),
+    )  # fmt: skip
+
+
+def plot_classes(predictions: Predictions, method: str) -> Figure:
+    """Plot the confusion matrix of a method (left), and the reliability of methods (right)."""
+    truth, classes = predictions.task.truth, predictions.task.target.classes
+    figure, axes = new_figure(1, 2, height=3.2)
+    left, right = axes[0]
+    counts = confusion(truth, predictions.values[method])
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left.imshow(fraction, cmap="Blues", vmin=0, vmax=1.6)
+    left.grid(visible=False)
+    for (i, j), n in np.ndenumerate(counts):
+        left.text(j, i, f"{n}\n{fraction[i, j]:.0%}", ha="center", va="center", fontsize=7)
+    left.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
+    left.set_yticks(range(len(classes)), classes)
+    left.set(xlabel="predicted class", ylabel="class", title=STYLES[method].label)
+    right.plot([0, 1], [0, 1], "--", color=INK, linewidth=0.9)
+    for name in ("probe_mean", "probe_attention", "trees"):
+        if name in predictions.values:
+            bins = reliability(truth, predictions.values[name])
+            x = np.array([b.confidence for b in bins])
+            _plot_scores(right, x, [b.correct for b in bins], STYLES[name], linestyle="none")
+    right.set(xlabel="confidence", ylabel="fraction correct", xlim=(0, 1.03), ylim=(-0.05, 1.05))
+    _add_legend(figure, [right])
+    return figure
+
+
+def _add_magnitudes(
+    section: Section,
     bins: Mapping[Target, Sequence[MagnitudeBin]],
     given: Mapping[Target, str],
     magnitude: str,
+) -> None:
+    rows: list[Row] = [
+        [target.name, given[target], measure_label(MEASURES[target.role][0], target), b.low, b.high,
+         b.n, STYLES[method].label, score]
+        for target, each in bins.items()
+        for b in each
+        for method, score in b.methods.items()
+    ]  # fmt: skip
+    name = f"{magnitude} (mag)"
+    section.add_figure(
+        plot_magnitudes(bins, given, name), "magnitude",
+        f"The first measure against {magnitude}, from the combination with the most labels, in "
+        "bins of equally many objects, with bootstrap errors.",
+        "Faint sources are harder for all methods. Where methods differ more with the magnitude, "
+        "noise misleads one of them.",
+        Table(["target", "given", "measure", f"from {name}", f"to {name}", "objects", "method",
+               "value"], rows),
+    )  # fmt: skip
+
+
+def plot_magnitudes(
+    bins: Mapping[Target, Sequence[MagnitudeBin]], given: Mapping[Target, str], magnitude: str
 ) -> Figure:
-    """Plot the first measure of three methods against the magnitude, one panel per target.
+    """Plot the first measure of several methods against the magnitude, one panel per target.
 
     Parameters
     ----------
     bins : mapping
-        Bins of `by_magnitude`, by target.
+        Bins of magnitude by target.
     given : mapping
-        Modalities that each target is predicted from.
+        The combination of modalities by target.
     magnitude : str
         Column of the magnitude, with its unit.
     """
-    figure, axes = _panels(len(bins))
-    for axis, (target, own) in zip(axes, bins.items(), strict=True):
-        measure = MEASURES[target.role][0]
-        middle = np.array([b.middle for b in own])
-        step = 0.02 * (middle[-1] - middle[0])
-        for i, method in enumerate(own[0].methods):
-            cells = [b.methods[method] for b in own]
-            _plot_line(axis, middle + step * (i - 1), cells, METHODS[method])
-        axis.set(xlabel=magnitude, ylabel=measure_label(measure, target))
+    figure, axes = _new_panels(len(bins))
+    for axis, (target, each) in zip(axes, bins.items(), strict=True):
+        middle = np.array([b.middle for b in each])
+        step = 0.02 * (middle[-1] - middle[0])  # error bars stand side by side
+        for i, method in enumerate(each[0].methods):
+            scores = [b.methods[method] for b in each]
+            _plot_scores(axis, middle + step * (i - 1), scores, STYLES[method])
+        axis.set(xlabel=magnitude, ylabel=measure_label(MEASURES[target.role][0], target))
         axis.set_title(f"{target.name} from {given[target]}", fontsize=8)
-    _legend(figure, axes)
+    _add_legend(figure, axes)
     return figure
 
 
-def plot_curves(predictions: Sequence[TaskPredictions]) -> Figure:
-    """Plot label-efficiency curves, one panel per target; the model's prediction is a line."""
-    figure, axes = _panels(len(predictions))
+def _add_curves(section: Section, predictions: Sequence[Predictions]) -> None:
+    rows: list[Row] = [
+        [each.task.target.name, each.task.given, STYLES[method].label, p.n, p.draws, p.score]
+        for each in predictions
+        for method, points in each.curves.items()
+        for p in points
+    ]
+    section.add_figure(
+        plot_curves(predictions), "labels",
+        "The first measure against the number of labels, from the combination with the most "
+        "labels. Error bars: standard deviation over random subsets of the labels. Dashed: the "
+        "constant, and the model's own prediction, which was trained on all labels of its "
+        "training split as tokens.",
+        "Embeddings are useful where probes are good after few labels. The model's line does not "
+        "show what it learns from few labels.",
+        Table(["target", "given", "method", "labels", "subsets",
+               "first measure (error: over subsets)"], rows),
+    )  # fmt: skip
+
+
+def plot_curves(predictions: Sequence[Predictions]) -> Figure:
+    """Plot curves of label efficiency, one panel per target; model and constant are lines."""
+    figure, axes = _new_panels(len(predictions))
     for axis, each in zip(axes, predictions, strict=True):
-        measure = MEASURES[each.task.target.role][0]
+        task, measure = each.task, MEASURES[each.task.target.role][0]
         for i, (method, points) in enumerate(each.curves.items()):
-            x = 1.05 ** (i - 1) * np.array([p.n for p in points])  # bars side by side
-            _plot_line(axis, x, [p.score for p in points], METHODS[method])
+            x = 1.05 ** (i - 1) * np.array([p.n for p in points])  # error bars stand side by side
+            _plot_scores(axis, x, [p.score for p in points], STYLES[method])
         for method in (MODEL, "constant"):
-            if method in each.predicted:
-                label, tint, _ = METHODS[method]
-                value = measure.of(each.task.truth, each.predicted[method])
-                axis.axhline(value, color=tint, linestyle="--", label=label)
+            if method in each.values:
+                value = measure.of(task.truth, each.values[method])
+                style = STYLES[method]
+                axis.axhline(value, color=style.colour, linestyle="--", label=style.label)
         axis.set_xscale("log")
         counts = sorted({p.n for points in each.curves.values() for p in points})
         axis.set_xticks(counts, [str(n) for n in counts])
         axis.minorticks_off()
-        axis.set(xlabel="labels", ylabel=measure_label(measure, each.task.target))
-        axis.set_title(f"{each.task.target.name} from {each.task.given}", fontsize=8)
-    _legend(figure, axes)
+        axis.set(xlabel="labels", ylabel=measure_label(measure, task.target))
+        axis.set_title(f"{task.target.name} from {task.given}", fontsize=8)
+    _add_legend(figure, axes)
     return figure
 
 
-def plot_classes(each: TaskPredictions, method: str) -> Figure:
-    """Plot the confusion matrix of a method, and the reliability of those with probabilities."""
-    truth, classes = each.task.truth, each.task.target.classes
-    figure, axes = new_figure(1, 2, height=3.2)
-    left, right = axes[0]
-    counts = confusion(truth, each.predicted[method])
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    left.imshow(share, cmap="Blues", vmin=0, vmax=1.6)
-    left.grid(visible=False)
-    for (i, j), n in np.ndenumerate(counts):
-        left.text(j, i, f"{n}\n{share[i, j]:.0%}", ha="center", va="center", fontsize=7)
-    left.set_xticks(range(len(classes)), classes, rotation=30, ha="right")
-    left.set_yticks(range(len(classes)), classes)
-    left.set(xlabel="predicted class", ylabel="class", title=METHODS[method].label)
-    right.plot([0, 1], [0, 1], "--", color=INK, linewidth=0.9)
-    for name in ("probe_mean", "probe_attention", "trees"):
-        if name in each.predicted:
-            bins = reliability(truth, each.predicted[name])
-            x = np.array([b.confidence for b in bins])
-            _plot_line(right, x, [b.right for b in bins], METHODS[name], linestyle="none")
-    right.set(
-        xlabel="confidence", ylabel="fraction predicted rightly", xlim=(0, 1.03), ylim=(-0.05, 1.05)
-    )
-    _legend(figure, [right])
-    return figure
-
-
-def _plot_line(
-    axis: Axes, x: np.ndarray, cells: Sequence[Measurement], style: MethodStyle,
-    linestyle: str = "-",
-) -> None:  # fmt: skip
-    value = [cell.value for cell in cells]
-    error = np.nan_to_num([cell.error for cell in cells])
+def _plot_scores(
+    axis: Axes, x: np.ndarray, scores: Sequence[Measurement], style: Style, linestyle: str = "-"
+) -> None:
+    """Plot the scores of a method with their errors."""
+    error = np.nan_to_num([score.error for score in scores])
     axis.errorbar(
-        x, value, error, fmt=style.marker, linestyle=linestyle, color=style.colour, markersize=4,
-        label=style.label,
+        x, [score.value for score in scores], error, fmt=style.marker, linestyle=linestyle,
+        color=style.colour, markersize=4, label=style.label,
     )  # fmt: skip
 
 
-def _plot_point(axis: Axes, cell: Measurement, y: float, style: MethodStyle) -> None:
-    axis.errorbar(
-        cell.value, y, xerr=np.nan_to_num(cell.error), fmt=style.marker, color=style.colour,
-        markersize=4, label=style.label,
-    )  # fmt: skip
-
-
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `n` panels, two per row."""
+def _new_panels(n: int) -> tuple[Figure, list[Axes]]:
+    """Create a figure of `n` panels, two per row."""
     rows, columns = -(-n // 2), min(n, 2)
     figure, axes = new_figure(rows, columns, height=0.8 + 2.3 * rows)
     for axis in axes.ravel()[n:]:
@@ -228,9 +379,9 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     return figure, axes.ravel()[:n].tolist()
 
 
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """Add one legend for all panels, above them."""
-    entries: dict[str, Any] = {}
+def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """Add one legend for all panels above them."""
+    entries: dict[str, Artist] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
@@ -238,59 +389,8 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def _limits(truth: np.ndarray, predicted: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return limits with all of the truth, and all predictions but their tails."""
-    ends = [truth.min(), truth.max(), *(np.quantile(t, q) for t in predicted for q in (0.01, 0.99))]
+    """Return limits that show all of the truth, and the predictions without their tails."""
+    ends = [truth.min(), truth.max(), *(np.quantile(p, q) for p in predicted for q in (0.01, 0.99))]
     low, high = float(min(ends)), float(max(ends))
     margin = 0.04 * (high - low) or 1.0
     return low - margin, high + margin
-
-
-_MARKERS = "os^"
-
-
-def plot_calibration(calibrated: Sequence[tuple[TaskPredictions, Calibration]]) -> Figure:
-    """Plot PIT histograms and coverage of central intervals, one column per target."""
-    figure, axes = new_figure(2, len(calibrated), height=4.4)
-    for (above, below), (each, calibration) in zip(axes.T, calibrated, strict=True):
-        density, error = pit_histogram(calibration.pit)
-        edges = np.linspace(0, 1, len(density) + 1)
-        above.stairs(density, edges, color=BLUE, fill=True, alpha=0.35)
-        above.errorbar((edges[:-1] + edges[1:]) / 2, density, error, fmt="none", color=BLUE)
-        above.axhline(1, color=INK, linestyle="--", linewidth=0.9)
-        above.set(xlabel="PIT", ylim=(0, None))
-        above.set_title(each.task.target.name, fontsize=8)
-        cells = [calibration.numbers.coverage[str(level)] for level in LEVELS]
-        below.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.9)
-        below.errorbar(
-            100 * np.array(LEVELS), [100 * c.value for c in cells],
-            [100 * c.error for c in cells], fmt="o", color=BLUE, markersize=4,
-        )  # fmt: skip
-        below.set(xlabel="predicted probability (%)", xlim=(0, 105), ylim=(0, 105))
-    axes[0, 0].set_ylabel("density")
-    axes[1, 0].set_ylabel("objects inside (%)")
-    return figure
-
-
-def plot_temperatures(temperatures: Mapping[str, TemperatureNumbers]) -> Figure:
-    """Plot the NLL of evaluated objects against the temperature, with the fitted one."""
-    figure, axes = new_figure(1, len(temperatures), height=2.7)
-    panels = zip(axes[0], temperatures.items(), strict=True)
-    for i, (axis, (modality, numbers)) in enumerate(panels):
-        tint = PALETTE[i]
-        axis.plot(2**LOG_TEMPERATURES, numbers.curve, _MARKERS[i], color=tint, markersize=4)
-        fine = np.linspace(LOG_TEMPERATURES[0], LOG_TEMPERATURES[-1], 200)
-        axis.plot(2**fine, CubicSpline(LOG_TEMPERATURES, numbers.curve)(fine), color=tint)
-        fitted = numbers.temperature
-        gain = numbers.gain
-        axis.errorbar(
-            fitted.value, -gain.value, gain.error, np.nan_to_num(fitted.error),
-            fmt="*", color=INK, markersize=8,
-        )  # fmt: skip
-        axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set_xscale("log", base=2)
-        axis.set_xticks([0.5, 0.7, 1.0, 1.4, 2.0], ["0.5", "0.7", "1", "1.4", "2"])
-        axis.set(xlabel="temperature", title=modality)
-        reach = 4 * max(abs(gain.value), gain.error, 0.01)
-        axis.set_ylim(-reach, reach)
-    axes[0, 0].set_ylabel("NLL − that at T = 1 (nats per code)")
-    return figure

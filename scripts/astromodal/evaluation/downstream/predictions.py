@@ -1,4 +1,4 @@
-"""Predictions of all methods for all tasks, and label-efficiency curves."""
+"""Predictions of labels by the model and by methods that are fitted to labels, and their curves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ import numpy as np
 
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.errors import ConfigError, DataError
-from astromodal.evaluation.downstream.baselines import LEARNERS, Examples, Tuned
+from astromodal.evaluation.downstream.baselines import LEARNERS, Examples, Hyperparameters
 from astromodal.evaluation.downstream.calibration import Calibration, calibrate
-from astromodal.evaluation.downstream.scores import MEASURES
-from astromodal.evaluation.downstream.tasks import Task
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.downstream.measures import (
+    BRIGHT,
+    MEASURES,
+    CurvePoint,
+    TaskNumbers,
+    confusion,
+    score_bright,
+    score_by_magnitude,
+    score_methods,
+    score_pairs,
+)
+from astromodal.evaluation.downstream.tasks import Target, Task
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -22,142 +31,112 @@ from astromodal.inference.request import parse_given
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 
-LEARNING = ("probe_mean", "probe_attention", "trees")
-"""Methods with label-efficiency curves."""
-LEAST_LABELS = 10
-"""Fewest labels to fit on."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A point of a label-efficiency curve.
-
-    Attributes
-    ----------
-    n : int
-        Number of labels to fit on.
-    samples : int
-        Number of random samples of so many labels.
-    score : Measurement
-        Mean of the first measure over the samples, and its standard deviation: the change from one
-        sample of labels to another. The error of a single sample is NaN.
-    """
-
-    n: int
-    samples: int
-    score: Measurement
-
-
-def label_curves(
-    task: Task,
-    examples: Mapping[str, Examples],
-    predicted: Mapping[str, np.ndarray],
-    evaluation: EvaluationSettings,
-) -> dict[str, list[Curve]]:
-    """Score every method that learns after fractions of the labels, by the first measure.
-
-    All methods learn from the same samples of labels, are tuned on all labels of the validation
-    split, and are scored on the same objects.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    examples : mapping of str to Examples
-        By method.
-    predicted : mapping of str to array
-        Predictions by method after all labels.
-    evaluation : EvaluationSettings
-        Fractions, number of samples, and their seed.
-    """
-    measure, truth = MEASURES[task.target.role][0], task.truth
-    settings, n_labels = evaluation.downstream, len(task.fit)
-    curves: dict[str, list[Curve]] = {name: [] for name in LEARNING if name in examples}
-    for fraction in sorted(set(settings.label_fractions)):
-        n = round(fraction * n_labels)
-        if n < LEAST_LABELS:
-            continue
-        for method, points in curves.items():
-            if n >= n_labels:
-                points.append(Curve(n, 1, Measurement(measure.of(truth, predicted[method]))))
-                continue
-            values = []
-            for seed in range(settings.label_draws):
-                sample = _sample_labels(examples[method], n, (evaluation.seed, seed))
-                if sample is not None:
-                    values.append(measure.of(truth, _outward(task, LEARNERS[method](sample)[0])))
-            if values:
-                error = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-                mean = Measurement(float(np.mean(values)), error)
-                points.append(Curve(n, len(values), mean))
-    return curves
-
-
-def _sample_labels(examples: Examples, n: int, key: tuple[int, int]) -> Examples | None:
-    """Return examples with `n` of their labels; None where these have a single class."""
-    chosen = np.random.default_rng(key).permutation(examples.fit)[:n]
-    if examples.n_classes and len(np.unique(examples.y[chosen])) < 2:
-        return None
-    return replace(examples, fit=np.sort(chosen))
-
-
-def _outward(task: Task, predicted: np.ndarray) -> np.ndarray:
-    """Return predictions in the target's unit."""
-    return predicted if task.target.classes else task.target.outward(predicted)
-
-
 MODEL = "model"
-PAIRS = ((MODEL, "trees"), ("probe_mean", "trees"), ("probe_attention", "trees"),
-         (MODEL, "constant"), ("probe_mean", "constant"))  # fmt: skip
-"""Pairs of methods that are compared on the same objects."""
+"""Name of the model's own prediction among the methods."""
+WITH_CURVES = ("probe_mean", "probe_attention", "trees")
+"""Methods that curves of label efficiency are made of."""
+COMPARED = (MODEL, "probe_mean", "trees")
+"""Methods that are compared in bins of magnitude."""
+LEAST_LABELS = 10
+"""Smallest number of labels that methods are fitted to."""
 
 
 @dataclass
-class TaskPredictions:
-    """Predictions of the scored objects of one task.
+class Predictions:
+    """Predictions of the scored objects of a task.
 
     Attributes
     ----------
     task : Task
-        Target, modalities that it is predicted from, and objects.
-    predicted : dict of str to array
-        By method, values float64 (n,) in the target's unit, or probabilities (n, classes).
+        The target, the given modalities and the objects.
+    values : dict of str to array
+        By method, values float64 (n,) in the target's unit, or class probabilities (n, classes).
     interval : float64 (n, 2), optional
-        16 and 84 % quantiles of the model's distribution.
+        16 % and 84 % quantiles of the model's distributions.
     calibration : Calibration, optional
         Calibration of the model's distributions.
-    tuned : dict of str to dict
-        Parameters that tuning chose, by method.
-    curves : dict of str to list of Curve
-        Label-efficiency curves by method; empty where none are requested.
+    chosen : dict of str to Hyperparameters
+        The tuned hyperparameters by method.
+    curves : dict of str to list of CurvePoint
+        Curves of label efficiency by method; empty where none are made.
     """
 
     task: Task
-    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
     interval: np.ndarray | None = None
     calibration: Calibration | None = None
-    tuned: dict[str, Tuned] = field(default_factory=dict)
-    curves: dict[str, list[Curve]] = field(default_factory=dict)
+    chosen: dict[str, Hyperparameters] = field(default_factory=dict)
+    curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
+
+    def measure(self, magnitude: np.ndarray, seed: int) -> TaskNumbers:
+        """Measure the predictions.
+
+        Parameters
+        ----------
+        magnitude : float64 (objects,)
+            Magnitude of every labelled object.
+        seed : int
+            Seed of bootstrap errors.
+        """
+        task, role, truth = self.task, self.task.target.role, self.task.truth
+        classes, own = task.target.classes, magnitude[task.score]
+        bright, bins = None, []
+        if role == "redshift":
+            bright = score_bright(truth, self.values, own < BRIGHT, seed)
+        if self.curves:
+            compared = {name: self.values[name] for name in COMPARED if name in self.values}
+            bins = score_by_magnitude(MEASURES[role][0], truth, compared, own, seed)
+        return TaskNumbers(
+            n_fit=len(task.fit),
+            n_tune=len(task.tune),
+            n_objects=len(task.score),
+            methods=score_methods(role, truth, self.values, seed),
+            differences=score_pairs(role, truth, self.values, seed),
+            chosen=self.chosen,
+            calibration=self.calibration.numbers if self.calibration else None,
+            bright=bright,
+            classes=classes,
+            confusion={m: confusion(truth, p) for m, p in self.values.items()} if classes else {},
+            by_magnitude=bins,
+            curves=self.curves,
+        )
+
+
+def most_modalities(predictions: Sequence[Predictions]) -> dict[Target, Predictions]:
+    """Return the predictions from the most modalities for each target.
+
+    Of several with equally many modalities, those with the most scored objects are returned.
+    """
+    best: dict[Target, Predictions] = {}
+    for each in predictions:
+        other = best.get(each.task.target)
+        if other is None or _rank(each) > _rank(other):
+            best[each.task.target] = each
+    return best
+
+
+def _rank(predictions: Predictions) -> tuple[int, int]:
+    return predictions.task.given.count("+"), len(predictions.task.score)
 
 
 @dataclass(frozen=True)
-class Source:
-    """Inputs of all predictions.
+class Predictor:
+    """Predicts labels by every method.
 
     Attributes
     ----------
     model : AstroModel
         The model.
     sequences : SequenceSet
-        Sequences of every object.
+        Sequences of all objects.
     numbers : int64 (objects,)
-        Number in `sequences` of each object that tasks refer to.
+        Number of each labelled object in the sequences.
     columns : sequence of str
         Scalar columns that may be given.
     rows : int64 (n,)
-        Objects whose raw scalars were read, ascending.
+        Labelled objects, ascending, whose raw scalars were read.
     raw : float64 (n, columns)
-        Raw scalars; NaN where missing.
+        Their raw scalars, NaN where missing.
     """
 
     model: AstroModel
@@ -170,64 +149,66 @@ class Source:
     def predict(
         self,
         tasks: Sequence[Task],
-        curved: Sequence[Task],
+        with_curves: Sequence[Task],
         evaluation: EvaluationSettings,
         notes: list[str],
-    ) -> list[TaskPredictions]:
-        """Predict all tasks of one combination of modalities with every method.
+    ) -> list[Predictions]:
+        """Predict the targets of all tasks of one combination of modalities.
 
         Parameters
         ----------
-        cases : sequence of Case
-            Cases that share what is given.
-        curved : sequence of Case
-            Cases that label-efficiency curves are made of.
+        tasks : sequence of Task
+            Tasks with the same given modalities.
+        with_curves : sequence of Task
+            Tasks that curves of label efficiency are made for.
         evaluation : EvaluationSettings
-            Seed, and what the curves are made of.
+            Seed, and settings of the curves.
         notes : list of str
-            Takes what the model cannot tell, and why.
+            Receives a sentence for each target that the model cannot predict.
         """
         modalities = tasks[0].given.split("+")
         given = [name for name in modalities if name != SCALAR]
         given += self.columns if SCALAR in modalities else ()
         objects = np.unique(np.concatenate([task.objects for task in tasks]))
-        x = self._inputs(objects, given, SCALAR in modalities)
-        predicted: dict[str, ScalarPrediction] = {}
+        features = self._features(objects, given, SCALAR in modalities)
+        by_model: dict[str, ScalarPrediction] = {}
         for role in ("redshift", "stellar"):
             own = [task for task in tasks if task.target.role == role]
-            predicted |= self._predict(own, given, notes)
-        return [
-            _predict_task(
-                task, predicted.get(task.target.name), _examples(task, objects, x), evaluation,
-                task in curved,
-            )
-            for task in tasks
-        ]  # fmt: skip
+            by_model |= self._predict_by_model(own, given, notes)
+        predictions = []
+        for task in tasks:
+            examples = _examples(task, objects, features)
+            each = _predict_task(task, by_model.get(task.target.name), examples, evaluation.seed)
+            if task in with_curves:
+                each.curves = label_curves(task, examples, each.values, evaluation)
+            predictions.append(each)
+        return predictions
 
-    def _inputs(
+    def _features(
         self, objects: np.ndarray, given: Sequence[str], scalars: bool
     ) -> dict[str, np.ndarray]:
-        """Return the features of objects for each method that learns, float (n, features)."""
+        """Return the features of objects for each method that is fitted, float (n, features)."""
         bundle, budget = self.model.bundle, self.model.settings.token_budget
-        seen = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
-        kept = Encoded(seen, self.numbers[objects])
-        made = embed_by(bundle, kept, tuple(POOLINGS), budget)
-        x = {f"probe_{pooling}": vectors for pooling, vectors in made.items()}
+        sequences = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
+        kept = Encoded(sequences, self.numbers[objects])
+        embeddings = embed_by(bundle, kept, tuple(POOLINGS), budget)
+        features = {f"probe_{pooling}": vectors for pooling, vectors in embeddings.items()}
         if scalars:
             raw = self.raw[np.searchsorted(self.rows, objects)]
-            x |= {"trees": raw, "neighbours": raw}
-        return x | {"constant": np.empty((len(objects), 0))}
+            features |= {"trees": raw, "neighbours": raw}
+        return features | {"constant": np.empty((len(objects), 0))}
 
-    def _predict(
+    def _predict_by_model(
         self, tasks: Sequence[Task], given: Sequence[str], notes: list[str]
     ) -> dict[str, ScalarPrediction]:
-        """Predict distributions with the model itself, by column, for the scored objects."""
+        """Return the model's own distributions for the scored objects of the tasks, by column."""
         known = [task for task in tasks if task.target.name in self.model.columns]
         for task in tasks:
             if task not in known:
                 notes.append(
-                    f"{task.target.name} is not a scalar of the model "
-                    f"(tokenizers.scalar.columns): from {task.given}, only probes predict it."
+                    f"{task.target.name} is not among the model's scalars "
+                    f"(tokenizers.scalar.columns): from {task.given}, the model does not predict "
+                    "it, and only the methods that are fitted to labels do."
                 )
         if not known:
             return {}
@@ -236,43 +217,99 @@ class Source:
         try:
             predicted = self.model.predict(objects, [task.target.name for task in known], given)
         except (ConfigError, DataError) as error:  # it was not trained to, and the error says why
-            notes.append(f"The model itself predicts nothing from {known[0].given}: {error}.")
+            notes.append(f"The model makes no prediction from {known[0].given}: {error}.")
             return {}
-        of_columns = cast("dict[str, ScalarPrediction]", predicted)
+        by_column = cast("dict[str, ScalarPrediction]", predicted)
         return {
-            task.target.name: of_columns[task.target.name][np.searchsorted(every, task.score)]
+            task.target.name: by_column[task.target.name][np.searchsorted(every, task.score)]
             for task in known
         }
 
 
-def _examples(task: Task, objects: np.ndarray, x: Mapping[str, np.ndarray]) -> dict[str, Examples]:
-    """Return examples for every method that learns; `x` has features of ascending `objects`."""
+def _examples(
+    task: Task, objects: np.ndarray, features: Mapping[str, np.ndarray]
+) -> dict[str, Examples]:
+    """Return the examples of every method that is fitted; `features` are of ascending `objects`."""
     fit, tune, scored = (np.searchsorted(objects, a) for a in (task.fit, task.tune, task.score))
     known = np.concatenate([fit, tune, scored])
     labels = np.full(len(objects), np.nan)
-    labels[known] = task.target.inward(task.labels[objects[known]])
-    n = len(task.target.classes)
-    return {method: Examples(each, labels, fit, tune, scored, n) for method, each in x.items()}
+    labels[known] = task.target.transform(task.labels[objects[known]])
+    n_classes = len(task.target.classes)
+    return {
+        method: Examples(x, labels, fit, tune, scored, n_classes) for method, x in features.items()
+    }
 
 
 def _predict_task(
-    task: Task,
-    predicted: ScalarPrediction | None,
-    examples: Mapping[str, Examples],
-    evaluation: EvaluationSettings,
-    curved: bool,
-) -> TaskPredictions:
-    """Predict one task with the model, where it can, and with every method that learns."""
-    out = TaskPredictions(task)
-    if predicted is not None:
-        out.predicted[MODEL] = predicted.median
-        quantiles = [predicted.quantile(level) for level in (0.16, 0.84)]
-        out.interval = np.stack(quantiles, axis=1)
+    task: Task, by_model: ScalarPrediction | None, examples: Mapping[str, Examples], seed: int
+) -> Predictions:
+    predictions = Predictions(task)
+    if by_model is not None:
+        predictions.values[MODEL] = by_model.median
+        quantiles = [by_model.quantile(level) for level in (0.16, 0.84)]
+        predictions.interval = np.stack(quantiles, axis=1)
         labels = task.labels[task.fit]
-        out.calibration = calibrate(predicted, task.truth, labels, evaluation.seed)
-    for method, own in examples.items():
-        inward, out.tuned[method] = LEARNERS[method](own)
-        out.predicted[method] = _outward(task, inward)
-    if curved:
-        out.curves = label_curves(task, examples, out.predicted, evaluation)
-    return out
+        predictions.calibration = calibrate(by_model, task.truth, labels, seed)
+    for method, each in examples.items():
+        fit = LEARNERS[method](each)
+        predictions.chosen[method] = fit.chosen
+        predictions.values[method] = _in_unit(task, fit.predicted)
+    return predictions
+
+
+def label_curves(
+    task: Task,
+    examples: Mapping[str, Examples],
+    predicted: Mapping[str, np.ndarray],
+    evaluation: EvaluationSettings,
+) -> dict[str, list[CurvePoint]]:
+    """Return the first measure of each method after fits to random subsets of the labels.
+
+    All methods are fitted to the same subsets, tuned by all labels of the validation split, and
+    scored on the same objects.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    examples : mapping of str to Examples
+        Examples by method.
+    predicted : mapping of str to array
+        Predictions after a fit to all labels, by method.
+    evaluation : EvaluationSettings
+        Fractions of the labels, number of subsets, and their seed.
+    """
+    measure, truth = MEASURES[task.target.role][0], task.truth
+    settings, n_labels = evaluation.downstream, len(task.fit)
+    curves: dict[str, list[CurvePoint]] = {name: [] for name in WITH_CURVES if name in examples}
+    for fraction in sorted(set(settings.label_fractions)):
+        n = round(fraction * n_labels)
+        if n < LEAST_LABELS:
+            continue
+        for method, points in curves.items():
+            if n >= n_labels:
+                points.append(CurvePoint(n, 1, measure.of(truth, predicted[method]), np.nan))
+                continue
+            values = []
+            for seed in range(settings.label_draws):
+                subset = _sample_labels(examples[method], n, (evaluation.seed, seed))
+                if subset is not None:
+                    fit = LEARNERS[method](subset)
+                    values.append(measure.of(truth, _in_unit(task, fit.predicted)))
+            if values:
+                error = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+                points.append(CurvePoint(n, len(values), float(np.mean(values)), error))
+    return curves
+
+
+def _sample_labels(examples: Examples, n: int, key: tuple[int, int]) -> Examples | None:
+    """Return the examples with `n` of the labels; None where they are all of one class."""
+    chosen = np.random.default_rng(key).permutation(examples.fit)[:n]
+    if examples.n_classes and len(np.unique(examples.y[chosen])) < 2:
+        return None
+    return replace(examples, fit=np.sort(chosen))
+
+
+def _in_unit(task: Task, predicted: np.ndarray) -> np.ndarray:
+    """Return predictions in the target's unit; class probabilities as they are."""
+    return predicted if task.target.classes else task.target.inverse_transform(predicted)

@@ -1,1 +1,1 @@
-"""What the model's embeddings keep of a source, and of the field that it was observed in."""
+"""Section of the report: embeddings, their map, offsets between fields, nearest neighbours."""

@@ -147,10 +147,11 @@ def _add_offsets(
 
     `absent` counts the scalar columns that a field's cube lacks.
     """
+    names = [f.name for f in sample.fields]
     chosen = most_common(sample.blocks, sample.field)
     panels = {
-        EVERY: field_offsets(space, sample.field, seed),
-        ALIKE: field_offsets(space[chosen], sample.field[chosen], seed),
+        EVERY: field_offsets(space, sample.field, names, seed),
+        ALIKE: field_offsets(space[chosen], sample.field[chosen], names, seed),
     }
     offsets = {title: each for title, each in panels.items() if each is not None}
     if EVERY not in offsets:
@@ -170,21 +171,20 @@ def _add_offsets(
             f"Columns that a cube lacks reveal its field: {', '.join(lacking[:10])}"
             f"{' and more' if len(lacking) > 10 else ''} lack scalar columns."
         )
-    names = [f.name for f in sample.fields]
     section.add_figure(
-        plot_offsets(offsets, names), "fields",
+        plot_offsets(offsets), "fields",
         "Left: fraction of each field's objects that a linear classifier assigns to it from the "
         "embedding, cross-validated; dashed: with shuffled labels. Right: squared distance of each "
         "field's mean from that of the other fields, less the part of noise. Errors are bootstrap "
         f"errors over objects. Bottom: only {ALIKE}.",
         f"{_verdict(offsets)} Fields may differ in seeing, depth and calibration, or in the sky "
         "itself: a field with a cluster has other galaxies.",
-        offset_table(offsets, names),
+        offset_table(offsets),
     )  # fmt: skip
     title = ALIKE if ALIKE in offsets else EVERY
     own = offsets[title]
     section.add_headline(
-        f"Embeddings: field predicted, {title}", own.accuracy.scaled(100, "%"),
+        f"Embeddings: field predicted, {title}", own.balanced_accuracy.scaled(100, "%"),
         note=f"balanced accuracy over {len(own.fields)} fields; the mark is that of shuffled "
         f"labels, {100 * own.shuffled.value:.1f} %",
         verdict="bad" if own.excess.above(0, _SIGNIFICANT) else "none",
@@ -198,7 +198,7 @@ def _verdict(offsets: Mapping[str, Offsets]) -> str:
         above = each.excess.above(0, _SIGNIFICANT)
         result = "can be predicted" if above else "is predicted no better than at random"
         sentences.append(
-            f"For {title}, the field {result}: {100 * each.accuracy.value:.1f} % against "
+            f"For {title}, the field {result}: {100 * each.balanced_accuracy.value:.1f} % against "
             f"{100 * each.shuffled.value:.1f} %."
         )
     return " ".join(sentences)

@@ -62,18 +62,18 @@ def plot_map(
     return figure
 
 
-def plot_offsets(panels: Mapping[str, Offsets], names: Sequence[str]) -> Figure:
+def plot_offsets(panels: Mapping[str, Offsets]) -> Figure:
     """Plot recall and offset of each field, one pair of panels per choice of objects."""
     most = max(len(offsets.fields) for offsets in panels.values())
     figure, axes = new_figure(len(panels), 2, height=len(panels) * (1.3 + 0.2 * most))
     for (title, offsets), (left, right) in zip(panels.items(), axes, strict=True):
         y = np.arange(len(offsets.fields))[::-1]
-        _points(left, [each.recall.scaled(100) for each in offsets.fields], y, BLUE)
+        _points(left, [each.recall.scaled(100) for each in offsets.fields.values()], y, BLUE)
         left.axvline(100 * offsets.shuffled.value, color=INK, linestyle="--", linewidth=0.9)
         left.set(xlabel="assigned to their field (%)", xlim=(-3, 103))
-        left.set_yticks(y, [names[each.field] for each in offsets.fields], fontsize=7)
+        left.set_yticks(y, list(offsets.fields), fontsize=7)
         left.set_title(title, loc="left")
-        _points(right, [each.squared_offset for each in offsets.fields], y, ORANGE)
+        _points(right, [each.squared_offset for each in offsets.fields.values()], y, ORANGE)
         right.axvline(0, color=INK, linestyle="--", linewidth=0.9)
         right.set(xlabel="squared offset (variance within fields)")
         right.set_yticks(y, [])
@@ -217,17 +217,16 @@ def map_table(named: Mapping[str, np.ndarray], valued: Mapping[str, np.ndarray])
     return Table(["colour", "group", "objects"], rows)
 
 
-def offset_table(panels: Mapping[str, Offsets], names: Sequence[str]) -> Table:
+def offset_table(panels: Mapping[str, Offsets]) -> Table:
     """Return the numbers of `plot_offsets`."""
     rows: list[Row] = []
     for title, offsets in panels.items():
-        n = sum(each.objects for each in offsets.fields)
-        accuracy, shuffled = offsets.accuracy.scaled(100), offsets.shuffled.scaled(100)
+        n = sum(each.objects for each in offsets.fields.values())
+        accuracy, shuffled = (m.scaled(100) for m in (offsets.balanced_accuracy, offsets.shuffled))
         rows.append([title, "all fields, balanced", n, accuracy, shuffled, None])
         rows += [
-            [title, names[each.field], each.objects, each.recall.scaled(100), None,
-             each.squared_offset]
-            for each in offsets.fields
+            [title, name, each.objects, each.recall.scaled(100), None, each.squared_offset]
+            for name, each in offsets.fields.items()
         ]  # fmt: skip
     return Table(
         ["objects", "field", "number", "assigned rightly (%)", "with shuffled labels (%)",

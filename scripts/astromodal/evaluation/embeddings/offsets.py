@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,6 @@ class FieldOffset:
 
     Attributes
     ----------
-    field : int
-        Number of the field.
     objects : int
         Number of its objects.
     recall : Measurement
@@ -35,7 +33,6 @@ class FieldOffset:
         within a field.
     """
 
-    field: int
     objects: int
     recall: Measurement
     squared_offset: Measurement
@@ -47,32 +44,32 @@ class Offsets:
 
     Attributes
     ----------
-    accuracy : Measurement
+    balanced_accuracy : Measurement
         Balanced accuracy of a linear classifier of the field, cross-validated, with its bootstrap
         error over objects.
     shuffled : Measurement
         The same for shuffled labels: mean and scatter over the shuffles.
-    fields : tuple of FieldOffset
-        The fields that were compared.
+    random : float
+        Balanced accuracy of a random guess.
+    fields : dict of str to FieldOffset
+        The fields that were compared, by name.
     """
 
-    accuracy: Measurement
+    balanced_accuracy: Measurement
     shuffled: Measurement
-    fields: tuple[FieldOffset, ...]
-
-    @property
-    def random(self) -> float:
-        """Balanced accuracy of a random guess."""
-        return 1 / len(self.fields)
+    random: float
+    fields: dict[str, FieldOffset]
 
     @property
     def excess(self) -> Measurement:
         """Accuracy above that of shuffled labels."""
-        error = float(np.hypot(self.accuracy.error, self.shuffled.error))
-        return Measurement(self.accuracy.value - self.shuffled.value, error)
+        error = float(np.hypot(self.balanced_accuracy.error, self.shuffled.error))
+        return Measurement(self.balanced_accuracy.value - self.shuffled.value, error)
 
 
-def field_offsets(space: np.ndarray, field: np.ndarray, seed: int) -> Offsets | None:
+def field_offsets(
+    space: np.ndarray, field: np.ndarray, names: Sequence[str], seed: int
+) -> Offsets | None:
     """Classify objects by field, and measure the offsets between fields.
 
     Parameters
@@ -81,6 +78,8 @@ def field_offsets(space: np.ndarray, field: np.ndarray, seed: int) -> Offsets | 
         Objects in the space of `embedding_space`.
     field : int64 (n,)
         Number of each object's field.
+    names : sequence of str
+        Name of each field, by its number.
     seed : int
         Seed of folds, shuffles and the bootstrap.
 
@@ -116,17 +115,17 @@ def field_offsets(space: np.ndarray, field: np.ndarray, seed: int) -> Offsets | 
 
     distances = with_error(distance)
     return Offsets(
-        accuracy=with_error(accuracy)[0],
+        balanced_accuracy=with_error(accuracy)[0],
         shuffled=Measurement(float(np.mean(shuffled)), float(np.std(shuffled, ddof=1))),
-        fields=tuple(
-            FieldOffset(
-                int(fields[i]),
+        random=1 / n,
+        fields={
+            names[number]: FieldOffset(
                 int((label == i).sum()),
                 measure_fraction(predicted[label == i] == i),
                 distances[i],
             )
-            for i in range(n)
-        ),
+            for i, number in enumerate(fields.tolist())
+        },
     )
 
 

@@ -174,13 +174,17 @@ def measure_modality(
         model=model,
         unigram=unigram,
         gain=gain,
-        model_bits=model.scaled(1 / LN2),
-        unigram_bits=unigram.scaled(1 / LN2),
-        gain_bits=gain.scaled(1 / LN2),
+        model_bits=_in_bits(model),
+        unigram_bits=_in_bits(unigram),
+        gain_bits=_in_bits(gain),
         better=float((sums.gain[has] > 0).mean()),
         first=first,
         after_others=after_others,
     )
+
+
+def _in_bits(nats: Measurement) -> Measurement:
+    return Measurement(nats.value / LN2, nats.error / LN2, nats.n)
 
 
 def object_sums(

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
-from astromodal.evaluation.downstream.objects import FIT, SCORE, TUNE, Objects
+from astromodal.evaluation.downstream.baselines import Examples
+from astromodal.evaluation.downstream.sample import FIT, SCORE, TUNE, LabelledObjects
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
@@ -23,18 +24,18 @@ def _objects(n_fit=40, n_tune=10, n_score=20, **changes):
     rng = np.random.default_rng(0)
     values = {"specz_z": rng.uniform(0, 1, n), "gaia_teff_gspphot": rng.uniform(4000, 7000, n)}
     has = np.stack([np.ones(n, bool), np.arange(n) % 2 == 0, np.zeros(n, bool)], axis=1)
-    found = {
+    attributes = {
         "number": np.arange(n), "role": role, "has": has, "values": values,
         "kind": np.resize(["GALAXY", "STAR"], n), "magnitude": rng.uniform(15, 22, n),
         "absent": frozenset(),
     }  # fmt: skip
-    return Objects(**{**found, **changes})
+    return LabelledObjects(**{**attributes, **changes})
 
 
 def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.ndarray, changes):
     """A cube whose redshift and class follow the magnitude, and its sequences.
 
-    `changes` names columns, each with the one whose values it has instead.
+    `changes` maps a column to the column whose values it has instead.
     """
     rng = np.random.default_rng(seed)
     values = scalars(n, seed)
@@ -60,14 +61,33 @@ def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.n
     return cube, path
 
 
+def _examples(n_classes=0, gaps=False, seed=0, informed=True):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(150, 4))
+    y = x[:, 0].copy() if informed else rng.normal(size=150)
+    if n_classes:
+        y = (y > 0).astype(float)
+    if gaps:
+        x[rng.random(x.shape) < 0.2] = np.nan
+        x[:, 3] = np.nan
+    fit, tune, scored = np.split(np.arange(150), [80, 110])
+    return Examples(x, y, fit, tune, scored, n_classes)
+
+
+@pytest.fixture(scope="session")
+def examples():
+    """Make examples whose label, a number or one of two classes, is the first feature's."""
+    return _examples
+
+
 @pytest.fixture(scope="session")
 def objects():
-    """Make labelled objects, with changes."""
+    """Make labelled objects, with changed attributes."""
     return _objects
 
 
 def _write_survey(folder: Path, bundle, **changes):
-    """Files of a training field and of one kept aside."""
+    """Write the files of a training field and of a held-out field."""
     split = np.resize([TRAIN, TRAIN, TRAIN, VALIDATION], 80).astype(np.uint8)
     split[-1] = TEST
     files = [_write_field(folder, name, len(s), i, bundle, s, changes)
@@ -78,9 +98,9 @@ def _write_survey(folder: Path, bundle, **changes):
 
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory):
-    """A training field and one kept aside, with a toy model of random weights.
+    """A training field and a held-out field, with a toy model of random weights.
 
-    ``changed(column=other)`` is the same with the values of some columns in place of others'.
+    ``changed(column=other)`` writes the same fields, where `column` has the values of `other`.
     """
     bundle = toy_bundle()
 

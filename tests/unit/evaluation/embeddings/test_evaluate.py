@@ -93,6 +93,7 @@ def test_two_fields_have_every_figure(model, two, evaluate):
     assert all(f.table.rows for f in section.figures)
     assert section.hashes["transformer"] == model.hash
     assert len(section.numbers.map.x) == 80
+    assert all(list(offsets.fields) == ["A", "B"] for offsets in section.numbers.fields.values())
 
 
 def test_labels_are_not_given(model):

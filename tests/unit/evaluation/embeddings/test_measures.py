@@ -20,17 +20,17 @@ ONE = np.zeros(60, np.uint32)
 
 def test_the_nearest_are_the_nearest_others():
     """On a line of whole numbers the ends have their one neighbour, and nobody is its own."""
-    found = nearest(LINE, 1)[:, 0]
-    assert (found[0], found[59]) == (1, 58)
-    assert np.all(np.abs(found - np.arange(60)) == 1)
+    others = nearest(LINE, 1)[:, 0]
+    assert (others[0], others[59]) == (1, 58)
+    assert np.all(np.abs(others - np.arange(60)) == 1)
 
 
 @pytest.mark.parametrize("n", [2, 3, 40])
 def test_random_others_are_others(n):
     """Every sampled object is another one."""
-    found = others_of(n, np.random.default_rng(0))
-    assert not (found == np.arange(n)[:, None]).any()
-    assert set(found.ravel()) <= set(range(n))
+    others = others_of(n, np.random.default_rng(0))
+    assert not (others == np.arange(n)[:, None]).any()
+    assert set(others.ravel()) <= set(range(n))
 
 
 def test_classes_that_lie_apart():
@@ -44,25 +44,25 @@ def test_classes_that_lie_apart():
 
 def test_differences_by_hand():
     """In the middle of the line the ten nearest are 1 to 5 away on both sides: the median is 3."""
-    found = value_agreement(LINE, LINE[:, 0], ONE, seed=1)
-    assert found.near[30] == 3
-    assert len(found) == 60
+    agreement = value_agreement(LINE, LINE[:, 0], ONE, seed=1)
+    assert agreement.near[30] == 3
+    assert len(agreement) == 60
 
 
 def test_redshifts_count_relative():
     """The difference is divided by one plus the object's own."""
-    found = value_agreement(LINE, LINE[:, 0], ONE, seed=1, redshift=True)
-    assert found.near[30] == pytest.approx(3 / 31)
+    agreement = value_agreement(LINE, LINE[:, 0], ONE, seed=1, redshift=True)
+    assert agreement.near[30] == pytest.approx(3 / 31)
 
 
 def test_comparison_within_a_group():
     """An object is compared with its group alone, where that has enough objects."""
     group = np.repeat([0, 1], [40, 20]).astype(np.uint32)
     group[59] = 2
-    found = value_agreement(LINE, LINE[:, 0], group, seed=1)
-    assert np.isfinite(found.near[:40]).all()
-    assert np.isnan(found.near[40:]).all()  # 19 of one group, one of another
-    assert found.near[39] == 5.5  # ten to its left
+    agreement = value_agreement(LINE, LINE[:, 0], group, seed=1)
+    assert np.isfinite(agreement.near[:40]).all()
+    assert np.isnan(agreement.near[40:]).all()  # 19 of one group, one of another
+    assert agreement.near[39] == 5.5  # ten to its left
 
 
 def test_unknown_values_are_left_out():

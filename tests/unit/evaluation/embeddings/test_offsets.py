@@ -5,6 +5,8 @@ import pytest
 
 from astromodal.evaluation.embeddings.offsets import field_offsets, most_common
 
+NAMES = list("ABCDEFGH")
+
 
 def points(n, shift, seed=0, dimensions=4):
     """Two fields of n objects each, the second moved along the first axis."""
@@ -15,20 +17,20 @@ def points(n, shift, seed=0, dimensions=4):
 
 def test_fields_that_are_alike_are_not_predicted():
     """Accuracy is that of shuffled labels within its error, and no mean is off."""
-    offsets = field_offsets(*points(200, 0.0), seed=1)
+    offsets = field_offsets(*points(200, 0.0), NAMES, seed=1)
     assert abs(offsets.excess.value) < 3 * offsets.excess.error
-    assert [each.field for each in offsets.fields] == [3, 7]
-    for each in offsets.fields:
+    assert list(offsets.fields) == ["D", "H"]
+    for each in offsets.fields.values():
         assert abs(each.squared_offset.value) < 3 * each.squared_offset.error
 
 
 def test_a_shifted_field_is_predicted():
     """A shift of s in four dimensions of unit scatter is a squared offset of s² / 4."""
-    offsets = field_offsets(*points(2000, 2.0), seed=1)
-    for each in offsets.fields:
+    offsets = field_offsets(*points(2000, 2.0), NAMES, seed=1)
+    for each in offsets.fields.values():
         assert each.squared_offset.value == pytest.approx(1.0, abs=0.1)
     # Of two Gaussians two sigmas apart, Phi(1) lie on their own side of the middle.
-    assert offsets.accuracy.value == pytest.approx(0.841, abs=0.02)
+    assert offsets.balanced_accuracy.value == pytest.approx(0.841, abs=0.02)
     assert offsets.shuffled.value == pytest.approx(0.5, abs=0.05)
     assert offsets.random == 0.5
 
@@ -37,7 +39,7 @@ def test_balance_keeps_a_large_field_from_deciding():
     """Of 200 and 20 objects that are alike, half are predicted rightly, not nine tenths."""
     rng = np.random.default_rng(0)
     field = np.repeat([0, 1], [200, 20])
-    accuracy = field_offsets(rng.normal(size=(220, 3)), field, seed=1).accuracy
+    accuracy = field_offsets(rng.normal(size=(220, 3)), field, NAMES, 1).balanced_accuracy
     assert accuracy.value == pytest.approx(0.5, abs=3 * accuracy.error + 0.01)
 
 
@@ -45,7 +47,8 @@ def test_balance_keeps_a_large_field_from_deciding():
 def test_too_few_fields_or_objects(counts):
     """One field with enough objects has nothing to be compared with."""
     field = np.repeat(np.arange(len(counts)), counts)
-    assert field_offsets(np.random.default_rng(0).normal(size=(len(field), 3)), field, 1) is None
+    space = np.random.default_rng(0).normal(size=(len(field), 3))
+    assert field_offsets(space, field, NAMES, 1) is None
 
 
 def test_the_set_of_modalities_that_most_objects_share():

@@ -1,11 +1,19 @@
-"""The history of a training, and its figure and table."""
+"""Figures of the slots; the history of a training, with its figure and table."""
 
 import numpy as np
 import pytest
 
 from astromodal.errors import FormatError
+from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.transformer.figures import history_table, plot_history
+from astromodal.evaluation.transformer.figures import (
+    add_figures,
+    history_table,
+    plot_history,
+    ring_means,
+    running_mean,
+)
+from astromodal.evaluation.transformer.measures import SlotNumbers, TransformerNumbers
 from astromodal.training.history import (
     history_line,
     median_value,
@@ -89,3 +97,24 @@ def test_the_untrained_value_is_that_of_step_zero():
     """A history that starts later does not pass its first value for an untrained model's."""
     assert untrained_value([{"step": 0, "a": 2.0}, {"step": 9, "a": 1.0}], "a") == 2.0
     assert np.isnan(untrained_value([{"step": 9, "a": 1.0}], "a"))
+
+
+def test_slots_without_a_code_are_not_plotted(tmp_path, toy):
+    """There is neither an empty map with a colour bar nor an empty curve."""
+    section = Section("transformer", "Transformer", tmp_path)
+    empty = SlotNumbers(np.zeros(4, int), np.full(4, np.nan))
+    slots = dict.fromkeys(("image", "gaiaxp_bp"), empty)
+    numbers = TransformerNumbers(1, 1, 1, 1, np.nan, np.nan, np.nan, slots=slots)
+    add_figures(section, numbers, toy.config, toy.layout, {"train": [], "validation": []})
+    assert [f.file for f in section.figures] == ["history.png"]
+
+
+def test_running_mean_by_hand():
+    """Four values in stretches of two; what is not finite does not count."""
+    x, y = running_mean(np.arange(4.0), np.array([1.0, 3.0, np.nan, 5.0]), width=2)
+    assert (x.tolist(), y.tolist()) == ([0.5, 2.5], [2.0, 5.0])
+
+
+def test_ring_means_by_hand():
+    """On a 2 × 2 grid all slots lie within two patches of the middle."""
+    assert ring_means(np.array([1.0, 2, 3, 6])) == [["0 to 2", 4, 3.0]]

@@ -1,0 +1,68 @@
+"""NLL of the codes of sampled objects."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from astromodal.core.vocab import MISS
+from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.training.initialisation import Unigram
+
+
+@pytest.mark.parametrize("shuffle", [None, (3, 0)])
+def test_nll_is_that_of_all_logits_over_legal_ids(tmp_path, toy, shuffle):
+    """Each code's NLL equals that of a softmax of the whole model's logits over its legal ids."""
+    sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=6)], toy.layout)
+    model, unigram = toy.model(), Unigram(sequences, np.arange(6))
+    objects = np.array([2])
+    ranges, _ = measure_nll(model, sequences, [objects], unigram, shuffle, torch.device("cpu"))
+    batch = sequences.batch(objects, shuffle)
+    tokens, types = (torch.from_numpy(a)[None].long() for a in (batch.tokens, batch.types))
+    logits = model(tokens, types, None)[0]
+    for each in ranges:
+        start = batch.starts[toy.layout[each.block].type][0] + each.ids.first
+        for slot in range(each.ids.n_slots):
+            target = int(batch.tokens[start + slot + 1])
+            low = each.ids.offset + slot * each.ids.stride
+            if target == MISS:
+                assert np.isnan(each.model[0, slot])
+                continue
+            want = -F.log_softmax(logits[start + slot, low : low + each.ids.size], 0)[target - low]
+            assert each.model[0, slot] == pytest.approx(float(want.detach()), abs=1e-5)
+
+
+def test_unigram_nll_agrees_with_its_own_mean(tmp_path, toy):
+    """The baseline's NLL, code by code, has the mean that the baseline itself returns."""
+    sequences = SequenceSet([toy.write(tmp_path / "s.safetensors")], toy.layout)
+    unigram, objects = Unigram(sequences, np.arange(20)), np.arange(20, 40)
+    ranges, _ = measure_nll(
+        toy.model(), sequences, [objects[:7], objects[7:]], unigram, None, torch.device("cpu")
+    )
+    for modality, mean in unigram.cross_entropy(sequences, objects).items():
+        values = np.concatenate([r.unigram.ravel() for r in ranges if r.ids.modality == modality])
+        assert np.nanmean(values) == pytest.approx(mean, rel=1e-5)
+
+
+def test_first_blocks_are_known(tmp_path, toy):
+    """In the layout's order an object with an image has its image first and nothing else."""
+    sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=4)], toy.layout)
+    unigram = Unigram(sequences, np.arange(4))
+    batches = [np.arange(4)]
+    ranges, rows = measure_nll(toy.model(), sequences, batches, unigram, None, torch.device("cpu"))
+    first = {
+        r.block: dict(zip(rows[r.block].tolist(), r.first.tolist(), strict=True)) for r in ranges
+    }
+    assert first["image"] == {0: True, 2: True}
+    assert first["scalar"] == {0: False, 1: True, 2: False, 3: True}
+
+
+def test_objects_are_sampled_by_modality(tmp_path, toy):
+    """There are at most so many objects per modality, and all of them have it."""
+    sequences = SequenceSet([toy.write(tmp_path / "s.safetensors")], toy.layout)
+    chosen = sample_objects(sequences, np.arange(40), 5, seed=0)
+    assert {name: len(rows) for name, rows in chosen.items()} == {
+        "image": 5, "scalar": 5, "spectrum": 5,
+    }  # fmt: skip
+    assert np.all(chosen["image"] % 2 == 0)
