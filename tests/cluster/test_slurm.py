@@ -40,7 +40,7 @@ def test_stopping_ends_its_own_processes_alone():
         other.wait()
 
 
-def test_another_users_machine_is_told_what_is_needed(monkeypatch):
+def test_another_user_learns_what_is_needed(monkeypatch):
     """Without root there is no such cluster, and the reason says so."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "needs root" in missing()

@@ -29,7 +29,7 @@ def run_job(
         "PYTHONHASHSEED": "0",
     }
     return subprocess.run(
-        [sys.executable, str(reference.told / f"jobs/{name}.py")],
+        [sys.executable, str(reference.notes / f"jobs/{name}.py")],
         cwd=run.folder,
         env=environment,
         capture_output=True,

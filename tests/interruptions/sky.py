@@ -38,13 +38,13 @@ class Interrupted(Workflow):
     """A workflow whose jobs can be killed, or made to write late."""
 
     @property
-    def told(self) -> Path:
-        """The folder of what its jobs are told and what they note."""
+    def notes(self) -> Path:
+        """Folder of instructions to its jobs, and of their notes."""
         return self.folder / "interruptions"
 
     def noted(self, name: str) -> list[dict[str, Any]]:
         """The lines that jobs left in a file."""
-        path = self.told / name
+        path = self.notes / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -57,8 +57,8 @@ def sky(folder: Path) -> Interrupted:
     config["tokenizers"]["image"]["bands"] = ["G", "R", "I"]
     config["evaluation"] = {"max_objects": 10, "reconstruction": {"max_objects": 2, "n_samples": 1}}
     found = Interrupted(folder, config, hooks=HOOKS)
-    found.told.mkdir(parents=True, exist_ok=True)
-    found.variables["INTERRUPTIONS"] = str(found.told)
+    found.notes.mkdir(parents=True, exist_ok=True)
+    found.variables["INTERRUPTIONS"] = str(found.notes)
     found.variables["OMP_WAIT_POLICY"] = "PASSIVE"  # two jobs on two cores: none waits by spinning
     return found
 
@@ -66,7 +66,7 @@ def sky(folder: Path) -> Interrupted:
 def make(folder: Path) -> None:
     """Run everything once, and keep the script of each job."""
     whole = sky(folder)
-    (whole.told / "jobs").mkdir(exist_ok=True)
+    (whole.notes / "jobs").mkdir(exist_ok=True)
     whole.run(*TARGETS)
 
 

@@ -48,7 +48,7 @@ def draw_faults(reference: Interrupted, folder: Path, seed: int) -> Counter[str]
 def test_killed_anywhere(reference, tmp_path, tally):
     """Jobs of every rule are killed, and Snakemake too: all is made, the same to the byte."""
     run = sky(tmp_path)
-    drawn = draw_faults(reference, run.told / "faults", SEED)
+    drawn = draw_faults(reference, run.notes / "faults", SEED)
     generator = np.random.default_rng(SEED)
     print(f"seed {SEED}; drawn {sum(drawn.values())} kills of {len(drawn)} rules")
     for number in range(len(drawn) * 2):

@@ -49,8 +49,8 @@ def test_too_little_memory_in_each_encoding(rule, reference, finished, tally):
         left = under(contents(finished.results), job)
         print(f"{rule}, {room:,} byte: status {done.returncode}, left {list(left)}")
         if done.returncode in ABORTED:
-            told = re.search(ABORTED[done.returncode], done.stderr)
-            end = "library aborts" if told and not left else "lost"
+            aborted = re.search(ABORTED[done.returncode], done.stderr)
+            end = "library aborts" if aborted and not left else "lost"
         elif done.returncode:
             clear = done.stderr.count(ENOUGH) == 1 and not any(n in done.stderr for n in NOISE)
             end = "named error" if clear and not left else "lost"
@@ -72,7 +72,7 @@ def test_the_kernel_s_limit_in_each_encoding(rule, reference, finished, tally):
     ended = reference.noted("ended.jsonl")
     (job,) = [line for line in ended if (line["rule"], line["job"]) == (rule, "T-2")]
     with memory_group("astromodal-test") as group:
-        (finished.told / "group").write_text(str(group.joining))
+        (finished.notes / "group").write_text(str(group.joining))
         remove(finished, job)
         finished.run(*job["outputs"])
         enough = group.peak()

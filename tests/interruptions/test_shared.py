@@ -21,7 +21,7 @@ def test_an_output_that_appears_late(finished, tally):
     """As on a network file system: waited for as long as the profile of the cluster says."""
     whole = contents(finished.results)
     (finished.folder / SCALARS).unlink()
-    (finished.told / "late").write_text("5")
+    (finished.notes / "late").write_text("5")
     finished.run(SCALARS, "--latency-wait", "60")
     assert contents(finished.results) == whole
     tally("output appears late", "same result")
@@ -31,13 +31,13 @@ def test_an_output_that_appears_too_late(finished, tally):
     """Snakemake says which file is missing, and how to wait longer; nothing is lost by it."""
     whole = contents(finished.results)
     (finished.folder / SCALARS).unlink()
-    (finished.told / "late").write_text("8")
+    (finished.notes / "late").write_text("8")
     done = finished.call(SCALARS, "--latency-wait", "0")
     assert done.returncode != 0
     assert "Missing files after 0 seconds" in done.text
     assert SCALARS in done.text
     time.sleep(10)  # the file appears, or Snakemake has seen to it that it does not
-    (finished.told / "late").unlink()
+    (finished.notes / "late").unlink()
     finished.run(SEQUENCES)
     assert contents(finished.results) == whole
     tally("output appears late", "named error")
@@ -48,7 +48,7 @@ def test_two_at_once(finished, tally):
     whole = contents(finished.results)
     for output in (SCALARS, SEQUENCES):
         (finished.folder / output).unlink()
-    (finished.told / "late").write_text("1")
+    (finished.notes / "late").write_text("1")
     locks = finished.folder / ".snakemake/locks"
     with finished.start(SEQUENCES, "--latency-wait", "60") as first:
         while not (locks.is_dir() and any(locks.iterdir())):
@@ -69,7 +69,7 @@ def test_clocks_that_differ(finished, tally, skew):
     whole = contents(finished.results)
     for output in (SCALARS, SEQUENCES):
         (finished.folder / output).unlink()
-    (finished.told / "skew").write_text(str(skew))
+    (finished.notes / "skew").write_text(str(skew))
     finished.run(SEQUENCES)
     assert contents(finished.results) == whole
     assert finished.planned(SEQUENCES) == {}

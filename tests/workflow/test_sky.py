@@ -42,14 +42,14 @@ def photometry(model):
     return [name for name in model.columns if name.startswith(("mag_", "err_mag_"))]
 
 
-def surprise(model, objects, prediction, among=None):
-    """Negative log probability of the measured bin, (m,), and that of the bins' training share."""
+def nll(model, objects, prediction, among=None):
+    """Return the NLL of the measured bin, (m,), under a prediction and under the training labels."""
     column = model.columns.index(prediction.column)
     codes = objects.codes("scalar")[:, column]
     known = (codes != MISSING_CODE) & (True if among is None else among)
-    told = -np.log(prediction.probabilities[known, codes[known]])
+    predicted = -np.log(prediction.probabilities[known, codes[known]])
     share = model.tokenizers.scalar.weights[column]
-    return told, -np.log(share[codes[known]])
+    return predicted, -np.log(share[codes[known]])
 
 
 def standard_errors(gain):
@@ -58,11 +58,11 @@ def standard_errors(gain):
 
 
 def test_redshifts_from_photometry_beat_redshifts_from_nothing(model, objects, photometry):
-    """Less surprise at the measured redshift than from nothing, and than by its distribution."""
-    told = model.predict(objects, "specz_z", given=photometry)["specz_z"]
+    """A smaller NLL of the measured redshift than from nothing, and than its distribution has."""
+    predicted = model.predict(objects, "specz_z", given=photometry)["specz_z"]
     blind = model.predict(objects, "specz_z", given=[])["specz_z"]
-    known, marginal = surprise(model, objects, told)
-    unknown, _ = surprise(model, objects, blind)
+    known, marginal = nll(model, objects, predicted)
+    unknown, _ = nll(model, objects, blind)
     assert len(known) > 50
     assert standard_errors(unknown - known) > 2
     assert standard_errors(marginal - known) > 2
@@ -70,9 +70,9 @@ def test_redshifts_from_photometry_beat_redshifts_from_nothing(model, objects, p
 
 @pytest.mark.parametrize("column", ["mag_pstotal_r", "mag_pstotal_g"])
 def test_scalars_from_images_beat_the_marginal(model, objects, column):
-    """A magnitude is told from the cutout alone, better than by its distribution."""
-    told = model.predict(objects, column, given="image")[column]
-    known, marginal = surprise(model, objects, told, objects.has("image"))
+    """A magnitude is predicted from the cutout alone better than by its distribution."""
+    predicted = model.predict(objects, column, given="image")[column]
+    known, marginal = nll(model, objects, predicted, objects.has("image"))
     assert len(known) > 50
     assert standard_errors(marginal - known) > 2
 
@@ -83,13 +83,13 @@ def test_spectra_from_photometry_beat_the_mean_spectrum(paths, model, objects, p
 
     Errors range over decades, so each object counts by the logarithm of its own.
     """
-    told = model.predict(objects, group, given=photometry, n_samples=4)[group]
+    predicted = model.predict(objects, group, given=photometry, n_samples=4)[group]
     flux = decoded(model, objects, group)
     every = [decoded(model, model.open(paths.sequences(field)), group) for field in TRAINING]
     mean = np.nanmean(np.concatenate(every), axis=0)
     has = objects.has(group)
     assert has.sum() > 50
-    errors = [np.nanmean((flux - guess) ** 2, axis=1) for guess in (told.flux[has], mean)]
+    errors = [np.nanmean((flux - guess) ** 2, axis=1) for guess in (predicted.flux[has], mean)]
     assert standard_errors(np.log(errors[1]) - np.log(errors[0])) > 2
 
 
