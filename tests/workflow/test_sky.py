@@ -43,7 +43,7 @@ def photometry(model):
 
 
 def nll(model, objects, prediction, among=None):
-    """Return the NLL of the measured bin, (m,), under a prediction and under the training labels."""
+    """Return the NLL of the measured bins, (m,), under a prediction and under the training bins."""
     column = model.columns.index(prediction.column)
     codes = objects.codes("scalar")[:, column]
     known = (codes != MISSING_CODE) & (True if among is None else among)
