@@ -20,7 +20,7 @@ TARGETS = ("all", "embed", "predict", "export", "ablations")
 NOT_COMPARED = ("logs/", "benchmarks/", "inventory.json", "ballast")
 STAMP = ".snakemake_timestamp"
 _SPEEDS = rb'"(%s)": [^,}\n]+' % "|".join(SPEEDS).encode()
-_PACE = rb"at a median of [^;]+; the model(?:'|&#39;)s operations ran at \d+% of"
+_PACE = rb"at a median of .+? per step\. The model(?:'|&#39;)s operations ran at \d+% of"
 _HASH = rb'"content_hash": "\w+"'
 TIMES = {
     # How fast training went, which is measured, and the line's check.

@@ -51,8 +51,8 @@ def survey_in(folder: Path) -> Workflow:
     # Less of everything: the matrix runs some two hundred jobs.
     tokenizers["spectrum"]["groups"] = list(GROUPS)
     tokenizers["image"]["bands"] = ["G", "R", "I"]
-    parts = ["scalars", "spectra", "images", "transformer"]
-    survey.config["evaluation"] = {"max_objects": 10, "parts": parts}
+    sections = ["scalars", "spectra", "images", "transformer"]
+    survey.config["evaluation"] = {"max_objects": 10, "sections": sections}
     return Workflow(folder, survey.config, folder / "Snakefile")
 
 

@@ -1,7 +1,7 @@
 """With this folder on PYTHONPATH, Python notes what a script called and which settings it read.
 
 In the folder ``TRACE_FOLDER``, if it is named, a file of the script's name and the process's number
-has one a line: a module and the definition at its top level, whose code ran. In ``SETTINGS_FOLDER``
+has one a line: a module and the definition at its top level, whose code the script ran. In ``SETTINGS_FOLDER``
 such a file holds the settings that the script was given, and those that it read.
 """
 
@@ -21,11 +21,17 @@ def trace_calls(folder):
     """Note the code that is called, if it stands in a module and does more than define."""
     codes = set()
 
+    def by_job(frame):
+        """Whether a call comes from the script, and not from a module that defines a constant."""
+        while frame is not None and frame.f_code.co_name != "<module>":
+            frame = frame.f_back
+        return frame is None or frame.f_globals["__name__"] == "__main__"
+
     def keep(frame, event, argument):
         code, module = frame.f_code, frame.f_globals
         # Methods that dataclasses write stand in no file.
         here = code.co_filename == module.get("__file__")
-        if event == "call" and here and code.co_flags & inspect.CO_NEWLOCALS:
+        if event == "call" and here and code.co_flags & inspect.CO_NEWLOCALS and by_job(frame):
             codes.add((module["__name__"], code.co_qualname))
 
     def write():
