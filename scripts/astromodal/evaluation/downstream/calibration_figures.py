@@ -40,13 +40,17 @@ def add_calibration_figures(
     temperature : mapping
         Temperatures by modality.
     """
-    if any(each.calibration is not None for each in predictions):
-        _add_calibration(section, predictions)
+    best = most_modalities(predictions)
+    shown = {t.name: p.calibration for t, p in best.items() if p.calibration is not None}
+    if shown:
+        _add_calibration(section, predictions, shown)
     if temperature:
         _add_temperatures(section, temperature)
 
 
-def _add_calibration(section: Section, predictions: Sequence[Predictions]) -> None:
+def _add_calibration(
+    section: Section, predictions: Sequence[Predictions], shown: Mapping[str, Calibration]
+) -> None:
     rows: list[Row] = []
     for each in predictions:
         if each.calibration is not None:
@@ -55,8 +59,6 @@ def _add_calibration(section: Section, predictions: Sequence[Predictions]) -> No
             rows.append([target.name, target.unit or "none", each.task.given, len(each.task.score),
                          *coverage, n.crps, n.crps_constant, n.crps_gain, n.nll, n.nll_constant,
                          n.nll_gain])  # fmt: skip
-    best = most_modalities(predictions)
-    shown = {t.name: p.calibration for t, p in best.items() if p.calibration is not None}
     section.add_figure(
         plot_calibration(shown), "calibration",
         "The model's predicted distributions against the truth, from the most modalities: "
