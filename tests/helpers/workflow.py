@@ -95,6 +95,16 @@ class Workflow:
             jobs.add(f"{rule} {wildcards[1]}" if wildcards else rule)
         return jobs - {"all"}
 
+    def simulate(self, folder: str) -> None:
+        """Write the cubes of the config's sky to a folder in its own, without a job for each."""
+        from astromodal.config import load_config
+        from astromodal.simulate.field import simulate_field
+
+        (self.folder / folder).mkdir()
+        sky = load_config(self.config).simulate
+        for name in sky.fields:
+            simulate_field(sky, name, self.folder / folder / f"datacube_{name}.parquet")
+
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs of a dry run, by rule."""
         return job_table(self.run(*options, "--dry-run").text)
@@ -129,18 +139,38 @@ def locked_folder(factory: pytest.TempPathFactory, name: str, make: Callable[[Pa
     with FileLock(f"{shared}.lock"):
         if not shared.exists():
             running = shared.with_name(f"{shared.name}.running")
+            if running.exists():
+                pytest.fail(f"{name} could not be made, as an earlier test says", pytrace=False)
             running.mkdir()
             make(running)
             running.rename(shared)
     return shared
 
 
-def run_once(factory: pytest.TempPathFactory, name: str, *targets: str) -> Workflow:
-    """A workflow of one of the tests' configs, run once for all of the test processes.
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Workflow:
+    """A workflow that `make` runs in a folder, once for all of the test processes.
 
-    Each of them gets a copy, since what its tests run in there is no other's concern.
+    Each of them gets a copy, times of files included, since plans and tests write into its folder.
+    Its config is that of the last call in `make`.
     """
-    shared = locked_folder(factory, name, lambda folder: tiny(folder, name).run(*targets))
+    shared = locked_folder(factory, name, make)
     own = factory.mktemp(name)
     shutil.copytree(shared, own, dirs_exist_ok=True)
-    return tiny(own, name)
+    return Workflow(own, yaml.safe_load((own / "config.yaml").read_text()))
+
+
+def run_once(factory: pytest.TempPathFactory, name: str, *targets: str) -> Workflow:
+    """A workflow of one of the tests' configs, run once for all of the test processes."""
+    return made_once(factory, name, lambda folder: tiny(folder, name).run(*targets))
+
+
+def run_further(
+    factory: pytest.TempPathFactory, name: str, further: Callable[[Workflow], None]
+) -> Workflow:
+    """The finished tiny sky with what `further` runs in it, once for all of the test processes."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(run_once(factory, "tiny").folder, folder, dirs_exist_ok=True)
+        further(tiny(folder))
+
+    return made_once(factory, name, make)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.workflow import Workflow, run_once, tiny
+from helpers.workflow import Workflow, run_further, run_once, tiny
 
 
 @pytest.fixture(scope="session")
@@ -12,10 +12,10 @@ def finished(tmp_path_factory) -> Workflow:
 
 
 @pytest.fixture(scope="session")
-def used(finished) -> Workflow:
+def used(tmp_path_factory) -> Workflow:
     """The finished workflow, with its model put to use, and compared with variants of it."""
-    finished.run("embed", "predict", "export", "ablations")
-    return finished
+    targets = ("embed", "predict", "export", "ablations")
+    return run_further(tmp_path_factory, "used", lambda run: run.run(*targets))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from astromodal.storage.arrays import load_arrays
 from astromodal.storage.json_files import read_json
 from astromodal.storage.skips import skip_at
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from helpers.workflow import Workflow, tiny
+from helpers.workflow import Workflow, made_once, tiny
 
 pytestmark = pytest.mark.workflow
 TRAINED, HELD_OUT, NO_CUTOUTS, CUT_SHORT = "T-1", "T-2", "T-3", "T-4"
@@ -58,12 +59,22 @@ def survey(tmp_path_factory) -> tuple[Workflow, str]:
 
     One has text for an image, the other is cut short. Beside it stands what the run printed.
     """
-    workflow = tiny(tmp_path_factory.mktemp("survey"), "cluster")
+    workflow = made_once(tmp_path_factory, "bad_fields", make)
+    return workflow, (workflow.folder / "said.txt").read_text()
+
+
+def make(folder: Path) -> None:
+    """Make the cubes, run the workflow on them, and keep what it prints."""
+    workflow = tiny(folder, "cluster")
     fields = (TRAINED, HELD_OUT, NO_CUTOUTS, CUT_SHORT)
     workflow.config["simulate"] |= {"fields": {f: {} for f in fields}, "specz_fraction": 1.0}
-    made = [f"results/cubes/datacube_{field}.parquet" for field in fields]
-    workflow.run(*made)
-    (workflow.folder / "results/cubes").rename(workflow.folder / "cubes")
+    workflow.config["tokenizers"]["image"]["bands"] = ["G", "R", "I"]
+    workflow.config["evaluation"] = {
+        "n_examples": 2,
+        "reconstruction": {"max_objects": 2, "n_samples": 1},
+        "downstream": {"given": ["scalar"]},
+    }
+    workflow.simulate("cubes")
     for field in fields:
         table = as_released(pq.read_table(cube(workflow, field)))
         pq.write_table(table, cube(workflow, field))
@@ -77,7 +88,7 @@ def survey(tmp_path_factory) -> tuple[Workflow, str]:
     workflow.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
     workflow.config["tokenizers"]["fields"] = [TRAINED, CUT_SHORT]
     workflow.config["on_bad_field"] = "skip"
-    return workflow, workflow.run("all", "predict").text
+    (folder / "said.txt").write_text(workflow.run("all", "predict").text)
 
 
 def test_a_run_goes_on_without_them(survey):

@@ -132,9 +132,9 @@ def test_the_end_of_a_run_notes_down_what_it_made(finished):
 
 SCALARS = (
     "results/outputs/scalar_tokens/datacube_T-3_scalar_tokens.npz",
-    *(f"results/summaries/datacube_T-{n}_summary.json" for n in (1, 2, 3)),
+    *(f"results/summaries/datacube_T-{n}_summary.json" for n in (1, 3)),
 )
-"""Files that a run on a user's cubes makes in short."""
+"""Files that a run on two of a user's cubes makes in short."""
 
 
 def test_a_users_cubes_may_be_copied_too(finished, tmp_path):
@@ -142,6 +142,8 @@ def test_a_users_cubes_may_be_copied_too(finished, tmp_path):
     (tmp_path / "run").mkdir()
     run = tiny(tmp_path / "run")
     without_times(finished.results / "cubes", tmp_path / "sky")
+    (tmp_path / "sky/datacube_T-2.parquet").unlink()
+    run.config["tokenizers"]["fields"] = ["T-1"]
     run.config["paths"]["datacube_template"] = str(tmp_path / "sky/datacube_{field}.parquet")
     run.run(*SCALARS)
     copy = copied(run, tmp_path / "copy")
@@ -149,6 +151,6 @@ def test_a_users_cubes_may_be_copied_too(finished, tmp_path):
     copy.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
     text = copy.run("--dry-run", *SCALARS).text
     assert "Nothing to be done" in text
-    assert text.count("changed: no column that a job reads") == 3
+    assert text.count("changed: no column that a job reads") == 2
     copy.config["tokenizers"]["scalar"]["n_bins"] += 1
     assert copy.planned(*SCALARS) == {"train_scalar_tokenizer": 1, "encode_scalars": 1}

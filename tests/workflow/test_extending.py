@@ -17,7 +17,7 @@ from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError
 from astromodal.reruns.code_graph import code_digests
 from astromodal.storage.json_files import read_json
-from helpers.workflow import ROOT, Workflow, locked_folder
+from helpers.workflow import ROOT, Workflow, made_once
 
 pytestmark = pytest.mark.workflow
 
@@ -58,8 +58,7 @@ def make(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Workflow:
     """The page's run, made once for all of the test processes."""
-    folder = locked_folder(tmp_path_factory, "extended", make)
-    return Workflow(folder, yaml.safe_load((folder / "config.yaml").read_text()))
+    return made_once(tmp_path_factory, "extended", make)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from astromodal.core.paths import Layout
 from astromodal.storage.json_files import read_json
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import load_spectrum_tokens
-from helpers.workflow import tiny
+from helpers.workflow import run_once
 
 pytestmark = pytest.mark.workflow
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The paths of a run on one field, up to the trained model and the spectra's evaluation."""
-    workflow = tiny(tmp_path_factory.mktemp("light_curves"), "light_curves")
     wanted = Layout("results")
-    workflow.run(wanted.final_model, wanted.evaluation("spectra"))
+    targets = (wanted.final_model, wanted.evaluation("spectra"))
+    workflow = run_once(tmp_path_factory, "light_curves", *targets)
     return Layout(str(workflow.results))
 
 

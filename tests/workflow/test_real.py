@@ -6,16 +6,19 @@ import pytest
 from astromodal.core.paths import Layout
 from astromodal.storage.json_files import read_json
 from astromodal.tokenizers.scalars.tokenizer import load_scalar_tokens
-from helpers.workflow import ROOT, tiny
+from helpers.workflow import ROOT, made_once, tiny
 
 pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
 def run(real_cubes, tmp_path_factory):
-    workflow = tiny(tmp_path_factory.mktemp("real"), "real")
-    workflow.config["paths"]["datacube_template"] = str(real_cubes / "datacube_{field}.parquet")
-    workflow.run()
+    def make(folder):
+        workflow = tiny(folder, "real")
+        workflow.config["paths"]["datacube_template"] = str(real_cubes / "datacube_{field}.parquet")
+        workflow.run()
+
+    workflow = made_once(tmp_path_factory, "real", make)
     paths = Layout(str(workflow.results), codebook_size=64)
     return paths, lambda field: read_json(paths.summary(field))
 

@@ -10,7 +10,7 @@ from astromodal.core.paths import Layout
 from astromodal.inference.model import AstroModel
 from astromodal.storage.json_files import read_json
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
-from helpers.workflow import tiny
+from helpers.workflow import made_once, tiny
 
 pytestmark = pytest.mark.workflow
 
@@ -23,8 +23,14 @@ def ran(tmp_path_factory):
 
     The labels named are columns that no cube has. Beside the paths stands what the run printed.
     """
-    folder = tmp_path_factory.mktemp("wandering")
-    workflow, paths = tiny(folder), Layout("results")
+    workflow = made_once(tmp_path_factory, "wandering", make)
+    text = (workflow.folder / "said.txt").read_text()
+    return Layout(str(workflow.folder / "own")), text
+
+
+def make(folder: Path) -> None:
+    """Make the cubes, run the workflow to the report, and keep what it prints."""
+    workflow = tiny(folder)
     simulate = workflow.config.pop("simulate") | {"n_sources": 40}
     absent = {TRAINED: ["specz", "desi", "images"], HELD_OUT: ["specz", "desi"]}
     simulate["fields"] = {name: {"absent": surveys} for name, surveys in absent.items()}
@@ -33,12 +39,12 @@ def ran(tmp_path_factory):
     tokenizers["spectrum"]["groups"] = ["gaiaxp_bp"]
     tokenizers["image"]["bands"] = ["G", "R"]
     workflow.config["simulate"] = simulate
-    workflow.run(*map(paths.cube, absent))
-    (folder / "cubes").mkdir()
+    workflow.simulate("cubes")
     for name in absent:
-        table = pq.read_table(folder / paths.cube(name))
+        path = folder / f"cubes/datacube_{name}.parquet"
+        table = pq.read_table(path)
         names = ["source" if column == "id" else column for column in table.column_names]
-        pq.write_table(table.rename_columns(names), folder / f"cubes/datacube_{name}.parquet")
+        pq.write_table(table.rename_columns(names), path)
     del workflow.config["simulate"]
     workflow.config["paths"] = {
         "results": "own",
@@ -46,9 +52,8 @@ def ran(tmp_path_factory):
     }
     workflow.config["columns"] = {"id": "source"}
     labels = {"redshift": "my_z", "kind": "my_class", "stellar": ["my_teff"], "tied": []}
-    workflow.config["evaluation"] = {"labels": labels}
-    text = workflow.run(Layout("own").report).text
-    return Layout(str(folder / "own")), text
+    workflow.config["evaluation"] |= {"labels": labels, "downstream": {"given": ["scalar"]}}
+    (folder / "said.txt").write_text(workflow.run(Layout("own").report).text)
 
 
 @pytest.fixture(scope="module")

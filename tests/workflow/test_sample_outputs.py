@@ -14,7 +14,7 @@ import yaml
 
 from astromodal.storage.json_files import read_json, write_json
 from helpers.console import checkout, fences, run, spans
-from helpers.workflow import Workflow, job_table
+from helpers.workflow import Workflow, job_table, locked_folder
 
 pytestmark = pytest.mark.workflow
 
@@ -59,16 +59,18 @@ def configure(folder: Path, config: dict) -> None:
 @pytest.fixture(scope="module")
 def taken_over(finished: Workflow, tmp_path_factory) -> tuple[Path, dict]:
     """The tiny run in a checkout, its cubes and results taken for those of a survey."""
-    folder = tmp_path_factory.mktemp("taken_over") / "survey"
-    shutil.copytree(finished.folder, folder)
-    checkout(folder)
-    (folder / "results/cubes").rename(folder / "cubes")
     config = {name: part for name, part in finished.config.items() if name != "simulate"}
     config["paths"] = {"datacube_template": "cubes/datacube_{field}.parquet"}
     config["tokenizers"] = {k: v for k, v in config["tokenizers"].items() if k != "fields"}
-    configure(folder, config)
-    plan(folder, "snakemake --touch --profile profiles/local")
-    return folder, config
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished.folder, folder, dirs_exist_ok=True)
+        checkout(folder)
+        (folder / "results/cubes").rename(folder / "cubes")
+        configure(folder, config)
+        plan(folder, "snakemake --touch --profile profiles/local")
+
+    return locked_folder(tmp_path_factory, "taken_over", make), config
 
 
 @pytest.fixture

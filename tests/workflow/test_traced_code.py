@@ -4,7 +4,7 @@ import pytest
 
 from astromodal.core.paths import Layout
 from astromodal.reruns.code_graph import code_digests
-from helpers.workflow import ROOT, run_once
+from helpers.workflow import ROOT, run_further
 
 pytestmark = pytest.mark.workflow
 
@@ -15,16 +15,17 @@ RULES = {"train_scalar_tokenizer", "encode_scalars", "encode_spectra"}
 @pytest.fixture(scope="module")
 def called(tmp_path_factory):
     """Definitions that each rule's script called, of quick jobs that are run once more."""
-    workflow = run_once(tmp_path_factory, "tiny")
-    paths = Layout("results")
-    traces = tmp_path_factory.mktemp("traces")
-    fields = [paths.scalar_tokens(FIELD), paths.spectrum_tokens(FIELD)]
-    targets = [paths.scalar_tokenizer, *fields]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACE_FOLDER", str(traces))
+
+    def trace(workflow):
+        paths, traces = Layout("results"), workflow.folder / "traces"
+        traces.mkdir()
+        workflow.variables["TRACE_FOLDER"] = str(traces)
+        targets = [paths.scalar_tokenizer, paths.scalar_tokens(FIELD), paths.spectrum_tokens(FIELD)]
         workflow.run("--force", "--allowed-rules", *sorted(RULES), "--", *targets)
+
+    workflow = run_further(tmp_path_factory, "traced", trace)
     found = {}
-    for path in traces.iterdir():
+    for path in (workflow.folder / "traces").iterdir():
         found.setdefault(path.stem, set()).update(path.read_text().split())
     return found
 
