@@ -139,7 +139,7 @@ def _against(
     for kind, mark in marks.items():
         pair = paired(our_step(sequences, model), their_step(kind, sequences, model), warm=False)
         yield Row(
-            "transformer", f"real tokens a second, {what}, {_size(model)}", NAMES[kind],
+            "transformer", f"real tokens per second, {what}, {_size(model)}", NAMES[kind],
             pair.ratio, "×", mark,
             detail=f"{tokens / pair.ours:,.0f} to {tokens / pair.theirs:,.0f} of {tokens:,} tokens",
         )  # fmt: skip

@@ -79,7 +79,7 @@ def _against(sequences: SequenceSet, what: str, batch: int, gpu: torch.device) -
         theirs = _waiting(their_step(kind, sequences, BASE, batch, gpu), gpu)
         pair = paired(ours, theirs)
         yield Row(
-            "transformer", f"real tokens a second, {what}, {_size(BASE)}",
+            "transformer", f"real tokens per second, {what}, {_size(BASE)}",
             f"{name}, padded batches of {batch}, all logits", pair.ratio,
             detail=f"{tokens / pair.ours:,.0f} to {tokens / pair.theirs:,.0f}",
         )  # fmt: skip

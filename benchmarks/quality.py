@@ -143,7 +143,7 @@ def _spectra(run: Numbers) -> Iterator[Line]:
         yield f"{group}: median R², all", of("r2", "value"), ""
         yield f"{group}: median reduced χ², all", of("chi2", "value"), ""
         yield f"{group}: perplexity of the evaluated codes", of("codebook", "perplexity"), ""
-        yield f"{group}: bits an object", of("bits_an_object"), ""
+        yield f"{group}: bits per object", of("bits_an_object"), ""
 
 
 def _images() -> Iterator[Line]:

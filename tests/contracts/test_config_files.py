@@ -61,7 +61,7 @@ def test_the_base_size_is_the_guides():
 
 
 def test_a_job_that_saved_and_stopped_is_tried_again():
-    """Training ends with a status of its own when it is told to stop: Slurm's profile retries."""
+    """Training ends with a status of its own when it is asked to stop: Slurm's profile retries."""
     profile = yaml.safe_load((CONFIG.parent / "profiles/slurm/config.yaml").read_text())
     assert profile["retries"] >= 1
 

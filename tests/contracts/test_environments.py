@@ -53,7 +53,7 @@ def test_torch_is_pinned():
 
 
 def test_every_requirement_is_pinned_to_what_it_allows():
-    """No dependency is left to chance, and none pinned below or above what it must be."""
+    """Every dependency is pinned, and none below or above what it must be."""
     pinned = pins()
     wrong = [r for r in requirements() if pinned.get(r.name, "0") not in r.specifier]
     assert wrong == []

@@ -50,6 +50,8 @@ ROOMS = {
     "pages": PAGES,
     "settings": COMMENTED,
     "rules and entry scripts": CODE,
+    "tests": [p for p in sorted(ROOT.glob("tests/**/*.py")) if p != Path(__file__)],
+    "benchmarks": sorted(ROOT.glob("benchmarks/*.py")),
     **{
         room.name: sorted([*room.rglob("*.py"), *room.rglob("*.html"), *room.rglob("*.j2")])
         for room in sorted(PACKAGE.iterdir())

@@ -171,7 +171,7 @@ def test_damage_is_noticed(artefacts, tally, name, damage):
 @examples(20)
 @given(damage=flips() | flips(0.95) | holes() | strangers())
 def test_damage_to_a_history_is_noticed(history, tally, damage):
-    """A line that is not what was written is refused; nothing tells of lines lost at the end."""
+    """A line that is not what was written is refused; lines lost at the end leave no trace."""
     tally("damage to history", check_damage(history, damage))
 
 
@@ -286,8 +286,8 @@ def test_headers_of_tensors(tmp_path_factory, tally, entry, length):
     """Whatever a header claims, an array is a part of the file, or is refused."""
     path = tmp_path_factory.getbasetemp() / "h.safetensors"
     text = json.dumps({"x": entry}).encode()
-    told = len(text) if length is None else length
-    path.write_bytes(told.to_bytes(8, "little") + text + bytes(64))
+    size = len(text) if length is None else length
+    path.write_bytes(size.to_bytes(8, "little") + text + bytes(64))
     message, size = "", 0
     try:
         arrays, _ = map_tensors(path)

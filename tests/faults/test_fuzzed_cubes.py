@@ -72,7 +72,7 @@ def test_flipped_bits(good, ending, damage):
 @examples(20)
 @given(flips(0.97))
 def test_flipped_bits_of_the_footer(good, ending, damage):
-    """The footer has no checksum: what it tells is compared with itself and with the pages."""
+    """The footer has no checksum: what it says is compared with itself and with the pages."""
     assert ending(damage(good.path.read_bytes()), "bits of a cube's footer") != "lost"
 
 

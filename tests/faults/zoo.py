@@ -198,7 +198,7 @@ def hole_in_the_pages(table):
 
 @refused()
 def flipped_bit_in_a_page(table):
-    """A single bit of the cutouts, which the page's checksum tells of."""
+    """A single bit of the cutouts, which the page's checksum finds."""
     whole = bytearray(as_bytes(table))
     whole[30_000] ^= 1
     return bytes(whole)
@@ -264,13 +264,13 @@ def old_parquet(table):
 
 @refused()
 def column_twice(table):
-    """Two columns of one name cannot be told apart."""
+    """Two columns of one name cannot be distinguished."""
     return table.append_column("specz_z", table.column("specz_e_z"))
 
 
 @survives()
 def twenty_thousand_columns(table):
-    """Columns that nobody asked for cost nothing."""
+    """Columns that are not read cost nothing."""
     more = pa.array(np.zeros(N))
     names = [f"extra_{i}" for i in range(20_000)]
     return pa.table(
@@ -293,7 +293,7 @@ def column_renamed(table):
 
 @refused(MAG)
 def no_column_of_the_cut(table):
-    """Without its column the cut cannot be made; the nearest name is told."""
+    """Without its column the cut cannot be made; the error gives the nearest name."""
     return table.drop_columns([MAG])
 
 
@@ -567,7 +567,7 @@ def ids_of_other_bytes(table):
 
 @refused("id")
 def ids_that_are_times(table):
-    """A date is printed in many ways."""
+    """A date has many printed forms."""
     return put(table, "id", list(ALL), pa.timestamp("us"))
 
 

@@ -25,13 +25,13 @@ _HASH = rb'"content_hash": "\w+"'
 TIMES = {
     # How fast training went, which is measured, and the line's check.
     "*/history.jsonl": _SPEEDS + rb'|"crc32": "\w+"',
-    # The median of that, the sentence that tells it, and the hash of the file.
+    # The median of that, the sentence that says it, and the hash of the file.
     "evaluation/transformer.json": b"|".join([_SPEEDS, _PACE, _HASH]),
     "report/report.html": _PACE,
     # Which version of a cube was summarised: its size, and the time at which it was written.
     "summaries/*_summary.json": rb'"mtime_ns": \d+|' + _HASH,
 }
-"""Files that tell times, by pattern, and where in them. No two runs have those in common."""
+"""Files that hold times, by pattern, and where in them. No two runs have those in common."""
 
 
 class Interrupted(Workflow):
@@ -71,7 +71,7 @@ def make(folder: Path) -> None:
 
 
 def contents(results: Path) -> dict[str, str]:
-    """A digest of each file below the results by its path; of what tells `TIMES`, without them."""
+    """A digest of each file below the results by its path; without `TIMES`."""
     found = {}
     for path in sorted(results.rglob("*")):
         name = str(path.relative_to(results))
@@ -82,7 +82,7 @@ def contents(results: Path) -> dict[str, str]:
 
 def _untimed(name: str, path: Path) -> bytes:
     """What a file holds, without the times in it."""
-    if fnmatch(name, "*/checkpoint_step_*.pt"):  # its history tells how fast each step was taken
+    if fnmatch(name, "*/checkpoint_step_*.pt"):  # its history says how fast each step was taken
         state = load_model(path)
         for entry in state["loss_history"]:
             for speed in SPEEDS:

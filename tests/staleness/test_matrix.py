@@ -244,7 +244,7 @@ def test_what_is_no_code_plans_nothing(survey, new):
 def test_frozen_parts_are_kept(survey):
     """With both frozen, a training field's other spectra are encoded, and nothing trains."""
     survey.config["freeze"] = ["tokenizers", "transformer"]
-    assert survey.ran() == {"render_report"}  # whose page tells the config
+    assert survey.ran() == {"render_report"}  # whose page shows the config
     model = (survey.results / "runs_tokens_transformer/final_model.pt").read_bytes()
     cube("A", "desi_flux_b", lambda flux: [2 * f for f in flux])(survey)
     wanted = of("summarize_field encode_spectra pack_sequences", "A") | REPORTED

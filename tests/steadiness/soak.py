@@ -112,7 +112,7 @@ class Soak:
         call.seconds, call.status = time.monotonic() - began, process.returncode
         call.jobs, call.restarts = text.count("Finished jobid"), text.count("Trying to restart")
         self.calls.append(call)
-        print(told(call), flush=True)
+        print(line_of(call), flush=True)
         return call
 
     def _disturb(
@@ -183,7 +183,7 @@ def steps(log: Path) -> tuple[int, float]:
     return (int(found[-1][0]), int(found[-1][1])) if found else (0, math.inf)
 
 
-def told(call: Call) -> str:
+def line_of(call: Call) -> str:
     """A row of the table of calls."""
     quarters = call.watch.main.quarters() if call.watch.main.looks else []
     memory = ", ".join(f"{megabytes:.0f}" for megabytes, _ in quarters)
@@ -236,7 +236,7 @@ def report(soak: Soak, plans: dict[int, tuple[float, float]]) -> Iterator[str]:
     """The tables."""
     yield "| call | minutes | jobs | killed | retried | MB, by quarter | files, by quarter |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    yield from map(told, soak.calls)
+    yield from map(line_of, soak.calls)
     yield ""
     yield "| rule | jobs seen | MB, first quarter | last | files, first quarter | last |"
     yield "| --- | --- | --- | --- | --- | --- |"

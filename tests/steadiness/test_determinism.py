@@ -93,7 +93,7 @@ def test_the_same_files(alone, other):
 
 
 def test_the_same_bytes(alone, other):
-    """Every file that tells no speed and no cube's time."""
+    """Every file that holds no speed and no cube's time."""
     compared = [name for name in alone if name not in TIMED and not name.endswith(SUMMARY)]
     assert [name for name in compared if other[name] != alone[name]] == []
 

@@ -41,9 +41,9 @@ def test_nearest_is_none_where_nothing_is_close():
 )
 def test_what_the_disk_refuses(code, message):
     """An error of the disk names the file, what is wrong with the disk, and the remedy."""
-    told = str(machine_error(OSError(code, "text", "a.npz")))
-    assert told.startswith(f"a.npz must be {message}")
-    assert told.endswith("and run the same command again")
+    text = str(machine_error(OSError(code, "text", "a.npz")))
+    assert text.startswith(f"a.npz must be {message}")
+    assert text.endswith("and run the same command again")
 
 
 def test_the_file_is_the_one_that_was_written():
@@ -74,7 +74,7 @@ def test_the_cause_of_a_library_s_error():
     ],
 )
 def test_too_little_memory(error):
-    """However a library says it, memory is short, and the remedy is told."""
+    """However a library says it, memory is short, and the message has the remedy."""
     assert str(machine_error(error)).startswith("memory must be enough for the job, got ")
     behind = FormatError("a.pt must be whole, got a file that cannot be read; delete it")
     behind.__cause__ = error
@@ -91,9 +91,9 @@ def test_too_little_memory(error):
 )
 def test_too_many_open_files(error):
     """However a library says it, the limit is named, and how it is raised."""
-    told = str(machine_error(error, "b.npz"))
-    assert told.startswith("open files must be fewer than the system allows, got Too many open")
-    assert "ulimit -n" in told
+    text = str(machine_error(error, "b.npz"))
+    assert text.startswith("open files must be fewer than the system allows, got Too many open")
+    assert "ulimit -n" in text
 
 
 def test_other_errors_are_not_the_machine_s():

@@ -58,7 +58,7 @@ def test_the_page_is_as_wide_as_the_window(page):
 
 
 def test_nothing_else_is_loaded(page):
-    """The file is all that is asked for."""
+    """The page requests no other file."""
     asked = page[0].requests()
     assert [url for url in asked if not url.startswith("data:")] == asked[:1]
     assert asked[0].startswith("file:///")

@@ -105,7 +105,7 @@ def test_a_size_is_laid_over_a_config(fresh):
 
 
 def test_targets_by_name(fresh):
-    """A step of the guide is a target: `tokenizers` plans no training."""
+    """A step of the workflow is a target: `tokenizers` plans no training."""
     planned = fresh.planned("tokenizers")
     assert planned["train_image_codebook"] == 1
     assert "train_transformer" not in planned
@@ -147,7 +147,7 @@ def test_a_plan_tells_what_the_cubes_footers_tell(fresh):
     error = "field B: column 'id' is missing from datacube_B.parquet; nearest: 'ID'; name the"
     assert error in stopped.text
     fresh.config["on_bad_field"] = "skip"
-    told = fresh.run("--dry-run").text
-    assert error in told
-    assert "in no cube, of tokenizers.spectrum.groups: " in told
-    assert "encode_images" in told
+    text = fresh.run("--dry-run").text
+    assert error in text
+    assert "in no cube, of tokenizers.spectrum.groups: " in text
+    assert "encode_images" in text

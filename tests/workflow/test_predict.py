@@ -11,7 +11,7 @@ pytestmark = pytest.mark.workflow
 
 
 def test_every_field_is_embedded(used):
-    """A vector an object of the field, keyed by id and HEALPix cell."""
+    """One vector per object of the field, keyed by id and HEALPix cell."""
     paths = Layout(str(used.results))
     for field in ("T-1", "T-2", "T-3"):
         table = pq.read_table(paths.embeddings(field))
@@ -36,10 +36,10 @@ def test_what_the_workflow_writes_is_what_the_model_says(used):
     table = pq.read_table(paths.predictions("T-3"))
     columns = ["specz_z", "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot"]
     for folder in (paths.run, paths.export):
-        told = AstroModel.from_run(folder).predict(paths.sequences("T-3"), columns)
+        predicted = AstroModel.from_run(folder).predict(paths.sequences("T-3"), columns)
         for name in columns:
             got = table[f"{name}_mean"].to_numpy()
-            np.testing.assert_allclose(got, told[name].mean, rtol=1e-4)
+            np.testing.assert_allclose(got, predicted[name].mean, rtol=1e-4)
 
 
 def test_encoding_a_cube_is_what_the_workflow_does(used):
@@ -70,7 +70,7 @@ def test_a_setting_plans_its_own_jobs(used, change, rule):
 
 
 def test_everything_does_not_include_it(used):
-    """`rule all` is what it was: the uses of a model are asked for by name."""
+    """`rule all` is what it was: the uses of a model have targets of their own."""
     assert used.planned() == {}
 
 

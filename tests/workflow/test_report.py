@@ -1,4 +1,4 @@
-"""Cubes that lack what a report asks for: it is made, and says what it could not tell."""
+"""Cubes that lack what a report asks for: it is made, and says what it could not measure."""
 
 import re
 from pathlib import Path

@@ -1,11 +1,13 @@
 """With this folder on PYTHONPATH, Python notes what a script called and which settings it read.
 
 In the folder ``TRACE_FOLDER``, if it is named, a file of the script's name and the process's number
-has one a line: a module and the definition at its top level, whose code the script ran. In ``SETTINGS_FOLDER``
-such a file holds the settings that the script was given, and those that it read.
+has one a line: a module and the definition at its top level, whose code the script ran. In
+``SETTINGS_FOLDER`` such a file holds the settings that the script was given, and those that it
+read.
 """
 
 import atexit
+import importlib.util
 import inspect
 import json
 import os
@@ -49,13 +51,25 @@ def trace_calls(folder):
 def trace_settings(folder):
     """Note which settings are read of those that `partial_config` gives to the script."""
 
-    def wait(frame, event, argument):
-        """Until the first call of `partial_config` returns."""
-        if event == "return" and frame.f_code.co_name == "partial_config" and argument is not None:
-            sys.setprofile(None)
-            watch(argument)
+    class Finder:
+        """Finds the module of `partial_config`, and wraps the function when the module is there."""
 
-    def watch(config):
+        def find_spec(self, name, path, target=None):
+            if name != "astromodal.config.load":
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                original = module.partial_config
+                module.partial_config = lambda values: watched(original(values))
+
+            spec.loader.exec_module = exec_module
+            return spec
+
+    def watched(config):
         from astromodal.config.base import Settings
 
         read, ordinary = set(), Settings.__getattribute__
@@ -81,8 +95,9 @@ def trace_settings(folder):
         given = sorted(leaves(config))
         Settings.__getattribute__ = noting
         atexit.register(write)
+        return config
 
-    sys.setprofile(wait)
+    sys.meta_path.insert(0, Finder())
 
 
 if ".snakemake/scripts" in str(started):

@@ -1,6 +1,6 @@
-"""With this folder on PYTHONPATH, a job of Snakemake's is killed, or writes late, when it is told.
+"""With this folder on PYTHONPATH, a job of Snakemake's is killed, or writes late, on request.
 
-All is told and noted in the folder ``INTERRUPTIONS``:
+Requests and notes are files of the folder ``INTERRUPTIONS``:
 
 - ``faults/RULE/N.json`` is for the first job of the rule that finds it: ``{"after": seconds}``
   kills it at that time, ``{"write": n}`` before the n-th time that it opens a file to be written,
@@ -139,8 +139,8 @@ def renamed(replace, late, skew):
     return rename
 
 
-def told(name):
-    """Seconds that a file tells, 0 without it."""
+def requested(name):
+    """The seconds that stand in a file; 0 without it."""
     path = folder / name
     return float(path.read_text()) if path.exists() else 0.0
 
@@ -153,8 +153,8 @@ if ".snakemake/scripts" in str(script) and folder.is_dir():
         Path((folder / "group").read_text()).write_text(str(os.getpid()))
     if (folder / "jobs").is_dir():
         record()
-    if told("late") or told("skew"):
-        os.replace = renamed(os.replace, told("late"), told("skew"))
+    if requested("late") or requested("skew"):
+        os.replace = renamed(os.replace, requested("late"), requested("skew"))
     match fault():
         case {"after": seconds}:
             kill_after(seconds, os.getpid())

@@ -97,7 +97,7 @@ def test_the_order_of_rows_matters(tmp_path, table):
 
 
 def test_the_precision_of_numbers_matters(tmp_path):
-    """The same numbers as float32 and as float64 are told apart."""
+    """The same numbers as float32 and as float64 are distinguished."""
     found = [
         digests(
             pa.table({"id": ["a"], "x": pa.array([1.0], kind)}), tmp_path / "datacube_F.parquet"

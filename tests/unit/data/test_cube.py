@@ -130,7 +130,7 @@ def test_an_absent_file_is_an_absent_file(tmp_path):
 
 
 def test_slices_cover_all_rows_in_order(write_cube):
-    """Slices are consecutive, also across row groups, and hold only what was asked for."""
+    """Slices are consecutive, also across row groups, and hold only the requested columns."""
     path = write_cube({"id": [str(i) for i in range(10)], "x": list(range(10))}, row_group_size=4)
     slices = list(Cube(path, "F1").slices(["x"], rows=3))
     assert np.concatenate([s.rows() for s in slices]).tolist() == list(range(10))
@@ -148,7 +148,7 @@ def test_a_cube_of_no_rows_reads_as_nothing(write_cube):
 
 
 def test_a_column_twice_is_refused(tmp_path):
-    """Two columns of one name cannot be told apart."""
+    """Two columns of one name cannot be distinguished."""
     import pyarrow.parquet as pq
 
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["id", "x", "x"])
@@ -179,7 +179,7 @@ def test_row_groups_without_a_wanted_row_are_not_read(write_cube):
     "kind", [pa.float64(), pa.timestamp("us"), pa.bool_(), pa.list_(pa.int64()), pa.date32()]
 )
 def test_ids_of_other_types_are_refused(write_cube, kind):
-    """Floats are rounded, dates are printed in many ways, lists are no ids."""
+    """Floats are rounded, dates have many printed forms, lists are no ids."""
     cube = Cube(write_cube({"id": pa.nulls(2, kind)}), "F1")
     with pytest.raises(DataError, match="must be a column of text, bytes or whole .*columns.id"):
         cube.ids()
@@ -212,7 +212,7 @@ def test_lists_where_lists_belong(write_cube):
 
 
 def test_more_rows_than_bytes_are_refused(write_cube, monkeypatch):
-    """A footer that tells of rows that the file has no room for makes no array of them."""
+    """A footer that counts rows that the file has no room for makes no array of them."""
     monkeypatch.setattr("astromodal.data.parquet._ROWS_A_BYTE", 0)
     with pytest.raises(DataError, match="whole parquet file, got 1 rows, 1 in its row groups, in"):
         Cube(write_cube({"id": ["a"]}), "F1")

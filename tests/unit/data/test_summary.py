@@ -158,7 +158,7 @@ def test_a_pile_up_far_outside_is_warned_of(summary):
 
 
 def test_lists_that_are_not_read_are_warned_of(summary):
-    """A band by another name would vanish without a word."""
+    """A band by another name would vanish without a message."""
     (warning,) = [
         w for w in summary(splus_cut_J0378=[[0.0], None, None])["warnings"] if "J0378" in w
     ]

@@ -207,7 +207,7 @@ def test_a_step_keeps_to_its_budget(lengths, budget):
 
 
 def test_without_a_budget_steps_count_objects():
-    """``batch_size`` objects a step, the last one smaller."""
+    """``batch_size`` objects per step, the last one smaller."""
     plan = plan_epoch(np.arange(10), np.full(10, 7), None, 4, None)
     assert [len(plan.step(i)) for i in range(len(plan))] == [4, 4, 2]
 

@@ -30,7 +30,7 @@ def exposures() -> Exposures:
 
 
 def test_a_field_is_seen_for_eight_months_a_year(exposures):
-    """Hundreds of exposures in order over five years, with a gap each year, fewest in i."""
+    """Hundreds of exposures in order over five years, with a gap in every year, fewest in i."""
     assert (np.diff(exposures.time) > 0).all()
     assert START < exposures.time[0] < exposures.time[-1] < START + 366 * YEARS
     assert (np.diff(exposures.time) > 100).sum() in (4, 5)

@@ -95,7 +95,7 @@ def test_the_package_s_own_groups():
 
 
 def test_kinds_of_groups():
-    """Spectra and light curves are told apart, in the order given."""
+    """Spectra and light curves are distinguished, in the order given."""
     names = ["ztf_r", "gaiaxp_bp", "ztf_g", "desi_b"]
     assert spectra(names) == ["gaiaxp_bp", "desi_b"]
     assert light_curves(names) == ["ztf_r", "ztf_g"]

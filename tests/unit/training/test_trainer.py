@@ -138,7 +138,7 @@ def test_history_has_every_loss_and_the_baseline(make_trainer):
 
 
 def test_training_entries_tell_the_speed(make_trainer):
-    """Training entries hold the learning rate and real tokens a second."""
+    """Training entries hold the learning rate and real tokens per second."""
     trainer = make_trainer()
     run(trainer)
     entry = next(e for e in trainer.recorder.entries if e["split"] == "train")

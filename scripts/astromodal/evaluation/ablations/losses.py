@@ -30,9 +30,7 @@ from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.training.targets import NO_TARGET, RangeTargets
 from astromodal.training.terms import expected_centroids
 
-_FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 1}
-_STORED = {"nll": "surprise"}
-"""Names of arrays in the file, where they differ from those of the attributes."""
+_FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 2}
 _BUDGET = 16_384  # tokens per batch, without gradients
 ORDERS = ("fixed", "shuffled")
 """Orders of blocks in which losses are measured."""
@@ -68,14 +66,13 @@ class ObjectLosses:
 
     def save(self, path: str | Path) -> None:
         """Write the losses to an array file."""
-        arrays = {_STORED.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
-        save_arrays(path, arrays, **_FORMAT)
+        save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)}, **_FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> ObjectLosses:
         """Read losses from a file of `save`."""
         arrays = load_arrays(path, **_FORMAT).arrays
-        return cls(**{f.name: arrays[_STORED.get(f.name, f.name)] for f in fields(cls)})
+        return cls(**{f.name: arrays[f.name] for f in fields(cls)})
 
 
 def measure_losses(

@@ -34,7 +34,7 @@ def test_random_others_are_others(n):
 
 
 def test_classes_that_lie_apart():
-    """Of ten neighbours, five objects a side have 5, 4, 3, 2 and 1 beyond the border."""
+    """Of ten neighbours, five objects on each side have 5, 4, 3, 2 and 1 beyond the border."""
     kind = np.where(LINE[:, 0] < 30, "A", "B")
     near, random, gain = class_agreement(LINE, kind, ONE, seed=1).measure(1)
     assert near.value == pytest.approx(1 - 30 / 600)

@@ -32,7 +32,7 @@ def test_cells_account_for_every_value(values, n_cells):
 
 @given(arrays(np.float64, st.integers(0, 50), elements=st.floats(width=64)))
 def test_values_are_sorted_as_numpy_sorts_them(values):
-    """By their bits: all exponents, both signs, denormals; a cell each keeps them all."""
+    """By their bits: all exponents, both signs, denormals; one cell per value keeps them all."""
     finite = np.unique(values[np.isfinite(values)])
     np.testing.assert_array_equal(summarise_column(values, 10**6).low, finite)
 
