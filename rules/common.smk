@@ -30,7 +30,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
-from astromodal.inference.request import requested_columns
+from astromodal.inference.request import requested_columns, require_columns
 from astromodal.jobs.failures import FOLDER, check_skipped, killed, skipped
 from astromodal.jobs.resources import training_resources
 from astromodal.jobs.surroundings import shield

@@ -65,7 +65,7 @@ rule embed:
 rule predict:
     """Predict scalars of every field."""
     input:
-        expand(PATHS.predictions(), field=FIELDS.every),
+        every_prediction,
 
 
 rule export:

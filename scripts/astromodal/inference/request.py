@@ -156,6 +156,20 @@ def requested_columns(config: Config) -> tuple[str, ...]:
     return requested
 
 
+def require_columns(requested: Sequence[str]) -> None:
+    """Check that a run predicts some column.
+
+    Raises
+    ------
+    ConfigError
+        If `requested` is empty: the config names no column, and the run lacks all default columns.
+    """
+    if not requested:
+        must = "columns of tokenizers.scalar.columns to predict"
+        got = f"none; the run has none of {', '.join(DEFAULT_COLUMNS)}"
+        raise ConfigError(must_be("predict.columns", must, got))
+
+
 def _other_blocks(layout: SequenceLayout) -> list[str]:
     """Return the names of all blocks other than the scalar block."""
     return [block.name for block in layout.blocks if block.name != SCALAR]

@@ -7,7 +7,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import ConfigError
-from astromodal.inference.request import parse_request, requested_columns
+from astromodal.inference.request import parse_request, requested_columns, require_columns
 from astromodal.sequences.layout import sequence_layout
 from helpers.model import COLUMNS, CONFIG
 
@@ -83,6 +83,8 @@ def test_the_default_columns_are_those_that_the_run_has():
     assert requested_columns(few) == ("specz_z",)
     none = load_config({"tokenizers": {"scalar": {"columns": ["mag_pstotal_r"]}}})
     assert requested_columns(none) == ()
+    with pytest.raises(ConfigError, match="predict.columns must be columns of .* got none; the"):
+        require_columns(requested_columns(none))
 
 
 @pytest.mark.parametrize(
