@@ -54,7 +54,7 @@ def clock(monkeypatch):
 
 
 def test_speeds_by_hand(clock, tmp_path):
-    """Two steps in 4 s, of which a validation took 1 s: tokens per second, step time, FLOP share."""
+    """Two steps in 4 s, of which a validation took 1 s: tokens per second, step time, FLOPs."""
     recorder = Recorder(tmp_path / "h.jsonl", LOGGER, 10, None, peak=1e7)
     recorder.begin([], Sums())
     recorder.add(outcome())
