@@ -173,7 +173,7 @@ CASES = [
     Case(
         "a function that encodes scalars",
         source(
-            "tokenizers/scalar_tokens", "    values = cube.scalars(tokenizer.columns)[row]",
+            "tokenizers/scalars/tokenizer", "    values = cube.scalars(tokenizer.columns)[row]",
             "    columns = tokenizer.columns\n    values = cube.scalars(columns)[row]",
         ),
         of("encode_scalars pack_sequences", "ABC") | {"evaluate_scalars"} | TRAINED,
@@ -181,7 +181,7 @@ CASES = [
     Case(
         "a function that nothing calls",
         source(
-            "evaluation/render", "def render_report(",
+            "evaluation/report/render", "def render_report(",
             "def _not_called() -> None: ...\n\n\ndef render_report(",
         ),
         set(),
