@@ -156,6 +156,12 @@ def one_simulated_field(wildcards):
     }
 
 
+def every_prediction(wildcards):
+    """Return the predictions of every field; an error where there is no column to predict."""
+    require_columns(requested_columns(CONFIG))
+    return expand(PATHS.predictions(), field=FIELDS.every)
+
+
 def start_of_training():
     """Return the model that training starts from, as an input; none for a `last` checkpoint."""
     start = starting_model(CONFIG)

@@ -3,12 +3,6 @@
 PREDICTED = list(requested_columns(CONFIG))
 
 
-def every_prediction(wildcards):
-    """Return the predictions of every field; an error where there is no column to predict."""
-    require_columns(PREDICTED)
-    return expand(PATHS.predictions(), field=FIELDS.every)
-
-
 rule embed_field:
     """Embed the objects of one field."""
     input:
