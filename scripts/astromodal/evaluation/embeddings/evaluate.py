@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from astromodal.config.evaluate import LabelSettings
 from astromodal.evaluation.context import ModelContext
@@ -32,7 +32,7 @@ from astromodal.evaluation.embeddings.measures import (
     Retrieval,
     class_agreement,
     embedding_space,
-    plane,
+    project_to_plane,
     retrieve,
     value_agreement,
 )
@@ -40,7 +40,7 @@ from astromodal.evaluation.embeddings.offsets import (
     LEAST_OBJECTS,
     Offsets,
     field_offsets,
-    most_common,
+    select_commonest_blocks,
 )
 from astromodal.evaluation.embeddings.sample import Sample, sample_embeddings
 from astromodal.evaluation.held_out import described, listed
@@ -51,7 +51,7 @@ from astromodal.sequences.layout import IMAGE
 
 _SIGNIFICANT = 2.0
 """Errors by which the accuracy must exceed that of shuffled labels to count as predicted."""
-EVERY, ALIKE = "all objects", "objects with the same modalities"
+ALL_OBJECTS, SAME_MODALITIES = "all objects", "objects with the same modalities"
 
 Agreements = dict[str, dict[str, Agreement]]
 """Agreement by quantity and by choice of objects."""
@@ -76,8 +76,7 @@ def evaluate_embeddings(context: ModelContext) -> Section:
     seed, labels = evaluation.seed, evaluation.labels
     section.hashes["transformer"] = context.model.hash
     sample = sample_embeddings(context)
-    numbers = EmbeddingNumbers(len(sample), pooling)
-    section.numbers = numbers
+    section.numbers = EmbeddingNumbers(len(sample), pooling)
     section.summary = (
         f"{len(sample)} objects: {described(context.fields)}. An object is embedded ({pooling} of "
         f"the states) from all its blocks and columns, except {listed(labels.hidden, 12) or 'none'}"
@@ -90,12 +89,17 @@ def evaluate_embeddings(context: ModelContext) -> Section:
     space = embedding_space(sample.vectors)
     tokenizer, columns = context.model.tokenizers.image, context.settings.columns
     shown = retrieve(sample, space, tokenizer, columns, evaluation.n_examples, seed)
+    offsets = _measure_offsets(sample, space, seed)
+    kinds = _commonest(sample.kind)
+    compared = _compare_neighbours(sample, space, labels, kinds, seed)
     with styled():
-        numbers = replace(numbers, map=_add_map(section, sample, *plane(space, seed), labels))
-        offsets = _add_offsets(section, sample, space, _absent(sample, context), seed)
-        neighbours = _add_agreement(section, sample, space, labels, seed)
+        places = _add_map(section, sample, *project_to_plane(space, seed), labels)
+        _note_offsets(section, offsets, _absent(sample, context))
+        _add_offsets(section, offsets)
+        _note_unknown(section, sample, compared, kinds)
+        agreements = _add_agreement(section, sample, compared, kinds, labels.magnitude, seed)
         _add_retrieval(section, sample, shown)
-    section.numbers = replace(numbers, fields=offsets, neighbours=neighbours)
+    section.numbers = EmbeddingNumbers(len(sample), pooling, places, offsets, agreements)
     return section
 
 
@@ -140,27 +144,31 @@ def _add_map(
     return MapNumbers(method, sample.ids, fields, places[:, 0], places[:, 1])
 
 
-def _add_offsets(
-    section: Section, sample: Sample, space: np.ndarray, absent: Mapping[str, int], seed: int
-) -> dict[str, Offsets]:
-    """Add how well fields are predicted, from all objects and from those with equal modalities.
-
-    `absent` counts the scalar columns that a field's cube lacks.
-    """
+def _measure_offsets(sample: Sample, space: np.ndarray, seed: int) -> dict[str, Offsets]:
+    """Measure offsets between fields, of all objects and of those with the same modalities."""
     names = [f.name for f in sample.fields]
-    chosen = most_common(sample.blocks, sample.field)
+    chosen = select_commonest_blocks(sample.blocks, sample.field)
     panels = {
-        EVERY: field_offsets(space, sample.field, names, seed),
-        ALIKE: field_offsets(space[chosen], sample.field[chosen], names, seed),
+        ALL_OBJECTS: field_offsets(space, sample.field, names, seed),
+        SAME_MODALITIES: field_offsets(space[chosen], sample.field[chosen], names, seed),
     }
-    offsets = {title: each for title, each in panels.items() if each is not None}
-    if EVERY not in offsets:
+    return {title: offsets for title, offsets in panels.items() if offsets is not None}
+
+
+def _note_offsets(
+    section: Section, offsets: Mapping[str, Offsets], absent: Mapping[str, int]
+) -> None:
+    """Note which offsets could not be measured, and which fields lack columns.
+
+    `absent` counts the scalar columns that each field's cube lacks.
+    """
+    if ALL_OBJECTS not in offsets:
         section.notes.append(
             "Offsets between fields were not measured: this needs two fields with at least "
             f"{LEAST_OBJECTS} evaluated objects each."
         )
-        return {}
-    if ALIKE not in offsets:
+        return
+    if SAME_MODALITIES not in offsets:
         section.notes.append(
             f"No two fields have {LEAST_OBJECTS} objects with the same modalities. Offsets between "
             "fields are those of all objects; different surveys in the fields may explain them."
@@ -171,25 +179,30 @@ def _add_offsets(
             f"Columns that a cube lacks reveal its field: {', '.join(lacking[:10])}"
             f"{' and more' if len(lacking) > 10 else ''} lack scalar columns."
         )
+
+
+def _add_offsets(section: Section, offsets: Mapping[str, Offsets]) -> None:
+    """Add how well the field of an object is predicted, and how far fields are apart."""
+    if not offsets:
+        return
     section.add_figure(
         plot_offsets(offsets), "fields",
         "Left: fraction of each field's objects that a linear classifier assigns to it from the "
         "embedding, cross-validated; dashed: with shuffled labels. Right: squared distance of each "
-        "field's mean from that of the other fields, less the part of noise. Errors are bootstrap "
-        f"errors over objects. Bottom: only {ALIKE}.",
+        "field's mean from that of the other fields, minus the distance expected from noise alone. "
+        "Errors are from Wilson's interval (left) and a bootstrap over objects (right). Bottom: "
+        f"only {SAME_MODALITIES}.",
         f"{_verdict(offsets)} Fields may differ in seeing, depth and calibration, or in the sky "
         "itself: a field with a cluster has other galaxies.",
         offset_table(offsets),
     )  # fmt: skip
-    title = ALIKE if ALIKE in offsets else EVERY
-    own = offsets[title]
+    title, own = list(offsets.items())[-1]
     section.add_headline(
         f"Embeddings: field predicted, {title}", own.balanced_accuracy.scaled(100, "%"),
         note=f"balanced accuracy over {len(own.fields)} fields; the mark is that of shuffled "
         f"labels, {100 * own.shuffled.value:.1f} %",
         verdict="bad" if own.excess.above(0, _SIGNIFICANT) else "none",
     )  # fmt: skip
-    return offsets
 
 
 def _verdict(offsets: Mapping[str, Offsets]) -> str:
@@ -204,66 +217,90 @@ def _verdict(offsets: Mapping[str, Offsets]) -> str:
     return " ".join(sentences)
 
 
-def _add_agreement(
-    section: Section, sample: Sample, space: np.ndarray, labels: LabelSettings, seed: int
-) -> tuple[AgreementNumbers, ...]:
-    """Add how well neighbours agree in class, redshift and magnitude."""
-    kinds = _commonest(sample.kind)
+def _compare_neighbours(
+    sample: Sample, space: np.ndarray, labels: LabelSettings, kinds: Sequence[str], seed: int
+) -> Agreements:
+    """Compare neighbours in class, redshift and magnitude, where enough objects have them."""
     kind, redshift = f"class ({labels.kind})", f"redshift ({labels.redshift}), stars left out"
     magnitude = f"magnitude ({labels.magnitude})"
     compared: Agreements = {kind: {}, redshift: {}, magnitude: {}}
-    for title, group in {EVERY: np.zeros(len(sample), np.uint32), ALIKE: sample.blocks}.items():
+    groups = {ALL_OBJECTS: np.zeros(len(sample), np.uint32), SAME_MODALITIES: sample.blocks}
+    for title, group in groups.items():
         if len(kinds) > 1:
             compared[kind][title] = class_agreement(space, sample.kind, group, seed)
         for what, values in ((redshift, sample.redshift), (magnitude, sample.magnitude)):
             compared[what][title] = value_agreement(
                 space, values, group, seed, redshift=what == redshift
             )
-    compared = {w: {t: a for t, a in each.items() if len(a)} for w, each in compared.items()}
-    _note_unknown(section, sample, compared, kinds)
+    return {w: {t: a for t, a in each.items() if len(a)} for w, each in compared.items()}
+
+
+def _add_agreement(
+    section: Section,
+    sample: Sample,
+    compared: Agreements,
+    kinds: Sequence[str],
+    magnitude: str | None,
+    seed: int,
+) -> tuple[AgreementNumbers, ...]:
+    """Add how well neighbours agree in class, redshift and magnitude."""
     if not any(compared.values()):
         return ()
+    by_class, by_redshift, by_magnitude = compared.values()
     classes = {
-        title: {"all": a, **{name: a[sample.kind == name] for name in kinds}}
-        for title, a in compared[kind].items()
+        title: {
+            name: _numbers(f"same class (%), {name}", title, agreement[chosen], seed, 100)
+            for name, chosen in _class_masks(sample.kind, kinds).items()
+        }
+        for title, agreement in by_class.items()
     }
-    shown = {
-        "|Δz| / (1 + z)": compared[redshift],
-        f"|Δ {labels.magnitude}| (mag)": compared[magnitude],
+    shown = {"|Δz| / (1 + z)": by_redshift, f"|Δ {magnitude}| (mag)": by_magnitude}
+    differences = {what: choices for what, choices in shown.items() if choices}
+    medians = {
+        what: {title: _numbers(f"median {what}", title, a, seed) for title, a in choices.items()}
+        for what, choices in differences.items()
     }
-    differences = {title: each for title, each in shown.items() if each}
-    numbers = tuple(
-        _numbers(f"same class (%), {name}", title, a, seed, 100)
-        for title, each in classes.items()
-        for name, a in each.items()
-    ) + tuple(
-        _numbers(f"median {what}", title, a, seed)
-        for what, each in differences.items()
-        for title, a in each.items()
-    )
+    numbers = tuple(n for each in (*classes.values(), *medians.values()) for n in each.values())
+    _add_agreement_figure(section, plot_agreement(classes, differences), numbers)
+    if classes:
+        same = list(classes.values())[-1]["all"]
+        _add_headline(section, "neighbours of the same class", same, "%", more_is_better=True)
+    if by_redshift:
+        closest = list(medians["|Δz| / (1 + z)"].values())[-1]
+        what = "neighbours' median |Δz| / (1 + z)"
+        _add_headline(section, what, closest, "", more_is_better=False)
+    return numbers
+
+
+def _add_agreement_figure(
+    section: Section, figure: Figure, numbers: Sequence[AgreementNumbers]
+) -> None:
+    """Add the figure of `plot_agreement` with its caption and table."""
     section.add_figure(
-        plot_agreement(classes, differences), "neighbours",
+        figure, "neighbours",
         f"The {K} nearest neighbours of each object, among those in which the quantity is known, "
         "compared with 50 random objects. Class: fraction with the same class. Others: "
         "distribution over objects of the median difference. Filled and solid: "
-        f"{EVERY}; open and dashed: {ALIKE}. Errors are bootstrap errors over objects.",
+        f"{ALL_OBJECTS}; open and dashed: {SAME_MODALITIES}. Errors are bootstrap errors over "
+        "objects.",
         "Blue should lie above grey in class, and left of it in redshift: the model was given "
         "neither. It was given the magnitude, in which neighbours agree as expected. Among all "
         "objects, part of the agreement is due to their modalities.",
         agreement_table(numbers),
     )  # fmt: skip
-    _add_headline(section, "neighbours of the same class", compared[kind], seed, 100, "%", True)
-    _add_headline(
-        section, "neighbours' median |Δz| / (1 + z)", compared[redshift], seed, 1, "", False
-    )
-    return numbers
 
 
 def _numbers(
     quantity: str, among: str, agreement: Agreement, seed: int, scale: float = 1.0
 ) -> AgreementNumbers:
+    """Return the numbers of an agreement, times `scale`."""
     near, random, difference = (m.scaled(scale) for m in agreement.measure(seed))
     return AgreementNumbers(quantity, among, near, random, difference)
+
+
+def _class_masks(kind: np.ndarray, kinds: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return masks (n,) of all objects and of the objects of each class."""
+    return {"all": np.ones(len(kind), bool), **{name: kind == name for name in kinds}}
 
 
 def _commonest(kind: np.ndarray, most: int = 5) -> list[str]:
@@ -273,41 +310,34 @@ def _commonest(kind: np.ndarray, most: int = 5) -> list[str]:
 
 
 def _add_headline(
-    section: Section,
-    what: str,
-    choices: Mapping[str, Agreement],
-    seed: int,
-    scale: float,
-    unit: str,
-    more_is_better: bool,
+    section: Section, what: str, numbers: AgreementNumbers, unit: str, *, more_is_better: bool
 ) -> None:
-    """Add a headline for objects with the same modalities where there are some, else for all."""
-    if not choices:
-        return
-    title, agreement = list(choices.items())[-1]
-    near, random, gain = agreement.measure(seed)
+    """Add an agreement of neighbours to the headlines, with that of random objects as its mark."""
+    difference = numbers.difference
     sign = 1 if more_is_better else -1
-    better = Measurement(sign * gain.value, gain.error).above(0, errors=1)
+    better = Measurement(sign * difference.value, difference.error).above(0, errors=1)
     mark = f"{'above' if more_is_better else 'below'} that of random objects"
     section.add_headline(
-        f"Embeddings: {what}", near.scaled(scale, unit),
-        note=f"the mark is {mark}, {scale * random.value:.3g} {unit}".strip()
-        + f"; {title}, {len(agreement)} of them",
+        f"Embeddings: {what}", numbers.near.scaled(1, unit),
+        note=f"the mark is {mark}, {numbers.random.value:.3g} {unit}".strip()
+        + f"; {numbers.among}, {numbers.near.n} of them",
         verdict="good" if better else "bad",
     )  # fmt: skip
 
 
-def _note_unknown(section: Section, sample: Sample, compared: Agreements, kinds: list[str]) -> None:
+def _note_unknown(
+    section: Section, sample: Sample, compared: Agreements, kinds: Sequence[str]
+) -> None:
     """Note the quantities that too few objects have."""
     known = (sample.kind != "", np.isfinite(sample.redshift), np.isfinite(sample.magnitude))
     for (what, choices), has in zip(compared.items(), known, strict=True):
         n = int(has.sum())
-        if EVERY not in choices:
+        if ALL_OBJECTS not in choices:
             why = f"{n} evaluated objects have one, and {LEAST_KNOWN} are needed"
             if n >= LEAST_KNOWN:
                 why = f"all {n} evaluated objects that have one are of class {kinds[0]}"
             section.notes.append(f"Neighbours are not compared in {what}: {why}.")
-        elif ALIKE not in choices:
+        elif SAME_MODALITIES not in choices:
             section.notes.append(
                 f"No {LEAST_KNOWN} objects with the same modalities have a {what.split()[0]}: "
                 "neighbours may agree because of their modalities."

@@ -42,7 +42,7 @@ def plot_map(
     Parameters
     ----------
     places : float64 (n, 2)
-        Places of `plane`.
+        Places in the map, as `project_to_plane` returns them.
     named, valued : mapping of str to array (n,)
         Categories and numbers by title; a number is NaN where unknown.
     """
@@ -81,14 +81,15 @@ def plot_offsets(panels: Mapping[str, Offsets]) -> Figure:
 
 
 def plot_agreement(
-    classes: Mapping[str, Mapping[str, Agreement]], values: Mapping[str, Mapping[str, Agreement]]
+    classes: Mapping[str, Mapping[str, AgreementNumbers]],
+    values: Mapping[str, Mapping[str, Agreement]],
 ) -> Figure:
     """Plot fractions of neighbours of the same class, and distributions of differences.
 
     Parameters
     ----------
     classes : mapping
-        By choice of objects (at most two), and by class.
+        Percentages by choice of objects (at most two), and by class.
     values : mapping
         By quantity, and by choice of objects.
     """
@@ -167,18 +168,17 @@ def _colour_values(axis: Axes, places: np.ndarray, values: np.ndarray, title: st
     axis.figure.colorbar(points, ax=axis, location="bottom", extend="both", label=title)
 
 
-def _plot_classes(axis: Axes, classes: Mapping[str, Mapping[str, Agreement]]) -> None:
+def _plot_classes(axis: Axes, classes: Mapping[str, Mapping[str, AgreementNumbers]]) -> None:
     """Plot the fraction of neighbours of the same class, by class."""
     names = list(dict.fromkeys(name for choices in classes.values() for name in choices))
     for i, (objects, choices) in enumerate(classes.items()):
-        measured = [choices[name].measure(0)[:2] for name in names]
-        for j, ((_, colour, what), shift) in enumerate(zip(_PAIRS, (-0.1, 0.1), strict=True)):
-            share = [pair[j].scaled(100) for pair in measured]
+        for (pairs, colour, what), shift in zip(_PAIRS, (-0.1, 0.1), strict=True):
+            measured: list[Measurement] = [getattr(choices[name], pairs) for name in names]
             axis.errorbar(
-                np.arange(len(names)) + shift + 0.2 * i - 0.1, [m.value for m in share],
-                np.nan_to_num([m.error for m in share]), fmt="o" if not i else "s", color=colour,
-                markersize=4,
-                markerfacecolor="none" if i else colour, label=f"{what}, {objects}",
+                np.arange(len(names)) + shift + 0.2 * i - 0.1, [m.value for m in measured],
+                np.nan_to_num([m.error for m in measured]), fmt="o" if not i else "s",
+                color=colour, markersize=4, markerfacecolor="none" if i else colour,
+                label=f"{what}, {objects}",
             )  # fmt: skip
     axis.set_xticks(np.arange(len(names)), names, rotation=30)
     axis.set(ylabel="of the same class (%)", ylim=(-3, 103), xlim=(-0.6, len(names) - 0.4))

@@ -22,11 +22,11 @@ from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
 K = 10
 """Neighbours of an object that are compared with it."""
+N_NEAREST = 5
+"""Neighbours of a query object whose cutouts are shown."""
 LEAST_KNOWN = 2 * K
 """Fewest objects among which nearest neighbours are compared."""
 _PARTNERS = 50
-
-
 N_COMPONENTS = 30
 """Largest number of principal components."""
 LEAST_TSNE = 60
@@ -54,8 +54,8 @@ def embedding_space(vectors: np.ndarray) -> np.ndarray:
     return PCA(min(N_COMPONENTS, *scaled.shape), svd_solver="full").fit_transform(scaled)
 
 
-def plane(space: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Place objects in the plane, so that near ones stay near.
+def project_to_plane(space: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+    """Project objects to a plane in which neighbours stay near each other.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def value_agreement(
     return _compare(space, np.isfinite(values), group, differences, np.median, seed)
 
 
-def nearest(space: np.ndarray, k: int) -> np.ndarray:
+def nearest_neighbours(space: np.ndarray, k: int) -> np.ndarray:
     """Return the k nearest other objects of each object, int64 (n, k), nearest first."""
     return NearestNeighbors(n_neighbors=k).fit(space).kneighbors(return_distance=False)
 
@@ -257,18 +257,14 @@ def _compare(
     for each in np.unique(group[known]):
         members = np.flatnonzero(known & (group == each))
         if len(members) >= LEAST_KNOWN:
-            near[members] = measure(members, members[nearest(space[members], K)])
-            random[members] = measure(members, members[others_of(len(members), rng)])
+            near[members] = measure(members, members[nearest_neighbours(space[members], K)])
+            random[members] = measure(members, members[sample_others(len(members), rng)])
     return Agreement(near, random, statistic)
 
 
-def others_of(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return 50 random other objects for each of n objects, int64 (n, 50)."""
+def sample_others(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Sample 50 other objects for each of n objects, int64 (n, 50)."""
     return (np.arange(n)[:, None] + rng.integers(1, n, (n, _PARTNERS))) % n
-
-
-N_NEAREST = 5
-"""Neighbours of a query."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +322,7 @@ def retrieve(
     pool = np.flatnonzero(sample.has(IMAGE))
     if len(pool) <= N_NEAREST:
         return None
-    near = nearest(space[pool], N_NEAREST)
+    near = nearest_neighbours(space[pool], N_NEAREST)
     chosen = sample_in_turns(sample.kind[pool], n_queries, seed)
     objects = pool[np.column_stack([chosen, near[chosen]])]
     steps = np.linalg.norm(space[objects] - space[objects[:, :1]], axis=2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import recall_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from astromodal.evaluation.metrics import bootstrap_error, measure_fraction
@@ -29,8 +30,8 @@ class FieldOffset:
         Fraction of its objects that the classifier assigns to it.
     squared_offset : Measurement
         Squared distance of its mean from the mean of the others, in units of the variance within
-        fields, less what noise alone gives. 0: no offset; 1: as large as the scatter of sources
-        within a field.
+        fields, minus the distance expected from noise alone. 0: no offset; 1: as large as the
+        scatter of sources within a field.
     """
 
     objects: int
@@ -113,7 +114,7 @@ def field_offsets(
         errors = np.atleast_1d(bootstrap_error(statistic, len(label), seed))
         return [Measurement(v, e) for v, e in zip(values.tolist(), errors.tolist(), strict=True)]
 
-    distances = with_error(distance)
+    offsets = with_error(distance)
     return Offsets(
         balanced_accuracy=with_error(accuracy)[0],
         shuffled=Measurement(float(np.mean(shuffled)), float(np.std(shuffled, ddof=1))),
@@ -122,14 +123,14 @@ def field_offsets(
             names[number]: FieldOffset(
                 int((label == i).sum()),
                 measure_fraction(predicted[label == i] == i),
-                distances[i],
+                offsets[i],
             )
             for i, number in enumerate(fields.tolist())
         },
     )
 
 
-def most_common(blocks: np.ndarray, field: np.ndarray) -> np.ndarray:
+def select_commonest_blocks(blocks: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Return the objects with the most common set of blocks, bool (n,).
 
     Only fields with at least `LEAST_OBJECTS` objects of a set count, and there must be two of them.
@@ -156,10 +157,9 @@ def _predict(points: np.ndarray, label: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _recalls(label: np.ndarray, predicted: np.ndarray, n: int) -> np.ndarray:
-    """Return the recall of each of n fields, float64 (n,); NaN of a field without objects."""
-    count = np.bincount(label, minlength=n)
-    right = np.bincount(label[label == predicted], minlength=n)
-    return np.divide(right, count, out=np.full(n, np.nan), where=count > 0)
+    """Return the recall of each of n fields, float64 (n,); NaN for a field without objects."""
+    # A bootstrap sample can lack a field. balanced_accuracy_score leaves it out, with a warning.
+    return recall_score(label, predicted, labels=np.arange(n), average=None, zero_division=np.nan)
 
 
 def _distances(points: np.ndarray, label: np.ndarray, n: int) -> np.ndarray:

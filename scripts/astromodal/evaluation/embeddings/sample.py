@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.config.evaluate import LabelSettings
-from astromodal.config.schema import ColumnSettings
 from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.held_out import (
     EvaluatedField,
@@ -23,7 +22,6 @@ from astromodal.evaluation.held_out import (
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.layout import IMAGE, SCALAR
-from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 
 @dataclass(frozen=True)
@@ -94,18 +92,14 @@ def sample_embeddings(context: ModelContext) -> Sample:
     ]
     sampled = sample_rows(eligible, evaluation.max_objects, evaluation.seed)
     given = names_to_give(model, evaluation.labels.hidden)
-    pooling = context.settings.predict.pooling
-    parts = [_nothing(model.bundle.trained.model.embedding.embedding_dim)]
+    samples = [_empty_sample(context)]
     for i in context.progress(range(len(context.fields)), len(context.fields), "fields"):
         objects = opened[i][sampled[i]]
         if len(objects):
-            vectors = model.embed(objects, pooling, given)
-            labels = _labels(
-                context.fields[i], objects, model.tokenizers.scalar, evaluation.labels,
-                context.settings.columns,
-            )  # fmt: skip
-            parts.append({"vectors": vectors, "field": np.full(len(objects), i), **labels})
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            vectors = model.embed(objects, context.settings.predict.pooling, given)
+            samples.append(_sample_field(context, i, objects, vectors))
+    names = [f.name for f in dataclasses.fields(Sample) if f.name != "fields"]
+    joined = {name: np.concatenate([getattr(s, name) for s in samples]) for name in names}
     return Sample(context.fields, **joined)
 
 
@@ -115,30 +109,30 @@ def names_to_give(model: AstroModel, hidden: Collection[str]) -> list[str]:
     return [*blocks, *(name for name in model.columns if name not in hidden)]
 
 
-def _labels(
-    evaluated: EvaluatedField,
-    objects: Encoded,
-    coder: ScalarTokenizer,
-    labels: LabelSettings,
-    columns: ColumnSettings,
-) -> dict[str, np.ndarray]:
-    """Return the attributes of a `Sample` of a field's objects, without `vectors` and `field`."""
-    cube, row = evaluated.open(columns), objects.row.astype(np.int64)
+def _sample_field(
+    context: ModelContext, number: int, objects: Encoded, vectors: np.ndarray
+) -> Sample:
+    """Return the sample of some objects of one field, with their labels from its cube."""
+    evaluated, labels = context.fields[number], context.settings.evaluation.labels
+    cube, row = evaluated.open(context.settings.columns), objects.row.astype(np.int64)
     check_ids(cube.ids(), row, objects.ids, evaluated.files["sequences"])
-    check_scalars(cube, objects, coder)
-    nothing = np.full(len(row), np.nan)
+    check_scalars(cube, objects, context.model.tokenizers.scalar)
+    unknown = np.full(len(row), np.nan)
     kind = read_kinds(cube, labels)[row]
-    redshift = cube.scalar(labels.redshift)[row] if labels.redshift else nothing
-    magnitude = cube.scalar(labels.magnitude)[row] if labels.magnitude else nothing
-    return {
-        "row": row,
-        "ids": objects.ids,
-        "blocks": objects.sequences.pattern[objects.numbers],
-        "modalities": _modalities(objects),
-        "kind": np.where(has_class(kind, labels), kind, ""),
-        "redshift": cosmological(redshift, kind, labels),
-        "magnitude": magnitude,
-    }
+    redshift = cube.scalar(labels.redshift)[row] if labels.redshift else unknown
+    magnitude = cube.scalar(labels.magnitude)[row] if labels.magnitude else unknown
+    return Sample(
+        fields=context.fields,
+        vectors=vectors,
+        field=np.full(len(row), number),
+        row=row,
+        ids=objects.ids,
+        blocks=objects.sequences.pattern[objects.numbers],
+        modalities=_modalities(objects),
+        kind=np.where(has_class(kind, labels), kind, ""),
+        redshift=cosmological(redshift, kind, labels),
+        magnitude=magnitude,
+    )
 
 
 def _modalities(objects: Encoded) -> np.ndarray:
@@ -149,17 +143,19 @@ def _modalities(objects: Encoded) -> np.ndarray:
     return np.char.add(np.char.add(SCALAR, image), np.where(spectrum, " + spectrum", ""))
 
 
-def _nothing(width: int) -> dict[str, np.ndarray]:
-    """Return the attributes of a `Sample` without objects."""
+def _empty_sample(context: ModelContext) -> Sample:
+    """Return a sample without objects."""
+    width = context.model.bundle.trained.model.embedding.embedding_dim
     numbers, text = np.empty(0), np.empty(0, "U1")
-    return {
-        "vectors": np.empty((0, width), np.float32),
-        "field": np.empty(0, np.int64),
-        "row": np.empty(0, np.int64),
-        "ids": text,
-        "blocks": np.empty(0, np.uint32),
-        "modalities": text,
-        "kind": text,
-        "redshift": numbers,
-        "magnitude": numbers,
-    }
+    return Sample(
+        fields=context.fields,
+        vectors=np.empty((0, width), np.float32),
+        field=np.empty(0, np.int64),
+        row=np.empty(0, np.int64),
+        ids=text,
+        blocks=np.empty(0, np.uint32),
+        modalities=text,
+        kind=text,
+        redshift=numbers,
+        magnitude=numbers,
+    )

@@ -8,9 +8,10 @@ from astromodal.evaluation.embeddings.measures import (
     K,
     class_agreement,
     embedding_space,
-    nearest,
-    others_of,
-    plane,
+    nearest_neighbours,
+    project_to_plane,
+    sample_in_turns,
+    sample_others,
     value_agreement,
 )
 
@@ -19,8 +20,8 @@ ONE = np.zeros(60, np.uint32)
 
 
 def test_the_nearest_are_the_nearest_others():
-    """On a line of whole numbers the ends have their one neighbour, and nobody is its own."""
-    others = nearest(LINE, 1)[:, 0]
+    """On a line of whole numbers neighbours are 1 away; no object is its own neighbour."""
+    others = nearest_neighbours(LINE, 1)[:, 0]
     assert (others[0], others[59]) == (1, 58)
     assert np.all(np.abs(others - np.arange(60)) == 1)
 
@@ -28,7 +29,7 @@ def test_the_nearest_are_the_nearest_others():
 @pytest.mark.parametrize("n", [2, 3, 40])
 def test_random_others_are_others(n):
     """Every sampled object is another one."""
-    others = others_of(n, np.random.default_rng(0))
+    others = sample_others(n, np.random.default_rng(0))
     assert not (others == np.arange(n)[:, None]).any()
     assert set(others.ravel()) <= set(range(n))
 
@@ -49,14 +50,14 @@ def test_differences_by_hand():
     assert len(agreement) == 60
 
 
-def test_redshifts_count_relative():
-    """The difference is divided by one plus the object's own."""
+def test_differences_of_redshift_are_relative():
+    """The difference is divided by one plus the object's own redshift."""
     agreement = value_agreement(LINE, LINE[:, 0], ONE, seed=1, redshift=True)
     assert agreement.near[30] == pytest.approx(3 / 31)
 
 
 def test_comparison_within_a_group():
-    """An object is compared with its group alone, where that has enough objects."""
+    """An object is compared only with its group, if the group has enough objects."""
     group = np.repeat([0, 1], [40, 20]).astype(np.uint32)
     group[59] = 2
     agreement = value_agreement(LINE, LINE[:, 0], group, seed=1)
@@ -66,7 +67,7 @@ def test_comparison_within_a_group():
 
 
 def test_unknown_values_are_left_out():
-    """Neither compared nor compared with; too few known leave nothing."""
+    """Objects without a value are not compared; with too few values nothing is measured."""
     values = np.where(np.arange(60) % 2, np.nan, LINE[:, 0])
     assert len(value_agreement(LINE, values, ONE, seed=1)) == 30
     few = np.where(np.arange(60) < 2 * K - 1, 1.0, np.nan)
@@ -75,7 +76,7 @@ def test_unknown_values_are_left_out():
 
 
 def test_a_large_dimension_does_not_decide():
-    """Dimensions are standardised: one that is a thousand times larger counts as much."""
+    """Dimensions are standardised: one that is a thousand times larger has the same weight."""
     vectors = np.random.default_rng(0).normal(size=(200, 3))
     scaled = embedding_space(vectors * [1000.0, 1.0, 1.0])
     np.testing.assert_allclose(np.abs(scaled), np.abs(embedding_space(vectors)), atol=1e-9)
@@ -88,19 +89,26 @@ def test_components_that_are_kept(n, d, kept):
 
 
 def test_few_objects_are_mapped_by_pca():
-    """And one component is no obstacle."""
-    places, method = plane(np.arange(5.0)[:, None], seed=1)
+    """A space of one component has 0 as its second coordinate."""
+    places, method = project_to_plane(np.arange(5.0)[:, None], seed=1)
     assert method == "PCA"
     assert places.tolist() == [[i, 0] for i in range(5)]
 
 
 def test_the_same_seed_gives_the_same_map():
-    """Two clumps stay apart in it."""
+    """Two clumps stay apart in the map."""
     rng = np.random.default_rng(0)
     space = rng.normal(size=(LEAST_TSNE, 3)) + np.repeat([0, 50], LEAST_TSNE // 2)[:, None]
-    places, method = plane(space, seed=1)
+    places, method = project_to_plane(space, seed=1)
     assert method == "t-SNE"
-    assert places.tolist() == plane(space, seed=1)[0].tolist()
+    assert places.tolist() == project_to_plane(space, seed=1)[0].tolist()
     halves = np.split(places, 2)
     apart = np.linalg.norm(halves[0].mean(0) - halves[1].mean(0))
     assert apart > halves[0].std()
+
+
+def test_classes_take_turns():
+    """Of ten stars and one quasar, two samples are one of each."""
+    kind = np.array(["STAR"] * 10 + ["QSO"])
+    for seed in range(5):
+        assert set(kind[sample_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.embeddings.offsets import field_offsets, most_common
+from astromodal.evaluation.embeddings.offsets import field_offsets, select_commonest_blocks
 
 NAMES = list("ABCDEFGH")
 
@@ -55,9 +55,9 @@ def test_the_set_of_modalities_that_most_objects_share():
     """By hand: set 1 has 12 and 11 objects of two fields, set 2 has 40 of one, set 3 too few."""
     blocks = np.repeat([1, 1, 2, 3, 3], [12, 11, 40, 10, 9])
     field = np.repeat([0, 1, 0, 0, 1], [12, 11, 40, 10, 9])
-    assert most_common(blocks, field).tolist() == (blocks == 1).tolist()
+    assert select_commonest_blocks(blocks, field).tolist() == (blocks == 1).tolist()
 
 
 def test_no_set_of_modalities_in_two_fields():
-    """Then nothing is chosen."""
-    assert not most_common(np.repeat([1, 2], 20), np.repeat([0, 1], 20)).any()
+    """Where no set of modalities occurs in two fields, no object is chosen."""
+    assert not select_commonest_blocks(np.repeat([1, 2], 20), np.repeat([0, 1], 20)).any()
