@@ -2,7 +2,7 @@
 
 A registry holds the spectrum groups, the quantizers, the loss terms or the sections of the report
 by name. The package registers its own. A user's Python file, named by the setting ``extensions``,
-registers more in the same way; every job loads it before it starts.
+registers more in the same way; a job that can reach one of its registries loads it at the start.
 """
 
 from __future__ import annotations
@@ -124,9 +124,16 @@ def hand_down(paths: Iterable[str | Path], environment: MutableMapping[str, str]
     environment[VARIABLE] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
 
 
-def load_inherited() -> list[ModuleType]:
-    """Import the files that a parent process named with `hand_down`."""
-    return load_extensions(filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
+def load_inherited(code: str | None = None) -> list[ModuleType]:
+    """Import the files that a parent process named with `hand_down`.
+
+    Parameters
+    ----------
+    code : str, optional
+        Digest of a job's code, which names the files that count for it. Others are not imported.
+    """
+    paths = map(Path, filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)))
+    return load_extensions(p for p in paths if code is None or p.name in code.split("/"))
 
 
 def _load(path: Path) -> ModuleType:

@@ -117,7 +117,8 @@ def start(snakemake: Any) -> Job:
     ----------
     snakemake : snakemake.script.Snakemake
         The object that Snakemake passes to a script. Its ``params.settings`` maps dotted names to
-        plain values. The log goes to its first log file.
+        plain values, and its ``params.code`` is the digest of the job's code, which names the
+        extension files to import. The log goes to its first log file.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def start(snakemake: Any) -> Job:
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
-    load_inherited()
+    load_inherited(snakemake.params.get("code"))
     settings = partial_config(snakemake.params.get("settings", {}))
     # BLAS sums in an order that depends on its threads. With one thread, sums repeat to the bit.
     threadpool_limits(1, "blas")

@@ -74,7 +74,7 @@ def shield(environment: MutableMapping[str, str], scripts: Path, folder: Path) -
     os.umask(os.umask(0) & ~_OWNERS)  # the owner can read the files of earlier jobs
     if "OMP_WAIT_POLICY" not in environment:
         # Threads that spin while they wait take shared cores from each other.
-        environment.setdefault("GOMP_SPINCOUNT", "10000")
+        environment.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _takes_files(folder: Path) -> bool:

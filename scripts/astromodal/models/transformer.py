@@ -378,9 +378,11 @@ def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor
     """Return cosines and sines of rotary angles, (length, 1, d_head / 2) each.
 
     Frequencies fall geometrically from 1 to 1/10,000 per token (Su et al. 2021, arXiv:2104.09864).
+    They are computed on the CPU, whatever the default device.
     """
-    frequency = 10_000.0 ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
-    angle = torch.arange(length, dtype=torch.float64)[:, None, None] * frequency
+    pairs = torch.arange(0, d_head, 2, dtype=torch.float64, device="cpu")
+    tokens = torch.arange(length, dtype=torch.float64, device="cpu")
+    angle = tokens[:, None, None] * 10_000.0 ** (-pairs / d_head)
     return angle.cos().float(), angle.sin().float()
 
 

@@ -19,12 +19,15 @@ from astromodal.reruns.definitions import PACKAGE
 from astromodal.storage.hashing import FileVersion, hash_values
 
 VARIABLE: Final = "ASTROMODAL_CODE"
-"""Environment variable of jobs: a hash of the sources, then ``rule=digest`` of each rule."""
+"""Environment variable of jobs: a hash of the sources, then lines ``rule=digest``."""
 
 
 def digest(code: Mapping[str, str]) -> str:
-    """Return one digest of all definitions that a rule's script reaches."""
-    return hash_values(dict(code))
+    """Return one digest of all definitions that a rule's script reaches.
+
+    The names of the extension files among them follow: ``0123456789abcdef/my_survey.py``.
+    """
+    return "/".join([hash_values(dict(code)), *(name for name in code if name.endswith(".py"))])
 
 
 def plan_digests(
@@ -51,7 +54,7 @@ def plan_digests(
     sources = _hash_sources(scripts, extensions)
     code = {path.stem: code_digests(path, scripts, extensions) for path in _entry_scripts(scripts)}
     items = (f"{rule}={digest(table)}" for rule, table in code.items())
-    environment[VARIABLE] = " ".join([sources, *items])
+    environment[VARIABLE] = "\n".join([sources, *items])
     return code
 
 
@@ -63,7 +66,7 @@ def job_digests(
     Parameters are those of `plan_digests`.
     """
     extensions = tuple(extensions)
-    sources, *items = environment.get(VARIABLE, "").split() or [""]
+    sources, *items = environment.get(VARIABLE, "").split("\n")
     if sources == _hash_sources(scripts, extensions):
         return dict(item.split("=", 1) for item in items)
     code = plan_digests(scripts, extensions, environment)

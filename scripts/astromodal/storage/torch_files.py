@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from astromodal.errors import FormatError, must_be
 from astromodal.storage.archives import DAMAGE, check_archive
@@ -41,6 +42,16 @@ def library_defaults() -> Iterator[None]:
         stack.enter_context(torch.device("cpu"))
         stack.enter_context(np.errstate(**_ERRORS))  # type: ignore[arg-type]
         yield
+
+
+class _Unfilled(TorchFunctionMode):
+    """Modules get no random numbers: on the meta device, these would import SymPy (0.9 s)."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        named = kwargs or {}
+        return named["tensor"] if func is nn.init.normal_ else func(*args, **named)
 
 
 _Model = TypeVar("_Model", bound=nn.Module)
@@ -118,7 +129,7 @@ def filled(
         must = f"of at least as many weights as layers, {n_layers}"
         raise FormatError(must_be(source, must, len(found), remedy))
     try:
-        with torch.device("meta"):  # shapes without numbers
+        with torch.device("meta"), _Unfilled():  # shapes without numbers
             expected = {name: tuple(t.shape) for name, t in build().state_dict().items()}
     except RuntimeError as error:
         raise FormatError(must_be(source, "of a possible shape", str(error), remedy)) from error

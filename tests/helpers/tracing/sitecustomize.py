@@ -27,7 +27,7 @@ def trace_calls(folder):
         """Whether a call comes from the script, and not from a module that defines a constant."""
         while frame is not None and frame.f_code.co_name != "<module>":
             frame = frame.f_back
-        return frame is None or frame.f_globals["__name__"] == "__main__"
+        return frame is None or frame.f_globals.get("__name__") == "__main__"
 
     def keep(frame, event, argument):
         code, module = frame.f_code, frame.f_globals

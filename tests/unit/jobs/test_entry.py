@@ -1,5 +1,6 @@
 import errno
 import logging
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import astromodal
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
+from astromodal.extensions import VARIABLE, hand_down
 from astromodal.jobs.entry import SCRIPTS, start
 from astromodal.jobs.failures import FOLDER, read_notes
 from astromodal.storage.json_files import write_json
@@ -20,6 +22,7 @@ from astromodal.storage.skips import Skip, SkippedError, skip_at
 @pytest.fixture
 def snakemake(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setenv(VARIABLE, "")
     root = logging.getLogger()
     before = root.handlers[:]
     yield SimpleNamespace(
@@ -51,6 +54,17 @@ def test_a_job_reads_only_what_its_rule_named(snakemake):
     assert (image.size, image.seed) == (32, 9)
     with pytest.raises(AttributeError, match=r"tokenizers\.image\.bands must be given to the job"):
         _ = image.bands
+
+
+def test_a_job_imports_the_extensions_of_its_code(snakemake, tmp_path):
+    """An extension file that the job's code cannot reach costs it nothing."""
+    for name in ("counted", "other"):
+        (tmp_path / f"{name}.py").write_text("x = 1")
+    hand_down([tmp_path / "counted.py", tmp_path / "other.py"], os.environ)
+    snakemake.params["code"] = "0123456789abcdef/counted.py"
+    start(snakemake)
+    assert sys.modules.pop("astromodal_extension_counted").x == 1
+    assert "astromodal_extension_other" not in sys.modules
 
 
 def test_messages_go_to_the_job_s_log(snakemake):

@@ -97,7 +97,7 @@ def test_the_mask_of_new_files(tmp_path, user, jobs):
 
 @pytest.mark.parametrize(
     ("user", "jobs"),
-    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "x"}, None)],
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "x"}, None)],
 )
 def test_threads_that_wait(tmp_path, user, jobs):
     """They do not spin for long, unless the user says how they wait."""

@@ -54,6 +54,12 @@ def test_a_rule_s_digest_follows_its_definitions():
     assert digest({**TABLE, "a.g": "4"}) != digest(TABLE)
 
 
+def test_a_digest_names_the_extensions_that_count():
+    """A job reads there which files it imports; their names may hold blanks."""
+    assert digest(TABLE).count("/") == 0
+    assert digest({**TABLE, "my survey.py": "4"}).split("/")[1:] == ["my survey.py"]
+
+
 def test_a_job_inherits_the_digests_of_the_plan(scripts, extension, computed):
     """While the sources are unchanged, a job computes nothing and has the plan's digests."""
     environment = {}
@@ -68,8 +74,8 @@ def test_a_job_takes_what_the_plan_says(scripts, computed):
     """The digests come from the environment, not from the code."""
     environment = {}
     plan_digests(scripts, [], environment)
-    sources = environment[VARIABLE].split()[0]
-    environment[VARIABLE] = f"{sources} encode=x train=y"
+    sources = environment[VARIABLE].partition("\n")[0]
+    environment[VARIABLE] = f"{sources}\nencode=x\ntrain=y"
     assert job_digests(scripts, [], environment) == {"encode": "x", "train": "y"}
 
 
@@ -110,7 +116,7 @@ def test_an_edit_after_the_plan_changes_the_job_s_digest(scripts, computed):
     assert len(computed) == 4
 
 
-@pytest.mark.parametrize("value", [None, "", "abc", "abc encode=1"])
+@pytest.mark.parametrize("value", [None, "", "abc", "abc\nencode=1"])
 def test_without_a_plan_a_job_computes_the_digests(scripts, computed, value):
     """Snakemake may be started by hand in a job's mode, or in a job of an older plan."""
     environment = {} if value is None else {VARIABLE: value}
