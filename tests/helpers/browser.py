@@ -65,12 +65,14 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._out)  # Chromium ends when nobody speaks to it any more
+        self._session = {}
         try:
+            self.call("Browser.close")
             self._process.wait(20)
-        except subprocess.TimeoutExpired:
+        except (RuntimeError, OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
+        os.close(self._out)
         os.close(self._in)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

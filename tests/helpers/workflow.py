@@ -18,6 +18,8 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 TRACING = ROOT / "tests/helpers/tracing"
+CORES = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+"""Cores of a run: this test process's share of the machine."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Workflow:
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.snakefile)]
         command += ["--directory", str(self.folder), "--configfile", str(path)]
-        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2"]
+        command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", str(CORES)]
         return [*command, *options]
 
     def environment(self) -> dict[str, str]:

@@ -71,7 +71,7 @@ def make(folder: Path) -> None:
     workflow.config["tokenizers"]["image"]["bands"] = ["G", "R", "I"]
     workflow.config["evaluation"] = {
         "n_examples": 2,
-        "sections": ["spectra", "images", "transformer", "downstream"],
+        "sections": ["images", "downstream"],
         "downstream": {"given": ["scalar"]},
     }
     workflow.simulate("cubes")
