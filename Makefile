@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks docs
 
-.PHONY: help demo test faults staleness steady soak cluster bench bench-gpu quality study lint format docs html clean
+.PHONY: help demo test faults staleness steady soak cluster learning bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,10 @@ soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and se
 cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Debian's munge slurmctld slurmd slurm-client)
 	@echo "== Running the tests on a Slurm cluster of this machine's own"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
+
+learning: .venv/astromodal-dev  ## train a small model, and test what it knows of unseen objects (three minutes)
+	@echo "== Training a small model"
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/learning --durations 10
 
 .venv/astromodal-bench: .venv/astromodal-dev
 	@echo "== Installing what the benchmarks compare with"

@@ -23,6 +23,8 @@ from astromodal.config.schema import (
     TrainingSettings,
 )
 from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
+from astromodal.sequences.layout import sequence_layout
+from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.json_files import write_json
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
@@ -34,6 +36,7 @@ from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.training.history import SPEEDS
 from astromodal.training.run import TrainingTask
+from helpers.survey import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 
 ALONE = """
 import logging, sys, torch
@@ -55,6 +58,12 @@ from astromodal.training.run import TrainingTask
 launch(TrainingTask.read(Path(sys.argv[1])))
 """
 """Trains in several processes."""
+
+SETTINGS = {
+    "epochs": 12, "learning_rate": 1e-2, "warmup_steps": 5, "log_every": 1,
+    "validate_every": 40, "save_every": 7,
+}  # fmt: skip
+"""Settings of a training of some seconds."""
 
 
 def save_tokenizers(
@@ -125,6 +134,25 @@ class Runs:
         path = folder / "task.json"
         task.write(path)
         return path
+
+
+def some_runs(root: Path) -> Runs:
+    """Runs in a folder, on 120 objects whose codes follow one hidden number."""
+    layout = sequence_layout(TOKENIZERS)
+    codes = make_codes(layout, 120, seed=1)
+    tokenizers, hashes = save_tokenizers(root, SCALAR, SPECTRUM, IMAGE)
+    split = np.array([i % 5 == 0 for i in range(120)], dtype=np.uint8)
+    path = root / "datacube_F1_sequences.safetensors"
+    write_sequences(path, pack_objects(layout, codes, split), layout, hashes)
+    plain = {"tokenizers": TOKENIZERS.model_dump(mode="json")}
+    vocabulary = {**layout.spec.as_dict(), "tokenizer_hashes": hashes}
+    return Runs(root, path, tokenizers, plain, vocabulary)
+
+
+def trained_pair(runs: Runs) -> dict:
+    """The final model of two processes, with dropout, that nothing interrupted."""
+    task = runs.task("pair", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
+    return finish(start(TOGETHER, task), task)
 
 
 def start(code: str, task: Path, environment: Mapping[str, str] = {}) -> subprocess.Popen:

@@ -1,42 +1,28 @@
-"""Training in processes of its own: killed, interrupted, and several together."""
+"""Training in several processes: on one node, on two, and where one of them fails."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
-import signal
 import sys
 import time
 
 import psutil
 import pytest
-import torch
 
 from astromodal.extensions import VARIABLE
-from astromodal.sequences.layout import sequence_layout
-from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.json_files import read_json, write_json
-from astromodal.training.run import EXIT_INTERRUPTED
-from helpers.survey import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 from helpers.training import (
     ALONE,
+    SETTINGS,
     TOGETHER,
-    Runs,
     differing,
     finish,
-    save_tokenizers,
-    signal_at,
+    some_runs,
     start,
+    trained_pair,
 )
-
-SEED_OF_KILLS = 20261126
-SETTINGS = {
-    "epochs": 12, "learning_rate": 1e-2, "warmup_steps": 5, "log_every": 1,
-    "validate_every": 40, "save_every": 7,
-}  # fmt: skip
-
 
 SRUN = """
 import os, subprocess, sys
@@ -51,38 +37,14 @@ sys.exit(max(process.wait() for process in started))
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Runs on 120 objects whose codes follow one hidden number."""
-    root = tmp_path_factory.mktemp("processes")
-    layout = sequence_layout(TOKENIZERS)
-    codes = make_codes(layout, 120, seed=1)
-    tokenizers, hashes = save_tokenizers(root, SCALAR, SPECTRUM, IMAGE)
-    split = [1 if i % 5 == 0 else 0 for i in range(120)]
-    path = root / "datacube_F1_sequences.safetensors"
-    arrays = pack_objects(layout, codes, torch.tensor(split, dtype=torch.uint8).numpy())
-    write_sequences(path, arrays, layout, hashes)
-    plain = {"tokenizers": TOKENIZERS.model_dump(mode="json")}
-    vocabulary = {**layout.spec.as_dict(), "tokenizer_hashes": hashes}
-    return Runs(root, path, tokenizers, plain, vocabulary)
+    """Runs on 120 objects."""
+    return some_runs(tmp_path_factory.mktemp("processes"))
 
 
 @pytest.fixture(scope="module")
 def pair(runs):
     """The final model of two processes, with dropout, that nothing interrupted."""
-    task = runs.task("pair", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
-    return finish(start(TOGETHER, task), task)
-
-
-def test_killed_at_any_step_a_run_ends_as_one_that_was_not(runs):
-    """After SIGKILL at three random steps, weights, moments and history are the same."""
-    settings = {"dropout": 0.1, "token_budget": 200, **SETTINGS}
-    task = runs.task("whole", **settings)
-    whole = finish(start(ALONE, task), task)
-    task = runs.task("killed", **settings)
-    numbers = random.Random(SEED_OF_KILLS)
-    steps = sorted(numbers.sample(range(3, whole["last_step"] - 10), 3))
-    for step in steps:
-        assert signal_at(start(ALONE, task), task, step, signal.SIGKILL) == -signal.SIGKILL
-    assert differing(whole, finish(start(ALONE, task), task)) == []
+    return trained_pair(runs)
 
 
 def test_two_processes_take_the_steps_of_one(runs):
@@ -129,16 +91,6 @@ def test_two_nodes_are_two_processes(runs, pair, tmp_path):
     found = finish(start(TOGETHER, task, slurm), task)
     assert differing(pair, found) == []
     assert not list(task.parent.glob(".task*"))
-
-
-def test_interrupted_processes_save_and_go_on(runs, pair):
-    """The launcher passes both signals on and ends with 75; all ends as without them."""
-    task = runs.task("parts", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
-    for step, number in ((10, signal.SIGUSR1), (50, signal.SIGTERM)):
-        assert signal_at(start(TOGETHER, task), task, step, number) == EXIT_INTERRUPTED
-    assert not (task.parent / "final_model.pt").exists()
-    assert differing(pair, finish(start(TOGETHER, task), task)) == []
-    assert "goes on from" in (task.parent / "train.log").read_text()
 
 
 @pytest.mark.parametrize(
