@@ -3,63 +3,21 @@
 import re
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from astromodal.core.paths import Layout
 from astromodal.inference.model import AstroModel
 from astromodal.storage.json_files import read_json
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
-from helpers.workflow import made_once, tiny
 
 pytestmark = pytest.mark.workflow
 
-TRAINED, HELD_OUT = "W-1", "W-2"
+HELD_OUT = "W-2"
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """Two cubes of one's own: ids of another name, no redshift, no image in the field that trains.
-
-    The labels named are columns that no cube has. Beside the paths stands what the run printed.
-    """
-    workflow = made_once(tmp_path_factory, "wandering", make)
-    text = (workflow.folder / "said.txt").read_text()
-    return Layout(str(workflow.folder / "own")), text
-
-
-def make(folder: Path) -> None:
-    """Make the cubes, run the workflow to the report, and keep what it prints."""
-    workflow = tiny(folder)
-    simulate = workflow.config.pop("simulate") | {"n_sources": 40}
-    absent = {TRAINED: ["specz", "desi", "images"], HELD_OUT: ["specz", "desi"]}
-    simulate["fields"] = {name: {"absent": surveys} for name, surveys in absent.items()}
-    tokenizers = workflow.config["tokenizers"]
-    tokenizers["fields"] = [TRAINED]
-    tokenizers["spectrum"]["groups"] = ["gaiaxp_bp"]
-    tokenizers["image"]["bands"] = ["G", "R"]
-    workflow.config["simulate"] = simulate
-    workflow.simulate("cubes")
-    for name in absent:
-        path = folder / f"cubes/datacube_{name}.parquet"
-        table = pq.read_table(path)
-        names = ["source" if column == "id" else column for column in table.column_names]
-        pq.write_table(table.rename_columns(names), path)
-    del workflow.config["simulate"]
-    workflow.config["paths"] = {
-        "results": "own",
-        "datacube_template": "cubes/datacube_{field}.parquet",
-    }
-    workflow.config["columns"] = {"id": "source"}
-    labels = {"redshift": "my_z", "kind": "my_class", "stellar": ["my_teff"], "tied": []}
-    workflow.config["evaluation"] |= {"labels": labels, "downstream": {"given": ["scalar"]}}
-    (folder / "said.txt").write_text(workflow.run(Layout("own").report).text)
-
-
-@pytest.fixture(scope="module")
-def run(ran):
+def run(lacking):
     """The paths of that run."""
-    return ran[0]
+    return lacking[0]
 
 
 def notes(run, part):
@@ -76,9 +34,9 @@ def test_the_report_says_what_it_could_not_tell(run):
     assert sum(map(int, counted)) == whole > 0
 
 
-def test_a_tokenizer_that_was_trained_on_nothing_is_announced(ran):
+def test_a_tokenizer_that_was_trained_on_nothing_is_announced(lacking):
     """By the plan, by the logs of its jobs, and at the report's top."""
-    paths, text = ran
+    paths, text = lacking
     assert "no cube of tokenizers.fields has cutouts: the image tokenizer is trained on no" in text
     for job in ("train_image_autoencoder/train_image_autoencoder", f"encode_images/{HELD_OUT}"):
         assert UNTRAINED in Path(f"{paths.results}/logs/{job}.log").read_text()
