@@ -27,9 +27,9 @@ from astromodal.simulate.field import simulate_field
 from astromodal.surveys.desi import GRIDS
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import rebin
 from astromodal.tokenizers.quantizers.kmeans import KMeans
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
+from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.codebook import (
     GroupSamples,
     sample_features,
@@ -172,10 +172,13 @@ def _tokenizer() -> SpectrumTokenizer:
     for group in SPECTRA.groups:
         samples = GroupSamples.merge([])
         if group in GRIDS:
-            binned = rebin(*desi_spectra(400, group, 4), grid_group(group).bin_factor(SPECTRA))
+            flux, ivar = desi_spectra(400, group, 4)
+            noise = NoiseProfile.measure(flux, ivar)
+            factor = grid_group(group).bin_factor(SPECTRA)
+            binned = rebin(flux, ivar, factor, noise.weights(flux.shape[1]))
             scale = object_scale(*binned)
             features = compress(*binned, scale).reshape(-1, 2).astype(np.float32)
-            samples = GroupSamples(features, scale, len(scale), len(scale))
+            samples = GroupSamples(features, scale, len(scale), len(scale), noise)
         codebooks.append(train_codebook(samples, group, SPECTRA))
     return SpectrumTokenizer.assemble(codebooks, SPECTRA, 1024)
 

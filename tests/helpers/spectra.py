@@ -9,7 +9,7 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import rebin
+from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
 from astromodal.tokenizers.spectra.features import compress, object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
@@ -64,12 +64,15 @@ def xp_columns_of(spectra: list[dict | None], group: str = "gaiaxp_bp") -> dict[
 
 def samples_of(flux: np.ndarray, ivar: np.ndarray, group: str = "desi_r") -> GroupSamples:
     """Samples of all the spectra given."""
-    binned = rebin(flux, ivar, grid_group(group).bin_factor(SETTINGS))
+    noise = NoiseProfile.measure(flux, ivar)
+    weight = noise.weights(flux.shape[1])
+    binned = rebin(flux, ivar, grid_group(group).bin_factor(SETTINGS), weight)
     scale = object_scale(*binned)
     features = compress(*binned, scale)
     good = np.isfinite(features).all(axis=-1)
     live = np.isfinite(scale)
-    return GroupSamples(features[good].astype(np.float32), scale[live], len(flux), int(live.sum()))
+    features = features[good].astype(np.float32)
+    return GroupSamples(features, scale[live], len(flux), int(live.sum()), noise)
 
 
 def tokenizer_of(

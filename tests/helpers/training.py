@@ -32,6 +32,7 @@ from astromodal.tokenizers.images.tokenizer import ImageCodebook
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.training.history import SPEEDS
@@ -87,6 +88,7 @@ def save_tokenizers(
             np.zeros(2),
             np.ones(2),
             spectrum,
+            NoiseProfile.unknown(),
         )
         for name in spectrum.groups
     }

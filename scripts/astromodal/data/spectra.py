@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import numpy as np
-
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.surveys.group import Batch, CubeSlice, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveBatch
 from astromodal.surveys.registry import grid_group, light_curve_group, spectrum_group
-from astromodal.surveys.spectra import SpectrumBatch, rebin
+from astromodal.surveys.spectra import SpectrumBatch
 
 B = TypeVar("B", bound=Batch)
 ROWS = 1024
@@ -111,13 +109,6 @@ def read_light_curves(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Ligh
     """
     kind = light_curve_group(group)
     yield from _batches(cube, kind, kind.read_curves, rows)
-
-
-def rebinned(
-    batch: SpectrumBatch, group: str, settings: SpectrumSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return flux and ivar of a batch in the bins of the tokens, float64 (m, n_bins) each."""
-    return rebin(batch.flux, batch.ivar, grid_group(group).bin_factor(settings))
 
 
 def count_spectra(cube: Cube, settings: SpectrumSettings) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""Groups of spectra on a fixed grid of wavelengths, and their rebinning to tokens."""
+"""Groups of spectra on a fixed grid of wavelengths, and the bins that tokens stand for."""
 
 from __future__ import annotations
 
@@ -50,34 +50,6 @@ class SpectrumBatch:
 def good_pixels(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Return the pixels with a finite flux and a positive, finite inverse variance, bool."""
     return np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
-
-
-def rebin(flux: np.ndarray, ivar: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average neighbouring pixels, weighted by their inverse variances, over the whole range.
-
-    Parameters
-    ----------
-    flux, ivar : float (m, L)
-        Spectra; bad pixels have no weight.
-    factor : int
-        Pixels per bin; the last bin takes the pixels that are left.
-
-    Returns
-    -------
-    flux : float64 (m, ceil(L / factor))
-        Weighted mean of the good pixels of a bin; NaN without a good pixel.
-    ivar : float64 (m, ceil(L / factor))
-        Sum of their inverse variances; 0 without a good pixel.
-    """
-    good = good_pixels(flux, ivar)
-    weight = np.where(good, ivar, 0).astype(np.float64)
-    product = np.where(good, flux, 0) * weight
-    starts = np.arange(0, flux.shape[1], factor)
-    total = np.add.reduceat(weight, starts, axis=1)
-    summed = np.add.reduceat(product, starts, axis=1)
-    mean = np.full(total.shape, np.nan)
-    np.divide(summed, total, out=mean, where=total > 0)
-    return mean, total
 
 
 class GridGroup(SpectrumGroup):

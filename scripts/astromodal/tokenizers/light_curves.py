@@ -29,6 +29,7 @@ import numpy as np
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.light_curves import LightCurveBatch
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import (
     EncodedBatch,
     FeatureSpace,
@@ -73,7 +74,12 @@ class LightCurveFeatures(FeatureSpace):
     weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
 
     def sample(
-        self, group: str, batch: LightCurveBatch, chosen: np.ndarray, settings: GroupSettings
+        self,
+        group: str,
+        batch: LightCurveBatch,
+        chosen: np.ndarray,
+        settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute the median magnitudes of the chosen curves, and the features of their epochs."""
         fitted = batch.take(chosen)
@@ -104,6 +110,7 @@ class LightCurveGroupTokenizer(GroupTokenizer):
         mean: np.ndarray,
         std: np.ndarray,
         settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> LightCurveGroupTokenizer:
         """Return the tokenizer of a codebook, whatever the settings."""
         return cls(group, quantizer, mean, std)

@@ -3,14 +3,8 @@ import pytest
 
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import (
-    count_spectra,
-    read_spectra,
-    rebinned,
-)
+from astromodal.data.spectra import count_spectra, read_spectra
 from astromodal.errors import DataError
-from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import SpectrumBatch
 from helpers.spectra import SETTINGS, desi_columns, spectra
 
 L = 2326
@@ -115,11 +109,3 @@ def test_numbers_instead_of_lists_are_refused(cube_of):
     columns = desi_columns([np.ones(L)], [np.ones(L)]) | {"desi_flux_r": [1.0]}
     with pytest.raises(DataError, match="'desi_flux_r' .* a column of lists of numbers"):
         list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
-
-
-def test_rebinned_has_the_bins_of_the_tokens():
-    """As many as the settings say."""
-    flux, ivar = spectra(2)
-    batch = SpectrumBatch(np.arange(2, dtype=np.int32), flux, ivar)
-    mean, total = rebinned(batch, "desi_r", SETTINGS)
-    assert mean.shape == total.shape == (2, grid_group("desi_r").n_bins(SETTINGS))

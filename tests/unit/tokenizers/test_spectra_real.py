@@ -5,7 +5,7 @@ import pytest
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import count_spectra, read_spectra, rebinned
+from astromodal.data.spectra import count_spectra, read_spectra
 from astromodal.tokenizers.spectra.codebook import (
     SpectrumSamples,
     sample_features,
@@ -61,7 +61,7 @@ def test_decoded_spectra_follow_the_observed(cubes, tokenizer, group):
     """R² above 0.98 for each real spectrum with median S/N above 3, in physical units."""
     cube = cubes["STRIPE82-REAL" if group.startswith("desi") else "GAIAXP-REAL"]
     for batch in read_spectra(cube, group, SETTINGS):
-        flux, ivar = rebinned(batch, group, SETTINGS)
+        flux, ivar = tokenizer[group].rebin(batch.flux, batch.ivar)
         decoded, _ = tokenizer.decode(group, *tokenizer.encode(group, batch.flux, batch.ivar))
         for i in np.flatnonzero(batch.live()):
             good = ivar[i] > 0

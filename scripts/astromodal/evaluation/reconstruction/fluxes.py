@@ -10,7 +10,7 @@ from astromodal.config.schema import ImageSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
-from astromodal.data.spectra import SpectrumBatch, read_spectra, rebinned
+from astromodal.data.spectra import SpectrumBatch, read_spectra
 from astromodal.evaluation.held_out import PACKED, check_codes, check_cutouts
 from astromodal.evaluation.images.apertures import DecodedSums, MaskSums, decoded_sums, mask_sums
 from astromodal.evaluation.images.photometry import DETECTED, instrumental
@@ -123,7 +123,7 @@ def _observed(
             chosen = SpectrumBatch(batch.row[some], batch.flux[some], batch.ivar[some])
             place = places[np.searchsorted(rows, chosen.row)]
             again[place], _ = coder.encode(group, chosen.flux, chosen.ivar)
-            flux[place], ivar[place] = rebinned(chosen, group, settings)
+            flux[place], ivar[place] = coder.spectrum(group).rebin(chosen.flux, chosen.ivar)
         rule = PACKED.format("encode_spectra")
         check_codes(cube, f"{group} spectra", stored[places], again[places], rule)
     return flux, ivar

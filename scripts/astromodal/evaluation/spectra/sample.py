@@ -10,7 +10,7 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra, rebinned
+from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra
 from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
@@ -159,7 +159,7 @@ def _read_group(
             continue
         kept = np.flatnonzero(live)[coded]
         spectra = SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept])
-        flux, ivar = rebinned(spectra, group, settings)
+        flux, ivar = tokenizer.spectrum(group).rebin(spectra.flux, spectra.ivar)
         stored = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
         encoded, _ = tokenizer.encode(group, spectra.flux, spectra.ivar)
         check_codes(cube, f"{group} spectra", stored, encoded, "encode_spectra")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 from astromodal.tokenizers.quantizers.nearest import load_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import FeatureSpace, SpectrumFeatures
 
 FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
@@ -30,8 +31,8 @@ FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
     "light_curve": LightCurveFeatures(),
 }
 """The features of each kind of group."""
-_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 1}
-_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 1}
+_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 2}
+_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 2}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
@@ -55,12 +56,15 @@ class GroupSamples:
         the rows to fit on.
     n_spectra, n_live : int
         Spectra or light curves of the whole field, and those with a good pixel or epoch.
+    noise : NoiseProfile
+        Typical noise of the spectra among the rows to fit on.
     """
 
     features: np.ndarray
     scale: np.ndarray
     n_spectra: int
     n_live: int
+    noise: NoiseProfile = field(default_factory=NoiseProfile.unknown)
 
     @property
     def n_objects(self) -> int:
@@ -78,6 +82,7 @@ class GroupSamples:
             np.concatenate([np.empty(0), *(part.scale for part in listed)]),
             sum(part.n_spectra for part in listed),
             sum(part.n_live for part in listed),
+            NoiseProfile.add(part.noise for part in listed),
         )
 
 
@@ -97,6 +102,8 @@ class SpectrumSamples:
         for group, samples in self.groups.items():
             arrays[f"{group}_features"] = samples.features
             arrays[f"{group}_scale"] = samples.scale
+            arrays[f"{group}_noise"] = samples.noise.total
+            arrays[f"{group}_noise_count"] = samples.noise.count
             counts[group] = {"n_spectra": samples.n_spectra, "n_live": samples.n_live}
         save_arrays(path, arrays, counts=counts, **_SAMPLES)
 
@@ -104,12 +111,12 @@ class SpectrumSamples:
     def load(cls, path: str | Path) -> SpectrumSamples:
         """Read what `save` wrote."""
         stored = load_arrays(path, **_SAMPLES)
-        return cls(
-            {
-                group: GroupSamples(stored[f"{group}_features"], stored[f"{group}_scale"], **count)
-                for group, count in stored.attributes["counts"].items()
-            }
-        )
+        groups = {}
+        for group, count in stored.attributes["counts"].items():
+            noise = NoiseProfile(stored[f"{group}_noise"], stored[f"{group}_noise_count"])
+            features, scale = stored[f"{group}_features"], stored[f"{group}_scale"]
+            groups[group] = GroupSamples(features, scale, **count, noise=noise)
+        return cls(groups)
 
     @classmethod
     def merge(cls, parts: Sequence[SpectrumSamples]) -> SpectrumSamples:
@@ -154,14 +161,17 @@ def _sample_group(
     kept = _Thinned(settings.samples_per_field, len(space.weights), generator)
     scales = []
     n_spectra = n_live = 0
+    noise = space.measure_noise(group, read_group(cube, group, settings), rows_fit, settings)
     for batch in read_group(cube, group, settings):
         live = batch.live()
         n_spectra += len(live)
         n_live += int(live.sum())
-        scale, features = space.sample(group, batch, live & rows_fit[batch.row], settings)
+        chosen = live & rows_fit[batch.row]
+        scale, features = space.sample(group, batch, chosen, settings, noise)
         scales.append(scale)
         kept.add(features.astype(np.float32))
-    return GroupSamples(kept.features(), np.concatenate([np.empty(0), *scales]), n_spectra, n_live)
+    scale = np.concatenate([np.empty(0), *scales])
+    return GroupSamples(kept.features(), scale, n_spectra, n_live, noise)
 
 
 class _Thinned:
@@ -213,6 +223,8 @@ class SpectrumCodebook:
     numbers : dict
         `inertia` (mean squared distance), `n_samples` and `n_objects` that were fitted, and
         `n_spectra` and `n_live` of the training fields.
+    noise : NoiseProfile
+        Typical noise of the training spectra.
     """
 
     group: str
@@ -222,6 +234,7 @@ class SpectrumCodebook:
     std: np.ndarray
     scale: ColumnSummary
     numbers: dict[str, float]
+    noise: NoiseProfile
 
     @property
     def centroids(self) -> np.ndarray:
@@ -232,6 +245,7 @@ class SpectrumCodebook:
         """Write an array file."""
         arrays = {name: getattr(self, name) for name in ("counts", "mean", "std")}
         arrays |= {f"scale_{cell}": getattr(self.scale, cell) for cell in _SCALE_CELLS}
+        arrays |= {"noise": self.noise.total, "noise_count": self.noise.count}
         self.quantizer.save(path, arrays, group=self.group, numbers=self.numbers, **_FORMAT)
 
     @classmethod
@@ -245,7 +259,9 @@ class SpectrumCodebook:
             raise FormatError(must_be(what, f"of group {group}", written, do))
         arrays = {name: stored[name] for name in ("counts", "mean", "std")}
         scale = ColumnSummary(*(stored[f"scale_{cell}"] for cell in _SCALE_CELLS))
-        return cls(group, quantizer, **arrays, scale=scale, numbers=stored.attributes["numbers"])
+        noise = NoiseProfile(stored["noise"], stored["noise_count"])
+        numbers = stored.attributes["numbers"]
+        return cls(group, quantizer, **arrays, scale=scale, numbers=numbers, noise=noise)
 
 
 def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPLES) -> GroupSamples:
@@ -261,7 +277,7 @@ def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPL
         if len(features) > share:
             chosen = np.random.default_rng(number).choice(len(features), share, replace=False)
             features = features[np.sort(chosen)]
-        parts.append(GroupSamples(features, part.scale, part.n_spectra, part.n_live))
+        parts.append(replace(part, features=features))
     return GroupSamples.merge(parts)
 
 
@@ -322,4 +338,4 @@ def train_codebook(
         "n_live": samples.n_live,
     }
     scale = summarise_column(space.scale_to_column(samples.scale))
-    return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers)
+    return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers, samples.noise)

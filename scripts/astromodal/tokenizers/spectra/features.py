@@ -37,7 +37,7 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     flux, ivar : float64 (m, L)
-        Rebinned spectra, as `surveys.spectra.rebin` returns them.
+        Rebinned spectra, as `bins.rebin` returns them.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def compress(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarra
     Parameters
     ----------
     flux, ivar : float64 (m, L)
-        Rebinned spectra, as `surveys.spectra.rebin` returns them.
+        Rebinned spectra, as `bins.rebin` returns them.
     scale : float64 (m,)
         Positive scale of each spectrum; NaN for one without a good bin.
 

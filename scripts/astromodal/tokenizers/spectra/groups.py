@@ -8,7 +8,7 @@ The kind of a group decides on the features of one code and on the meaning of an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,9 +18,10 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import DataError, FormatError, must_be
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import SpectrumBatch, rebin
+from astromodal.surveys.spectra import SpectrumBatch
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.quantizers.nearest import unpack_quantizer
+from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.features import (
     FEATURE_WEIGHTS,
     compress,
@@ -58,9 +59,32 @@ class FeatureSpace(ABC):
     weights: ClassVar[np.ndarray]
     """Standard deviations of the standardised features, float64 (D,)."""
 
+    def measure_noise(
+        self, group: str, batches: Iterable[Any], rows_fit: np.ndarray, settings: GroupSettings
+    ) -> NoiseProfile:
+        """Measure the typical noise that the weights of pixels are made from; unknown by default.
+
+        Parameters
+        ----------
+        group : str
+            Name of the group.
+        batches : iterable of SpectrumBatch or LightCurveBatch
+            All objects of the field; not read where the kind of group has no such weights.
+        rows_fit : bool (n,)
+            Rows of the cube to measure.
+        settings : GroupSettings
+            Settings that the bins depend on.
+        """
+        return NoiseProfile.unknown()
+
     @abstractmethod
     def sample(
-        self, group: str, batch: Any, chosen: np.ndarray, settings: GroupSettings
+        self,
+        group: str,
+        batch: Any,
+        chosen: np.ndarray,
+        settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute the training data of some objects of a batch.
 
@@ -74,6 +98,8 @@ class FeatureSpace(ABC):
             Live objects to fit on.
         settings : GroupSettings
             Settings that the bins depend on.
+        noise : NoiseProfile
+            Of `measure_noise`.
 
         Returns
         -------
@@ -97,12 +123,33 @@ class SpectrumFeatures(FeatureSpace):
 
     weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
 
+    def measure_noise(
+        self,
+        group: str,
+        batches: Iterable[SpectrumBatch],
+        rows_fit: np.ndarray,
+        settings: GroupSettings,
+    ) -> NoiseProfile:
+        """Measure the typical noise of each pixel; unknown where a bin is a pixel."""
+        if grid_group(group).bin_factor(settings) == 1:
+            return NoiseProfile.unknown()
+        chosen = ((batch, rows_fit[batch.row]) for batch in batches)
+        return NoiseProfile.add(
+            NoiseProfile.measure(batch.flux[rows], batch.ivar[rows]) for batch, rows in chosen
+        )
+
     def sample(
-        self, group: str, batch: SpectrumBatch, chosen: np.ndarray, settings: GroupSettings
+        self,
+        group: str,
+        batch: SpectrumBatch,
+        chosen: np.ndarray,
+        settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute the flux scales of the chosen spectra, and the features of their good bins."""
+        weight = noise.weights(batch.flux.shape[1])
         factor = grid_group(group).bin_factor(settings)
-        flux, ivar = (part[chosen] for part in rebin(batch.flux, batch.ivar, factor))
+        flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, weight)
         scale = object_scale(flux, ivar)
         return scale, compress(flux, ivar, scale)[ivar > 0]
 
@@ -150,6 +197,7 @@ class GroupTokenizer(ABC):
         mean: np.ndarray,
         std: np.ndarray,
         settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> GroupTokenizer:
         """Return the tokenizer of a codebook."""
 
@@ -226,16 +274,18 @@ class SpectrumGroupTokenizer(GroupTokenizer):
     ----------
     wave : float64 (L,)
         Mean wavelength of each bin, in the unit of the group's axis.
-    n_pixels, factor : int
-        Pixels of a spectrum as it is read, and pixels per bin.
+    weight : float64 (n_pixels,)
+        Weight of each pixel in the mean of its bin.
+    factor : int
+        Pixels per bin.
     """
 
     wave: np.ndarray
-    n_pixels: int
+    weight: np.ndarray
     factor: int
 
     space: ClassVar[FeatureSpace] = SpectrumFeatures()
-    stored: ClassVar[tuple[str, ...]] = ("wave", "n_pixels", "factor")
+    stored: ClassVar[tuple[str, ...]] = ("wave", "weight", "factor")
     n_hashed: ClassVar[int] = 3
 
     @classmethod
@@ -246,10 +296,12 @@ class SpectrumGroupTokenizer(GroupTokenizer):
         mean: np.ndarray,
         std: np.ndarray,
         settings: GroupSettings,
+        noise: NoiseProfile,
     ) -> SpectrumGroupTokenizer:
         """Return the tokenizer of a codebook, with the group's bins."""
         kind = grid_group(group)
-        bins = kind.bin_centres(settings), kind.grid(settings).length, kind.bin_factor(settings)
+        weight = noise.weights(kind.grid(settings).length)
+        bins = kind.bin_centres(settings), weight, kind.bin_factor(settings)
         return cls(group, quantizer, mean, std, *bins)
 
     @classmethod
@@ -262,8 +314,8 @@ class SpectrumGroupTokenizer(GroupTokenizer):
         stored: Mapping[str, np.ndarray],
     ) -> SpectrumGroupTokenizer:
         """Return the tokenizer of a file."""
-        n_pixels, factor = int(stored["n_pixels"]), int(stored["factor"])
-        return cls(group, quantizer, mean, std, stored["wave"], n_pixels, factor)
+        factor = int(stored["factor"])
+        return cls(group, quantizer, mean, std, stored["wave"], stored["weight"], factor)
 
     @staticmethod
     def hashed(batch: SpectrumBatch) -> tuple[np.ndarray, ...]:
@@ -271,19 +323,19 @@ class SpectrumGroupTokenizer(GroupTokenizer):
         return batch.row, batch.flux, batch.ivar
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return rebinned flux and ivar, float64 (m, L), of spectra (m, n_pixels).
+        """Return flux and inverse variance in the bins, float64 (m, L), of spectra (m, n_pixels).
 
         Raises
         ------
         DataError
             Where the spectra have another length.
         """
-        if flux.shape != ivar.shape or flux.shape[1:] != (self.n_pixels,):
-            must = f"of shape (m, {self.n_pixels})"
+        if flux.shape != ivar.shape or flux.shape[1:] != self.weight.shape:
+            must = f"of shape (m, {len(self.weight)})"
             raise DataError(
                 must_be(f"{self.group} flux and ivar", must, f"{flux.shape}, {ivar.shape}")
             )
-        return rebin(flux, ivar, self.factor)
+        return rebin(flux, ivar, self.factor, self.weight)
 
     def encode(
         self, flux: np.ndarray, ivar: np.ndarray, code_scale: ScaleCoder

@@ -42,7 +42,7 @@ KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
     "light_curve": LightCurveGroupTokenizer,
 }
 """The tokenizer of each kind of group."""
-_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 2}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class SpectrumTokenizer:
         summaries = dict(zip(columns, (codebook.scale for codebook in ordered), strict=True))
         scales = ScalarTokenizer.fit(ColumnSummaries(summaries), columns, n_bins)
         groups = {
-            c.group: _kind(c.group).fitted(c.group, c.quantizer, c.mean, c.std, settings)
+            c.group: _kind(c.group).fitted(c.group, c.quantizer, c.mean, c.std, settings, c.noise)
             for c in ordered
         }
         return cls(groups, scales, settings.codebook_size)

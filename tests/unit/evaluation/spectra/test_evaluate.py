@@ -12,6 +12,7 @@ from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
@@ -30,8 +31,9 @@ def _tokenizer(n_codes=1024):
     pairs = np.stack(np.meshgrid(np.linspace(-1, 2, side), np.linspace(0, 6, side)), axis=-1)
     centroids = pairs.reshape(-1, 2).astype(np.float32)[:n_codes]
     group = SpectrumGroupTokenizer.fitted(
-        "desi_b", NearestCentroid(centroids), np.zeros(2), np.ones(2), SPECTRUM
-    )
+        "desi_b", NearestCentroid(centroids), np.zeros(2), np.ones(2), SPECTRUM,
+        NoiseProfile.unknown(),
+    )  # fmt: skip
     names = (scale_column("desi_b"),)
     scales = np.linspace(-1, 3, 500)[:, None]
     bins = ScalarTokenizer.fit(ColumnSummaries.of(scales, names), names, 200)

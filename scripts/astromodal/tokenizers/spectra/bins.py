@@ -1,0 +1,131 @@
+"""The bins of a spectrum: a weighted mean of native pixels, which conserves the flux of lines.
+
+The weight of a pixel is the same in every spectrum of a group. The inverse variance of the pixel
+itself would be no weight: photon noise makes it small where a line is bright, so that a mean with
+these weights loses the line's flux, more than half of it in a line of a thousand times the
+continuum. A weight of the pixel alone loses no flux, but for a line that stands on a line of the
+night sky.
+
+Weights are a power of the group's typical noise, between equal weights, which conserve every line,
+and inverse variances, which suppress the residuals of the sky most. On simulated DESI spectra the
+noise of a bin on a sky line is 3 % above that of inverse variances, where equal weights give 28 %,
+and the fluxes of 90 (arm z) to 99 % (arm b) of all lines are right to 2 %; the others stand on a
+line of the sky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from astromodal.surveys.spectra import good_pixels
+
+POWER = 1.25
+"""A pixel weighs noise to the power -`POWER`: 2 is the least noise, 0 conserves every line."""
+MIN_SPECTRA = 16
+"""Fewest spectra that a group's typical noise is measured from; with fewer, weights are equal."""
+
+
+@dataclass(frozen=True)
+class NoiseProfile:
+    """The typical noise of each pixel of a group: sums over spectra, which can be added.
+
+    The noise of a spectrum is taken relative to its own median, so that long and short exposures
+    count alike. The mean of its logarithm is robust against single lines.
+
+    Attributes
+    ----------
+    total : float64 (L,)
+        Sum of ln(noise / median noise of the spectrum) over the spectra where the pixel is good.
+        No pixels where nothing was measured.
+    count : int64 (L,)
+        Number of these spectra.
+    """
+
+    total: np.ndarray
+    count: np.ndarray
+
+    @classmethod
+    def unknown(cls) -> NoiseProfile:
+        """Return the profile of no spectrum."""
+        return cls(np.empty(0), np.empty(0, np.int64))
+
+    @classmethod
+    def measure(cls, flux: np.ndarray, ivar: np.ndarray) -> NoiseProfile:
+        """Measure the profile of spectra, (m, L) each; bad pixels do not count."""
+        good = good_pixels(flux, ivar)
+        good &= good.any(axis=1, keepdims=True)
+        noise = np.full(ivar.shape, np.nan)
+        noise[good] = -0.5 * np.log(ivar[good], dtype=np.float64)
+        live = good.any(axis=1)
+        relative = noise[live] - np.nanmedian(noise[live], axis=1, keepdims=True)
+        return cls(np.nansum(relative, axis=0), good.sum(axis=0))
+
+    @classmethod
+    def add(cls, parts: Iterable[NoiseProfile]) -> NoiseProfile:
+        """Return the profile of all spectra of some profiles; those of no spectrum add nothing."""
+        listed = [part for part in parts if len(part.total)]
+        if not listed:
+            return cls.unknown()
+        total = np.sum([part.total for part in listed], axis=0)
+        return cls(total, np.sum([part.count for part in listed], axis=0))
+
+    def weights(self, length: int) -> np.ndarray:
+        """Return the weight of each pixel, noise ** -`POWER`, float64 (length,); the median is 1.
+
+        Weights are equal where fewer than `MIN_SPECTRA` spectra were measured. A pixel that is
+        good in none of them gets the weight 1.
+        """
+        if not len(self.count) or self.count.max() < MIN_SPECTRA:
+            return np.ones(length)
+        known = self.count > 0
+        weights = np.ones(length)
+        weights[known] = np.exp(-POWER * self.total[known] / self.count[known])
+        return weights / np.median(weights)
+
+
+def rebin(
+    flux: np.ndarray, ivar: np.ndarray, factor: int, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average neighbouring pixels over the whole range, with weights that no spectrum changes.
+
+    Parameters
+    ----------
+    flux, ivar : float (m, L)
+        Spectra; bad pixels have no weight.
+    factor : int
+        Pixels per bin; the last bin takes the pixels that are left.
+    weight : float64 (L,)
+        Positive weight of each pixel.
+
+    Returns
+    -------
+    flux : float64 (m, ceil(L / factor))
+        Weighted mean of the good pixels of a bin; NaN without a good pixel.
+    ivar : float64 (m, ceil(L / factor))
+        Inverse variance of this mean, propagated from those of its pixels; 0 without a good pixel.
+    """
+    shape = len(flux), -(-flux.shape[1] // factor)
+    mean, inverse = np.empty(shape), np.empty(shape)
+    _rebin(np.ascontiguousarray(flux), np.ascontiguousarray(ivar), factor, weight, mean, inverse)
+    return mean, inverse
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rebin(flux, ivar, factor, weight, mean, inverse):  # type: ignore[no-untyped-def]
+    """Fill `mean` and `inverse`, (m, bins) each."""
+    m, length = flux.shape
+    for i in range(m):
+        for j in range(mean.shape[1]):
+            total = summed = variance = 0.0
+            for k in range(j * factor, min((j + 1) * factor, length)):
+                value, precision = np.float64(flux[i, k]), np.float64(ivar[i, k])
+                if np.isfinite(value) and np.isfinite(precision) and precision > 0:
+                    total += weight[k]
+                    summed += weight[k] * value
+                    variance += weight[k] * weight[k] / precision
+            mean[i, j] = summed / total if total > 0 else np.nan
+            inverse[i, j] = total * total / variance if total > 0 else 0.0
