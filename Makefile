@@ -31,12 +31,12 @@ test: .venv/astromodal-dev  ## run all tests
 	@echo "== Running the tests"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal --durations 10
 
-faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how each ends (twenty minutes)
+faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, and count how each ends (a quarter of an hour)
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
 
-staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (half an hour)
+staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (a quarter of an hour)
 	@echo "== Changing, running, undoing, running"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal tests/staleness --durations 10
 
@@ -52,7 +52,7 @@ cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Deb
 	@echo "== Running the tests on a Slurm cluster of this machine's own"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
 
-learning: .venv/astromodal-dev  ## train a small model, and test what it knows of unseen objects (three minutes)
+learning: .venv/astromodal-dev  ## train a small model, and test what it knows of unseen objects (four minutes)
 	@echo "== Training a small model"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/learning --durations 10
 

@@ -71,7 +71,7 @@ def make(folder: Path) -> None:
     workflow.config["tokenizers"]["image"]["bands"] = ["G", "R", "I"]
     workflow.config["evaluation"] = {
         "n_examples": 2,
-        "sections": ["images", "downstream"],
+        "reconstruction": {"max_objects": 2, "n_samples": 1},
         "downstream": {"given": ["scalar"]},
     }
     workflow.simulate("cubes")

@@ -2,9 +2,9 @@
 
 The weight of a pixel is the same in every spectrum of a group. The inverse variance of the pixel
 itself would be no weight: photon noise makes it small where a line is bright, so that a mean with
-these weights loses the line's flux, more than half of it in a line of a thousand times the
-continuum. A weight of the pixel alone loses no flux, but for a line that stands on a line of the
-night sky.
+these weights loses the line's flux. Of a line of a thousand times the continuum it loses a quarter
+in the median of DESI's arm r, and four fifths where the line is narrow. A weight of the pixel alone
+loses no flux, but for a line that stands on a line of the night sky.
 
 Weights are a power of the group's typical noise, between equal weights, which conserve every line,
 and inverse variances, which suppress the residuals of the sky most. On simulated DESI spectra the
@@ -33,13 +33,13 @@ MIN_SPECTRA = 16
 class NoiseProfile:
     """The typical noise of each pixel of a group: sums over spectra, which can be added.
 
-    The noise of a spectrum is taken relative to its own median, so that long and short exposures
-    count alike. The mean of its logarithm is robust against single lines.
+    The noise of a spectrum is taken relative to its own geometric mean, so that long and short
+    exposures count alike. The mean of its logarithm is robust against single lines.
 
     Attributes
     ----------
     total : float64 (L,)
-        Sum of ln(noise / median noise of the spectrum) over the spectra where the pixel is good.
+        Sum of ln(noise / mean noise of the spectrum) over the spectra where the pixel is good.
         No pixels where nothing was measured.
     count : int64 (L,)
         Number of these spectra.
@@ -57,12 +57,11 @@ class NoiseProfile:
     def measure(cls, flux: np.ndarray, ivar: np.ndarray) -> NoiseProfile:
         """Measure the profile of spectra, (m, L) each; bad pixels do not count."""
         good = good_pixels(flux, ivar)
-        good &= good.any(axis=1, keepdims=True)
-        noise = np.full(ivar.shape, np.nan)
-        noise[good] = -0.5 * np.log(ivar[good], dtype=np.float64)
         live = good.any(axis=1)
-        relative = noise[live] - np.nanmedian(noise[live], axis=1, keepdims=True)
-        return cls(np.nansum(relative, axis=0), good.sum(axis=0))
+        good = good[live]
+        noise = -0.5 * np.log(np.where(good, ivar[live], 1), dtype=np.float64)
+        relative = noise - noise.sum(axis=1, keepdims=True) / good.sum(axis=1, keepdims=True)
+        return cls(np.where(good, relative, 0).sum(axis=0), good.sum(axis=0))
 
     @classmethod
     def add(cls, parts: Iterable[NoiseProfile]) -> NoiseProfile:

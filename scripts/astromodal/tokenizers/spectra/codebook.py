@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from astromodal.data.spectra import read_group
 from astromodal.errors import FormatError, must_be
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import put_aside
-from astromodal.surveys.group import GroupKind
+from astromodal.surveys.group import Batch, GroupKind
 from astromodal.surveys.registry import GROUPS, spectrum_group
 from astromodal.tokenizers.light_curves import LightCurveFeatures
 from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
@@ -36,6 +37,8 @@ _FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 2}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
+NOISE_OBJECTS = 1024
+"""A field's first objects, among which the typical noise is measured: they are held in memory."""
 
 
 def feature_space(group: str) -> FeatureSpace:
@@ -57,7 +60,7 @@ class GroupSamples:
     n_spectra, n_live : int
         Spectra or light curves of the whole field, and those with a good pixel or epoch.
     noise : NoiseProfile
-        Typical noise of the spectra among the rows to fit on.
+        Typical noise of spectra among the rows to fit on.
     """
 
     features: np.ndarray
@@ -161,8 +164,13 @@ def _sample_group(
     kept = _Thinned(settings.samples_per_field, len(space.weights), generator)
     scales = []
     n_spectra = n_live = 0
-    noise = space.measure_noise(group, read_group(cube, group, settings), rows_fit, settings)
-    for batch in read_group(cube, group, settings):
+    batches = read_group(cube, group, settings)
+    first = list(_first(batches, NOISE_OBJECTS))
+    rows = np.concatenate([np.empty(0, np.int64), *(batch.row for batch in first)])
+    among = np.zeros_like(rows_fit)
+    among[rows[:NOISE_OBJECTS]] = True
+    noise = space.measure_noise(group, first, rows_fit & among, settings)
+    for batch in chain(first, batches):
         live = batch.live()
         n_spectra += len(live)
         n_live += int(live.sum())
@@ -172,6 +180,13 @@ def _sample_group(
         kept.add(features.astype(np.float32))
     scale = np.concatenate([np.empty(0), *scales])
     return GroupSamples(kept.features(), scale, n_spectra, n_live, noise)
+
+
+def _first(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
+    """Yield batches until they hold `n` objects; the iterator goes on behind them."""
+    while n > 0 and (batch := next(batches, None)) is not None:
+        n -= len(batch.row)
+        yield batch
 
 
 class _Thinned:

@@ -69,7 +69,7 @@ class FeatureSpace(ABC):
         group : str
             Name of the group.
         batches : iterable of SpectrumBatch or LightCurveBatch
-            All objects of the field; not read where the kind of group has no such weights.
+            The first objects of the field.
         rows_fit : bool (n,)
             Rows of the cube to measure.
         settings : GroupSettings
@@ -133,9 +133,13 @@ class SpectrumFeatures(FeatureSpace):
         """Measure the typical noise of each pixel; unknown where a bin is a pixel."""
         if grid_group(group).bin_factor(settings) == 1:
             return NoiseProfile.unknown()
-        chosen = ((batch, rows_fit[batch.row]) for batch in batches)
-        return NoiseProfile.add(
-            NoiseProfile.measure(batch.flux[rows], batch.ivar[rows]) for batch, rows in chosen
+        chosen = [(batch, rows_fit[batch.row]) for batch in batches]
+        if not chosen:
+            return NoiseProfile.unknown()
+        # In one piece: sums then do not depend on the batches.
+        flux = np.concatenate([batch.flux[rows] for batch, rows in chosen])
+        return NoiseProfile.measure(
+            flux, np.concatenate([batch.ivar[rows] for batch, rows in chosen])
         )
 
     def sample(

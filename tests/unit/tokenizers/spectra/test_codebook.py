@@ -69,6 +69,29 @@ def test_thinning_follows_the_seed_and_not_the_slices(cube, write_cube, monkeypa
     assert (first != other).any()
 
 
+def test_noise_follows_the_first_spectra_and_not_the_slices(write_cube, monkeypatch):
+    """It is measured among a number of objects, which are read once, to the same bits."""
+    import astromodal.tokenizers.spectra.codebook as module
+
+    columns = desi_columns(*(list(part) for part in spectra(40)))
+    cube = Cube(write_cube({"id": [f"o{i}" for i in range(40)], **columns}), "F1")
+    monkeypatch.setattr(module, "NOISE_OBJECTS", 20)
+    read, calls, found = module.read_group, [], []
+    for rows in (1, 7, 1024):
+
+        def once(cube, group, *given, rows=rows):
+            calls.append((rows, group))
+            return read(cube, group, *given, rows=rows)
+
+        monkeypatch.setattr(module, "read_group", once)
+        found.append(sample_features(cube, SETTINGS, np.arange(40) != 3, 0)["desi_r"])
+    assert len(calls) == len(set(calls)) == 3 * len(SETTINGS.groups)
+    assert found[0].noise.count.max() == 19
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].noise.total, other.noise.total)
+        np.testing.assert_array_equal(found[0].features, other.features)
+
+
 def test_samples_come_back_from_disk(cube, tmp_path):
     """Every group, with its counts."""
     made = sample_features(cube, SETTINGS, np.ones(7, bool), 0)
