@@ -16,7 +16,7 @@ from astromodal.data.parquet import flatten
 from astromodal.data.spectra import read_spectra
 from astromodal.surveys.desi import GRIDS
 from benchmarks.harness import REPEATS, Row, peak_memory, seconds
-from benchmarks.sky import SPECTRA, write_cutouts, write_spectra
+from benchmarks.sky import write_cutouts, write_spectra
 
 N_ROWS = 70_000
 N_CUTOUTS = 3000
@@ -66,7 +66,7 @@ def _flat(path: Path, columns: list[str], rows: int) -> None:
 
 def _spectra(path: Path) -> None:
     for group in GRIDS:
-        _every(read_spectra(Cube(path, "F"), group, SPECTRA))
+        _every(read_spectra(Cube(path, "F"), group))
 
 
 def _speed(
@@ -126,7 +126,7 @@ from astromodal.data.spectra import read_spectra
 """
 _SPECTRA_WORK = """
 for group in GRIDS:
-    for batch in read_spectra(Cube(sys.argv[1], "F"), group, SpectrumSettings()):
+    for batch in read_spectra(Cube(sys.argv[1], "F"), group):
         batch.flux.sum()
 """
 

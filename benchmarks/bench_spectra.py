@@ -36,7 +36,7 @@ from astromodal.tokenizers.spectra.codebook import (
     standardisation,
     train_codebook,
 )
-from astromodal.tokenizers.spectra.features import compress, object_scale
+from astromodal.tokenizers.spectra.grids import compress, object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from benchmarks.harness import Row, median_seconds, paired, seconds
@@ -157,7 +157,7 @@ def _field() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "datacube_F.parquet"
         write_spectra(path, N_SPECTRA)
-        taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer, SPECTRA))
+        taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer))
     pixels = n_pixels(tuple(GRIDS), N_SPECTRA)
     return Row(
         "encode_spectra", f"a field's {N_SPECTRA} DESI spectra, from the file to the codes", "",
@@ -193,7 +193,7 @@ def _xp() -> Row:
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         path = Path(folder) / "datacube_F.parquet"
         pq.write_table(pa.table(columns), path)
-        taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer, SPECTRA))
+        taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer))
         alone = seconds(lambda: _converted(bands))
     return Row(
         "encode_spectra", f"{N_XP} Gaia XP sources, BP and RP, from the file", "", N_XP / taken,

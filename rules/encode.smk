@@ -36,7 +36,7 @@ rule encode_spectra:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=settings(SPECTRA, "tokenizers.spectrum.xp_samples"),
+        settings=settings(SPECTRA),
         code=code("encode_spectra"),
     script:
         "../scripts/encode_spectra.py"

@@ -38,7 +38,7 @@ rule summarize_field:
             "columns",
             "selection",
             "tokenizers.scalar.columns",
-            "tokenizers.spectrum.{groups,xp_samples}",
+            "tokenizers.spectrum.groups",
             "tokenizers.image.{bands,size}",
             "evaluation.labels.{redshift,kind,stellar,tied,magnitude}",
         ),
@@ -84,7 +84,7 @@ rule sample_spectra:
     params:
         settings=settings(
             SPECTRA,
-            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples,samples_per_field,seed}",
+            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,samples_per_field,seed}",
         ),
         code=code("sample_spectra"),
     script:

@@ -9,7 +9,7 @@ job = start(snakemake)
 with job.one_field():
     cube = Cube(snakemake.input.cube, snakemake.wildcards.field, job.settings.columns)
     tokenizer = SpectrumTokenizer.load(snakemake.input.tokenizer)
-    tokens = encode_field_spectra(cube, tokenizer, job.settings.tokenizers.spectrum)
+    tokens = encode_field_spectra(cube, tokenizer)
     for group, counts in tokens.counts.items():
         job.logger.info("field %s, %s: %s", cube.field, group, counts)
     cube.require_unchanged()

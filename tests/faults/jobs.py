@@ -129,7 +129,7 @@ def run_jobs(
     job(lambda cube: write_shard(*files, cube, split.selected, N, NORMALISER, image))
     _check_samples(samples, sky, CutoutShard.open(*files))
     scalar = job(lambda cube: encode_field_scalars(cube, split, fitted.scalar))
-    spectra = job(lambda cube: encode_field_spectra(cube, fitted.spectrum, parts.spectrum))
+    spectra = job(lambda cube: encode_field_spectra(cube, fitted.spectrum))
     images, _ = job(lambda cube: encode_field_images(cube, fitted.image, image))
     made = {"scalar_tokens": scalar, "spectrum_tokens": spectra, "image_tokens": images}
     paths = {name: folder / f"{name}.npz" for name in (*made, "split")}

@@ -11,7 +11,7 @@ from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
-from astromodal.tokenizers.spectra.features import compress, object_scale
+from astromodal.tokenizers.spectra.grids import compress, object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(

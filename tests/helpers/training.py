@@ -33,7 +33,7 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.bins import NoiseProfile
-from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.training.history import SPEEDS
 from astromodal.training.run import TrainingTask

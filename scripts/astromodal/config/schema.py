@@ -153,10 +153,13 @@ class SpectrumSettings(Settings):
         2048, description="Centroids per group."
     )
     max_spec_tokens_per_group: Annotated[int, Field(ge=8)] = Field(
-        512, description="Most tokens of a spectrum, to which it is rebinned."
+        512,
+        description="Most tokens of a spectrum, to which it is rebinned; one of Gaia XP has 56.",
     )
     xp_samples: Annotated[int, Field(ge=8)] = Field(
-        120, description="Samples of a Gaia XP spectrum along its pseudo-wavelength."
+        120,
+        description="Points along the pseudo-wavelength at which decoded Gaia XP spectra are "
+        "given; their codes stand for coefficients.",
     )
     max_epochs: Positive = Field(
         128,

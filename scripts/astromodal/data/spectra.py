@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.surveys.group import Batch, CubeSlice, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveBatch
@@ -22,9 +21,7 @@ def has_group(cube: Cube, group: str) -> bool:
     return not cube.columns.isdisjoint(spectrum_group(group).column_names)
 
 
-def read_group(
-    cube: Cube, group: str, settings: SpectrumSettings, rows: int = ROWS
-) -> Iterator[Batch]:
+def read_group(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Batch]:
     """Stream the spectra or light curves of one group, in row order.
 
     Parameters
@@ -33,8 +30,6 @@ def read_group(
         The field's datacube; it may lack the columns of the group.
     group : str
         Name of the group.
-    settings : SpectrumSettings
-        Settings that the grids of spectra depend on.
     rows : int
         Rows of the cube that are read at a time.
 
@@ -50,13 +45,13 @@ def read_group(
         hold what the group needs.
     """
     kind = spectrum_group(group)
-    yield from _batches(cube, kind, lambda piece: kind.read(piece, settings), rows)
+    yield from _batches(cube, kind, kind.coded_columns, kind.read, rows)
 
 
-def read_spectra(
-    cube: Cube, group: str, settings: SpectrumSettings, rows: int = ROWS
-) -> Iterator[SpectrumBatch]:
+def read_spectra(cube: Cube, group: str, rows: int = ROWS) -> Iterator[SpectrumBatch]:
     """Stream the spectra of one group, in row order; rows without a spectrum are left out.
+
+    They come with all that a comparison with them needs: the correlations of errors too.
 
     Parameters
     ----------
@@ -64,8 +59,6 @@ def read_spectra(
         The field's datacube; it may lack the columns of the group.
     group : str
         Name of a group of spectra.
-    settings : SpectrumSettings
-        Settings that the grid depends on.
     rows : int
         Rows of the cube that are read at a time.
 
@@ -81,7 +74,7 @@ def read_spectra(
         or are not on the group's grid, or where a Gaia XP text is no list of numbers.
     """
     kind = grid_group(group)
-    yield from _batches(cube, kind, lambda piece: kind.read(piece, settings), rows)
+    yield from _batches(cube, kind, kind.column_names, kind.read_observed, rows)
 
 
 def read_light_curves(cube: Cube, group: str, rows: int = ROWS) -> Iterator[LightCurveBatch]:
@@ -108,27 +101,32 @@ def read_light_curves(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Ligh
         Where a column holds no lists of numbers, or the lists of a row differ in length.
     """
     kind = light_curve_group(group)
-    yield from _batches(cube, kind, kind.read_curves, rows)
+    yield from _batches(cube, kind, kind.column_names, kind.read_curves, rows)
 
 
-def count_spectra(cube: Cube, settings: SpectrumSettings) -> dict[str, dict[str, int]]:
-    """Count the spectra or light curves of every group: all (`n_spectra`), and live (`n_live`)."""
-    counts = {group: {"n_spectra": 0, "n_live": 0} for group in settings.groups}
+def count_spectra(cube: Cube, groups: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Count the spectra or light curves of each group: all (`n_spectra`), and live (`n_live`)."""
+    counts = {group: {"n_spectra": 0, "n_live": 0} for group in groups}
     for group, count in counts.items():
-        for batch in read_group(cube, group, settings):
+        for batch in read_group(cube, group):
             count["n_spectra"] += len(batch.row)
             count["n_live"] += int(batch.live().sum())
     return counts
 
 
 def _batches(
-    cube: Cube, group: SpectrumGroup, read: Callable[[CubeSlice], B], rows: int
+    cube: Cube,
+    group: SpectrumGroup,
+    names: list[str],
+    read: Callable[[CubeSlice], B],
+    rows: int,
 ) -> Iterator[B]:
-    """Apply a reader to slices of the group's columns, where the cube has them."""
-    names = group.column_names
-    if cube.columns.isdisjoint(names) or (group.partial and group.lacking(cube.columns)):
+    """Apply a reader to slices of some of the group's columns, where the cube has them."""
+    if cube.columns.isdisjoint(group.column_names) or (
+        group.partial and group.lacking(cube.columns)
+    ):
         return
-    for column in group.columns:
+    for column in (c for c in group.columns if c.name in names):
         cube.require(column.name)
         if column.kind == "list":
             cube.require_lists(column.name)

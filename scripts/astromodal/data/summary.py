@@ -85,7 +85,7 @@ def summarise_field(
         "scalars": dict(zip(columns, present.tolist(), strict=True)),
         "missing": missing,
         "absent_columns": [name for name in columns if name not in cube.columns],
-        "spectra": count_spectra(cube, spectrum),
+        "spectra": count_spectra(cube, spectrum.groups),
         "images": images,
         "content": {
             **asdict(cube.version),

@@ -136,14 +136,14 @@ def encode_cube(source: Any, bundle: Bundle, columns: ColumnSettings | None) -> 
 
 def _encode(cube: Cube, bundle: Bundle, folder: Path, path: Path) -> None:
     """Write the sequences of all rows of a cube to `path`, and intermediate files to `folder`."""
-    tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
+    tokenizers = bundle.tokenizers
     _check_bands(cube, tokenizers.image.bands)
     _check_columns(cube, columns_read(tokenizers, cube.settings))
     split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
     names = ("scalars", "spectra", "images", "split")
     scalars, spectra, images, rows = (folder / f"{name}.npz" for name in names)
     encode_field_scalars(cube, split, tokenizers.scalar).save(scalars)
-    encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(spectra)
+    encode_field_spectra(cube, tokenizers.spectrum).save(spectra)
     cutouts = ImageSettings(bands=tokenizers.image.bands, size=tokenizers.image.autoencoder.size)
     encode_field_images(cube, tokenizers.image, cutouts)[0].save(images)
     split.save(rows)

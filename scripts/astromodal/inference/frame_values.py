@@ -20,9 +20,10 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TokenizerSettings,
 )
-from astromodal.data.columns import cube_columns, group_columns
+from astromodal.data.columns import cube_columns
 from astromodal.data.parquet import is_list
 from astromodal.data.values import in_unit
+from astromodal.surveys.registry import spectrum_group
 
 if TYPE_CHECKING:
     from astromodal.sequences.centroids import Tokenizers
@@ -114,14 +115,16 @@ def columns_read(tokenizers: Tokenizers, columns: ColumnSettings) -> dict[str, E
     )
     everything = SelectionSettings(column=None)
     config = Config(columns=columns, selection=everything, tokenizers=settings)
-    together = {name: group for group in groups for name in group_columns(group)}
+    together = {name: group for group in groups for name in spectrum_group(group).coded_columns}
     return {
         column.name: Expected(
             column.name, _KINDS[column.kind], column.unit, together.get(column.name, column.name)
         )
         for modality, own in cube_columns(config).items()
         for column in own
-        if modality != "labels" and column.setting  # codes do not depend on other columns
+        # Codes do not depend on other columns.
+        if modality != "labels" and column.setting
+        if modality != "spectra" or column.name in together
     }
 
 

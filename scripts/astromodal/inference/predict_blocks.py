@@ -14,7 +14,6 @@ from astromodal.inference.prompt import Prompt, Sampling, prompts, run_prompt, s
 from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
 from astromodal.sequences.layout import IMAGE, SCALAR, Block
-from astromodal.tokenizers.spectra.features import N_FEATURES, expand
 
 
 @dataclass(frozen=True)
@@ -123,26 +122,29 @@ def predict_spectra(
         Token budget.
     """
     block, n_samples = bundle.layout[group], sampling.n_samples
-    unit_flux = _unit_flux(bundle, group)  # (S,)
-    mean = np.empty((len(objects), block.length - 1))
+    tokenizer = bundle.tokenizers.spectrum.spectrum(group)
+    values = [tokenizer.unit_values(slot) for slot in range(block.length - 1)]  # (S,) each
+    mean = np.empty((len(objects), len(tokenizer.wave)))
     square = np.empty_like(mean)
     batches = continuations(bundle, objects, request, [block], n_samples, settings.token_budget)
     for prompt, cache in batches:
         n = len(prompt.objects) * n_samples
-        first, second = np.zeros((n, block.length)), np.zeros((n, block.length))  # moments
+        first, second = np.zeros((2, n, block.length - 1))  # moments
 
         def watch(
             slot: int, p: np.ndarray, first: np.ndarray = first, second: np.ndarray = second
         ) -> None:
             if slot:
-                first[:, slot], second[:, slot] = p @ unit_flux, p @ unit_flux**2
+                value = values[slot - 1]
+                first[:, slot - 1], second[:, slot - 1] = p @ value, p @ value**2
 
         uniform = sampling.uniforms(prompt.objects, block)
         codes = sample_block(bundle, cache, block, uniform, watch=watch)
         scale = bundle.tokenizers.spectrum.decode_scale(group, codes[:, 0])[:, None]
         shape = (len(prompt.objects), n_samples, -1)
-        mean[prompt.place] = (first * scale)[:, 1:].reshape(shape).mean(axis=1)
-        square[prompt.place] = (second * scale**2)[:, 1:].reshape(shape).mean(axis=1)
+        flux, squared = tokenizer.moments(first, second)
+        mean[prompt.place] = (flux * scale).reshape(shape).mean(axis=1)
+        square[prompt.place] = (squared * scale**2).reshape(shape).mean(axis=1)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
@@ -180,13 +182,6 @@ def predict_images(
             residual = tokenizer.decode(codes[own]) - pixels[place]
             std[place] = np.sqrt(np.square(residual, dtype=np.float64).mean(axis=0))
     return pixels, std
-
-
-def _unit_flux(bundle: Bundle, group: str) -> np.ndarray:
-    """Return the flux of each of a group's codes in units of the scale, float64 (S,)."""
-    tokenizer = bundle.tokenizers.spectrum.spectrum(group)
-    features = tokenizer.centroids * tokenizer.std + tokenizer.mean
-    return expand(features.reshape(1, -1, N_FEATURES), np.ones(1))[0][0]
 
 
 @dataclass(frozen=True)

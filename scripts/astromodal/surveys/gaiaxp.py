@@ -1,17 +1,17 @@
-"""Gaia XP: the BP and RP spectra, from their coefficients, through GaiaXPy.
+"""Gaia XP: the BP and RP spectra, as the coefficients that Gaia publishes.
 
-A continuous XP spectrum is a sum of 55 basis functions (De Angeli et al. 2023, A&A 674, A2).
-GaiaXPy evaluates the functions: its ``convert`` is applied to unit vectors, once per process.
-Linear algebra does the rest for a whole batch: flux = c B and error² = diag(Bᵀ E R E B), with
-coefficients c, their errors E on a diagonal, and their correlations R. ``convert`` computes the
-same one source at a time, about five times slower. Source ids never pass through GaiaXPy, so none
-can be rounded.
+A continuous XP spectrum is a sum of 55 basis functions (De Angeli et al. 2023, A&A 674, A2). Codes
+stand for its coefficients. GaiaXPy evaluates the functions, where spectra are shown or compared:
+its ``convert`` is applied to unit vectors, once per process, and linear algebra does the rest for
+a whole batch. ``convert`` computes the same one source at a time, about five times slower. Source
+ids never pass through GaiaXPy, so none can be rounded.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pydantic_core import from_json
 
+from astromodal.surveys.coefficients import CoefficientGroup
 from astromodal.surveys.group import CubeSlice, Family, GroupColumn, GroupSettings, Quantity
-from astromodal.surveys.spectra import Grid, GridGroup, SpectrumBatch
+from astromodal.surveys.spectra import Grid, SpectrumBatch
 
 N_COEFFICIENTS: Final = 55
 N_CORRELATIONS: Final = N_COEFFICIENTS * (N_COEFFICIENTS - 1) // 2
@@ -31,88 +32,60 @@ _FLUX: Final = Quantity("flux", "electron / s", "electron/s")
 _PSEUDO_WAVELENGTH: Final = Quantity("pseudo-wavelength")
 
 
-class XPGroup(GridGroup):
+class XPGroup(CoefficientGroup):
     """A group of Gaia XP spectra in three columns: coefficients, errors and correlations."""
 
     n_columns: ClassVar[int | None] = 3
+    n_coefficients: ClassVar[int] = N_COEFFICIENTS
+
+    @property
+    def coded_columns(self) -> list[str]:
+        """Names of the columns of coefficients and errors; codes do not hold correlations."""
+        return self.column_names[:2]
 
     def grid(self, settings: GroupSettings) -> Grid:
         """Return `xp_samples` pseudo-wavelengths over the whole range."""
         first, last = RANGE
         return Grid(first, (last - first) / (settings.xp_samples - 1), settings.xp_samples)
 
-    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
-        """Sample the Gaia XP spectra of some rows of a cube.
+    def functions(self, settings: GroupSettings) -> np.ndarray:
+        """Return the basis functions at the points of `grid`, float64 (55, L)."""
+        return basis(self.name, tuple(self.grid(settings).points()))
+
+    def read(self, piece: CubeSlice) -> SpectrumBatch:
+        """Return the coefficients of some rows of a cube (electron/s) as pixels.
 
         Returns
         -------
         SpectrumBatch
-            Internally calibrated flux (electron/s). A spectrum with a number that is not finite
-            has bad pixels only (ivar 0).
+            The inverse variance of a coefficient is that of its error. A spectrum with a number
+            that is not finite, or with an error that is not positive, has bad pixels only.
 
         Raises
         ------
         DataError
             Where a column holds no lists or texts of the right number of values.
         """
-        cells = {column.name: piece.objects(column.name) for column in self.columns}
-        filled = [[_is_filled(cell) for cell in own] for own in cells.values()]
-        rows = piece.rows()[np.any(filled, axis=0)]
-        if not len(rows):  # GaiaXPy takes seconds to load
-            nothing = np.empty((0, len(grid)), np.float32)
-            return SpectrumBatch(rows, nothing, nothing)
-        coefficients, errors, correlations = (
-            _parsed(piece, column, cells[column.name], rows) for column in self.columns
-        )
-        # What overflows on the way becomes a bad pixel.
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            functions = basis(self.name, tuple(grid))
-            flux, error = sample_xp(coefficients, errors, correlations, functions)
-            flux, ivar = flux.astype(np.float32), (1 / error**2).astype(np.float32)
-        good = np.isfinite(flux) & np.isfinite(ivar)
-        return SpectrumBatch(rows, flux, np.where(good, ivar, 0))
+        return _batch(piece, self.columns[:2])
+
+    def read_observed(self, piece: CubeSlice) -> SpectrumBatch:
+        """Return coefficients as `read` does, with the correlations of their errors."""
+        return _batch(piece, self.columns)
 
 
-def sample_xp(
-    coefficients: np.ndarray, errors: np.ndarray, correlations: np.ndarray, functions: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the fluxes and errors of XP spectra at the points of a sampling.
-
-    Parameters
-    ----------
-    coefficients, errors : float64 (m, 55)
-        Coefficients and their errors (electron/s).
-    correlations : float64 (m, 1485)
-        Their correlations: the upper triangle without the diagonal, in column-major order.
-    functions : float64 (55, L)
-        Basis functions, as `basis` returns them.
-
-    Returns
-    -------
-    flux, error : float64 (m, L)
-        electron/s; NaN where an input is not finite, or where the variance is negative.
-    """
-    m = len(coefficients)
-    matrix = np.ones((m, N_COEFFICIENTS, N_COEFFICIENTS))
-    # Column by column above the diagonal is row by row below it.
-    below = np.tril_indices(N_COEFFICIENTS, k=-1)
-    matrix[:, below[0], below[1]] = correlations
-    matrix[:, below[1], below[0]] = correlations
-    scaled = errors[:, :, None] * functions  # (m, 55, L)
-    # One product per source: its sum does not depend on the batch. One thread: the products are
-    # too small to share, and waiting threads cost a factor of ten on a loaded machine.
-    with _libraries().limit(limits=1, user_api="blas"):
-        flux = (coefficients[:, None, :] @ functions)[:, 0]
-        variance = (scaled * (matrix @ scaled)).sum(axis=1)
-    return flux, np.sqrt(np.where(variance > 0, variance, np.nan))
-
-
-@lru_cache(maxsize=1)
-def _libraries() -> Any:
-    """Return the BLAS libraries of the process; to find them takes longer than a small product."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
+def _batch(piece: CubeSlice, columns: Sequence[GroupColumn]) -> SpectrumBatch:
+    """Return the spectra of the rows that have coefficients or errors, the first two columns."""
+    cells = {column.name: piece.objects(column.name) for column in columns}
+    filled = [[_is_filled(cell) for cell in cells[column.name]] for column in columns[:2]]
+    rows = piece.rows()[np.any(filled, axis=0)]
+    numbers = [_parsed(piece, column, cells[column.name], rows) for column in columns]
+    coefficients, errors = numbers[:2]
+    # What overflows on the way becomes a bad pixel.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        flux, ivar = coefficients.astype(np.float32), (1 / errors**2).astype(np.float32)
+    finite = [np.isfinite(table).all(axis=1) for table in (flux, ivar, *numbers[2:])]
+    good = np.all([*finite, (errors > 0).all(axis=1)], axis=0)
+    return SpectrumBatch(rows, flux, np.where(good[:, None], ivar, 0), *numbers[2:])
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from astromodal.errors import ConfigError, must_be
 
 _BLOCKS = ("image", "scalar", "spectrum")
 """Names that blocks of a sequence have already."""
-GroupKind = Literal["spectrum", "light_curve"]
+GroupKind = Literal["spectrum", "coefficients", "light_curve"]
 """Kinds of groups. Each kind has its own tokenizer."""
 
 
@@ -209,7 +209,7 @@ class SpectrumGroup(ABC):
         """Return the number of slots in the block of a sequence, without the scale's slot."""
 
     @abstractmethod
-    def read(self, piece: CubeSlice, settings: GroupSettings) -> Batch:
+    def read(self, piece: CubeSlice) -> Batch:
         """Return what some rows of a cube have of this group; rows without any are left out.
 
         Raises
@@ -222,6 +222,11 @@ class SpectrumGroup(ABC):
     def column_names(self) -> list[str]:
         """Names of the columns that the group is read from."""
         return [column.name for column in self.columns]
+
+    @property
+    def coded_columns(self) -> list[str]:
+        """Names of the columns that codes are made from, and that `read` needs: all of them."""
+        return self.column_names
 
     def lacking(self, columns: Collection[str]) -> list[str]:
         """Return the group's columns that a cube lacks although it has others of the group."""

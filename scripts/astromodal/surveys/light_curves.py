@@ -108,7 +108,7 @@ class LightCurveGroup(SpectrumGroup):
         """Return the most epochs that a sequence holds."""
         return settings.max_epochs
 
-    def read(self, piece: CubeSlice, settings: GroupSettings) -> LightCurveBatch:
+    def read(self, piece: CubeSlice) -> LightCurveBatch:
         """Return the light curves of some rows of a cube, whatever the settings."""
         return self.read_curves(piece)
 

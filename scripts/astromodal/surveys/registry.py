@@ -12,6 +12,7 @@ from typing import Final
 from astromodal.errors import ConfigError, must_be
 from astromodal.extensions import Registry
 from astromodal.surveys import desi, gaiaxp, ztf
+from astromodal.surveys.coefficients import CoefficientGroup
 from astromodal.surveys.group import Family, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveGroup
 from astromodal.surveys.spectra import GridGroup
@@ -59,6 +60,22 @@ def grid_group(name: str) -> GridGroup:
     group = spectrum_group(name)
     if not isinstance(group, GridGroup):
         raise ConfigError(must_be(f"group {name}", "a group of spectra", "one of light curves"))
+    return group
+
+
+def coefficient_group(name: str) -> CoefficientGroup:
+    """Return the group of a name, whose spectra are coefficients.
+
+    Raises
+    ------
+    ConfigError
+        Where no group has this name, or where its spectra are no coefficients.
+    """
+    group = spectrum_group(name)
+    if not isinstance(group, CoefficientGroup):
+        raise ConfigError(
+            must_be(f"group {name}", "a group of coefficients", "one of another kind")
+        )
     return group
 
 

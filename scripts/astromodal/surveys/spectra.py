@@ -8,7 +8,13 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from astromodal.surveys.group import CubeSlice, GroupKind, GroupSettings, SpectrumGroup
+from astromodal.surveys.group import (
+    CubeSlice,
+    GroupKind,
+    GroupSettings,
+    Quantity,
+    SpectrumGroup,
+)
 
 
 class Grid(NamedTuple):
@@ -36,11 +42,20 @@ class SpectrumBatch:
     ivar : float32 (m, L)
         Inverse variance of `flux`. A pixel is bad where `ivar` is not positive, or where `flux`
         or `ivar` is not finite.
+    correlation : float64 (m, L (L - 1) / 2), optional
+        Correlations of the pixels' errors: the upper triangle without the diagonal, in column-major
+        order. None where errors are independent, or where correlations were not read.
     """
 
     row: np.ndarray
     flux: np.ndarray
     ivar: np.ndarray
+    correlation: np.ndarray | None = None
+
+    def take(self, chosen: np.ndarray) -> SpectrumBatch:
+        """Return some of the spectra, chosen by number, int (k,), or by a mask, bool (m,)."""
+        correlation = None if self.correlation is None else self.correlation[chosen]
+        return SpectrumBatch(self.row[chosen], self.flux[chosen], self.ivar[chosen], correlation)
 
     def live(self) -> np.ndarray:
         """Return which spectra have a good pixel, bool (m,); those of dead fibres have none."""
@@ -65,12 +80,18 @@ class GridGroup(SpectrumGroup):
         """Return the grid that the spectra are read on, in the unit of `axis`."""
 
     @abstractmethod
-    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
-        """Return the spectra of some rows of a cube at the points of `grid`, float64 (L,)."""
+    def read(self, piece: CubeSlice) -> SpectrumBatch:
+        """Return the spectra of some rows of a cube, dead ones included.
 
-    def read(self, piece: CubeSlice, settings: GroupSettings) -> SpectrumBatch:
-        """Return the spectra of some rows of a cube, dead ones included."""
-        return self.read_spectra(piece, self.grid(settings).points())
+        Raises
+        ------
+        DataError
+            Where a column does not hold what the group needs.
+        """
+
+    def read_observed(self, piece: CubeSlice) -> SpectrumBatch:
+        """Return the spectra as `read` does, with all that a comparison with them needs."""
+        return self.read(piece)
 
     def bin_factor(self, settings: GroupSettings) -> int:
         """Return the pixels per bin: the fewest with which the whole range fits the budget."""
@@ -83,6 +104,15 @@ class GridGroup(SpectrumGroup):
     def n_slots(self, settings: GroupSettings) -> int:
         """Return the number of bins: each is one slot of a sequence."""
         return self.n_bins(settings)
+
+    @property
+    def slot_axis(self) -> Quantity:
+        """Return the quantity along which the slots of a sequence are ordered."""
+        return self.axis
+
+    def slot_points(self, settings: GroupSettings) -> np.ndarray:
+        """Return where the slots are on `slot_axis`, float64 (n_slots,)."""
+        return self.bin_centres(settings)
 
     def bin_centres(self, settings: GroupSettings) -> np.ndarray:
         """Return the mean wavelength of the pixels of each bin, float64 (n_bins,)."""
@@ -112,7 +142,7 @@ class ListGroup(GridGroup):
         """Return `pixels`, whatever the settings."""
         return self.pixels
 
-    def read_spectra(self, piece: CubeSlice, grid: np.ndarray) -> SpectrumBatch:
+    def read(self, piece: CubeSlice) -> SpectrumBatch:
         """Return the spectra of some rows of a cube.
 
         Raises
@@ -120,7 +150,7 @@ class ListGroup(GridGroup):
         DataError
             Where lists of a row differ in length, or wavelengths are not those of the grid.
         """
-        names = self.column_names
+        names, grid = self.column_names, self.pixels.points()
         parts = [piece.lists(name) for name in names]
         lengths = np.stack([part[1] for part in parts])  # (3, rows)
         has = np.any(lengths > 0, axis=0)

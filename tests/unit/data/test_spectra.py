@@ -30,7 +30,7 @@ def three_rows(cube_of):
 def test_rows_with_a_spectrum_are_read(three_rows):
     """Rows without a list are skipped; a dead fibre is yielded, and is not live."""
     flux, ivar = spectra(2)
-    (batch,) = read_spectra(three_rows, "desi_r", SETTINGS)
+    (batch,) = read_spectra(three_rows, "desi_r")
     assert (batch.row.tolist(), batch.row.dtype) == ([0, 2], np.int32)
     np.testing.assert_array_equal(batch.flux, flux)
     np.testing.assert_array_equal(batch.ivar[0], ivar[0])
@@ -39,7 +39,7 @@ def test_rows_with_a_spectrum_are_read(three_rows):
 
 def test_counts_tell_dead_fibres(three_rows):
     """All spectra, and those with a good pixel; a group without columns has none."""
-    counts = count_spectra(three_rows, SETTINGS)
+    counts = count_spectra(three_rows, SETTINGS.groups)
     assert counts["desi_r"] == {"n_spectra": 2, "n_live": 1}
     assert counts["desi_b"] == counts["gaiaxp_bp"] == {"n_spectra": 0, "n_live": 0}
 
@@ -53,20 +53,20 @@ def test_slices_change_nothing(cube_of, rows):
         *([None if i in missing else a for i, a in enumerate(x)] for x in (flux, ivar))
     )
     cube = cube_of(columns, row_group_size=3)
-    batches = list(read_spectra(cube, "desi_r", SETTINGS, rows=rows))
+    batches = list(read_spectra(cube, "desi_r", rows=rows))
     assert np.concatenate([b.row for b in batches]).tolist() == [0, 4, 5, 7]
     np.testing.assert_array_equal(np.concatenate([b.flux for b in batches]), flux[[0, 4, 5, 7]])
 
 
 def test_a_survey_without_columns_has_no_spectra(cube_of):
     """A field that matched no fibre has no columns at all."""
-    assert list(read_spectra(cube_of({"x": [1.0]}), "desi_b", SETTINGS)) == []
+    assert list(read_spectra(cube_of({"x": [1.0]}), "desi_b")) == []
 
 
 def test_a_column_of_nulls_holds_no_spectra(cube_of):
     """Columns that exist but hold nothing are no error."""
     cube = cube_of({name: [None, None] for name in group_columns("desi_r")})
-    assert list(read_spectra(cube, "desi_r", SETTINGS)) == []
+    assert list(read_spectra(cube, "desi_r")) == []
 
 
 def test_a_missing_column_is_named(cube_of):
@@ -74,7 +74,7 @@ def test_a_missing_column_is_named(cube_of):
     columns = desi_columns([np.ones(L)], [np.ones(L)])
     del columns["desi_ivar_r"]
     with pytest.raises(DataError, match="field F1: column 'desi_ivar_r' is missing"):
-        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+        list(read_spectra(cube_of(columns), "desi_r"))
 
 
 def test_lists_of_unequal_length_are_named(cube_of):
@@ -86,14 +86,14 @@ def test_lists_of_unequal_length_are_named(cube_of):
         "desi_wave_r 2326 in row 1"
     )
     with pytest.raises(DataError, match=message):
-        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+        list(read_spectra(cube_of(columns), "desi_r"))
 
 
 def test_a_null_beside_a_list_is_unequal(cube_of):
     """A flux without its ivar is no spectrum, and no missing one either."""
     columns = desi_columns([np.ones(L), np.ones(L)], [np.ones(L), None])
     with pytest.raises(DataError, match=r"desi_ivar_r 0.* in row 1"):
-        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+        list(read_spectra(cube_of(columns), "desi_r"))
 
 
 def test_another_grid_is_refused(cube_of):
@@ -101,11 +101,11 @@ def test_another_grid_is_refused(cube_of):
     columns = desi_columns([None, np.ones(L)], [None, np.ones(L)])
     columns["desi_wave_r"][1] = np.linspace(3600, 5800, L)
     with pytest.raises(DataError, match=r"5760 to 7620 Angstrom.*got 3600 to 5800 in row 1"):
-        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+        list(read_spectra(cube_of(columns), "desi_r"))
 
 
 def test_numbers_instead_of_lists_are_refused(cube_of):
     """A column of single numbers is no spectrum."""
     columns = desi_columns([np.ones(L)], [np.ones(L)]) | {"desi_flux_r": [1.0]}
     with pytest.raises(DataError, match="'desi_flux_r' .* a column of lists of numbers"):
-        list(read_spectra(cube_of(columns), "desi_r", SETTINGS))
+        list(read_spectra(cube_of(columns), "desi_r"))

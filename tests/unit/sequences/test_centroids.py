@@ -57,9 +57,9 @@ def test_ranges_get_their_own_tables(survey):
     tables = replace(survey.tables, scalar=scalar)
     columns = tables.of_range(layout["scalar"].ranges[0], layout.spec)
     np.testing.assert_array_equal(columns, scalar[:3, :, None])
-    scale, bins = layout["gaiaxp_bp"].ranges
+    scale, bins = layout["desi_r"].ranges
     np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[4:, :, None])
-    wanted = tables.spectrum["gaiaxp_bp"][None]
+    wanted = tables.spectrum["desi_r"][None]
     np.testing.assert_array_equal(tables.of_range(bins, layout.spec), wanted)
 
 

@@ -46,10 +46,10 @@ def files(tmp_path, layout):
             "desi_b_codes": np.arange(16, dtype=np.uint16) % 16,
             "desi_b_indptr": np.array([0, 8, 8, 16]),
             "desi_b_scale": np.array([3, MISSING_CODE, MISSING_CODE], dtype=np.uint16),
-            # row 3 has bp; nothing is known of row 1's
-            "gaiaxp_bp_codes": np.array([MISSING_CODE] * 5 + [1, 2, MISSING_CODE, 4, 5], np.uint16),
-            "gaiaxp_bp_indptr": np.array([0, 5, 10, 10]),
-            "gaiaxp_bp_scale": np.array([1, 2, MISSING_CODE], dtype=np.uint16),
+            # row 3 has an r arm; nothing is known of row 1's
+            "desi_r_codes": np.array([MISSING_CODE] * 8 + [1, MISSING_CODE] * 4, np.uint16),
+            "desi_r_indptr": np.array([0, 8, 16, 16]),
+            "desi_r_scale": np.array([1, 2, MISSING_CODE], dtype=np.uint16),
         },
     }  # fmt: skip
     split = np.arange(8, dtype=np.uint8) % 3
@@ -77,7 +77,7 @@ def test_files_are_joined_by_row(files):
     assert has == [{2, 3}, {1, 2}, {2, 4}, {2, 3}, {1, 2}, {2}]
     assert counts == {
         "objects": 6, "tokens": len(store.tokens), "image": 2, "scalar": 6,
-        "desi_b": 2, "gaiaxp_bp": 1,
+        "desi_b": 2, "desi_r": 1,
     }  # fmt: skip
 
 

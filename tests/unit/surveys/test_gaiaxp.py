@@ -10,9 +10,10 @@ import pytest
 
 from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import read_spectra
+from astromodal.data.spectra import count_spectra, read_group, read_spectra
 from astromodal.errors import DataError
-from astromodal.surveys.gaiaxp import basis, sample_xp
+from astromodal.surveys.coefficients import evaluate_functions
+from astromodal.surveys.gaiaxp import basis
 from astromodal.surveys.registry import grid_group
 from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
 
@@ -25,7 +26,7 @@ def read(write_cube):
     def reader(columns: dict, **options):
         n = len(next(iter(columns.values())))
         cube = Cube(write_cube({"id": [f"o{i}" for i in range(n)], **columns}), "F1")
-        return list(read_spectra(cube, GROUP, SETTINGS, **options))
+        return list(read_spectra(cube, GROUP, **options))
 
     return reader
 
@@ -49,20 +50,40 @@ def with_gaiaxpy(spectrum: dict, band: str) -> tuple[np.ndarray, np.ndarray]:
 def test_fluxes_and_errors_are_gaiaxpys(band):
     """The batched algebra gives what `convert` gives, whatever the standard deviation."""
     spectrum = xp_spectrum()
-    found = sample_xp(*(v[None] for v in spectrum.values()), basis(f"gaiaxp_{band}", tuple(GRID)))
+    values, errors, correlation = (v[None] for v in spectrum.values())
+    functions = basis(f"gaiaxp_{band}", tuple(GRID))
+    found = evaluate_functions(values, errors**-2, functions, correlation)
     flux, error = with_gaiaxpy(spectrum, band)
     np.testing.assert_allclose(found[0][0], flux, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(found[1][0], error, rtol=1e-9)
+    np.testing.assert_allclose(found[1][0] ** -0.5, error, rtol=1e-9)
 
 
-def test_spectra_are_read_from_texts(read):
-    """Rows without a text are skipped; flux is sampled on the grid, ivar is 1 / error²."""
+def test_coefficients_are_read_from_texts(read):
+    """Rows without a text are skipped; coefficients are the pixels, and ivar is 1 / error²."""
     spectrum = xp_spectrum()
     (batch,) = read(xp_columns_of([None, spectrum]))
-    flux, error = sample_xp(*(v[None] for v in spectrum.values()), basis(GROUP, tuple(GRID)))
     assert batch.row.tolist() == [1]
-    np.testing.assert_allclose(batch.flux, flux, rtol=1e-6, atol=1e-4)
-    np.testing.assert_allclose(batch.ivar, error**-2, rtol=1e-6)
+    np.testing.assert_allclose(batch.flux[0], spectrum["coefficients"], rtol=1e-6)
+    np.testing.assert_allclose(batch.ivar[0], spectrum["coefficient_errors"] ** -2, rtol=1e-6)
+    np.testing.assert_array_equal(batch.correlation[0], spectrum["coefficient_correlations"])
+
+
+def test_codes_need_no_correlations(write_cube):
+    """What is encoded and counted is read without them: a bad one does not matter there."""
+    columns = xp_columns_of([xp_spectrum()])
+    columns["gaiaxp_bp_coefficient_correlations"] = ["[1, 2"]
+    cube = Cube(write_cube({"id": ["a"], **columns}), "F1")
+    (batch,) = read_group(cube, GROUP)
+    assert batch.correlation is None
+    assert count_spectra(cube, SETTINGS.groups)[GROUP] == {"n_spectra": 1, "n_live": 1}
+
+
+def test_an_error_that_is_not_positive_makes_a_dead_spectrum(read):
+    """Its inverse variance would be infinite."""
+    spectra = [xp_spectrum(), xp_spectrum()]
+    spectra[0]["coefficient_errors"][3] = 0.0
+    (batch,) = read(xp_columns_of(spectra))
+    assert batch.live().tolist() == [False, True]
 
 
 def test_the_other_band_may_be_absent(read):
@@ -82,13 +103,13 @@ def test_batches_change_no_bit(read):
     """One row at a time or all at once: the same fluxes and ivars."""
     columns = xp_columns_of([xp_spectrum(seed) for seed in range(5)])
     one, every = read(columns, rows=1), read(columns)
-    for name in ("flux", "ivar"):
+    for name in ("flux", "ivar", "correlation"):
         joined = np.concatenate([getattr(batch, name) for batch in one])
         np.testing.assert_array_equal(joined, getattr(every[0], name))
 
 
 def test_a_number_that_is_not_finite_makes_a_dead_spectrum(read):
-    """A null or NaN coefficient leaves nothing to sample: all pixels are bad."""
+    """A null or NaN coefficient leaves nothing of the spectrum: all its pixels are bad."""
     columns = xp_columns_of([xp_spectrum(), xp_spectrum(), xp_spectrum()])
     texts = columns["gaiaxp_bp_coefficients"]
     texts[0] = json.dumps([None, *json.loads(texts[0])[1:]])
@@ -179,10 +200,13 @@ def test_spectra_of_the_archive_s_own_csv(real_raw, write_cube):
     names = {name.removeprefix("gaiaxp_"): name for name in group_columns(GROUP)}
     columns = {name: csv[raw].tolist() for raw, name in names.items()}
     cube = Cube(write_cube({"id": csv["source_id"].tolist(), **columns}), "F1")
-    (batch,) = read_spectra(cube, GROUP, SETTINGS)
+    (batch,) = read_spectra(cube, GROUP)
     places = {str(source): i for i, source in enumerate(fits["source_id"].tolist())}
     assert len(batch.row) == len(csv) > 0
-    for row, flux, ivar in zip(batch.row, batch.flux, batch.ivar, strict=True):
+    sampled = evaluate_functions(
+        batch.flux, batch.ivar, basis(GROUP, tuple(GRID)), batch.correlation
+    )
+    for row, flux, ivar in zip(batch.row, *sampled, strict=True):
         found = fits[places[csv["source_id"][row]]]
         arrays = {raw.removeprefix("bp_"): np.asarray(found[raw], np.float64) for raw in names}
         expected, error = with_gaiaxpy(arrays, "bp")

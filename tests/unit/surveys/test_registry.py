@@ -184,13 +184,13 @@ def test_an_outside_group_has_features_units_and_a_colour():
 @pytest.mark.usefixtures("outside")
 def test_an_outside_group_is_read_and_encoded(cube):
     """From the cube to codes and back to fluxes."""
-    assert count_spectra(cube, SETTINGS) == {
+    assert count_spectra(cube, SETTINGS.groups) == {
         group: {"n_spectra": N, "n_live": N} for group in SETTINGS.groups
     }
     samples = sample_features(cube, SETTINGS, np.ones(N, bool), 0)
     codebooks = [train_codebook(samples[group], group, SETTINGS) for group in SETTINGS.groups]
     tokenizer = SpectrumTokenizer.assemble(codebooks, SETTINGS, 64)
-    tokens = encode_field_spectra(cube, tokenizer, SETTINGS)
+    tokens = encode_field_spectra(cube, tokenizer)
     assert [len(tokens.codes(group, 0)) for group in SETTINGS.groups] == [475, 9]
     flux, _ = tokenizer.decode(
         "pfs_b", tokens.codes("pfs_b", 0)[None], tokens.groups["pfs_b"].scale[:1]
@@ -204,7 +204,7 @@ def test_an_outside_group_s_grid_is_checked(write_cube):
     """In its own unit."""
     columns = {name: [np.ones(3800)] for name in PFS.column_names}
     with pytest.raises(DataError, match=r"must be 380 to 645.93 nm in steps of 0.07, got 1 to 1"):
-        list(read_spectra(Cube(write_cube({"id": ["a"], **columns}), "F1"), "pfs_b", SETTINGS))
+        list(read_spectra(Cube(write_cube({"id": ["a"], **columns}), "F1"), "pfs_b"))
 
 
 def test_a_name_is_given_once(monkeypatch):

@@ -3,7 +3,7 @@ import pytest
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import ConfigError
-from astromodal.surveys.registry import GROUPS, grid_group, spectra, spectrum_group
+from astromodal.surveys.registry import GROUPS, grid_group, spectrum_group
 
 DEFAULT = SpectrumSettings()
 
@@ -36,7 +36,7 @@ def test_default_bins(group, factor, bins):
 
 
 @pytest.mark.parametrize("budget", [8, 9, 100, 512, 2880, 2881, 5000])
-@pytest.mark.parametrize("group", spectra(GROUPS.names))
+@pytest.mark.parametrize("group", [g.name for g in GROUPS if g.kind == "spectrum"])
 def test_no_spectrum_exceeds_its_budget(group, budget):
     """The bins fit the budget, and one pixel a bin less would not."""
     settings = SpectrumSettings(max_spec_tokens_per_group=budget)
@@ -44,6 +44,14 @@ def test_no_spectrum_exceeds_its_budget(group, budget):
     length, factor = kind.grid(settings).length, kind.bin_factor(settings)
     assert kind.n_bins(settings) <= budget
     assert factor == 1 or -(-length // (factor - 1)) > budget
+
+
+@pytest.mark.parametrize("budget", [8, 512])
+def test_coefficients_have_a_code_each(budget):
+    """55 coefficients and their noise, whatever the budget and the samples are."""
+    settings = SpectrumSettings(max_spec_tokens_per_group=budget, xp_samples=40)
+    assert grid_group("gaiaxp_rp").n_slots(settings) == 56
+    assert grid_group("gaiaxp_rp").n_bins(settings) == 40
 
 
 def test_centres_are_the_means_of_the_bins():

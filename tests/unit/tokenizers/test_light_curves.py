@@ -59,7 +59,7 @@ def fitted(tmp_path_factory):
 def test_a_curve_has_a_code_an_epoch(make, fitted):
     """Ragged as read; a row without a curve has neither codes nor a scale."""
     cube = make()
-    tokens = encode_field_spectra(cube, fitted, SETTINGS)
+    tokens = encode_field_spectra(cube, fitted)
     curves = LightCurveBatch.join(list(read_light_curves(cube, "ztf_r")))
     assert set(tokens.row.tolist()) >= set(curves.row.tolist())
     lengths = dict(zip(curves.row.tolist(), curves.lengths().tolist(), strict=True))
@@ -74,8 +74,8 @@ def test_a_curve_has_a_code_an_epoch(make, fitted):
 def test_codes_do_not_depend_on_the_order_of_rows(make, fitted):
     """Every object's codes follow from its own light curve alone."""
     order = np.random.default_rng(1).permutation(N).tolist()
-    plain = encode_field_spectra(make(), fitted, SETTINGS)
-    other = encode_field_spectra(make(order, field="F2"), fitted, SETTINGS)
+    plain = encode_field_spectra(make(), fitted)
+    other = encode_field_spectra(make(order, field="F2"), fitted)
     place = {name: i for i, name in enumerate(other.ids.tolist())}
     for i, name in enumerate(plain.ids.tolist()):
         for group in ("ztf_g", "ztf_r"):
@@ -85,10 +85,10 @@ def test_codes_do_not_depend_on_the_order_of_rows(make, fitted):
 @pytest.mark.parametrize("rows", [1, 7])
 def test_codes_do_not_depend_on_the_rows_read_at_a_time(make, fitted, monkeypatch, rows):
     """Codes, scales and the hash of the input are the same."""
-    plain = encode_field_spectra(make(), fitted, SETTINGS)
+    plain = encode_field_spectra(make(), fitted)
     sliced = lambda *given: spectra.read_group(*given, rows)  # noqa: E731
     monkeypatch.setattr(spectrum_tokens, "read_group", sliced)
-    again = encode_field_spectra(make(), fitted, SETTINGS)
+    again = encode_field_spectra(make(), fitted)
     assert again.input_hash == plain.input_hash
     for name, array in vars(plain.groups["ztf_r"]).items():
         np.testing.assert_array_equal(getattr(again.groups["ztf_r"], name), array)
@@ -100,15 +100,15 @@ def test_codes_do_not_depend_on_the_order_of_epochs(make, fitted):
         name: [None if own is None else own[::-1] for own in lists]
         for name, lists in COLUMNS.items()
     }
-    plain = encode_field_spectra(make(), fitted, SETTINGS).groups["ztf_g"]
-    turned = encode_field_spectra(make(columns=backwards), fitted, SETTINGS).groups["ztf_g"]
+    plain = encode_field_spectra(make(), fitted).groups["ztf_g"]
+    turned = encode_field_spectra(make(columns=backwards), fitted).groups["ztf_g"]
     np.testing.assert_array_equal(turned.codes, plain.codes)
 
 
 @pytest.mark.parametrize("group", ["ztf_g", "ztf_r"])
 def test_decoded_curves_follow_the_observed_ones(make, fitted, group):
     """Magnitudes to half their noise; median, errors and steps to some percent; first time 0."""
-    tokens = encode_field_spectra(make(), fitted, SETTINGS).groups[group]
+    tokens = encode_field_spectra(make(), fitted).groups[group]
     curves = LightCurveBatch.join(list(read_light_curves(make(), group)))
     scale = tokens.scale[tokens.scale != MISSING_CODE]
     found = fitted.decode_curves(group, tokens.codes, curves.indptr, scale)
@@ -146,7 +146,7 @@ def test_a_group_without_training_data_is_missing(make, write_cube, fitted):
     """Its light curves have no codes and no scale, and are counted."""
     nothing = tokenizer_of(Cube(write_cube({"id": ["a"]}, "F9"), "F9"))
     assert nothing["ztf_g"].centroids.shape == (0, 3)
-    tokens = encode_field_spectra(make(), nothing, SETTINGS)
+    tokens = encode_field_spectra(make(), nothing)
     assert tokens.groups["ztf_g"].codes.size == 0
     assert (tokens.groups["ztf_g"].scale == MISSING_CODE).all()
     assert tokens.counts["ztf_g"]["n_live"] > 0
@@ -170,7 +170,7 @@ def test_tokenizer_codebook_and_tokens_come_back_from_disk(make, fitted, tmp_pat
     again = SpectrumTokenizer.load(tmp_path / "t.npz")
     assert again.hash == fitted.hash
     assert again.standardised("ztf_r").shape == (512, 3)
-    made = encode_field_spectra(make(), again, SETTINGS)
+    made = encode_field_spectra(make(), again)
     made.save(tmp_path / "codes.npz")
     found = load_spectrum_tokens(tmp_path / "codes.npz", fitted.hash)
     np.testing.assert_array_equal(found.groups["ztf_g"].indptr, made.groups["ztf_g"].indptr)

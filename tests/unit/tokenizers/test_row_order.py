@@ -20,7 +20,7 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
-from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
+from helpers.spectra import samples_of, spectra, tokenizer_of
 
 IMAGE = ImageSettings(hidden=16, blocks=1)
 SKY = SimulateSettings(
@@ -67,7 +67,7 @@ def test_scalar_codes(cubes):
 def test_spectrum_codes(cubes):
     """Shuffled or a part: the same codes and scales in every arm."""
     tokenizer = tokenizer_of({g: samples_of(*spectra(60, g), g) for g in GROUPS})
-    encoded = [encode_field_spectra(cube, tokenizer, SETTINGS) for cube in cubes]
+    encoded = [encode_field_spectra(cube, tokenizer) for cube in cubes]
 
     def codes_of(tokens):
         return [

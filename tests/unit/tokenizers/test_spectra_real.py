@@ -6,6 +6,7 @@ import pytest
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_spectra
+from astromodal.evaluation.metrics import reduced_chi2
 from astromodal.tokenizers.spectra.codebook import (
     SpectrumSamples,
     sample_features,
@@ -43,14 +44,14 @@ def tokenizer(cubes):
 )
 def test_counts_are_right(cubes, name, expected):
     """12 fibres of which 4 are dead; 7 XP spectra of which one has no BP; no spectrum columns."""
-    counts = count_spectra(cubes[name], SETTINGS)
+    counts = count_spectra(cubes[name], SETTINGS.groups)
     found = {g: tuple(c.values()) for g, c in counts.items() if c["n_spectra"]}
     assert found == expected
 
 
 def test_blocks_are_there_for_live_spectra_only(cubes, tokenizer):
     """The four dead fibres stand in the file with an absent block each."""
-    tokens = encode_field_spectra(cubes["STRIPE82-REAL"], tokenizer, SETTINGS)
+    tokens = encode_field_spectra(cubes["STRIPE82-REAL"], tokenizer)
     assert len(tokens.ids) == 12
     lengths = np.diff(tokens.groups["desi_b"].indptr)
     assert sorted(lengths.tolist()) == [0] * 4 + [459] * 8
@@ -60,8 +61,8 @@ def test_blocks_are_there_for_live_spectra_only(cubes, tokenizer):
 def test_decoded_spectra_follow_the_observed(cubes, tokenizer, group):
     """R² above 0.98 for each real spectrum with median S/N above 3, in physical units."""
     cube = cubes["STRIPE82-REAL" if group.startswith("desi") else "GAIAXP-REAL"]
-    for batch in read_spectra(cube, group, SETTINGS):
-        flux, ivar = tokenizer[group].rebin(batch.flux, batch.ivar)
+    for batch in read_spectra(cube, group):
+        flux, ivar = tokenizer.spectrum(group).observed(batch)
         decoded, _ = tokenizer.decode(group, *tokenizer.encode(group, batch.flux, batch.ivar))
         for i in np.flatnonzero(batch.live()):
             good = ivar[i] > 0
@@ -69,3 +70,16 @@ def test_decoded_spectra_follow_the_observed(cubes, tokenizer, group):
             if np.median(observed * np.sqrt(ivar[i, good])) > 3:
                 deviation = ((observed - observed.mean()) ** 2).sum()
                 assert ((decoded[i, good] - observed) ** 2).sum() < 0.02 * deviation
+
+
+@pytest.mark.parametrize("group", ["gaiaxp_bp", "gaiaxp_rp"])
+def test_decoded_xp_spectra_are_right_within_their_noise(cubes, group):
+    """With 2048 codes, the reduced χ² of each real XP spectrum is below 1.5, up to S/N 2,600."""
+    settings, cube = SpectrumSettings(groups=(group,)), cubes["GAIAXP-REAL"]
+    samples = sample_features(cube, settings, np.ones(cube.n_rows, bool), 0)
+    book = train_codebook(samples[group], group, settings)
+    tokenizer = SpectrumTokenizer.assemble([book], settings, 1024)
+    for batch in read_spectra(cube, group):
+        flux, ivar = tokenizer.spectrum(group).observed(batch)
+        decoded, _ = tokenizer.decode(group, *tokenizer.encode(group, batch.flux, batch.ivar))
+        assert reduced_chi2(flux, decoded, ivar).max() < 1.5

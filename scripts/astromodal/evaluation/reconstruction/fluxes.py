@@ -10,7 +10,7 @@ from astromodal.config.schema import ImageSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
-from astromodal.data.spectra import SpectrumBatch, read_spectra
+from astromodal.data.spectra import read_spectra
 from astromodal.evaluation.held_out import PACKED, check_codes, check_cutouts
 from astromodal.evaluation.images.apertures import DecodedSums, MaskSums, decoded_sums, mask_sums
 from astromodal.evaluation.images.photometry import DETECTED, instrumental
@@ -116,14 +116,12 @@ def _observed(
     coder, stored = inputs.model.tokenizers.spectrum, objects.codes(group)[:, 1:]
     again = np.full_like(stored, MISSING_CODE)
     flux, ivar = np.full((len(objects), length), np.nan), np.zeros((len(objects), length))
-    settings = inputs.model.config.tokenizers.spectrum
     for places, cube, rows in inputs.by_field(objects):
-        for batch in read_spectra(cube, group, settings):
-            some = np.isin(batch.row, rows)
-            chosen = SpectrumBatch(batch.row[some], batch.flux[some], batch.ivar[some])
+        for batch in read_spectra(cube, group):
+            chosen = batch.take(np.isin(batch.row, rows))
             place = places[np.searchsorted(rows, chosen.row)]
             again[place], _ = coder.encode(group, chosen.flux, chosen.ivar)
-            flux[place], ivar[place] = coder.spectrum(group).rebin(chosen.flux, chosen.ivar)
+            flux[place], ivar[place] = coder.spectrum(group).observed(chosen)
         rule = PACKED.format("encode_spectra")
         check_codes(cube, f"{group} spectra", stored[places], again[places], rule)
     return flux, ivar

@@ -41,7 +41,7 @@ from astromodal.evaluation.spectra.measures import (
 )
 from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
 from astromodal.surveys.group import Family
-from astromodal.surveys.registry import by_family, grid_group
+from astromodal.surveys.registry import by_family
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 
@@ -83,14 +83,15 @@ def evaluate_spectra(context: EvaluationContext, tokenizer: str | Path) -> Secti
     section.summary = (
         f"Spectra of {described(context.fields)}. A spectrum is rebinned over its whole range to "
         f"at most {settings.max_spec_tokens_per_group} bins. Flux and precision of each bin become "
-        "one code, and the flux scale of the spectrum one more. Bins are coded relative to the "
-        "decoded scale, which compensates for its error. R² and χ² compare the decoded with the "
-        "observed rebinned flux, weighted by inverse variance. The code is made from the same "
-        "noisy flux: χ² = 0 is lossless, and below 1 coding changes a bin by less than its noise "
-        "does."
+        "one code, and the flux scale of the spectrum one more. Of a Gaia XP spectrum each "
+        "coefficient becomes a code, and flux is compared along the pseudo-wavelength. Codes are "
+        "relative to the decoded scale, which compensates for its error. R² and χ² compare the "
+        "decoded with the observed rebinned flux, weighted by inverse variance. The code is made "
+        "from the same noisy flux: χ² = 0 is lossless, and below 1 coding changes a bin by less "
+        "than its noise does."
     )
     samples = sample_spectra(context, coder)
-    waves = {name: grid_group(name).bin_centres(settings) for name in samples}
+    waves = {name: coder.spectrum(name).wave for name in samples}
     groups = {name: measure_group(s, waves[name], seed) for name, s in samples.items()}
     for name, sample in samples.items():
         section.notes += _notes(name, sample)

@@ -200,7 +200,6 @@ def measure_group(sample: GroupSample, wave: np.ndarray, seed: int) -> GroupNumb
     snr = np.maximum(sample.snr(), SNR_EDGES[0])
     scale_error = np.abs(sample.decoded_scale / sample.scale - 1)
     codebook = CodebookUse.of(sample.counts)
-    coded = (sample.ivar > 0) & np.isfinite(sample.decoded)
     clear = r2[snr > CLEAR]
     along = measure_along(sample, wave, seed) if len(sample.flux) else None
     return GroupNumbers(
@@ -209,7 +208,7 @@ def measure_group(sample: GroupSample, wave: np.ndarray, seed: int) -> GroupNumb
         clear=ClearNumbers(
             len(clear), measure_median(clear, seed), measure_fraction(clear >= NEARLY_ALL)
         ),
-        bits_an_object=codebook.bits * float(coded.sum(axis=1).mean()) if coded.size else 0.0,
+        bits_an_object=codebook.bits * float(sample.n_codes.mean()) if len(sample.n_codes) else 0.0,
         r2=measure_median(r2, seed),
         r2_pooled=measure_pooled_r2(residual, total, seed),
         chi2=measure_median(chi2, seed),

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
-from astromodal.data.spectra import SpectrumBatch, has_group, read_spectra
+from astromodal.data.spectra import has_group, read_spectra
 from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
 from astromodal.evaluation.metrics import column_medians
-from astromodal.surveys.registry import grid_group, light_curves, spectra
-from astromodal.tokenizers.spectra.features import object_scale
+from astromodal.surveys.registry import light_curves, spectra
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
 
@@ -37,6 +35,8 @@ class GroupSample:
         Decoded flux; NaN where the code is missing.
     scale, decoded_scale : float (n,)
         Flux scale of each object, as measured and as decoded.
+    n_codes : int64 (n,)
+        Codes of each object that are not missing.
     counts : int (K,)
         How often each code occurs among all eligible spectra.
     n_dead : int
@@ -49,19 +49,20 @@ class GroupSample:
     decoded: np.ndarray
     scale: np.ndarray
     decoded_scale: np.ndarray
+    n_codes: np.ndarray
     counts: np.ndarray
     n_dead: int
 
     @classmethod
     def empty(cls, length: int, counts: np.ndarray) -> GroupSample:
         """Return a sample without a spectrum, of a group of `length` bins."""
-        table, column = np.empty((0, length)), np.empty(0)
-        return cls(np.empty(0, "U1"), table, table, table, column, column, counts, 0)
+        table, column, none = np.empty((0, length)), np.empty(0), np.empty(0, np.int64)
+        return cls(np.empty(0, "U1"), table, table, table, column, column, none, counts, 0)
 
     @classmethod
     def join(cls, samples: Sequence[GroupSample]) -> GroupSample:
         """Return one sample of all spectra; counts are summed."""
-        arrays = ("ids", "flux", "ivar", "decoded", "scale", "decoded_scale")
+        arrays = ("ids", "flux", "ivar", "decoded", "scale", "decoded_scale", "n_codes")
         joined = {name: np.concatenate([getattr(s, name) for s in samples]) for name in arrays}
         counts = np.sum([s.counts for s in samples], axis=0)
         return cls(**joined, counts=counts, n_dead=sum(s.n_dead for s in samples))
@@ -107,14 +108,14 @@ def sample_spectra(
     for group in context.progress(groups, len(groups), "spectra"):
         size = len(tokenizer.groups[group].centroids)
         own = [
-            GroupSample.empty(grid_group(group).n_bins(settings), np.zeros(size, dtype=np.int64))
+            GroupSample.empty(len(tokenizer.spectrum(group).wave), np.zeros(size, dtype=np.int64))
         ]
         for cube, token, eligible, chosen in zip(cubes, tokens, places, sampled, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
             codes = [token.codes(group, i) for i in eligible.tolist()]
             counts = count_codes(np.concatenate(codes), size)
-            own.append(_read_group(cube, group, token, chosen, tokenizer, settings, counts))
+            own.append(_read_group(cube, group, token, chosen, tokenizer, counts))
         samples[group] = GroupSample.join(own)
     return samples
 
@@ -141,13 +142,12 @@ def _read_group(
     token: SpectrumTokens,
     chosen: np.ndarray,
     tokenizer: SpectrumTokenizer,
-    settings: SpectrumSettings,
     counts: np.ndarray,
 ) -> GroupSample:
     """Read the spectra of the chosen objects of one field."""
-    none = GroupSample.empty(grid_group(group).n_bins(settings), np.zeros_like(counts))
+    none = GroupSample.empty(len(tokenizer.spectrum(group).wave), np.zeros_like(counts))
     samples, n_dead = [none], 0
-    for batch in read_spectra(cube, group, settings):
+    for batch in read_spectra(cube, group):
         wanted = np.isin(batch.row, token.row[chosen])
         live = wanted & batch.live()
         n_dead += int((wanted & ~live).sum())
@@ -158,8 +158,8 @@ def _read_group(
         if not len(place):  # without a codebook a live spectrum has no codes
             continue
         kept = np.flatnonzero(live)[coded]
-        spectra = SpectrumBatch(batch.row[kept], batch.flux[kept], batch.ivar[kept])
-        flux, ivar = tokenizer.spectrum(group).rebin(spectra.flux, spectra.ivar)
+        spectra = batch.take(kept)
+        flux, ivar = tokenizer.spectrum(group).observed(spectra)
         stored = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
         encoded, _ = tokenizer.encode(group, spectra.flux, spectra.ivar)
         check_codes(cube, f"{group} spectra", stored, encoded, "encode_spectra")
@@ -167,8 +167,9 @@ def _read_group(
         samples.append(GroupSample(
             ids=token.ids[place], flux=flux, ivar=ivar,
             decoded=tokenizer.decode(group, stored, scale_codes)[0],
-            scale=object_scale(flux, ivar),
+            scale=tokenizer.spectrum(group).scale(spectra),
             decoded_scale=tokenizer.decode_scale(group, scale_codes),
+            n_codes=(stored != MISSING_CODE).sum(axis=1),
             counts=none.counts, n_dead=0,
         ))  # fmt: skip
     return replace(GroupSample.join(samples), counts=counts, n_dead=n_dead)

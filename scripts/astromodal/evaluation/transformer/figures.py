@@ -20,7 +20,7 @@ from astromodal.evaluation.transformer.measures import (
     TransformerNumbers,
 )
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR, SequenceLayout
-from astromodal.surveys.registry import by_family, grid_group, light_curves, spectra, spectrum_group
+from astromodal.surveys.registry import by_family, grid_group, light_curves, spectra
 from astromodal.training.history import series
 
 History = Mapping[str, list[dict[str, Any]]]
@@ -101,7 +101,7 @@ def plot_image_slots(gain: np.ndarray, rings: Sequence[Row]) -> Figure:
 
 
 def plot_spectrum_slots(slots: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray]) -> Figure:
-    """Plot the gain along the wavelength of every spectrum group, and means of 16 bins."""
+    """Plot the gain along the slots of every spectrum group, and means of 16 slots."""
     families = by_family(slots)
     figure, axes = new_figure(len(families), 1, height=0.4 + 2.1 * len(families))
     for axis, groups in zip(axes[:, 0], families.values(), strict=True):
@@ -110,7 +110,7 @@ def plot_spectrum_slots(slots: Mapping[str, np.ndarray], waves: Mapping[str, np.
             axis.plot(wave, gain, ".", color=tint, markersize=2, alpha=0.5)
             axis.plot(*running_mean(wave, gain), color=tint, label=group)
         axis.axhline(0, color=INK, linestyle="--", linewidth=0.9)
-        axis.set(xlabel=spectrum_group(groups[0]).axis.label, ylabel="gain (bits per code)")
+        axis.set(xlabel=grid_group(groups[0]).slot_axis.label, ylabel="gain (bits per code)")
         axis.legend(ncols=3)
     return figure
 
@@ -183,7 +183,7 @@ def add_figures(
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
     groups = {name: every[name] for name in spectra(every)}
     if groups:
-        waves = {name: grid_group(name).bin_centres(config.tokenizers.spectrum) for name in groups}
+        waves = {name: grid_group(name).slot_points(config.tokenizers.spectrum) for name in groups}
         _add_spectrum_slots(section, groups, waves)
     curves = {name: every[name] for name in light_curves(every)}
     if curves:
@@ -232,7 +232,7 @@ def _add_spectrum_slots(
 ) -> None:
     section.add_figure(
         plot_spectrum_slots(groups, waves), "slots_spectrum",
-        "Gain over the unigram along the wavelength; dots: bins, line: means of 16 bins.",
+        "Gain over the unigram along spectra; dots: bins or coefficients, line: means of 16.",
         "After the first bins the continuum and the noise level are known, so the gain should "
         "be high throughout. It starts low, where no bin of the spectrum has been seen.",
         _wave_table(groups, waves),
@@ -288,7 +288,7 @@ def _wave_table(groups: Mapping[str, np.ndarray], waves: Mapping[str, np.ndarray
     for name, gain in groups.items():
         centres, means = running_mean(waves[name], gain, max(16, -(-len(gain) // 8)))
         rows += [[name, float(c), float(m)] for c, m in zip(centres, means, strict=True)]
-    axes = " or ".join(dict.fromkeys(spectrum_group(name).axis.label for name in groups))
+    axes = " or ".join(dict.fromkeys(grid_group(name).slot_axis.label for name in groups))
     return Table(["group", axes, "mean gain (bits)"], rows)
 
 

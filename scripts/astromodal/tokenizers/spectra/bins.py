@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from astromodal.surveys.spectra import good_pixels
+from astromodal.surveys.spectra import SpectrumBatch, good_pixels
 
 POWER = 1.25
 """A pixel weighs noise to the power -`POWER`: 2 is the least noise, 0 conserves every line."""
@@ -64,6 +64,16 @@ class NoiseProfile:
         return cls(np.where(good, relative, 0).sum(axis=0), good.sum(axis=0))
 
     @classmethod
+    def of_batches(cls, batches: Iterable[SpectrumBatch], rows: np.ndarray) -> NoiseProfile:
+        """Measure the profile of the spectra in some rows of a field, a mask, bool (n,)."""
+        chosen = [batch.take(rows[batch.row]) for batch in batches]
+        if not chosen:
+            return cls.unknown()
+        # In one piece: sums then do not depend on the batches.
+        flux = np.concatenate([batch.flux for batch in chosen])
+        return cls.measure(flux, np.concatenate([batch.ivar for batch in chosen]))
+
+    @classmethod
     def add(cls, parts: Iterable[NoiseProfile]) -> NoiseProfile:
         """Return the profile of all spectra of some profiles; those of no spectrum add nothing."""
         listed = [part for part in parts if len(part.total)]
@@ -72,17 +82,24 @@ class NoiseProfile:
         total = np.sum([part.total for part in listed], axis=0)
         return cls(total, np.sum([part.count for part in listed], axis=0))
 
-    def weights(self, length: int) -> np.ndarray:
-        """Return the weight of each pixel, noise ** -`POWER`, float64 (length,); the median is 1.
+    def typical(self, length: int) -> np.ndarray:
+        """Return the noise of each pixel relative to the spectrum's mean, float64 (length,).
 
-        Weights are equal where fewer than `MIN_SPECTRA` spectra were measured. A pixel that is
-        good in none of them gets the weight 1.
+        It is 1 everywhere where fewer than `MIN_SPECTRA` spectra were measured, and at a pixel
+        that is good in none of them.
         """
-        if not len(self.count) or self.count.max() < MIN_SPECTRA:
-            return np.ones(length)
-        known = self.count > 0
-        weights = np.ones(length)
-        weights[known] = np.exp(-POWER * self.total[known] / self.count[known])
+        noise = np.ones(length)
+        if len(self.count) and self.count.max() >= MIN_SPECTRA:
+            known = self.count > 0
+            noise[known] = np.exp(self.total[known] / self.count[known])
+        return noise
+
+    def weights(self, length: int) -> np.ndarray:
+        """Return the weight of each pixel, float64 (length,), with a median of 1.
+
+        It is the noise that `typical` returns, to the power -`POWER`.
+        """
+        weights = self.typical(length) ** -POWER
         return weights / np.median(weights)
 
 

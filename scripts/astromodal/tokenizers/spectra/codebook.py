@@ -22,18 +22,21 @@ from astromodal.surveys.registry import GROUPS, spectrum_group
 from astromodal.tokenizers.light_curves import LightCurveFeatures
 from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
-from astromodal.tokenizers.quantizers.nearest import load_quantizer
+from astromodal.tokenizers.quantizers.nearest import NearestCentroid, load_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
 from astromodal.tokenizers.spectra.bins import NoiseProfile
-from astromodal.tokenizers.spectra.groups import FeatureSpace, SpectrumFeatures
+from astromodal.tokenizers.spectra.coefficients import CoefficientFeatures
+from astromodal.tokenizers.spectra.grids import SpectrumFeatures
+from astromodal.tokenizers.spectra.groups import FeatureSpace
 
 FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
     "spectrum": SpectrumFeatures(),
+    "coefficients": CoefficientFeatures(),
     "light_curve": LightCurveFeatures(),
 }
 """The features of each kind of group."""
-_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 2}
-_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 2}
+_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 3}
+_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 3}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
@@ -52,8 +55,9 @@ class GroupSamples:
 
     Attributes
     ----------
-    features : float32 (m, D)
-        Compressed features of good bins (D = 2) or epochs (D = 3), not standardised.
+    features : float32 (m, width)
+        Compressed features of good bins (2) or epochs (3), or those of a spectrum's coefficients
+        (one each, and one of their noise); not standardised.
     scale : float64 (objects,)
         Flux scale of every live spectrum, or median magnitude of every live light curve, among
         the rows to fit on.
@@ -161,10 +165,10 @@ def _sample_group(
 ) -> GroupSamples:
     space = feature_space(group)
     generator = np.random.default_rng([seed, GROUPS.names.index(group)])
-    kept = _Thinned(settings.samples_per_field, len(space.weights), generator)
+    kept = _Thinned(settings.samples_per_field, space.width(group), generator)
     scales = []
     n_spectra = n_live = 0
-    batches = read_group(cube, group, settings)
+    batches = read_group(cube, group)
     first = list(_first(batches, NOISE_OBJECTS))
     rows = np.concatenate([np.empty(0, np.int64), *(batch.row for batch in first)])
     among = np.zeros_like(rows_fit)
@@ -227,12 +231,12 @@ class SpectrumCodebook:
     group : str
         Name of the group.
     quantizer : FittedQuantizer
-        Quantizes the standardised features (D = 2 for spectra, 3 for light curves); without codes
-        where no training field has any.
+        Quantizes the standardised features (D = 2 for spectra, 3 for light curves, 1 for
+        coefficients); without codes where no training field has any.
     counts : int64 (k,)
         Training samples of each code.
-    mean, std : float64 (D,)
-        A compressed feature x is standardised to (x - mean) / std.
+    mean, std : float64 (width,)
+        Parameters with which `FeatureSpace.standardise` makes points of features.
     scale : ColumnSummary
         Distribution of log10 of the spectra's flux scales, or of the median magnitudes.
     numbers : dict
@@ -296,18 +300,6 @@ def read_samples(paths: Sequence[str | Path], group: str, limit: int = MAX_SAMPL
     return GroupSamples.merge(parts)
 
 
-def standardisation(features: np.ndarray, group: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the divisor, float64 (D,) each, that standardise features (n, D).
-
-    After division, the standard deviations are the `weights` of the group's features.
-    """
-    weights = feature_space(group).weights
-    if not len(features):
-        return np.zeros(len(weights)), np.ones(len(weights))
-    spread = features.std(axis=0, dtype=np.float64)
-    return features.mean(axis=0, dtype=np.float64), np.where(spread > 0, spread, 1) / weights
-
-
 def train_codebook(
     samples: GroupSamples,
     group: str,
@@ -331,19 +323,13 @@ def train_codebook(
         Threads of the fit; they do not change the result.
     """
     space = feature_space(group)
-    features = samples.features.reshape(-1, len(space.weights))
-    mean, std = standardisation(features, group)
-    points = (features - mean) / std
-    quantizer = fit_quantizer(
-        settings.quantizer,
-        "tokenizers.spectrum.quantizer",
-        points,
-        settings.codebook_size,
-        settings.iterations,
-        settings.seed,
-        progress,
-        threads,
-    )
+    width = space.width(group)
+    features = samples.features.reshape(-1, width)
+    mean, std = np.zeros(width), np.ones(width)
+    if len(features):
+        mean, std = space.standardisation(features)
+    points = space.standardise(features, mean, std).reshape(-1, len(space.weights))
+    quantizer = _quantizer(points, space, settings, progress, threads)
     counts, inertia = usage(quantizer, points, threads)
     numbers = {
         "inertia": inertia,
@@ -354,3 +340,26 @@ def train_codebook(
     }
     scale = summarise_column(space.scale_to_column(samples.scale))
     return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers, samples.noise)
+
+
+def _quantizer(
+    points: np.ndarray,
+    space: FeatureSpace,
+    settings: SpectrumSettings,
+    progress: Progress,
+    threads: int,
+) -> FittedQuantizer:
+    """Return a quantizer of standardised features (N, D): fitted, or with fixed codes."""
+    levels = space.levels(settings.codebook_size)
+    if levels is not None:
+        return NearestCentroid(levels if len(points) else levels[:0])
+    return fit_quantizer(
+        settings.quantizer,
+        "tokenizers.spectrum.quantizer",
+        points,
+        settings.codebook_size,
+        settings.iterations,
+        settings.seed,
+        progress,
+        threads,
+    )

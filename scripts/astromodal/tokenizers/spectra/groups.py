@@ -1,4 +1,4 @@
-"""Features and tokenizer of one spectrum group: what both kinds share, and those of spectra.
+"""Features and tokenizer of one spectrum group: what all kinds share.
 
 The kind of a group decides on the features of one code and on the meaning of an object's scale.
 `FEATURES` in `astromodal.tokenizers.spectra.codebook` names the features of each kind, `KINDS` in
@@ -15,22 +15,15 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.errors import DataError, FormatError, must_be
+from astromodal.errors import FormatError, must_be
 from astromodal.surveys.group import GroupSettings
-from astromodal.surveys.registry import grid_group
 from astromodal.surveys.spectra import SpectrumBatch
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.quantizers.nearest import unpack_quantizer
-from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
-from astromodal.tokenizers.spectra.features import (
-    FEATURE_WEIGHTS,
-    compress,
-    expand,
-    object_scale,
-)
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 
 SCALE_LEEWAY = 4.0
-"""Largest factor by which bins correct the scale; beyond it they keep the shape, not the level."""
+"""Largest factor by which codes correct the scale; beyond it they keep the shape, not the level."""
 ScaleCoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Codes of some scales, uint16 (m,), and the scales that the codes decode to, float64 (m,)."""
 
@@ -58,6 +51,10 @@ class FeatureSpace(ABC):
 
     weights: ClassVar[np.ndarray]
     """Standard deviations of the standardised features, float64 (D,)."""
+
+    def width(self, group: str) -> int:
+        """Return how many features one training sample of a group has: D."""
+        return len(self.weights)
 
     def measure_noise(
         self, group: str, batches: Iterable[Any], rows_fit: np.ndarray, settings: GroupSettings
@@ -105,9 +102,30 @@ class FeatureSpace(ABC):
         -------
         scale : float64 (objects,)
             Scale of each chosen object.
-        features : float64 (n, D)
-            Compressed features of their good bins or epochs, not standardised.
+        features : float64 (n, width)
+            Their training samples: compressed features of good bins or epochs, not standardised.
         """
+
+    def standardisation(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the divisor, float64 (width,) each, of samples (n, width), n > 0.
+
+        After division, the standard deviations are `weights`.
+        """
+        spread = features.std(axis=0, dtype=np.float64)
+        mean = features.mean(axis=0, dtype=np.float64)
+        return mean, np.where(spread > 0, spread, 1) / self.weights
+
+    def standardise(self, features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Return the points that are quantized, float64 (…, D), of features (…, width)."""
+        return (features - mean) / std
+
+    def restore(self, points: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Undo `standardise`."""
+        return points * std + mean
+
+    def levels(self, size: int) -> np.ndarray | None:
+        """Return the centroids of `size` codes, float32 (size, D); None where they are fitted."""
+        return None
 
     @abstractmethod
     def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
@@ -116,54 +134,6 @@ class FeatureSpace(ABC):
     @abstractmethod
     def scale_from_column(self, values: np.ndarray) -> np.ndarray:
         """Undo `scale_to_column`."""
-
-
-class SpectrumFeatures(FeatureSpace):
-    """Compressed flux and precision of a bin, and the flux scale of a spectrum."""
-
-    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
-
-    def measure_noise(
-        self,
-        group: str,
-        batches: Iterable[SpectrumBatch],
-        rows_fit: np.ndarray,
-        settings: GroupSettings,
-    ) -> NoiseProfile:
-        """Measure the typical noise of each pixel; unknown where a bin is a pixel."""
-        if grid_group(group).bin_factor(settings) == 1:
-            return NoiseProfile.unknown()
-        chosen = [(batch, rows_fit[batch.row]) for batch in batches]
-        if not chosen:
-            return NoiseProfile.unknown()
-        # In one piece: sums then do not depend on the batches.
-        flux = np.concatenate([batch.flux[rows] for batch, rows in chosen])
-        return NoiseProfile.measure(
-            flux, np.concatenate([batch.ivar[rows] for batch, rows in chosen])
-        )
-
-    def sample(
-        self,
-        group: str,
-        batch: SpectrumBatch,
-        chosen: np.ndarray,
-        settings: GroupSettings,
-        noise: NoiseProfile,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the flux scales of the chosen spectra, and the features of their good bins."""
-        weight = noise.weights(batch.flux.shape[1])
-        factor = grid_group(group).bin_factor(settings)
-        flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, weight)
-        scale = object_scale(flux, ivar)
-        return scale, compress(flux, ivar, scale)[ivar > 0]
-
-    def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
-        """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
-        return np.log10(scale)
-
-    def scale_from_column(self, values: np.ndarray) -> np.ndarray:
-        """Return the flux scales of their logarithms, float64 (m,)."""
-        return 10**values
 
 
 @dataclass(frozen=True)
@@ -243,18 +213,19 @@ class GroupTokenizer(ABC):
         return cls.restored(group, quantizer, arrays["mean"], arrays["std"], arrays)
 
     def nearest(self, features: np.ndarray) -> np.ndarray:
-        """Return the codes of compressed features (…, D), uint16 (…).
+        """Return the codes of compressed features, uint16, one of each standardised point.
 
         A code is 65535 where a feature is not finite, and everywhere without a codebook.
         """
-        codes = np.full(features.shape[:-1], MISSING_CODE, dtype=np.uint16)
-        known = np.isfinite(features).all(axis=-1)
+        points = self.space.standardise(features, self.mean, self.std)
+        codes = np.full(points.shape[:-1], MISSING_CODE, dtype=np.uint16)
+        known = np.isfinite(points).all(axis=-1)
         if len(self.centroids) and known.any():
-            codes[known] = self.quantizer.encode((features[known] - self.mean) / self.std)
+            codes[known] = self.quantizer.encode(points[known])
         return codes
 
     def features(self, codes: np.ndarray) -> np.ndarray:
-        """Return the compressed features of codes (…), float64 (…, D); NaN where missing.
+        """Return the compressed features of codes, float64, as `nearest` takes; NaN where missing.
 
         Raises
         ------
@@ -265,82 +236,42 @@ class GroupTokenizer(ABC):
         if known.any() and codes[known].max() >= len(self.centroids):
             must, got = f"below {len(self.centroids)}", int(codes[known].max())
             raise FormatError(must_be(f"codes of group {self.group}", must, got, "encode again"))
-        features = np.full((*codes.shape, len(self.mean)), np.nan)
-        features[known] = self.quantizer.decode(codes[known]) * self.std + self.mean
-        return features
+        points = np.full((*codes.shape, self.centroids.shape[1]), np.nan)
+        points[known] = self.quantizer.decode(codes[known])
+        return self.space.restore(points, self.mean, self.std)
 
 
 @dataclass(frozen=True)
-class SpectrumGroupTokenizer(GroupTokenizer):
-    """The codebook of one group of spectra: one code per bin, relative to the flux scale.
+class GridTokenizer(GroupTokenizer):
+    """The codebook of one group of spectra on a grid.
 
     Attributes
     ----------
     wave : float64 (L,)
-        Mean wavelength of each bin, in the unit of the group's axis.
-    weight : float64 (n_pixels,)
-        Weight of each pixel in the mean of its bin.
-    factor : int
-        Pixels per bin.
+        Where decoded spectra have their fluxes, in the unit of the group's axis.
     """
 
     wave: np.ndarray
-    weight: np.ndarray
-    factor: int
 
-    space: ClassVar[FeatureSpace] = SpectrumFeatures()
-    stored: ClassVar[tuple[str, ...]] = ("wave", "weight", "factor")
     n_hashed: ClassVar[int] = 3
-
-    @classmethod
-    def fitted(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        settings: GroupSettings,
-        noise: NoiseProfile,
-    ) -> SpectrumGroupTokenizer:
-        """Return the tokenizer of a codebook, with the group's bins."""
-        kind = grid_group(group)
-        weight = noise.weights(kind.grid(settings).length)
-        bins = kind.bin_centres(settings), weight, kind.bin_factor(settings)
-        return cls(group, quantizer, mean, std, *bins)
-
-    @classmethod
-    def restored(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        stored: Mapping[str, np.ndarray],
-    ) -> SpectrumGroupTokenizer:
-        """Return the tokenizer of a file."""
-        factor = int(stored["factor"])
-        return cls(group, quantizer, mean, std, stored["wave"], stored["weight"], factor)
 
     @staticmethod
     def hashed(batch: SpectrumBatch) -> tuple[np.ndarray, ...]:
         """Return rows, fluxes and inverse variances."""
         return batch.row, batch.flux, batch.ivar
 
-    def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return flux and inverse variance in the bins, float64 (m, L), of spectra (m, n_pixels).
+    @abstractmethod
+    def observed(self, batch: SpectrumBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Return flux and ivar at `wave`, float64 (m, L), of spectra that `read_spectra` yields.
 
-        Raises
-        ------
-        DataError
-            Where the spectra have another length.
+        The inverse variance is 0 where there is no good pixel.
         """
-        if flux.shape != ivar.shape or flux.shape[1:] != self.weight.shape:
-            must = f"of shape (m, {len(self.weight)})"
-            raise DataError(
-                must_be(f"{self.group} flux and ivar", must, f"{flux.shape}, {ivar.shape}")
-            )
-        return rebin(flux, ivar, self.factor, self.weight)
 
+    @abstractmethod
+    def scale(self, batch: SpectrumBatch) -> np.ndarray:
+        """Return the exact flux scale of each spectrum, float64 (m,); NaN without a good pixel."""
+
+    @abstractmethod
     def encode(
         self, flux: np.ndarray, ivar: np.ndarray, code_scale: ScaleCoder
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -355,45 +286,59 @@ class SpectrumGroupTokenizer(GroupTokenizer):
 
         Returns
         -------
-        codes : uint16 (m, L)
+        codes : uint16 (m, slots)
             65535 in a bin without a good pixel, and everywhere without a codebook.
         scale_codes : uint16 (m,)
             Codes of the scales; 65535 without a good pixel.
         """
-        binned = self.rebin(flux, ivar)
-        exact = object_scale(*binned)
-        scale_codes, coded = code_scale(exact)
-        used = np.clip(coded, exact / SCALE_LEEWAY, exact * SCALE_LEEWAY)
-        return self.encode_bins(*binned, used), scale_codes
 
-    def encode_batch(self, batch: SpectrumBatch, code_scale: ScaleCoder) -> EncodedBatch:
-        """Encode spectra; every spectrum has as many codes as the group has bins."""
-        codes, scale_codes = self.encode(batch.flux, batch.ivar, code_scale)
-        lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
-        return EncodedBatch(codes.ravel(), lengths, scale_codes)
-
-    def encode_bins(self, flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Return the codes, uint16 (m, L), of rebinned spectra (m, L) relative to scales (m,)."""
-        return self.nearest(compress(flux, ivar, scale))
-
+    @abstractmethod
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode spectra.
 
         Parameters
         ----------
-        codes : uint16 (m, L)
-            Codes of the bins.
+        codes : uint16 (m, slots)
+            Codes of the spectra.
         scale : float64 (m,)
             Flux scale of each spectrum.
 
         Returns
         -------
         flux, ivar : float64 (m, L)
-            NaN where a code is missing.
+            At `wave`; NaN where a code is missing.
 
         Raises
         ------
         FormatError
             Where a code is not in the codebook.
         """
-        return expand(self.features(codes), scale)
+
+    @abstractmethod
+    def unit_values(self, slot: int) -> np.ndarray:
+        """Return what each code says of a slot, in units of the scale, float64 (k,)."""
+
+    @abstractmethod
+    def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the mean square of fluxes at `wave`, float64 (m, L) each.
+
+        Parameters
+        ----------
+        first, second : float64 (m, slots)
+            Mean and mean square of the independent values that `unit_values` gives.
+        """
+
+    def encode_batch(self, batch: SpectrumBatch, code_scale: ScaleCoder) -> EncodedBatch:
+        """Encode spectra; every spectrum has as many codes as the group has slots."""
+        codes, scale_codes = self.encode(batch.flux, batch.ivar, code_scale)
+        lengths = np.full(len(codes), codes.shape[1], dtype=np.int64)
+        return EncodedBatch(codes.ravel(), lengths, scale_codes)
+
+
+def near_scales(exact: np.ndarray, code_scale: ScaleCoder) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes of exact scales (m,), and the scales that spectra are coded relative to.
+
+    These are the decoded scales, but no farther than `SCALE_LEEWAY` from the exact ones.
+    """
+    scale_codes, coded = code_scale(exact)
+    return scale_codes, np.clip(coded, exact / SCALE_LEEWAY, exact * SCALE_LEEWAY)

@@ -1,10 +1,11 @@
 """The spectrum tokenizer: one codebook per group, and one scale per object.
 
 A spectrum becomes one code per bin of its grid, of flux and precision, and one code for its flux
-scale. A light curve becomes one code per epoch, of magnitude, precision and time step, and one
-code for its median magnitude, which is called its scale too. Each group has a scalar column for
-its scales. The code of the scale is chosen first, and bins or epochs are encoded relative to the
-scale that it decodes to: so they correct the rounding of the scale.
+scale. A spectrum that is published as coefficients becomes one code per coefficient, one for their
+noise, and one for the scale. A light curve becomes one code per epoch, of magnitude, precision and
+time step, and one code for its median magnitude, which is called its scale too. Each group has a
+scalar column for its scales. The code of the scale is chosen first, and bins, coefficients or
+epochs are encoded relative to the scale that it decodes to: so they correct its rounding.
 """
 
 from __future__ import annotations
@@ -30,19 +31,22 @@ from astromodal.tokenizers.light_curves import DecodedCurves, LightCurveGroupTok
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.codebook import SpectrumCodebook
+from astromodal.tokenizers.spectra.coefficients import CoefficientTokenizer
+from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.groups import (
     EncodedBatch,
+    GridTokenizer,
     GroupTokenizer,
     ScaleCoder,
-    SpectrumGroupTokenizer,
 )
 
 KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
     "spectrum": SpectrumGroupTokenizer,
+    "coefficients": CoefficientTokenizer,
     "light_curve": LightCurveGroupTokenizer,
 }
 """The tokenizer of each kind of group."""
-_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 2}
+_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 3}
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,10 @@ class SpectrumTokenizer:
             raise ConfigError(message + suggestion(group, self.groups))
         return self.groups[group]
 
-    def spectrum(self, group: str) -> SpectrumGroupTokenizer:
+    def spectrum(self, group: str) -> GridTokenizer:
         """Return the tokenizer of a group of spectra; raise `ConfigError` for light curves."""
         tokenizer = self[group]
-        if not isinstance(tokenizer, SpectrumGroupTokenizer):
+        if not isinstance(tokenizer, GridTokenizer):
             raise ConfigError(must_be("group", "one of spectra", group, "use encode_curves"))
         return tokenizer
 

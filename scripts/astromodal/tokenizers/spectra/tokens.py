@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from astromodal.config.schema import SpectrumSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_group
@@ -120,11 +119,9 @@ class SpectrumTokens:
         save_arrays(path, arrays, counts=self.counts, **hashes, **_FORMAT)
 
 
-def encode_field_spectra(
-    cube: Cube, tokenizer: SpectrumTokenizer, settings: SpectrumSettings
-) -> SpectrumTokens:
+def encode_field_spectra(cube: Cube, tokenizer: SpectrumTokenizer) -> SpectrumTokens:
     """Encode every spectrum and light curve of a cube; rows without any are left out."""
-    groups = {name: _encode_group(cube, tokenizer, name, settings) for name in tokenizer.groups}
+    groups = {name: _encode_group(cube, tokenizer, name) for name in tokenizer.groups}
     row = np.unique(np.concatenate([group.row for group in groups.values()]))
     return SpectrumTokens(
         ids=cube.ids()[row],
@@ -181,14 +178,12 @@ class _EncodedGroup:
         return GroupTokens.of_rows(row, self.row[known], codes, lengths[known], scale[known])
 
 
-def _encode_group(
-    cube: Cube, tokenizer: SpectrumTokenizer, group: str, settings: SpectrumSettings
-) -> _EncodedGroup:
+def _encode_group(cube: Cube, tokenizer: SpectrumTokenizer, group: str) -> _EncodedGroup:
     """Encode all spectra or light curves of a group; light curves are not cut to any length."""
     kind = tokenizer[group]
     digests = [hashlib.sha256() for _ in range(kind.n_hashed)]
     rows, live, parts = [np.empty(0, np.int32)], [np.empty(0, bool)], [_NOTHING]
-    for batch in read_group(cube, group, settings):
+    for batch in read_group(cube, group):
         # Streams of values: the hash does not depend on the number of rows read at a time.
         for digest, array in zip(digests, kind.hashed(batch), strict=True):
             digest.update(np.ascontiguousarray(array).data)

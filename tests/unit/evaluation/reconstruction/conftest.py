@@ -48,10 +48,10 @@ def write_field(tmp_path, bundle):
         cube = Cube(cube_path, name)
         split = split_field(cube, SplitSettings(), SelectionSettings(column=None))
         split.split[:] = np.where(np.arange(n) % 2, TEST, TRAIN)
-        tokenizers, settings = bundle.tokenizers, bundle.trained.config.tokenizers
+        tokenizers = bundle.tokenizers
         paths = {what: tmp_path / f"{name}_{what}.npz" for what in ("s", "x", "i", "split")}
         encode_field_scalars(cube, split, tokenizers.scalar).save(paths["s"])
-        encode_field_spectra(cube, tokenizers.spectrum, settings.spectrum).save(paths["x"])
+        encode_field_spectra(cube, tokenizers.spectrum).save(paths["x"])
         encode_field_images(cube, tokenizers.image, IMAGE)[0].save(paths["i"])
         split.save(paths["split"])
         sequences = tmp_path / f"{name}.safetensors"

@@ -13,7 +13,7 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.tokenizers.spectra.bins import NoiseProfile
-from astromodal.tokenizers.spectra.groups import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
@@ -59,7 +59,7 @@ def run(context, as_evaluated, tmp_path):
     """Encode a field and evaluate its codes."""
 
     def go(field, tokenizer, trained=()):
-        encode_field_spectra(field.cube, tokenizer, SPECTRUM).save(tmp_path / "tokens.npz")
+        encode_field_spectra(field.cube, tokenizer).save(tmp_path / "tokens.npz")
         tokenizer.save(tmp_path / "tokenizer.npz")
         fields = as_evaluated([field], trained, tokens=[tmp_path / "tokens.npz"])
         return evaluate_spectra(context(fields, SETTINGS), tmp_path / "tokenizer.npz")
@@ -126,7 +126,7 @@ def test_trained_field_gives_only_its_test_split(run, make_field):
 def test_codes_of_another_tokenizer_are_refused(context, make_field, as_evaluated, tmp_path):
     """Codes are not decoded with a tokenizer that did not make them."""
     field = _cube(make_field, n=2, dead=())
-    encode_field_spectra(field.cube, _tokenizer(4), SPECTRUM).save(tmp_path / "tokens.npz")
+    encode_field_spectra(field.cube, _tokenizer(4)).save(tmp_path / "tokens.npz")
     _tokenizer().save(tmp_path / "tokenizer.npz")
     fields = as_evaluated([field], [], tokens=[tmp_path / "tokens.npz"])
     with pytest.raises(FormatError, match="made by the tokenizer of hash"):

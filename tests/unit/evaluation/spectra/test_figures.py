@@ -10,7 +10,9 @@ def _sample(flux, decoded, ivar=None):
     n = len(flux)
     ivar = np.ones(flux.shape) if ivar is None else ivar
     ids = np.array([f"o{i}" for i in range(n)])
-    return GroupSample(ids, flux, ivar, decoded, np.ones(n), np.ones(n), np.ones(4, int), 0)
+    return GroupSample(
+        ids, flux, ivar, decoded, np.ones(n), np.ones(n), np.ones(n, int), np.ones(4, int), 0
+    )
 
 
 def test_examples_span_the_signal_to_noise():

@@ -59,7 +59,7 @@ def evaluated(field, as_evaluated, tmp_path):
     """The field with its codes, and its tokenizer."""
     coder = tokenizer_of(field.cube)
     coder.save(tmp_path / "tokenizer.npz")
-    encode_field_spectra(field.cube, coder, SETTINGS).save(tmp_path / "tokens.npz")
+    encode_field_spectra(field.cube, coder).save(tmp_path / "tokens.npz")
     return as_evaluated([field], (), tokens=[tmp_path / "tokens.npz"]), coder
 
 
@@ -110,7 +110,7 @@ def test_a_field_without_light_curves_is_noted(
 ):
     """There is no figure, and the notes say so."""
     empty = make_field("E", {}, 4)
-    encode_field_spectra(empty.cube, evaluated[1], SETTINGS).save(tmp_path / "empty.npz")
+    encode_field_spectra(empty.cube, evaluated[1]).save(tmp_path / "empty.npz")
     fields = as_evaluated([empty], (), tokens=[tmp_path / "empty.npz"])
     section = evaluate_spectra(context(fields, EVALUATION), tmp_path / "tokenizer.npz")
     assert section.figures == []

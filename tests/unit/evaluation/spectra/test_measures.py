@@ -16,7 +16,9 @@ def _sample(flux, decoded, ivar=None):
     n = len(flux)
     ivar = np.ones(flux.shape) if ivar is None else ivar
     ids = np.array([f"o{i}" for i in range(n)])
-    return GroupSample(ids, flux, ivar, decoded, np.ones(n), np.ones(n), np.ones(4, int), 0)
+    return GroupSample(
+        ids, flux, ivar, decoded, np.ones(n), np.ones(n), np.ones(n, int), np.ones(4, int), 0
+    )
 
 
 def test_continuum_error_by_hand():

@@ -25,9 +25,7 @@ from astromodal.training.checkpoint import save_model
 CONFIG = Config(
     tokenizers=TokenizerSettings(
         scalar=ScalarSettings(columns=("a", "b"), n_bins=4),
-        spectrum=SpectrumSettings(
-            groups=("gaiaxp_bp",), codebook_size=4, xp_samples=16, max_spec_tokens_per_group=8
-        ),
+        spectrum=SpectrumSettings(groups=("desi_r",), codebook_size=4, max_spec_tokens_per_group=8),
         image=ImageSettings(size=8, codebook_size=4),
     ),
     model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16, dropout=0.0),
@@ -37,7 +35,7 @@ LAYOUT = sequence_layout(CONFIG.tokenizers)
 HASHES = {"image": "i", "scalar": "s", "spectrum": "x"}
 
 
-def _write_sequences(path, n=40, seed=0, blocks=("image", "gaiaxp_bp"), split=None):
+def _write_sequences(path, n=40, seed=0, blocks=("image", "desi_r"), split=None):
     """Write sequences of `n` objects; every second one has `blocks` beside the scalars."""
     rng = np.random.default_rng(seed)
 

@@ -16,7 +16,7 @@ SETTINGS = {"evaluation.max_objects": 30}
 def run(tmp_path, context, toy):
     """Evaluate a model that learned nothing on a held-out and a trained field."""
 
-    def go(blocks=("image", "gaiaxp_bp"), hashes=toy.hashes, n=40):
+    def go(blocks=("image", "desi_r"), hashes=toy.hashes, n=40):
         history = tmp_path / "history.jsonl"
         entry = {"step": 1, "split": "validation", "cross_entropy_image": 1.0, "unigram_image": 2.0}
         history.write_text(history_line(entry))
@@ -35,7 +35,7 @@ def test_every_number_is_there(run):
     numbers = section.numbers
     assert (numbers.steps, numbers.epochs) == (7, 2)
     assert section.hashes["image tokenizer"] == "i"
-    assert set(numbers.slots) == {"image", "scalar", "gaiaxp_bp", "gaiaxp_bp_scale"}
+    assert set(numbers.slots) == {"image", "scalar", "desi_r", "desi_r_scale"}
     for modality in ("image", "scalar", "spectrum"):
         assert numbers.modalities[modality].n_codes > 0
     # of the trained field only the ten test objects count, of the other all forty

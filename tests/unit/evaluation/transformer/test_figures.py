@@ -103,7 +103,7 @@ def test_slots_without_a_code_are_not_plotted(tmp_path, toy):
     """There is neither an empty map with a colour bar nor an empty curve."""
     section = Section("transformer", "Transformer", tmp_path)
     empty = SlotNumbers(np.zeros(4, int), np.full(4, np.nan))
-    slots = dict.fromkeys(("image", "gaiaxp_bp"), empty)
+    slots = dict.fromkeys(("image", "desi_r"), empty)
     numbers = TransformerNumbers(1, 1, 1, 1, np.nan, np.nan, np.nan, slots=slots)
     add_figures(section, numbers, toy.config, toy.layout, {"train": [], "validation": []})
     assert [f.file for f in section.figures] == ["history.png"]

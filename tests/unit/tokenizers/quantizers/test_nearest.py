@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.tokenizers.quantizers.nearest import Plane
+from astromodal.tokenizers.quantizers.nearest import Line, NearestCentroid, Plane
 
 
 def plane_points(most: int, elements):
@@ -77,3 +77,29 @@ def test_no_points():
     """An empty batch gives empty arrays."""
     codes, squared = Plane(np.zeros((1, 2))).nearest(np.empty((0, 2)))
     assert codes.shape == squared.shape == (0,)
+
+
+def line_points(most: int):
+    shape = st.tuples(st.integers(1, most), st.just(1))
+    return arrays(np.float64, shape, elements=st.floats(-1e3, 1e3))
+
+
+@given(line_points(60), line_points(30))
+def test_points_on_a_line_find_a_nearest_centroid(centroids, x):
+    """No centroid is nearer than the one whose code is returned, up to rounding."""
+    codes, least = Line(centroids).nearest(x)
+    distance = np.abs(x - centroids[:, 0])
+    np.testing.assert_array_equal(least, (x[:, 0] - centroids[codes, 0]) ** 2)
+    np.testing.assert_allclose(np.sqrt(least), distance.min(axis=1), atol=1e-12)
+
+
+def test_codes_on_a_line():
+    """They follow the order of the centroids that were given, whatever their order on the line."""
+    quantizer = NearestCentroid(np.array([[5.0], [-1.0], [2.0]], np.float32))
+    assert quantizer.encode(np.array([[9.0], [-9.0], [1.0], [3.4], [3.6]])).tolist() == [
+        0,
+        1,
+        2,
+        2,
+        0,
+    ]

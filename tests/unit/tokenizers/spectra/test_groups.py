@@ -1,15 +1,15 @@
 import numpy as np
 
-from astromodal.surveys.registry import GROUPS, light_curves
+from astromodal.surveys.registry import GROUPS
 from astromodal.tokenizers.spectra.codebook import FEATURES, feature_space
 from astromodal.tokenizers.spectra.tokenizer import KINDS
 
 
 def test_features_of_each_kind():
-    """Two of a spectrum's bin, three of a light curve's epoch."""
-    assert {group.name: len(feature_space(group.name).weights) for group in GROUPS} == {
-        name: 3 if name in light_curves(GROUPS.names) else 2 for name in GROUPS.names
-    }
+    """Two of a spectrum's bin, three of a light curve's epoch, 56 of an XP spectrum."""
+    width = {"spectrum": 2, "light_curve": 3, "coefficients": 56}
+    for group in GROUPS:
+        assert feature_space(group.name).width(group.name) == width[group.kind]
 
 
 def test_every_kind_of_group_has_a_tokenizer():

@@ -9,8 +9,8 @@ from astromodal.errors import ConfigError, DataError, FormatError
 from astromodal.storage.arrays import save_arrays
 from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.features import object_scale
-from astromodal.tokenizers.spectra.groups import SCALE_LEEWAY, SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer, object_scale
+from astromodal.tokenizers.spectra.groups import SCALE_LEEWAY
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
 
@@ -217,7 +217,7 @@ def test_a_changed_file_is_refused(tokenizer, tmp_path):
     """The arrays must have the hash that the file carries."""
     arrays = tokenizer.arrays() | {"desi_r_mean": np.zeros(2)}
     save_arrays(
-        tmp_path / "t.npz", arrays, format="spectrum_tokenizer", version=2, hash=tokenizer.hash
+        tmp_path / "t.npz", arrays, format="spectrum_tokenizer", version=3, hash=tokenizer.hash
     )
     with pytest.raises(FormatError, match=f"must be of hash {tokenizer.hash}, got"):
         SpectrumTokenizer.load(tmp_path / "t.npz")

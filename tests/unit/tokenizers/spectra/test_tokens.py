@@ -34,7 +34,7 @@ def make(write_cube):
 
 def test_objects_with_any_spectrum_are_listed(make, tokenizer):
     """By id and by row; a row without any spectrum is left out, a dead fibre is not."""
-    tokens = encode_field_spectra(make(), tokenizer, SETTINGS)
+    tokens = encode_field_spectra(make(), tokenizer)
     assert tokens.ids.tolist() == ["o0", "o2", "o3", "o4"]
     assert (tokens.row.tolist(), tokens.row.dtype) == ([0, 2, 3, 4], np.int32)
     assert tokens.counts["desi_r"] == {"n_spectra": 3, "n_live": 2}
@@ -43,7 +43,7 @@ def test_objects_with_any_spectrum_are_listed(make, tokenizer):
 
 def test_codes_lie_where_indptr_says(make, tokenizer):
     """A live spectrum has all bins; an absent one and a dead fibre have none."""
-    tokens = encode_field_spectra(make(), tokenizer, SETTINGS)
+    tokens = encode_field_spectra(make(), tokenizer)
     group = tokens.groups["desi_r"]
     assert np.diff(group.indptr).tolist() == [BINS, 0, BINS, 0]
     assert group.indptr.dtype == np.int64
@@ -56,8 +56,8 @@ def test_codes_lie_where_indptr_says(make, tokenizer):
 
 def test_shuffled_rows_give_the_same_codes_by_id(make, tokenizer):
     """Every object's codes depend on its own spectrum alone."""
-    plain = encode_field_spectra(make(), tokenizer, SETTINGS)
-    shuffled = encode_field_spectra(make((3, 1, 4, 0, 2), "F2"), tokenizer, SETTINGS)
+    plain = encode_field_spectra(make(), tokenizer)
+    shuffled = encode_field_spectra(make((3, 1, 4, 0, 2), "F2"), tokenizer)
     place = {name: i for i, name in enumerate(shuffled.ids.tolist())}
     for i, name in enumerate(plain.ids.tolist()):
         for group in ("desi_b", "desi_r"):
@@ -66,15 +66,15 @@ def test_shuffled_rows_give_the_same_codes_by_id(make, tokenizer):
 
 def test_the_input_hash_follows_the_spectra(make, tokenizer):
     """The same spectra have the same hash; in other rows they have another."""
-    first, again = (encode_field_spectra(make(), tokenizer, SETTINGS) for _ in range(2))
-    moved = encode_field_spectra(make((3, 1, 4, 0, 2), "F2"), tokenizer, SETTINGS)
+    first, again = (encode_field_spectra(make(), tokenizer) for _ in range(2))
+    moved = encode_field_spectra(make((3, 1, 4, 0, 2), "F2"), tokenizer)
     assert first.input_hash == again.input_hash != moved.input_hash
 
 
 def test_a_field_without_spectra_has_a_file_too(write_cube, tokenizer, tmp_path):
     """No objects, every group's arrays."""
     cube = Cube(write_cube({"id": ["a", "b"]}), "F1")
-    encode_field_spectra(cube, tokenizer, SETTINGS).save(tmp_path / "t.npz")
+    encode_field_spectra(cube, tokenizer).save(tmp_path / "t.npz")
     tokens = load_spectrum_tokens(tmp_path / "t.npz", tokenizer.hash)
     assert (len(tokens.ids), tokens.row.dtype) == (0, np.int32)
     assert list(tokens.groups) == list(SETTINGS.groups)
@@ -83,7 +83,7 @@ def test_a_field_without_spectra_has_a_file_too(write_cube, tokenizer, tmp_path)
 
 def test_tokens_come_back_from_disk(make, tokenizer, tmp_path):
     """All arrays, counts and both hashes."""
-    made = encode_field_spectra(make(), tokenizer, SETTINGS)
+    made = encode_field_spectra(make(), tokenizer)
     made.save(tmp_path / "t.npz")
     found = load_spectrum_tokens(tmp_path / "t.npz", tokenizer.hash)
     assert found.ids.tolist() == made.ids.tolist()
@@ -97,6 +97,6 @@ def test_tokens_come_back_from_disk(make, tokenizer, tmp_path):
 
 def test_tokens_of_another_tokenizer_are_refused(make, tokenizer, tmp_path):
     """The message names both hashes."""
-    encode_field_spectra(make(), tokenizer, SETTINGS).save(tmp_path / "t.npz")
+    encode_field_spectra(make(), tokenizer).save(tmp_path / "t.npz")
     with pytest.raises(FormatError, match=f"tokenizer of hash 0123, got {tokenizer.hash}"):
         load_spectrum_tokens(tmp_path / "t.npz", "0123")

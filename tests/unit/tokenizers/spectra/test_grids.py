@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.tokenizers.spectra.features import compress, expand, object_scale
+from astromodal.tokenizers.spectra.grids import compress, expand, object_scale
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 12))
 
