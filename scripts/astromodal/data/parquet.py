@@ -122,7 +122,7 @@ class Footer:
         """Stream some columns of a span in batches of at most `rows` rows.
 
         Columns that are read together are fetched first, neighbours by one read, where the span
-        is no larger than a batch: small row groups otherwise cost a read a column each. Columns
+        is no larger than a batch: small row groups otherwise cost one read per column. Columns
         that are read alone have no neighbours.
 
         Raises
