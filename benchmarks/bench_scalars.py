@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,20 @@ import pandas as pd
 from astromodal.config.schema import SCALAR_COLUMNS
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
+from astromodal.simulate.field import ROW_GROUP
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from benchmarks.harness import Row, paired
-from benchmarks.sky import N_ROWS, scalar_values, write_scalars
+from benchmarks.harness import REPEATS, Row, paired
+from benchmarks.sky import N_COLUMNS, N_ROWS, ONE_GROUP, scalar_values, write_scalars
 
 N_BINS = 1024
 N_FIELDS = 3
+LAYOUTS = ((ONE_GROUP, N_COLUMNS, REPEATS), (ROW_GROUP, N_COLUMNS, REPEATS), (64, 190, 1))
+"""Rows of a row group, columns of the file, and how often it is read.
+
+The first is a real cube as pandas writes it, the second has the row groups of simulated cubes. The
+third is a simulated cube with the smallest row groups: pandas reads it for a minute.
+"""
 
 
 def rows() -> Iterator[Row]:
@@ -29,6 +36,10 @@ def rows() -> Iterator[Row]:
         for path, values in zip(paths, fields, strict=True):
             write_scalars(path, values)
         yield from _summaries(paths, np.concatenate(fields))
+        for row_group, n_columns, repeats in LAYOUTS:
+            write_scalars(paths[0], fields[0], row_group, n_columns)
+            groups = "a single row group" if row_group == ONE_GROUP else f"groups of {row_group}"
+            yield from _from_file(paths[0], f"{n_columns} in the file, {groups}", repeats)
     yield _codes(fields[0])
 
 
@@ -49,10 +60,7 @@ def _summaries(paths: list[Path], values: np.ndarray) -> Iterator[Row]:
 
 
 def _merged(paths: list[Path]) -> ColumnSummaries:
-    parts = [
-        ColumnSummaries.of(Cube(path, "F").scalars(SCALAR_COLUMNS), SCALAR_COLUMNS, threads=2)
-        for path in paths
-    ]
+    parts = [ColumnSummaries.of(_scalars(path), SCALAR_COLUMNS, threads=2) for path in paths]
     return ColumnSummaries.merge(parts)
 
 
@@ -64,6 +72,51 @@ def _column_by_column(paths: list[Path]) -> list[np.ndarray]:
         column = np.concatenate([pd.read_parquet(path, columns=[name])[name] for path in paths])
         edges.append(np.quantile(column[np.isfinite(column)], ranks))
     return edges
+
+
+def _from_file(path: Path, layout: str, repeats: int) -> Iterator[Row]:
+    """Fit and encode from one field's file, beside pandas that reads it in both usual ways."""
+    tokenizer = _fitted(path)
+    calls = {"fit": lambda: _fitted(path), "codes": lambda: tokenizer.encode(_scalars(path))}
+    once: dict[str, Callable[[], object]] = {
+        "fit": lambda: _quantiles(pd.read_parquet(path, columns=list(SCALAR_COLUMNS))),
+        "codes": lambda: _searched(
+            tokenizer, pd.read_parquet(path, columns=list(SCALAR_COLUMNS)).to_numpy()
+        ),
+    }
+    each: dict[str, Callable[[], object]] = {
+        "fit": lambda: _column_by_column([path]),
+        "codes": lambda: _searched(tokenizer, _column_stack(path)),
+    }
+    words = {"fit": "np.quantile", "codes": "np.searchsorted"}
+    for what, ours in calls.items():
+        for theirs, how, mark in ((each, "once a column", 5), (once, "once", None)):
+            pair = paired(ours, theirs[what], repeats, warm=False)
+            yield Row(
+                "scalars from a file", f"{what} of {len(SCALAR_COLUMNS)} columns, {layout}",
+                f"pandas and {words[what]}, the file read {how}", pair.ratio, mark=mark,
+                detail=f"{pair}; ours fits on two threads",
+            )  # fmt: skip
+
+
+def _scalars(path: Path) -> np.ndarray:
+    return Cube(path, "F").scalars(SCALAR_COLUMNS)
+
+
+def _fitted(path: Path) -> ScalarTokenizer:
+    summaries = ColumnSummaries.of(_scalars(path), SCALAR_COLUMNS, threads=2)
+    return ScalarTokenizer.fit(summaries, SCALAR_COLUMNS, N_BINS)
+
+
+def _quantiles(columns: pd.DataFrame) -> list[np.ndarray]:
+    ranks = np.linspace(0, 1, N_BINS + 1)
+    return [np.quantile(column[np.isfinite(column)], ranks) for _, column in columns.items()]
+
+
+def _column_stack(path: Path) -> np.ndarray:
+    """Scalars of a field, float64 (n, columns), of which each is read by a call of its own."""
+    columns = [pd.read_parquet(path, columns=[name])[name] for name in SCALAR_COLUMNS]
+    return np.stack(columns, axis=1)
 
 
 def _rank_error(tokenizer: ScalarTokenizer, values: np.ndarray, i: int) -> float:

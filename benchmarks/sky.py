@@ -41,7 +41,9 @@ def scalar_values(n: int, seed: int) -> np.ndarray:
     return values
 
 
-def write_scalars(path: Path, values: np.ndarray) -> None:
+def write_scalars(
+    path: Path, values: np.ndarray, row_group: int = ONE_GROUP, n_columns: int = N_COLUMNS
+) -> None:
     """Write scalars among as many other columns as a real cube has."""
     n = len(values)
     columns = {"id": ids(n)}
@@ -49,8 +51,8 @@ def write_scalars(path: Path, values: np.ndarray) -> None:
         name: pa.array(values[:, i], from_pandas=True) for i, name in enumerate(SCALAR_COLUMNS)
     }
     nothing = pa.nulls(n, pa.float64())
-    columns |= {f"other_{i}": nothing for i in range(N_COLUMNS - len(columns))}
-    pq.write_table(pa.table(columns), path, row_group_size=ONE_GROUP)
+    columns |= {f"other_{i}": nothing for i in range(n_columns - len(columns))}
+    pq.write_table(pa.table(columns), path, row_group_size=row_group)
 
 
 def write_cutouts(path: Path, n_rows: int, n_cutouts: int, row_group: int = ONE_GROUP) -> None:

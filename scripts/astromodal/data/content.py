@@ -8,7 +8,7 @@ NaN have the same digest, since both are missing values.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from astromodal.data.cube import Cube
-from astromodal.data.parquet import is_list
+from astromodal.data.parquet import is_list, is_number
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -25,6 +25,7 @@ ABSENT: Final = "absent"
 """Digest of a column that a cube lacks."""
 DIGEST_LENGTH = 32
 _ROWS, _ROWS_OF_LISTS = 65_536, 256  # rows in memory at a time
+_COLUMNS = 64  # columns of numbers in memory at a time
 
 
 def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:
@@ -43,16 +44,28 @@ def column_digests(cube: Cube, names: Iterable[str]) -> dict[str, str]:
         The first 32 hexadecimal digits of a SHA-256 over type, nulls, lengths and values, by
         column.
     """
-    return {name: _digest(cube, name) for name in dict.fromkeys(names)}
+    digests = dict.fromkeys(names, ABSENT)
+    present = {name: cube.dtype(name) for name in digests if name in cube.columns}
+    numbers = [name for name, kind in present.items() if is_number(kind)]
+    for first in range(0, len(numbers), _COLUMNS):
+        digests |= _digests(cube, numbers[first : first + _COLUMNS], _ROWS)
+    for name, kind in present.items():
+        if not is_number(kind):
+            digests |= _digests(cube, [name], _ROWS_OF_LISTS if is_list(kind) else _ROWS)
+    return digests
 
 
-def _digest(cube: Cube, name: str) -> str:
-    if name not in cube.columns:
-        return ABSENT
-    streams: dict[str, _Hash] = {}
-    for piece in cube.slices([name], _ROWS_OF_LISTS if is_list(cube.dtype(name)) else _ROWS):
-        _add(streams, "", piece.table.column(0))
-    whole = hashlib.sha256(str(cube.n_rows).encode())
+def _digests(cube: Cube, names: Sequence[str], rows: int) -> dict[str, str]:
+    """Return the digests of columns that are read together, `rows` rows at a time."""
+    streams: dict[str, dict[str, _Hash]] = {name: {} for name in names}
+    for piece in cube.slices(names, rows):
+        for name, column in zip(names, piece.table.columns, strict=True):
+            _add(streams[name], "", column)
+    return {name: _digest(cube.n_rows, places) for name, places in streams.items()}
+
+
+def _digest(n_rows: int, streams: Mapping[str, _Hash]) -> str:
+    whole = hashlib.sha256(str(n_rows).encode())
     for place in sorted(streams):
         whole.update(place.encode() + streams[place].digest())
     return whole.hexdigest()[:DIGEST_LENGTH]

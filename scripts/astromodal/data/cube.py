@@ -16,13 +16,12 @@ from astromodal.config.inputs import ColumnSettings
 from astromodal.data.check import repeated_names
 from astromodal.data.columns import ACCEPTED, NAME_IDS
 from astromodal.data.parquet import (
-    UNREADABLE,
     Footer,
     flatten,
     is_bytes,
     is_list,
+    is_number,
     is_text,
-    let_pass,
 )
 from astromodal.data.values import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import REPAIR, ChangedError, DataError, missing_column, must_be
@@ -153,31 +152,11 @@ class Cube:
         keep : bool (n,), optional
             Rows of interest: row groups without any of them are not read.
         """
-        if keep is None:
-            yield from self._slices(columns, rows, (0, self.n_rows))
-            return
-        first = 0
-        for group in range(self._footer.file.num_row_groups):
-            after = first + self._footer.file.metadata.row_group(group).num_rows
-            if keep[first:after].any():
-                yield from self._slices(columns, rows, (first, after), [group])
-            first = after
-
-    def _slices(
-        self,
-        columns: Sequence[str],
-        rows: int,
-        span: tuple[int, int],
-        groups: list[int] | None = None,
-    ) -> Iterator[Slice]:
-        """Stream the rows of a span: all rows of some row groups, or of the file."""
-        start, end = span
-        for batch in self._read(columns, rows, groups):
-            yield Slice(start, batch, self)
-            start += batch.num_rows
-        if start != end:
-            must = f"of {end} rows up to there in columns {list(columns)[:3]}"
-            raise self._footer.damaged(must, start)
+        for span in self._footer.spans(rows, keep):
+            start = span.start
+            for batch in self._footer.read(columns, rows, span):
+                yield Slice(start, batch, self)
+                start += batch.num_rows
 
     def ids(self) -> np.ndarray:
         """Return the identifiers as text, unicode (n,), whatever type the column has.
@@ -263,12 +242,16 @@ class Cube:
             such rows are left out.
         """
         counts: dict[str, dict[str, int]] = {"sentinel": {}, "unreliable": {}}
-        for name in dict.fromkeys(name for name in names if name in self.columns):
+        present = [name for name in dict.fromkeys(names) if name in self.columns]
+        numeric = [name for name in present if is_number(self.dtype(name))]
+        table = self._table(numeric)
+        for name in present:
             unreliable, sentinel = self.unreliable(name), np.zeros(self.n_rows, dtype=bool)
             if is_text(self.dtype(name)):
                 unreliable &= self._stripped(self._texts(name)) != ""
             else:
-                numbers = self._numbers(name, self._table([name]).column(name))
+                column = (table if name in numeric else self._table([name])).column(name)
+                numbers = self._numbers(name, column)
                 sentinel = self.sentinel(name, numbers)
                 unreliable &= np.isfinite(numbers) & ~sentinel
             for reason, rows in (("sentinel", sentinel), ("unreliable", unreliable)):
@@ -319,7 +302,7 @@ class Cube:
 
     def _numbers(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         kind = column.type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        if not (is_number(kind) or pa.types.is_null(kind)):
             raise self.error(name, ACCEPTED["number"][0], str(kind))
         return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
@@ -336,22 +319,10 @@ class Cube:
             raise self.error(name, "UTF-8 text", str(error)) from error
 
     def _table(self, columns: Sequence[str]) -> pa.Table:
-        batches = [piece.table for piece in self.slices(columns, 65_536)]
+        batches = [piece.table for piece in self.slices(columns, 65_536)] if columns else []
         schema = pa.schema([self._footer.schema.field(name) for name in columns])
         return (
             pa.Table.from_batches(batches, schema).select(list(columns))
             if batches
             else schema.empty_table()
         )
-
-    def _read(
-        self, columns: Sequence[str], rows: int, groups: list[int] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from (
-                batch.select(list(columns))
-                for batch in self._footer.file.iter_batches(rows, groups, list(columns))
-            )
-        except UNREADABLE as error:
-            let_pass(error)
-            raise self._footer.damaged(f"readable in columns {list(columns)[:3]}", error) from error

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +25,22 @@ UNREADABLE = (pa.ArrowException, OSError, OverflowError, binascii.Error, Unicode
 """What pyarrow raises at a damaged file."""
 
 
+class Span(NamedTuple):
+    """Consecutive row groups that are read together.
+
+    Attributes
+    ----------
+    start, end : int
+        Number of the first row, and of the first row after the last.
+    groups : list of int
+        Numbers of the row groups.
+    """
+
+    start: int
+    end: int
+    groups: list[int]
+
+
 class Footer:
     """A parquet file, opened for reading.
 
@@ -33,8 +52,6 @@ class Footer:
         Name of the field, used in errors.
     version : FileVersion
         Size and time of the file when it was opened.
-    file : pyarrow.parquet.ParquetFile
-        Reads its columns.
     schema : pyarrow.Schema
         Names and types of its columns.
     n_rows : int
@@ -51,13 +68,17 @@ class Footer:
         self.path, self.field = Path(path), field
         self.version = FileVersion.of(self.path)
         try:
+            self._source = pa.OSFile(str(self.path))
             # Pages come through a small buffer per column. A memory map would keep the pages, and
             # pre-buffering fetches a whole row group, which may be the whole file.
-            self.file = pq.ParquetFile(
-                self.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+            self._streamed = pq.ParquetFile(
+                self._source, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             )
-            self.schema: pa.Schema = self.file.schema_arrow
-            self.n_rows: int = self.file.metadata.num_rows
+            self._meta = self._streamed.metadata
+            self.schema: pa.Schema = self._streamed.schema_arrow
+            self.n_rows: int = self._meta.num_rows
+            groups = range(self._meta.num_row_groups)
+            self._sizes = [self._meta.row_group(number).num_rows for number in groups]
             self._check()
         except UNREADABLE as error:
             let_pass(error)
@@ -73,6 +94,62 @@ class Footer:
         empty = lists - self._filled(lists) if lists else set()
         return [(name, "nothing" if name in empty else kind) for name, kind in kinds]
 
+    def spans(self, rows: int, keep: np.ndarray | None = None) -> Iterator[Span]:
+        """Yield the row groups to read: neighbours together while they have at most `rows` rows.
+
+        Parameters
+        ----------
+        rows : int
+            Rows that may be in memory at a time.
+        keep : bool (n,), optional
+            Rows of interest: row groups without any of them are left out.
+        """
+        start, end, groups = 0, 0, list[int]()
+        for number, size in enumerate(self._sizes):
+            wanted = keep is None or bool(keep[end : end + size].any())
+            if groups and not (wanted and end + size - start <= rows):
+                yield Span(start, end, groups)
+                start, groups = end, []
+            end += size
+            if wanted:
+                groups.append(number)
+            else:
+                start = end
+        if groups:
+            yield Span(start, end, groups)
+
+    def read(self, columns: Sequence[str], rows: int, span: Span) -> Iterator[pa.RecordBatch]:
+        """Stream some columns of a span in batches of at most `rows` rows.
+
+        Columns that are read together are fetched first, neighbours by one read, where the span
+        is no larger than a batch: small row groups otherwise cost one read per column. Columns
+        that are read alone have no neighbours.
+
+        Raises
+        ------
+        DataError
+            Where pages are damaged, or where they do not have the rows that the footer counts.
+        """
+        names, start = list(columns), span.start
+        fetch = len(names) > 1 and span.end - span.start <= rows
+        file = self._fetched if fetch else self._streamed
+        try:
+            for batch in file.iter_batches(rows, span.groups, names):
+                start += batch.num_rows
+                yield batch.select(names)
+        except UNREADABLE as error:
+            let_pass(error)
+            raise self.damaged(f"readable in columns {names[:3]}", error) from error
+        if start != span.end:
+            raise self.damaged(f"of {span.end} rows up to there in columns {names[:3]}", start)
+
+    @cached_property
+    def _fetched(self) -> pq.ParquetFile:
+        """The same file; its columns are fetched in large pieces before they are decoded."""
+        return pq.ParquetFile(
+            self._source, metadata=self._meta, pre_buffer=True, page_checksum_verification=True
+        )
+
     def damaged(self, must: str, got: object) -> DataError:
         """Return the error which says that the file is damaged."""
         what = f"field {self.field}: {self.path.name}"
@@ -81,7 +158,7 @@ class Footer:
 
     def _filled(self, names: set[str]) -> set[str]:
         """Return the columns that hold a value, or that have no statistics."""
-        meta = self.file.metadata
+        meta = self._meta
         paths = [meta.schema.column(i).path.partition(".")[0] for i in range(meta.num_columns)]
         filled = set()
         for group in map(meta.row_group, range(meta.num_row_groups)):
@@ -101,13 +178,12 @@ class Footer:
         Pages have checksums, the footer has none. Arrow and pandas write the names of columns
         twice: without this check, a flipped bit in a name would make the column look absent.
         """
-        meta = self.file.metadata
-        groups = sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups))
+        groups = sum(self._sizes)
         most = min(_ROWS_A_BYTE * self.version.size, np.iinfo(np.int32).max)
         if not 0 <= self.n_rows == groups <= most:
             got = f"{self.n_rows} rows, {groups} in its row groups, in {self.version.size} byte"
             raise self.damaged("a whole parquet file", got)
-        stored = (meta.metadata or {}).get(b"ARROW:schema")
+        stored = (self._meta.metadata or {}).get(b"ARROW:schema")
         if stored is not None:
             names = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored))).names
             if names != self.schema.names:
@@ -142,6 +218,11 @@ def column_kind(kind: pa.DataType) -> str:
     return "lists" if is_list(kind) else str(kind)
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether an Arrow type is an integer or a float."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Return whether an Arrow type is text or bytes, plain or by codes of a dictionary."""
     if pa.types.is_dictionary(kind):
@@ -171,7 +252,7 @@ def is_list(kind: pa.DataType) -> bool:
     if not listed:
         return False
     inner = kind.value_type
-    return pa.types.is_floating(inner) or pa.types.is_integer(inner) or pa.types.is_null(inner)
+    return is_number(inner) or pa.types.is_null(inner)
 
 
 def list_lengths(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ from astromodal.data.columns import (
     modality_columns,
     scalar_unit,
 )
-from astromodal.data.cube import Cube
 from astromodal.data.parquet import Footer
 from astromodal.surveys.registry import GROUPS, spectrum_group
 from faults.jobs import CONFIG, FIELD, good_table, run_jobs, tokenizers, write
@@ -49,14 +48,14 @@ def test_jobs_read_no_other_columns(tmp_path, monkeypatch):
     """What is read of a cube, from its split to its sequences, stands in the table."""
     path, read = tmp_path / f"datacube_{FIELD}.parquet", set()
     write(good_table(), path)
-    fitted, ordinary = tokenizers(path), Cube._read
+    fitted, ordinary = tokenizers(path), Footer.read
     listed = {name for names in modality_columns(CONFIG).values() for name in names}
 
     def noting(self, columns, *options):
         read.update(columns)
         return ordinary(self, columns, *options)
 
-    monkeypatch.setattr(Cube, "_read", noting)
+    monkeypatch.setattr(Footer, "read", noting)
     run_jobs(path, fitted, tmp_path)
     assert read <= listed
     assert {*group_columns("desi_r"), "mag_pstotal_r", "ra"} <= read

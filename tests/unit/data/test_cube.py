@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -231,3 +233,33 @@ def test_padding_is_no_part_of_an_id(write_cube, kind):
     """Bytes of a fixed width, as FITS tables have them, end in blanks or NULs."""
     ids = pa.array([b"a b ", b"ab\0\0", b"abcd"], kind)
     assert Cube(write_cube({"id": ids}), "F1").ids().tolist() == ["a b", "ab", "abcd"]
+
+
+def test_small_row_groups_are_read_together(write_cube):
+    """Neighbouring groups of two rows make slices of at most five rows; a gap divides them."""
+    path = write_cube({"id": [str(i) for i in range(10)], "x": list(range(10))}, row_group_size=2)
+    cube, keep = Cube(path, "F1"), np.isin(np.arange(10), [1, 3, 9])
+    assert [part.rows().tolist() for part in cube.slices(["id", "x"], rows=5)] == [
+        [0, 1, 2, 3], [4, 5, 6, 7], [8, 9],
+    ]  # fmt: skip
+    kept = [part.rows().tolist() for part in cube.slices(["id", "x"], rows=5, keep=keep)]
+    assert kept == [[0, 1, 2, 3], [8, 9]]
+
+
+def test_small_row_groups_take_few_reads(write_cube):
+    """Thirty columns in fifty row groups are fetched by fewer reads than there are row groups."""
+    columns = {"id": [str(i) for i in range(500)]}
+    columns |= {f"x{k}": np.arange(500.0) + k for k in range(30)}
+    cube = Cube(write_cube(columns, row_group_size=10), "F1")
+    before = _reads()
+    values = cube.scalars([f"x{k}" for k in range(30)])
+    assert _reads() - before < 50
+    assert np.array_equal(values, np.arange(500.0)[:, None] + np.arange(30))
+
+
+def _reads() -> int:
+    """Calls by which this process has read files so far; its other calls are few."""
+    path = Path("/proc/self/io")
+    if not path.exists():
+        pytest.skip("only Linux counts the reads of a process")
+    return int(path.read_text().split("syscr:")[1].split()[0])

@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulatedField, SimulateSettings
 from astromodal.config.schema import SCALAR_COLUMNS
+from astromodal.data.content import column_digests
+from astromodal.data.cube import Cube
 from astromodal.errors import ConfigError
 from astromodal.simulate.field import simulate_field
 
@@ -99,9 +101,18 @@ def test_ids_are_unique(cube: pa.Table) -> None:
     assert len(set(cube["id"].to_pylist())) == cube.num_rows
 
 
-def test_several_row_groups(cube_path: Path) -> None:
-    """A file has row groups, so that no reader needs all its pixels at once."""
-    assert pq.ParquetFile(cube_path).num_row_groups == 2
+def test_row_groups_change_no_value(
+    sky: SimulateSettings, cube_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row groups bound the memory of the writer; however long they are, the sky is the same."""
+    monkeypatch.setattr("astromodal.simulate.field.ROW_GROUP", 64)
+    short = tmp_path / "short.parquet"
+    simulate_field(sky, "WHOLE", short)
+    assert pq.ParquetFile(short).num_row_groups == 2
+    names = pq.read_schema(short).names
+    assert column_digests(Cube(short, "WHOLE"), names) == column_digests(
+        Cube(cube_path, "WHOLE"), names
+    )
 
 
 def test_absent_surveys_have_no_columns(sky: SimulateSettings, tmp_path: Path) -> None:

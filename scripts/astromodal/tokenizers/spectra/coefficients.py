@@ -92,14 +92,6 @@ class CoefficientFeatures(FeatureSpace):
         reach = np.arcsinh(REACH)
         return np.linspace(-reach, reach, size, dtype=np.float32)[:, None]
 
-    def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
-        """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
-        return np.log10(scale)
-
-    def scale_from_column(self, values: np.ndarray) -> np.ndarray:
-        """Return the flux scales of their logarithms, float64 (m,)."""
-        return 10**values
-
 
 @dataclass(frozen=True)
 class CoefficientTokenizer(GridTokenizer):

@@ -127,13 +127,13 @@ class FeatureSpace(ABC):
         """Return the centroids of `size` codes, float32 (size, D); None where they are fitted."""
         return None
 
-    @abstractmethod
     def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
-        """Return scales, float64 (m,), as their scalar column holds them; NaN stays NaN."""
+        """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
+        return np.log10(scale)
 
-    @abstractmethod
     def scale_from_column(self, values: np.ndarray) -> np.ndarray:
         """Undo `scale_to_column`."""
+        return 10**values
 
 
 @dataclass(frozen=True)
