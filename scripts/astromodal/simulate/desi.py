@@ -8,16 +8,19 @@ import numpy as np
 
 from astromodal.simulate.light import Light, spectra
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
+from astromodal.simulate.spectra import vacuum
 from astromodal.surveys.desi import GRIDS
 
 ARMS = tuple(group.removeprefix("desi_") for group in GRIDS)
-_SKY_LINES = np.array(
-    [5577.3, 5892.0, 6300.3, 6363.8, 6864.0, 7276.4, 7316.3, 7340.9, 7750.6, 7794.1, 7821.5, 7913.7,
-     7993.3, 8344.6, 8399.2, 8430.2, 8465.4, 8504.6, 8778.3, 8827.1, 8885.9, 8919.6, 8958.1, 9001.1,
-     9313.9, 9375.9, 9439.7, 9476.8, 9552.5, 9719.8, 9791.4]
-)  # fmt: skip
-"""Bright lines of the night sky: oxygen, sodium and hydroxyl (Osterbrock et al. 1996)."""
+SKY_LINES = vacuum(np.array(
+    [5577.3, 5890.0, 5895.9, 6300.3, 6363.8, 6864.0, 7276.4, 7316.3, 7340.9, 7750.6, 7794.1, 7821.5,
+     7913.7, 7993.3, 8344.6, 8399.2, 8430.2, 8465.4, 8504.6, 8778.3, 8827.1, 8885.9, 8919.6, 8958.1,
+     9001.1, 9313.9, 9375.9, 9439.7, 9476.8, 9552.5, 9719.8, 9791.4]
+))  # fmt: skip
+"""Bright lines of the night sky (Angstrom, in vacuum): oxygen, sodium and hydroxyl.
 
+The list is that of Osterbrock et al. 1996 (PASP 108, 277), whose wavelengths are in air.
+"""
 
 PHOTON_NOISE = 0.045
 """Photon noise of a source of flux 1 in 1000 s, in the unit of flux."""
@@ -52,7 +55,7 @@ def noise_level(wave: np.ndarray, arm: str) -> np.ndarray:
     if arm == "b":
         ends += 2.2 * np.exp(-(wave - 3600) / 130)
     lines = np.zeros(len(wave))
-    for line in _SKY_LINES:
+    for line in SKY_LINES:
         lines += np.exp(-0.5 * ((wave - line) / 1.1) ** 2)
     return level * ends * np.sqrt(1 + 9 * lines)
 
