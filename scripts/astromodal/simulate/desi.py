@@ -1,4 +1,4 @@
-"""DESI coadds in three arms with noise of sky, source and detector, and redshifts."""
+"""DESI coadds in three arms with noise of sky, source and detector, and their targets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.simulate.light import Light, spectra
-from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
+from astromodal.simulate.sources import GALAXY, QUASAR, Sources
 from astromodal.simulate.spectra import vacuum
 from astromodal.surveys.desi import GRIDS
 
@@ -102,23 +102,6 @@ def _bad_runs(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     length = np.where(rng.uniform(size=(shape[0], 1)) < 0.15, rng.integers(3, 40, (shape[0], 1)), 0)
     pixel = np.arange(shape[1])[None, :]
     return (pixel >= start) & (pixel < start + length)
-
-
-def redshift_columns(
-    sources: Sources, rows: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Measure spectroscopic redshifts and errors of the sources in `rows`, float64 (m,).
-
-    One redshift in fifty is wrong, and one error in a hundred is far too large.
-    """
-    m = len(rows)
-    kind = sources.kind[rows]
-    error = np.array([8e-6, 4e-5, 4e-4])[kind] * rng.lognormal(0, 0.9, m)
-    redshift = sources.redshift[rows] + error * rng.standard_normal(m)
-    wrong = (rng.uniform(size=m) < 0.02) & (kind != STAR)
-    redshift = np.where(wrong, rng.uniform(0.0, 3.0, m), redshift)
-    reported = np.where(rng.uniform(size=m) < 0.01, 10 ** rng.uniform(-1, 2.5, m), error)
-    return {"specz_z": redshift, "specz_e_z": reported}
 
 
 def choose_redshifts(
