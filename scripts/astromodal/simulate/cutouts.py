@@ -42,6 +42,7 @@ _DENSITY = np.array(
 """Sources per square degree brighter than each r magnitude.
 
 Between 14 and 22 they are the mean counts of S-PLUS fields; beyond, their slope is continued.
+Sources brighter than 12 are rendered as of 12.
 """
 
 MARGIN = 6.0
@@ -174,8 +175,8 @@ class Imager:
         scale, beta = self._optics.scale, self._optics.beta
         peak = total.ravel() * (beta - 1) / np.pi / scale**2 / (UNSEEN * self._sky)
         reach = float((scale * np.maximum(peak, 1.0) ** (0.5 / beta)).max())
-        low, high = (np.clip([v - reach, v + reach + 1], 0, SIZE).astype(int) for v in (x, y))
-        return slice(*np.sort(high)), slice(*np.sort(low))
+        rows, columns = (np.clip([v - reach, v + reach + 1], 0, SIZE).astype(int) for v in (y, x))
+        return slice(*rows), slice(*columns)
 
     def _neighbours(self, target: Placed, rng: np.random.Generator) -> list[Placed]:
         """Sample other sources in and around a cutout, as many and as bright as on the sky.
@@ -185,7 +186,8 @@ class Imager:
         side = SIZE + 2 * MARGIN
         mean = _DENSITY[-1] * (side * PIXEL / 3600) ** 2
         n = int(rng.poisson(mean))
-        bright = np.interp(rng.uniform(0, _DENSITY[-1], n), _DENSITY, _MAGNITUDES)
+        density = _DENSITY[-1] * (1 - rng.uniform(size=n))
+        bright = np.interp(np.log(density), np.log(_DENSITY), _MAGNITUDES)
         place = rng.uniform(-MARGIN, SIZE - 1 + MARGIN, (n, 2))
         order, magnitudes = self._by_magnitude, self._sources.r_mag
         near = np.searchsorted(magnitudes[order], bright) + rng.integers(-3, 3, n)
