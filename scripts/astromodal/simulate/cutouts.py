@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import irfft2
-from scipy.special import j0
+from scipy.special import gamma, j0, kv
 
 from astromodal.config.inputs import BANDS, SimulateSettings
-from astromodal.simulate.light import GAIN, IMAGING, SPLUS, Light, counts, extended_counts
+from astromodal.simulate.light import IMAGING, SPLUS, Light, counts, extended_counts
 from astromodal.simulate.sources import GALAXY, Sources, stream
 
 SIZE = 96
@@ -34,15 +35,46 @@ CATALOGUE_BANDS = dict(
 SHORT_LENGTHS = (5376, 8544, 3840, 7392)
 """Pixels of cutouts at an image's edge: whole rows of 96."""
 
-NEIGHBOURS = 0.35
-"""Mean number of other sources in a cutout."""
+_MAGNITUDES = np.array([12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 21.5, 22, 22.5])
+_DENSITY = np.array(
+    [80, 140, 250, 445, 790, 1350, 2160, 3320, 5160, 8410, 11_040, 14_750, 19_300.0]
+)
+"""Sources per square degree brighter than each r magnitude.
+
+Between 14 and 22 they are the mean counts of S-PLUS fields; beyond, their slope is continued.
+Sources brighter than 12 are rendered as of 12.
+"""
+
+MARGIN = 6.0
+"""Distance from a cutout's edge (pixel) up to which sources outside it are rendered."""
+
+CLOSEST = 4.0
+"""Least distance of a neighbour from the central source (pixel): nearer pairs are one detection."""
+
+UNSEEN = 0.002
+"""Surface brightness over the sky's noise below which a point source is not rendered."""
+
+CORRELATION = 0.07
+"""Share of a pixel's noise that its four neighbours have, from the resampling of images.
+
+The noise of adjacent pixels is then correlated by 0.14, as on S-PLUS images (0.10 to 0.18).
+"""
 
 
 @dataclass(frozen=True)
 class Telescope:
-    """Point spread functions of a field: full width at half maximum by band (arcsec, (12,))."""
+    """Point spread functions of a field, which are Moffat profiles.
+
+    Attributes
+    ----------
+    fwhm : ndarray of shape (12,)
+        Full width at half maximum by band (arcsec).
+    beta : ndarray of shape (12,)
+        Index of the profile by band.
+    """
 
     fwhm: np.ndarray
+    beta: np.ndarray
 
     @property
     def detection(self) -> float:
@@ -50,16 +82,35 @@ class Telescope:
         names = list(SPLUS)
         return float(np.mean([self.fwhm[names.index(band)] for band in "griz"])) / PIXEL
 
+    @property
+    def scale(self) -> np.ndarray:
+        """Scale radii of the profiles (pixel), (12,)."""
+        return self.fwhm / PIXEL / (2 * np.sqrt(2 ** (1 / self.beta) - 1))
+
 
 def telescope(settings: SimulateSettings, field: str) -> Telescope:
-    """Sample the seeing of a field, which varies per night and is worse in the blue."""
+    """Sample the seeing of a field, which varies per night and is worse in the blue.
+
+    Bands are exposed one after the other, so their widths scatter by 15 %; indices are about 2.75.
+    Both are those of the twelve images of an S-PLUS field.
+    """
     rng = stream(settings.seed, field, "seeing")
     sampled = float(np.clip(rng.lognormal(np.log(1.35), 0.13), 1.1, 1.9))
     seeing = settings.fields[field].seeing or sampled
     centres = np.array([band.centre for band in SPLUS.values()])
-    fwhm = seeing * (centres / SPLUS["r"].centre) ** -0.2 * rng.normal(1.0, 0.06, len(centres))
+    fwhm = seeing * (centres / SPLUS["r"].centre) ** -0.2 * rng.lognormal(0.0, 0.15, len(centres))
     fwhm[list(SPLUS).index("r")] = seeing
-    return Telescope(np.clip(fwhm, 0.8 * seeing, 1.5 * seeing))
+    beta = np.clip(rng.normal(2.75, 0.35, len(centres)), 2.0, 3.2)
+    return Telescope(np.clip(fwhm, 0.65 * seeing, 1.5 * seeing), beta)
+
+
+class Placed(NamedTuple):
+    """A source in a cutout: its row, position (pixel), and factor on its flux."""
+
+    row: int
+    x: float
+    y: float
+    factor: float = 1.0
 
 
 class Imager:
@@ -75,11 +126,13 @@ class Imager:
 
     def __init__(self, sources: Sources, light: Light, optics: Telescope) -> None:
         self._sources = sources
-        self._fwhm = optics.fwhm / PIXEL
-        self._psf = psf_transforms(self._fwhm)  # (12, C, C/2+1)
+        self._optics = optics
+        self._psf = psf_transforms(optics)  # (12, C, C/2+1)
         self._extended = extended_counts(light)
         self._compact = counts(light) - self._extended
         self._sky = np.array([IMAGING[band].sky for band in SPLUS], dtype=np.float32)
+        self._gain = np.array([IMAGING[band].gain for band in SPLUS], dtype=np.float32)
+        self._by_magnitude = np.argsort(sources.r_mag, kind="stable")
 
     def expose(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return cutouts of the sources in `rows`, float32 (m, 12, 96, 96), in counts/s.
@@ -88,36 +141,69 @@ class Imager:
         """
         images = np.empty((len(rows), len(self._sky), SIZE, SIZE), np.float32)
         for place, row in enumerate(rows.tolist()):
-            images[place] = self.render(row, *(CENTRE + rng.uniform(-0.5, 0.5, 2)))
-            for other, x, y in self._neighbours(row, rng):
-                images[place] += self.render(other, x, y)
-        variance = np.maximum(images, 0) / np.float32(GAIN) + self._sky[:, None, None] ** 2
-        images += np.sqrt(variance) * rng.standard_normal(images.shape, dtype=np.float32)
+            target = Placed(row, *(CENTRE + rng.uniform(-0.5, 0.5, 2)))
+            images[place] = self.render([target, *self._neighbours(target, rng)])
+        gain, sky = self._gain[:, None, None], self._sky[:, None, None]
+        variance = np.maximum(images, 0) / gain + sky**2
+        for image, noise in zip(images, np.sqrt(variance), strict=True):
+            image += noise * _noise(len(self._sky), rng)
         return _spoil(images, rng)
 
-    def render(self, row: int, x: float, y: float) -> np.ndarray:
-        """Return one noiseless source centred at pixel (x, y), float32 (12, 96, 96)."""
-        compact = self._compact[row].astype(np.float32)[:, None, None]
-        if self._sources.kind[row] != GALAXY:
-            return compact * points(x, y, self._fwhm, SIZE)
-        extended = self._extended[row].astype(np.float32)[:, None, None]
-        radius, ratio, angle = (
-            float(self._sources.shape[name][row]) for name in ("radius", "axis_ratio", "angle")
-        )
-        bulge, disc = galaxy_transforms(radius / PIXEL, ratio, angle)
-        return to_images(self._psf * (compact * bulge + extended * disc) * shift(x, y), SIZE)
+    def render(self, scene: list[Placed]) -> np.ndarray:
+        """Return the sources of a scene without noise, float32 (12, 96, 96)."""
+        image = np.zeros((len(self._sky), SIZE, SIZE), np.float32)
+        galaxies = np.zeros(self._psf.shape, np.complex64)
+        for row, x, y, factor in scene:
+            compact = (factor * self._compact[row]).astype(np.float32)[:, None, None]
+            if self._sources.kind[row] != GALAXY:
+                part = self._window(x, y, compact)
+                image[:, *part] += compact * points(x, y, self._optics, *part)
+                continue
+            extended = (factor * self._extended[row]).astype(np.float32)[:, None, None]
+            radius, ratio, angle = (
+                float(self._sources.shape[name][row]) for name in ("radius", "axis_ratio", "angle")
+            )
+            bulge, disc = galaxy_transforms(radius / PIXEL, ratio, angle)
+            galaxies += (compact * bulge + extended * disc) * shift(x, y)
+        return image + to_images(self._psf * galaxies, SIZE) if galaxies.any() else image
 
-    def _neighbours(self, row: int, rng: np.random.Generator) -> list[tuple[int, float, float]]:
-        """Sample other sources of the field, and positions (pixel), as neighbours in the cutout."""
-        found = []
-        for _ in range(int(rng.poisson(NEIGHBOURS))):
-            other = int(rng.integers(len(self._sources)))
-            x, y = rng.uniform(2, SIZE - 2, 2)
-            apart = np.hypot(x - CENTRE, y - CENTRE) > 7
-            fainter = self._sources.r_mag[other] > max(self._sources.r_mag[row] - 1.0, 16.0)
-            if apart and fainter and other != row:
-                found.append((other, float(x), float(y)))
-        return found
+    def _window(self, x: float, y: float, total: np.ndarray) -> tuple[slice, slice]:
+        """Return the rows and columns where a point of `total` counts/s, (12, 1, 1), is seen.
+
+        Beyond, its surface brightness is less than `UNSEEN` of the sky's noise in all bands.
+        """
+        scale, beta = self._optics.scale, self._optics.beta
+        peak = total.ravel() * (beta - 1) / np.pi / scale**2 / (UNSEEN * self._sky)
+        reach = float((scale * np.maximum(peak, 1.0) ** (0.5 / beta)).max())
+        rows, columns = (np.clip([v - reach, v + reach + 1], 0, SIZE).astype(int) for v in (y, x))
+        return slice(*rows), slice(*columns)
+
+    def _neighbours(self, target: Placed, rng: np.random.Generator) -> list[Placed]:
+        """Sample other sources in and around a cutout, as many and as bright as on the sky.
+
+        Each is the field's source of about the sampled magnitude, scaled to it.
+        """
+        side = SIZE + 2 * MARGIN
+        mean = _DENSITY[-1] * (side * PIXEL / 3600) ** 2
+        n = int(rng.poisson(mean))
+        density = _DENSITY[-1] * (1 - rng.uniform(size=n))
+        bright = np.interp(np.log(density), np.log(_DENSITY), _MAGNITUDES)
+        place = rng.uniform(-MARGIN, SIZE - 1 + MARGIN, (n, 2))
+        order, magnitudes = self._by_magnitude, self._sources.r_mag
+        near = np.searchsorted(magnitudes[order], bright) + rng.integers(-3, 3, n)
+        rows = order[np.clip(near, 0, len(order) - 1)]
+        factor = 10 ** (-0.4 * (bright - magnitudes[rows]))
+        apart = np.hypot(*(place - [target.x, target.y]).T) > CLOSEST
+        values = zip(rows[apart], *place[apart].T, factor[apart], strict=True)
+        return [Placed(int(row), float(x), float(y), float(f)) for row, x, y, f in values]
+
+
+def _noise(bands: int, rng: np.random.Generator) -> np.ndarray:
+    """Return noise of unit variance whose adjacent pixels are correlated, (bands, 96, 96)."""
+    white = rng.standard_normal((bands, SIZE + 2, SIZE + 2), dtype=np.float32)
+    beside = white[:, 1:-1, 2:] + white[:, 1:-1, :-2] + white[:, 2:, 1:-1] + white[:, :-2, 1:-1]
+    total = white[:, 1:-1, 1:-1] + np.float32(CORRELATION) * beside
+    return total / np.float32(np.sqrt(1 + 4 * CORRELATION**2))
 
 
 def _spoil(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -225,9 +311,6 @@ def _widths(
 CANVAS = 128
 """Side of the canvas (pixel), larger than a cutout: a source does not wrap around."""
 
-MOFFAT_BETA = 3.0
-"""Index of the Moffat profile: typical of seeing."""
-
 EXPONENTIAL_HALF_LIGHT = 1.678347
 """Half-light radius of an exponential disc over its scale length."""
 
@@ -235,26 +318,14 @@ _FACTOR = np.concatenate([[0.0], np.geomspace(1e-3, 300.0, 600)])
 """Wave numbers times a profile's radius at which radial transforms are tabulated."""
 
 
-def moffat_scale(fwhm: float | np.ndarray) -> np.ndarray:
-    """Return the scale radius of a Moffat profile of a given FWHM."""
-    return np.asarray(fwhm) / (2 * np.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
-
-
-@lru_cache(maxsize=2)
-def _transform(profile: str) -> np.ndarray:
-    """Return the Hankel transform of a circular profile of unit radius and flux, at `_FACTOR`."""
-    radius = np.geomspace(1e-5, 60.0 if profile == "moffat" else 8.0, 6000)
-    if profile == "moffat":
-        light = (1 + radius**2) ** -MOFFAT_BETA
-    else:
-        light = np.exp(-7.669 * (radius**0.25 - 1))  # de Vaucouleurs, cut at 8 half-light radii
+@lru_cache(maxsize=1)
+def _bulge() -> np.ndarray:
+    """Return the Hankel transform of a bulge of unit half-light radius and flux, at `_FACTOR`."""
+    radius = np.geomspace(1e-5, 8.0, 6000)
+    light = np.exp(-7.669 * (radius**0.25 - 1))  # de Vaucouleurs, cut at 8 half-light radii
     shell = light * radius**2 * np.gradient(np.log(radius))
     values = np.array([(shell * j0(k * radius)).sum() for k in _FACTOR])
     return values / values[0]
-
-
-def _tabulated(profile: str, argument: np.ndarray) -> np.ndarray:
-    return np.interp(argument, _FACTOR, _transform(profile), right=0.0)
 
 
 @lru_cache(maxsize=1)
@@ -265,15 +336,19 @@ def wave_numbers() -> tuple[np.ndarray, np.ndarray]:
     return ky, kx
 
 
-def psf_transforms(fwhm: np.ndarray) -> np.ndarray:
-    """Return transforms of Moffat profiles of given FWHM (pixel), float32 (bands, CANVAS, half)."""
+def psf_transforms(optics: Telescope) -> np.ndarray:
+    """Return transforms of the point spread functions, float32 (12, CANVAS, CANVAS // 2 + 1).
+
+    That of a Moffat profile of scale s and index b is
+    ``2 (k s / 2)^(b - 1) K_(b - 1)(k s) / Gamma(b - 1)``, with a Bessel function of second kind.
+    """
     ky, kx = wave_numbers()
     k = np.hypot(ky, kx)
     # A taper before the highest wave number keeps cuspy bulges from ringing.
     end = np.cos(np.clip((k / np.pi - 0.6) / 0.4, 0, 1) * np.pi / 2) ** 2
-    return np.stack([end * _tabulated("moffat", k * moffat_scale(w)) for w in fwhm]).astype(
-        np.float32
-    )
+    order = optics.beta[:, None, None] - 1
+    at = np.maximum(k, 1e-6) * optics.scale[:, None, None]
+    return (end * 2 * (at / 2) ** order * kv(order, at) / gamma(order)).astype(np.float32)
 
 
 def galaxy_transforms(
@@ -296,21 +371,22 @@ def galaxy_transforms(
     scale = radius / EXPONENTIAL_HALF_LIGHT
     disc = (1 + scale**2 * (major**2 + (axis_ratio * minor) ** 2)) ** -1.5
     rounder = 1 - 0.6 * (1 - axis_ratio)
-    bulge = _tabulated("bulge", 0.45 * radius * np.hypot(major, rounder * minor))
+    at = 0.45 * radius * np.hypot(major, rounder * minor)
+    bulge = np.interp(at, _FACTOR, _bulge(), right=0.0)
     return bulge.astype(np.float32), disc.astype(np.float32)
 
 
-def points(x: float, y: float, fwhm: np.ndarray, size: int) -> np.ndarray:
-    """Return images of a point of unit flux at pixel (x, y), float32 (bands, size, size).
+def points(x: float, y: float, optics: Telescope, rows: slice, columns: slice) -> np.ndarray:
+    """Return images of a point of unit flux at pixel (x, y), float32 (12, rows, columns).
 
     The profile is evaluated in real space: a transform of so sharp a profile would ring around
     bright stars.
     """
-    place = np.arange(size, dtype=np.float32)
-    squared = (place[:, None] - np.float32(y)) ** 2 + (place[None, :] - np.float32(x)) ** 2
-    scale = moffat_scale(fwhm).astype(np.float32)[:, None, None]
-    density = np.float32((MOFFAT_BETA - 1) / np.pi) / scale**2
-    return density / (1 + squared / scale**2) ** np.float32(MOFFAT_BETA)
+    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y)
+    dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(x)
+    scale, beta = (v.astype(np.float32)[:, None, None] for v in (optics.scale, optics.beta))
+    profile = (1 + (dx**2 + dy**2) / scale**2) ** -beta
+    return profile * ((beta - 1) / np.float32(np.pi) / scale**2)
 
 
 def shift(x: float, y: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""DESI coadds in three arms with noise of sky, source and detector, and redshifts."""
+"""DESI coadds in three arms with noise of sky, source and detector, and their targets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.simulate.light import Light, spectra
-from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
+from astromodal.simulate.sources import GALAXY, QUASAR, Sources
+from astromodal.simulate.spectra import vacuum
 from astromodal.surveys.desi import GRIDS
 
 ARMS = tuple(group.removeprefix("desi_") for group in GRIDS)
-_SKY_LINES = np.array(
-    [5577.3, 5892.0, 6300.3, 6363.8, 6864.0, 7276.4, 7316.3, 7340.9, 7750.6, 7794.1, 7821.5, 7913.7,
-     7993.3, 8344.6, 8399.2, 8430.2, 8465.4, 8504.6, 8778.3, 8827.1, 8885.9, 8919.6, 8958.1, 9001.1,
-     9313.9, 9375.9, 9439.7, 9476.8, 9552.5, 9719.8, 9791.4]
-)  # fmt: skip
-"""Bright lines of the night sky: oxygen, sodium and hydroxyl (Osterbrock et al. 1996)."""
+SKY_LINES = vacuum(np.array(
+    [5577.3, 5890.0, 5895.9, 6300.3, 6363.8, 6864.0, 7276.4, 7316.3, 7340.9, 7750.6, 7794.1, 7821.5,
+     7913.7, 7993.3, 8344.6, 8399.2, 8430.2, 8465.4, 8504.6, 8778.3, 8827.1, 8885.9, 8919.6, 8958.1,
+     9001.1, 9313.9, 9375.9, 9439.7, 9476.8, 9552.5, 9719.8, 9791.4]
+))  # fmt: skip
+"""Bright lines of the night sky (Angstrom, in vacuum): oxygen, sodium and hydroxyl.
 
+The list is that of Osterbrock et al. 1996 (PASP 108, 277), whose wavelengths are in air.
+"""
 
 PHOTON_NOISE = 0.045
 """Photon noise of a source of flux 1 in 1000 s, in the unit of flux."""
@@ -52,7 +55,7 @@ def noise_level(wave: np.ndarray, arm: str) -> np.ndarray:
     if arm == "b":
         ends += 2.2 * np.exp(-(wave - 3600) / 130)
     lines = np.zeros(len(wave))
-    for line in _SKY_LINES:
+    for line in SKY_LINES:
         lines += np.exp(-0.5 * ((wave - line) / 1.1) ** 2)
     return level * ends * np.sqrt(1 + 9 * lines)
 
@@ -99,23 +102,6 @@ def _bad_runs(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     length = np.where(rng.uniform(size=(shape[0], 1)) < 0.15, rng.integers(3, 40, (shape[0], 1)), 0)
     pixel = np.arange(shape[1])[None, :]
     return (pixel >= start) & (pixel < start + length)
-
-
-def redshift_columns(
-    sources: Sources, rows: np.ndarray, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Measure spectroscopic redshifts and errors of the sources in `rows`, float64 (m,).
-
-    One redshift in fifty is wrong, and one error in a hundred is far too large.
-    """
-    m = len(rows)
-    kind = sources.kind[rows]
-    error = np.array([8e-6, 4e-5, 4e-4])[kind] * rng.lognormal(0, 0.9, m)
-    redshift = sources.redshift[rows] + error * rng.standard_normal(m)
-    wrong = (rng.uniform(size=m) < 0.02) & (kind != STAR)
-    redshift = np.where(wrong, rng.uniform(0.0, 3.0, m), redshift)
-    reported = np.where(rng.uniform(size=m) < 0.01, 10 ** rng.uniform(-1, 2.5, m), error)
-    return {"specz_z": redshift, "specz_e_z": reported}
 
 
 def choose_redshifts(

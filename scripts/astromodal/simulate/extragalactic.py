@@ -99,7 +99,7 @@ class QuasarLight(NamedTuple):
         return QuasarLight(*(values[rows] for values in self))
 
 
-_NARROW = {  # vacuum wavelength: (strength in metal-rich gas, in metal-poor gas), Hbeta = 1
+NARROW = {  # vacuum wavelength: (strength in metal-rich gas, in metal-poor gas), Hbeta = 1
     3727.1: (0.9, 1.1), 3729.9: (1.2, 1.5), 3869.9: (0.05, 0.45), 3890.2: (0.08, 0.2),
     4102.9: (0.26, 0.26), 4341.7: (0.47, 0.47), 4862.7: (1.0, 1.0), 4960.3: (0.12, 1.5),
     5008.2: (0.36, 4.5), 5877.2: (0.1, 0.12), 6302.0: (0.06, 0.08), 6549.9: (0.42, 0.04),
@@ -109,7 +109,7 @@ _NARROW = {  # vacuum wavelength: (strength in metal-rich gas, in metal-poor gas
 }  # fmt: skip
 """H II regions: case B recombination (Osterbrock & Ferland 2006), collisional lines by eye."""
 
-_BROAD = {  # vacuum wavelength: (equivalent width in Angstrom, width over that of C IV)
+BROAD = {  # vacuum wavelength: (equivalent width in Angstrom, width over that of C IV)
     1025.7: (9.0, 1.0), 1215.7: (85.0, 0.9), 1240.1: (18.0, 1.0), 1306.0: (4.0, 1.0),
     1399.8: (9.0, 1.1), 1549.1: (32.0, 1.0), 1640.4: (5.0, 1.4), 1857.0: (5.0, 1.0),
     1908.7: (22.0, 1.2), 2798.8: (34.0, 0.8), 4102.9: (6.0, 0.9), 4341.7: (14.0, 0.9),
@@ -123,8 +123,8 @@ _BROAD = {  # vacuum wavelength: (equivalent width in Angstrom, width over that 
 def galaxy_templates() -> dict[str, np.ndarray]:
     """Templates of galaxies on the rest grid by name; in those of lines Hbeta has height 1."""
     light = {name: smooth(template, 160.0) for name, template in populations().items()}
-    centres = np.array(list(_NARROW))
-    rich, poor = np.array(list(_NARROW.values())).T
+    centres = np.array(list(NARROW))
+    rich, poor = np.array(list(NARROW.values())).T
     # At a fixed velocity width, a line of longer wavelength is wider and so has a lower peak.
     lower, sigmas = 4862.7 / centres, centres * 120.0 / SPEED_OF_LIGHT_KMS
     light["lines_rich"] = lines(centres, rich * lower, sigmas)
@@ -191,8 +191,8 @@ def _equivalent(centres: np.ndarray, widths: np.ndarray, sigmas: np.ndarray) -> 
 @lru_cache(maxsize=1)
 def _quasar_templates() -> dict[str, np.ndarray]:
     """Return the templates of quasars on the rest grid, relative to the power law, by name."""
-    centres = np.array(list(_BROAD))
-    width, relative = np.array(list(_BROAD.values())).T
+    centres = np.array(list(BROAD))
+    width, relative = np.array(list(BROAD.values())).T
 
     speed = centres * relative / SPEED_OF_LIGHT_KMS  # sigma (Angstrom) of 1 km/s
     narrow = np.array([3728.5, 4960.3, 5008.2, 6549.9, 6585.3, 6725.0])

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulateSettings
 from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.simulate import cutouts, desi, gaia, light_curves
+from astromodal.simulate import cutouts, desi, gaia, labels, light_curves
 from astromodal.simulate.cutouts import shape_columns
 from astromodal.simulate.light import (
     SPLUS,
@@ -215,7 +215,7 @@ class MeasuredField:
         place = places(rows, len(self))
         columns = {
             name: nullable(np.append(values, np.nan)[place], nulls)  # place -1 is the NaN
-            for name, values in desi.redshift_columns(self.sources, rows, rng).items()
+            for name, values in labels.redshift_columns(self.sources, rows, rng).items()
         }
         names = [CLASSES[kind] for kind in self.sources.kind[rows].tolist()]
         return columns | {"specz_class_spec": spread(names, place, pa.string())}

@@ -52,7 +52,10 @@ VISTA = {
     "h": Passband(16460.0, 2910.0),
     "ks": Passband(21490.0, 3090.0),
 }
-"""Approximate centres and widths of VIRCAM's filters (Sutherland et al. 2015, A&A 575, A25)."""
+"""Centres and widths of VIRCAM's filters, rounded (Sutherland et al. 2015, A&A 575, A25).
+
+Pivot wavelengths of these boxes are within 0.2 % of those of measured curves with atmosphere.
+"""
 
 VISTA_AB_MINUS_VEGA = {"y": 0.600, "j": 0.916, "h": 1.366, "ks": 1.827}
 """González-Fernández et al. 2018 (MNRAS 474, 5459): VISTA's catalogues are in Vega magnitudes."""
@@ -60,21 +63,40 @@ VISTA_AB_MINUS_VEGA = {"y": 0.600, "j": 0.916, "h": 1.366, "ks": 1.827}
 GAIA_AB_ZERO_POINT = {"bp": 25.3540, "g": 25.8010, "rp": 25.1040}
 """Riello et al. 2021 (A&A 649, A3): AB magnitude of one electron/s."""
 
+GAIA_VEGA_ZERO_POINT = {"bp": 25.3385, "g": 25.6874, "rp": 24.7479}
+"""Riello et al. 2021: Vega magnitude of one electron/s, as Gaia's catalogue has magnitudes."""
+
 _GAIA_CURVES = {
     "bp": (
-        (3300, 3500, 3700, 3900, 4200, 4600, 5000, 5400, 5800, 6200, 6500, 6700, 6800),
-        (0.0, 0.16, 0.30, 0.40, 0.49, 0.53, 0.57, 0.61, 0.64, 0.66, 0.66, 0.60, 0.0),
+        (3200, 3300, 3400, 3500, 3600, 3700, 3800, 3850, 3900, 3950, 4000, 4100, 4200, 4400, 4600,
+         5000, 5200, 5400, 5600, 5800, 6000, 6200, 6400, 6600, 6680, 6720, 6760, 6800),
+        (0, 0.002, 0.302, 0.288, 0.348, 0.314, 0.248, 0.273, 0.390, 0.542, 0.676, 0.815, 0.902,
+         0.952, 0.979, 0.987, 0.978, 0.946, 0.960, 0.964, 0.982, 1.0, 0.962, 0.602, 0.210, 0.085,
+         0.037, 0),
     ),
     "g": (
-        (3300, 3600, 4000, 4500, 5000, 5500, 6000, 6500, 7000, 7500, 8000, 8500, 9000, 9500, 10500),
-        (0.0, 0.15, 0.36, 0.50, 0.58, 0.65, 0.70, 0.73, 0.72, 0.69, 0.63, 0.54, 0.42, 0.28, 0.0),
+        (3300, 3400, 3500, 3600, 3700, 3800, 3900, 4000, 4100, 4200, 4400, 4600, 4800, 5000, 5200,
+         5400, 5600, 6000, 6400, 6600, 6800, 7000, 7200, 7400, 7600, 7800, 8000, 8200, 8400, 8600,
+         8800, 9000, 9200, 9400, 9600, 9800, 10000, 10200, 10400, 10600),
+        (0.002, 0.134, 0.179, 0.170, 0.148, 0.164, 0.273, 0.432, 0.573, 0.687, 0.771, 0.835, 0.877,
+         0.903, 0.921, 0.940, 0.956, 0.976, 0.991, 1.0, 1.0, 0.987, 0.969, 0.938, 0.890, 0.825,
+         0.751, 0.671, 0.587, 0.499, 0.402, 0.300, 0.217, 0.166, 0.113, 0.054, 0.037, 0.019, 0.006,
+         0),
     ),
     "rp": (
-        (6150, 6350, 6600, 7000, 7500, 8000, 8500, 9000, 9500, 10000, 10500),
-        (0.0, 0.60, 0.68, 0.73, 0.75, 0.72, 0.66, 0.56, 0.41, 0.22, 0.0),
+        (6120, 6180, 6220, 6260, 6300, 6340, 6400, 6500, 6600, 6800, 7000, 7200, 7400, 7600, 7800,
+         8000, 8200, 8400, 8600, 8800, 9000, 9200, 9400, 9600, 9800, 10000, 10200, 10400, 10600),
+        (0, 0.056, 0.165, 0.330, 0.523, 0.704, 0.835, 0.913, 0.956, 0.980, 0.987, 0.995, 1.0, 0.990,
+         0.968, 0.944, 0.917, 0.878, 0.818, 0.728, 0.610, 0.495, 0.406, 0.307, 0.180, 0.112, 0.044,
+         0.010, 0),
     ),
-}
-"""Nodes (Angstrom, transmission): rough shapes of the passbands of Riello et al. 2021."""
+}  # fmt: skip
+"""Nodes (Angstrom, transmission over its maximum) of the passbands of DR3.
+
+They are the non-negative, smooth curves whose integrals over GaiaXPy's basis functions are those
+that GaiaXPy 2.1.5 has for the system of Riello et al. 2021. Their mean wavelengths are within
+0.2 %, their widths within 1.2 % of the published ones.
+"""
 
 PHOTOMETRIC_GRID = np.concatenate(
     [np.arange(3000.0, 11000.0, 2.0), np.arange(11000.0, 24600.0, 20.0)]
@@ -217,32 +239,35 @@ POGSON = 2.5 / np.log(10)
 
 
 class Imaging(NamedTuple):
-    """Magnitude of 1 count/s, sky noise of a pixel (counts/s) and share of sources measured."""
+    """Imaging in one band.
+
+    Magnitude of 1 count/s, sky noise of a pixel (counts/s), electrons per count/s, and share of
+    sources measured.
+    """
 
     zero_point: float
     sky: float
+    gain: float
     measured: float
 
 
 IMAGING = {
-    "u": Imaging(21.0, 0.013, 0.89),
-    "j0378": Imaging(20.3, 0.011, 0.88),
-    "j0395": Imaging(20.3, 0.017, 0.86),
-    "j0410": Imaging(21.2, 0.032, 0.88),
-    "j0430": Imaging(21.3, 0.034, 0.90),
-    "g": Imaging(23.6, 0.151, 0.99),
-    "j0515": Imaging(21.6, 0.052, 0.99),
-    "r": Imaging(23.6, 0.161, 1.0),
-    "j0660": Imaging(21.1, 0.018, 0.99),
-    "i": Imaging(23.4, 0.203, 0.995),
-    "j0861": Imaging(21.6, 0.091, 0.99),
-    "z": Imaging(22.9, 0.231, 0.99),
+    "u": Imaging(21.0, 0.013, 651.0, 0.89),
+    "j0378": Imaging(20.3, 0.011, 630.0, 0.88),
+    "j0395": Imaging(20.3, 0.017, 338.0, 0.86),
+    "j0410": Imaging(21.2, 0.032, 309.0, 0.88),
+    "j0430": Imaging(21.3, 0.034, 300.0, 0.90),
+    "g": Imaging(23.6, 0.151, 95.0, 0.99),
+    "j0515": Imaging(21.6, 0.052, 175.0, 0.99),
+    "r": Imaging(23.6, 0.161, 115.0, 1.0),
+    "j0660": Imaging(21.1, 0.018, 832.0, 0.99),
+    "i": Imaging(23.4, 0.203, 132.0, 0.995),
+    "j0861": Imaging(21.6, 0.091, 230.0, 0.99),
+    "z": Imaging(22.9, 0.231, 161.0, 0.99),
 }
-"""Sky noise as measured on S-PLUS images. With the zero points, rounded to a tenth, the pixels of a
-bright star's cutout sum to its catalogue magnitude; those of real fields differ by some tenths."""
-
-GAIN = 700.0
-"""Electrons per count/s: exposure time times gain."""
+"""Sky noise as measured on, and gain as given with, S-PLUS images of one field. With the zero
+points, rounded to a tenth, the pixels of a bright star's cutout sum to its catalogue magnitude;
+those of real fields differ by some tenths."""
 
 APERTURE_NOISE = 7.5
 """Noise of a total flux over the sky noise of one pixel: an aperture of about 56 pixels.
@@ -282,7 +307,8 @@ def splus_columns(light: Light, rng: np.random.Generator) -> dict[str, np.ndarra
     quality = rng.lognormal(0, 0.18, n)  # the same in all bands: crowding, size of the aperture
     out: dict[str, np.ndarray] = {}
     for column, (band, imaging) in enumerate(IMAGING.items()):
-        sigma = _count_errors(true[:, column], imaging.sky * quality * rng.lognormal(0, 0.08, n))
+        sky = imaging.sky * quality * rng.lognormal(0, 0.08, n)
+        sigma = _count_errors(true[:, column], sky, imaging.gain)
         tail = rng.choice([1.0, 3.0], n, p=(0.97, 0.03))
         measured = true[:, column] + sigma * tail * rng.standard_normal(n)
         measured *= 10 ** (0.4 * blend * rng.normal(1, 0.2, n))
@@ -298,9 +324,9 @@ def splus_columns(light: Light, rng: np.random.Generator) -> dict[str, np.ndarra
     return out
 
 
-def _count_errors(true: np.ndarray, sky: np.ndarray) -> np.ndarray:
+def _count_errors(true: np.ndarray, sky: np.ndarray, gain: float) -> np.ndarray:
     """Return the error of total counts/s: sky in the aperture, photons, and 0.2 % of flat field."""
-    return np.sqrt((APERTURE_NOISE * sky) ** 2 + true / GAIN + (0.0022 * true) ** 2)
+    return np.sqrt((APERTURE_NOISE * sky) ** 2 + true / gain + (0.0022 * true) ** 2)
 
 
 def vista_columns(light: Light, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """Spectra of stars, and the rest-frame grid that templates of all sources are tabulated on.
 
+All wavelengths are those in vacuum, as in DESI's and Gaia's spectra.
+
 A star is a black body seen through lines, bands and blanketing. The continuum is Planck's; the
 opacity is a sum of feature templates whose strengths follow effective temperature, surface gravity
 and metallicity as spectral classification describes (Gray & Corbally 2009). Strengths were chosen
@@ -23,6 +25,21 @@ REST_GRID = np.exp(np.arange(np.log(500.0), np.log(26000.0), STEP))
 """Rest wavelengths (Angstrom) that templates are tabulated on."""
 
 _FIRST = float(np.log(REST_GRID[0]))
+
+
+def vacuum(air: np.ndarray) -> np.ndarray:
+    """Return wavelengths in vacuum of wavelengths in air (Angstrom), (n,).
+
+    The refractive index is that of Ciddor 1996 (Applied Optics 35, 1566) for dry air at 15 °C and
+    101.325 kPa with 450 ppm of CO2. It is a function of the wavelength in vacuum, so that the
+    inversion is iterated; two steps converge to 1e-6 Angstrom above 2000 Angstrom.
+    """
+    wave = air
+    for _ in range(3):
+        squared = (1e4 / wave) ** 2  # wave numbers squared (1/µm²)
+        index = 1 + 0.05792105 / (238.0185 - squared) + 0.00167917 / (57.362 - squared)
+        wave = air * index
+    return wave
 
 
 def rest_positions(wave: np.ndarray, redshift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +122,7 @@ def black_body(wave: np.ndarray, temperature: np.ndarray | float) -> np.ndarray:
 
 
 BALMER_LIMIT, PASCHEN_LIMIT = 3647.0, 8205.9
-"""Limits of hydrogen's series (Angstrom); wavelengths are those in vacuum, as in DESI's spectra."""
+"""Limits of hydrogen's series (Angstrom): 4 and 9 over Rydberg's constant of hydrogen."""
 
 
 def _series(limit: float, lower: int, last: int) -> np.ndarray:
@@ -142,7 +159,9 @@ def _iron() -> np.ndarray:
 
 def _titanium_oxide() -> np.ndarray:
     """Band heads of TiO, each with a long tail to the red, and the water bands of the infrared."""
-    heads = (4761, 4954, 5167, 5448, 5847, 6158, 6651, 7053, 7589, 8432, 8860, 9209)
+    heads = vacuum(
+        np.array([4761, 4954, 5167, 5448, 5847, 6158, 6651, 7053, 7589, 8432, 8860, 9209.0])
+    )
     depth = (0.5, 0.7, 0.7, 0.6, 0.8, 0.9, 0.8, 1.3, 1.0, 0.8, 0.5, 0.4)
     tail = (110, 130, 140, 150, 160, 220, 180, 260, 260, 220, 200, 200)
     out = np.zeros(len(REST_GRID))
@@ -176,7 +195,7 @@ def features() -> dict[str, np.ndarray]:
         ),
         "iron": _iron(),
         "titanium_oxide": _titanium_oxide(),
-        "hydride": lines(np.array([6385.0, 6830.0]), np.array([0.5, 0.7]), 45.0),
+        "hydride": lines(vacuum(np.array([6385.0, 6830.0])), np.array([0.5, 0.7]), 45.0),
     }
 
 

@@ -13,17 +13,14 @@ import pytest
 
 from astromodal.errors import AstromodalError
 from astromodal.simulate import gaia
-from astromodal.simulate.light import curve
+from astromodal.simulate.light import GAIA_VEGA_ZERO_POINT, curve
 
 ARRAYS = ("coefficients", "coefficient_errors", "coefficient_correlations")
 
 
 @pytest.fixture(scope="module")
-def spectra(cube: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """Stars with BP and RP, and what GaiaXPy's ``calibrate`` makes of them (W/m²/nm)."""
-    with matplotlib.rc_context(), warnings.catch_warnings():  # importing it turns LaTeX on
-        warnings.simplefilter("ignore")
-        from gaiaxpy import calibrate
+def stars(cube: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Stars with BP and RP, and their XP spectra as GaiaXPy takes them."""
     frame = cube.to_pandas()
     own = ~frame["gaia_designation"].duplicated(keep=False) & (frame["sim_class"] == "STAR")
     frame = frame[frame["gaiaxp_bp_coefficients"].notna() & own].reset_index(drop=True)
@@ -33,6 +30,18 @@ def spectra(cube: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
             table[f"{band}_{name}"] = frame[f"gaiaxp_{band}_{name}"]
         for name in ARRAYS:
             table[f"{band}_{name}"] = [parse(t) for t in frame[f"gaiaxp_{band}_{name}"]]
+    return frame, table
+
+
+@pytest.fixture(scope="module")
+def spectra(
+    stars: tuple[pd.DataFrame, pd.DataFrame],
+) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Stars with BP and RP, and what GaiaXPy's ``calibrate`` makes of them (W/m²/nm)."""
+    with matplotlib.rc_context(), warnings.catch_warnings():  # importing it turns LaTeX on
+        warnings.simplefilter("ignore")
+        from gaiaxpy import calibrate
+    frame, table = stars
     wave = np.arange(400.0, 1000.0, 2.0)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,6 +66,37 @@ def test_gaiaxpy_gives_the_spectrum_back(
         mean = (flux * weight * wave * 10).sum(axis=1) / (weight / (wave * 10)).sum()
         magnitude = -2.5 * np.log10(mean * 1e-17 / 2.99792458e18) - 48.60
         assert np.median(np.abs(magnitude - frame[f"sim_mag_{name}"])) < tolerance
+
+
+def test_gaiaxpy_gives_the_fluxes_back(stars: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    """Photometry that GaiaXPy makes of XP spectra is the mean fluxes through zero points."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from gaiaxpy import PhotometricSystem, generate
+    frame, table = stars
+    system = PhotometricSystem.Gaia_DR3_Vega
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        found = generate(table, photometric_system=system, save_file=False)
+    for band in ("g", "bp", "rp"):
+        flux = frame[f"gaia_phot_{band}_mean_flux"]
+        magnitude = GAIA_VEGA_ZERO_POINT[band] - 2.5 * np.log10(flux)
+        off = found[f"GaiaDr3Vega_mag_{band.upper()}"] - magnitude
+        assert abs(np.nanmedian(off)) < 0.015
+
+
+@pytest.mark.parametrize(
+    ("band", "mean", "width"),
+    [("g", 639.07, 454.82), ("bp", 518.26, 265.90), ("rp", 782.51, 292.75)],
+)
+def test_passbands_are_those_of_the_third_data_release(
+    band: str, mean: float, width: float
+) -> None:
+    """Mean wavelengths and widths (nm) are those of Riello et al. 2021, to 0.3 and 1.5 %."""
+    wave = np.arange(300.0, 1100.0, 0.1)
+    passband = curve(f"gaia_{band}", wave * 10)
+    assert np.average(wave, weights=passband) == pytest.approx(mean, rel=0.003)
+    above = wave[passband > passband.max() / 2]
+    assert np.ptp(above) == pytest.approx(width, rel=0.015)
 
 
 def test_errors_are_those_of_a_good_spectrum(

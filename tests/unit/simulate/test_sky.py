@@ -73,6 +73,20 @@ def test_curves_have_published_centres_and_widths(name: str) -> None:
     assert above.mean() == pytest.approx(published.centre, abs=1.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "pivot"), [("y", 10217.0), ("j", 12527.0), ("h", 16433.0), ("ks", 21503.0)]
+)
+def test_vista_passbands_have_the_pivot_wavelengths_of_measured_curves(
+    name: str, pivot: float
+) -> None:
+    """Pivots are within 0.2 % of those of VIRCAM's curves with atmosphere, detector and mirrors."""
+    wave = np.arange(8000.0, 26000.0, 1.0)
+    passband = curve(f"vista_{name}", wave)
+    assert np.sqrt((passband * wave).sum() / (passband / wave).sum()) == pytest.approx(
+        pivot, rel=0.002
+    )
+
+
 def test_sources_have_their_r_magnitude(sources: Sources, light: Light) -> None:
     """Spectra are normalised to the sampled r magnitude."""
     np.testing.assert_allclose(band(light, "r"), sources.r_mag, atol=1e-9)
