@@ -23,13 +23,8 @@ PIXEL = 0.55
 CENTRE = 47.5
 """Mean position of the source in its cutout (pixel)."""
 
-CATALOGUE_BANDS = dict(
-    zip(
-        BANDS,
-        ("u", "j0378", "j0395", "j0410", "j0430", "g", "j0515", "r", "j0660", "i", "j0861", "z"),
-        strict=True,
-    )
-)
+_NAMES = "u,j0378,j0395,j0410,j0430,g,j0515,r,j0660,i,j0861,z"
+CATALOGUE_BANDS = dict(zip(BANDS, _NAMES.split(","), strict=True))
 """Name in the catalogue of each cutout band."""
 
 SHORT_LENGTHS = (5376, 8544, 3840, 7392)
