@@ -28,7 +28,7 @@ CONFIG = Config(
         spectrum=SpectrumSettings(
             groups=("gaiaxp_bp",), codebook_size=4, xp_samples=16, max_spec_tokens_per_group=8
         ),
-        image=ImageSettings(size=8, codebook_size=4),
+        image=ImageSettings(bands=("R",), size=8, codebook_size=4),
     ),
     model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16, dropout=0.0),
     sequences=SequenceSettings(max_seq_len=32),
