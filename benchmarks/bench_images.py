@@ -19,14 +19,12 @@ from astromodal.config.schema import ImageSettings
 from astromodal.models.autoencoder import ImageAutoencoder
 from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
-from astromodal.tokenizers.images.brightness import brightness_values
+from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import Epoch, train_autoencoder
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
-from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from benchmarks.harness import REPEATS, Row, median_seconds, paired, seconds
 
 CPU = torch.device("cpu")
@@ -172,7 +170,7 @@ def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> Ima
     centroids = np.random.default_rng(1).normal(size=(2048, 2)).astype(np.float32)
     columns = settings.brightness_columns
     values = brightness_values(*cutouts(N_CUTOUTS), normaliser.sky)
-    bins = ScalarTokenizer.fit(ColumnSummaries.of(values, columns), columns, 1024)
+    bins = fit_brightness(values, columns, 1024)
     return ImageTokenizer(
         trained, ImageCodebook(NearestCentroid(centroids), 2048, trained.hash, bins)
     )

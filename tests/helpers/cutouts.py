@@ -10,11 +10,11 @@ import torch
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.brightness import fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore, write_shard
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
-from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 BANDS = ("U", "R", "Z")
@@ -81,7 +81,7 @@ def brightness_bins(bands: tuple[str, ...] = BANDS, n_bins: int = 64) -> ScalarT
     columns = ImageSettings(bands=bands).brightness_columns
     flux, concentration = np.linspace(-2, 11, 1000), np.linspace(-1, 1, 1000)
     values = np.stack([flux] * len(bands) + [concentration] * len(bands), axis=1)
-    return ScalarTokenizer.fit(ColumnSummaries.of(values, columns), columns, n_bins)
+    return fit_brightness(values, columns, n_bins)
 
 
 def image_tokenizer(n_codes: int = 20, seed: int = 1, n_bins: int = 64) -> ImageTokenizer:

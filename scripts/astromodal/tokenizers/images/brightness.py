@@ -7,6 +7,7 @@ spread function: light and concentration of the source are right in every band o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -14,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from astromodal.core.threads import share
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 PIXEL_SCALE: Final = 0.55
 """Side of a pixel of the S-PLUS cutouts (arcsec)."""
@@ -114,6 +116,49 @@ def brightness_fluxes(values: np.ndarray, sky: np.ndarray, size: int) -> np.ndar
     whole, concentration = values[:, : len(sky)], values[:, len(sky) :]
     compressed = np.stack([whole + concentration, whole + 0 * concentration], axis=2)
     return np.sinh(compressed) * _noise(sky, _apertures(size))
+
+
+def fit_brightness(values: np.ndarray, columns: Sequence[str], n_bins: int) -> ScalarTokenizer:
+    """Divide the values of each column into bins of half equal mass, half equal width.
+
+    A bin takes the same share of the mean of two measures: the number of values, and the length of
+    their range. It so holds at most 2 / `n_bins` of the values, and spans at most as much of the
+    range: rounding is small where most sources are, and for the few brightest.
+
+    Parameters
+    ----------
+    values : float (m, C)
+        Training values; NaN where missing.
+    columns : sequence of str
+        Names of the C columns.
+    n_bins : int
+        Bins of a column; ties reduce their number.
+    """
+    edges = np.full((len(columns), n_bins + 1), np.nan)
+    centers, weights = np.full((len(columns), n_bins), np.nan), np.zeros((len(columns), n_bins))
+    for i, column in enumerate(np.asarray(values, dtype=np.float64).T):
+        known = np.sort(column[np.isfinite(column)])
+        if known.size:
+            own_edges, own_centers, own_weights = _fit_column(known, n_bins)
+            used = len(own_centers)
+            edges[i, : used + 1] = own_edges
+            centers[i, :used], weights[i, :used] = own_centers, own_weights
+    return ScalarTokenizer(tuple(columns), edges, centers, weights)
+
+
+def _fit_column(known: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return edges (used + 1,), centers (used,) and weights (used,) of ascending values."""
+    low, high = known[0], known[-1]
+    if low == high:
+        return np.array([low, high]), np.array([low]), np.ones(1)
+    measure = (np.linspace(0, 1, len(known)) + (known - low) / (high - low)) / 2
+    edges = np.unique(np.interp(np.linspace(0, 1, n_bins + 1), measure, known))
+    lower, upper = edges[:-1], edges[1:]
+    place = np.searchsorted(upper[:-1], known)
+    count = np.bincount(place, minlength=len(upper))
+    mean = np.bincount(place, weights=known, minlength=len(upper)) / np.maximum(count, 1)
+    centers = np.clip(np.where(count > 0, mean, (lower + upper) / 2), lower, upper)
+    return edges, centers, count / len(known)
 
 
 def _noise(sky: np.ndarray, weights: np.ndarray) -> np.ndarray:

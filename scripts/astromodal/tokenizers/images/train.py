@@ -25,13 +25,11 @@ from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_side, windows
-from astromodal.tokenizers.images.brightness import brightness_values
+from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
-from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
-from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 LATENT_NOISE = 0.02
 """Sigma of the noise on raw latents, a tenth of their spread after training."""
@@ -364,9 +362,7 @@ def train_image_codebook(
         progress,
         threads,
     )
-    columns = settings.brightness_columns
-    summaries = ColumnSummaries.of(latents.brightness, columns, threads=threads)
-    bins = ScalarTokenizer.fit(summaries, columns, n_bins)
+    bins = fit_brightness(latents.brightness, settings.brightness_columns, n_bins)
     return ImageCodebook(quantizer, settings.codebook_size, latents.autoencoder_hash, bins)
 
 

@@ -13,6 +13,7 @@ from astromodal.tokenizers.images.brightness import (
     brightness_fluxes,
     brightness_values,
     circle_weights,
+    fit_brightness,
     with_fluxes,
 )
 
@@ -74,6 +75,35 @@ def test_values_do_not_depend_on_the_batch():
     for i in (0, 17):
         alone = brightness_values(images[i : i + 1], everywhere(images[:1]), SKY)
         np.testing.assert_array_equal(alone[0], values[i])
+
+
+def test_bins_are_neither_heavy_nor_wide():
+    """None holds, or spans, more than 2 / n of the values, however unevenly they lie."""
+    values = np.concatenate([np.random.default_rng(0).normal(size=3000), [-9.0, 11.0]])[:, None]
+    bins = fit_brightness(values, ("a",), 32)
+    assert bins.n_codes.tolist() == [32]
+    assert bins.weights.max() <= 2.001 / 32
+    assert np.diff(bins.edges[0]).max() <= 2.001 / 32 * 20
+    assert bins.weights.sum() == pytest.approx(1)
+
+
+def test_a_code_decodes_to_the_mean_of_its_bin():
+    """Values of a bin are as far from its center above as below; an empty bin has its middle."""
+    values = np.array([0.0, 0.1, 0.2, 0.3, 8.0])[:, None]
+    bins = fit_brightness(values, ("a",), 4)
+    codes = bins.encode(values)[:, 0]
+    for code in np.unique(codes):
+        assert bins.centers[0, code] == pytest.approx(values[codes == code].mean())
+    empty = np.flatnonzero(bins.weights[0] == 0)
+    middle = (bins.edges[0, empty] + bins.edges[0, empty + 1]) / 2
+    np.testing.assert_allclose(bins.centers[0, empty], middle)
+
+
+def test_a_column_of_equal_values_has_one_bin():
+    """And one without any value has none."""
+    bins = fit_brightness(np.array([[3.0, np.nan]] * 4), ("a", "b"), 8)
+    assert bins.n_codes.tolist() == [1, 0]
+    assert bins.decode(bins.encode(np.array([[5.0, 1.0]])))[0, 0] == 3
 
 
 @pytest.mark.parametrize("flux", [-20.0, 0.0, 30.0, 1e3, 1e6])
