@@ -84,7 +84,7 @@ def brightness_bins(bands: tuple[str, ...] = BANDS, n_bins: int = 64) -> ScalarT
     return fit_brightness(values, columns, n_bins)
 
 
-def image_tokenizer(n_codes: int = 20, seed: int = 1, n_bins: int = 64) -> ImageTokenizer:
+def image_tokenizer(n_codes: int = 20, seed: int = 1, n_bins: int = 6) -> ImageTokenizer:
     """A tokenizer of random weights and centroids."""
     autoencoder = untrained_autoencoder(seed)
     centroids = np.random.default_rng(seed).normal(size=(n_codes, 2)).astype(np.float32)
