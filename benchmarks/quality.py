@@ -150,6 +150,15 @@ def _images() -> Iterator[Line]:
     def of(*keys: str) -> Get:
         return lambda r: _down(r["images"], keys)
 
+    for diameter, apertures in (("3", "apertures"), ("2", "apertures_2arcsec")):
+        for stage in ("codes", "latents"):
+            share = of(apertures, "all", stage, "within_0p1", "value")
+            yield f"{diameter} arcsec magnitudes within 0.1 mag at S/N > 30, {stage}", share, "all"
+    for name in ("G-R", "R-Z"):
+        for what in ("median", "scatter"):
+            key = of("aperture_colours", name, "above_30", "codes", what, "value")
+            yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
+    yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
     for stage in ("codes", "latents"):
         yield f"R² in the mask, all bands, {stage}", of("all_bands", stage, "r2", "value"), ""
         yield f"the same, median cutout, {stage}", of("all_bands", stage, "r2_object", "value"), ""
@@ -157,14 +166,6 @@ def _images() -> Iterator[Line]:
         for step in ("noise", "autoencoder", "codebook"):
             mark = "below the codebook's" if step == "autoencoder" else ""
             yield f"R² lost by the {step}, {kind}", of("limits", kind, "all", step, "value"), mark
-    for stage in ("codes", "latents"):
-        share = of("apertures", "all", stage, "within_0p1", "value")
-        yield f"3 arcsec magnitudes within 0.1 mag at S/N > 30, {stage}", share, "all"
-    for name in ("G-R", "R-Z"):
-        for what in ("median", "scatter"):
-            key = of("aperture_colours", name, "above_30", "codes", what, "value")
-            yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
-    yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
     for number, mark in (("1", "0"), ("2", ""), ("4", "")):
         for key, kind in (("loss", "pooled"), ("loss_object", "median cutout")):
             loss = of("missing_bands", "by_number", number, key, "value")

@@ -180,7 +180,7 @@ SPECTRA = (  # to read spectra and light curves
 SEQUENCE_SETTINGS = (  # the layout of sequences depends on them
     "tokenizers.scalar",
     "tokenizers.spectrum.{groups,codebook_size,max_spec_tokens_per_group,max_epochs}",
-    "tokenizers.image.{size,codebook_size}",
+    "tokenizers.image.{bands,size,codebook_size}",
 )
 RUN_SETTINGS = (  # of a training, whose fields are those of the input
     "cpu_threads",

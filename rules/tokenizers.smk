@@ -115,7 +115,7 @@ rule train_image_autoencoder:
 
 
 rule train_image_codebook:
-    """Cluster the autoencoder's latents into a codebook."""
+    """Cluster the autoencoder's latents into a codebook, and fit the bins of brightness."""
     input:
         latents=PATHS.latents,
     output:
@@ -129,7 +129,10 @@ rule train_image_codebook:
         "../envs/cpu.yaml"
     threads: 4
     params:
-        settings=settings("tokenizers.image.{codebook_size,quantizer,iterations,seed}"),
+        settings=settings(
+            "tokenizers.scalar.n_bins",
+            "tokenizers.image.{bands,codebook_size,quantizer,iterations,seed}",
+        ),
         code=code("train_image_codebook"),
     script:
         "../scripts/train_image_codebook.py"

@@ -159,7 +159,8 @@ def _codes(n_rows: int, scalar: Any, spectra: Any, images: Any) -> Codes:
             found = spectra.codes(group, i).tolist()
             if found:
                 codes[group, row] = (int(tokens.scale[i]), *found)
-    for row, of_row in zip(images.row.tolist(), images.codes.tolist(), strict=True):
+    every = np.concatenate([images.brightness, images.codes], axis=1)
+    for row, of_row in zip(images.row.tolist(), every.tolist(), strict=True):
         codes["image", row] = tuple(of_row)
     return codes
 

@@ -10,10 +10,12 @@ import torch
 from astromodal.config.schema import ImageSettings
 from astromodal.data.cube import Cube
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
+from astromodal.tokenizers.images.brightness import fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore, write_shard
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 BANDS = ("U", "R", "Z")
 SKY = np.array([0.01, 0.2, 0.1])
@@ -74,10 +76,21 @@ def untrained_autoencoder(seed: int = 1, **changes: object) -> TrainedAutoencode
     return TrainedAutoencoder(model.eval(), ImageNormaliser(chosen.bands, softening), settings, 5)
 
 
-def image_tokenizer(n_codes: int = 20, seed: int = 1) -> ImageTokenizer:
+def brightness_bins(bands: tuple[str, ...] = BANDS, n_bins: int = 64) -> ScalarTokenizer:
+    """Bins of brightness: fluxes of -3 to 30,000 sigmas, concentrations within 1."""
+    columns = ImageSettings(bands=bands).brightness_columns
+    flux, concentration = np.linspace(-2, 11, 1000), np.linspace(-1, 1, 1000)
+    values = np.stack([flux] * len(bands) + [concentration] * len(bands), axis=1)
+    return fit_brightness(values, columns, n_bins)
+
+
+def image_tokenizer(n_codes: int = 20, seed: int = 1, n_bins: int = 6) -> ImageTokenizer:
     """A tokenizer of random weights and centroids."""
     autoencoder = untrained_autoencoder(seed)
     centroids = np.random.default_rng(seed).normal(size=(n_codes, 2)).astype(np.float32)
     return ImageTokenizer(
-        autoencoder, ImageCodebook(NearestCentroid(centroids), 32, autoencoder.hash)
+        autoencoder,
+        ImageCodebook(
+            NearestCentroid(centroids), 32, autoencoder.hash, brightness_bins(n_bins=n_bins)
+        ),
     )

@@ -90,7 +90,7 @@ def toy_tokenizers(seed: int = 1) -> Tokenizers:
     scalar = ScalarTokenizer.fit(summaries, COLUMNS, N_BINS)
     samples = {"desi_r": samples_of(*spectra(30))}
     spectrum = tokenizer_of(samples, CONFIG.tokenizers.spectrum, N_BINS)
-    return Tokenizers(scalar, spectrum, image_tokenizer(seed=seed))
+    return Tokenizers(scalar, spectrum, image_tokenizer(seed=seed, n_bins=N_BINS))
 
 
 def write_results(folder: Path, bundle: Bundle, encoded: Encoded) -> RunSources:
@@ -124,7 +124,7 @@ WRITTEN = {
         "spectrum": {
             "groups", "codebook_size", "max_spec_tokens_per_group", "xp_samples", "max_epochs",
         },
-        "image": {"size", "codebook_size"},
+        "image": {"bands", "size", "codebook_size"},
     },
     "model": True, "sequences": True, "training": True,
 }  # fmt: skip

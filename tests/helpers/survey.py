@@ -24,7 +24,7 @@ SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
 SPECTRUM = SpectrumSettings(
     groups=("desi_b", "desi_r"), codebook_size=16, max_spec_tokens_per_group=8
 )
-IMAGE = ImageSettings(size=8, codebook_size=16, latent_dim=2)
+IMAGE = ImageSettings(bands=("R",), size=8, codebook_size=16, latent_dim=2)
 TOKENIZERS = TokenizerSettings(scalar=SCALAR, spectrum=SPECTRUM, image=IMAGE)
 HASHES = {"scalar": "s", "spectrum": "p", "image": "i"}
 

@@ -100,7 +100,9 @@ def save_tokenizers(
     autoencoder.save(paths["autoencoder"])
     centroids = rng.normal(size=(image.codebook_size, image.latent_dim)).astype(np.float32)
     quantizer = NearestCentroid(centroids)
-    ImageCodebook(quantizer, image.codebook_size, autoencoder.hash).save(paths["image_codebook"])
+    brightness = bins(image.brightness_columns)
+    codebook = ImageCodebook(quantizer, image.codebook_size, autoencoder.hash, brightness)
+    codebook.save(paths["image_codebook"])
     return paths, load_tokenizers(TokenizerFiles(**paths)).hashes()
 
 

@@ -201,6 +201,12 @@ class ImageSettings(Settings):
         3, description="Seed of the weights, the batches and the codebook."
     )
 
+    @property
+    def brightness_columns(self) -> tuple[str, ...]:
+        """Scalar columns of a cutout's brightness: the fluxes of all bands, then concentrations."""
+        names = ("image_flux", "image_concentration")
+        return tuple(f"{name}_{band}" for name in names for band in self.bands)
+
 
 class TokenizerSettings(Settings):
     """Encoding of measurements to codes."""
@@ -279,9 +285,8 @@ class Config(Settings):
 
     @property
     def vocab(self) -> VocabSizes:
-        """Numbers of ids of images, of scalars with the spectra's scales, and of one group."""
+        """Numbers of ids of images, of scalars with brightness and scales, and of one group."""
         scalar, spectrum = self.tokenizers.scalar, self.tokenizers.spectrum
-        n_columns = len(scalar.columns) + len(spectrum.groups)
-        return VocabSizes(
-            self.tokenizers.image.codebook_size, n_columns * scalar.n_bins, spectrum.codebook_size
-        )
+        image = self.tokenizers.image
+        n_columns = len(scalar.columns) + len(image.brightness_columns) + len(spectrum.groups)
+        return VocabSizes(image.codebook_size, n_columns * scalar.n_bins, spectrum.codebook_size)

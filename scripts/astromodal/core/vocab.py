@@ -1,9 +1,9 @@
 """The joint vocabulary, which maps the codes of all modalities to token ids.
 
 The order of ids is: pad, bos, eos, sep, miss; the image codes; the bins of every scalar column, in
-config order; the bins of one more column per spectrum group, for the scale of its flux; the codes
-of each spectrum group. It depends on the config alone, so a column or group without data keeps its
-ids.
+config order; the bins of the columns of a cutout's brightness; the bins of one more column per
+spectrum group, for the scale of its flux; the codes of each spectrum group. It depends on the
+config alone, so a column or group without data keeps its ids.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class VocabSpec:
     n_bins : int or None
         Bins of one scalar column, of which `v_scalar` is a multiple. If it is None, the offsets of
         single columns are not known.
+    n_brightness : int
+        Scalar columns of the brightness of cutouts, which stand before the groups' scales.
     """
 
     v_image: int
@@ -43,6 +45,7 @@ class VocabSpec:
     v_spectra: int
     spectrum_groups: tuple[str, ...]
     n_bins: int | None
+    n_brightness: int = 0
 
     @property
     def image_offset(self) -> int:
@@ -56,7 +59,7 @@ class VocabSpec:
 
     @property
     def n_columns(self) -> int:
-        """Number of scalar columns, including the scales of spectra."""
+        """Number of scalar columns, with the brightness of cutouts and the scales of spectra."""
         return self.v_scalar // self._bins()
 
     @property
@@ -76,6 +79,11 @@ class VocabSpec:
     def scale_column(self, group: str) -> int:
         """Return the number of the scalar column for the scale of a group's spectra."""
         return self.n_columns - len(self.spectrum_groups) + self._index(group)
+
+    @property
+    def brightness_column(self) -> int:
+        """Number of the first scalar column of the brightness of cutouts."""
+        return self.n_columns - len(self.spectrum_groups) - self.n_brightness
 
     def spectrum_offset(self, group: str) -> int:
         """Return the id of code 0 of a spectrum group."""
@@ -116,6 +124,7 @@ class VocabSpec:
             v_spectra=values["v_spectra"],
             spectrum_groups=values["spectrum_groups"],
             n_bins=values["n_bins"],
+            n_brightness=values["n_brightness"],
         )
 
 
@@ -125,29 +134,33 @@ def build_vocab_spec(
     v_spectra: int,
     spectrum_groups: Sequence[str],
     n_bins: int | None = None,
+    n_brightness: int = 0,
 ) -> VocabSpec:
     """Lay out the joint vocabulary.
 
     Parameters
     ----------
     v_image, v_scalar, v_spectra : int
-        Ids of images, of all scalar columns together (the groups' scales included), of one group:
-        the three entries of ``config.vocab``.
+        Ids of images, of all scalar columns together (brightness of cutouts and scales of groups
+        included), of one group: the three entries of ``config.vocab``.
     spectrum_groups : sequence of str
         Groups in vocabulary order.
     n_bins : int, optional
         Bins of one scalar column; needed for the ids of single columns.
+    n_brightness : int, optional
+        Scalar columns of the brightness of cutouts; needed for their ids.
 
     Raises
     ------
     ConfigError
-        If `v_scalar` is not a multiple of `n_bins`, has no columns for the groups' scales, or
+        If `v_scalar` is not a multiple of `n_bins`, has no columns for brightness and scales, or
         groups repeat.
     """
-    if n_bins and (v_scalar % n_bins or v_scalar // n_bins < len(spectrum_groups)):
-        groups = len(spectrum_groups)
+    groups = len(spectrum_groups)
+    if n_bins and (v_scalar % n_bins or v_scalar // n_bins < n_brightness + groups):
         must = f"a multiple of n_bins = {n_bins} with a column for each of {groups} groups"
+        must += f" and {n_brightness} columns of brightness" if n_brightness else ""
         raise ConfigError(must_be("v_scalar", must, v_scalar))
     if len(set(spectrum_groups)) != len(spectrum_groups):
         raise ConfigError(must_be("spectrum_groups", "unique", list(spectrum_groups)))
-    return VocabSpec(v_image, v_scalar, v_spectra, tuple(spectrum_groups), n_bins)
+    return VocabSpec(v_image, v_scalar, v_spectra, tuple(spectrum_groups), n_bins, n_brightness)

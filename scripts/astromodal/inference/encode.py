@@ -97,7 +97,8 @@ class Encoded:
     def codes(self, block: str) -> np.ndarray:
         """Return the codes of a block, uint16 (m, slots), of the m objects that have it.
 
-        Missing values are 65535. The first slot of a spectrum group is the scale.
+        Missing values are 65535. The first slot of a spectrum group is the scale; the first ones of
+        a cutout are its brightness.
         """
         objects = self.numbers[self.has(block)]
         names = [known.name for known in self.layout.blocks]

@@ -160,26 +160,28 @@ def predict_images(
     Parameters as for `predict_spectra`.
     """
     tokenizer, block = bundle.tokenizers.image, bundle.layout[IMAGE]
-    n_samples = sampling.n_samples
+    n_samples, head = sampling.n_samples, bundle.layout.spec.n_brightness
     side, n_dim = tokenizer.autoencoder.size, tokenizer.centroids.shape[1]
     pixels = np.empty((len(objects), len(tokenizer.bands), side, side), np.float32)
     std = np.empty_like(pixels)
     batches = continuations(bundle, objects, request, [block], n_samples, settings.token_budget)
     for prompt, cache in batches:
         n = len(prompt.objects) * n_samples
-        expected = np.empty((n, block.length, n_dim), np.float32)
+        expected = np.empty((n, block.length - head, n_dim), np.float32)
 
         def watch(slot: int, p: np.ndarray, expected: np.ndarray = expected) -> None:
-            expected[:, slot] = p @ tokenizer.centroids
+            if slot >= head:
+                expected[:, slot - head] = p @ tokenizer.centroids
 
         uniform = sampling.uniforms(prompt.objects, block)
         codes = sample_block(bundle, cache, block, uniform, watch=watch)
         for i, place in enumerate(prompt.place.tolist()):  # one at a time: a cutout is 442 kB
             own = slice(i * n_samples, (i + 1) * n_samples)
             grid = expected[own].reshape(n_samples, tokenizer.grid, tokenizer.grid, n_dim)
-            means = tokenizer.decode_latents(grid.transpose(0, 3, 1, 2))
+            brightness = codes[own, :head]
+            means = tokenizer.decode_latents(grid.transpose(0, 3, 1, 2), brightness)
             pixels[place] = means.mean(axis=0)
-            residual = tokenizer.decode(codes[own]) - pixels[place]
+            residual = tokenizer.decode(codes[own, head:], brightness) - pixels[place]
             std[place] = np.sqrt(np.square(residual, dtype=np.float64).mean(axis=0))
     return pixels, std
 
@@ -253,7 +255,8 @@ def decode_codes(bundle: Bundle, ids: np.ndarray, codes: dict[str, np.ndarray]) 
             values = bundle.tokenizers.scalar.decode(flat).reshape(*shape, -1)
             out.scalars.update(zip(bundle.columns, np.moveaxis(values, 2, 0), strict=True))
         elif name == IMAGE:
-            cutouts = bundle.tokenizers.image.decode(flat)
+            head = bundle.layout.spec.n_brightness
+            cutouts = bundle.tokenizers.image.decode(flat[:, head:], flat[:, :head])
             pixels = cutouts.reshape(*shape, *cutouts.shape[1:])
         else:
             flux, ivar = bundle.tokenizers.spectrum.decode(name, flat[:, 1:], flat[:, 0])

@@ -42,13 +42,14 @@ class Tokenizers:
 
     def tables(self) -> CentroidTables:
         """Return the standardised centroids of all codes."""
-        scales, groups = self.spectrum.scales, self.spectrum.groups
+        groups = self.spectrum.groups
+        scalars = (self.scalar, self.image.codebook.bins, self.spectrum.scales)
         return CentroidTables(
             image=self.image.standardised(),
-            scalar=np.concatenate([self.scalar.standardised(), scales.standardised()]),
+            scalar=np.concatenate([bins.standardised() for bins in scalars]),
             spectrum={name: self.spectrum.standardised(name) for name in groups},
             n_image=len(self.image.centroids),
-            n_scalar=np.concatenate([self.scalar.n_codes, scales.n_codes]),
+            n_scalar=np.concatenate([bins.n_codes for bins in scalars]),
             n_spectrum={name: len(group.centroids) for name, group in groups.items()},
         )
 
@@ -115,7 +116,7 @@ class CentroidTables:
     image : float32 (K, L)
         Latents of the image codes.
     scalar : float32 (columns, n_bins)
-        Centers of the scalar columns' bins, the spectra's scales last.
+        Centers of the scalar columns' bins, brightness of cutouts and scales of spectra last.
     spectrum : dict of str to float32 (K, D)
         By group. Spectra: (flux_norm, precision). Light curves: (deviation, precision, time step).
     n_image : int

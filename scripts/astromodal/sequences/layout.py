@@ -1,9 +1,10 @@
 """The layout of a sequence: its blocks, and the ids that are legal in each slot.
 
 A sequence is ``BOS, (SEP block)..., EOS``. The number of a block's slots depends on the config
-alone: 576 image codes; all scalar columns; the scale of a spectrum and then its bins; the median
-magnitude of a light curve and then its epochs in time order, MISS after the last one. A SEP has the
-token type of the block after it, so that the legal ids of the next token are always known.
+alone: the 24 brightness codes of a cutout and then its 576 image codes; all scalar columns; the
+scale of a spectrum and then its bins; the median magnitude of a light curve and then its epochs in
+time order, MISS after the last one. A SEP has the token type of the block after it, so that the
+legal ids of the next token are always known.
 
 This module does not import torch: the Snakefile checks the longest sequence before any job runs.
 """
@@ -101,12 +102,14 @@ def vocab_spec(
     scalar: ScalarSettings, spectrum: SpectrumSettings, image: ImageSettings
 ) -> VocabSpec:
     """Return the vocabulary of a config's tokenizers."""
+    n_brightness = len(image.brightness_columns)
     return build_vocab_spec(
         v_image=image.codebook_size,
-        v_scalar=(len(scalar.columns) + len(spectrum.groups)) * scalar.n_bins,
+        v_scalar=(len(scalar.columns) + n_brightness + len(spectrum.groups)) * scalar.n_bins,
         v_spectra=spectrum.codebook_size,
         spectrum_groups=spectrum.groups,
         n_bins=scalar.n_bins,
+        n_brightness=n_brightness,
     )
 
 
@@ -114,12 +117,14 @@ def sequence_layout(tokenizers: TokenizerSettings) -> SequenceLayout:
     """Return the layout of the sequences of a config's tokenizers."""
     scalar, spectrum, image = tokenizers.scalar, tokenizers.spectrum, tokenizers.image
     spec = vocab_spec(scalar, spectrum, image)
-    n_codes = (image.size // PATCH) ** 2
-    codes = Range(IMAGE, 0, n_codes, spec.image_offset, spec.v_image, 0)
     n_columns, size = len(scalar.columns), scalar.n_bins
+    head, n_codes = spec.n_brightness, (image.size // PATCH) ** 2
+    first = spec.column_offset(spec.brightness_column)
+    brightness = Range(SCALAR, 0, head, first, size, size)
+    codes = Range(IMAGE, head, n_codes, spec.image_offset, spec.v_image, 0)
     columns = Range(SCALAR, 0, n_columns, spec.scalar_offset, size, size)
     blocks = [
-        Block(IMAGE, TYPE_IMAGE, n_codes, (codes,)),
+        Block(IMAGE, TYPE_IMAGE, head + n_codes, (brightness, codes)),
         Block(SCALAR, TYPE_SCALAR, n_columns, (columns,)),
     ]
     for group in spec.spectrum_groups:

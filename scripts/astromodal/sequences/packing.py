@@ -51,11 +51,11 @@ def pack_field(
     stored = {
         SCALAR: load_arrays(scalar_tokens, format="scalar_tokens", version=1),
         SPECTRUM: load_arrays(spectrum_tokens, format="spectrum_tokens", version=1),
-        IMAGE: load_arrays(image_tokens, format="image_tokens", version=1),
+        IMAGE: load_arrays(image_tokens, format="image_tokens", version=2),
     }
     codes = {
         SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),
-        IMAGE: _known(_rows_of(stored[IMAGE], stored[IMAGE]["codes"], str(image_tokens))),
+        IMAGE: _cutouts(stored[IMAGE], str(image_tokens)),
         **{
             block.name: (_curves if spectrum_group(block.name).ragged else _spectra)(
                 stored[SPECTRUM], block, str(spectrum_tokens)
@@ -84,6 +84,12 @@ def _known(block: BlockCodes, first: int = 0) -> BlockCodes:
     """Return the objects with a known code from slot `first` on; the others have no measurement."""
     known = (block.codes[:, first:] != MISSING_CODE).any(axis=1)
     return BlockCodes(block.codes[known], block.row[known], block.ids[known], block.source)
+
+
+def _cutouts(file: ArrayFile, source: str) -> BlockCodes:
+    """Return brightness and image codes of the objects with a cutout that has image codes."""
+    codes = np.concatenate([file["brightness"], file["codes"]], axis=1)
+    return _known(_rows_of(file, codes, source), first=file["brightness"].shape[1])
 
 
 def _spectra(file: ArrayFile, block: Block, source: str) -> BlockCodes:

@@ -32,7 +32,8 @@ def write_vocabulary(
     -------
     dict
         The content of the file: `VocabSpec.as_dict`, the scalar ``columns`` in the order of their
-        ids (the scales of spectra last), the slots of ``blocks`` and the ``tokenizer_hashes``.
+        ids (brightness of cutouts and scales of spectra last), the slots of ``blocks`` and the
+        ``tokenizer_hashes``.
 
     Raises
     ------
@@ -45,7 +46,11 @@ def write_vocabulary(
     tokenizers.tables().check(layout.spec)
     values = {
         **layout.spec.as_dict(),
-        "columns": [*columns, *tokenizers.spectrum.scales.columns],
+        "columns": [
+            *columns,
+            *tokenizers.image.codebook.bins.columns,
+            *tokenizers.spectrum.scales.columns,
+        ],
         "blocks": {block.name: block.length for block in layout.blocks},
         "tokenizer_hashes": tokenizers.hashes(),
     }

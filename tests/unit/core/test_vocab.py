@@ -13,14 +13,15 @@ GROUPS = ["desi_b", "gaiaxp_bp"]
 
 def spec():
     return build_vocab_spec(
-        v_image=10, v_scalar=4 * 8, v_spectra=6, spectrum_groups=GROUPS, n_bins=8
+        v_image=10, v_scalar=4 * 8, v_spectra=6, spectrum_groups=GROUPS, n_bins=8, n_brightness=1
     )
 
 
 def test_ranges_follow_one_another():
-    """Special ids, images, columns, the groups' scales, groups: hand-computed offsets."""
+    """Special ids, images, columns, brightness, scales, groups: hand-computed offsets."""
     s = spec()
     assert (s.image_offset, s.scalar_offset, s.column_offset(1)) == (5, 15, 23)
+    assert s.brightness_column == 1
     assert (s.scale_column("desi_b"), s.scale_column("gaiaxp_bp")) == (2, 3)
     assert (s.spectrum_offset("desi_b"), s.spectrum_offset("gaiaxp_bp")) == (47, 53)
     assert s.vocab_size == 59
@@ -36,7 +37,7 @@ def test_types_are_one_a_group():
 
 
 def test_the_defaults_are_the_design_s():
-    """55 columns and 5 scales of 1024 bins, 2048 image codes, 5 groups of 2048."""
+    """55 columns, brightness of 12 bands, 5 scales of 1024 bins; 2048 image codes, 5 groups."""
     config = load_config()
     s = build_vocab_spec(
         v_image=config.vocab.image,
@@ -44,7 +45,7 @@ def test_the_defaults_are_the_design_s():
         v_spectra=config.vocab.spectrum,
         spectrum_groups=config.tokenizers.spectrum.groups,
     )
-    assert s.vocab_size == 5 + 2048 + 60 * 1024 + 5 * 2048
+    assert s.vocab_size == 5 + 2048 + (55 + 24 + 5) * 1024 + 5 * 2048
     assert (s.image_offset, s.scalar_offset) == (5, 2053)
 
 

@@ -41,7 +41,7 @@ def test_features_do_not_depend_on_units():
 def test_close_codes_have_close_features(survey):
     """Neighbouring bins of a column are more alike than distant ones; unused ids are 0."""
     spec = survey.layout.spec
-    tables = replace(survey.tables, n_scalar=np.array([16, 10, 0, 16, 16]))
+    tables = replace(survey.tables, n_scalar=np.array([16, 10, 0, 16, 16, 16, 16]))
     features = tables.features(spec, 4)
     first = features[spec.column_offset(0) :][:16]
     distance = np.linalg.norm(first - first[0], axis=1)
@@ -51,14 +51,16 @@ def test_close_codes_have_close_features(survey):
 
 
 def test_ranges_get_their_own_tables(survey):
-    """Columns keep their order; the scale of a group is a column of its own."""
+    """Columns keep their order; brightness and the scale of a group are columns of their own."""
     layout = survey.layout
-    scalar = np.arange(5 * 16, dtype=np.float32).reshape(5, 16)
+    scalar = np.arange(7 * 16, dtype=np.float32).reshape(7, 16)
     tables = replace(survey.tables, scalar=scalar)
     columns = tables.of_range(layout["scalar"].ranges[0], layout.spec)
     np.testing.assert_array_equal(columns, scalar[:3, :, None])
     scale, bins = layout["desi_r"].ranges
-    np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[4:, :, None])
+    np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[6:, :, None])
+    brightness = tables.of_range(layout["image"].ranges[0], layout.spec)
+    np.testing.assert_array_equal(brightness, scalar[3:5, :, None])
     wanted = tables.spectrum["desi_r"][None]
     np.testing.assert_array_equal(tables.of_range(bins, layout.spec), wanted)
 
@@ -77,7 +79,7 @@ def test_tables_of_another_size_are_refused(survey, name):
 
 
 def test_tables_are_made_of_the_tokenizers():
-    """Scalar columns come first, the spectra's scales after them."""
+    """Scalar columns come first, then brightness of cutouts, then the spectra's scales."""
     scalar = SimpleNamespace(
         standardised=lambda: np.ones((2, 4)), n_codes=np.array([4, 3]), hash="s"
     )
@@ -86,13 +88,17 @@ def test_tables_are_made_of_the_tokenizers():
     spectrum = SimpleNamespace(
         scales=scales, groups={"desi_b": group}, standardised=lambda _: np.zeros((8, 2)), hash="p"
     )
+    bins = SimpleNamespace(standardised=lambda: np.full((1, 4), 3.0), n_codes=np.array([1]))
     image = SimpleNamespace(
-        standardised=lambda: np.zeros((6, 2)), centroids=np.zeros((5, 2)), hash="i"
+        standardised=lambda: np.zeros((6, 2)),
+        centroids=np.zeros((5, 2)),
+        hash="i",
+        codebook=SimpleNamespace(bins=bins),
     )
     tokenizers = Tokenizers(scalar, spectrum, image)
     tables = tokenizers.tables()
-    assert tables.scalar[:, 0].tolist() == [1, 1, 2]
-    assert tables.n_scalar.tolist() == [4, 3, 2]
+    assert tables.scalar[:, 0].tolist() == [1, 1, 3, 2]
+    assert tables.n_scalar.tolist() == [4, 3, 1, 2]
     assert (tables.n_image, tables.n_spectrum) == (5, {"desi_b": 3})
     assert tokenizers.hashes() == {"image": "i", "scalar": "s", "spectrum": "p"}
 

@@ -21,7 +21,9 @@ from astromodal.storage.arrays import save_arrays
 
 IDS = np.array([f"i06S-{n}" for n in range(8)])
 SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
-IMAGE = ImageSettings(size=8, codebook_size=16)
+IMAGE = ImageSettings(bands=("R",), size=8, codebook_size=16)
+
+VERSIONS = {"scalar_tokens": 1, "spectrum_tokens": 1, "image_tokens": 2}
 
 
 @pytest.fixture
@@ -39,6 +41,7 @@ def files(tmp_path, layout):
         "image_tokens": {
             "ids": IDS[[0, 2, 5]], "row": np.array([0, 2, 5], dtype=np.int32),
             "codes": rng.integers(0, 16, (3, 4)).astype(np.uint16),
+            "brightness": np.array([[1, 2], [3, MISSING_CODE], [5, 6]], dtype=np.uint16),
         },
         "spectrum_tokens": {
             "ids": IDS[[1, 3, 4]], "row": np.array([1, 3, 4], dtype=np.int32),
@@ -59,7 +62,7 @@ def files(tmp_path, layout):
         for name, own in arrays.items():
             content = {**own, **(changed or {}).get(name, {})}
             hashes = {"tokenizer_hash": name, "input_hash": "x"}
-            save_arrays(paths[name], content, format=name, version=1, **hashes)
+            save_arrays(paths[name], content, format=name, version=VERSIONS[name], **hashes)
         target = tmp_path / "sequences.safetensors"
         counts = pack_field(**paths, layout=layout, path=target)
         return counts, SequenceStore.open(target)
@@ -90,6 +93,17 @@ def test_a_spectrums_block_is_its_scale_and_its_bins(files, layout):
     assert tokens[:, 1].tolist() == [scale + 3, MISS]
     wanted = np.arange(16).reshape(2, 8) + spec.spectrum_offset("desi_b")
     np.testing.assert_array_equal(tokens[:, 2:], wanted)
+
+
+def test_a_cutouts_block_is_its_brightness_and_its_codes(files, layout):
+    """Brightness codes are ids of columns of their own, or MISS; image codes follow."""
+    _, store = files()
+    tokens = store.blocks(np.array([1, 4]), layout["image"])
+    spec = layout.spec
+    flux, concentration = (spec.column_offset(spec.brightness_column + i) for i in range(2))
+    wanted = [[flux + 3, MISS], [flux + 5, concentration + 6]]
+    assert tokens[:, 1:3].tolist() == wanted
+    assert ((tokens[:, 3:] >= spec.image_offset) & (tokens[:, 3:] < spec.scalar_offset)).all()
 
 
 def test_the_file_carries_the_tokenizers_hashes(files):
@@ -149,6 +163,7 @@ def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
         },
         "image_tokens": {
             "ids": IDS[:0], "row": row[:0], "codes": np.zeros((0, 4), np.uint16),
+            "brightness": np.zeros((0, 2), np.uint16),
         },
         "spectrum_tokens": {
             # curves of 2, 0, 5 and 4 epochs; row 3 is no object
@@ -159,7 +174,7 @@ def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
     }  # fmt: skip
     for name, own in arrays.items():
         hashes = {"tokenizer_hash": name, "input_hash": "x"}
-        save_arrays(tmp_path / f"{name}.npz", own, format=name, version=1, **hashes)
+        save_arrays(tmp_path / f"{name}.npz", own, format=name, version=VERSIONS[name], **hashes)
     Split(IDS[:4], row.astype(np.int64), np.zeros(4, np.uint8), np.ones(4, bool)).save(
         tmp_path / "split.npz"
     )

@@ -17,7 +17,9 @@ from helpers.survey import HASHES
 @pytest.fixture
 def tokenizers(survey):
     scales = SimpleNamespace(columns=("spectrum_scale_desi_b", "spectrum_scale_desi_r"))
+    bins = SimpleNamespace(columns=("image_flux_R", "image_concentration_R"))
     return SimpleNamespace(
+        image=SimpleNamespace(codebook=SimpleNamespace(bins=bins)),
         scalar=SimpleNamespace(columns=("a", "b", "c")),
         spectrum=SimpleNamespace(scales=scales),
         tables=lambda: survey.tables,
@@ -31,9 +33,12 @@ def test_a_vocabulary_is_read_back(tmp_path, survey, tokenizers):
     write_vocabulary(path, survey.layout, ("a", "b", "c"), tokenizers)
     values = read_vocabulary(path, survey.layout)
     assert VocabSpec.from_dict(values) == survey.layout.spec
-    assert values["columns"] == ["a", "b", "c", "spectrum_scale_desi_b", "spectrum_scale_desi_r"]
+    assert values["columns"] == [
+        "a", "b", "c", "image_flux_R", "image_concentration_R", "spectrum_scale_desi_b",
+        "spectrum_scale_desi_r",
+    ]  # fmt: skip
     assert values["tokenizer_hashes"] == HASHES
-    assert values["blocks"] == {"image": 4, "scalar": 3, "desi_b": 9, "desi_r": 9}
+    assert values["blocks"] == {"image": 6, "scalar": 3, "desi_b": 9, "desi_r": 9}
 
 
 def test_tokenizers_of_other_columns_are_refused(tmp_path, survey, tokenizers):

@@ -20,6 +20,7 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
+from helpers.cutouts import brightness_bins
 from helpers.spectra import samples_of, spectra, tokenizer_of
 
 IMAGE = ImageSettings(hidden=16, blocks=1)
@@ -86,7 +87,8 @@ def test_image_codes(cubes):
     trained = TrainedAutoencoder(model, normaliser, shape_settings(IMAGE), 1)
     centroids = np.random.default_rng(1).normal(size=(300, 2)).astype(np.float32)
     tokenizer = ImageTokenizer(
-        trained, ImageCodebook(NearestCentroid(centroids), 300, trained.hash)
+        trained,
+        ImageCodebook(NearestCentroid(centroids), 300, trained.hash, brightness_bins(IMAGE.bands)),
     )
     before, encoded = torch.get_num_threads(), []
     try:

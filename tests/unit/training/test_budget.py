@@ -103,7 +103,7 @@ def test_the_description_tells_parameters_memory_and_operations(survey, model):
     )
     for unit in ("M parameters", "GB of weights", "activations for 300 tokens", "GFLOP a token"):
         assert unit in text
-    assert len(heads_of(survey.layout)) == 6
+    assert len(heads_of(survey.layout)) == 7
 
 
 def test_batches_of_objects_are_counted_at_their_longest():

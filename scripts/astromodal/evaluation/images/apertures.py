@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from photutils.aperture import CircularAperture
 
 from astromodal.evaluation.metrics import robust_sigma
+from astromodal.tokenizers.images.brightness import PIXEL_SCALE, circle_weights
 
-PIXEL_SCALE = 0.55
-"""Side of a pixel of the S-PLUS cutouts (arcsec)."""
-
-APERTURES = (3.0, 6.0)
-"""Diameters of the circular apertures (arcsec): S-PLUS's small one, and one that holds most of a
-star's light under any seeing."""
+APERTURES = (3.0, 2.0, 6.0)
+"""Diameters of the circular apertures (arcsec): S-PLUS's small one, one of a star's core, and one
+that holds most of a star's light under any seeing."""
 
 FWHM_OF_SIGMA = float(2 * np.sqrt(2 * np.log(2)))
 """Full width at half maximum of a Gaussian of unit sigma."""
@@ -150,28 +147,6 @@ def sky_noise(pixels: np.ndarray, sky: np.ndarray) -> np.ndarray:
         sigma = robust_sigma(pixels[i, j][sky[i, j]])
         out[i, j] = sigma if np.isfinite(sigma) else 0.0
     return out
-
-
-def circle_weights(size: int, radius: float) -> np.ndarray:
-    """Return the area of each pixel that lies inside a circle around the middle of an image.
-
-    The areas are those of photutils' "exact" circular aperture.
-
-    Parameters
-    ----------
-    size : int
-        Side of the image (pixel); its middle is at (size - 1) / 2.
-    radius : float
-        Radius of the circle (pixel), above 0.
-
-    Returns
-    -------
-    float64 (S, S)
-        0 outside, 1 inside; the sum is pi radius² where the circle fits into the image.
-    """
-    middle = (size - 1) / 2
-    mask = CircularAperture((middle, middle), radius).to_mask(method="exact")
-    return np.asarray(mask.to_image((size, size)), dtype=np.float64)
 
 
 def aperture_weights(size: int) -> np.ndarray:

@@ -313,6 +313,7 @@ def add_figures(section: Section, sample: ImageSample, numbers: ImageNumbers, li
         What `describe_limits` returns.
     """
     bands, known = numbers.known, list(numbers.known)
+    add_photometry_figures(section, sample, numbers)
     section.add_figure(
         plot_bands(bands), "r2_by_band",
         "Variance explained inside the elliptical mask, by band, with bootstrap errors over "
@@ -331,7 +332,6 @@ def add_figures(section: Section, sample: ImageSample, numbers: ImageNumbers, li
         "step helped at random, or kept noise.",
         limit_table(numbers.limits, known),
     )  # fmt: skip
-    add_photometry_figures(section, sample, numbers)
     if numbers.missing_bands.by_number[1].n:
         _add_missing(section, numbers.missing_bands, known)
     section.add_figure(

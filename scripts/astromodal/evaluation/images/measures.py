@@ -199,8 +199,8 @@ class ImageNumbers(ImageCounts):
         By pair of neighbouring broad bands.
     limits : LimitNumbers
         Causes of the losses.
-    apertures, apertures_6arcsec : dict of str to ApertureNumbers
-        Magnitudes in the apertures of 3 and 6 arcsec, by band and as ``all``.
+    apertures, apertures_2arcsec, apertures_6arcsec : dict of str to ApertureNumbers
+        Magnitudes in the apertures of 3, 2 and 6 arcsec, by band and as ``all``.
     aperture_colours : dict of str to dict of str to ColourNumbers
         Colours in 3 arcsec by pair of bands and bin of S/N.
     stars : dict of str to StarNumbers
@@ -214,6 +214,7 @@ class ImageNumbers(ImageCounts):
     colours: Mapping[str, MaskColour]
     limits: LimitNumbers
     apertures: Mapping[str, ApertureNumbers]
+    apertures_2arcsec: Mapping[str, ApertureNumbers]
     apertures_6arcsec: Mapping[str, ApertureNumbers]
     aperture_colours: Mapping[str, Mapping[str, ColourNumbers]]
     stars: Mapping[str, StarNumbers]

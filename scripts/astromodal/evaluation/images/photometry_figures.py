@@ -266,7 +266,14 @@ def star_table(stars: Mapping[str, StarNumbers], known: Sequence[str]) -> Table:
 def add_photometry_figures(section: Section, sample: ImageSample, numbers: ImageNumbers) -> None:
     """Add the figures of magnitudes, colours and stars to a section, as far as there are any."""
     known = list(numbers.known)
-    table = aperture_table({"3": numbers.apertures, "6": numbers.apertures_6arcsec}, known)
+    table = aperture_table(
+        {
+            "2": numbers.apertures_2arcsec,
+            "3": numbers.apertures,
+            "6": numbers.apertures_6arcsec,
+        },
+        known,
+    )
     section.add_figure(
         plot_changes(sample, known), "aperture_changes",
         "Magnitude in a circle of 3 arcsec diameter, decoded from codes minus measured, against "

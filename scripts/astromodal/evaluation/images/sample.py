@@ -225,10 +225,15 @@ class _FieldCutouts:
         """Return the sums of a batch, and those of its cutouts whose rows are in `shown`."""
         place = np.searchsorted(self.tokens.row, batch.row)
         stored = self.tokens.codes[place]
+        bright = self.tokens.brightness[place]
         again, _ = self.tokenizer.encode(batch.pixels, batch.valid)
         check_cutouts(self.cube, stored, again, "encode_images")
+        now = self.tokenizer.brightness(batch.pixels, batch.valid)
+        check_cutouts(self.cube, bright, now, "encode_images")
         latent = self.latents.latents[np.searchsorted(self.latents.row, batch.row)]
-        decoded = Stages(self.tokenizer.decode(stored), self.tokenizer.decode_latents(latent))
+        decoded = Stages(
+            self.tokenizer.decode(stored, bright), self.tokenizer.decode_latents(latent, bright)
+        )
         mask, ids = self._mask(batch.row), self.tokens.ids[place]
         sums = reduce_cutouts(ids, batch, mask, self.star[batch.row], decoded)
         examples = [
@@ -381,8 +386,10 @@ def decode_without(
     # Cutouts of all passes are batched together, so that the network gets full batches.
     for start in range(0, len(places), _TOGETHER):
         i, p = places[start : start + _TOGETHER].T
-        codes, _ = tokenizer.encode(pixels[i], valid[i] & ~hidden[i, p][..., None, None])
+        shown = valid[i] & ~hidden[i, p][..., None, None]
+        codes, _ = tokenizer.encode(pixels[i], shown)
+        decoded = tokenizer.decode(codes, tokenizer.brightness(pixels[i], shown))
         inside = valid[i] & mask[i, None]
-        difference = np.where(inside, tokenizer.decode(codes) - pixels[i], 0.0)
+        difference = np.where(inside, decoded - pixels[i], 0.0)
         residual[i, p] = (difference.astype(np.float64) ** 2).sum((2, 3))
     return residual

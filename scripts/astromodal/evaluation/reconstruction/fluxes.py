@@ -175,7 +175,7 @@ class PredictedImages:
 def sample_images(inputs: ReconstructionInputs, objects: Encoded) -> PredictedImages:
     """Predict cutouts, and read the measured ones."""
     tokenizer = inputs.model.tokenizers.image
-    stored = objects.codes(IMAGE)
+    stored, head = objects.codes(IMAGE), objects.layout.spec.n_brightness
     again = np.full_like(stored, MISSING_CODE)
     estimates = _estimates(inputs, objects)
     pixels = np.full_like(estimates[MODEL], np.nan)
@@ -189,7 +189,8 @@ def sample_images(inputs: ReconstructionInputs, objects: Encoded) -> PredictedIm
         shapes = cube.scalars(SHAPE_COLUMNS)
         for batch in read_cutouts(cube, settings, keep=keep):
             place = places[np.searchsorted(rows, batch.row)]
-            again[place], _ = tokenizer.encode(batch.pixels, batch.valid)
+            again[place, head:], _ = tokenizer.encode(batch.pixels, batch.valid)
+            again[place, :head] = tokenizer.brightness(batch.pixels, batch.valid)
             a, b, theta = shapes[batch.row].T
             mask = elliptical_mask(a, b, theta, settings.size)
             masks[place] = mask
@@ -215,12 +216,13 @@ def _estimates(inputs: ReconstructionInputs, objects: Encoded) -> dict[str, np.n
     predicted, _ = predict_images(
         model.bundle, objects, model.request(IMAGE), inputs.sampling, model.settings
     )  # fmt: skip
-    codes = inputs.trained_on(IMAGE).codes(IMAGE)
-    latents = tokenizer.centroids[codes].mean(axis=0)  # (slots, L)
+    head = objects.layout.spec.n_brightness
+    stored, codes = objects.codes(IMAGE), inputs.trained_on(IMAGE).codes(IMAGE)
+    latents = tokenizer.centroids[codes[:, head:]].mean(axis=0)  # (slots, L)
     grid = latents.reshape(1, tokenizer.grid, tokenizer.grid, -1).transpose(0, 3, 1, 2)
     mean = tokenizer.decode_latents(grid)[0]
     return {
-        TOKENIZER: tokenizer.decode(objects.codes(IMAGE)),
+        TOKENIZER: tokenizer.decode(stored[:, head:], stored[:, :head]),
         MODEL: predicted,
         MEAN: np.broadcast_to(mean, predicted.shape),
         MODEL_SCALED: np.empty_like(predicted),

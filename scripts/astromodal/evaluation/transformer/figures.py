@@ -15,6 +15,7 @@ from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_fig
 from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.evaluation.transformer.measures import (
+    BRIGHTNESS,
     ModalityNumbers,
     SlotNumbers,
     TransformerNumbers,
@@ -166,7 +167,8 @@ def add_figures(
             "NLL per code of held-out objects, by modality: model and unigram baseline (left), "
             "and their difference (right), with bootstrap errors over objects.",
             "The gain should lie above zero by more than its error; below zero, the frequencies "
-            "of codes predict better than the model. Scalars include the flux scales of spectra.",
+            "of codes predict better than the model. Scalars include the brightness of "
+            "cutouts and the flux scales of spectra.",
             _modality_table(numbers.modalities),
         )  # fmt: skip
     section.add_figure(
@@ -194,17 +196,21 @@ def _add_scalar_slots(section: Section, slots: Mapping[str, SlotNumbers], config
     if SCALAR not in slots:
         return
     scales = {key: each for key, each in slots.items() if key.endswith("_scale")}
-    names = [*config.tokenizers.scalar.columns, *scales]
+    names, parts = [*config.tokenizers.scalar.columns], [slots[SCALAR]]
+    if BRIGHTNESS in slots:
+        names += config.tokenizers.image.brightness_columns
+        parts.append(slots[BRIGHTNESS])
+    names += scales
     n, gain, error, model, unigram = (
-        np.concatenate([getattr(each, key) for each in (slots[SCALAR], *scales.values())])
+        np.concatenate([getattr(each, key) for each in (*parts, *scales.values())])
         for key in ("n", "gain", "error", "model", "unigram")
     )
     known = np.flatnonzero(n > 0)
     section.add_figure(
         plot_columns([names[i] for i in known], gain[known], error[known]),
         "slots_scalar",
-        "Gain over the unigram baseline in every scalar slot, with bootstrap errors. The flux "
-        "scales of spectra come last.",
+        "Gain over the unigram baseline in every scalar slot, with bootstrap errors. The "
+        "brightness of cutouts and the flux scales of spectra come last.",
         "Columns that follow from others (a magnitude from those of other bands) gain most. A "
         "column right of the dashed line is predicted better than by its frequencies.",
         Table(

@@ -10,7 +10,10 @@ import numpy as np
 from astromodal.evaluation.metrics import LN2, bootstrap_error, measure_mean
 from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.sample import RangeNll
-from astromodal.sequences.layout import SCALAR, SPECTRUM
+from astromodal.sequences.layout import IMAGE, SCALAR, SPECTRUM
+
+BRIGHTNESS = "image_brightness"
+"""Name of the slots of a cutout's brightness."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class TransformerNumbers:
     validation : dict of str to ValidationNumbers
         By modality.
     slots : dict of str to SlotNumbers
-        By block; ``{group}_scale`` is the slot of a group's scale.
+        By block; ``{group}_scale`` is the slot of a group's scale, ``image_brightness`` are those
+        of a cutout's brightness.
     """
 
     parameters: int
@@ -229,7 +233,8 @@ def measure_slots(
     Returns
     -------
     dict of str to SlotNumbers
-        By block; ``{group}_scale`` is the slot of a group's scale.
+        By block; ``{group}_scale`` is the slot of a group's scale, ``image_brightness`` are those
+        of a cutout's brightness.
     """
     out: dict[str, SlotNumbers] = {}
     for each in ranges:
@@ -247,7 +252,8 @@ def measure_slots(
             return _column_means(values[index])
 
         error = bootstrap_error(means, len(gain), seed, 100)
-        name = SCALAR if home == SCALAR else f"{each.block}_scale"
+        heads = {SCALAR: SCALAR, IMAGE: BRIGHTNESS}
+        name = heads.get(home, f"{each.block}_scale")
         out[name] = SlotNumbers(n, mean, error, _column_means(model), _column_means(model + gain))
     return out
 

@@ -139,6 +139,11 @@ class ImageNormaliser:
         )
         return out.reshape(x.shape)
 
+    @property
+    def sky(self) -> np.ndarray:
+        """Sigma of the sky in a pixel of each band (counts/s), float64 (B,)."""
+        return self.softening / SOFTENING
+
     @cached_property
     def hash(self) -> str:
         """Hash of the bands and their softenings."""

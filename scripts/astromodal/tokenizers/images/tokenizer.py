@@ -1,4 +1,8 @@
-"""The image tokenizer: cutouts to codes of a codebook of latents, and back."""
+"""The image tokenizer: cutouts to codes of a codebook of latents and of brightness, and back.
+
+The codes of latents say where light is, those of brightness how much of it the source has in each
+band. A decoded cutout is brought to the fluxes of its brightness codes.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,18 @@ from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import PATCH
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
+from astromodal.tokenizers.images.brightness import (
+    brightness_fluxes,
+    brightness_values,
+    with_fluxes,
+)
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.quantizers.nearest import load_quantizer
+from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
-_FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 2}
+_BINS = "brightness_"
 
 _CHUNK, _CHUNK_OF_GPU = 16, 64
 """Cutouts that pass the network together, on a CPU and on a GPU. The last chunk is padded, so that
@@ -30,7 +41,7 @@ all sums have the same shapes and a cutout's code does not depend on the number 
 
 @dataclass(frozen=True)
 class ImageCodebook:
-    """The quantizer of one autoencoder's latents.
+    """The quantizer of one autoencoder's latents, and the bins of the brightness.
 
     Attributes
     ----------
@@ -40,11 +51,14 @@ class ImageCodebook:
         Codes of the vocabulary; the quantizer has at most as many.
     autoencoder_hash : str
         Hash of the autoencoder.
+    bins : ScalarTokenizer
+        Bins of the columns of `ImageSettings.brightness_columns`.
     """
 
     quantizer: FittedQuantizer
     size: int
     autoencoder_hash: str
+    bins: ScalarTokenizer
 
     @property
     def centroids(self) -> np.ndarray:
@@ -53,14 +67,16 @@ class ImageCodebook:
 
     def save(self, path: str | Path) -> None:
         """Write an array file."""
+        bins = {f"{_BINS}{name}": array for name, array in self.bins.arrays().items()}
         of = self.autoencoder_hash
-        self.quantizer.save(path, {}, **_FORMAT, size=self.size, autoencoder_hash=of)
+        self.quantizer.save(path, bins, **_FORMAT, size=self.size, autoencoder_hash=of)
 
     @classmethod
     def load(cls, path: str | Path) -> ImageCodebook:
         """Read what `save` wrote."""
         quantizer, stored = load_quantizer(path, **_FORMAT)
-        return cls(quantizer, **stored.attributes)
+        own = {n.removeprefix(_BINS): a for n, a in stored.arrays.items() if n.startswith(_BINS)}
+        return cls(quantizer, bins=ScalarTokenizer.from_arrays(own), **stored.attributes)
 
 
 class ImageTokenizer:
@@ -129,7 +145,7 @@ class ImageTokenizer:
     def hash(self) -> str:
         """Hash of everything that decides on a code or on what it decodes to."""
         parts = {**self.codebook.quantizer.packed(), "size": np.array(self.codebook.size)}
-        return hash_values([self.autoencoder.hash, hash_arrays(parts)])
+        return hash_values([self.autoencoder.hash, hash_arrays(parts), self.codebook.bins.hash])
 
     def encode(self, pixels: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes and latents of cutouts.
@@ -151,6 +167,17 @@ class ImageTokenizer:
         """
         return self.encode_patches(self.patches(pixels, valid))
 
+    def brightness(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Return the brightness codes of cutouts; arguments as in `encode`.
+
+        Returns
+        -------
+        uint16 (m, 2 B)
+            Codes of the columns of `ImageSettings.brightness_columns`; 65535 where a pixel of the
+            aperture was not measured.
+        """
+        return self.codebook.bins.encode(brightness_values(pixels, valid, self.normaliser.sky))
+
     def patches(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return normalised pixels by patch: the first half of `encode`, which needs no network.
 
@@ -171,10 +198,20 @@ class ImageTokenizer:
         codes = self.codebook.quantizer.encode(points, torch.get_num_threads())
         return codes.reshape(n, self.grid**2).astype(np.uint16), latents
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Return the cutouts of codes (m, (S / 4)²), float32 (m, B, S, S) in counts/s.
+    def decode(self, codes: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+        """Return cutouts in counts/s.
 
-        All pixels of a cutout with a missing code are NaN.
+        Parameters
+        ----------
+        codes : uint16 (m, (S / 4)²)
+            Codes of `encode`.
+        brightness : uint16 (m, 2 B)
+            Codes of `brightness`. A band whose codes are missing is as bright as the latents say.
+
+        Returns
+        -------
+        float32 (m, B, S, S)
+            All pixels of a cutout with a missing code of a latent are NaN.
 
         Raises
         ------
@@ -190,19 +227,29 @@ class ImageTokenizer:
         latents = np.zeros((*codes.shape, n_dim), np.float32)
         latents[~missing] = self.codebook.quantizer.decode(codes[~missing])
         shaped = latents.reshape(len(codes), grid, grid, n_dim).transpose(0, 3, 1, 2)
-        pixels = self.decode_latents(shaped)
+        pixels = self.decode_latents(shaped, brightness)
         pixels[missing.any(axis=1)] = np.nan
         return pixels
 
-    def decode_latents(self, latents: np.ndarray) -> np.ndarray:
-        """Return cutouts, float32 (m, B, S, S) in counts/s, of latents (m, L, S / 4, S / 4)."""
+    def decode_latents(
+        self, latents: np.ndarray, brightness: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return cutouts of latents (m, L, S / 4, S / 4).
+
+        Without brightness codes they are as bright as the latents say; the rest as in `decode`.
+        """
         side = self.grid * PATCH
         x = np.empty((len(latents), len(self.bands), side, side), np.float32)
         for part, chunk in _chunks(np.ascontiguousarray(latents, dtype=np.float32), self._chunk):
             with torch.inference_mode():
                 decoded = self._model.decode(self._moved(chunk))
             x[part] = decoded.float().cpu().numpy()[: part.stop - part.start]
-        return self.normaliser.inverse(x, torch.get_num_threads())
+        threads, sky = torch.get_num_threads(), self.normaliser.sky
+        pixels = self.normaliser.inverse(x, threads)
+        if brightness is None:
+            return pixels
+        fluxes = brightness_fluxes(self.codebook.bins.decode(brightness), sky, side)
+        return with_fluxes(pixels, fluxes, sky, threads)
 
     def standardised(self) -> np.ndarray:
         """Return centroids in units of the latents' spread, float32 (codebook_size, L).

@@ -20,7 +20,7 @@ from astromodal.storage.arrays import check_maker, load_arrays, save_arrays
 from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
-_TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 1}
+_TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 2}
 _LATENTS: dict[str, Any] = {"format": "image_latents", "version": 1}
 
 
@@ -36,6 +36,8 @@ class ImageTokens:
         Rows in the cube, ascending.
     codes : uint16 (n, (S / 4)²)
         All 65535 where the tokenizer has no codes.
+    brightness : uint16 (n, 2 B)
+        Codes of the fluxes of all bands, then of their concentrations; 65535 where missing.
     tokenizer_hash, input_hash : str
         Hashes of the tokenizer, and of the cutouts that were encoded.
     n_whole, n_short : int
@@ -45,6 +47,7 @@ class ImageTokens:
     ids: np.ndarray
     row: np.ndarray
     codes: np.ndarray
+    brightness: np.ndarray
     tokenizer_hash: str
     input_hash: str
     n_whole: int
@@ -97,27 +100,31 @@ def encode_field_images(
     # Room for all rows of the cube; memory is used only where it is written.
     rows = np.empty(cube.n_rows, np.int32)
     codes = np.empty((cube.n_rows, grid**2), np.uint16)
+    bright = np.empty((cube.n_rows, len(tokenizer.codebook.bins.columns)), np.uint16)
     latents = np.empty((cube.n_rows, n_dim, grid, grid), np.float32)
     n = 0
 
-    def prepared() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield rows, and the network's input for them."""
+    def prepared() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield rows, their brightness codes, and the network's input for them."""
         for batch in read_cutouts(cube, settings, counts=counts):
             _update(digests, batch)
-            yield batch.row, tokenizer.patches(batch.pixels, batch.valid)
+            brightness = tokenizer.brightness(batch.pixels, batch.valid)
+            yield batch.row, brightness, tokenizer.patches(batch.pixels, batch.valid)
 
     slices = ahead(prepared())  # a thread reads and normalises while the network runs
-    for row, patches in progress(slices, None, f"slices of cutouts of field {cube.field}"):
+    for row, brightness, patches in progress(
+        slices, None, f"slices of cutouts of field {cube.field}"
+    ):
         part = slice(n, n + len(row))
-        rows[part] = row
+        rows[part], bright[part] = row, brightness
         codes[part], latents[part] = tokenizer.encode_patches(patches)
         n += len(row)
-    rows, codes, latents = rows[:n], codes[:n], latents[:n]
+    rows, codes, bright, latents = rows[:n], codes[:n], bright[:n], latents[:n]
     ids = cube.ids()[rows]
     made_of = tokenizer.hash, hash_values([digest.hexdigest() for digest in digests])
     n_whole, n_short = counts.n_whole, counts.n_short
     return (
-        ImageTokens(ids, rows, codes, *made_of, n_whole, n_short),
+        ImageTokens(ids, rows, codes, bright, *made_of, n_whole, n_short),
         ImageLatents(ids, rows, latents, *made_of),
     )
 

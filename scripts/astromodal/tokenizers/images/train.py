@@ -25,6 +25,7 @@ from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_side, windows
+from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
@@ -109,10 +110,10 @@ def train_autoencoder(
     for epoch in _fit(model, store, settings, device, progress) if len(store) else ():
         report(epoch)
         history.append({"epoch": epoch.number, "loss": epoch.loss})
-    points, inside = sample_latents(model, store, settings.seed, device)
+    sample = sample_latents(model, store, normaliser, settings.seed, device)
     model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     trained = TrainedAutoencoder(model.eval(), normaliser, plain, len(store), tuple(history))
-    return trained, TrainingLatents(points, inside, trained.hash)
+    return trained, TrainingLatents(*sample, trained.hash)
 
 
 def reconstruction_error(
@@ -216,7 +217,7 @@ def _noise(model: ImageAutoencoder, x: torch.Tensor, generator: torch.Generator)
     return LATENT_NOISE * torch.randn(shape, generator=generator).to(x.device)
 
 
-_FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 1}
+_FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 2}
 
 INSIDE_SHARE = 0.75
 """Fraction of the points that lie on patches of the mask of a source."""
@@ -227,7 +228,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class TrainingLatents:
-    """A sample of standardised latents.
+    """A sample of standardised latents, and the brightness of the cutouts.
 
     Attributes
     ----------
@@ -235,30 +236,38 @@ class TrainingLatents:
         Latents; (0, L) where there is no training cutout.
     inside : bool (N,)
         Whether the patch of a point overlaps the mask of its source.
+    brightness : float32 (m, 2 B)
+        Values of `brightness_values` of all cutouts, as they are and brightened.
     autoencoder_hash : str
         Hash of the autoencoder.
     """
 
     points: np.ndarray
     inside: np.ndarray
+    brightness: np.ndarray
     autoencoder_hash: str
 
     def save(self, path: str | Path) -> None:
         """Write an array file."""
-        arrays = {"points": self.points, "inside": self.inside}
+        arrays = {"points": self.points, "inside": self.inside, "brightness": self.brightness}
         save_arrays(path, arrays, **_FORMAT, autoencoder_hash=self.autoencoder_hash)
 
     @classmethod
     def load(cls, path: str | Path) -> TrainingLatents:
         """Read what `save` wrote."""
         stored = load_arrays(path, **_FORMAT)
-        return cls(stored["points"], stored["inside"], stored.attributes["autoencoder_hash"])
+        points, inside, brightness = (stored[n] for n in ("points", "inside", "brightness"))
+        return cls(points, inside, brightness, stored.attributes["autoencoder_hash"])
 
 
 def sample_latents(
-    model: ImageAutoencoder, store: CutoutStore, seed: int, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Set the model's latent statistics, and sample standardised latents for the codebook.
+    model: ImageAutoencoder,
+    store: CutoutStore,
+    normaliser: ImageNormaliser,
+    seed: int,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Set the model's latent statistics, and sample what the codes are fitted to.
 
     Most points of a cutout are sampled, with replacement, from the patches of its source's mask,
     the others from the remaining patches. In a uniform sample the sky, 97 % of the patches, would
@@ -272,6 +281,8 @@ def sample_latents(
         Trained, on `device`; its statistics are set in place.
     store : CutoutStore
         Training cutouts.
+    normaliser : ImageNormaliser
+        The normaliser of the cutouts.
     seed : int
         Seed of the sample.
     device : torch.device
@@ -283,17 +294,22 @@ def sample_latents(
         At most a million; (0, L) without cutouts.
     inside : bool (N,)
         Whether the patch of a point overlaps the mask.
+    brightness : float32 (m, 2 B)
+        Brightness of every cutout, as it is and brightened.
     """
     n_dim = model.latent_dim
     if not len(store):
-        return np.empty((0, n_dim), np.float32), np.empty(0, bool)
+        none = np.empty((0, 2 * len(normaliser.bands)), np.float32)
+        return np.empty((0, n_dim), np.float32), np.empty(0, bool), none
     generator = np.random.default_rng(abs(seed))
     total, squares, count = np.zeros(n_dim), np.zeros(n_dim), 0
-    points, sides = [], []
+    points, sides, values = [], [], []
     share = max(2, min((store.size // PATCH) ** 2, _MAX_POINTS // len(store)) // 2)
     own = generator.spawn(1)[0]
     passes = [whole_cutouts(store, _BATCH, own, probability) for probability in (0.0, 1.0)]
     for batch in ahead(itertools.chain(*passes)):
+        pixels = normaliser.inverse(batch.x.numpy())
+        values.append(brightness_values(pixels, batch.valid.numpy(), normaliser.sky))
         x, valid, _ = batch.to(device)
         with torch.inference_mode():
             raw = model.raw_latents(x, valid)
@@ -310,13 +326,32 @@ def sample_latents(
     std[std == 0] = 1.0  # a constant channel
     mean, std = mean.astype(np.float32), std.astype(np.float32)
     model.set_statistics(torch.from_numpy(mean), torch.from_numpy(std))
-    return (np.concatenate(points) - mean) / std, np.concatenate(sides)
+    brightness = np.concatenate(values).astype(np.float32)
+    return (np.concatenate(points) - mean) / std, np.concatenate(sides), brightness
 
 
 def train_image_codebook(
-    latents: TrainingLatents, settings: ImageSettings, progress: Progress = quiet, threads: int = 1
+    latents: TrainingLatents,
+    settings: ImageSettings,
+    n_bins: int,
+    progress: Progress = quiet,
+    threads: int = 1,
 ) -> ImageCodebook:
-    """Fit the quantizer of ``tokenizers.image.quantizer`` on the latents of training cutouts."""
+    """Fit the quantizer of ``tokenizers.image.quantizer`` and the bins of the brightness.
+
+    Parameters
+    ----------
+    latents : TrainingLatents
+        Latents and brightness of the training cutouts.
+    settings : ImageSettings
+        Bands, and settings of the quantizer.
+    n_bins : int
+        Bins of a column, ``tokenizers.scalar.n_bins``.
+    progress : callable
+        Shows the passes.
+    threads : int
+        Threads; they change no result.
+    """
     quantizer = fit_quantizer(
         settings.quantizer,
         "tokenizers.image.quantizer",
@@ -327,7 +362,8 @@ def train_image_codebook(
         progress,
         threads,
     )
-    return ImageCodebook(quantizer, settings.codebook_size, latents.autoencoder_hash)
+    bins = fit_brightness(latents.brightness, settings.brightness_columns, n_bins)
+    return ImageCodebook(quantizer, settings.codebook_size, latents.autoencoder_hash, bins)
 
 
 def _patches_inside(mask: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ def image_sample():
 
     def make(codes=None, latents=None, measured=None, **changes):
         ones = np.ones((20, 2))
-        circle = np.stack([1000 * ones, 2000 * ones], axis=-1)
+        circle = np.stack([1000 * ones, 700 * ones, 2000 * ones], axis=-1)
         light = {"flux": 1000 * ones, "circle": circle, "fwhm": 1.5 * ones}
         decoded = {**light, "residual": 4 * ones}
         values = {

@@ -24,6 +24,7 @@ from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.tokens import encode_field_images
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
+from helpers.cutouts import brightness_bins
 
 IMAGE = ImageSettings(bands=("R", "Z"), size=24, hidden=8, blocks=1, codebook_size=16)
 SETTINGS = {
@@ -38,7 +39,8 @@ def _tokenizer(n_codes=16):
     autoencoder = TrainedAutoencoder(build_model(shape).eval(), normaliser, shape, 0)
     centroids = np.random.default_rng(0).normal(size=(n_codes, IMAGE.latent_dim))
     quantizer = NearestCentroid(centroids.astype(np.float32))
-    codebook = ImageCodebook(quantizer, IMAGE.codebook_size, autoencoder.hash)
+    bins = brightness_bins(IMAGE.bands)
+    codebook = ImageCodebook(quantizer, IMAGE.codebook_size, autoencoder.hash, bins)
     return ImageTokenizer(autoencoder, codebook)
 
 
@@ -95,7 +97,7 @@ def test_figures_have_tables(make_field, evaluate):
     """Each figure has a file, a table of rows and what to see in it."""
     section = evaluate(_cube(make_field))
     names = [
-        "r2_by_band", "limits", "aperture_changes", "aperture_bright", "aperture_colours",
+        "aperture_changes", "aperture_bright", "aperture_colours", "r2_by_band", "limits",
         "missing_bands", "flux_in_mask", "examples", "codebook",
     ]  # fmt: skip
     assert [f.file for f in section.figures] == [f"{name}.png" for name in names]
@@ -110,9 +112,9 @@ def test_perfect_latents_would_be_seen(make_field, evaluate, monkeypatch):
     )
     cutouts = np.repeat(truth.reshape(4, 1, 24, 24), 2, axis=1)
     monkeypatch.setattr(
-        tokenizer, "decode", lambda codes: np.resize(cutouts, (len(codes), 2, 24, 24))
+        tokenizer, "decode", lambda codes, bright: np.resize(cutouts, (len(codes), 2, 24, 24))
     )
-    monkeypatch.setattr(tokenizer, "decode_latents", lambda values: cutouts)
+    monkeypatch.setattr(tokenizer, "decode_latents", lambda values, bright: cutouts)
     numbers = evaluate(field, tokenizer).numbers
     assert numbers.all_bands.latents.r2.value == pytest.approx(1)
     assert numbers.bands["R"].codes.dmag.value == pytest.approx(0)
@@ -213,7 +215,7 @@ def headlines(image_sample, tmp_path):
     single, ones = np.broadcast_to(np.eye(2, dtype=bool), (2, 2, 2)), np.ones((2, 2))
     hidden = HiddenBands(single, np.ones((2, 2, 2)), ones, 10 * ones, ones)
 
-    def judge(share=0.97, ratio=1.0, lost=0.0, difference=-0.1, offset=0.01, n=50):
+    def judge(share=0.97, core=0.97, ratio=1.0, lost=0.0, difference=-0.1, offset=0.01, n=50):
         numbers = measure_images(image_sample(hidden=hidden), 0)
         good = Measurement(0.9, 0.01)
         losses = Losses(n, good, good, good, Measurement(difference, 0.01), "codebook")
@@ -221,10 +223,8 @@ def headlines(image_sample, tmp_path):
         numbers = replace(
             numbers,
             limits=replace(numbers.limits, pooled={"all": losses}, typical={"all": losses}),
-            apertures={
-                name: _with_codes(numbers.apertures[name], n, within_0p1=Measurement(value, 0.01))
-                for name, value in {"R": 0.99, "Z": share, "all": 0.98}.items()
-            },
+            apertures=_shares(numbers.apertures, n, share),
+            apertures_2arcsec=_shares(numbers.apertures_2arcsec, n, core),
             aperture_colours={"R-Z": {ABOVE_BRIGHT: ColourNumbers(change, change, n)}},
             stars={
                 name: _with_codes(numbers.stars[name], n, ratio=Measurement(value, 0.01))
@@ -246,6 +246,13 @@ def headlines(image_sample, tmp_path):
     return judge
 
 
+def _shares(apertures, n, share):
+    return {
+        name: _with_codes(apertures[name], n, within_0p1=Measurement(value, 0.01))
+        for name, value in {"R": 0.99, "Z": share, "all": 0.98}.items()
+    }
+
+
 def _with_codes(numbers, n, **changes):
     return replace(numbers, n=n, codes=replace(numbers.codes, **changes))
 
@@ -263,6 +270,7 @@ def test_all_good(headlines):
     ("change", "label"),
     [
         ({"share": 0.94}, "3 arcsec magnitudes"),
+        ({"core": 0.94}, "2 arcsec magnitudes"),
         ({"ratio": 0.94}, "FWHM"),
         ({"ratio": np.nan}, "FWHM"),
         ({"lost": 0.011}, "one is missing"),
@@ -282,7 +290,7 @@ def test_too_few_sources_are_said(headlines):
     """Nine sources give no verdict: a note says so in place of a headline."""
     section = headlines(n=9)
     assert not any("3 arcsec" in h.label or "FWHM" in h.label for h in section.headlines)
-    assert sum("No band has 10" in note for note in section.notes) == 2
+    assert sum("No band has 10" in note for note in section.notes) == 3
 
 
 def test_limit_without_detected_cutouts_is_not_judged(headlines):

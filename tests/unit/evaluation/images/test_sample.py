@@ -53,7 +53,9 @@ def test_the_encoder_does_not_see_hidden_bands():
     def encode(pixels, valid):
         return np.where(valid, pixels, 0.0), None
 
-    tokenizer = SimpleNamespace(encode=encode, decode=lambda codes: codes)
+    tokenizer = SimpleNamespace(
+        encode=encode, brightness=lambda *_: None, decode=lambda codes, _: codes
+    )
     pixels = np.full((1, 2, 4, 4), 3.0)
     mask = np.zeros((1, 4, 4), bool)
     mask[0, 1, 1:3] = True

@@ -35,7 +35,9 @@ def test_every_number_is_there(run):
     numbers = section.numbers
     assert (numbers.steps, numbers.epochs) == (7, 2)
     assert section.hashes["image tokenizer"] == "i"
-    assert set(numbers.slots) == {"image", "scalar", "desi_r", "desi_r_scale"}
+    assert set(numbers.slots) == {
+        "image", "image_brightness", "scalar", "desi_r", "desi_r_scale",
+    }  # fmt: skip
     for modality in ("image", "scalar", "spectrum"):
         assert numbers.modalities[modality].n_codes > 0
     # of the trained field only the ten test objects count, of the other all forty

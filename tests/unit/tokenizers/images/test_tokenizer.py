@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
-from helpers.cutouts import cutouts, image_tokenizer, untrained_autoencoder
+from helpers.cutouts import brightness_bins, cutouts, image_tokenizer, untrained_autoencoder
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,9 @@ def test_codes_do_not_depend_on_the_threads():
     """On one thread or two, with the default network on whole cutouts: the same bits."""
     wide = untrained_autoencoder(bands=BANDS_OF_S_PLUS, size=96, hidden=96, blocks=3)
     centroids = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    tokenizer = ImageTokenizer(wide, ImageCodebook(NearestCentroid(centroids), 64, wide.hash))
+    bins = brightness_bins(BANDS_OF_S_PLUS)
+    codebook = ImageCodebook(NearestCentroid(centroids), 64, wide.hash, bins)
+    tokenizer = ImageTokenizer(wide, codebook)
     pixels = np.random.default_rng(1).normal(size=(18, 12, 96, 96)).astype(np.float32)
     valid = np.random.default_rng(2).random(pixels.shape) > 0.05
     threads, found = torch.get_num_threads(), []
@@ -79,9 +83,27 @@ def test_decode_gives_what_the_centroids_decode_to(tokenizer, pixels):
     """Decoding codes is decoding their centroids' latents, in counts/s."""
     codes, _ = tokenizer.encode(pixels[:3], everywhere(pixels[:3]))
     latents = tokenizer.centroids[codes].transpose(0, 2, 1).reshape(3, 2, 8, 8)
-    decoded = tokenizer.decode(codes)
+    bright = tokenizer.brightness(pixels[:3], everywhere(pixels[:3]))
+    decoded = tokenizer.decode(codes, bright)
     assert (decoded.shape, decoded.dtype) == ((3, 3, 32, 32), np.float32)
-    np.testing.assert_array_equal(decoded, tokenizer.decode_latents(latents))
+    np.testing.assert_array_equal(decoded, tokenizer.decode_latents(latents, bright))
+
+
+def test_a_decoded_cutout_has_its_coded_fluxes(tokenizer, pixels):
+    """The sums in both apertures are what the brightness codes decode to, whatever the latents."""
+    codes, _ = tokenizer.encode(pixels, everywhere(pixels))
+    bright = tokenizer.brightness(pixels, everywhere(pixels))
+    assert (bright.shape, bright.dtype) == ((37, 6), np.uint16)
+    decoded = tokenizer.decode(codes, bright)
+    np.testing.assert_array_equal(tokenizer.brightness(decoded, everywhere(pixels)), bright)
+
+
+def test_without_brightness_latents_decide(tokenizer, pixels):
+    """A cutout whose brightness codes are all missing is what its latents decode to."""
+    _, latents = tokenizer.encode(pixels[:2], everywhere(pixels[:2]))
+    missing = np.full((2, 6), MISSING_CODE, np.uint16)
+    plain = tokenizer.decode_latents(latents)
+    np.testing.assert_array_equal(tokenizer.decode_latents(latents, missing), plain)
 
 
 def test_encode_leaves_its_input(tokenizer, pixels):
@@ -98,14 +120,14 @@ def test_nothing_to_encode(tokenizer):
         np.empty((0, 3, 32, 32), np.float32), np.empty((0, 3, 32, 32), bool)
     )
     assert (codes.shape, latents.shape) == ((0, 64), (0, 2, 8, 8))
-    assert tokenizer.decode(codes).shape == (0, 3, 32, 32)
+    assert tokenizer.decode(codes, codes[:, :6]).shape == (0, 3, 32, 32)
 
 
 def test_cutout_with_a_missing_code_is_nan(tokenizer):
     """A cutout that lacks a code is NaN throughout; its neighbours are not."""
     codes = np.zeros((2, 64), np.uint16)
     codes[1, 5] = MISSING_CODE
-    decoded = tokenizer.decode(codes)
+    decoded = tokenizer.decode(codes, np.full((2, 6), MISSING_CODE, np.uint16))
     assert np.isfinite(decoded[0]).all()
     assert np.isnan(decoded[1]).all()
 
@@ -115,7 +137,8 @@ def test_without_a_codebook_every_code_is_missing(pixels):
     tokenizer = image_tokenizer(n_codes=0)
     codes, _ = tokenizer.encode(pixels[:2], everywhere(pixels[:2]))
     assert (codes == MISSING_CODE).all()
-    assert np.isnan(tokenizer.decode(codes)).all()
+    bright = tokenizer.brightness(pixels[:2], everywhere(pixels[:2]))
+    assert np.isnan(tokenizer.decode(codes, bright)).all()
     assert not tokenizer.standardised().any()
 
 
@@ -130,13 +153,14 @@ def test_standardised_has_the_vocabularys_size(tokenizer):
 def test_unknown_code(tokenizer):
     """A code without a centroid belongs to another tokenizer."""
     with pytest.raises(FormatError, match="image codes must be below 20, got 20; run encode_im"):
-        tokenizer.decode(np.full((1, 64), 20, np.uint16))
+        tokenizer.decode(np.full((1, 64), 20, np.uint16), np.zeros((1, 6), np.uint16))
 
 
 def test_codebook_of_another_autoencoder():
     """A codebook is refused beside another autoencoder, naming both hashes."""
     one, other = untrained_autoencoder(1), untrained_autoencoder(2)
-    codebook = ImageCodebook(NearestCentroid(np.zeros((1, 2), np.float32)), 32, other.hash)
+    centroids = NearestCentroid(np.zeros((1, 2), np.float32))
+    codebook = ImageCodebook(centroids, 32, other.hash, brightness_bins())
     with pytest.raises(FormatError, match=f"of hash {one.hash}, got {other.hash}"):
         ImageTokenizer(one, codebook)
 
@@ -154,8 +178,10 @@ def test_files_give_the_same_tokenizer(tmp_path, tokenizer, pixels):
 
 
 def test_hash_covers_the_codebook(tokenizer):
-    """Other centroids are another tokenizer."""
-    codebook = ImageCodebook(
-        NearestCentroid(tokenizer.centroids + 1), 32, tokenizer.autoencoder.hash
-    )
-    assert ImageTokenizer(tokenizer.autoencoder, codebook).hash != tokenizer.hash
+    """Other centroids, or other bins of brightness, are another tokenizer."""
+    for change in (
+        {"quantizer": NearestCentroid(tokenizer.centroids + 1)},
+        {"bins": brightness_bins(n_bins=9)},
+    ):
+        codebook = replace(tokenizer.codebook, **change)
+        assert ImageTokenizer(tokenizer.autoencoder, codebook).hash != tokenizer.hash

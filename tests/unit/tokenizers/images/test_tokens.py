@@ -42,6 +42,8 @@ def test_every_whole_cutout_is_encoded(cube, tokenizer):
     codes, expected = tokenizer.encode(pixels, np.ones(pixels.shape, bool))
     np.testing.assert_array_equal(tokens.codes, codes)
     np.testing.assert_array_equal(latents.latents, expected)
+    bright = tokenizer.brightness(pixels, np.ones(pixels.shape, bool))
+    np.testing.assert_array_equal(tokens.brightness, bright)
 
 
 def test_shuffled_rows_give_the_same_codes_per_id(write_cube, columns, tokenizer):
@@ -61,8 +63,8 @@ def test_files_round_trip(tmp_path, cube, tokenizer):
     tokens, latents = encode_field_images(cube, tokenizer, SETTINGS)
     tokens.save(tmp_path / "t.npz")
     latents.save(tmp_path / "l.npz")
-    stored = load_arrays(tmp_path / "t.npz", format="image_tokens", version=1)
-    assert set(stored.arrays) == {"ids", "row", "codes"}
+    stored = load_arrays(tmp_path / "t.npz", format="image_tokens", version=2)
+    assert set(stored.arrays) == {"ids", "row", "codes", "brightness"}
     assert stored.attributes["n_short"] == 1
     again = load_image_tokens(tmp_path / "t.npz", tokenizer.hash)
     np.testing.assert_array_equal(again.codes, tokens.codes)

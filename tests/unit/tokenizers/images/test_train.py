@@ -159,7 +159,7 @@ def model():
 
 def test_statistics_standardise_the_training_latents(store, model):
     """Over all patches of the training cutouts, latents get mean 0 and standard deviation 1."""
-    sample_latents(model, store, 0, CPU)
+    sample_latents(model, store, NORMALISER, 0, CPU)
     latents = latents_of(model, store)
     np.testing.assert_allclose(latents.mean((0, 2, 3)), 0, atol=1e-3)
     np.testing.assert_allclose(latents.std((0, 2, 3)), 1, atol=1e-2)
@@ -167,7 +167,7 @@ def test_statistics_standardise_the_training_latents(store, model):
 
 def test_most_points_lie_on_sources(store, model):
     """Sources cover a tenth of these patches, and get most of the sample."""
-    points, inside = sample_latents(model, store, 0, CPU)
+    points, inside, _ = sample_latents(model, store, NORMALISER, 0, CPU)
     assert (points.shape, points.dtype) == ((10 * 64, 2), np.float32)
     assert inside.mean() == INSIDE_SHARE
     assert np.abs(points[inside]).mean() > np.abs(points[~inside]).mean()
@@ -175,7 +175,7 @@ def test_most_points_lie_on_sources(store, model):
 
 def test_points_are_latents(store, model):
     """Every point of the sample is the standardised latent of some patch."""
-    points, _ = sample_latents(model, store, 0, CPU)
+    points, *_ = sample_latents(model, store, NORMALISER, 0, CPU)
     latents = latents_of(model, store)
     all_points = latents.permute(0, 2, 3, 1).reshape(-1, 2).numpy()
     distance = np.abs(points[::7, None] - all_points).sum(-1).min(1)
@@ -185,30 +185,32 @@ def test_points_are_latents(store, model):
 def test_codes_reach_beyond_the_brightest(store_like, model):
     """The sample spreads over more of the latents' plane than the training cutouts do."""
     store = store_like()
-    points, _ = sample_latents(model, store, 0, CPU)
+    points, *_ = sample_latents(model, store, NORMALISER, 0, CPU)
     assert np.abs(points).max() > latents_of(model, store).abs().max()
 
 
 def test_cutouts_that_are_all_mask(store_like, model):
     """Where a mask covers the whole cutout, all points lie inside."""
-    assert sample_latents(model, store_like(90.0), 0, CPU)[1].all()
+    assert sample_latents(model, store_like(90.0), NORMALISER, 0, CPU)[1].all()
 
 
 def test_no_cutouts(model):
     """Without training cutouts there are no points, and a codebook without centroids."""
-    points, inside = sample_latents(model, CutoutStore((), NORMALISER, 32), 0, CPU)
-    assert (points.shape, inside.shape) == ((0, 2), (0,))
-    codebook = train_image_codebook(TrainingLatents(points, inside, "h"), SETTINGS)
+    sample = sample_latents(model, CutoutStore((), NORMALISER, 32), NORMALISER, 0, CPU)
+    assert [each.shape for each in sample] == [(0, 2), (0,), (0, 6)]
+    codebook = train_image_codebook(TrainingLatents(*sample, "h"), SETTINGS, 8)
+    assert not codebook.bins.n_codes.any()
     assert (codebook.centroids.shape, codebook.size) == ((0, 2), 32)
 
 
 def test_codebook_follows_the_settings(tmp_path, store, model):
     """As many centroids as codes, of the autoencoder that gave the latents; also from a file."""
-    latents = TrainingLatents(*sample_latents(model, store, 0, CPU), "abc")
+    latents = TrainingLatents(*sample_latents(model, store, NORMALISER, 0, CPU), "abc")
     latents.save(tmp_path / "latents.npz")
-    codebook = train_image_codebook(TrainingLatents.load(tmp_path / "latents.npz"), SETTINGS)
+    codebook = train_image_codebook(TrainingLatents.load(tmp_path / "latents.npz"), SETTINGS, 8)
     assert codebook.centroids.shape == (32, 2)
     assert codebook.autoencoder_hash == "abc"
+    assert codebook.bins.n_codes.tolist() == [8] * 6
     np.testing.assert_array_equal(
-        codebook.centroids, train_image_codebook(latents, SETTINGS).centroids
+        codebook.centroids, train_image_codebook(latents, SETTINGS, 8).centroids
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,9 +37,12 @@ def fit(name, size=16):
 def image_tokenizer(tmp_path) -> ImageTokenizer:
     """An image tokenizer with a lattice, by way of its file."""
     autoencoder = untrained_autoencoder()
-    latents = TrainingLatents(POINTS.astype(np.float32), np.ones(500, bool), autoencoder.hash)
+    points, none = POINTS.astype(np.float32), np.empty((0, 6), np.float32)
+    latents = TrainingLatents(points, np.ones(500, bool), none, autoencoder.hash)
     settings = IMAGE.model_copy(update={"quantizer": "grid"})
-    train_image_codebook(latents, settings).save(tmp_path / "codebook.npz")
+    train_image_codebook(latents, settings, CONFIG.tokenizers.scalar.n_bins).save(
+        tmp_path / "codebook.npz"
+    )
     return ImageTokenizer(autoencoder, ImageCodebook.load(tmp_path / "codebook.npz"))
 
 
@@ -121,8 +126,9 @@ def test_images_with_another_quantizer(grid, tmp_path):
     wanted = tokenizer.codebook.quantizer.encode(points)
     np.testing.assert_array_equal(codes.ravel(), wanted)
     assert codes.dtype == np.uint16
-    assert np.isfinite(tokenizer.decode(codes)).all()
-    same = ImageCodebook(NearestCentroid(tokenizer.centroids), 32, tokenizer.autoencoder.hash)
+    bright = tokenizer.brightness(pixels, np.isfinite(pixels))
+    assert np.isfinite(tokenizer.decode(codes, bright)).all()
+    same = replace(tokenizer.codebook, quantizer=NearestCentroid(tokenizer.centroids))
     assert ImageTokenizer(tokenizer.autoencoder, same).hash != tokenizer.hash
 
 
