@@ -158,9 +158,9 @@ CASES = [
     ),
     Case(
         "bins of scalars", setting("tokenizers", "scalar", "n_bins", value=20),
-        {"train_scalar_tokenizer", "assemble_spectrum_tokenizer", "build_vocabulary"}
-        | of("encode_scalars encode_spectra pack_sequences", "ABC")
-        | {"evaluate_scalars", "evaluate_spectra"} | TRAINED,
+        {"train_scalar_tokenizer", "assemble_spectrum_tokenizer", "train_image_codebook"}
+        | {"build_vocabulary"} | of("pack_sequences", "ABC")
+        | {f"{rule} {field}" for rule in ENCODERS for field in "ABC"} | EVALUATIONS | TRAINED,
     ),
     Case(
         "Lloyd steps of spectra", setting("tokenizers", "spectrum", "iterations", value=4),

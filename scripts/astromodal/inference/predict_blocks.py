@@ -62,8 +62,9 @@ class ImagePrediction:
     ids : unicode (n,)
         Ids of the objects.
     pixels : float32 (n, bands, side, side)
-        Mean over samples of the decoded expected latents. Where the decoder is linear, as it nearly
-        is for sky noise, this is the mean; for bright pixels it is closer to a median.
+        Mean over samples of the decoded expected latents, brought to the brightness of the sample.
+        Where the decoder is linear, as it nearly is for sky noise, this is the mean; for bright
+        pixels it is closer to a median.
     std : float32 (n, bands, side, side)
         Root mean square deviation from `pixels` of the decoded samples.
     n_given : int32 (n,)
