@@ -29,7 +29,7 @@ _REACH = 24
 _OWN = 4.0
 """Pixels from the middle within which all light is taken as the source's."""
 
-_INNER = 1.8
+_INNER = 1.2
 """Sigma (pixel) of the Gaussian that separates the core of the source from its outskirts."""
 
 _POOLED = 0.3
