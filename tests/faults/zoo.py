@@ -733,9 +733,15 @@ def xp_text_cut_short(table):
     return edited(table, ERRORS, 4, lambda text: text[:100])
 
 
-@refused(CORRELATIONS, row=8)
+@refused(ERRORS, row=8)
 def xp_of_another_length(table):
-    """Correlations of fewer coefficients."""
+    """Errors of fewer coefficients."""
+    return cell(table, ERRORS, 8, json.dumps([1.0] * 54))
+
+
+@survives()
+def xp_correlations_of_another_length(table):
+    """Codes do not depend on correlations, which are read for comparisons alone."""
     return cell(table, CORRELATIONS, 8, json.dumps([0.0] * 1484))
 
 
@@ -786,17 +792,17 @@ def xp_of_no_numbers(table):
     return table
 
 
-@survives(missing={XP: (0,)}, free={XP: (4, 8)})
+@survives()
 def xp_correlations_of_no_matrix(table):
-    """Beyond ±1, or not positive definite: where a variance is negative, the pixel is bad."""
+    """Beyond ±1, or not positive definite: codes do not depend on them."""
     for row, value in ((0, np.nan), (4, -1.0), (8, 5.0)):
         table = cell(table, CORRELATIONS, row, json.dumps([value] * 1485))
     return table
 
 
-@survives(free={XP: (4,)}, missing={XP: (0, 8)})
+@survives(missing={XP: (0, 4, 8)})
 def xp_errors_at_the_ends(table):
-    """Errors of 0, below 0 (which only their squares count), and denormal."""
+    """Errors of 0, below 0, and denormal: the spectrum is missing."""
     for row, value in ((0, 0.0), (4, -1.0), (8, 5e-324)):
         table = cell(table, ERRORS, row, json.dumps([value] * 55))
     return table
