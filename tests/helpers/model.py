@@ -121,9 +121,7 @@ def run_sources(folder: Path) -> RunSources:
 WRITTEN = {
     "tokenizers": {
         "scalar": True,
-        "spectrum": {
-            "groups", "codebook_size", "max_spec_tokens_per_group", "xp_samples", "max_epochs",
-        },
+        "spectrum": {"groups", "codebook_size", "max_spec_tokens_per_group", "max_epochs"},
         "image": {"bands", "size", "codebook_size"},
     },
     "model": True, "sequences": True, "training": True,

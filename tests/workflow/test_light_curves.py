@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from astromodal.core.vocab import MISSING_CODE
 from astromodal.storage.json_files import read_json
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import load_spectrum_tokens
@@ -34,6 +35,22 @@ def test_light_curves_are_trained_on(run):
 
     state = torch.load(run.final_model, weights_only=True)
     assert state["step"] >= 2
+
+
+def test_light_curves_are_decoded(run):
+    """The model says what codes stand for: magnitudes of the epochs, from the first to the 96th."""
+    from astromodal.inference import AstroModel
+
+    model = AstroModel.from_run(run.run)
+    objects = model.open(run.sequences("W-1"))
+    found = model.decode(objects, "ztf_r")["ztf_r"]
+    codes = objects.codes("ztf_r")
+    lengths = (codes[:, 1:] != MISSING_CODE).sum(axis=1)
+    assert np.diff(found.curves.indptr).tolist() == lengths.tolist()
+    assert found.ids.tolist() == objects.ids[objects.has("ztf_r")].tolist()
+    median = model.tokenizers.spectrum.decode_scale("ztf_r", codes[:, 0])
+    assert np.abs(found.curves.mag - np.repeat(median, lengths)).max() < 5
+    assert (found.time_unit, found.mag_unit) == ("d", "mag")
 
 
 def test_light_curves_are_evaluated(run):

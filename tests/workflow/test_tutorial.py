@@ -34,7 +34,8 @@ def test_the_tutorial_runs(finished, tmp_path, monkeypatch):
             typed = line.removeprefix("$ ")
             if typed not in BEFORE:
                 type_in(folder, typed)
-    assert (folder / "redshifts.png").stat().st_size > 0
+    for name in ("decoded.png", "redshifts.png"):
+        assert (folder / name).stat().st_size > 0
     assert names["predicted"].mean.shape == names["true"].shape
     (call,) = [span.text for span in spans(PAGE) if span.text.startswith("model.")]
     assert eval(call, names).bundle.temperatures == {"scalar": 1.16}

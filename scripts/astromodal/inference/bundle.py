@@ -14,7 +14,8 @@ import torch
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
 from astromodal.core.paths import ExportLayout, Layout, every_name
-from astromodal.errors import ConfigError, FormatError, must_be
+from astromodal.errors import ConfigError, DataError, FormatError, must_be
+from astromodal.inference.request import Request
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
@@ -198,6 +199,19 @@ class Bundle:
         used[spec.image_offset] = tables.n_image
         columns = enumerate(tables.n_scalar.tolist())
         return used | {spec.column_offset(column): n for column, n in columns}
+
+    def check_known(self, request: Request) -> None:
+        """Raise `DataError` if a target has no codes: no training field measured it."""
+        tables = self.tokenizers.tables()
+        used = {name: int(tables.n_scalar[i]) for i, name in enumerate(self.columns)}
+        used |= {IMAGE: tables.n_image, **tables.n_spectrum}
+        targets = request.blocks
+        if len(request.columns) < len(self.columns):
+            targets += tuple(self.columns[i] for i in request.columns)
+        empty = [name for name in targets if not used[name]]
+        if empty:
+            must = "measured in a training field"
+            raise DataError(must_be(f"target {empty[0]}", must, "no training value"))
 
     def legal(self, ids: Range, slot: int) -> LegalIds:
         """Return the legal ids of a block's slot, which lies in a range of the layout."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,28 +14,35 @@ import torch
 from astromodal.config.evaluate import PredictSettings
 from astromodal.config.schema import ColumnSettings, Config
 from astromodal.core.vocab import VocabSpec
-from astromodal.data.columns import PIXELS, scalar_unit
-from astromodal.errors import ConfigError, DataError, must_be, suggestion
+from astromodal.data.columns import scalar_unit
+from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.inference.bundle import Bundle, load_bundle
 from astromodal.inference.encode import Encoded, embed_objects, encode_cube, open_sequences
 from astromodal.inference.predict_blocks import (
     Generated,
     ImagePrediction,
+    LightCurves,
     SpectrumPrediction,
     decode_codes,
+    decode_objects,
     generate_codes,
+    image_of,
     predict_images,
     predict_spectra,
+    spectrum_of,
 )
 from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
-from astromodal.inference.prompt import Sampling, count_given
-from astromodal.inference.request import Request, parse_given, parse_request
+from astromodal.inference.prompt import Sampling, check_given, count_given
+from astromodal.inference.request import Request, parse_blocks, parse_given, parse_request
 from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.storage.torch_files import library_defaults
-from astromodal.surveys.registry import spectrum_group
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
+Decoded: TypeAlias = "DataFrame | SpectrumPrediction | ImagePrediction | LightCurves"
 Names = str | Sequence[str]
 
 
@@ -266,8 +273,8 @@ class AstroModel:
         """
         opened, request = self.open(objects), self.request(target, given)
         ids, n_given = opened.ids, count_given(opened, request)
-        _check_given(request, n_given)
-        self._check_known(request)
+        check_given(request, n_given)
+        self.bundle.check_known(request)
         out: dict[str, Prediction] = {}
         predicted = predict_columns(self.bundle, opened, request, self.settings)
         for column, probabilities in predicted.items():
@@ -278,15 +285,40 @@ class AstroModel:
         for block in request.blocks:
             if block == IMAGE:
                 image = predict_images(self.bundle, opened, request, sampling, self.settings)
-                bands = self.tokenizers.image.bands
-                out[block] = ImagePrediction(bands, PIXELS, ids, *image, n_given)
+                out[block] = image_of(self.bundle, ids, image, n_given)
             else:
                 flux = predict_spectra(self.bundle, opened, request, block, sampling, self.settings)
-                wave = self.tokenizers.spectrum.spectrum(block).wave
-                group = spectrum_group(block)
-                units = group.axis.unit, group.values.unit
-                out[block] = SpectrumPrediction(block, wave, *units, ids, *flux, n_given)
+                out[block] = spectrum_of(self.bundle, block, ids, flux, n_given)
         return out
+
+    @library_defaults()
+    def decode(
+        self, objects: Encoded | str | Path, blocks: Names | None = None
+    ) -> dict[str, Decoded]:
+        """Return what the codes of objects say, in physical units.
+
+        Parameters
+        ----------
+        objects : Encoded or path
+            Objects returned by `encode`, or one of the workflow's sequence files. A cutout takes
+            half a megabyte: select objects first where there are many.
+        blocks : str or sequence of str, optional
+            ``scalar``, ``image``, groups of spectra and of light curves; ``spectrum`` stands for
+            every group. All blocks if None.
+
+        Returns
+        -------
+        dict of str to DataFrame, ImagePrediction, SpectrumPrediction or LightCurves
+            By block, the objects that have it. Scalars are a table by id, with NaN where a value is
+            missing, and units by column in its ``attrs["units"]``.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such block.
+        """
+        names = parse_blocks(self.bundle.layout, blocks)
+        return decode_objects(self.bundle, self.open(objects), names)
 
     @library_defaults()
     def generate(
@@ -333,8 +365,8 @@ class AstroModel:
         names = self._blocks([blocks] if isinstance(blocks, str) else list(blocks))
         if not temperature >= 0:
             raise ConfigError(must_be("temperature", "at least 0", temperature))
-        _check_given(request, count_given(opened, request))
-        self._check_known(request)
+        check_given(request, count_given(opened, request))
+        self.bundle.check_known(request)
         sampling = Sampling(n_samples, seed, temperature)
         budget = self.settings.token_budget
         codes = generate_codes(self.bundle, opened, request, names, sampling, budget)
@@ -362,25 +394,3 @@ class AstroModel:
             raise ConfigError(must_be("blocks", must, f"the column {single[0]!r}"))
         blocks = [self.request(name, ()).blocks or (SCALAR,) for name in names]
         return list(dict.fromkeys(name for each in blocks for name in each))
-
-    def _check_known(self, request: Request) -> None:
-        """Raise `DataError` if a target has no codes: no training field measured it."""
-        tables = self.tokenizers.tables()
-        used = {name: int(tables.n_scalar[i]) for i, name in enumerate(self.columns)}
-        used |= {IMAGE: tables.n_image, **tables.n_spectrum}
-        targets = request.blocks
-        if len(request.columns) < len(self.columns):
-            targets += tuple(self.columns[i] for i in request.columns)
-        empty = [name for name in targets if not used[name]]
-        if empty:
-            must = "measured in a training field"
-            raise DataError(must_be(f"target {empty[0]}", must, "no training value"))
-
-
-def _check_given(request: Request, n_given: np.ndarray) -> None:
-    """Raise `DataError` if the user named what is given and no object has any of it."""
-    named = request.given_blocks or request.given_columns
-    if request.explicit and named and len(n_given) and not n_given.any():
-        must = "measured of at least one object"
-        do = "name something else, or give an empty list to predict from nothing"
-        raise DataError(must_be("what is given", must, "nothing", do))

@@ -1,24 +1,32 @@
-"""Prediction of spectra and images, and sampling of whole blocks."""
+"""Spectra and images of objects, predicted and decoded, and sampling of whole blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from astromodal.config.evaluate import PredictSettings
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.columns import PIXELS, scalar_unit
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import Prompt, Sampling, prompts, run_prompt, sample_block
 from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
 from astromodal.sequences.layout import IMAGE, SCALAR, Block
+from astromodal.surveys.registry import light_curves, spectrum_group
+from astromodal.tokenizers.light_curves import DecodedCurves
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
 class SpectrumPrediction:
-    """Predicted spectra of one group for n objects.
+    """Predicted or decoded spectra of one group for n objects.
 
     Attributes
     ----------
@@ -31,12 +39,13 @@ class SpectrumPrediction:
     ids : unicode (n,)
         Ids of the objects.
     flux : float64 (n, L)
-        Mean of the predicted flux.
+        Mean of the predicted flux, or the decoded flux; NaN where a code is missing.
     std : float64 (n, L)
         Standard deviation of the predicted flux. It includes the noise of measured spectra of the
-        group, as the model predicts measurements, not noiseless spectra.
+        group, as the model predicts measurements, not noiseless spectra. Of decoded spectra: the
+        decoded error of the measurement.
     n_given : int32 (n,)
-        Number of codes that each object was predicted from.
+        Number of codes that each object was predicted or decoded from.
     """
 
     group: str
@@ -51,7 +60,7 @@ class SpectrumPrediction:
 
 @dataclass(frozen=True)
 class ImagePrediction:
-    """Predicted cutouts of n objects.
+    """Predicted or decoded cutouts of n objects.
 
     Attributes
     ----------
@@ -77,6 +86,29 @@ class ImagePrediction:
     pixels: np.ndarray
     std: np.ndarray
     n_given: np.ndarray
+
+
+@dataclass(frozen=True)
+class LightCurves:
+    """Decoded light curves of one group for n objects.
+
+    Attributes
+    ----------
+    group : str
+        Name of the group.
+    time_unit, mag_unit : str
+        Units in the notation of astropy.
+    ids : unicode (n,)
+        Ids of the objects.
+    curves : DecodedCurves
+        Their epochs. A sequence holds the first `max_epochs` of a longer curve.
+    """
+
+    group: str
+    time_unit: str
+    mag_unit: str
+    ids: np.ndarray
+    curves: DecodedCurves
 
 
 def continuations(
@@ -253,7 +285,7 @@ def decode_codes(bundle: Bundle, ids: np.ndarray, codes: dict[str, np.ndarray]) 
         flat = sampled.reshape(-1, sampled.shape[2])
         shape = sampled.shape[:2]
         if name == SCALAR:
-            values = bundle.tokenizers.scalar.decode(flat).reshape(*shape, -1)
+            values = bundle.tokenizers.scalar.decode(flat).reshape(sampled.shape)
             out.scalars.update(zip(bundle.columns, np.moveaxis(values, 2, 0), strict=True))
         elif name == IMAGE:
             head = bundle.layout.spec.n_brightness
@@ -261,5 +293,71 @@ def decode_codes(bundle: Bundle, ids: np.ndarray, codes: dict[str, np.ndarray]) 
             pixels = cutouts.reshape(*shape, *cutouts.shape[1:])
         else:
             flux, ivar = bundle.tokenizers.spectrum.decode(name, flat[:, 1:], flat[:, 0])
-            out.flux[name], out.ivar[name] = flux.reshape(*shape, -1), ivar.reshape(*shape, -1)
+            whole = *shape, flux.shape[1]  # -1 would not do for no objects
+            out.flux[name], out.ivar[name] = flux.reshape(whole), ivar.reshape(whole)
     return Generated(ids, codes, out.scalars, out.flux, out.ivar, pixels)
+
+
+def spectrum_of(
+    bundle: Bundle,
+    group: str,
+    ids: np.ndarray,
+    flux: tuple[np.ndarray, np.ndarray],
+    n_given: np.ndarray,
+) -> SpectrumPrediction:
+    """Return spectra, of flux and its standard deviation, with their wavelengths and units."""
+    wave, kind = bundle.tokenizers.spectrum.spectrum(group).wave, spectrum_group(group)
+    units = kind.axis.unit, kind.values.unit
+    return SpectrumPrediction(group, wave, *units, ids, *flux, n_given)
+
+
+def image_of(
+    bundle: Bundle, ids: np.ndarray, pixels: tuple[np.ndarray, np.ndarray], n_given: np.ndarray
+) -> ImagePrediction:
+    """Return cutouts, of pixels and their standard deviation, with their bands and unit."""
+    return ImagePrediction(bundle.tokenizers.image.bands, PIXELS, ids, *pixels, n_given)
+
+
+def decode_objects(
+    bundle: Bundle, objects: Encoded, names: Sequence[str]
+) -> dict[str, DataFrame | SpectrumPrediction | ImagePrediction | LightCurves]:
+    """Decode blocks of objects; see `AstroModel.decode`."""
+    curves = light_curves(block.name for block in bundle.layout.groups())
+    out: dict[str, DataFrame | SpectrumPrediction | ImagePrediction | LightCurves] = {}
+    for name in names:
+        ids, codes = objects.ids[objects.has(name)], objects.codes(name)
+        n_codes = (codes != MISSING_CODE).sum(axis=1, dtype=np.int32)
+        if name in curves:
+            out[name] = _decode_curves(bundle, name, ids, codes)
+            continue
+        decoded = decode_codes(bundle, ids, {name: codes[:, None]})
+        if name == SCALAR:
+            out[name] = _scalar_frame(bundle, ids, decoded)
+        elif decoded.pixels is not None:
+            pixels = decoded.pixels[:, 0]
+            out[name] = image_of(bundle, ids, (pixels, np.full_like(pixels, np.nan)), n_codes)
+        else:
+            flux, ivar = decoded.flux[name][:, 0], decoded.ivar[name][:, 0]
+            known = np.where(ivar > 0, ivar, np.nan)
+            out[name] = spectrum_of(bundle, name, ids, (flux, known**-0.5), n_codes)
+    return out
+
+
+def _scalar_frame(bundle: Bundle, ids: np.ndarray, decoded: Generated) -> DataFrame:
+    """Return decoded scalars as a table whose `attrs` hold the units by column."""
+    from pandas import DataFrame, Index
+
+    values = {column: values[:, 0] for column, values in decoded.scalars.items()}
+    frame = DataFrame(values, index=Index(ids, name="id"))
+    frame.attrs["units"] = {column: scalar_unit(column) or "" for column in bundle.columns}
+    return frame
+
+
+def _decode_curves(bundle: Bundle, group: str, ids: np.ndarray, codes: np.ndarray) -> LightCurves:
+    """Decode light curves of codes (m, 1 + epochs), the first of which is the median."""
+    epochs = codes[:, 1:]
+    known = epochs != MISSING_CODE
+    indptr = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+    tokenizer, kind = bundle.tokenizers.spectrum, spectrum_group(group)
+    decoded = tokenizer.decode_curves(group, epochs[known], indptr, codes[:, 0])
+    return LightCurves(group, kind.axis.unit, kind.values.unit, ids, decoded)

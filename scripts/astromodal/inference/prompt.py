@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from astromodal.core.vocab import BOS, MISS, MISSING_CODE, SEP
+from astromodal.errors import DataError, must_be
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
 from astromodal.inference.request import Request
@@ -100,6 +101,15 @@ def count_given(objects: Encoded, request: Request) -> np.ndarray:
             tokens = objects.sequences.block_tokens(prompt.objects, names.index(name))
             counts[prompt.place] += (tokens[:, 1:] != MISS).sum(axis=1, dtype=np.int32)
     return counts
+
+
+def check_given(request: Request, n_given: np.ndarray) -> None:
+    """Raise `DataError` if the user named what is given and no object has any of it."""
+    named = request.given_blocks or request.given_columns
+    if request.explicit and named and len(n_given) and not n_given.any():
+        must = "measured of at least one object"
+        do = "name something else, or give an empty list to predict from nothing"
+        raise DataError(must_be("what is given", must, "nothing", do))
 
 
 def run_prompt(

@@ -103,6 +103,31 @@ def parse_request(
     )
 
 
+def parse_blocks(layout: SequenceLayout, blocks: str | Sequence[str] | None) -> list[str]:
+    """Return the names of blocks, each once, in the order of the layout.
+
+    Parameters
+    ----------
+    layout : SequenceLayout
+        Layout of the model's sequences.
+    blocks : str or sequence of str, optional
+        Names of blocks; ``spectrum`` stands for every group, None for all blocks.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such block.
+    """
+    every = [block.name for block in layout.blocks]
+    names = every if blocks is None else [blocks] if isinstance(blocks, str) else list(blocks)
+    for name in names:
+        if name not in (*every, SPECTRUM):
+            message = must_be("blocks", f"of {', '.join(every)} or {SPECTRUM}", name)
+            raise ConfigError(message + suggestion(name, every))
+    groups = [block.name for block in layout.groups()] if SPECTRUM in names else []
+    return [name for name in every if name in names or name in groups]
+
+
 def parse_given(
     layout: SequenceLayout, columns: Sequence[str], given: str | Sequence[str] | None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
