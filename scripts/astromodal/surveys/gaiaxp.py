@@ -59,7 +59,8 @@ class XPGroup(CoefficientGroup):
         -------
         SpectrumBatch
             The inverse variance of a coefficient is that of its error. A spectrum with a number
-            that is not finite, or with an error that is not positive, has bad pixels only.
+            that is not finite in float32, or with an error that is not positive or so large that
+            its inverse variance is 0, has bad pixels only.
 
         Raises
         ------
@@ -84,7 +85,7 @@ def _batch(piece: CubeSlice, columns: Sequence[GroupColumn]) -> SpectrumBatch:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         flux, ivar = coefficients.astype(np.float32), (1 / errors**2).astype(np.float32)
     finite = [np.isfinite(table).all(axis=1) for table in (flux, ivar, *numbers[2:])]
-    good = np.all([*finite, (errors > 0).all(axis=1)], axis=0)
+    good = np.all([*finite, ((errors > 0) & (ivar > 0)).all(axis=1)], axis=0)
     return SpectrumBatch(rows, flux, np.where(good[:, None], ivar, 0), *numbers[2:])
 
 

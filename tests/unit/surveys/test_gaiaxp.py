@@ -78,12 +78,14 @@ def test_codes_need_no_correlations(write_cube):
     assert count_spectra(cube, SETTINGS.groups)[GROUP] == {"n_spectra": 1, "n_live": 1}
 
 
-def test_an_error_that_is_not_positive_makes_a_dead_spectrum(read):
-    """Its inverse variance would be infinite."""
+@pytest.mark.parametrize("error", [0.0, -1.0, np.inf, 1e30])
+def test_an_error_without_an_inverse_variance_makes_a_dead_spectrum(read, error):
+    """It would be infinite, or 0: all pixels are bad, not that one alone."""
     spectra = [xp_spectrum(), xp_spectrum()]
-    spectra[0]["coefficient_errors"][3] = 0.0
+    spectra[0]["coefficient_errors"][3] = error
     (batch,) = read(xp_columns_of(spectra))
     assert batch.live().tolist() == [False, True]
+    assert not batch.ivar[0].any()
 
 
 def test_the_other_band_may_be_absent(read):
