@@ -75,7 +75,7 @@ def _column_by_column(paths: list[Path]) -> list[np.ndarray]:
 
 
 def _from_file(path: Path, layout: str, repeats: int) -> Iterator[Row]:
-    """Fit and encode from one field's file, beside pandas that reads it in both usual ways."""
+    """Fit and encode from one field's file; pandas reads it once, or once per column."""
     tokenizer = _fitted(path)
     calls = {"fit": lambda: _fitted(path), "codes": lambda: tokenizer.encode(_scalars(path))}
     once: dict[str, Callable[[], object]] = {
@@ -90,7 +90,7 @@ def _from_file(path: Path, layout: str, repeats: int) -> Iterator[Row]:
     }
     words = {"fit": "np.quantile", "codes": "np.searchsorted"}
     for what, ours in calls.items():
-        for theirs, how, mark in ((each, "once a column", 5), (once, "once", None)):
+        for theirs, how, mark in ((each, "once per column", 5), (once, "once", None)):
             pair = paired(ours, theirs[what], repeats, warm=False)
             yield Row(
                 "scalars from a file", f"{what} of {len(SCALAR_COLUMNS)} columns, {layout}",

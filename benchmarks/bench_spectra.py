@@ -32,8 +32,8 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.codebook import (
     GroupSamples,
+    feature_space,
     sample_features,
-    standardisation,
     train_codebook,
 )
 from astromodal.tokenizers.spectra.grids import compress, object_scale
@@ -54,6 +54,7 @@ SKY = SimulateSettings(
 )  # fmt: skip
 """A field with DESI spectra enough for two million bins of each arm."""
 SAMPLED = SPECTRA.model_copy(update={"groups": tuple(GRIDS), "samples_per_field": N_FEATURES})
+XP = SPECTRA.model_copy(update={"groups": ("gaiaxp_bp", "gaiaxp_rp")})
 THREADS = 2
 
 
@@ -74,8 +75,8 @@ def _features(cube: Cube, group: str) -> np.ndarray:
     """Standardised features of a group's good bins, float64 (n, 2), as they are clustered."""
     everything = np.ones(cube.n_rows, bool)
     features = sample_features(cube, SAMPLED, everything, 0)[group].features[:N_FEATURES]
-    mean, std = standardisation(features, group)
-    return (features - mean) / std
+    space = feature_space(group)
+    return space.standardise(features, *space.standardisation(features))
 
 
 def _codebook(group: str, x: np.ndarray) -> Iterator[Row]:
@@ -167,7 +168,7 @@ def _field() -> Row:
 
 
 def _tokenizer() -> SpectrumTokenizer:
-    """A tokenizer with whole codebooks of the DESI arms, and none for Gaia XP."""
+    """A tokenizer with whole codebooks of the DESI arms, and none for Gaia XP, which are absent."""
     codebooks = []
     for group in SPECTRA.groups:
         samples = GroupSamples.merge([])
@@ -189,10 +190,12 @@ def _xp() -> Row:
     for band, parts in bands.items():
         for part, values in parts.items():
             columns[f"gaiaxp_{band}_{part}"] = [json.dumps(row) for row in values.tolist()]
-    tokenizer = _tokenizer()
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         path = Path(folder) / "datacube_F.parquet"
         pq.write_table(pa.table(columns), path)
+        samples = sample_features(Cube(path, "F"), XP, np.ones(N_XP, bool), 0)
+        codebooks = [train_codebook(samples[group], group, XP) for group in XP.groups]
+        tokenizer = SpectrumTokenizer.assemble(codebooks, XP, 1024)
         taken = median_seconds(lambda: encode_field_spectra(Cube(path, "F"), tokenizer))
         alone = seconds(lambda: _converted(bands))
     return Row(

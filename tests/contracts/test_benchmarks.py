@@ -1,5 +1,7 @@
 """The benchmarks' table says what was measured, and which marks hold."""
 
+import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,13 @@ def test_memory_of_another_process_is_measured():
 
     held = peak_memory("import numpy as np", "np.ones(12_500_000).sum()")
     assert 95 < held < 150
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
+def test_what_a_benchmark_imports_is_there(path):
+    """Every name that it imports from the package: no other test runs a benchmark."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("astromodal"):
+            module = import_module(node.module)
+            missing = [name.name for name in node.names if not hasattr(module, name.name)]
+            assert not missing, f"{node.module} has no {', '.join(missing)}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.inference.bundle import Bundle, load_bundle
 from astromodal.inference.encode import Encoded, embed_objects, encode_cube, open_sequences
 from astromodal.inference.predict_blocks import (
+    Decoded,
     Generated,
     ImagePrediction,
-    LightCurves,
     SpectrumPrediction,
     decode_codes,
     decode_objects,
@@ -38,11 +38,7 @@ from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
 from astromodal.storage.torch_files import library_defaults
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
-Decoded: TypeAlias = "DataFrame | SpectrumPrediction | ImagePrediction | LightCurves"
 Names = str | Sequence[str]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -109,6 +109,10 @@ class LightCurves:
     mag_unit: str
     ids: np.ndarray
     curves: DecodedCurves
+
+
+Decoded: TypeAlias = "DataFrame | SpectrumPrediction | ImagePrediction | LightCurves"
+"""A decoded block; scalars are a table."""
 
 
 def continuations(
@@ -318,12 +322,10 @@ def image_of(
     return ImagePrediction(bundle.tokenizers.image.bands, PIXELS, ids, *pixels, n_given)
 
 
-def decode_objects(
-    bundle: Bundle, objects: Encoded, names: Sequence[str]
-) -> dict[str, DataFrame | SpectrumPrediction | ImagePrediction | LightCurves]:
+def decode_objects(bundle: Bundle, objects: Encoded, names: Sequence[str]) -> dict[str, Decoded]:
     """Decode blocks of objects; see `AstroModel.decode`."""
     curves = light_curves(block.name for block in bundle.layout.groups())
-    out: dict[str, DataFrame | SpectrumPrediction | ImagePrediction | LightCurves] = {}
+    out: dict[str, Decoded] = {}
     for name in names:
         ids, codes = objects.ids[objects.has(name)], objects.codes(name)
         n_codes = (codes != MISSING_CODE).sum(axis=1, dtype=np.int32)

@@ -109,7 +109,7 @@ class LightCurveGroup(SpectrumGroup):
         return settings.max_epochs
 
     def read(self, piece: CubeSlice) -> LightCurveBatch:
-        """Return the light curves of some rows of a cube, whatever the settings."""
+        """Return the light curves of some rows of a cube."""
         return self.read_curves(piece)
 
     def read_curves(self, piece: CubeSlice) -> LightCurveBatch:

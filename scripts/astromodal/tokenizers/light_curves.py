@@ -20,7 +20,6 @@ codes, decoded magnitudes are then off by a tenth of their noise, errors by 9 %,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +27,6 @@ import numpy as np
 
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.light_curves import LightCurveBatch
-from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import (
     EncodedBatch,
@@ -101,31 +99,6 @@ class LightCurveGroupTokenizer(GroupTokenizer):
 
     space: ClassVar[FeatureSpace] = LightCurveFeatures()
     n_hashed: ClassVar[int] = 5
-
-    @classmethod
-    def fitted(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        settings: GroupSettings,
-        noise: NoiseProfile,
-    ) -> LightCurveGroupTokenizer:
-        """Return the tokenizer of a codebook, whatever the settings."""
-        return cls(group, quantizer, mean, std)
-
-    @classmethod
-    def restored(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        stored: Mapping[str, np.ndarray],
-    ) -> LightCurveGroupTokenizer:
-        """Return the tokenizer of a file."""
-        return cls(group, quantizer, mean, std)
 
     @staticmethod
     def hashed(batch: LightCurveBatch) -> tuple[np.ndarray, ...]:

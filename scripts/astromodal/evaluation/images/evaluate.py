@@ -74,8 +74,10 @@ def evaluate_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Se
         f"whole; {sample.n_short} are short (cut at an image edge) and count as missing. R² is the "
         "variance explained inside the elliptical mask, in counts/s, all cutouts together. "
         "Cutouts are decoded from latents, by the autoencoder alone, and from codes, with the "
-        "codebook too; both are brought to the fluxes of their brightness codes. The noise ceiling "
-        "is the R² of an image without any noise."
+        "codebook too; both are brought to the fluxes of their brightness codes. These are of "
+        "apertures of 2 and 3 arcsec, so that magnitudes there measure the rounding of the codes; "
+        "no code holds the flux in 6 arcsec. The noise ceiling is the R² of an image without any "
+        "noise."
     )
     section.numbers = ImageCounts(n, sample.n_whole, sample.n_short, CodebookUse.of(sample.counts))
     if not sample.counts.size:

@@ -9,15 +9,15 @@ Each feature is standardised by its own median and spread among the training spe
 arcsinh, and rounded to an even grid of codes from -`REACH` to `REACH` spreads. Near the median of a
 feature the codes have an absolute error, far from it a relative one of some tenths of a percent: at
 2048 codes both are below the noise of the brightest stars, whose coefficients have S/N up to 2,600.
-An even grid keeps what no training spectrum has, such as the lines of a quasar, where k-means or
-equal-mass bins would take the nearest that they know. docs/decisions.md has the measurements.
+An even grid keeps what no training spectrum has, where equal-mass bins take the nearest value that
+they know. docs/decisions.md has the measurements.
 
 An error decodes to the mean error times the typical ratio of the coefficient's error to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +28,6 @@ from astromodal.surveys.coefficients import evaluate_functions
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import coefficient_group
 from astromodal.surveys.spectra import SpectrumBatch
-from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.groups import (
     FeatureSpace,
@@ -112,31 +111,16 @@ class CoefficientTokenizer(GridTokenizer):
     stored: ClassVar[tuple[str, ...]] = ("wave", "functions", "noise")
 
     @classmethod
-    def fitted(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        settings: GroupSettings,
-        noise: NoiseProfile,
-    ) -> CoefficientTokenizer:
-        """Return the tokenizer of a codebook, with the group's basis functions."""
+    def parameters(
+        cls, group: str, settings: GroupSettings, noise: NoiseProfile
+    ) -> dict[str, np.ndarray | int]:
+        """Return the basis functions of a group and the typical noise of its coefficients."""
         kind = coefficient_group(group)
-        wave, functions = kind.grid(settings).points(), kind.functions(settings)
-        return cls(group, quantizer, mean, std, wave, functions, noise.typical(len(functions)))
-
-    @classmethod
-    def restored(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        stored: Mapping[str, np.ndarray],
-    ) -> CoefficientTokenizer:
-        """Return the tokenizer of a file."""
-        return cls(group, quantizer, mean, std, *(stored[name] for name in cls.stored))
+        return {
+            "wave": kind.grid(settings).points(),
+            "functions": kind.functions(settings),
+            "noise": noise.typical(kind.n_coefficients),
+        }
 
     def observed(self, batch: SpectrumBatch) -> tuple[np.ndarray, np.ndarray]:
         """Return flux and inverse variance at `wave`, float64 (m, L), with the correlations."""

@@ -24,7 +24,7 @@ fifth of its noise to a tenth) and leaves an error of 4 % in precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +34,6 @@ from astromodal.errors import DataError, must_be
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
 from astromodal.surveys.spectra import SpectrumBatch
-from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.groups import (
     FeatureSpace,
@@ -102,33 +101,16 @@ class SpectrumGroupTokenizer(GridTokenizer):
     stored: ClassVar[tuple[str, ...]] = ("wave", "weight", "factor")
 
     @classmethod
-    def fitted(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        settings: GroupSettings,
-        noise: NoiseProfile,
-    ) -> SpectrumGroupTokenizer:
-        """Return the tokenizer of a codebook, with the group's bins."""
+    def parameters(
+        cls, group: str, settings: GroupSettings, noise: NoiseProfile
+    ) -> dict[str, np.ndarray | int]:
+        """Return the bins of a group and the weights of its pixels."""
         kind = grid_group(group)
-        weight = noise.weights(kind.grid(settings).length)
-        bins = kind.bin_centres(settings), weight, kind.bin_factor(settings)
-        return cls(group, quantizer, mean, std, *bins)
-
-    @classmethod
-    def restored(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        stored: Mapping[str, np.ndarray],
-    ) -> SpectrumGroupTokenizer:
-        """Return the tokenizer of a file."""
-        factor = int(stored["factor"])
-        return cls(group, quantizer, mean, std, stored["wave"], stored["weight"], factor)
+        return {
+            "wave": kind.bin_centres(settings),
+            "weight": noise.weights(kind.grid(settings).length),
+            "factor": kind.bin_factor(settings),
+        }
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return flux and inverse variance in the bins, float64 (m, L), of spectra (m, n_pixels).

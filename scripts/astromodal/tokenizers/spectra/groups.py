@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -163,7 +163,13 @@ class GroupTokenizer(ABC):
     """Number of arrays that `hashed` returns."""
 
     @classmethod
-    @abstractmethod
+    def parameters(
+        cls, group: str, settings: GroupSettings, noise: NoiseProfile
+    ) -> dict[str, np.ndarray | int]:
+        """Return the attributes `stored` of a group, by name; none by default."""
+        return {}
+
+    @classmethod
     def fitted(
         cls,
         group: str,
@@ -172,20 +178,9 @@ class GroupTokenizer(ABC):
         std: np.ndarray,
         settings: GroupSettings,
         noise: NoiseProfile,
-    ) -> GroupTokenizer:
+    ) -> Self:
         """Return the tokenizer of a codebook."""
-
-    @classmethod
-    @abstractmethod
-    def restored(
-        cls,
-        group: str,
-        quantizer: FittedQuantizer,
-        mean: np.ndarray,
-        std: np.ndarray,
-        stored: Mapping[str, np.ndarray],
-    ) -> GroupTokenizer:
-        """Return the tokenizer of a file, whose arrays `stored` hold the attributes `stored`."""
+        return cls(group, quantizer, mean, std, **cls.parameters(group, settings, noise))
 
     @abstractmethod
     def encode_batch(self, batch: Any, code_scale: ScaleCoder) -> EncodedBatch:
@@ -207,10 +202,12 @@ class GroupTokenizer(ABC):
         return own | self.quantizer.packed() | {"mean": self.mean, "std": self.std}
 
     @classmethod
-    def from_arrays(cls, group: str, arrays: Mapping[str, np.ndarray]) -> GroupTokenizer:
+    def from_arrays(cls, group: str, arrays: Mapping[str, np.ndarray]) -> Self:
         """Return the tokenizer that `arrays` was called on."""
         quantizer = unpack_quantizer(arrays, f"spectrum tokenizer, group {group}")
-        return cls.restored(group, quantizer, arrays["mean"], arrays["std"], arrays)
+        found = {name: arrays[name] for name in cls.stored}
+        stored = {name: array if array.ndim else array.item() for name, array in found.items()}
+        return cls(group, quantizer, arrays["mean"], arrays["std"], **stored)
 
     def nearest(self, features: np.ndarray) -> np.ndarray:
         """Return the codes of compressed features, uint16, one of each standardised point.
