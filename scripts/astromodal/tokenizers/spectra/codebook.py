@@ -234,14 +234,14 @@ class SpectrumCodebook:
         Quantizes the standardised features (D = 2 for spectra, 3 for light curves, 1 for
         coefficients); without codes where no training field has any.
     counts : int64 (k,)
-        Training samples of each code.
+        Samples of each code among those that were fitted.
     mean, std : float64 (width,)
         Parameters with which `FeatureSpace.standardise` makes points of features.
     scale : ColumnSummary
         Distribution of log10 of the spectra's flux scales, or of the median magnitudes.
     numbers : dict
-        `inertia` (mean squared distance), `n_samples` and `n_objects` that were fitted, and
-        `n_spectra` and `n_live` of the training fields.
+        `inertia` (mean squared distance), `n_samples` (with those of `FeatureSpace.unseen`) and
+        `n_objects` that were fitted, and `n_spectra` and `n_live` of the training fields.
     noise : NoiseProfile
         Typical noise of the training spectra.
     """
@@ -325,15 +325,17 @@ def train_codebook(
     space = feature_space(group)
     width = space.width(group)
     features = samples.features.reshape(-1, width)
-    mean, std = np.zeros(width), np.ones(width)
+    mean, std, unseen = np.zeros(width), np.ones(width), features
     if len(features):
         mean, std = space.standardisation(features)
-    points = space.standardise(features, mean, std).reshape(-1, len(space.weights))
+        unseen = space.unseen(features, settings.seed)
+    fitted = np.concatenate([features, unseen])
+    points = space.standardise(fitted, mean, std).reshape(-1, len(space.weights))
     quantizer = _quantizer(points, space, settings, progress, threads)
     counts, inertia = usage(quantizer, points, threads)
     numbers = {
         "inertia": inertia,
-        "n_samples": len(features),
+        "n_samples": len(fitted),
         "n_objects": samples.n_objects,
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,

@@ -127,6 +127,23 @@ class FeatureSpace(ABC):
         """Return the centroids of `size` codes, float32 (size, D); None where they are fitted."""
         return None
 
+    def unseen(self, features: np.ndarray, seed: int) -> np.ndarray:
+        """Return features that a codebook must reach beyond those of the training samples.
+
+        Parameters
+        ----------
+        features : float32 (n, width)
+            Training samples, n > 0.
+        seed : int
+            Seed of the choice.
+
+        Returns
+        -------
+        float32 (m, width)
+            Samples that the codebook is fitted on too; none by default.
+        """
+        return features[:0]
+
     def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
         """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""
         return np.log10(scale)

@@ -125,17 +125,18 @@ def codebook():
 
 
 def test_features_are_standardised_with_the_training_data(codebook):
-    """Centroids, weighted by their counts, have mean 0 and nearly the weights' deviations."""
-    weights = codebook.counts / codebook.counts.sum()
-    centred = codebook.centroids - weights @ codebook.centroids
-    np.testing.assert_allclose(weights @ codebook.centroids, 0, atol=0.02)
-    np.testing.assert_allclose(np.sqrt(weights @ centred**2), [1, 0.25], rtol=0.05)
+    """Training samples have mean 0 and the weights' deviations; artificial lines do not count."""
+    features = samples_of(*spectra(20)).features
+    points = (features - codebook.mean) / codebook.std
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(points.std(axis=0), [1, 0.25], rtol=1e-5)
 
 
 def test_numbers_say_what_was_fitted(codebook):
-    """Samples, objects and counts of the training fields."""
+    """Samples, a fiftieth of them artificial, objects and counts of the training fields."""
+    features = samples_of(*spectra(20)).features
     assert codebook.numbers["n_objects"] == codebook.numbers["n_live"] == 20
-    assert codebook.numbers["n_samples"] == codebook.counts.sum()
+    assert codebook.numbers["n_samples"] == codebook.counts.sum() == round(1.02 * len(features))
     assert codebook.scale.total == 20
 
 

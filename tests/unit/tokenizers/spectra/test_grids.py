@@ -4,8 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.tokenizers.spectra.grids import compress, expand, object_scale
+from astromodal.tokenizers.spectra.grids import (
+    SpectrumFeatures,
+    compress,
+    expand,
+    object_scale,
+)
+from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
 
+LINES = SETTINGS.model_copy(update={"codebook_size": 512})
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 12))
 
 
@@ -75,3 +82,24 @@ def test_noise_and_signal_have_features_of_order_one():
     bright = compress(np.full((1, 3), 100.0), np.ones((1, 3)), np.array([100.0]))[0, 0]
     assert empty.tolist() == [0, 0]
     assert bright == pytest.approx([np.arcsinh(1), np.log(100)])
+
+
+def test_lines_brighter_than_any_in_training_keep_their_flux():
+    """A line of 30 to 900 scales is decoded to a tenth, by 512 codes that have seen none above 8."""
+    flux, ivar = spectra(200)
+    tokenizer = tokenizer_of({"desi_r": samples_of(flux, ivar)}, LINES)["desi_r"]
+    flux, ivar = tokenizer.rebin(*spectra(40, seed=1))
+    scale = object_scale(flux, ivar)
+    place = np.arange(40)
+    flux[place, place] = np.geomspace(30, 900, 40) * scale
+    decoded, _ = tokenizer.decode(tokenizer.encode_bins(flux, ivar, scale), scale)
+    np.testing.assert_allclose(decoded[place, place], flux[place, place], rtol=0.1)
+
+
+def test_artificial_lines_raise_training_bins():
+    """A fiftieth of the bins, with their own precision, and fluxes up to 1,000 scales."""
+    features = np.stack([np.linspace(-1, 2, 5000), np.arange(5000)], 1).astype(np.float32)
+    lines = SpectrumFeatures().unseen(features, 3)
+    assert lines.shape == (100, 2)
+    assert (lines[:, 0] >= features[lines[:, 1].astype(int), 0]).all()
+    assert 6 < lines[:, 0].max() <= np.arcsinh(1000)
