@@ -52,7 +52,7 @@ rule evaluate_spectra:
         settings=settings(
             SPECTRA,
             DRAWN,
-            "tokenizers.spectrum.{groups,max_spec_tokens_per_group}",
+            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples}",
         ),
         code=code("evaluate_spectra"),
     script:

@@ -267,8 +267,16 @@ def column_medians(values: np.ndarray) -> np.ndarray:
 
     NaN for a column without a finite value.
     """
-    return np.array([_median(column[np.isfinite(column)]) for column in values.T])
+    # Non-finite values are sorted to the end of each column.
+    ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=0)
+    count = np.isfinite(ordered).sum(axis=0)
+    if not len(ordered):
+        return np.full(len(count), np.nan)
+    middle = np.stack([np.maximum(count - 1, 0) // 2, count // 2]).clip(max=len(ordered) - 1)
+    pair = np.take_along_axis(ordered, middle, axis=0)
+    return np.where(count > 0, pair.mean(axis=0, dtype=np.float64), np.nan)
 
 
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if values.size else np.nan
+def bin_label(low: float, high: float) -> str:
+    """Return the label of a bin of a quantity: "1 to 3", or "over 30" without an upper edge."""
+    return f"{low:g} to {high:g}" if np.isfinite(high) else f"over {low:g}"

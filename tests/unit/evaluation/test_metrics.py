@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.metrics import (
+    bin_label,
     bootstrap_error,
+    column_medians,
     measure_fraction,
     measure_mean,
     measure_median,
@@ -207,3 +209,23 @@ def test_measurements_count_their_objects():
     """Values that are not finite and objects without a value are not counted."""
     assert measure_median(np.array([1.0, np.nan, 3.0]), 0).n == 2
     assert measure_mean(np.array([3.0, 0.0]), np.array([2, 0]), 0).n == 1
+
+
+def test_medians_of_columns_are_those_of_numpy():
+    """Of odd and even numbers of finite values; NaN and infinities do not count."""
+    values = np.random.default_rng(0).normal(size=(7, 50))
+    values[np.random.default_rng(1).random(values.shape) < 0.4] = np.nan
+    values[0, :5] = np.inf
+    kept = [column[np.isfinite(column)] for column in values.T]
+    expected = [np.median(column) if column.size else np.nan for column in kept]
+    np.testing.assert_array_equal(column_medians(values), expected)
+
+
+def test_medians_of_no_rows_are_nan():
+    """As many as there are columns."""
+    assert np.isnan(column_medians(np.empty((0, 3)))).tolist() == [True] * 3
+
+
+def test_labels_of_bins():
+    """Both edges, or the lower one alone."""
+    assert (bin_label(1.0, 3.0), bin_label(30.0, np.inf)) == ("1 to 3", "over 30")

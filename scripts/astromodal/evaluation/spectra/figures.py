@@ -9,14 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.metrics import r2, reduced_chi2
 from astromodal.evaluation.report.style import (
     FAINT,
     INK,
     new_figure,
 )
 from astromodal.evaluation.report.values import Measurement, Row, Table
+from astromodal.evaluation.spectra.lines import WIDE, strongest_lines
 from astromodal.evaluation.spectra.measures import Along, GroupNumbers, SnrBin
+from astromodal.evaluation.spectra.redshifts import DELTA_CHI2, SAME, Compared, RedshiftNumbers
 from astromodal.evaluation.spectra.sample import GroupSample
 from astromodal.surveys.group import Family
 from astromodal.surveys.registry import spectrum_group
@@ -28,16 +29,14 @@ def colour(group: str) -> str:
 
 
 def plot_examples(
-    groups: Mapping[str, GroupSample], waves: Mapping[str, np.ndarray], family: Family, most: int
+    groups: Mapping[str, GroupSample], family: Family, most: int
 ) -> tuple[Figure, Table]:
-    """Plot observed and decoded spectra of a few objects of one survey.
+    """Plot measured and decoded spectra of a few objects of one survey.
 
     Parameters
     ----------
     groups : dict of str to GroupSample
         The survey's groups, each with at least one spectrum.
-    waves : dict of str to (L,) float
-        Centres of each group's bins.
     family : Family
         The groups' family. With a span of wavelengths, its groups share one panel; without, each
         has a panel of its own.
@@ -64,8 +63,8 @@ def plot_examples(
                 axis.set_title(title, loc="left", fontsize=7)
             if not place.size:
                 continue
-            rows.append(_plot_example(axis, sample, int(place[0]), waves[group], group))
-            limits.append(_limits(sample.flux[place[0]]))
+            rows.append(_plot_example(axis, sample, int(place[0]), group))
+            limits.append(_limits(sample.pixels.flux[place[0]]))
             if not together:
                 axis.set_ylim(*limits[-1])
         if together:
@@ -76,7 +75,7 @@ def plot_examples(
     for axis in axes[-1]:
         axis.set_xlabel(shared.axis.label)
     figure.supylabel(shared.values.label, fontsize=8, color=INK)
-    heading = ["object", "group", "S/N", "R²", "reduced χ²", "scale error (%)"]
+    heading = ["object", "group", "S/N", "reduced χ²", "R² of bins", "scale error (%)"]
     return figure, Table(heading, rows)
 
 
@@ -84,7 +83,7 @@ def choose_examples(groups: Mapping[str, GroupSample], most: int) -> list[tuple[
     """Return ids and S/N of objects at evenly spaced ranks of S/N, the highest first."""
     best: dict[str, float] = {}
     for sample in groups.values():
-        for name, snr in zip(sample.ids.tolist(), sample.snr().tolist(), strict=True):
+        for name, snr in zip(sample.ids.tolist(), sample.pixels.snr().tolist(), strict=True):
             best[name] = max(best.get(name, -np.inf), snr)
     order = sorted(best, key=lambda name: (-best[name], name))
     return [(order[rank], best[order[rank]]) for rank in choose_ranks(len(order), most)]
@@ -95,17 +94,19 @@ def choose_ranks(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
 
 
-def _plot_example(axis: Axes, sample: GroupSample, i: int, wave: np.ndarray, group: str) -> Row:
+def _plot_example(axis: Axes, sample: GroupSample, i: int, group: str) -> Row:
     """Plot spectrum `i` and return its row of the table."""
-    flux, ivar, decoded = sample.flux[i], sample.ivar[i], sample.decoded[i]
-    sigma = np.where(ivar > 0, 1 / np.sqrt(np.where(ivar > 0, ivar, 1)), np.nan)
-    axis.fill_between(wave, flux - sigma, flux + sigma, color=FAINT, alpha=0.35, linewidth=0)
-    axis.plot(wave, decoded, color=colour(group), linewidth=1.8)
-    axis.plot(wave, flux, color=INK, linewidth=0.4)
+    chosen = sample.pixels.take([i])
+    wave, flux, decoded = chosen.wave, chosen.flux[0], chosen.decoded[0]
+    ivar = np.where(chosen.good[0], chosen.ivar[0], np.nan)
+    sigma = 1 / np.sqrt(ivar)
+    measured = np.where(chosen.good[0], flux, np.nan)
+    axis.fill_between(wave, measured - sigma, measured + sigma, color=FAINT, alpha=0.35, lw=0)
+    axis.plot(wave, measured, color=INK, linewidth=0.3)
+    axis.plot(wave, decoded, color=colour(group), linewidth=0.9)
     return [
-        str(sample.ids[i]), group, float(sample.snr()[i]),
-        float(r2(flux[None], decoded[None], ivar[None])[0]),
-        float(reduced_chi2(flux[None], decoded[None], ivar[None])[0]),
+        str(sample.ids[i]), group, float(chosen.snr()[0]), float(chosen.chi2()[0]),
+        float(sample.bins.take([i]).r2()[0]),
         100 * float(sample.decoded_scale[i] / sample.scale[i] - 1),
     ]  # fmt: skip
 
@@ -154,31 +155,72 @@ def plot_along(along: Mapping[str, Along], family: Family, mark: float) -> Figur
 
 
 def plot_quality(samples: Mapping[str, GroupSample], numbers: Mapping[str, GroupNumbers]) -> Figure:
-    """Plot 1 - R² and the reduced χ² of every spectrum against its S/N, with binned medians."""
-    figure, axes = new_figure(1, 2, height=3.3)
+    """Plot reduced χ² of pixels and of bins of every spectrum against its S/N, with medians."""
+    figure, axes = new_figure(1, 2, height=3.3, sharex=True)
     left, right = axes[0]
     for i, (name, sample) in enumerate(samples.items()):
         style = {"color": colour(name)}
-        snr = np.maximum(sample.snr(), 0.1)
-        values = (
-            1 - r2(sample.flux, sample.decoded, sample.ivar),
-            reduced_chi2(sample.flux, sample.decoded, sample.ivar),
+        snr = np.maximum(sample.pixels.snr(), 0.1)
+        panels = (
+            (left, sample.pixels.chi2(), numbers[name].snr),
+            (right, sample.bins.chi2(), numbers[name].bins_snr),
         )
-        for axis, value in zip(axes[0], values, strict=True):
-            axis.plot(
-                snr, value, ".", markersize=2.5, alpha=0.5, rasterized=len(snr) > 500, **style
-            )
-        bins, style["fmt"] = numbers[name].snr, "osD^v"[i % 5]
-        unexplained = [Measurement(1 - b.r2.value, b.r2.error) for b in bins]
-        _plot_medians(left, bins, unexplained, snr, label=name, **style)
-        _plot_medians(right, bins, [b.chi2 for b in bins], snr, label=name, **style)
+        for axis, chi2, bins in panels:
+            axis.plot(snr, chi2, ".", markersize=2.5, alpha=0.5, rasterized=len(snr) > 500, **style)
+            medians = [b.chi2 for b in bins]
+            _plot_medians(axis, bins, medians, snr, label=name, fmt="osD^v"[i % 5], **style)
     for axis in (left, right):
-        axis.set(xscale="log", xlabel="S/N of a bin (median; below 0.1 plotted at 0.1)")
+        axis.set(xscale="log", yscale="log", xlabel="S/N of a pixel (median; 0.1 and below at 0.1)")
         axis.xaxis.label.set_fontsize(7.5)
-    left.set(ylabel="unexplained variance 1 - R²", yscale="log")
-    right.set(ylabel="reduced χ²", yscale="log")
-    right.axhline(1, color=INK, linestyle="--", linewidth=0.9)
+        axis.axhline(1, color=INK, linestyle="--", linewidth=0.9)
+    left.set(ylabel="reduced χ² of pixels")
+    right.set(ylabel="reduced χ² of bins")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    return figure
+
+
+def plot_lines(groups: Mapping[str, GroupSample], compared: Compared, close: float) -> Figure:
+    """Plot what is kept of the lines of one survey, and how far redshifts move.
+
+    Parameters
+    ----------
+    groups : dict of str to GroupSample
+        The survey's groups.
+    compared : Compared
+        Redshifts of their objects.
+    close : float
+        Half the height of the shaded band of flux ratios.
+    """
+    figure, ((left, right),) = new_figure(1, 2, height=3.3)
+    left.axhspan(1 - close, 1 + close, color=FAINT, alpha=0.13, linewidth=0)
+    widths: list[float] = []
+    for name, sample in groups.items():
+        for sign, label, face in ((1, name, colour(name)), (-1, None, "none")):
+            lines = strongest_lines(sample.pixels, sign)
+            widths += np.abs(lines.width).tolist()
+            left.plot(
+                np.abs(lines.width), (lines.decoded / lines.flux).clip(0, 2), "o", markersize=3.5,
+                color=colour(name), markerfacecolor=face, alpha=0.7, linewidth=0, label=label,
+            )  # fmt: skip
+    left.axhline(1, color=INK, linestyle="--", linewidth=0.9)
+    left.set(
+        xscale="log",
+        xlim=(WIDE, 1.3 * max([100.0, *widths])),
+        xlabel="equivalent width, absolute (Å)",
+        ylabel="line flux, decoded / measured",
+    )
+    left.legend(loc="lower right")
+    sure = compared.measured.delta_chi2
+    clear = sure >= DELTA_CHI2[0]
+    offsets = np.abs(compared.offsets()[clear]).clip(min=1)
+    right.plot(sure[clear], offsets, "o", markersize=3, color=INK, alpha=0.5)
+    right.axhline(SAME, color=INK, linestyle="--", linewidth=0.9)
+    right.set(
+        xscale="log", yscale="log", xlabel="Δχ² of the measured redshift",
+        xlim=(DELTA_CHI2[0], 1.3 * max([1e3, *sure])), ylim=(0.8, 1e6),
+        ylabel="|Δv| of the decoded redshift (km/s; 1 and below at 1)",
+    )  # fmt: skip
+    right.yaxis.label.set_fontsize(7.5)
     return figure
 
 
@@ -223,13 +265,38 @@ def along_table(along: Mapping[str, Along]) -> Table:
 def quality_table(groups: Mapping[str, GroupNumbers]) -> Table:
     """Return a table with one row per group and one per bin of S/N."""
     heading = [
-        "group", "S/N", "spectra", "median R²", "median reduced χ²", "R² of all together",
-        "median scale error (%)", "dead fibres", "bits per object",
+        "group", "S/N of a pixel", "spectra", "χ² of pixels", "χ² of bins", "R² of pixels",
+        "R² of bins", "R² of all bins together", "median scale error (%)", "dead fibres",
+        "bits per object",
     ]  # fmt: skip
     rows: list[Row] = []
     for name, n in groups.items():
-        scale = n.scale_error.scaled(100)
-        rows.append([name, "all", n.n_live, n.r2, n.chi2, n.r2_pooled, scale, n.n_dead,
-                     n.bits_an_object])  # fmt: skip
-        rows += [[name, str(b), b.n, b.r2, b.chi2, *[None] * 4] for b in n.snr if b.n]
+        rows.append([name, "all", n.n_live, n.chi2, n.bins_chi2, n.r2, n.bins_r2, n.bins_r2_pooled,
+                     n.scale_error.scaled(100), n.n_dead, n.bits_an_object])  # fmt: skip
+        rows += [
+            [name, str(pixels), pixels.n, pixels.chi2, bins.chi2, pixels.r2, bins.r2, *[None] * 4]
+            for pixels, bins in zip(n.snr, n.bins_snr, strict=True) if pixels.n
+        ]  # fmt: skip
+    return Table(heading, rows)
+
+
+def lines_table(groups: Mapping[str, GroupNumbers], redshifts: RedshiftNumbers) -> Table:
+    """Return a table of the lines of each group of a survey, and of redshifts by Δχ²."""
+    heading = [
+        "what", "objects", "decoded / measured, median", "scatter",
+        "median error of the measured (%)", "within 5 % (%)", "median |Δv| (km/s)",
+        "other redshift (%)",
+    ]  # fmt: skip
+    rows: list[Row] = []
+    for name, n in groups.items():
+        for kind, lines in n.lines().items():
+            rows.append([f"{name}: flux of {kind} lines", lines.flux.n, lines.flux,
+                         lines.flux_scatter, lines.noise.scaled(100), lines.close.scaled(100),
+                         None, None])  # fmt: skip
+            rows.append([f"{name}: equivalent width of {kind} lines", lines.width.n, lines.width,
+                         lines.width_scatter, *[None] * 4])  # fmt: skip
+    rows += [
+        [f"redshift, Δχ² {b}", b.n, *[None] * 4, b.offset, b.other.scaled(100)]
+        for b in (redshifts.all, *redshifts.by_delta_chi2) if b.n
+    ]  # fmt: skip
     return Table(heading, rows)

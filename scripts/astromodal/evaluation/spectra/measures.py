@@ -9,29 +9,32 @@ import numpy as np
 
 from astromodal.evaluation.codebooks import CodebookUse
 from astromodal.evaluation.metrics import (
+    bin_label,
     measure_fraction,
     measure_median,
     measure_pooled_r2,
     measure_quantile,
     measure_statistic,
     r2_of,
-    reduced_chi2,
     robust_sigma,
     squares,
 )
 from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.spectra.sample import GroupSample
+from astromodal.evaluation.spectra.lines import LineNumbers, strongest_lines
+from astromodal.evaluation.spectra.sample import Fluxes, GroupSample
 
 N_SEGMENTS = 16
 """Segments of the wavelength range in which the errors are measured."""
 FOLLOWS = 0.1
 """Largest error of the continuum, in the worst segment, that reaches the mark."""
+WITHIN_NOISE = 1.5
+"""Largest median reduced χ² of the pixels, at any S/N, that reaches the mark."""
 CLEAR = 3.0
-"""Median S/N above which codes should keep nearly all of the variance of a spectrum."""
+"""Median S/N above which codes should keep nearly all of the variance of a rebinned spectrum."""
 NEARLY_ALL = 0.98
 """R² that counts as nearly all of the variance."""
 SNR_EDGES = (0.0, 1.0, 3.0, 10.0, 30.0, np.inf)
-"""Edges of the S/N bins (median S/N of a spectrum's rebinned pixels); below 0 joins the first."""
+"""Edges of the S/N bins (median S/N of a spectrum's pixels); below 0 joins the first."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,7 @@ class SnrBin:
     chi2: Measurement
 
     def __str__(self) -> str:
-        over = not np.isfinite(self.high)
-        return f"over {self.low:g}" if over else f"{self.low:g} to {self.high:g}"
+        return bin_label(self.low, self.high)
 
 
 def measure_by_snr(
@@ -122,7 +124,7 @@ class Along:
 
 @dataclass(frozen=True)
 class ClearNumbers:
-    """Numbers of the spectra of a S/N above `CLEAR`.
+    """Numbers of the rebinned spectra whose bins have a S/N above `CLEAR`.
 
     Attributes
     ----------
@@ -147,18 +149,24 @@ class GroupNumbers:
     ----------
     n_live, n_dead : int
         Spectra with and without a good pixel.
+    chi2, r2 : Measurement
+        Medians over spectra of the reduced χ² and of R², both of the pixels that were measured.
+    snr : tuple of SnrBin
+        The same by S/N.
+    emission, absorption : LineNumbers, optional
+        What is kept of the strongest line of each spectrum; None for a group without wavelengths.
+    bins_chi2, bins_r2 : Measurement
+        Medians over spectra of the reduced χ² and of R², both of the rebinned spectra.
+    bins_snr : tuple of SnrBin
+        The same by the S/N of the pixels.
+    bins_r2_pooled : Measurement
+        R² of all rebinned spectra together.
     clear : ClearNumbers
-        Numbers of spectra of a high S/N.
+        Numbers of rebinned spectra of a high S/N.
     bits_an_object : float
         Bits per spectrum of an ideal coder that knows the frequencies of the codes.
-    r2, chi2 : Measurement
-        Medians over spectra of R² and of the reduced χ².
-    r2_pooled : Measurement
-        R² of all spectra together.
     scale_error, scale_error_p90 : Measurement
         Median and 90th percentile of |decoded scale / scale - 1|.
-    snr : tuple of SnrBin
-        Medians by S/N.
     codebook : CodebookUse
         Use of the codes.
     along : Along, optional
@@ -169,73 +177,106 @@ class GroupNumbers:
 
     n_live: int
     n_dead: int
+    chi2: Measurement
+    r2: Measurement
+    snr: tuple[SnrBin, ...]
+    emission: LineNumbers | None
+    absorption: LineNumbers | None
+    bins_chi2: Measurement
+    bins_r2: Measurement
+    bins_snr: tuple[SnrBin, ...]
+    bins_r2_pooled: Measurement
     clear: ClearNumbers
     bits_an_object: float
-    r2: Measurement
-    r2_pooled: Measurement
-    chi2: Measurement
     scale_error: Measurement
     scale_error_p90: Measurement
-    snr: tuple[SnrBin, ...]
     codebook: CodebookUse
     along: Along | None
     worst_continuum_error: float
 
+    def lines(self) -> dict[str, LineNumbers]:
+        """Return the numbers of the kinds of lines that were measured, by name."""
+        kinds = {"emission": self.emission, "absorption": self.absorption}
+        return {kind: lines for kind, lines in kinds.items() if lines is not None}
 
-def measure_group(sample: GroupSample, wave: np.ndarray, seed: int) -> GroupNumbers:
+    def within_noise(self) -> bool:
+        """Return whether the median χ² of the pixels reaches the mark at every S/N."""
+        return all(b.chi2.value <= WITHIN_NOISE for b in self.snr if b.chi2.known)
+
+
+def measure_group(sample: GroupSample, lines: bool, seed: int) -> GroupNumbers:
     """Measure one group.
 
     Parameters
     ----------
     sample : GroupSample
         Its spectra.
-    wave : float (L,)
-        Centres of its bins.
+    lines : bool
+        Whether its pixels have wavelengths, so that lines can be measured.
     seed : int
         Seed of the bootstrap errors.
     """
-    residual, total, _ = squares(sample.flux, sample.decoded, sample.ivar)
-    chi2 = reduced_chi2(sample.flux, sample.decoded, sample.ivar)
-    r2 = r2_of(residual, total)
-    snr = np.maximum(sample.snr(), SNR_EDGES[0])
+    bins, pixels = sample.bins, sample.pixels
+    residual, total, _ = squares(bins.flux, bins.decoded, bins.ivar)
+    bins_r2, bins_chi2, chi2, r2 = r2_of(residual, total), bins.chi2(), pixels.chi2(), pixels.r2()
+    snr = np.maximum(pixels.snr(), SNR_EDGES[0])
     scale_error = np.abs(sample.decoded_scale / sample.scale - 1)
     codebook = CodebookUse.of(sample.counts)
-    clear = r2[snr > CLEAR]
-    along = measure_along(sample, wave, seed) if len(sample.flux) else None
+    clear = bins_r2[bins.snr() > CLEAR]
+    along = measure_along(bins, sample.scale, seed) if len(bins.flux) else None
+    emission, absorption = (
+        LineNumbers.of(strongest_lines(pixels, sign), seed) if lines else None for sign in (1, -1)
+    )
     return GroupNumbers(
-        n_live=len(sample.flux),
+        n_live=len(bins.flux),
         n_dead=sample.n_dead,
+        chi2=measure_median(chi2, seed),
+        r2=measure_median(r2, seed),
+        snr=measure_by_snr(snr, SNR_EDGES, r2, chi2, seed),
+        emission=emission,
+        absorption=absorption,
+        bins_chi2=measure_median(bins_chi2, seed),
+        bins_r2=measure_median(bins_r2, seed),
+        bins_snr=measure_by_snr(snr, SNR_EDGES, bins_r2, bins_chi2, seed),
+        bins_r2_pooled=measure_pooled_r2(residual, total, seed),
         clear=ClearNumbers(
             len(clear), measure_median(clear, seed), measure_fraction(clear >= NEARLY_ALL)
         ),
         bits_an_object=codebook.bits * float(sample.n_codes.mean()) if len(sample.n_codes) else 0.0,
-        r2=measure_median(r2, seed),
-        r2_pooled=measure_pooled_r2(residual, total, seed),
-        chi2=measure_median(chi2, seed),
         scale_error=measure_median(scale_error, seed),
         scale_error_p90=measure_quantile(scale_error, 0.9, seed),
-        snr=measure_by_snr(snr, SNR_EDGES, r2, chi2, seed),
         codebook=codebook,
         along=along,
         worst_continuum_error=np.nan if along is None else along.worst(),
     )
 
 
-def measure_along(sample: GroupSample, wave: np.ndarray, seed: int) -> Along:
-    """Divide the wavelength range into segments and measure the errors in each."""
-    edges = np.linspace(0, len(wave), min(N_SEGMENTS, len(wave)) + 1).astype(int)
+def measure_along(bins: Fluxes, scale: np.ndarray, seed: int) -> Along:
+    """Divide the wavelength range into segments and measure the errors in each.
+
+    Parameters
+    ----------
+    bins : Fluxes
+        Rebinned spectra.
+    scale : float (n,)
+        Flux scale of each spectrum.
+    seed : int
+        Seed of the bootstrap errors.
+    """
+    length = len(bins.wave)
+    edges = np.linspace(0, length, min(N_SEGMENTS, length) + 1).astype(int)
     n = len(edges) - 1
     out = {name: np.full(n, np.nan) for name in Along.__annotations__}
-    good = (sample.ivar > 0) & np.isfinite(sample.decoded)
-    noise = np.median(1 / np.sqrt(sample.ivar[good])) if good.any() else 1.0
+    good = bins.good
+    noise = np.median(1 / np.sqrt(bins.ivar[good])) if good.any() else 1.0
     for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         here = good[:, a:b]
         live = here.any(axis=1)
-        out["start"][k], out["stop"][k], out["live"][k] = wave[a], wave[b - 1], live.sum()
+        out["start"][k], out["stop"][k], out["live"][k] = bins.wave[a], bins.wave[b - 1], live.sum()
         if not live.any():
             continue
-        observed, decoded = sample.flux[live, a:b], sample.decoded[live, a:b]
-        error = continuum_error(observed, decoded, here[live], sample.scale[live])
+        observed, decoded = bins.flux[live, a:b], bins.decoded[live, a:b]
+        error = continuum_error(observed, decoded, here[live], scale[live])
         offset = measure_median(error, seed)
         out["offset"][k], out["offset_error"][k] = offset.value, offset.error
         out["scatter"][k] = robust_sigma(error)

@@ -13,26 +13,82 @@ from astromodal.data.spectra import has_group, read_spectra
 from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
-from astromodal.evaluation.metrics import column_medians
-from astromodal.surveys.registry import light_curves, spectra
+from astromodal.evaluation.metrics import column_medians, r2, reduced_chi2
+from astromodal.surveys.registry import grid_group, light_curves, spectra
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import SpectrumTokens, load_spectrum_tokens
 
 
 @dataclass(frozen=True)
+class Fluxes:
+    """Measured and decoded fluxes of n spectra at L points.
+
+    Attributes
+    ----------
+    wave : float64 (L,)
+        The points, in the unit of the group's axis.
+    flux, ivar : float64 (n, L)
+        Measured flux and its inverse variance, which is 0 where nothing was measured.
+    decoded : float64 (n, L)
+        Decoded flux; NaN where the code is missing.
+    """
+
+    wave: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    decoded: np.ndarray
+
+    @classmethod
+    def empty(cls, wave: np.ndarray) -> Fluxes:
+        """Return the fluxes of no spectrum."""
+        table = np.empty((0, len(wave)))
+        return cls(wave, table, table, table)
+
+    @classmethod
+    def join(cls, parts: Sequence[Fluxes]) -> Fluxes:
+        """Return the fluxes of all spectra of some parts, which have the same points."""
+        flux = np.concatenate([part.flux for part in parts])
+        ivar = np.concatenate([part.ivar for part in parts])
+        return cls(parts[0].wave, flux, ivar, np.concatenate([part.decoded for part in parts]))
+
+    def take(self, chosen: np.ndarray | Sequence[int]) -> Fluxes:
+        """Return some of the spectra, chosen by number, int (k,), or by a mask, bool (n,)."""
+        return Fluxes(self.wave, self.flux[chosen], self.ivar[chosen], self.decoded[chosen])
+
+    @property
+    def good(self) -> np.ndarray:
+        """Points with a measured and a decoded flux, bool (n, L)."""
+        return (self.ivar > 0) & np.isfinite(self.decoded)
+
+    def chi2(self) -> np.ndarray:
+        """Return the reduced χ² of each spectrum, float64 (n,)."""
+        return reduced_chi2(self.flux, self.decoded, self.ivar)
+
+    def r2(self) -> np.ndarray:
+        """Return R² of each spectrum, weighted by inverse variance, float64 (n,)."""
+        return r2(self.flux, self.decoded, self.ivar)
+
+    def snr(self) -> np.ndarray:
+        """Return the median flux / error over the measured points of each spectrum, (n,)."""
+        if not len(self.flux):
+            return np.empty(0)
+        known = self.ivar > 0
+        ratio = np.where(known, self.flux * np.sqrt(np.where(known, self.ivar, 0)), np.nan)
+        return column_medians(ratio.T)
+
+
+@dataclass(frozen=True)
 class GroupSample:
-    """Live spectra of one group: n spectra of L bins.
+    """Live spectra of one group: n spectra.
 
     Attributes
     ----------
     ids : unicode (n,)
         The objects.
-    flux : float (n, L)
-        Observed and rebinned flux; NaN in a bin without a good pixel.
-    ivar : float (n, L)
-        Its inverse variance; 0 in a bin without a good pixel.
-    decoded : float (n, L)
-        Decoded flux; NaN where the code is missing.
+    pixels : Fluxes
+        At the pixels that were measured; the decoded flux is interpolated.
+    bins : Fluxes
+        Rebinned, as codes are made from it; for a group of coefficients the same as `pixels`.
     scale, decoded_scale : float (n,)
         Flux scale of each object, as measured and as decoded.
     n_codes : int64 (n,)
@@ -44,9 +100,8 @@ class GroupSample:
     """
 
     ids: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    decoded: np.ndarray
+    pixels: Fluxes
+    bins: Fluxes
     scale: np.ndarray
     decoded_scale: np.ndarray
     n_codes: np.ndarray
@@ -54,26 +109,24 @@ class GroupSample:
     n_dead: int
 
     @classmethod
-    def empty(cls, length: int, counts: np.ndarray) -> GroupSample:
-        """Return a sample without a spectrum, of a group of `length` bins."""
-        table, column, none = np.empty((0, length)), np.empty(0), np.empty(0, np.int64)
-        return cls(np.empty(0, "U1"), table, table, table, column, column, none, counts, 0)
+    def empty(cls, pixels: np.ndarray, bins: np.ndarray, counts: np.ndarray) -> GroupSample:
+        """Return a sample without a spectrum, of a group with such wavelengths."""
+        column, fluxes = np.empty(0), (Fluxes.empty(pixels), Fluxes.empty(bins))
+        return cls(np.empty(0, "U1"), *fluxes, column, column, np.empty(0, np.int64), counts, 0)
 
     @classmethod
     def join(cls, samples: Sequence[GroupSample]) -> GroupSample:
         """Return one sample of all spectra; counts are summed."""
-        arrays = ("ids", "flux", "ivar", "decoded", "scale", "decoded_scale", "n_codes")
-        joined = {name: np.concatenate([getattr(s, name) for s in samples]) for name in arrays}
-        counts = np.sum([s.counts for s in samples], axis=0)
-        return cls(**joined, counts=counts, n_dead=sum(s.n_dead for s in samples))
-
-    def snr(self) -> np.ndarray:
-        """Return the median flux / error over the good bins of each spectrum, (n,)."""
-        if not len(self.flux):
-            return np.empty(0)
-        good = self.ivar > 0
-        ratio = np.where(good, self.flux * np.sqrt(np.where(good, self.ivar, 0)), np.nan)
-        return column_medians(ratio.T)
+        return cls(
+            ids=np.concatenate([s.ids for s in samples]),
+            pixels=Fluxes.join([s.pixels for s in samples]),
+            bins=Fluxes.join([s.bins for s in samples]),
+            scale=np.concatenate([s.scale for s in samples]),
+            decoded_scale=np.concatenate([s.decoded_scale for s in samples]),
+            n_codes=np.concatenate([s.n_codes for s in samples]),
+            counts=np.sum([s.counts for s in samples], axis=0),
+            n_dead=sum(s.n_dead for s in samples),
+        )
 
 
 def sample_spectra(
@@ -107,15 +160,15 @@ def sample_spectra(
     groups = spectra(settings.groups)
     for group in context.progress(groups, len(groups), "spectra"):
         size = len(tokenizer.groups[group].centroids)
-        own = [
-            GroupSample.empty(len(tokenizer.spectrum(group).wave), np.zeros(size, dtype=np.int64))
-        ]
+        pixels = grid_group(group).grid(settings).points()
+        counts = np.zeros(size, dtype=np.int64)
+        own = [GroupSample.empty(pixels, tokenizer.spectrum(group).wave, counts)]
         for cube, token, eligible, chosen in zip(cubes, tokens, places, sampled, strict=True):
             if not len(eligible) or not has_group(cube, group):
                 continue
             codes = [token.codes(group, i) for i in eligible.tolist()]
             counts = count_codes(np.concatenate(codes), size)
-            own.append(_read_group(cube, group, token, chosen, tokenizer, counts))
+            own.append(_read_group(cube, group, token, chosen, tokenizer, own[0], counts))
         samples[group] = GroupSample.join(own)
     return samples
 
@@ -142,10 +195,11 @@ def _read_group(
     token: SpectrumTokens,
     chosen: np.ndarray,
     tokenizer: SpectrumTokenizer,
+    none: GroupSample,
     counts: np.ndarray,
 ) -> GroupSample:
-    """Read the spectra of the chosen objects of one field."""
-    none = GroupSample.empty(len(tokenizer.spectrum(group).wave), np.zeros_like(counts))
+    """Read the spectra of the chosen objects of one field; `none` is a sample without any."""
+    coder = tokenizer.spectrum(group)
     samples, n_dead = [none], 0
     for batch in read_spectra(cube, group):
         wanted = np.isin(batch.row, token.row[chosen])
@@ -159,15 +213,16 @@ def _read_group(
             continue
         kept = np.flatnonzero(live)[coded]
         spectra = batch.take(kept)
-        flux, ivar = tokenizer.spectrum(group).observed(spectra)
         stored = np.stack([c for c, known in zip(codes, coded, strict=True) if known])
         encoded, _ = tokenizer.encode(group, spectra.flux, spectra.ivar)
         check_codes(cube, f"{group} spectra", stored, encoded, "encode_spectra")
         scale_codes = token.groups[group].scale[place]
+        decoded, _ = tokenizer.decode(group, stored, scale_codes)
         samples.append(GroupSample(
-            ids=token.ids[place], flux=flux, ivar=ivar,
-            decoded=tokenizer.decode(group, stored, scale_codes)[0],
-            scale=tokenizer.spectrum(group).scale(spectra),
+            ids=token.ids[place],
+            pixels=Fluxes(none.pixels.wave, *coder.measured(spectra), coder.at_pixels(decoded)),
+            bins=Fluxes(coder.wave, *coder.observed(spectra), decoded),
+            scale=coder.scale(spectra),
             decoded_scale=tokenizer.decode_scale(group, scale_codes),
             n_codes=(stored != MISSING_CODE).sum(axis=1),
             counts=none.counts, n_dead=0,

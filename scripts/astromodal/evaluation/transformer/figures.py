@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.config.schema import Config
-from astromodal.evaluation.metrics import LN2
+from astromodal.evaluation.metrics import LN2, bin_label
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
 from astromodal.evaluation.report.values import Measurement, Row, Table
@@ -284,8 +284,7 @@ def ring_means(gain: np.ndarray) -> list[Row]:
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         inside = gain[(radius >= low) & (radius < high) & np.isfinite(gain)]
         if len(inside):
-            text = f"{low:g} to {high:g}" if np.isfinite(high) else f"over {low:g}"
-            rows.append([text, len(inside), float(inside.mean())])
+            rows.append([bin_label(low, high), len(inside), float(inside.mean())])
     return rows
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from scipy.sparse import block_array, csc_array, diags_array
+from scipy.sparse.linalg import splu
 
 from astromodal.surveys.spectra import SpectrumBatch, good_pixels
 
@@ -128,6 +130,43 @@ def rebin(
     mean, inverse = np.empty(shape), np.empty(shape)
     _rebin(np.ascontiguousarray(flux), np.ascontiguousarray(ivar), factor, weight, mean, inverse)
     return mean, inverse
+
+
+def to_pixels(mean: np.ndarray, factor: int, weight: np.ndarray) -> np.ndarray:
+    """Return the smoothest spectra whose bins have given means: an interpolation that keeps flux.
+
+    Of all fluxes with these weighted means it is the one with the smallest sum of squared second
+    differences. It is linear in the means.
+
+    Parameters
+    ----------
+    mean : float64 (m, ceil(L / factor))
+        Flux in the bins, as `rebin` returns it; NaN where missing.
+    factor : int
+        Pixels per bin.
+    weight : float64 (L,)
+        Positive weight of each pixel in the mean of its bin.
+
+    Returns
+    -------
+    float64 (m, L)
+        NaN at the pixels of a missing bin, which are interpolated for the sake of its neighbours.
+    """
+    length, n_bins = len(weight), mean.shape[1]
+    missing = np.isnan(mean)
+    bins = np.arange(n_bins)
+    filled = np.zeros(mean.shape)
+    for i in np.flatnonzero(~missing.all(axis=1)):
+        known = ~missing[i]
+        filled[i] = np.interp(bins, bins[known], mean[i, known])
+    bin_of = np.arange(length) // factor
+    share = weight / np.bincount(bin_of, weight)[bin_of]
+    average = csc_array((share, (bin_of, np.arange(length))), shape=(n_bins, length))
+    bend = diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(length - 2, length))
+    system = block_array([[bend.T @ bend, average.T], [average, None]], format="csc")
+    right = np.concatenate([np.zeros((length, len(mean))), filled.T])
+    fluxes: np.ndarray = splu(system).solve(right)[:length].T
+    return np.where(missing[:, bin_of], np.nan, fluxes)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

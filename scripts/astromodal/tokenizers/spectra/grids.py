@@ -37,8 +37,8 @@ import numpy as np
 from astromodal.errors import DataError, must_be
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import SpectrumBatch
-from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
+from astromodal.surveys.spectra import SpectrumBatch, good_pixels
+from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin, to_pixels
 from astromodal.tokenizers.spectra.groups import (
     FeatureSpace,
     GridTokenizer,
@@ -151,6 +151,15 @@ class SpectrumGroupTokenizer(GridTokenizer):
     def observed(self, batch: SpectrumBatch) -> tuple[np.ndarray, np.ndarray]:
         """Return flux and inverse variance in the bins, float64 (m, L)."""
         return self.rebin(batch.flux, batch.ivar)
+
+    def measured(self, batch: SpectrumBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Return flux and inverse variance of the native pixels, float64 (m, n_pixels)."""
+        good = good_pixels(batch.flux, batch.ivar)
+        return batch.flux.astype(np.float64), np.where(good, batch.ivar, 0.0)
+
+    def at_pixels(self, flux: np.ndarray) -> np.ndarray:
+        """Return fluxes of native pixels, float64 (m, n_pixels), as smooth as the bins allow."""
+        return to_pixels(flux, self.factor, self.weight)
 
     def scale(self, batch: SpectrumBatch) -> np.ndarray:
         """Return the exact flux scale of each spectrum, float64 (m,); NaN without a good pixel."""

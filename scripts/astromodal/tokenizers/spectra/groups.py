@@ -281,6 +281,17 @@ class GridTokenizer(GroupTokenizer):
         The inverse variance is 0 where there is no good pixel.
         """
 
+    def measured(self, batch: SpectrumBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Return flux and ivar at the pixels that were measured, float64 (m, n_pixels).
+
+        By default these are the points `wave`. The inverse variance of a bad pixel is 0.
+        """
+        return self.observed(batch)
+
+    def at_pixels(self, flux: np.ndarray) -> np.ndarray:
+        """Return fluxes at the measured pixels, float64 (m, n_pixels), of those at `wave`."""
+        return flux
+
     @abstractmethod
     def scale(self, batch: SpectrumBatch) -> np.ndarray:
         """Return the exact flux scale of each spectrum, float64 (m,); NaN without a good pixel."""

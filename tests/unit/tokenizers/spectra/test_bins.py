@@ -7,7 +7,13 @@ from hypothesis.extra.numpy import arrays
 from astromodal.simulate.desi import PHOTON_NOISE, noise_level
 from astromodal.surveys.desi import GRIDS
 from astromodal.surveys.spectra import good_pixels
-from astromodal.tokenizers.spectra.bins import MIN_SPECTRA, POWER, NoiseProfile, rebin
+from astromodal.tokenizers.spectra.bins import (
+    MIN_SPECTRA,
+    POWER,
+    NoiseProfile,
+    rebin,
+    to_pixels,
+)
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40))
 FLUX = st.floats(-1e6, 1e6, width=32)
@@ -156,3 +162,37 @@ def test_profiles_of_fields_add_up():
     added = NoiseProfile.add([parts[0], NoiseProfile.unknown(), parts[1]])
     np.testing.assert_allclose(added.weights(6), whole.weights(6), rtol=1e-12)
     assert len(NoiseProfile.add([]).total) == 0
+
+
+@pytest.mark.parametrize("length", [60, 63])
+def test_pixels_keep_the_means_of_bins(length):
+    """Rebinned again, interpolated spectra have the means they were made of; the last bin too."""
+    generator = np.random.default_rng(0)
+    weight, mean = generator.uniform(0.5, 2, length), generator.normal(size=(3, -(-length // 6)))
+    again, _ = rebin(to_pixels(mean, 6, weight), np.ones((3, length)), 6, weight)
+    np.testing.assert_allclose(again, mean, atol=1e-10)
+
+
+def test_pixels_follow_a_slope():
+    """A straight line comes back as it was: its second differences are zero."""
+    line = 2 + 0.1 * np.arange(60.0)[None]
+    mean, _ = rebin(line, np.ones(line.shape), 5, np.ones(60))
+    np.testing.assert_allclose(to_pixels(mean, 5, np.ones(60)), line, atol=1e-10)
+
+
+def test_pixels_of_missing_bins_are_missing():
+    """They are NaN, whole spectra too, and the others keep their means."""
+    mean = np.arange(24.0).reshape(2, 12)
+    mean[0, [0, 5]] = np.nan
+    mean[1] = np.nan
+    pixels = to_pixels(mean, 4, np.ones(48))
+    assert np.isnan(pixels[1]).all()
+    missing = np.repeat(np.isnan(mean[0]), 4)
+    np.testing.assert_array_equal(np.isnan(pixels[0]), missing)
+    np.testing.assert_allclose(np.nanmean(pixels[0, 4:20].reshape(4, 4), axis=1), mean[0, 1:5])
+
+
+def test_bins_of_one_pixel_are_pixels():
+    """Nothing is interpolated."""
+    mean = np.random.default_rng(0).normal(size=(2, 9))
+    np.testing.assert_allclose(to_pixels(mean, 1, np.ones(9)), mean, atol=1e-12)

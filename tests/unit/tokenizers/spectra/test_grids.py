@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from astromodal.surveys.spectra import SpectrumBatch
 from astromodal.tokenizers.spectra.grids import (
     SpectrumFeatures,
     compress,
@@ -85,7 +86,7 @@ def test_noise_and_signal_have_features_of_order_one():
 
 
 def test_lines_brighter_than_any_in_training_keep_their_flux():
-    """A line of 30 to 900 scales is decoded to a tenth, by 512 codes that have seen none above 8."""
+    """A line of 30 to 900 scales is decoded to a tenth by 512 codes; training has none above 8."""
     flux, ivar = spectra(200)
     tokenizer = tokenizer_of({"desi_r": samples_of(flux, ivar)}, LINES)["desi_r"]
     flux, ivar = tokenizer.rebin(*spectra(40, seed=1))
@@ -103,3 +104,15 @@ def test_artificial_lines_raise_training_bins():
     assert lines.shape == (100, 2)
     assert (lines[:, 0] >= features[lines[:, 1].astype(int), 0]).all()
     assert 6 < lines[:, 0].max() <= np.arcsinh(1000)
+
+
+def test_measured_pixels_are_the_native_ones():
+    """Flux as it is, an inverse variance of 0 where a pixel is bad; bins come back as pixels."""
+    flux, ivar = spectra(4)
+    tokenizer = tokenizer_of({"desi_r": samples_of(flux, ivar)})["desi_r"]
+    ivar[0, 7], flux[1, 8] = -1, np.nan
+    batch = SpectrumBatch(np.arange(4, dtype=np.int32), flux, ivar)
+    measured, precision = tokenizer.measured(batch)
+    np.testing.assert_array_equal(measured, flux)
+    assert (precision[0, 7], precision[1, 8]) == (0, 0)
+    assert tokenizer.at_pixels(tokenizer.observed(batch)[0]).shape == flux.shape
