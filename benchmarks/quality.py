@@ -1,7 +1,10 @@
 """Evaluate the tokenizers over several seeds, and write ``benchmarks/QUALITY.md``.
 
 ``python -m benchmarks.quality``: each seed fits all tokenizers anew on the same simulated sky and
-evaluates them on the two fields that nothing was trained on.
+evaluates them on the two fields that nothing was trained on. Where the variable
+``ASTROMODAL_REAL_CUBES`` names a folder of cubes of real sources, their codes are evaluated too.
+Spectra are then coded with other numbers of bins. Last, a small model of the first seed encodes and
+decodes lines and stars of known flux (`benchmarks.synthetic`).
 """
 
 from __future__ import annotations
@@ -10,85 +13,215 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
+from astromodal import AstroModel
 from astromodal.evaluation.report.values import Measurement, show
+from astromodal.evaluation.spectra.measures import WITHIN_NOISE
 from astromodal.storage.json_files import read_json
 from benchmarks.harness import ROOT
+from benchmarks.synthetic import table
 
 SEEDS = (1, 2, 3)
 FOLDER = "results/quality"
+CUBES = f"{FOLDER}/cubes/datacube_{{field}}.parquet"
 PAGE = ROOT / "benchmarks/QUALITY.md"
 SECTIONS = ("scalars", "spectra", "images")
 BLOCKS = ("spectrum", "image")
+REAL = "ASTROMODAL_REAL_CUBES"
+TOKENS = (128, 256, 512, 768, 1024, 1536)
+"""Most codes of a spectrum, for the curve of codes against error."""
+ARMS = ("desi_b", "desi_r", "desi_z")
 
 Numbers = dict[str, dict[str, Any]]
 Get = Callable[[Numbers], float | None]
 
 
 def main() -> None:
-    """Run every seed and write the page."""
+    """Run every seed, on real cubes too, and the curve of codes; write the page."""
+    config = yaml.safe_load((ROOT / "benchmarks/quality.yaml").read_text(encoding="utf-8"))
+    _make_cubes(config)
+    real = _real_fields()
+    runs: list[Numbers] = []
+    on_real: list[Numbers] = []
     for seed in SEEDS:
-        _run(seed)
-    runs = [
-        {name: read_json(ROOT / _results(seed) / f"evaluation/{name}.json")["numbers"]
-         for name in SECTIONS}
-        for seed in SEEDS
-    ]  # fmt: skip
-    PAGE.write_text(page(runs), encoding="utf-8")
+        for block in BLOCKS:
+            config["tokenizers"].setdefault(block, {})["seed"] = seed
+        runs.append(_evaluate(config, f"seed_{seed}"))
+        if real:
+            fields = {"evaluation": {"fields": real}}
+            on_real.append(_evaluate(config | fields, f"seed_{seed}"))
+    curve = {n: _with_tokens(config, n) for n in TOKENS}
+    known = table(_model(config))
+    PAGE.write_text(page(runs, on_real, curve, known), encoding="utf-8")
     print(f"== wrote {PAGE.relative_to(ROOT)}")
 
 
-def _results(seed: int) -> str:
-    return f"{FOLDER}/seed_{seed}"
+def _make_cubes(config: dict[str, Any]) -> None:
+    """Simulate the sky, and put its cubes and the real ones into one folder."""
+    sky = config | {"paths": {"results": f"{FOLDER}/sky"}}
+    fields = sorted(config["simulate"]["fields"])
+    cubes = [f"{FOLDER}/sky/cubes/datacube_{field}.parquet" for field in fields]
+    _run(sky, "sky", cubes)
+    folder = (ROOT / CUBES).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for cube in (*(ROOT / cube for cube in cubes), *_real_cubes()):
+        (folder / cube.name).symlink_to(cube.resolve())
+    del config["simulate"]
+    config["fields"] = [*fields, *_real_fields()]
+    config["evaluation"] = {
+        "fields": [f for f in fields if f not in config["tokenizers"]["fields"]]
+    }
 
 
-def _run(seed: int) -> None:
-    """Fit and evaluate the tokenizers of one seed, on the sky of the first."""
-    config = yaml.safe_load((ROOT / "benchmarks/quality.yaml").read_text(encoding="utf-8"))
-    config["paths"] = {"results": _results(seed)}
-    if seed != SEEDS[0]:
-        cubes = f"{_results(SEEDS[0])}/cubes/datacube_{{field}}.parquet"
-        config["paths"]["datacube_template"] = cubes
-        del config["simulate"]
+def _real_cubes() -> list[Path]:
+    """Return the cubes of real sources; none where the variable is not set."""
+    folder = os.environ.get(REAL)
+    return sorted(Path(folder).glob("datacube_*.parquet")) if folder else []
+
+
+def _real_fields() -> list[str]:
+    return [cube.stem.removeprefix("datacube_") for cube in _real_cubes()]
+
+
+def _evaluate(config: dict[str, Any], name: str) -> Numbers:
+    """Fit and evaluate all tokenizers; return the numbers of each section."""
+    results = f"{FOLDER}/{name}"
+    paths = {"results": results, "datacube_template": CUBES}
+    _run(config | {"paths": paths}, name, ["evaluate_tokenizers"])
+    return {section: _numbers(results, section) for section in SECTIONS}
+
+
+def _with_tokens(config: dict[str, Any], most: int) -> dict[str, Any]:
+    """Code the arms of DESI with at most so many codes each; return the section's numbers."""
+    results = f"{FOLDER}/tokens_{most}"
+    spectrum = {"groups": list(ARMS), "max_spec_tokens_per_group": most, "seed": SEEDS[0]}
+    own = {
+        "paths": {"results": results, "datacube_template": CUBES},
+        "tokenizers": config["tokenizers"] | {"spectrum": spectrum},
+        "sequences": {"max_seq_len": 3 * most + 2048},
+    }
+    _run(config | own, f"tokens_{most}", [f"{results}/evaluation/spectra.json"])
+    return _numbers(results, "spectra")
+
+
+def _model(config: dict[str, Any]) -> AstroModel:
+    """Train a model as small as can be on the codes of the first seed, for its tokenizers."""
+    results = f"{FOLDER}/seed_{SEEDS[0]}"
     for block in BLOCKS:
-        config["tokenizers"].setdefault(block, {})["seed"] = seed
-    path = ROOT / FOLDER / f"seed_{seed}.yaml"
+        config["tokenizers"][block]["seed"] = SEEDS[0]
+    small = {
+        "paths": {"results": results, "datacube_template": CUBES},
+        "model": {"d_model": 32, "n_layers": 1, "n_heads": 2, "d_ff": 64},
+        "training": {"fields": ["SIM-0003"], "epochs": 1, "token_budget": 8192, "warmup_steps": 2},
+    }
+    _run(config | small, f"model_{SEEDS[0]}", ["train"])
+    return AstroModel.from_run(ROOT / results)
+
+
+def _run(config: dict[str, Any], name: str, targets: Sequence[str]) -> None:
+    """Run the workflow to some targets."""
+    path = ROOT / FOLDER / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "evaluate_tokenizers"]
+    command = [sys.executable, "-m", "snakemake", *targets]
     command += ["--profile", "profiles/local", "--configfile", str(path)]
-    print(f"== seed {seed}", flush=True)
+    print(f"== {name}: {', '.join(targets)}", flush=True)
     subprocess.run(command, cwd=ROOT, env={**os.environ, "MPLBACKEND": "Agg"}, check=True)
 
 
-def page(runs: list[Numbers]) -> str:
-    """Return the page: one table per modality, with means and scatter over the seeds."""
-    tables = []
-    for title, lines in (
-        ("Scalars", _scalars(runs[0])), ("Spectra", _spectra(runs[0])), ("Image cutouts", _images())
-    ):  # fmt: skip
-        rows = [f"| {what} | {_over_seeds(runs, get)} | {mark} |" for what, get, mark in lines]
-        head = "| what | measured | mark |\n| --- | --- | --- |"
-        tables.append("\n".join([f"## {title}", "", head, *rows]))
+def _numbers(results: str, section: str) -> dict[str, Any]:
+    numbers: dict[str, Any] = read_json(ROOT / results / f"evaluation/{section}.json")["numbers"]
+    return numbers
+
+
+def page(
+    runs: list[Numbers], on_real: list[Numbers], curve: dict[int, dict[str, Any]], known: str
+) -> str:
+    """Return the page: a table per modality, of means and scatter over the seeds, and the rest.
+
+    Parameters
+    ----------
+    runs, on_real : list of dict
+        Numbers of each seed, of the simulated and of real cubes; none without real cubes.
+    curve : dict of int to dict
+        Numbers of the spectra by the most codes of a spectrum.
+    known : str
+        Table of sources of known flux.
+    """
     n = runs[0]["images"]["n_objects"], runs[0]["scalars"]["n_objects"]
-    return (
+    parts = [
         f"""# Quality of the tokenizers
 
 Written by `make quality` on {date.today()}: mean ± standard deviation over the seeds
 {", ".join(map(str, SEEDS))} of the codebooks and of the autoencoder, which are fitted anew for each
 on the same simulated sky (`benchmarks/quality.yaml`), and judged on two fields that nothing was
 trained on ({n[1]} objects, {n[0]} cutouts). Codebooks have 2048 codes and columns 1024 bins. The
-scatter says nothing of another sky; each run's report has errors over objects.
+scatter says nothing of another sky; each run's report has errors over objects.""",
+        *_tables(runs, "##", marks=True),
+        _curve_table(curve),
+        f"""## Sources of known flux
 
-"""
-        + "\n\n".join(tables)
-        + "\n"
-    )
+Spectra of a flat continuum with one line, and cutouts of one star, which `benchmarks/synthetic.py`
+makes, seen through `AstroModel.encode` and `decode` alone, with the tokenizers of the first seed.
+
+{known}""",
+    ]
+    if on_real:
+        parts += [
+            f"""## Real sources
+
+The same tokenizers, fitted on the simulated sky alone, applied to the cubes that `{REAL}` names:
+{on_real[0]["scalars"]["n_objects"]} objects. They are few, and differ from the simulated ones.""",
+            *_tables(on_real, "###", marks=False),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tables(runs: list[Numbers], level: str, marks: bool) -> Iterator[str]:
+    """Yield a table of each modality, of what all runs measured."""
+    for title, lines in (
+        ("Image cutouts", _images()), ("Spectra", _spectra(runs[0])), ("Scalars", _scalars(runs[0]))
+    ):  # fmt: skip
+        known = [(what, _over_seeds(runs, get), mark) for what, get, mark in lines]
+        rows = [
+            f"| {what} | {value} |" + (f" {mark} |" if marks else "")
+            for what, value, mark in known if marks or value != "–"
+        ]  # fmt: skip
+        head = "| what | measured |\n| --- | --- |"
+        if marks:
+            head = "| what | measured | mark |\n| --- | --- | --- |"
+        if rows:
+            yield "\n".join([f"{level} {title}", "", head, *rows])
+
+
+def _curve_table(curve: dict[int, dict[str, Any]]) -> str:
+    """Return the table of codes against error of the DESI arms."""
+    rows = []
+    for most, numbers in curve.items():
+        cells = [f"{most}"]
+        for arm in ARMS:
+            group = numbers["groups"][arm]
+            used = [b for b in group["snr"] if b["n"] and b["low"] >= 10]
+            cells.append(", ".join(f"{np.sqrt(b['chi2']['value']):.2f}" for b in used))
+            cells.append(f"{group['r2']['value']:.3f}")
+        rows.append("| " + " | ".join(cells) + " |")
+    titles = " | ".join(f"{arm}: error (σ) | R²" for arm in ARMS)
+    return "\n".join([
+        "## Codes against error of DESI spectra", "",
+        "One seed. The error is the rms of decoded minus measured flux over the noise of a pixel,",
+        "the median over spectra of S/N 10 to 30, and over 30. R² is that of native pixels, their",
+        "noise included, the median over all spectra.", "",
+        f"| most codes per arm | {titles} |", "| --- |" + " --- |" * (2 * len(ARMS)), *rows,
+    ])  # fmt: skip
 
 
 def _over_seeds(runs: list[Numbers], get: Get) -> str:
@@ -135,15 +268,33 @@ def _spectra(run: Numbers) -> Iterator[Line]:
         if not numbers["n_live"]:
             continue
 
-        def of(*keys: str, group: str = group) -> Get:
+        def of(*keys: str | int, group: str = group) -> Get:
             return lambda r: _down(r["spectra"]["groups"][group], keys)
 
-        yield f"{group}: median R², S/N > 3", of("clear", "r2", "value"), "≥ 0.98"
+        for i, b in enumerate(numbers["snr"]):
+            if b["n"]:
+                high = b["high"]
+                name = f"S/N {b['low']:g} to {high:g}" if high else f"S/N over {b['low']:g}"
+                chi2 = of("snr", i, "chi2", "value")
+                yield f"{group}: median χ² of pixels, {name}", chi2, f"≤ {WITHIN_NOISE:g}"
+        for kind in ("emission", "absorption"):
+            for what, key in (("flux", "flux"), ("equivalent width", "width")):
+                ratio = of(kind, key, "value")
+                yield f"{group}: {what} of {kind} lines, decoded over measured", ratio, "1 ± 0.02"
+                yield f"{group}: the same, scatter over lines", of(kind, f"{key}_scatter"), ""
+        yield f"{group}: median R² of pixels", of("r2", "value"), ""
+        yield f"{group}: median χ² of bins", of("bins_chi2", "value"), ""
+        yield f"{group}: median R² of bins, S/N > 3", of("clear", "r2", "value"), "≥ 0.98"
         yield f"{group}: share of those at 0.98 or above", of("clear", "share", "value"), ""
-        yield f"{group}: median R², all", of("r2", "value"), ""
-        yield f"{group}: median reduced χ², all", of("chi2", "value"), ""
         yield f"{group}: perplexity of the evaluated codes", of("codebook", "perplexity"), ""
         yield f"{group}: bits per object", of("bits_an_object"), ""
+    for survey in run["spectra"]["redshifts"]:
+        for what, key in (("median |Δv| (km/s)", "offset"), ("share of others", "other")):
+
+            def redshift(r: Numbers, key: str = key, survey: str = survey) -> float | None:
+                return _down(r["spectra"]["redshifts"], (survey, "all", key, "value"))
+
+            yield f"{survey}: redshifts, decoded against measured: {what}", redshift, ""
 
 
 def _images() -> Iterator[Line]:
@@ -173,9 +324,13 @@ def _images() -> Iterator[Line]:
     yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
 
 
-def _down(numbers: Any, keys: tuple[str, ...]) -> float | None:
+def _down(numbers: Any, keys: Sequence[str | int]) -> float | None:
+    """Return the number below some keys; None where there is none."""
     for key in keys:
-        numbers = numbers.get(key) if isinstance(numbers, dict) else None
+        if isinstance(numbers, list):
+            numbers = numbers[int(key)]
+        else:
+            numbers = numbers.get(key) if isinstance(numbers, dict) else None
     return numbers
 
 

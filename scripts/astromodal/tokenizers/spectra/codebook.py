@@ -240,7 +240,7 @@ class SpectrumCodebook:
     scale : ColumnSummary
         Distribution of log10 of the spectra's flux scales, or of the median magnitudes.
     numbers : dict
-        `inertia` (mean squared distance), `n_samples` (with those of `FeatureSpace.unseen`) and
+        `inertia` (mean squared distance), `n_samples` of `FeatureSpace.to_fit` and
         `n_objects` that were fitted, and `n_spectra` and `n_live` of the training fields.
     noise : NoiseProfile
         Typical noise of the training spectra.
@@ -325,11 +325,10 @@ def train_codebook(
     space = feature_space(group)
     width = space.width(group)
     features = samples.features.reshape(-1, width)
-    mean, std, unseen = np.zeros(width), np.ones(width), features
+    mean, std, fitted = np.zeros(width), np.ones(width), features
     if len(features):
         mean, std = space.standardisation(features)
-        unseen = space.unseen(features, settings.seed)
-    fitted = np.concatenate([features, unseen])
+        fitted = space.to_fit(features, settings.seed)
     points = space.standardise(fitted, mean, std).reshape(-1, len(space.weights))
     quantizer = _quantizer(points, space, settings, progress, threads)
     counts, inertia = usage(quantizer, points, threads)

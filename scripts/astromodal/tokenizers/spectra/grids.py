@@ -17,13 +17,15 @@ noise, and near the S/N where there is a signal. The compressions are chosen for
 
 The cells of a codebook are round in the standardised features: an error of one standard deviation
 counts the same in both. The flux matters more than its error, which is needed to some percent
-only. So ln(precision) is standardised to a quarter of a standard deviation, which spends the codes
-on flux. On simulated DESI spectra and 2048 codes, this halves the error of flux (at S/N > 10 from a
-fifth of its noise to a tenth) and leaves an error of 4 % in precision.
+only. So ln(precision) is standardised to an eighth of a standard deviation, which spends the codes
+on flux. A codebook is not fitted on the training bins as they are, but on
 
-Emission lines differ more than continua do: the strongest lines of a survey are not among a few
-hundred training spectra. So a codebook is fitted on artificial lines too, which reach up to
-`BRIGHTEST_LINE` scales. docs/decisions.md has the measurements.
+- bins drawn in proportion to their precision, a fifth aside: an error of flux counts in units of
+  the noise, which is large where the precision is;
+- artificial emission lines up to `BRIGHTEST_LINE` scales: lines differ more than continua do, and
+  the strongest ones of a survey are not among a few hundred training spectra.
+
+docs/decisions.md has the measurements.
 """
 
 from __future__ import annotations
@@ -47,12 +49,14 @@ from astromodal.tokenizers.spectra.groups import (
 )
 
 N_FEATURES = 2
-FEATURE_WEIGHTS = np.array([1.0, 0.25])
+FEATURE_WEIGHTS = np.array([1.0, 0.125])
 """Standard deviations of the standardised features: compressed flux_norm, compressed precision."""
 BRIGHTEST_LINE = 1000.0
 """Largest flux of an artificial line in a bin, in scales of its spectrum."""
 SHARE_OF_LINES = 0.02
 """Artificial lines per training sample."""
+SHARE_ALIKE = 0.2
+"""Probability that a sample is drawn from all training bins alike, not by their precision."""
 
 
 class SpectrumFeatures(FeatureSpace):
@@ -87,18 +91,21 @@ class SpectrumFeatures(FeatureSpace):
         scale = object_scale(flux, ivar)
         return scale, compress(flux, ivar, scale)[ivar > 0]
 
-    def unseen(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return bins of artificial emission lines, float32 (m, 2).
+    def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
+        """Return as many training bins as there are, drawn by precision, and artificial lines.
 
-        Each is a training bin whose flux is raised to a random one: the compressed flux is uniform
-        up to that of `BRIGHTEST_LINE`. The precision is the bin's own.
+        A line is a training bin whose flux is raised to a random one: the compressed flux is
+        uniform up to that of `BRIGHTEST_LINE`. The precision is the bin's own.
         """
         generator = np.random.default_rng(seed)
+        precision = np.exp(features[:, 1], dtype=np.float64)
+        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / len(features)
+        drawn = features[generator.choice(len(features), len(features), p=probability)]
         chosen = generator.integers(0, len(features), round(SHARE_OF_LINES * len(features)))
         lines = features[chosen]
         lowest = np.clip(lines[:, 0], 0, np.arcsinh(BRIGHTEST_LINE))
         lines[:, 0] = generator.uniform(lowest, np.arcsinh(BRIGHTEST_LINE))
-        return lines
+        return np.concatenate([drawn, lines])
 
 
 @dataclass(frozen=True)

@@ -127,22 +127,21 @@ class FeatureSpace(ABC):
         """Return the centroids of `size` codes, float32 (size, D); None where they are fitted."""
         return None
 
-    def unseen(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return features that a codebook must reach beyond those of the training samples.
+    def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
+        """Return the samples that a codebook is fitted on; the training samples by default.
 
         Parameters
         ----------
         features : float32 (n, width)
             Training samples, n > 0.
         seed : int
-            Seed of the choice.
+            Seed of a choice among them.
 
         Returns
         -------
         float32 (m, width)
-            Samples that the codebook is fitted on too; none by default.
         """
-        return features[:0]
+        return features
 
     def scale_to_column(self, scale: np.ndarray) -> np.ndarray:
         """Return log10 of positive flux scales, float64 (m,); NaN stays NaN."""

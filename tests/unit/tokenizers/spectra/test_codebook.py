@@ -129,7 +129,7 @@ def test_features_are_standardised_with_the_training_data(codebook):
     features = samples_of(*spectra(20)).features
     points = (features - codebook.mean) / codebook.std
     np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(points.std(axis=0), [1, 0.25], rtol=1e-5)
+    np.testing.assert_allclose(points.std(axis=0), [1, 0.125], rtol=1e-5)
 
 
 def test_numbers_say_what_was_fitted(codebook):

@@ -98,12 +98,21 @@ def test_lines_brighter_than_any_in_training_keep_their_flux():
 
 
 def test_artificial_lines_raise_training_bins():
-    """A fiftieth of the bins, with their own precision, and fluxes up to 1,000 scales."""
-    features = np.stack([np.linspace(-1, 2, 5000), np.arange(5000)], 1).astype(np.float32)
-    lines = SpectrumFeatures().unseen(features, 3)
+    """A fiftieth more bins, with their own precision, and fluxes up to 1,000 scales."""
+    features = np.stack([np.linspace(-1, 2, 5000), np.linspace(0, 1, 5000)], 1).astype(np.float32)
+    lines = SpectrumFeatures().to_fit(features, 3)[5000:]
     assert lines.shape == (100, 2)
-    assert (lines[:, 0] >= features[lines[:, 1].astype(int), 0]).all()
+    place = np.rint(lines[:, 1] * 4999).astype(int)
+    assert (lines[:, 0] >= features[place, 0]).all()
     assert 6 < lines[:, 0].max() <= np.arcsinh(1000)
+
+
+def test_precise_bins_are_drawn_more_often():
+    """Of bins of precision 1 and 99, half each, 0.2 / 2 + 0.8 / 100 of the samples are of 1."""
+    features = np.zeros((20000, 2), np.float32)
+    features[10000:, 1] = np.log(99)
+    drawn = SpectrumFeatures().to_fit(features, 3)[:20000]
+    assert (drawn[:, 1] == 0).mean() == pytest.approx(0.108, abs=0.01)
 
 
 def test_measured_pixels_are_the_native_ones():
