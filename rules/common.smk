@@ -1,9 +1,14 @@
 # The configuration, fields and paths of the run, and helper functions of the rules.
+import atexit
+import gc
 import os
 import re
 import sys
 from pathlib import Path
 
+# No search for garbage in the modules that Snakemake imported: neither now, nor at the end.
+gc.freeze()
+atexit.register(gc.freeze)
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 

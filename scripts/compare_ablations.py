@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.config.load import load_config
 from astromodal.evaluation.ablations.evaluate import compare_ablations
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.report.render import Page, provenance, render_page
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 params = snakemake.params

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.inference.model import AstroModel
 from astromodal.inference.tables import embed_field
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 with job.one_field():

@@ -1,7 +1,7 @@
 """Encode the image cutouts of one field."""
 
-from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start
+from astromodal.data.cube import Cube
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 from astromodal.tokenizers.images.tokens import encode_field_images

@@ -1,8 +1,8 @@
 """Encode the scalars of one field's selected rows."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, encode_field_scalars
 
 job = start(snakemake)

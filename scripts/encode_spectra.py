@@ -1,7 +1,7 @@
 """Encode one field's spectra and light curves."""
 
-from astromodal.data.cube import Cube
 from astromodal.jobs.entry import start
+from astromodal.data.cube import Cube
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 

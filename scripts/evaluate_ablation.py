@@ -1,9 +1,9 @@
 """Measure the losses of the evaluated objects under one training of a variant."""
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.ablations.losses import measure_losses
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.bundle import join_bundle, load_trained
-from astromodal.jobs.entry import start
 from astromodal.sequences.centroids import TokenizerFiles
 
 job = start(snakemake)

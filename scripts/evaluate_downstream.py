@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
 from astromodal.evaluation.held_out import evaluated_fields
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 source, given = snakemake.input, snakemake.params

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
 from astromodal.evaluation.held_out import evaluated_fields
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 given = snakemake.input

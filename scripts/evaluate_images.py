@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.images.evaluate import evaluate_images
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
 job = start(snakemake)

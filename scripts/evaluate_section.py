@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import ModelContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.registry import SECTIONS
 from astromodal.evaluation.report.section import Section
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 source, given = snakemake.input, snakemake.params

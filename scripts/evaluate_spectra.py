@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.spectra.evaluate import evaluate_spectra
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 given = snakemake.input

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from astromodal.jobs.entry import start
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer
-from astromodal.jobs.entry import start
 from astromodal.storage.skips import usable
 
 job = start(snakemake)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from astromodal.inference.export import RunSources, export_model
 from astromodal.jobs.entry import start
+from astromodal.inference.export import RunSources, export_model
 from astromodal.sequences.centroids import TokenizerFiles
 from astromodal.storage.skips import skip_at
 

@@ -1,8 +1,8 @@
 """Sample one training field's share of cutouts, and write them normalised."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import write_shard
 

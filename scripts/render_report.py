@@ -1,7 +1,7 @@
 """Write the report: all sections of the evaluation in one HTML file."""
 
-from astromodal.evaluation.report.render import render_report
 from astromodal.jobs.entry import start
+from astromodal.evaluation.report.render import render_report
 
 job = start(snakemake)
 render_report(

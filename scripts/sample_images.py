@@ -1,8 +1,8 @@
 """Measure the noise of the sky in a sample of one training field's cutouts."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.images.normaliser import sample_sky
 
 job = start(snakemake)

@@ -1,8 +1,8 @@
 """Sketch the quantiles of one training field's scalar columns."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 
 job = start(snakemake)

@@ -1,8 +1,8 @@
 """Sample the features of one training field's spectra."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
-from astromodal.jobs.entry import start
 from astromodal.tokenizers.spectra.codebook import sample_features
 
 job = start(snakemake)

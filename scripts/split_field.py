@@ -1,8 +1,8 @@
 """Assign the objects of one field's cube to cells of the sky and to splits, and select them."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
-from astromodal.jobs.entry import start
 
 job = start(snakemake)
 with job.one_field():

@@ -1,10 +1,10 @@
 """Check one field's cube and count what it holds."""
 
+from astromodal.jobs.entry import start
 from astromodal.data.columns import modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.data.summary import summarise_field
-from astromodal.jobs.entry import start
 from astromodal.storage.json_files import write_json
 
 job = start(snakemake)

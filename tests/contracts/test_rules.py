@@ -48,6 +48,13 @@ def test_entry_scripts_are_thin(path):
     assert not [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
 
 
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_entry_scripts_import_the_start_of_a_job_first(path):
+    """What they import after it costs no search for garbage."""
+    names = [n.module for n in ast.parse(path.read_text()).body if isinstance(n, ast.ImportFrom)]
+    assert next(n for n in names if n.startswith("astromodal.")) == "astromodal.jobs.entry"
+
+
 @pytest.mark.parametrize("path", [*(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"], ids=str)
 def test_rule_files_are_short(path):
     """Rule files stay below 200 lines, the Snakefile below 60."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import entropy
+from scipy.special import entr
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.report.style import new_figure
@@ -62,7 +62,8 @@ class CodebookUse:
 
 def perplexity(counts: np.ndarray) -> float:
     """Return exp of the entropy of frequencies `counts` (K,); 0 where nothing was counted."""
-    return float(np.exp(entropy(counts))) if np.sum(counts) > 0 else 0.0
+    total = np.sum(counts)
+    return float(np.exp(entr(counts / total).sum())) if total > 0 else 0.0
 
 
 def count_codes(codes: np.ndarray, size: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 import errno
+import gc
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +11,11 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import astromodal
+from astromodal.jobs.entry import SCRIPTS, start
 from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.extensions import VARIABLE, hand_down
-from astromodal.jobs.entry import SCRIPTS, start
 from astromodal.jobs.failures import FOLDER, read_notes
 from astromodal.storage.json_files import write_json
 from astromodal.storage.skips import Skip, SkippedError, skip_at
@@ -37,6 +39,7 @@ def snakemake(tmp_path, monkeypatch):
         },
         threads=1,
     )
+    gc.unfreeze()
     for handler in set(root.handlers) - set(before):
         handler.close()
     root.handlers[:] = before
@@ -45,6 +48,22 @@ def snakemake(tmp_path, monkeypatch):
 def test_settings_arrive_as_models(snakemake):
     """A job reads the frozen settings that its rule named."""
     assert start(snakemake).settings.tokenizers.scalar.n_bins == 1024
+
+
+@pytest.mark.parametrize(("first", "collects"), [("snakemake = 1", False), ("", True)])
+def test_a_job_s_imports_cost_no_search_for_garbage(first, collects):
+    """Only in a job: a test or a notebook that imports the module collects as before."""
+    code = f"{first}\nimport astromodal.jobs.entry, gc\nprint(gc.isenabled())"
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert said.strip() == str(collects)
+
+
+def test_a_job_collects_its_own_garbage_alone(snakemake):
+    """From its start on, and what was imported before is left out."""
+    start(snakemake)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 10_000
 
 
 def test_a_job_reads_only_what_its_rule_named(snakemake):

@@ -114,8 +114,9 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     _widen_logs(figure)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is done once, not again for each file
-    with storing(folder / name):
+    # The layout is done once. Not "none", with which matplotlib still draws each file twice.
+    with storing(folder / name), mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
         figure.savefig(folder / f"{name}.png", facecolor="white", metadata={"Software": None})
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
         figure.savefig(folder / f"{name}.svg", transparent=True, metadata={"Date": None})
