@@ -21,6 +21,7 @@ from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.place import source_places
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import Epoch, train_autoencoder
@@ -169,7 +170,9 @@ def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> Ima
     trained = TrainedAutoencoder(model, normaliser, shape_settings(settings), 1)
     centroids = np.random.default_rng(1).normal(size=(2048, 2)).astype(np.float32)
     columns = settings.brightness_columns
-    values = brightness_values(*cutouts(N_CUTOUTS), normaliser.sky)
+    pixels, valid = cutouts(N_CUTOUTS)
+    places = source_places(pixels, valid, normaliser.sky)
+    values = brightness_values(pixels, valid, places, normaliser.sky)
     bins = fit_brightness(values, columns, 1024)
     return ImageTokenizer(
         trained, ImageCodebook(NearestCentroid(centroids), 2048, trained.hash, bins)
