@@ -157,7 +157,7 @@ def plain_forward(normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.nda
 def cutouts(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise with a star in the middle, and a few pixels that are not valid."""
     rng = np.random.default_rng(0)
-    offset = np.arange(96) - 47.5
+    offset = np.arange(96) - 48
     star = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * 1.5**2))
     flux = SKY * 10 ** rng.uniform(0.5, 3.5, (n, 1))
     pixels = rng.normal(size=(n, 12, 96, 96)) * SKY[:, None, None] + flux[..., None, None] * star
@@ -186,7 +186,7 @@ def shard_store(folder: Path, settings: ImageSettings, normaliser: ImageNormalis
     x[~valid] = np.nan
     n = settings.max_cutouts
     np.save(folder / "pixels.npy", np.tile(x.astype(np.float16), (n // N_CUTOUTS, 1, 1, 1)))
-    disc = np.hypot(*np.meshgrid(np.arange(96) - 47.5, np.arange(96) - 47.5)) < 8
+    disc = np.hypot(*np.meshgrid(np.arange(96) - 48, np.arange(96) - 48)) < 8
     shard = CutoutShard(
         np.load(folder / "pixels.npy", mmap_mode="r"), np.tile(np.packbits(disc), (n, 1)),
         np.full((n, 3), np.nan), np.full(n, "a"), np.arange(n, dtype=np.int32), normaliser.hash,

@@ -83,7 +83,7 @@ class Photometry:
         NaN with an unmeasured pixel.
     peak : float64 (n, B)
         Light of the pixel in which the measured source is brightest (counts/s); NaN with an
-        unmeasured pixel among those of its core.
+        unmeasured pixel among those of its core, and without a measured place.
     fwhm : float64 (n, B)
         Widths of stars (arcsec); NaN for other sources.
     """
@@ -226,7 +226,8 @@ def peaks(
     Returns
     -------
     float64 (m, B)
-        In the unit of `images`; NaN where one of these pixels was not measured.
+        In the unit of `images`; NaN where one of these pixels was not measured, and where a source
+        has no place: the brightest pixel there is another source's.
     """
     inside, weights = circle_weights(pixels.shape[-1], (_CORE,), places)
     flat = *pixels.shape[:2], weights.shape[2] ** 2  # -1 would not do for no cutouts
@@ -236,7 +237,8 @@ def peaks(
     core = np.broadcast_to((weights >= 0.5).reshape(len(weights), 1, flat[2]), flat)
     brightest = np.where(core, light, -np.inf).argmax(-1)[..., None]
     found = np.take_along_axis(shown, brightest, -1)[..., 0].astype(np.float64)
-    return np.where((known | ~core).all(-1), found, np.nan)
+    placed = np.isfinite(places).all(1)[:, None]
+    return np.where((known | ~core).all(-1) & placed, found, np.nan)
 
 
 def star_widths(pixels: np.ndarray, circle: np.ndarray, star: np.ndarray) -> np.ndarray:

@@ -127,10 +127,9 @@ class ImageSample(CutoutSums):
         Side of a cutout (pixel).
     hidden : HiddenBands
         Sums over some of the cutouts, encoded without some of their bands.
-    counts : int64 (K,)
-        How often each code occurs among all eligible cutouts.
-    head_counts : int64 (H, n_bins)
-        How often each code of each column of place and brightness occurs among them.
+    counts, head_counts : int64 (K,), int64 (H, n_bins)
+        How often each code of latents, and of each column of place and brightness, occurs among all
+        eligible cutouts.
     n_whole, n_short : int
         Whole and short cutouts of all objects of these fields.
     n_uncoded, n_outside : int

@@ -38,6 +38,9 @@ core from its outskirts."""
 _FORMS: Final = 7
 """Parts of the light whose amounts are chosen: three for the fluxes, four for the place."""
 
+_BEYOND = 0.05
+"""Share of the range of the training values by which bins reach beyond it at each end."""
+
 _POOLED = 0.3
 """Light of the other bands that stands in for a band without own light, in sigmas of the sky."""
 
@@ -102,7 +105,8 @@ def fit_brightness(values: np.ndarray, columns: Sequence[str], n_bins: int) -> S
     """Divide the values of each column into bins of half equal mass, half equal width.
 
     A bin takes the same share of the mean of two measures: the number of values, and the length of
-    their range. It so holds at most 2 / `n_bins` of the values, and spans at most as much of the
+    their range, with 5 % more at each end for sharper and brighter sources than those of the
+    training. It so holds at most 2 / `n_bins` of the values, and spans at most as much of the
     range: rounding is small where most sources are, and for the few brightest.
 
     Parameters
@@ -131,8 +135,11 @@ def _fit_column(known: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray,
     low, high = known[0], known[-1]
     if low == high:
         return np.array([low, high]), np.array([low]), np.ones(1)
-    measure = (np.linspace(0, 1, len(known)) + (known - low) / (high - low)) / 2
-    edges = np.unique(np.interp(np.linspace(0, 1, n_bins + 1), measure, known))
+    margin = _BEYOND * (high - low)
+    points = np.concatenate([[low - margin], known, [high + margin]])
+    rank = np.concatenate([[0], np.linspace(0, 1, len(known)), [1]])
+    measure = (rank + (points - points[0]) / (points[-1] - points[0])) / 2
+    edges = np.unique(np.interp(np.linspace(0, 1, n_bins + 1), measure, points))
     lower, upper = edges[:-1], edges[1:]
     place = np.searchsorted(upper[:-1], known)
     count = np.bincount(place, minlength=len(upper))

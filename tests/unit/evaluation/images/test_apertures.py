@@ -73,10 +73,11 @@ def test_the_brightest_pixel_is_that_of_the_measured_source():
 
 
 def test_the_brightest_pixel_is_looked_for_in_the_core():
-    """A brighter neighbour 5 pixels away is not the source; a hole in the core hides its peak."""
+    """A brighter neighbour is not the source; without a place, or with a hole, there is no peak."""
     pixels = _gaussian(1.2)[None, None] + _gaussian(1.2, x=5.0, flux=1e4)[None, None]
     valid = pixels > -1
     assert peaks(pixels, pixels, valid, MIDDLE)[0, 0] == pixels[0, 0, 24, 23:26].max()
+    assert np.isnan(peaks(pixels, pixels, valid, np.full((1, 2), np.nan))[0, 0])
     valid[0, 0, 24, 23] = False
     assert np.isnan(peaks(pixels, pixels, valid, MIDDLE)[0, 0])
 
