@@ -21,6 +21,7 @@ from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.place import source_places
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import Epoch, train_autoencoder
@@ -156,7 +157,7 @@ def plain_forward(normaliser: ImageNormaliser, pixels: np.ndarray, valid: np.nda
 def cutouts(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise with a star in the middle, and a few pixels that are not valid."""
     rng = np.random.default_rng(0)
-    offset = np.arange(96) - 47.5
+    offset = np.arange(96) - 48
     star = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * 1.5**2))
     flux = SKY * 10 ** rng.uniform(0.5, 3.5, (n, 1))
     pixels = rng.normal(size=(n, 12, 96, 96)) * SKY[:, None, None] + flux[..., None, None] * star
@@ -169,7 +170,9 @@ def image_tokenizer(settings: ImageSettings, normaliser: ImageNormaliser) -> Ima
     trained = TrainedAutoencoder(model, normaliser, shape_settings(settings), 1)
     centroids = np.random.default_rng(1).normal(size=(2048, 2)).astype(np.float32)
     columns = settings.brightness_columns
-    values = brightness_values(*cutouts(N_CUTOUTS), normaliser.sky)
+    pixels, valid = cutouts(N_CUTOUTS)
+    places = source_places(pixels, valid, normaliser.sky)
+    values = brightness_values(pixels, valid, places, normaliser.sky)
     bins = fit_brightness(values, columns, 1024)
     return ImageTokenizer(
         trained, ImageCodebook(NearestCentroid(centroids), 2048, trained.hash, bins)
@@ -183,7 +186,7 @@ def shard_store(folder: Path, settings: ImageSettings, normaliser: ImageNormalis
     x[~valid] = np.nan
     n = settings.max_cutouts
     np.save(folder / "pixels.npy", np.tile(x.astype(np.float16), (n // N_CUTOUTS, 1, 1, 1)))
-    disc = np.hypot(*np.meshgrid(np.arange(96) - 47.5, np.arange(96) - 47.5)) < 8
+    disc = np.hypot(*np.meshgrid(np.arange(96) - 48, np.arange(96) - 48)) < 8
     shard = CutoutShard(
         np.load(folder / "pixels.npy", mmap_mode="r"), np.tile(np.packbits(disc), (n, 1)),
         np.full((n, 3), np.nan), np.full(n, "a"), np.arange(n, dtype=np.int32), normaliser.hash,

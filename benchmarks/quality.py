@@ -309,6 +309,12 @@ def _images() -> Iterator[Line]:
         for what in ("median", "scatter"):
             key = of("aperture_colours", name, "above_30", "codes", what, "value")
             yield f"{name} decoded minus measured at S/N > 30, {what} (mag)", key, ""
+    for snr, mark in (("above_100", "≥ 0.95"), ("above_30", "")):
+        bright = ("peaks", "all", snr)
+        what = f"brightest pixel within 5 %, S/N {snr.replace('_', ' ')}"
+        yield what, of(*bright, "codes", "within_5pct", "value"), mark
+        yield f"{what}, an image without noise", of(*bright, "ceiling"), ""
+        yield f"{what}, median ratio", of(*bright, "codes", "ratio", "value"), "1"
     yield "FWHM of stars, decoded over measured", of("stars", "all", "codes", "ratio", "value"), "1"
     for stage in ("codes", "latents"):
         yield f"R² in the mask, all bands, {stage}", of("all_bands", stage, "r2", "value"), ""
@@ -322,6 +328,7 @@ def _images() -> Iterator[Line]:
             loss = of("missing_bands", "by_number", number, key, "value")
             yield f"R² lost in the other bands, {number} missing, {kind}", loss, mark
     yield "perplexity of the evaluated codes", of("codebook", "perplexity"), ""
+    yield "bits per object", of("bits_an_object"), ""
 
 
 def _down(numbers: Any, keys: Sequence[str | int]) -> float | None:

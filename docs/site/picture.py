@@ -100,7 +100,7 @@ def picture() -> str:
         "spectrum": ("features per group", "(flux, precision)", "codebook of 2048"),
     }
     encoded = {
-        "image": ("encode_images", "600 codes per cutout"),
+        "image": ("encode_images", "614 codes per cutout"),
         "scalar": ("encode_scalars", "1 code per column"),
         "spectrum": ("encode_spectra", "≤ 512 codes per group"),
     }

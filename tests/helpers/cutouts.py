@@ -27,7 +27,7 @@ SETTINGS = ImageSettings(
 def cutouts(n: int, seed: int = 0, size: int = 32) -> np.ndarray:
     """Cutouts of `n` sources, float32 (n, 3, size, size) in counts/s."""
     rng = np.random.default_rng(seed)
-    offset = np.arange(size) - (size - 1) / 2
+    offset = np.arange(size) - size // 2
     profile = np.exp(-(offset[:, None] ** 2 + offset**2) / (2 * 1.5**2))
     flux = SKY * 10 ** rng.uniform(0.5, 2.5, (n, 1)) * rng.uniform(0.5, 2, (n, 3))
     sky = rng.normal(size=(n, 3, size, size)) * SKY[:, None, None]
@@ -77,10 +77,11 @@ def untrained_autoencoder(seed: int = 1, **changes: object) -> TrainedAutoencode
 
 
 def brightness_bins(bands: tuple[str, ...] = BANDS, n_bins: int = 64) -> ScalarTokenizer:
-    """Bins of brightness: fluxes of -3 to 30,000 sigmas, concentrations within 1."""
+    """Bins of places within a pixel, fluxes of -3 to 30,000 sigmas, concentrations within 2."""
     columns = ImageSettings(bands=bands).brightness_columns
-    flux, concentration = np.linspace(-2, 11, 1000), np.linspace(-1, 1, 1000)
-    values = np.stack([flux] * len(bands) + [concentration] * len(bands), axis=1)
+    place, flux, concentration = (np.linspace(*ends, 1000) for ends in ((-1, 1), (-2, 11), (-2, 2)))
+    n = len(bands)
+    values = np.stack([place] * 2 + [flux] * n + [concentration] * 2 * n, axis=1)
     return fit_brightness(values, columns, n_bins)
 
 

@@ -42,6 +42,21 @@ def photometry(model):
     return [name for name in model.columns if name.startswith(("mag_", "err_mag_"))]
 
 
+@pytest.fixture(scope="module")
+def image_tokenizer(paths):
+    """The sky's autoencoder and number of codes, with bins as many as by default."""
+    from astromodal.config import load_config
+    from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
+    from astromodal.tokenizers.images.tokenizer import ImageTokenizer
+    from astromodal.tokenizers.images.train import TrainingLatents, train_image_codebook
+
+    settings = load_config({}).tokenizers
+    image = settings.image.model_copy(update={"codebook_size": 256, "iterations": 5})
+    latents = TrainingLatents.load(paths.latents)
+    codebook = train_image_codebook(latents, image, settings.scalar.n_bins)
+    return ImageTokenizer(TrainedAutoencoder.load(paths.autoencoder), codebook)
+
+
 def nll(model, objects, prediction, among=None):
     """Return the NLL of the measured bins, (m,), under a prediction and under the training bins."""
     column = model.columns.index(prediction.column)
@@ -96,3 +111,52 @@ def decoded(model, objects, group):
     """Fluxes of the objects that have a group's spectrum, as their codes keep them."""
     codes = objects.codes(group)
     return model.tokenizers.spectrum.decode(group, codes[:, 1:], codes[:, 0])[0]
+
+
+def cores(tokenizer, path):
+    """Return brightest pixels and fluxes in 3 and 2 arcsec of whole cutouts, and S/N of the former.
+
+    Pixels and fluxes are decoded from codes over measured, (m, 12) and (m, 12, 2).
+    """
+    from astromodal.config.schema import ImageSettings
+    from astromodal.data.cube import Cube
+    from astromodal.data.cutouts import read_cutouts
+    from astromodal.evaluation.images.apertures import aperture_fluxes, peaks
+    from astromodal.tokenizers.images.place import source_places
+
+    sky, found = tokenizer.normaliser.sky, []
+    for batch in read_cutouts(Cube(path, "F"), ImageSettings()):
+        pixels, valid = batch.pixels, batch.valid
+        codes, _ = tokenizer.encode(pixels, valid)
+        decoded = tokenizer.decode(codes, tokenizer.brightness(pixels, valid))
+        places = source_places(pixels, valid, sky)
+        peak, again = (peaks(images, pixels, valid, places) for images in (pixels, decoded))
+        flux, kept = (aperture_fluxes(each, valid, places)[..., :2] for each in (pixels, decoded))
+        found.append((again / peak, kept / flux, peak / sky))
+    return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+
+def test_bright_cores_are_decoded(paths, image_tokenizer):
+    """Of unseen sources, nine in ten of the brightest pixels are within 5 % where S/N > 100."""
+    peak, flux, snr = cores(image_tokenizer, paths.cube(HELD_OUT))
+    bright = snr > 100
+    assert bright.sum() > 300
+    assert np.mean(np.abs(peak[bright] - 1) < 0.05) >= 0.9
+    assert np.mean(np.abs(2.5 * np.log10(flux[bright])) < 0.1) >= 0.95
+
+
+def test_bright_cores_of_real_sources_are_decoded(image_tokenizer, real_cubes):
+    """The brightest pixel of real sources, trained on a simulated sky: within 5 % in broad bands.
+
+    So is the median of all twelve bands, and all magnitudes in 2 and 3 arcsec are within 0.1 mag.
+    Single narrow bands may be worse: they are registered to a tenth of a pixel only.
+    """
+    from astromodal.config.schema import BANDS
+
+    path = real_cubes / "datacube_STRIPE82-REAL.parquet"
+    peak, flux, snr = cores(image_tokenizer, path)
+    bright, broad = snr > 100, [BANDS.index(band) for band in "UGRIZ"]
+    assert bright[:, broad].sum() >= 5
+    assert np.abs(peak[:, broad][bright[:, broad]] - 1).max() < 0.05
+    assert abs(np.median(peak[bright]) - 1) < 0.05
+    assert np.abs(2.5 * np.log10(flux[snr > 30])).max() < 0.1

@@ -203,9 +203,13 @@ class ImageSettings(Settings):
 
     @property
     def brightness_columns(self) -> tuple[str, ...]:
-        """Scalar columns of a cutout's brightness: the fluxes of all bands, then concentrations."""
-        names = ("image_flux", "image_concentration")
-        return tuple(f"{name}_{band}" for name in names for band in self.bands)
+        """Scalar columns of a cutout's place and brightness.
+
+        The place, then the fluxes of all bands, their concentrations, and their peaks.
+        """
+        names = ("image_flux", "image_concentration", "image_peak")
+        by_band = (f"{name}_{band}" for name in names for band in self.bands)
+        return "image_x", "image_y", *by_band
 
 
 class TokenizerSettings(Settings):

@@ -1,9 +1,9 @@
 """The joint vocabulary, which maps the codes of all modalities to token ids.
 
 The order of ids is: pad, bos, eos, sep, miss; the image codes; the bins of every scalar column, in
-config order; the bins of the columns of a cutout's brightness; the bins of one more column per
-spectrum group, for the scale of its flux; the codes of each spectrum group. It depends on the
-config alone, so a column or group without data keeps its ids.
+config order; the bins of the columns of a cutout's place and brightness; the bins of one more
+column per spectrum group, for the scale of its flux; the codes of each spectrum group. It depends
+on the config alone, so a column or group without data keeps its ids.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VocabSpec:
         Bins of one scalar column, of which `v_scalar` is a multiple. If it is None, the offsets of
         single columns are not known.
     n_brightness : int
-        Scalar columns of the brightness of cutouts, which stand before the groups' scales.
+        Scalar columns of place and brightness of cutouts, which stand before the groups' scales.
     """
 
     v_image: int

@@ -18,6 +18,14 @@ _SMALLEST_SEMI_AXIS = 4.0  # pixel: the core of a point source under the best se
 _UNKNOWN_RADIUS = 8.0  # pixel: contains 95 % of a star's light under median seeing
 
 
+def middle_of(size: int) -> int:
+    """Return the pixel, of rows and of columns, that a cutout of `size` pixels is cut around.
+
+    The source stands somewhere within it. S-PLUS stamps of 96 pixels are cut around pixel 48.
+    """
+    return size // 2
+
+
 @dataclass(frozen=True)
 class CutoutBatch:
     """Whole cutouts of a slice of rows.
@@ -161,7 +169,7 @@ def elliptical_mask(
     theta_deg : float (m,)
         Angle from the x axis (columns) to the y axis (rows), degree; 0 where it is not finite.
     size : int
-        Side of the cutout (pixel); its middle is at (size - 1) / 2.
+        Side of the cutout (pixel); the mask is around `middle_of`.
     scale : float
         Semi-axes of the mask in units of the source's: at 3, the mask contains 99 % of the light
         of a Gaussian.
@@ -174,7 +182,7 @@ def elliptical_mask(
     a = np.where(known, np.maximum(scale * a_pixel, _SMALLEST_SEMI_AXIS), _UNKNOWN_RADIUS)
     b = np.where(known, np.maximum(scale * b_pixel, _SMALLEST_SEMI_AXIS), _UNKNOWN_RADIUS)
     theta = np.deg2rad(np.where(np.isfinite(theta_deg), theta_deg, 0.0))
-    offset = np.arange(size) - (size - 1) / 2
+    offset = np.arange(size) - middle_of(size)
     x, y = offset[None, None, :], offset[None, :, None]
     cosine, sine = np.cos(theta)[:, None, None], np.sin(theta)[:, None, None]
     along, across = x * cosine + y * sine, y * cosine - x * sine  # (m, S, S)

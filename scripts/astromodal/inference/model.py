@@ -306,7 +306,8 @@ class AstroModel:
         -------
         dict of str to DataFrame, ImagePrediction, SpectrumPrediction or LightCurves
             By block, the objects that have it. Scalars are a table by id, with NaN where a value is
-            missing, and units by column in its ``attrs["units"]``.
+            missing, and units by column in its ``attrs["units"]``. A cutout's ``measured`` says
+            which of its bands have a measured brightness.
 
         Raises
         ------

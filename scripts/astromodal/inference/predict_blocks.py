@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -77,7 +77,12 @@ class ImagePrediction:
     std : float32 (n, bands, side, side)
         Root mean square deviation from `pixels` of the decoded samples.
     n_given : int32 (n,)
-        Number of codes that each object was predicted from.
+        Number of codes that each object was predicted or decoded from.
+    measured : bool (n, bands)
+        Of decoded cutouts, the bands whose brightness has a code. In the others the field has no
+        image, or a pixel within 3 arcsec was not measured: their pixels are those that the codes of
+        all bands together imply, which have not been compared with any measurement. True throughout
+        in predictions.
     """
 
     bands: tuple[str, ...]
@@ -86,6 +91,7 @@ class ImagePrediction:
     pixels: np.ndarray
     std: np.ndarray
     n_given: np.ndarray
+    measured: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -318,8 +324,10 @@ def spectrum_of(
 def image_of(
     bundle: Bundle, ids: np.ndarray, pixels: tuple[np.ndarray, np.ndarray], n_given: np.ndarray
 ) -> ImagePrediction:
-    """Return cutouts, of pixels and their standard deviation, with their bands and unit."""
-    return ImagePrediction(bundle.tokenizers.image.bands, PIXELS, ids, *pixels, n_given)
+    """Return predicted cutouts, of pixels and their standard deviation, with bands and unit."""
+    bands = bundle.tokenizers.image.bands
+    measured = np.ones((len(ids), len(bands)), dtype=bool)
+    return ImagePrediction(bands, PIXELS, ids, *pixels, n_given, measured)
 
 
 def decode_objects(bundle: Bundle, objects: Encoded, names: Sequence[str]) -> dict[str, Decoded]:
@@ -337,7 +345,9 @@ def decode_objects(bundle: Bundle, objects: Encoded, names: Sequence[str]) -> di
             out[name] = _scalar_frame(bundle, ids, decoded)
         elif decoded.pixels is not None:
             pixels = decoded.pixels[:, 0]
-            out[name] = image_of(bundle, ids, (pixels, np.full_like(pixels, np.nan)), n_codes)
+            image = image_of(bundle, ids, (pixels, np.full_like(pixels, np.nan)), n_codes)
+            head = codes[:, : bundle.layout.spec.n_brightness]
+            out[name] = replace(image, measured=bundle.tokenizers.image.has_brightness(head))
         else:
             flux, ivar = decoded.flux[name][:, 0], decoded.ivar[name][:, 0]
             known = np.where(ivar > 0, ivar, np.nan)

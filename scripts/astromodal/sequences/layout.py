@@ -1,7 +1,7 @@
 """The layout of a sequence: its blocks, and the ids that are legal in each slot.
 
 A sequence is ``BOS, (SEP block)..., EOS``. The number of a block's slots depends on the config
-alone: the 24 brightness codes of a cutout and then its 576 image codes; all scalar columns; the
+alone: the 38 brightness codes of a cutout and then its 576 image codes; all scalar columns; the
 scale of a spectrum and then its bins; the median magnitude of a light curve and then its epochs in
 time order, MISS after the last one. A SEP has the token type of the block after it, so that the
 legal ids of the next token are always known.

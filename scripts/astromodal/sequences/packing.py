@@ -51,7 +51,7 @@ def pack_field(
     stored = {
         SCALAR: load_arrays(scalar_tokens, format="scalar_tokens", version=1),
         SPECTRUM: load_arrays(spectrum_tokens, format="spectrum_tokens", version=1),
-        IMAGE: load_arrays(image_tokens, format="image_tokens", version=2),
+        IMAGE: load_arrays(image_tokens, format="image_tokens", version=3),
     }
     codes = {
         SCALAR: _rows_of(stored[SCALAR], stored[SCALAR]["codes"], str(scalar_tokens)),

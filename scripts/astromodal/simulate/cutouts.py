@@ -20,8 +20,9 @@ SIZE = 96
 PIXEL = 0.55
 """Side of a pixel (arcsec)."""
 
-CENTRE = 47.5
-"""Mean position of the source in its cutout (pixel)."""
+CENTRE = 48.0
+"""Mean position of the source in its cutout (pixel): it stands anywhere within the pixel that a
+stamp of S-PLUS is cut around."""
 
 _NAMES = "u,j0378,j0395,j0410,j0430,g,j0515,r,j0660,i,j0861,z"
 CATALOGUE_BANDS = dict(zip(BANDS, _NAMES.split(","), strict=True))

@@ -50,6 +50,22 @@ def test_cutouts_are_brought_to_their_brightness(model, encoded):
     assert len(found.ids) == 6
 
 
+def test_bands_that_were_not_measured_are_named(model, encoded):
+    """A band without codes of its brightness is decoded, and said to be no measurement."""
+    codes, head = encoded.codes("image"), model.vocabulary.n_brightness
+    found = model.decode(encoded, "image")["image"]
+    known = codes[:, 2:head].reshape(-1, 3, 3) != MISSING_CODE
+    np.testing.assert_array_equal(found.measured, known.all(axis=1))
+    assert found.measured.any()
+
+
+def test_a_band_is_measured_where_all_its_codes_are(model):
+    """Of three bands, two missing codes of the second, and one of the third."""
+    brightness = np.zeros((1, 11), np.uint16)
+    brightness[0, [3, 6, 10]] = MISSING_CODE
+    assert model.tokenizers.image.has_brightness(brightness).tolist() == [[True, False, False]]
+
+
 def test_all_blocks_are_decoded(model, encoded):
     """In the order of the layout; a block that no object has is there and empty."""
     found = model.decode(encoded)

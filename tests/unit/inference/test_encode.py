@@ -24,7 +24,7 @@ def test_blocks_and_codes(encoded, model):
     assert encoded.has("desi_r").tolist() == [i % 3 == 0 for i in range(12)]
     values = np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)
     np.testing.assert_array_equal(encoded.codes("scalar"), model.tokenizers.scalar.encode(values))
-    assert encoded.codes("image").shape == (6, 6 + 64)
+    assert encoded.codes("image").shape == (6, 11 + 64)
     assert encoded.codes("desi_r").shape == (4, 9)
 
 

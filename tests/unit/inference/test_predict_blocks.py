@@ -14,7 +14,7 @@ from astromodal.surveys.registry import GROUPS, grid_group
 
 def test_a_spectrum_is_the_mean_of_its_samples(model, encoded):
     """With many samples, mean and spread agree with those of decoded samples."""
-    n = 400
+    n = 1600
     first = model.predict(encoded, "desi_r", given=["mag_pstotal_r"], n_samples=n)["desi_r"]
     sampled = model.generate(encoded, "desi_r", given=["mag_pstotal_r"], n_samples=n, seed=1)
     flux = sampled.flux["desi_r"]

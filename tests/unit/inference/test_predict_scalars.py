@@ -115,9 +115,9 @@ def test_the_target_itself_is_never_used(bundle, encoded, model):
 
 
 def test_fewer_candidates_come_close(bundle, encoded):
-    """With four of six bins as candidates, the others are interpolated: still a distribution."""
+    """With five of six bins as candidates, the other is interpolated: still a distribution."""
     request = parse_request(bundle.layout, COLUMNS, "mag_pstotal_r", None)
-    few = PredictSettings(max_candidates=4)
+    few = PredictSettings(max_candidates=5)
     found = predict_columns(bundle, encoded, request, few)[0]
     np.testing.assert_allclose(found.sum(axis=1), 1)
     exact = predict_columns(bundle, encoded, request, EXACT)[0]

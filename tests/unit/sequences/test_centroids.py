@@ -53,14 +53,14 @@ def test_close_codes_have_close_features(survey):
 def test_ranges_get_their_own_tables(survey):
     """Columns keep their order; brightness and the scale of a group are columns of their own."""
     layout = survey.layout
-    scalar = np.arange(7 * 16, dtype=np.float32).reshape(7, 16)
+    scalar = np.arange(10 * 16, dtype=np.float32).reshape(10, 16)
     tables = replace(survey.tables, scalar=scalar)
     columns = tables.of_range(layout["scalar"].ranges[0], layout.spec)
     np.testing.assert_array_equal(columns, scalar[:3, :, None])
     scale, bins = layout["desi_r"].ranges
-    np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[6:, :, None])
+    np.testing.assert_array_equal(tables.of_range(scale, layout.spec), scalar[9:, :, None])
     brightness = tables.of_range(layout["image"].ranges[0], layout.spec)
-    np.testing.assert_array_equal(brightness, scalar[3:5, :, None])
+    np.testing.assert_array_equal(brightness, scalar[3:8, :, None])
     wanted = tables.spectrum["desi_r"][None]
     np.testing.assert_array_equal(tables.of_range(bins, layout.spec), wanted)
 

@@ -21,11 +21,11 @@ from astromodal.sequences.layout import check_longest, longest_sequence, sequenc
 
 
 def test_blocks_of_the_default_config():
-    """24 brightness and 576 image codes; 55 scalars; scale and bins of each group, by type."""
+    """38 brightness and 576 image codes; 55 scalars; scale and bins of each group, by type."""
     tokenizers = Config().tokenizers
     layout = sequence_layout(tokenizers)
     assert [(b.name, b.type, b.length) for b in layout.blocks] == [
-        ("image", 1, 600),
+        ("image", 1, 614),
         ("scalar", 2, 55),
         ("desi_b", 3, 460),
         ("desi_r", 4, 467),
@@ -37,7 +37,7 @@ def test_blocks_of_the_default_config():
 
 def test_longest_sequence_by_hand():
     """BOS, EOS, and a SEP for each block besides its slots."""
-    assert longest_sequence(Config().tokenizers) == 2 + 601 + 56 + 461 + 468 + 483 + 58 + 58
+    assert longest_sequence(Config().tokenizers) == 2 + 615 + 56 + 461 + 468 + 483 + 58 + 58
 
 
 def test_ranges_cover_every_slot_once(layout):
@@ -51,8 +51,8 @@ def test_ranges_are_the_vocabularys(layout):
     """Each range starts where the vocabulary puts it: columns, brightness, then scales."""
     spec = layout.spec
     brightness, codes = layout["image"].ranges
-    assert (brightness.offset, brightness.n_slots) == (spec.column_offset(3), 2)
-    assert (codes.offset, codes.first) == (spec.image_offset, 2)
+    assert (brightness.offset, brightness.n_slots) == (spec.column_offset(3), 5)
+    assert (codes.offset, codes.first) == (spec.image_offset, 5)
     assert layout["scalar"].ranges[0].offset == spec.column_offset(0)
     scale, bins = layout["desi_r"].ranges
     assert scale.offset == spec.column_offset(spec.scale_column("desi_r"))
@@ -68,13 +68,13 @@ def test_ids_do_not_depend_on_which_groups_have_data():
 
 def test_a_max_seq_len_that_is_exceeded_is_refused():
     """The error names the setting and the least value that would do."""
-    with pytest.raises(ConfigError, match=r"sequences.max_seq_len must be at least 2187.*got 2186"):
-        check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2186))
+    with pytest.raises(ConfigError, match=r"sequences.max_seq_len must be at least 2201.*got 2200"):
+        check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2200))
 
 
 def test_a_max_seq_len_that_just_fits_is_taken():
     """The longest sequence itself fits."""
-    check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2187))
+    check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2201))
 
 
 def test_the_layout_needs_no_torch():
@@ -85,8 +85,9 @@ def test_the_layout_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=folder, check=False).returncode == 0
 
 
-def test_brightness_columns_are_fluxes_and_concentrations():
-    """Two columns a band, all fluxes first."""
+def test_brightness_columns_are_the_place_and_three_a_band():
+    """The place first; of the three columns a band, all fluxes first."""
     assert ImageSettings(bands=("U", "R")).brightness_columns == (
-        "image_flux_U", "image_flux_R", "image_concentration_U", "image_concentration_R",
+        "image_x", "image_y", "image_flux_U", "image_flux_R", "image_concentration_U",
+        "image_concentration_R", "image_peak_U", "image_peak_R",
     )  # fmt: skip

@@ -23,7 +23,7 @@ IDS = np.array([f"i06S-{n}" for n in range(8)])
 SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
 IMAGE = ImageSettings(bands=("R",), size=8, codebook_size=16)
 
-VERSIONS = {"scalar_tokens": 1, "spectrum_tokens": 1, "image_tokens": 2}
+VERSIONS = {"scalar_tokens": 1, "spectrum_tokens": 1, "image_tokens": 3}
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def files(tmp_path, layout):
         "image_tokens": {
             "ids": IDS[[0, 2, 5]], "row": np.array([0, 2, 5], dtype=np.int32),
             "codes": rng.integers(0, 16, (3, 4)).astype(np.uint16),
-            "brightness": np.array([[1, 2], [3, MISSING_CODE], [5, 6]], dtype=np.uint16),
+            "brightness": np.array(
+                [[7, 7, 1, 2, 0], [4, 9, 3, MISSING_CODE, MISSING_CODE], [8, 0, 5, 6, 1]], np.uint16
+            ),
         },
         "spectrum_tokens": {
             "ids": IDS[[1, 3, 4]], "row": np.array([1, 3, 4], dtype=np.int32),
@@ -100,10 +102,10 @@ def test_a_cutouts_block_is_its_brightness_and_its_codes(files, layout):
     _, store = files()
     tokens = store.blocks(np.array([1, 4]), layout["image"])
     spec = layout.spec
-    flux, concentration = (spec.column_offset(spec.brightness_column + i) for i in range(2))
-    wanted = [[flux + 3, MISS], [flux + 5, concentration + 6]]
-    assert tokens[:, 1:3].tolist() == wanted
-    assert ((tokens[:, 3:] >= spec.image_offset) & (tokens[:, 3:] < spec.scalar_offset)).all()
+    x, y, flux, core, peak = (spec.column_offset(spec.brightness_column + i) for i in range(5))
+    wanted = [[x + 4, y + 9, flux + 3, MISS, MISS], [x + 8, y, flux + 5, core + 6, peak + 1]]
+    assert tokens[:, 1:6].tolist() == wanted
+    assert ((tokens[:, 6:] >= spec.image_offset) & (tokens[:, 6:] < spec.scalar_offset)).all()
 
 
 def test_the_file_carries_the_tokenizers_hashes(files):
@@ -163,7 +165,7 @@ def test_a_light_curves_block_is_its_median_and_its_first_epochs(tmp_path):
         },
         "image_tokens": {
             "ids": IDS[:0], "row": row[:0], "codes": np.zeros((0, 4), np.uint16),
-            "brightness": np.zeros((0, 2), np.uint16),
+            "brightness": np.zeros((0, 5), np.uint16),
         },
         "spectrum_tokens": {
             # curves of 2, 0, 5 and 4 epochs; row 3 is no object

@@ -120,7 +120,7 @@ def test_blocks_of_another_length_are_refused(survey):
     """Codes of another config do not fit the slots."""
     image = survey.codes["image"]
     codes = {**survey.codes, "image": replace(image, codes=image.codes[:, :3])}
-    with pytest.raises(FormatError, match="image codes must be 6 per object, got 3"):
+    with pytest.raises(FormatError, match="image codes must be 9 per object, got 3"):
         pack_objects(survey.layout, codes, survey.split)
 
 

@@ -13,11 +13,13 @@ from astromodal.sequences.vocabulary import check_hashes, read_vocabulary, write
 from astromodal.storage.json_files import read_json, write_json
 from helpers.survey import HASHES
 
+BRIGHTNESS = ("image_x", "image_y", "image_flux_R", "image_concentration_R", "image_peak_R")
+
 
 @pytest.fixture
 def tokenizers(survey):
     scales = SimpleNamespace(columns=("spectrum_scale_desi_b", "spectrum_scale_desi_r"))
-    bins = SimpleNamespace(columns=("image_flux_R", "image_concentration_R"))
+    bins = SimpleNamespace(columns=BRIGHTNESS)
     return SimpleNamespace(
         image=SimpleNamespace(codebook=SimpleNamespace(bins=bins)),
         scalar=SimpleNamespace(columns=("a", "b", "c")),
@@ -34,11 +36,10 @@ def test_a_vocabulary_is_read_back(tmp_path, survey, tokenizers):
     values = read_vocabulary(path, survey.layout)
     assert VocabSpec.from_dict(values) == survey.layout.spec
     assert values["columns"] == [
-        "a", "b", "c", "image_flux_R", "image_concentration_R", "spectrum_scale_desi_b",
-        "spectrum_scale_desi_r",
+        "a", "b", "c", *BRIGHTNESS, "spectrum_scale_desi_b", "spectrum_scale_desi_r",
     ]  # fmt: skip
     assert values["tokenizer_hashes"] == HASHES
-    assert values["blocks"] == {"image": 6, "scalar": 3, "desi_b": 9, "desi_r": 9}
+    assert values["blocks"] == {"image": 9, "scalar": 3, "desi_b": 9, "desi_r": 9}
 
 
 def test_tokenizers_of_other_columns_are_refused(tmp_path, survey, tokenizers):

@@ -25,6 +25,7 @@ from astromodal.simulate.cutouts import (
 )
 from astromodal.simulate.light import BAND_NAMES, IMAGING, SPLUS, Light
 from astromodal.simulate.sources import GALAXY, STAR, Sources, stream
+from astromodal.tokenizers.images.place import source_places
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,24 @@ def test_bright_pixels_have_the_photon_noise_of_their_gain(
         core = (truth > 100 * sky) & (seen != 0)
         pulls.append(((seen - truth) / np.sqrt(truth / gain + sky**2))[core])
     assert np.concatenate(pulls).std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_sources_stand_anywhere_in_the_pixel_that_is_cut_around(
+    sources: Sources, imager: Imager
+) -> None:
+    """Bright stars stand within half a pixel of pixel 48, evenly, the same for the same seed."""
+    magnitude = np.where(sources.kind == STAR, sources.r_mag, 99.0)
+    bright = np.argsort(magnitude)[:150]
+    assert magnitude[bright[-1]] < 99
+    first, again = (imager.expose(bright, stream(1, "f", "places")) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    sky = np.array([IMAGING[band].sky for band in SPLUS])
+    places = source_places(first, first != 0, sky)
+    places = places[np.isfinite(places).all(axis=1)]
+    assert len(places) > 100
+    assert np.abs(places.mean(axis=0)).max() < 0.1
+    assert np.quantile(np.abs(places), 0.95) < 0.55
+    np.testing.assert_allclose(places.std(axis=0), 12**-0.5, atol=0.06)
 
 
 def test_neighbours_are_as_many_as_on_the_sky(sources: Sources, imager: Imager) -> None:

@@ -1,4 +1,4 @@
-"""Photometry of cutouts: sums inside masks and circular apertures, sky noise, widths of stars."""
+"""Photometry of cutouts: sums in masks and circular apertures, peaks, sky noise, star widths."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from astromodal.data.cutouts import CutoutBatch, middle_of
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.tokenizers.images.brightness import PIXEL_SCALE, circle_weights
+from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, near
 
 APERTURES = (3.0, 2.0, 6.0)
 """Diameters of the circular apertures (arcsec): S-PLUS's small one, one of a star's core, and one
@@ -28,6 +29,7 @@ _CONVERGED = 1e-3
 _VARIANCE = (0.3**2, 8.0**2)  # pixel²: no star under any seeing is narrower or wider
 _FARTHEST = 3.0  # pixel: a source farther from the middle is another source
 _REACH = 12  # pixel from the middle: more than four sigmas of the worst seeing
+_CORE = 2.0  # arcsec: the diameter within which the brightest pixel of a source lies
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,18 @@ class Photometry:
     flux : float64 (n, B)
         Sum of the valid pixels inside the mask (counts/s).
     circle : float64 (n, B, A)
-        Sums inside the circles of `APERTURES` (counts/s); NaN with an unmeasured pixel.
+        Sums inside the circles of `APERTURES` around the measured place of the source (counts/s);
+        NaN with an unmeasured pixel.
+    peak : float64 (n, B)
+        Light of the pixel in which the measured source is brightest (counts/s); NaN with an
+        unmeasured pixel among those of its core, and without a measured place.
     fwhm : float64 (n, B)
         Widths of stars (arcsec); NaN for other sources.
     """
 
     flux: np.ndarray
     circle: np.ndarray
+    peak: np.ndarray
     fwhm: np.ndarray
 
 
@@ -149,13 +156,29 @@ def sky_noise(pixels: np.ndarray, sky: np.ndarray) -> np.ndarray:
     return out
 
 
-def aperture_weights(size: int) -> np.ndarray:
-    """Return the weights of the pixels in each of `APERTURES`, float64 (A, S, S)."""
-    return np.stack([circle_weights(size, d / 2 / PIXEL_SCALE) for d in APERTURES])
+def source_light(
+    images: np.ndarray, measured: CutoutBatch, places: np.ndarray, star: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the attributes ``circle``, ``peak`` and ``fwhm`` of the `Photometry` of cutouts.
+
+    Parameters
+    ----------
+    images : (m, B, S, S) float
+        Measured or decoded cutouts.
+    measured : CutoutBatch
+        The measured ones.
+    places : (m, 2) float
+        Places of the measured sources as `source_places` returns them; the middle where NaN.
+    star : (m,) bool
+        Which sources are stars.
+    """
+    circle = aperture_fluxes(images, measured.valid, places)
+    peak = peaks(images, measured.pixels, measured.valid, places)
+    return {"circle": circle, "peak": peak, "fwhm": star_widths(images, circle, star)}
 
 
-def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum the light inside each of A apertures.
+def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Sum the light inside each of `APERTURES` around the sources.
 
     Parameters
     ----------
@@ -163,8 +186,8 @@ def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, weights: np.ndarray) 
         Measured or decoded cutouts.
     valid : (m, B, S, S) bool
         Pixels that were measured.
-    weights : (A, S, S) float
-        Weights of the pixels, as `circle_weights` returns them.
+    places : (m, 2) float
+        Places of the sources as `source_places` measures them; the middle where NaN.
 
     Returns
     -------
@@ -172,27 +195,61 @@ def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, weights: np.ndarray) 
         In the unit of `pixels`; NaN in an aperture with a pixel that was not measured, because
         light would be missing from it.
     """
-    touched = weights.any(0)
-    # One product for all images is 40 times as fast as photutils' sum of one image at a time.
-    sums = pixels[..., touched].astype(np.float64) @ weights[:, touched].T
-    return np.where(is_complete(valid, weights), sums, np.nan)
+    inside, weights = circle_weights(pixels.shape[-1], APERTURES, places)
+    light = pixels[..., inside, inside].astype(np.float64)
+    sums = np.einsum("mbyx,mkyx->mbk", light, weights, optimize=True)
+    return np.where(_are_complete(valid[..., inside, inside], weights), sums, np.nan)
 
 
-def is_complete(valid: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return whether every pixel that an aperture touches was measured, bool (m, B, A).
+def _are_complete(valid: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return whether every pixel that an aperture touches was measured, bool (m, B, A)."""
+    unmeasured = (~valid).astype(np.float64)
+    touched = (weights > 0).astype(np.float64)
+    return np.einsum("mbyx,mkyx->mbk", unmeasured, touched, optimize=True) == 0
 
-    Arguments are those of `aperture_fluxes`.
+
+def peaks(
+    images: np.ndarray, pixels: np.ndarray, valid: np.ndarray, places: np.ndarray
+) -> np.ndarray:
+    """Return the light of the pixel in which each measured source is brightest.
+
+    Parameters
+    ----------
+    images : (m, B, S, S) float
+        Measured or decoded cutouts, whose light is returned.
+    pixels : (m, B, S, S) float
+        Measured cutouts, in which the brightest pixel is looked for, among those of which half or
+        more lies within 2 arcsec (diameter) of the place.
+    valid, places
+        As for `aperture_fluxes`.
+
+    Returns
+    -------
+    float64 (m, B)
+        In the unit of `images`; NaN where one of these pixels was not measured, and where a source
+        has no place: the brightest pixel there is another source's.
     """
-    return np.stack([valid[..., touched > 0].all(-1) for touched in weights], axis=-1)
+    inside, weights = circle_weights(pixels.shape[-1], (_CORE,), places)
+    flat = *pixels.shape[:2], weights.shape[2] ** 2  # -1 would not do for no cutouts
+    light, shown, known = (
+        np.reshape(each[..., inside, inside], flat) for each in (pixels, images, valid)
+    )
+    core = np.broadcast_to((weights >= 0.5).reshape(len(weights), 1, flat[2]), flat)
+    brightest = np.where(core, light, -np.inf).argmax(-1)[..., None]
+    found = np.take_along_axis(shown, brightest, -1)[..., 0].astype(np.float64)
+    placed = np.isfinite(places).all(1)[:, None]
+    return np.where((known | ~core).all(-1) & placed, found, np.nan)
 
 
-def star_widths(pixels: np.ndarray, valid: np.ndarray, star: np.ndarray) -> np.ndarray:
+def star_widths(pixels: np.ndarray, circle: np.ndarray, star: np.ndarray) -> np.ndarray:
     """Measure the widths of the stars among some sources.
 
     Parameters
     ----------
-    pixels, valid
-        As for `aperture_fluxes`.
+    pixels : (m, B, S, S) float
+        Measured or decoded cutouts.
+    circle : (m, B, A) float
+        Their `aperture_fluxes`.
     star : (m,) bool
         Which sources are stars.
 
@@ -202,8 +259,8 @@ def star_widths(pixels: np.ndarray, valid: np.ndarray, star: np.ndarray) -> np.n
         Full width at half maximum (arcsec) of `gaussian_widths`; NaN where the source is not a
         star or a pixel of the widest aperture was not measured.
     """
-    whole = is_complete(valid, aperture_weights(pixels.shape[-1])[-1:])[..., 0]
-    out = np.full(valid.shape[:2], np.nan)
+    whole = np.isfinite(circle[..., -1])
+    out = np.full(whole.shape, np.nan)
     out[star] = np.where(whole[star], PIXEL_SCALE * gaussian_widths(pixels[star]), np.nan)
     return out
 
@@ -230,11 +287,10 @@ def gaussian_widths(images: np.ndarray) -> np.ndarray:
         in sigma, or more than 3 pixel from the middle.
     """
     size = images.shape[-1]
-    first = max(size // 2 - _REACH, 0)
-    centre_part = slice(first, size - first)
-    light = images[..., centre_part, centre_part].reshape(-1, size - 2 * first, size - 2 * first)
+    inside = near(size, _REACH)
+    offset = np.arange(size)[inside] - middle_of(size)
+    light = images[..., inside, inside].reshape(-1, len(offset), len(offset))
     light = np.where(np.isfinite(light), light, 0.0).astype(np.float64)
-    offset = np.arange(light.shape[-1]) - (light.shape[-1] - 1) / 2
     centre, variance = np.zeros((len(light), 2)), np.full(len(light), 1.5**2)  # 1.9 arcsec FWHM
     change = np.full(len(light), np.inf)
     for _ in range(_STEPS):
@@ -242,8 +298,8 @@ def gaussian_widths(images: np.ndarray) -> np.ndarray:
         centre = np.clip(centre + 2 * step, -_FARTHEST - 1, _FARTHEST + 1)
         updated = np.clip(updated, *_VARIANCE)
         change, variance = np.abs(updated / variance - 1), updated
-    inside = (variance > _VARIANCE[0]) & (variance < _VARIANCE[1])
-    good = inside & (change < _CONVERGED) & (np.hypot(*centre.T) <= _FARTHEST)
+    possible = (variance > _VARIANCE[0]) & (variance < _VARIANCE[1])
+    good = possible & (change < _CONVERGED) & (np.hypot(*centre.T) <= _FARTHEST)
     return np.where(good, FWHM_OF_SIGMA * np.sqrt(variance), np.nan).reshape(images.shape[:-2])
 
 

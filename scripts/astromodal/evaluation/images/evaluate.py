@@ -14,6 +14,7 @@ from astromodal.evaluation.images.measures import (
     ImageCounts,
     ImageNumbers,
     LimitNumbers,
+    bits_an_object,
     measure_all_bands,
     measure_band,
     measure_limits,
@@ -22,14 +23,17 @@ from astromodal.evaluation.images.measures import (
 )
 from astromodal.evaluation.images.photometry import (
     ABOVE_BRIGHT,
+    ABOVE_SURE,
     BRIGHT,
     CLOSE,
+    CORE_CLOSE,
     FEWEST,
     SHARP,
     ApertureNumbers,
     measure_aperture_colours,
     measure_apertures,
     measure_colours,
+    measure_peaks,
     measure_stars,
 )
 from astromodal.evaluation.images.photometry_figures import SAME, SHARE
@@ -74,12 +78,16 @@ def evaluate_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Se
         f"whole; {sample.n_short} are short (cut at an image edge) and count as missing. R² is the "
         "variance explained inside the elliptical mask, in counts/s, all cutouts together. "
         "Cutouts are decoded from latents, by the autoencoder alone, and from codes, with the "
-        "codebook too; both are brought to the fluxes of their brightness codes. These are of "
-        "apertures of 2 and 3 arcsec, so that magnitudes there measure the rounding of the codes; "
-        "no code holds the flux in 6 arcsec. The noise ceiling is the R² of an image without any "
-        "noise."
+        "codebook too; both are brought to the place and the fluxes of their brightness codes. "
+        "These are of apertures of 0.7, 2 and 3 arcsec, so that magnitudes in 2 and 3 arcsec "
+        "measure the rounding of the codes; no code holds the flux in 6 arcsec, nor that of a "
+        "pixel. Apertures stand around the measured place of the source. The noise ceiling is the "
+        "R² of an image without any noise. An ideal coder of the codes of a cutout needs "
+        f"{bits_an_object(sample):.0f} bits."
     )
-    section.numbers = ImageCounts(n, sample.n_whole, sample.n_short, CodebookUse.of(sample.counts))
+    section.numbers = ImageCounts(
+        n, sample.n_whole, sample.n_short, bits_an_object(sample), CodebookUse.of(sample.counts)
+    )
     if not sample.counts.size:
         section.add_headline(
             "Images: cutouts that trained the tokenizer",
@@ -125,6 +133,7 @@ def measure_images(sample: ImageSample, seed: int) -> ImageNumbers:
         n_objects=len(sample.ids),
         n_whole=sample.n_whole,
         n_short=sample.n_short,
+        bits_an_object=bits_an_object(sample),
         codebook=CodebookUse.of(sample.counts),
         bands={name: measure_band(sample, i, seed) for i, name in enumerate(sample.bands)},
         all_bands=measure_all_bands(sample, seed),
@@ -134,6 +143,7 @@ def measure_images(sample: ImageSample, seed: int) -> ImageNumbers:
         apertures_2arcsec=measure_apertures(sample, 1, seed),
         apertures_6arcsec=measure_apertures(sample, 2, seed),
         aperture_colours=measure_aperture_colours(sample, seed),
+        peaks=measure_peaks(sample, seed),
         stars=measure_stars(sample, seed),
         missing_bands=measure_missing(sample.hidden, sample.bands, noise_weights(sample), seed),
     )
@@ -164,6 +174,7 @@ def add_headlines(section: Section, numbers: ImageNumbers) -> None:
     _add_apertures(section, "3 arcsec", numbers.apertures, list(numbers.known))
     _add_apertures(section, "2 arcsec", numbers.apertures_2arcsec, list(numbers.known))
     _add_colours(section, numbers)
+    _add_peaks(section, numbers)
     _add_stars(section, numbers)
     _add_explained(section, numbers)
     _add_missing(section, numbers)
@@ -234,6 +245,28 @@ def _add_colours(section: Section, numbers: ImageNumbers) -> None:
             f"{COLOUR_OFFSET:g} and {COLOUR_SCATTER:g} mag",
             verdict=_verdict(good),
         )  # fmt: skip
+
+
+def _add_peaks(section: Section, numbers: ImageNumbers) -> None:
+    shares = {
+        name: numbers.peaks[name][ABOVE_SURE].codes.within_5pct.value
+        for name in numbers.known
+        if numbers.peaks[name][ABOVE_SURE].n >= FEWEST
+    }
+    if not shares:
+        section.notes.append(f"No band has {FEWEST} sources whose brightest pixel has S/N > 100.")
+        return
+    worst = min(shares, key=lambda name: shares[name])
+    sure, bright = (numbers.peaks["all"][name] for name in (ABOVE_SURE, ABOVE_BRIGHT))
+    section.add_headline(
+        f"Images: brightest pixel within {CORE_CLOSE:.0%}, S/N > 100", sure.codes.within_5pct,
+        note=f"fraction of the sources in all bands, from codes; median ratio "
+        f"{show_number(sure.codes.ratio.value)}; at S/N > {BRIGHT:g} of that pixel "
+        f"{show_number(bright.codes.within_5pct.value)}, where an image without noise has "
+        f"{show_number(bright.ceiling)}; lowest band {worst}: {show_number(shares[worst])}; the "
+        f"mark is at least {SHARE:g} in every band",
+        verdict=_verdict(shares[worst] >= SHARE),
+    )  # fmt: skip
 
 
 def _add_stars(section: Section, numbers: ImageNumbers) -> None:

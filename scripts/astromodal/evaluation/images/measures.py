@@ -13,6 +13,7 @@ from astromodal.evaluation.images.photometry import (
     ApertureNumbers,
     ColourNumbers,
     MaskColour,
+    PeakNumbers,
     StarNumbers,
     is_detected,
     magnitude_change,
@@ -27,6 +28,7 @@ from astromodal.evaluation.metrics import (
     r2_of,
 )
 from astromodal.evaluation.report.values import Measurement
+from astromodal.models.autoencoder import PATCH
 
 SHARES: tuple[Literal["noise", "autoencoder", "codebook"], ...] = (
     "noise", "autoencoder", "codebook",
@@ -177,11 +179,23 @@ class MissingNumbers:
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """Numbers of evaluated, whole and short cutouts, and the use of the codebook."""
+    """Numbers of evaluated, whole and short cutouts, and the use of the codebook.
+
+    Attributes
+    ----------
+    n_objects, n_whole, n_short : int
+        Evaluated cutouts, and whole and short ones of these fields.
+    bits_an_object : float
+        Bits per cutout of an ideal coder that knows the frequencies of the codes of place,
+        brightness and latents.
+    codebook : CodebookUse
+        Use of the codebook of latents.
+    """
 
     n_objects: int
     n_whole: int
     n_short: int
+    bits_an_object: float
     codebook: CodebookUse
 
 
@@ -203,6 +217,8 @@ class ImageNumbers(ImageCounts):
         Magnitudes in the apertures of 3, 2 and 6 arcsec, by band and as ``all``.
     aperture_colours : dict of str to dict of str to ColourNumbers
         Colours in 3 arcsec by pair of bands and bin of S/N.
+    peaks : dict of str to dict of str to PeakNumbers
+        Brightest pixels by band, and as ``all``, and bin of S/N.
     stars : dict of str to StarNumbers
         Widths of stars by band and as ``all``.
     missing_bands : MissingNumbers
@@ -217,6 +233,7 @@ class ImageNumbers(ImageCounts):
     apertures_2arcsec: Mapping[str, ApertureNumbers]
     apertures_6arcsec: Mapping[str, ApertureNumbers]
     aperture_colours: Mapping[str, Mapping[str, ColourNumbers]]
+    peaks: Mapping[str, Mapping[str, PeakNumbers]]
     stars: Mapping[str, StarNumbers]
     missing_bands: MissingNumbers
 
@@ -224,6 +241,12 @@ class ImageNumbers(ImageCounts):
     def known(self) -> dict[str, BandNumbers]:
         """The bands that some evaluated cutout has."""
         return {name: band for name, band in self.bands.items() if band.n}
+
+
+def bits_an_object(sample: ImageSample) -> float:
+    """Return the bits of an ideal coder for the codes of a cutout, each code on its own."""
+    latents = CodebookUse.of(sample.counts).bits * (sample.size // PATCH) ** 2
+    return latents + sum(CodebookUse.of(counts).bits for counts in sample.head_counts)
 
 
 def measure_band(sample: ImageSample, i: int, seed: int) -> BandNumbers:

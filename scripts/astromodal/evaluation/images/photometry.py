@@ -1,12 +1,13 @@
-"""Magnitudes, colours and widths of stars, decoded against measured."""
+"""Magnitudes, colours, brightest pixels and widths of stars, decoded against measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import erf
 
-from astromodal.evaluation.images.apertures import aperture_weights
+from astromodal.evaluation.images.apertures import APERTURES
 from astromodal.evaluation.images.sample import STAGES, ImageSample, Stage, Stages
 from astromodal.evaluation.metrics import (
     measure_fraction,
@@ -17,6 +18,7 @@ from astromodal.evaluation.metrics import (
     robust_sigma,
 )
 from astromodal.evaluation.report.values import Measurement
+from astromodal.tokenizers.images.place import PIXEL_SCALE
 
 BROAD = ("U", "G", "R", "I", "Z")
 """Broad bands by wavelength."""
@@ -33,6 +35,9 @@ SHARP = 50.0
 """S/N of a star's flux (3 arcsec) above which its width is compared: noise then changes a width by
 some 2 %."""
 
+CORE_CLOSE = 0.05
+"""Deviation of a decoded over measured brightest pixel from 1 that is small enough."""
+
 FEWEST = 10
 """Sources that a band needs for a verdict."""
 
@@ -42,6 +47,9 @@ DETECTED = 5.0
 SNR_EDGES = (5.0, 10.0, 30.0, 100.0, np.inf)
 ABOVE_BRIGHT = f"above_{BRIGHT:g}"
 """The bin of S/N of all bright sources."""
+
+ABOVE_SURE = "above_100"
+"""The bin of S/N in which brightest pixels are judged: there noise alone is below 1 %."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,39 @@ class ColourNumbers(Stages[ColourChange]):
     """Change of a colour of `n` sources in one bin of S/N."""
 
     n: int
+
+
+@dataclass(frozen=True)
+class PeakRatio:
+    """Decoded over measured light of the brightest pixel.
+
+    Attributes
+    ----------
+    within_5pct : Measurement
+        Fraction within 5 % of 1.
+    ratio, ratio_scatter : Measurement
+        Median and 68 % half-range of the ratio.
+    """
+
+    within_5pct: Measurement
+    ratio: Measurement
+    ratio_scatter: Measurement
+
+
+@dataclass(frozen=True)
+class PeakNumbers(Stages[PeakRatio]):
+    """Brightest pixels of `n` sources in one bin of the S/N of that pixel.
+
+    Attributes
+    ----------
+    n : int
+        Sources, counted once a band.
+    ceiling : float
+        Fraction within 5 % that an image without noise would have, under the noise of the sky.
+    """
+
+    n: int
+    ceiling: float
 
 
 @dataclass(frozen=True)
@@ -157,11 +198,11 @@ def measure_colours(sample: ImageSample, seed: int) -> dict[str, MaskColour]:
 def circle_snr(sample: ImageSample, aperture: int) -> np.ndarray:
     """Return the S/N of the measured flux in an aperture, (n, B).
 
-    The noise is the sky's. Photon noise of the source is left out, because a cube does not contain
-    the gain; it matters for the brightest sources only. NaN with an unmeasured pixel or without
-    noise.
+    The noise is that of as many pixels of sky as the circle covers. Photon noise of the source is
+    left out, because a cube does not contain the gain; it matters for the brightest sources only.
+    NaN with an unmeasured pixel or without noise.
     """
-    pixels = np.sqrt((aperture_weights(sample.size)[aperture] ** 2).sum())
+    pixels = np.sqrt(np.pi) * APERTURES[aperture] / 2 / PIXEL_SCALE
     sigma = np.where(sample.noise > 0, sample.noise * pixels, np.nan)
     return sample.measured.circle[..., aperture] / sigma
 
@@ -260,6 +301,49 @@ def _bins() -> list[tuple[str, float, float]]:
         for low, high in ranges
     ]
     return [*named, (ABOVE_BRIGHT, BRIGHT, np.inf)]
+
+
+def peak_snr(sample: ImageSample) -> np.ndarray:
+    """Return the S/N of the brightest pixel of each source, (n, B); NaN as for `circle_snr`."""
+    return sample.measured.peak / np.where(sample.noise > 0, sample.noise, np.nan)
+
+
+def measure_peaks(sample: ImageSample, seed: int) -> dict[str, dict[str, PeakNumbers]]:
+    """Measure the brightest pixels, decoded over measured.
+
+    Returns
+    -------
+    dict of str to dict of str to PeakNumbers
+        By band, and as ``all`` over bands, and by bin of the pixel's S/N: ``30-100``,
+        ``above_100``, and ``above_30`` for both.
+    """
+    snr, every = peak_snr(sample), np.eye(len(sample.bands), dtype=bool)
+    columns = {**dict(zip(sample.bands, every, strict=True)), "all": every.any(0)}
+    bins = [each for each in _bins() if each[1] >= BRIGHT]
+    return {
+        band: {
+            name: _measure_peaks(sample, (snr >= low) & (snr < high) & column, seed)
+            for name, low, high in bins
+        }
+        for band, column in columns.items()
+    }
+
+
+def _measure_peaks(sample: ImageSample, here: np.ndarray, seed: int) -> PeakNumbers:
+    """Measure the brightest pixels of sources in bands where `here` (n, B) is True."""
+
+    def ratio(stage: Stage) -> PeakRatio:
+        values = np.where(here, sample.at(stage).peak, np.nan) / sample.measured.peak
+        close = here & (np.abs(values - 1) < CORE_CLOSE)
+        return PeakRatio(
+            measure_mean(close.sum(1), here.sum(1), seed),
+            measure_pooled(np.median, values, seed),
+            measure_pooled(robust_sigma, values, seed),
+        )
+
+    noiseless = erf(CORE_CLOSE * peak_snr(sample)[here] / np.sqrt(2))
+    ceiling = float(noiseless.mean()) if here.any() else np.nan
+    return PeakNumbers(ratio("codes"), ratio("latents"), int(here.sum()), ceiling)
 
 
 def measure_stars(sample: ImageSample, seed: int) -> dict[str, StarNumbers]:

@@ -1,4 +1,4 @@
-"""Figures and tables of magnitudes, colours and widths of stars."""
+"""Figures and tables of magnitudes, colours, brightest pixels and widths of stars."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from matplotlib.ticker import LogLocator
 from astromodal.evaluation.images.apertures import STAR_SIGNIFICANCE
 from astromodal.evaluation.images.measures import ImageNumbers
 from astromodal.evaluation.images.photometry import (
+    ABOVE_BRIGHT,
     BRIGHT,
     CLOSE,
+    CORE_CLOSE,
     SHARP,
     SNR_EDGES,
     ApertureNumbers,
     ColourNumbers,
+    PeakNumbers,
     StarNumbers,
     bright_stars,
     circle_change,
     circle_snr,
     instrumental,
     known_colours,
+    peak_snr,
 )
 from astromodal.evaluation.images.sample import STAGES, ImageSample
 from astromodal.evaluation.report.section import Section
@@ -175,6 +179,23 @@ def _limits(colours: np.ndarray) -> tuple[float, float]:
     return float(low) - 0.15, float(high) + 0.15
 
 
+def plot_peaks(sample: ImageSample) -> Figure:
+    """Plot the decoded over the measured brightest pixel of every source and band by its S/N."""
+    figure, axes = new_figure(1, 2, height=3.0, sharey=True)
+    snr = peak_snr(sample)
+    for axis, stage in zip(axes[0], STAGES, strict=True):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = sample.at(stage).peak / sample.measured.peak
+        axis.axhspan(1 - CORE_CLOSE, 1 + CORE_CLOSE, color=FAINT, alpha=0.15, linewidth=0)
+        axis.axvline(BRIGHT, color=INK, linestyle="--", linewidth=0.8)
+        _plot_cloud(axis, snr.ravel(), ratio.ravel() - 1)
+        _plot_running(axis, snr.ravel(), ratio.ravel() - 1)
+        axis.set(xscale="log", ylim=(-1.06 * _REACH, 1.06 * _REACH))
+        axis.set(xlabel="S/N of the brightest pixel", title=f"from {stage}")
+    axes[0, 0].set(ylabel="decoded / measured - 1")
+    return figure
+
+
 def plot_stars(sample: ImageSample, stars: Mapping[str, StarNumbers]) -> Figure:
     """Plot decoded against measured widths, and their median ratio by band."""
     figure, axes = new_figure(1, 2, height=3.2)
@@ -248,6 +269,23 @@ def colour_table(colours: Mapping[str, Mapping[str, ColourNumbers]]) -> Table:
     return Table(heading, rows)
 
 
+def peak_table(peaks: Mapping[str, Mapping[str, PeakNumbers]], known: Sequence[str]) -> Table:
+    """Return a table with one row per band and bin of S/N."""
+    heading = [
+        "band", "S/N of the brightest pixel", "sources", "within 5 %, an image without noise",
+        *(f"{what}, {stage}" for stage in STAGES for what in (
+            "within 5 %", "median of decoded / measured", "68 % half-range"
+        )),
+    ]  # fmt: skip
+    rows: list[Row] = []
+    for name in [*known, "all"]:
+        for snr, n in peaks[name].items():
+            both = [c for r in (n.codes, n.latents)
+                    for c in (r.within_5pct, r.ratio, r.ratio_scatter)]  # fmt: skip
+            rows.append([name, snr.replace("_", " "), n.n, n.ceiling, *both])
+    return Table(heading, rows)
+
+
 def star_table(stars: Mapping[str, StarNumbers], known: Sequence[str]) -> Table:
     """Return a table with one row per band."""
     heading = [
@@ -305,6 +343,16 @@ def add_photometry_figures(section: Section, sample: ImageSample, numbers: Image
             "Points should follow the dashed line on the left and zero on the right. A cloud that "
             "is flatter than the line means that decoded colours are too close to the mean colour.",
             colour_table(numbers.aperture_colours),
+        )  # fmt: skip
+    if numbers.peaks["all"][ABOVE_BRIGHT].n:
+        section.add_figure(
+            plot_peaks(sample), "brightest_pixels",
+            "Light of the pixel in which the measured source is brightest, decoded over measured, "
+            "against the S/N of that pixel; every source and band. Left: from codes. Right: from "
+            "latents. Triangles and diamonds as in the figure of magnitudes.",
+            f"Right of the dashed line, points should lie in the grey band of ±{CORE_CLOSE:.0%}. "
+            "Noise of the measured pixel widens the cloud, by 3 % at that line and by 1 % at 100.",
+            peak_table(numbers.peaks, known),
         )  # fmt: skip
     if numbers.stars["all"].n:
         _add_stars(section, sample, numbers)

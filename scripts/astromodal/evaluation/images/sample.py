@@ -18,13 +18,12 @@ from astromodal.evaluation.images.apertures import (
     STAR_COLUMNS,
     DecodedPhotometry,
     Photometry,
-    aperture_fluxes,
-    aperture_weights,
     are_stars,
     decoded_sums,
     mask_sums,
-    star_widths,
+    source_light,
 )
+from astromodal.tokenizers.images.place import source_places
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 from astromodal.tokenizers.images.tokens import ImageTokens, load_image_latents, load_image_tokens
 
@@ -128,14 +127,13 @@ class ImageSample(CutoutSums):
         Side of a cutout (pixel).
     hidden : HiddenBands
         Sums over some of the cutouts, encoded without some of their bands.
-    counts : int64 (K,)
-        How often each code occurs among all eligible cutouts.
+    counts, head_counts : int64 (K,), int64 (H, n_bins)
+        How often each code of latents, and of each column of place and brightness, occurs among all
+        eligible cutouts.
     n_whole, n_short : int
         Whole and short cutouts of all objects of these fields.
-    n_uncoded : int
-        Whole cutouts of evaluated objects that have no codes.
-    n_outside : int
-        Whole cutouts of objects that are not evaluated.
+    n_uncoded, n_outside : int
+        Whole cutouts of evaluated objects without codes, and of objects that are not evaluated.
     examples : list of Example
         Cutouts to plot, brightest first.
     """
@@ -144,6 +142,7 @@ class ImageSample(CutoutSums):
     size: int
     hidden: HiddenBands
     counts: np.ndarray
+    head_counts: np.ndarray
     n_whole: int
     n_short: int
     n_uncoded: int
@@ -172,10 +171,13 @@ def sample_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Imag
     rng = np.random.default_rng(evaluation.seed)
     size = len(tokenizer.centroids)
     counts = np.zeros(size, dtype=np.int64)
+    head_counts = np.zeros(tokenizer.codebook.bins.centers.shape, dtype=np.int64)
     sums, hidden = [_no_sums(len(image.bands), image.size)], [_no_hidden(len(image.bands))]
     examples: list[Example] = []
     for i, (f, token) in enumerate(zip(fields, tokens, strict=True)):
         counts += count_codes(token.codes[places[i]], size)
+        for column, codes in zip(head_counts, token.brightness[places[i]].T, strict=True):
+            column += count_codes(codes, len(column))
         if not len(sampled[i]):
             continue
         cutouts = _FieldCutouts(context, f, token, tokenizer, sampled[i])
@@ -189,7 +191,7 @@ def sample_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Imag
     inside = sum(int(f.rows()[t.row].sum()) for f, t in zip(fields, tokens, strict=True))
     return ImageSample(
         **vars(_joined(sums)), bands=tuple(image.bands), size=image.size, hidden=_joined(hidden),
-        counts=counts, n_whole=n_whole, n_short=n_short, examples=examples,
+        counts=counts, head_counts=head_counts, n_whole=n_whole, n_short=n_short, examples=examples,
         n_uncoded=inside - sum(map(len, places)), n_outside=n_whole - inside,
     )  # fmt: skip
 
@@ -235,7 +237,8 @@ class _FieldCutouts:
             self.tokenizer.decode(stored, bright), self.tokenizer.decode_latents(latent, bright)
         )
         mask, ids = self._mask(batch.row), self.tokens.ids[place]
-        sums = reduce_cutouts(ids, batch, mask, self.star[batch.row], decoded)
+        places = source_places(batch.pixels, batch.valid, self.tokenizer.normaliser.sky)
+        sums = reduce_cutouts(ids, batch, mask, self.star[batch.row], places, decoded)
         examples = [
             Example(
                 str(ids[i]), batch.pixels[i], batch.valid[i], decoded.codes[i], mask[i],
@@ -266,6 +269,7 @@ def reduce_cutouts(
     batch: CutoutBatch,
     mask: np.ndarray,
     star: np.ndarray,
+    places: np.ndarray,
     decoded: Stages[np.ndarray],
 ) -> CutoutSums:
     """Reduce a batch of m cutouts to sums.
@@ -280,19 +284,19 @@ def reduce_cutouts(
         Elliptical masks of the objects.
     star : bool (m,)
         Which objects are stars.
+    places : float64 (m, 2)
+        Where they stand in the measured cutouts, as `source_places` returns it.
     decoded : Stages of float (m, B, S, S)
         The decoded cutouts (counts/s).
     """
-    pixels, valid, weights = batch.pixels, batch.valid, aperture_weights(batch.pixels.shape[-1])
+    pixels, valid = batch.pixels, batch.valid
     sums = mask_sums(pixels, valid, mask)
 
     def of_decoded(images: np.ndarray) -> DecodedPhotometry:
         compared = decoded_sums(pixels, images, valid, mask)
-        circle = aperture_fluxes(images, valid, weights)
-        fwhm = star_widths(images, valid, star)
-        return DecodedPhotometry(compared.flux, circle, fwhm, compared.residual)
+        light = source_light(images, batch, places, star)
+        return DecodedPhotometry(compared.flux, **light, residual=compared.residual)
 
-    circle, fwhm = aperture_fluxes(pixels, valid, weights), star_widths(pixels, valid, star)
     return CutoutSums(
         codes=of_decoded(decoded.codes),
         latents=of_decoded(decoded.latents),
@@ -301,15 +305,15 @@ def reduce_cutouts(
         n_pixels=sums.n_pixels,
         total=sums.total,
         noise=sums.noise,
-        measured=Photometry(sums.flux, circle, fwhm),
+        measured=Photometry(sums.flux, **source_light(pixels, batch, places, star)),
     )
 
 
 def _no_sums(n_bands: int, size: int) -> CutoutSums:
     pixels = np.empty((0, n_bands, size, size), dtype=np.float32)
     batch = CutoutBatch(np.empty(0, np.int32), pixels, pixels > 0)
-    none = np.empty(0, bool)
-    return reduce_cutouts(np.empty(0, "U1"), batch, pixels[:, 0] > 0, none, Stages(pixels, pixels))
+    none, places, decoded = np.empty(0, bool), np.empty((0, 2)), Stages(pixels, pixels)
+    return reduce_cutouts(np.empty(0, "U1"), batch, pixels[:, 0] > 0, none, places, decoded)
 
 
 def _no_hidden(n_bands: int) -> HiddenBands:

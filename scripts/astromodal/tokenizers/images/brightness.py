@@ -1,36 +1,45 @@
-"""Brightness of the source in the middle of a cutout: two aperture fluxes a band, as scalar codes.
+"""Place and brightness of the source of a cutout, as scalar codes.
 
-A code is chosen from the measured pixels, and a decoded cutout is brought to the fluxes that its
-codes stand for. Latents so need not hold the brightness exactly, nor the width of a band's point
-spread function: light and concentration of the source are right in every band on their own.
+The codes are those of the place, and of three aperture fluxes a band around it. They are chosen
+from the measured pixels, and a decoded cutout is brought to the place and the fluxes that its codes
+stand for. Latents so need not hold a part of a pixel, nor the brightness exactly, nor the width of
+a band's point spread function: core and light of the source are right in every band on their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Final
 
 import numpy as np
 from numba import njit
 
 from astromodal.core.threads import share
+from astromodal.data.cutouts import middle_of
+from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, near
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
-PIXEL_SCALE: Final = 0.55
-"""Side of a pixel of the S-PLUS cutouts (arcsec)."""
+PEAK, CORE, WHOLE = 0.7, 2.0, 3.0
+"""Diameters of the apertures (arcsec): about the area of a pixel, the core of a star, and S-PLUS's
+small aperture."""
 
-CORE, WHOLE = 2.0, 3.0
-"""Diameters of the two apertures (arcsec): the core of a star, and S-PLUS's small aperture."""
+_DIAMETERS: Final = (PEAK, CORE, WHOLE)
 
 _REACH = 24
 """Pixels from the middle beyond which nothing is changed; the change fades from two thirds on."""
 
 _OWN = 4.0
-"""Pixels from the middle within which all light is taken as the source's."""
+"""Pixels from the source within which all light is taken as its own."""
 
-_INNER = 1.2
-"""Sigma (pixel) of the Gaussian that separates the core of the source from its outskirts."""
+_INNER, _OUTER = 0.9, 1.8
+"""Sigmas (pixel) of the Gaussians that separate the middle of the source from its core, and the
+core from its outskirts."""
+
+_FORMS: Final = 7
+"""Parts of the light whose amounts are chosen: three for the fluxes, four for the place."""
+
+_BEYOND = 0.05
+"""Share of the range of the training values by which bins reach beyond it at each end."""
 
 _POOLED = 0.3
 """Light of the other bands that stands in for a band without own light, in sigmas of the sky."""
@@ -42,46 +51,15 @@ _POINT = 0.05
 """Light (sigma of the sky) of a point that stands in for a source without light in any band."""
 
 
-def circle_weights(size: int, radius: float) -> np.ndarray:
-    """Return the area of each pixel that lies inside a circle around the middle of an image.
-
-    The areas are those of photutils' "exact" circular aperture.
-
-    Parameters
-    ----------
-    size : int
-        Side of the image (pixel); its middle is at (size - 1) / 2.
-    radius : float
-        Radius of the circle (pixel), above 0.
-
-    Returns
-    -------
-    float64 (S, S)
-        0 outside, 1 inside; the sum is pi radius² where the circle fits into the image.
-    """
-    # Here, not above: its import takes a second, and most of what needs this module needs no area.
-    from photutils.aperture import CircularAperture
-
-    middle = (size - 1) / 2
-    mask = CircularAperture((middle, middle), radius).to_mask(method="exact")
-    return np.asarray(mask.to_image((size, size)), dtype=np.float64)
-
-
-@cache
-def _apertures(size: int) -> np.ndarray:
-    """Return the weights of the pixels in `CORE` and `WHOLE`, float64 (2, S, S)."""
-    weights = np.stack([circle_weights(size, d / 2 / PIXEL_SCALE) for d in (CORE, WHOLE)])
-    weights.flags.writeable = False
-    return weights
-
-
-def brightness_values(pixels: np.ndarray, valid: np.ndarray, sky: np.ndarray) -> np.ndarray:
+def brightness_values(
+    pixels: np.ndarray, valid: np.ndarray, places: np.ndarray, sky: np.ndarray
+) -> np.ndarray:
     """Return the values that are coded.
 
     A flux in units of its sky noise is compressed by an arcsinh, so that negative ones live and
-    bright ones are relative. The first value of a band is that of the flux in `WHOLE`. The second
-    is that in `CORE` minus the first: for bright sources the logarithm of the concentration, which
-    rounding of the first does not change.
+    bright ones are relative. The first value of a band is that of the flux in `WHOLE`. The others
+    are those in `CORE` and in `PEAK` minus the first: for bright sources the logarithm of the
+    concentration, which rounding of the first does not change.
 
     Parameters
     ----------
@@ -89,40 +67,46 @@ def brightness_values(pixels: np.ndarray, valid: np.ndarray, sky: np.ndarray) ->
         counts/s; anything where `valid` is False.
     valid : bool (m, B, S, S)
         Pixels that were measured.
+    places : float64 (m, 2)
+        Centres of the apertures, as `source_places` or their codes give them; the middle where NaN.
     sky : float64 (B,)
         Sigma of the sky in a pixel (counts/s).
 
     Returns
     -------
-    float64 (m, 2 B)
-        In the order of `ImageSettings.brightness_columns`; NaN where a pixel of the aperture was
-        not measured.
+    float64 (m, 2 + 3 B)
+        `places`, and the values in the order of `ImageSettings.brightness_columns`; NaN where a
+        pixel of the largest aperture was not measured.
     """
-    weights = _apertures(pixels.shape[-1])
-    touched = weights[1] > 0
-    known = np.asarray(np.broadcast_to(valid, pixels.shape)[..., touched].all(-1))  # (m, B)
-    light = np.where(known[..., None], pixels[..., touched], np.nan).astype(np.float64)
+    inside, weights = circle_weights(pixels.shape[-1], _DIAMETERS, places)
+    n_near = weights.shape[2] ** 2
+    weights = weights.reshape(len(places), 1, len(_DIAMETERS), n_near)
+    light = pixels[..., inside, inside].reshape(*pixels.shape[:2], 1, n_near)
+    known = np.broadcast_to(valid, pixels.shape)[..., inside, inside].reshape(light.shape)
+    complete = (known | (weights[:, :, -1:] == 0)).all(-1)  # (m, B, 1)
     # Sums pixel by pixel: those of a matrix product depend on the number of cutouts.
-    fluxes = (light[..., None, :] * weights[:, touched]).sum(-1)  # (m, B, 2)
-    core, whole = np.moveaxis(np.arcsinh(fluxes / _noise(sky, weights)), 2, 0)
-    return np.concatenate([whole, core - whole], axis=1)
+    fluxes = (np.where(known, light, 0).astype(np.float64) * weights).sum(-1)  # (m, B, 3)
+    compressed = np.where(complete, np.arcsinh(fluxes / _noise(sky)), np.nan)
+    peak, core, whole = np.moveaxis(compressed, 2, 0)
+    return np.concatenate([places, whole, core - whole, peak - whole], axis=1)
 
 
-def brightness_fluxes(values: np.ndarray, sky: np.ndarray, size: int) -> np.ndarray:
-    """Return the fluxes in `CORE` and `WHOLE` of `values` (m, 2 B), float64 (m, B, 2), counts/s.
+def brightness_fluxes(values: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Return the fluxes in `PEAK`, `CORE` and `WHOLE`, float64 (m, B, 3), in counts/s.
 
-    The inverse of `brightness_values`; NaN where one of the two values is.
+    The inverse of `brightness_values` (m, 2 + 3 B); NaN where one of a band's three values is.
     """
-    whole, concentration = values[:, : len(sky)], values[:, len(sky) :]
-    compressed = np.stack([whole + concentration, whole + 0 * concentration], axis=2)
-    return np.sinh(compressed) * _noise(sky, _apertures(size))
+    whole, core, peak = np.split(values[:, 2:], 3, axis=1)
+    compressed = np.stack([whole + peak, whole + core, whole + 0 * core + 0 * peak], axis=2)
+    return np.sinh(compressed) * _noise(sky)
 
 
 def fit_brightness(values: np.ndarray, columns: Sequence[str], n_bins: int) -> ScalarTokenizer:
     """Divide the values of each column into bins of half equal mass, half equal width.
 
     A bin takes the same share of the mean of two measures: the number of values, and the length of
-    their range. It so holds at most 2 / `n_bins` of the values, and spans at most as much of the
+    their range, with 5 % more at each end for sharper and brighter sources than those of the
+    training. It so holds at most 2 / `n_bins` of the values, and spans at most as much of the
     range: rounding is small where most sources are, and for the few brightest.
 
     Parameters
@@ -151,8 +135,11 @@ def _fit_column(known: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray,
     low, high = known[0], known[-1]
     if low == high:
         return np.array([low, high]), np.array([low]), np.ones(1)
-    measure = (np.linspace(0, 1, len(known)) + (known - low) / (high - low)) / 2
-    edges = np.unique(np.interp(np.linspace(0, 1, n_bins + 1), measure, known))
+    margin = _BEYOND * (high - low)
+    points = np.concatenate([[low - margin], known, [high + margin]])
+    rank = np.concatenate([[0], np.linspace(0, 1, len(known)), [1]])
+    measure = (rank + (points - points[0]) / (points[-1] - points[0])) / 2
+    edges = np.unique(np.interp(np.linspace(0, 1, n_bins + 1), measure, points))
     lower, upper = edges[:-1], edges[1:]
     place = np.searchsorted(upper[:-1], known)
     count = np.bincount(place, minlength=len(upper))
@@ -161,27 +148,33 @@ def _fit_column(known: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray,
     return edges, centers, count / len(known)
 
 
-def _noise(sky: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the sky noise of each band in each aperture, float64 (B, 2)."""
-    return sky[:, None] * np.sqrt((weights**2).sum((1, 2)))
+def _noise(sky: np.ndarray) -> np.ndarray:
+    """Return the noise of as many pixels of sky as each aperture covers, float64 (B, 3)."""
+    return sky[:, None] * np.sqrt(np.pi) * np.array(_DIAMETERS) / 2 / PIXEL_SCALE
 
 
 def with_fluxes(
-    images: np.ndarray, fluxes: np.ndarray, sky: np.ndarray, threads: int = 1
+    images: np.ndarray, places: np.ndarray, fluxes: np.ndarray, sky: np.ndarray, threads: int = 1
 ) -> np.ndarray:
-    """Bring the source in the middle of decoded cutouts to given fluxes.
+    """Bring the source of decoded cutouts to given places and fluxes.
 
-    To each band are added two images of the source, its core and its outskirts, in the amounts
-    that give both fluxes. They are the band's own light, so that a bright source is scaled, and,
-    where it has less than the noise, the light of all bands. Light that stands out against the
-    light on the opposite side of the middle is a neighbour's, and is not changed.
+    To each band are added seven images of the source: its middle, its core and all of it, and
+    middle and core times the distance from the place in x and in y, which move it by a part of a
+    pixel. Their amounts are those that give the three fluxes, and centroids of middle and core at
+    the place. They are the band's own light, so that a bright source is scaled, and, where it has
+    less than the noise, the light of all bands. Light that stands out against the light on the
+    opposite side of the source is a neighbour's, and is not changed.
 
     Parameters
     ----------
     images : float32 (m, B, S, S)
         Decoded cutouts (counts/s).
-    fluxes : float64 (m, B, 2)
-        Fluxes in `CORE` and `WHOLE` (counts/s); a band with a NaN is not changed.
+    places : float64 (m, 2)
+        x and y from the middle (pixel). Where NaN, the source is not moved, and its fluxes are
+        those around the middle.
+    fluxes : float64 (m, B, 3)
+        Fluxes in `PEAK`, `CORE` and `WHOLE` around the place (counts/s); a band with a NaN is not
+        changed.
     sky : float64 (B,)
         Sigma of the sky in a pixel (counts/s).
     threads : int
@@ -190,74 +183,98 @@ def with_fluxes(
     Returns
     -------
     float32 (m, B, S, S)
-        New cutouts with these fluxes.
+        New cutouts with these places and fluxes.
     """
     size = images.shape[-1]
-    first = max(0, size // 2 - _REACH)
-    inside = slice(first, size - first)
+    inside = near(size, _REACH)
+    box, weights = circle_weights(size, _DIAMETERS, places)
+    middle, first = middle_of(size) - inside.start, box.start - inside.start
     out = np.array(images, dtype=np.float32)
-    weights = np.ascontiguousarray(_apertures(size)[:, inside, inside])
-    offset = np.arange(size)[inside] - (size - 1) / 2
-    radius = np.hypot(offset[:, None], offset)
-    middle = out[..., inside, inside]
-    share(threads, len(out), lambda s: _bring(middle[s], fluxes[s], weights, radius, sky))
+    near_source = out[..., inside, inside]
+
+    def bring(part: slice) -> None:
+        own = near_source[part], places[part], fluxes[part], weights[part]
+        _bring(*own, middle, first, sky)
+
+    share(threads, len(out), bring)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bring(images, fluxes, weights, radius, sky):  # type: ignore[no-untyped-def]
-    """Change the middle (m, B, R, R) of cutouts in place; see `with_fluxes`."""
-    side = images.shape[2]
-    core = np.exp(-(radius**2) / (2 * _INNER**2))
-    fades = np.minimum(np.maximum((_REACH - radius) / (_REACH / 3), 0), 1)
-    for i in range(images.shape[0]):
+def _bring(images, places, fluxes, weights, middle, first, sky):  # type: ignore[no-untyped-def]
+    """Change the surroundings (m, B, R, R) of sources in place; see `with_fluxes`.
+
+    `middle` is their middle row and column, and `first` those where the weights (m, 3, Q, Q) of the
+    apertures start.
+    """
+    side, box = images.shape[2], weights.shape[2]
+    for i in range(len(images)):
+        placed = not np.isnan(places[i].sum())
+        n_forms = _FORMS if placed else 3
+        centre = middle + (places[i] if placed else np.zeros(2))
+        forms = _forms(side, centre)
+        # What must come out right: sums in the apertures, and moments of middle and core, 0.
+        sums = forms[:, first : first + box, first : first + box].copy()
+        sums[:3] = weights[i]
         pooled = _pooled(images[i], sky)
-        share = _own_share(pooled, radius) * fades
-        for j in range(images.shape[1]):
-            if np.isnan(fluxes[i, j, 0] + fluxes[i, j, 1]):
+        own = _own_share(pooled, centre)
+        for j in range(len(sky)):
+            if np.isnan(fluxes[i, j].sum()):
                 continue
-            light = np.empty((side, side))
-            missing, total, inner = fluxes[i, j].copy(), np.zeros(2), np.zeros(2)
+            stand_in = _POOLED * pooled + _POINT * forms[1]
+            light = own * (np.maximum(images[i, j], 0) + sky[j] * stand_in)
+            missing, matrix = np.zeros(n_forms), np.zeros((n_forms, n_forms))
+            missing[:3] = fluxes[i, j]
+            for v in range(box):
+                for u in range(box):
+                    y, x = first + v, first + u
+                    for k in range(n_forms):
+                        missing[k] -= sums[k, v, u] * images[i, j, y, x]
+                        for n in range(n_forms):
+                            matrix[k, n] += sums[k, v, u] * forms[n, y, x] * light[y, x]
+            amounts = np.linalg.solve(matrix, missing)
             for y in range(side):
                 for x in range(side):
-                    pixel = np.float64(images[i, j, y, x])
-                    stand_in = _POOLED * pooled[y, x] + _POINT * core[y, x]
-                    light[y, x] = share[y, x] * (max(pixel, 0) + sky[j] * stand_in)
-                    for k in range(2):
-                        weight = weights[k, y, x]
-                        missing[k] -= weight * pixel
-                        total[k] += weight * light[y, x]
-                        inner[k] += weight * light[y, x] * core[y, x]
-            outer = total - inner
-            # The core is more concentrated than the outskirts: the determinant is positive.
-            determinant = inner[0] * outer[1] - inner[1] * outer[0]
-            a = (missing[0] * outer[1] - missing[1] * outer[0]) / determinant
-            b = (inner[0] * missing[1] - inner[1] * missing[0]) / determinant
-            for y in range(side):
-                for x in range(side):
-                    added = (b + (a - b) * core[y, x]) * light[y, x]
-                    images[i, j, y, x] = np.float32(images[i, j, y, x] + added)
+                    added = 0.0
+                    for n in range(n_forms):
+                        added += amounts[n] * forms[n, y, x]
+                    images[i, j, y, x] += np.float32(added * light[y, x])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forms(side, centre):  # type: ignore[no-untyped-def]
+    """Return what light is multiplied by, float64 (7, R, R); see `with_fluxes`.
+
+    Middle, core, and all of the light; middle times x, and times y; core times x, and times y.
+    """
+    forms = np.ones((_FORMS, side, side))
+    for y in range(side):
+        for x in range(side):
+            dx, dy = x - centre[0], y - centre[1]
+            middle = np.exp(-(dx**2 + dy**2) / (2 * _INNER**2))
+            core = np.exp(-(dx**2 + dy**2) / (2 * _OUTER**2))
+            forms[0, y, x], forms[1, y, x] = middle, core
+            forms[3, y, x], forms[4, y, x] = middle * dx, middle * dy
+            forms[5, y, x], forms[6, y, x] = core * dx, core * dy
+    return forms
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _pooled(image, sky):  # type: ignore[no-untyped-def]
     """Return the positive light of all bands in units of their sky, float64 (R, R)."""
-    n_bands, side = image.shape[0], image.shape[1]
-    out = np.zeros((side, side))
-    for j in range(n_bands):
-        for y in range(side):
-            for x in range(side):
-                out[y, x] += max(np.float64(image[j, y, x]), 0) / sky[j]
-    return out / np.sqrt(n_bands)
+    out = np.zeros(image.shape[1:])
+    for j in range(len(sky)):
+        out += np.maximum(image[j], 0) / sky[j]
+    return out / np.sqrt(len(sky))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _own_share(pooled, radius):  # type: ignore[no-untyped-def]
-    """Return the share of each pixel's light that is the central source's, float64 (R, R).
+def _own_share(pooled, centre):  # type: ignore[no-untyped-def]
+    """Return the share of each pixel's light that is the source's, float64 (R, R).
 
     The square of the light on the opposite side, twice it, over the light itself, where that is
     below 1. Light is averaged over 3 × 3 pixels; `_FAINT` is added to both, so that what is alike
-    but for noise is the source's.
+    but for noise is the source's. Towards `_REACH` the share fades to 0.
     """
     side = len(pooled)
     smooth = np.zeros((side, side))
@@ -267,10 +284,13 @@ def _own_share(pooled, radius):  # type: ignore[no-untyped-def]
                 for u in range(max(0, x - 1), min(side, x + 2)):
                     smooth[y, x] += pooled[v, u] / 9
     out = np.ones((side, side))
+    across, down = int(np.round(2 * centre[0])), int(np.round(2 * centre[1]))
     for y in range(side):
         for x in range(side):
-            if radius[y, x] > _OWN:
-                opposite = smooth[side - 1 - y, side - 1 - x]
-                ratio = (2 * opposite + _FAINT) / (smooth[y, x] + _FAINT)
+            radius = np.hypot(x - centre[0], y - centre[1])
+            if radius > _OWN:
+                v, u = min(max(down - y, 0), side - 1), min(max(across - x, 0), side - 1)
+                ratio = (2 * smooth[v, u] + _FAINT) / (smooth[y, x] + _FAINT)
                 out[y, x] = min(1.0, ratio * ratio)
+            out[y, x] *= min(max((_REACH - radius) / (_REACH / 3), 0), 1)
     return out

@@ -1,7 +1,8 @@
 """The image tokenizer: cutouts to codes of a codebook of latents and of brightness, and back.
 
-The codes of latents say where light is, those of brightness how much of it the source has in each
-band. A decoded cutout is brought to the fluxes of its brightness codes.
+The codes of latents say where light is, those of brightness where exactly the source stands, and
+how much light it has in each band. A decoded cutout is brought to the place and the fluxes of its
+brightness codes.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from astromodal.tokenizers.images.brightness import (
     with_fluxes,
 )
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.place import source_places
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.quantizers.nearest import load_quantizer
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
-_FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 2}
+_FORMAT: dict[str, Any] = {"format": "image_codebook", "version": 3}
 _BINS = "brightness_"
 
 _CHUNK, _CHUNK_OF_GPU = 16, 64
@@ -168,15 +170,27 @@ class ImageTokenizer:
         return self.encode_patches(self.patches(pixels, valid))
 
     def brightness(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Return the brightness codes of cutouts; arguments as in `encode`.
+        """Return the codes of place and brightness of cutouts; arguments as in `encode`.
 
         Returns
         -------
-        uint16 (m, 2 B)
-            Codes of the columns of `ImageSettings.brightness_columns`; 65535 where a pixel of the
+        uint16 (m, 2 + 3 B)
+            Codes of the columns of `ImageSettings.brightness_columns`. Those of the place are 65535
+            where the source has no measurable light, those of a band where a pixel of its largest
             aperture was not measured.
         """
-        return self.codebook.bins.encode(brightness_values(pixels, valid, self.normaliser.sky))
+        sky, bins = self.normaliser.sky, self.codebook.bins
+        values = np.full((len(pixels), len(bins.columns)), np.nan)
+        values[:, :2] = source_places(pixels, valid, sky)
+        # Apertures stand where they will stand around the decoded source.
+        coded = bins.decode(bins.encode(values))[:, :2]
+        values[:, 2:] = brightness_values(pixels, valid, coded, sky)[:, 2:]
+        return bins.encode(values)
+
+    def has_brightness(self, brightness: np.ndarray) -> np.ndarray:
+        """Return in which bands codes of `brightness` (m, 2 + 3 B) are known, bool (m, B)."""
+        by_band = brightness[:, 2:].reshape(len(brightness), 3, len(self.bands))
+        return np.asarray((by_band != MISSING_CODE).all(axis=1))
 
     def patches(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return normalised pixels by patch: the first half of `encode`, which needs no network.
@@ -205,8 +219,9 @@ class ImageTokenizer:
         ----------
         codes : uint16 (m, (S / 4)²)
             Codes of `encode`.
-        brightness : uint16 (m, 2 B)
-            Codes of `brightness`. A band whose codes are missing is as bright as the latents say.
+        brightness : uint16 (m, 2 + 3 B)
+            Codes of `brightness`. A band whose codes are missing is as bright as the latents say;
+            a source whose place is missing stands in the middle.
 
         Returns
         -------
@@ -248,8 +263,8 @@ class ImageTokenizer:
         pixels = self.normaliser.inverse(x, threads)
         if brightness is None:
             return pixels
-        fluxes = brightness_fluxes(self.codebook.bins.decode(brightness), sky, side)
-        return with_fluxes(pixels, fluxes, sky, threads)
+        values = self.codebook.bins.decode(brightness)
+        return with_fluxes(pixels, values[:, :2], brightness_fluxes(values, sky), sky, threads)
 
     def standardised(self) -> np.ndarray:
         """Return centroids in units of the latents' spread, float32 (codebook_size, L).

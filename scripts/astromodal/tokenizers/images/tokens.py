@@ -20,7 +20,7 @@ from astromodal.storage.arrays import check_maker, load_arrays, save_arrays
 from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
-_TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 2}
+_TOKENS: dict[str, Any] = {"format": "image_tokens", "version": 3}
 _LATENTS: dict[str, Any] = {"format": "image_latents", "version": 1}
 
 
@@ -36,8 +36,9 @@ class ImageTokens:
         Rows in the cube, ascending.
     codes : uint16 (n, (S / 4)²)
         All 65535 where the tokenizer has no codes.
-    brightness : uint16 (n, 2 B)
-        Codes of the fluxes of all bands, then of their concentrations; 65535 where missing.
+    brightness : uint16 (n, 2 + 3 B)
+        Codes of place and brightness, in the order of `ImageSettings.brightness_columns`; 65535
+        where missing.
     tokenizer_hash, input_hash : str
         Hashes of the tokenizer, and of the cutouts that were encoded.
     n_whole, n_short : int

@@ -27,6 +27,7 @@ from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_m
 from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_side, windows
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
+from astromodal.tokenizers.images.place import source_places
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
@@ -217,7 +218,7 @@ def _noise(model: ImageAutoencoder, x: torch.Tensor, generator: torch.Generator)
     return LATENT_NOISE * torch.randn(shape, generator=generator).to(x.device)
 
 
-_FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 2}
+_FORMAT: dict[str, Any] = {"format": "image_training_latents", "version": 3}
 
 INSIDE_SHARE = 0.75
 """Fraction of the points that lie on patches of the mask of a source."""
@@ -236,7 +237,7 @@ class TrainingLatents:
         Latents; (0, L) where there is no training cutout.
     inside : bool (N,)
         Whether the patch of a point overlaps the mask of its source.
-    brightness : float32 (m, 2 B)
+    brightness : float32 (m, 2 + 3 B)
         Values of `brightness_values` of all cutouts, as they are and brightened.
     autoencoder_hash : str
         Hash of the autoencoder.
@@ -294,12 +295,12 @@ def sample_latents(
         At most a million; (0, L) without cutouts.
     inside : bool (N,)
         Whether the patch of a point overlaps the mask.
-    brightness : float32 (m, 2 B)
-        Brightness of every cutout, as it is and brightened.
+    brightness : float32 (m, 2 + 3 B)
+        Place and brightness of every cutout, as it is and brightened.
     """
     n_dim = model.latent_dim
     if not len(store):
-        none = np.empty((0, 2 * len(normaliser.bands)), np.float32)
+        none = np.empty((0, 2 + 3 * len(normaliser.bands)), np.float32)
         return np.empty((0, n_dim), np.float32), np.empty(0, bool), none
     generator = np.random.default_rng(abs(seed))
     total, squares, count = np.zeros(n_dim), np.zeros(n_dim), 0
@@ -308,8 +309,9 @@ def sample_latents(
     own = generator.spawn(1)[0]
     passes = [whole_cutouts(store, _BATCH, own, probability) for probability in (0.0, 1.0)]
     for batch in ahead(itertools.chain(*passes)):
-        pixels = normaliser.inverse(batch.x.numpy())
-        values.append(brightness_values(pixels, batch.valid.numpy(), normaliser.sky))
+        pixels, known = normaliser.inverse(batch.x.numpy()), batch.valid.numpy()
+        places = source_places(pixels, known, normaliser.sky)
+        values.append(brightness_values(pixels, known, places, normaliser.sky))
         x, valid, _ = batch.to(device)
         with torch.inference_mode():
             raw = model.raw_latents(x, valid)
@@ -337,7 +339,7 @@ def train_image_codebook(
     progress: Progress = quiet,
     threads: int = 1,
 ) -> ImageCodebook:
-    """Fit the quantizer of ``tokenizers.image.quantizer`` and the bins of the brightness.
+    """Fit the quantizer of ``tokenizers.image.quantizer`` and the bins of place and brightness.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ def image_sample():
     def make(codes=None, latents=None, measured=None, **changes):
         ones = np.ones((20, 2))
         circle = np.stack([1000 * ones, 700 * ones, 2000 * ones], axis=-1)
-        light = {"flux": 1000 * ones, "circle": circle, "fwhm": 1.5 * ones}
+        light = {"flux": 1000 * ones, "circle": circle, "peak": 200 * ones, "fwhm": 1.5 * ones}
         decoded = {**light, "residual": 4 * ones}
         values = {
             "codes": DecodedPhotometry(**{**decoded, **(codes or {})}),
@@ -22,8 +22,9 @@ def image_sample():
             "measured": Photometry(**{**light, **(measured or {})}),
             "ids": np.array([f"s{i}" for i in range(20)]), "star": np.ones(20, bool),
             "n_pixels": 4 * ones, "total": 100 * ones, "noise": ones, "bands": ("R", "Z"),
-            "size": 24, "hidden": None, "counts": np.ones(4, int), "n_whole": 20, "n_short": 0,
-            "n_uncoded": 0, "n_outside": 0,
+            "size": 24, "hidden": None, "counts": np.ones(4, int),
+            "head_counts": np.ones((8, 4), int), "n_whole": 20, "n_short": 0, "n_uncoded": 0,
+            "n_outside": 0,
         }  # fmt: skip
         return ImageSample(**{**values, **changes})
 

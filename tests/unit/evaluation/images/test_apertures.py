@@ -5,93 +5,81 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astromodal.data.cutouts import middle_of
 from astromodal.evaluation.images.apertures import (
+    APERTURES,
     FWHM_OF_SIGMA,
-    PIXEL_SCALE,
     aperture_fluxes,
-    aperture_weights,
     are_stars,
-    circle_weights,
     decoded_sums,
     gaussian_widths,
-    is_complete,
     mask_sums,
+    peaks,
     sky_noise,
     star_widths,
 )
-from astromodal.simulate.cutouts import PIXEL
+from astromodal.simulate.cutouts import CENTRE, PIXEL, SIZE
+from astromodal.tokenizers.images.place import PIXEL_SCALE
 
 
 def _gaussian(sigma, x=0.0, y=0.0, size=48, flux=100.0):
-    offset = np.arange(size) - (size - 1) / 2
+    offset = np.arange(size) - size // 2
     squared = (offset[None, :] - x) ** 2 + (offset[:, None] - y) ** 2
     return flux * np.exp(-squared / (2 * sigma**2)) / (2 * np.pi * sigma**2)
 
 
-@given(radius=st.floats(0.05, 15.9), size=st.sampled_from([32, 33]))
-def test_weightss_sum_to_the_circle(radius, size):
-    """Whatever the radius, and whether a pixel stands in the middle or not: pi r²."""
-    weights = circle_weights(size, radius)
-    assert weights.sum() == pytest.approx(np.pi * radius**2, rel=1e-9)
-    assert weights.min() >= 0
-    assert weights.max() <= 1
-
-
-def test_small_circle_by_hand():
-    """Around a pixel's middle a circle of radius 0.5 covers pi/4 of it, and no other pixel."""
-    weights = circle_weights(3, 0.5)
-    assert weights[1, 1] == pytest.approx(np.pi / 4)
-    assert np.delete(weights.ravel(), 4) == pytest.approx(0)
-
-
-def test_circle_between_four_pixels_by_hand():
-    """Of a circle of radius 1 around a corner, each of four pixels holds a quarter."""
-    assert circle_weights(2, 1.0) == pytest.approx(np.full((2, 2), np.pi / 4))
-
-
-def test_square_inside_the_circle_by_hand():
-    """Radius sqrt(2): the four inner pixels are full; one beside them holds (pi/2 - 1)/2 of it.
-
-    The circle's area is 2 pi, the square of side 2 leaves four segments, each cut by an axis.
-    """
-    weights = circle_weights(4, np.sqrt(2.0))
-    assert weights[1:3, 1:3] == pytest.approx(1)
-    assert weights[0, 1] == pytest.approx((np.pi / 2 - 1) / 2)
-    assert weights[0, 0] == pytest.approx(0)
-
-
-def test_weights_against_fine_sampling():
-    """Exact weightss agree with counting 100 × 100 points in every pixel."""
-    fine = (np.arange(900) + 0.5) / 100 - 4.5
-    inside = fine[None, :] ** 2 + fine[:, None] ** 2 <= 2.727**2
-    counted = inside.reshape(9, 100, 9, 100).mean((1, 3))
-    assert circle_weights(9, 2.727) == pytest.approx(counted, abs=2e-3)
+MIDDLE = np.zeros((1, 2))
 
 
 def test_light_in_an_aperture_by_hand():
-    """A flat image of 2 counts/s a pixel gives twice the circle's area."""
-    weights = np.stack([circle_weights(9, 2.0), circle_weights(9, 4.0)])
-    flat = np.full((1, 1, 9, 9), 2.0, np.float32)
-    flux = aperture_fluxes(flat, flat > 0, weights)
-    assert flux[0, 0] == pytest.approx([8 * np.pi, 32 * np.pi])
+    """A flat image of 2 counts/s a pixel gives twice the circle's area, wherever it stands."""
+    flat = np.full((2, 1, 24, 24), 2.0, np.float32)
+    flux = aperture_fluxes(flat, flat > 0, np.array([[0.0, 0.0], [0.4, -0.3]]))
+    area = np.pi * (np.array(APERTURES) / 2 / PIXEL_SCALE) ** 2
+    np.testing.assert_allclose(flux[:, 0], [2 * area] * 2)
 
 
 def test_gaussian_in_an_aperture():
-    """A wide Gaussian loses exp(-r² / 2 sigma²) of its light outside the circle.
+    """A wide Gaussian loses exp(-r² / 2 sigma²) of its light outside the circle around its place.
 
     Pixels hold their light evenly, which adds a pixel's own variance, 1/12, to the Gaussian's 9.
     """
-    image = _gaussian(3.0)[None, None]
-    flux = aperture_fluxes(image, image > 0, circle_weights(48, 6.0)[None])
-    assert flux[0, 0, 0] == pytest.approx(100 * (1 - np.exp(-18 / (9 + 1 / 12))), rel=2e-3)
+    image = _gaussian(3.0, 0.4, -0.2)[None, None]
+    flux = aperture_fluxes(image, image > 0, np.array([[0.4, -0.2]]))
+    radii = np.array(APERTURES) / 2 / PIXEL_SCALE
+    expected = 100 * (1 - np.exp(-(radii**2) / 2 / (9 + 1 / 12)))
+    np.testing.assert_allclose(flux[0, 0], expected, rtol=5e-3)
 
 
 def test_an_unmeasured_pixel_spoils_the_apertures_that_touch_it():
-    """A hole 3 pixels off the middle lies outside a radius of 2, and inside one of 4."""
-    weights = np.stack([circle_weights(9, 2.0), circle_weights(9, 4.0)])
-    valid = np.ones((1, 1, 9, 9), bool)
-    valid[0, 0, 4, 7] = False
-    assert is_complete(valid, weights)[0, 0].tolist() == [True, False]
+    """A hole 4 pixels off the middle lies outside 2 and 3 arcsec, and inside 6."""
+    flat = np.ones((1, 1, 24, 24))
+    valid = flat > 0
+    valid[0, 0, 12, 16] = False
+    flux = aperture_fluxes(flat, valid, MIDDLE)[0, 0]
+    assert np.isnan(flux).tolist() == [diameter == 6 for diameter in APERTURES]
+    valid[0, 0, 12, 14] = False
+    assert np.isnan(aperture_fluxes(flat, valid, MIDDLE)[0, 0, 0])
+
+
+def test_the_brightest_pixel_is_that_of_the_measured_source():
+    """Decoded light is that of the same pixel, though another one is brighter."""
+    pixels = np.stack([_gaussian(1.5, 0.4, -0.1)])[None]
+    decoded = np.full_like(pixels, 7.0)
+    decoded[0, 0, 24, 24], decoded[0, 0, 25, 25] = 5.0, 90.0
+    places, valid = np.array([[0.4, -0.1]]), pixels > -1
+    assert peaks(pixels, pixels, valid, places)[0, 0] == pixels.max()
+    assert peaks(decoded, pixels, valid, places)[0, 0] == 5
+
+
+def test_the_brightest_pixel_is_looked_for_in_the_core():
+    """A brighter neighbour is not the source; without a place, or with a hole, there is no peak."""
+    pixels = _gaussian(1.2)[None, None] + _gaussian(1.2, x=5.0, flux=1e4)[None, None]
+    valid = pixels > -1
+    assert peaks(pixels, pixels, valid, MIDDLE)[0, 0] == pixels[0, 0, 24, 23:26].max()
+    assert np.isnan(peaks(pixels, pixels, valid, np.full((1, 2), np.nan))[0, 0])
+    valid[0, 0, 24, 23] = False
+    assert np.isnan(peaks(pixels, pixels, valid, MIDDLE)[0, 0])
 
 
 @given(sigma=st.floats(1.0, 3.0), x=st.floats(-0.5, 0.5), y=st.floats(-0.5, 0.5))
@@ -167,31 +155,14 @@ def test_sky_noise_without_sky_is_zero():
     assert sky_noise(np.ones((1, 1, 2, 2)), np.zeros((1, 1, 2, 2), bool))[0, 0] == 0
 
 
-def test_apertures_by_hand():
-    """On a flat image of 1 count/s a pixel the circles hold pi/4 (3 / 0.55)² and its multiples."""
-    flat = np.ones((1, 1, 24, 24))
-    area = np.pi / 4 * (3 / 0.55) ** 2
-    flux = aperture_fluxes(flat, flat > 0, aperture_weights(24))
-    assert flux[0, 0] == pytest.approx([area, 4 / 9 * area, 4 * area])
-
-
-def test_aperture_with_a_hole_is_nan():
-    """A hole 4 pixels off the middle spoils the aperture of 6 arcsec and not those of 3 and 2."""
-    flat = np.ones((1, 1, 24, 24))
-    valid = flat > 0
-    valid[0, 0, 12, 16] = False
-    flux = aperture_fluxes(flat, valid, aperture_weights(24))[0, 0]
-    assert np.isfinite(flux).tolist() == [True, True, False]
-
-
 def test_widths_of_stars_alone():
     """The width of a star is in arcsec; that of another source is NaN."""
-    offset = np.arange(24) - 11.5
-    image = np.exp(-(offset[None, :] ** 2 + offset[:, None] ** 2) / (2 * 1.5**2))
-    pixels = np.broadcast_to(image, (2, 1, 24, 24))
-    widths = star_widths(pixels, pixels > -1, np.array([True, False]))
+    pixels = np.broadcast_to(_gaussian(1.5, size=24), (3, 1, 24, 24))
+    circle = np.ones((3, 1, len(APERTURES)))
+    circle[2, 0, -1] = np.nan  # a pixel of the widest aperture was not measured
+    widths = star_widths(pixels, circle, np.array([True, False, True]))
     assert widths[0, 0] == pytest.approx(2.3548 * 1.5 * 0.55, rel=1e-3)
-    assert np.isnan(widths[1, 0])
+    assert np.isnan(widths[1:]).all()
 
 
 @pytest.mark.parametrize(
@@ -212,6 +183,6 @@ def test_stars_by_hand(row, star):
     assert are_stars(np.array([row], dtype=float))[0] == star
 
 
-def test_pixel_is_the_simulators():
-    """One pixel scale in the package."""
-    assert PIXEL_SCALE == PIXEL
+def test_pixel_and_middle_are_the_simulators():
+    """One pixel scale, and one middle of a cutout, in the package."""
+    assert (PIXEL_SCALE, middle_of(SIZE)) == (PIXEL, CENTRE)

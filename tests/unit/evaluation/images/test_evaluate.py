@@ -46,7 +46,7 @@ def _tokenizer(n_codes=16):
 
 def _cube(make_field, n=12, short=(2,), bands=IMAGE.bands, gaia=False, seed=1):
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:24, :24] - 11.5
+    y, x = np.mgrid[:24, :24] - 12
     star = np.exp(-(x**2 + y**2) / 8)
     pixels = rng.uniform(20, 200, (n, 1, 1)) * star + rng.normal(size=(n, 24, 24))
     lists = [list(p.ravel()[: 100 if i in short else None]) for i, p in enumerate(pixels)]
@@ -93,12 +93,37 @@ def test_counts_and_bands(make_field, evaluate):
     assert numbers.codebook.tokens == 11 * 36
 
 
+def test_magnitudes_and_colours_lead(headlines):
+    """Headlines of what sources look like come before R² and what causes its losses."""
+    labels = list(_verdicts(headlines()))
+    places = [
+        next(i for i, label in enumerate(labels) if what in label)
+        for what in (
+            "3 arcsec",
+            "2 arcsec",
+            "change of R-Z",
+            "brightest pixel",
+            "FWHM",
+            "R² in the",
+        )
+    ]
+    assert places == sorted(places)
+    assert places[0] == 0
+
+
+def test_bits_of_a_cutout(make_field, evaluate):
+    """Those of 36 codes of latents, and of the eight of place and brightness: 0 to their width."""
+    numbers = evaluate(_cube(make_field)).numbers
+    latents = 36 * numbers.codebook.bits
+    assert latents < numbers.bits_an_object <= latents + 8 * np.log2(11)
+
+
 def test_figures_have_tables(make_field, evaluate):
     """Each figure has a file, a table of rows and what to see in it."""
     section = evaluate(_cube(make_field))
     names = [
-        "aperture_changes", "aperture_bright", "aperture_colours", "r2_by_band", "limits",
-        "missing_bands", "flux_in_mask", "examples", "codebook",
+        "aperture_changes", "aperture_bright", "aperture_colours", "brightest_pixels",
+        "r2_by_band", "limits", "missing_bands", "flux_in_mask", "examples", "codebook",
     ]  # fmt: skip
     assert [f.file for f in section.figures] == [f"{name}.png" for name in names]
     assert all(f.table.rows and f.see for f in section.figures)
@@ -119,6 +144,7 @@ def test_perfect_latents_would_be_seen(make_field, evaluate, monkeypatch):
     assert numbers.all_bands.latents.r2.value == pytest.approx(1)
     assert numbers.bands["R"].codes.dmag.value == pytest.approx(0)
     assert numbers.apertures["R"].codes.within_0p1.value == 1
+    assert numbers.peaks["all"]["above_30"].codes.within_5pct.value == 1
     assert numbers.aperture_colours["R-Z"]["above_30"].codes.scatter.value == 0
     assert numbers.limits.pooled["R"].codebook.value == 0
 
@@ -200,9 +226,12 @@ def test_numbers_keep_their_keys_in_the_file(make_field, evaluate):
         ("apertures", "all", "latents", "within_0p1", "value"),
         ("apertures_6arcsec", "R", "codes", "dmag_scatter", "error"),
         ("aperture_colours", "R-Z", "above_30", "codes", "median", "value"),
+        ("peaks", "all", "above_30", "codes", "within_5pct", "value"),
+        ("peaks", "R", "above_100", "ceiling"),
         ("stars", "all", "codes", "ratio"),
         ("missing_bands", "by_number", "1", "loss_object", "value"),
         ("codebook", "perplexity"),
+        ("bits_an_object",),
     ):
         values = numbers
         for key in keys:
@@ -215,7 +244,9 @@ def headlines(image_sample, tmp_path):
     single, ones = np.broadcast_to(np.eye(2, dtype=bool), (2, 2, 2)), np.ones((2, 2))
     hidden = HiddenBands(single, np.ones((2, 2, 2)), ones, 10 * ones, ones)
 
-    def judge(share=0.97, core=0.97, ratio=1.0, lost=0.0, difference=-0.1, offset=0.01, n=50):
+    def judge(
+        share=0.97, core=0.97, peak=0.97, ratio=1.0, lost=0.0, difference=-0.1, offset=0.01, n=50
+    ):
         numbers = measure_images(image_sample(hidden=hidden), 0)
         good = Measurement(0.9, 0.01)
         losses = Losses(n, good, good, good, Measurement(difference, 0.01), "codebook")
@@ -225,6 +256,13 @@ def headlines(image_sample, tmp_path):
             limits=replace(numbers.limits, pooled={"all": losses}, typical={"all": losses}),
             apertures=_shares(numbers.apertures, n, share),
             apertures_2arcsec=_shares(numbers.apertures_2arcsec, n, core),
+            peaks={
+                name: {
+                    snr: _with_codes(each, n, within_5pct=Measurement(value, 0.01))
+                    for snr, each in numbers.peaks[name].items()
+                }
+                for name, value in {"R": 0.99, "Z": peak, "all": 0.98}.items()
+            },
             aperture_colours={"R-Z": {ABOVE_BRIGHT: ColourNumbers(change, change, n)}},
             stars={
                 name: _with_codes(numbers.stars[name], n, ratio=Measurement(value, 0.01))
@@ -271,6 +309,7 @@ def test_all_good(headlines):
     [
         ({"share": 0.94}, "3 arcsec magnitudes"),
         ({"core": 0.94}, "2 arcsec magnitudes"),
+        ({"peak": 0.94}, "brightest pixel"),
         ({"ratio": 0.94}, "FWHM"),
         ({"ratio": np.nan}, "FWHM"),
         ({"lost": 0.011}, "one is missing"),
@@ -289,8 +328,9 @@ def test_one_bad_band_is_bad(headlines, change, label):
 def test_too_few_sources_are_said(headlines):
     """Nine sources give no verdict: a note says so in place of a headline."""
     section = headlines(n=9)
-    assert not any("3 arcsec" in h.label or "FWHM" in h.label for h in section.headlines)
-    assert sum("No band has 10" in note for note in section.notes) == 3
+    labels = " | ".join(h.label for h in section.headlines)
+    assert not any(what in labels for what in ("3 arcsec", "FWHM", "brightest"))
+    assert sum("No band has 10" in note for note in section.notes) == 4
 
 
 def test_limit_without_detected_cutouts_is_not_judged(headlines):

@@ -7,6 +7,7 @@ import torch
 from astromodal.config.schema import BANDS as BANDS_OF_S_PLUS
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
+from astromodal.tokenizers.images.brightness import brightness_values
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 from helpers.cutouts import brightness_bins, cutouts, image_tokenizer, untrained_autoencoder
@@ -90,18 +91,35 @@ def test_decode_gives_what_the_centroids_decode_to(tokenizer, pixels):
 
 
 def test_a_decoded_cutout_has_its_coded_fluxes(tokenizer, pixels):
-    """The sums in both apertures are what the brightness codes decode to, whatever the latents."""
+    """Sums around the coded place are what the brightness codes decode to, whatever the latents."""
     codes, _ = tokenizer.encode(pixels, everywhere(pixels))
     bright = tokenizer.brightness(pixels, everywhere(pixels))
-    assert (bright.shape, bright.dtype) == ((37, 6), np.uint16)
+    assert (bright.shape, bright.dtype) == ((37, 11), np.uint16)
     decoded = tokenizer.decode(codes, bright)
-    np.testing.assert_array_equal(tokenizer.brightness(decoded, everywhere(pixels)), bright)
+    bins, sky = tokenizer.codebook.bins, tokenizer.normaliser.sky
+    places = bins.decode(bright)[:, :2]
+    values = brightness_values(decoded, everywhere(pixels), places, sky)
+    np.testing.assert_array_equal(bins.encode(values), bright)
+
+
+def test_codes_of_the_place_are_those_of_the_source(tokenizer):
+    """A source moved by a pixel along x has another x, the same y, and about the same fluxes."""
+    pixels = cutouts(1, size=40)
+    pixels[0] = 20 * np.maximum(pixels[0], 0)
+    values = [
+        tokenizer.codebook.bins.decode(tokenizer.brightness(part, everywhere(part)))[0]
+        for part in (pixels[..., 4:36, 4:36], pixels[..., 4:36, 5:37])
+    ]
+    x, y = (values[0] - values[1])[:2]
+    assert x == pytest.approx(1, abs=0.1)
+    assert y == pytest.approx(0, abs=0.1)
+    np.testing.assert_allclose(values[0][2:], values[1][2:], atol=0.2)
 
 
 def test_without_brightness_latents_decide(tokenizer, pixels):
     """A cutout whose brightness codes are all missing is what its latents decode to."""
     _, latents = tokenizer.encode(pixels[:2], everywhere(pixels[:2]))
-    missing = np.full((2, 6), MISSING_CODE, np.uint16)
+    missing = np.full((2, 11), MISSING_CODE, np.uint16)
     plain = tokenizer.decode_latents(latents)
     np.testing.assert_array_equal(tokenizer.decode_latents(latents, missing), plain)
 
@@ -116,18 +134,18 @@ def test_encode_leaves_its_input(tokenizer, pixels):
 
 def test_nothing_to_encode(tokenizer):
     """No cutouts give no codes and no pixels."""
-    codes, latents = tokenizer.encode(
-        np.empty((0, 3, 32, 32), np.float32), np.empty((0, 3, 32, 32), bool)
-    )
-    assert (codes.shape, latents.shape) == ((0, 64), (0, 2, 8, 8))
-    assert tokenizer.decode(codes, codes[:, :6]).shape == (0, 3, 32, 32)
+    nothing = np.empty((0, 3, 32, 32), np.float32), np.empty((0, 3, 32, 32), bool)
+    codes, latents = tokenizer.encode(*nothing)
+    bright = tokenizer.brightness(*nothing)
+    assert (codes.shape, latents.shape, bright.shape) == ((0, 64), (0, 2, 8, 8), (0, 11))
+    assert tokenizer.decode(codes, bright).shape == (0, 3, 32, 32)
 
 
 def test_cutout_with_a_missing_code_is_nan(tokenizer):
     """A cutout that lacks a code is NaN throughout; its neighbours are not."""
     codes = np.zeros((2, 64), np.uint16)
     codes[1, 5] = MISSING_CODE
-    decoded = tokenizer.decode(codes, np.full((2, 6), MISSING_CODE, np.uint16))
+    decoded = tokenizer.decode(codes, np.full((2, 11), MISSING_CODE, np.uint16))
     assert np.isfinite(decoded[0]).all()
     assert np.isnan(decoded[1]).all()
 
@@ -153,7 +171,7 @@ def test_standardised_has_the_vocabularys_size(tokenizer):
 def test_unknown_code(tokenizer):
     """A code without a centroid belongs to another tokenizer."""
     with pytest.raises(FormatError, match="image codes must be below 20, got 20; run encode_im"):
-        tokenizer.decode(np.full((1, 64), 20, np.uint16), np.zeros((1, 6), np.uint16))
+        tokenizer.decode(np.full((1, 64), 20, np.uint16), np.zeros((1, 11), np.uint16))
 
 
 def test_codebook_of_another_autoencoder():

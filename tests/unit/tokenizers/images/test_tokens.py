@@ -63,7 +63,7 @@ def test_files_round_trip(tmp_path, cube, tokenizer):
     tokens, latents = encode_field_images(cube, tokenizer, SETTINGS)
     tokens.save(tmp_path / "t.npz")
     latents.save(tmp_path / "l.npz")
-    stored = load_arrays(tmp_path / "t.npz", format="image_tokens", version=2)
+    stored = load_arrays(tmp_path / "t.npz", format="image_tokens", version=3)
     assert set(stored.arrays) == {"ids", "row", "codes", "brightness"}
     assert stored.attributes["n_short"] == 1
     again = load_image_tokens(tmp_path / "t.npz", tokenizer.hash)

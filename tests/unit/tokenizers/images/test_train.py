@@ -197,7 +197,7 @@ def test_cutouts_that_are_all_mask(store_like, model):
 def test_no_cutouts(model):
     """Without training cutouts there are no points, and a codebook without centroids."""
     sample = sample_latents(model, CutoutStore((), NORMALISER, 32), NORMALISER, 0, CPU)
-    assert [each.shape for each in sample] == [(0, 2), (0,), (0, 6)]
+    assert [each.shape for each in sample] == [(0, 2), (0,), (0, 11)]
     codebook = train_image_codebook(TrainingLatents(*sample, "h"), SETTINGS, 8)
     assert not codebook.bins.n_codes.any()
     assert (codebook.centroids.shape, codebook.size) == ((0, 2), 32)
@@ -210,7 +210,7 @@ def test_codebook_follows_the_settings(tmp_path, store, model):
     codebook = train_image_codebook(TrainingLatents.load(tmp_path / "latents.npz"), SETTINGS, 8)
     assert codebook.centroids.shape == (32, 2)
     assert codebook.autoencoder_hash == "abc"
-    assert codebook.bins.n_codes.tolist() == [8] * 6
+    assert codebook.bins.n_codes.tolist() == [8] * 11
     np.testing.assert_array_equal(
         codebook.centroids, train_image_codebook(latents, SETTINGS, 8).centroids
     )
