@@ -45,7 +45,7 @@ def test_the_defaults_are_the_design_s():
         v_spectra=config.vocab.spectrum,
         spectrum_groups=config.tokenizers.spectrum.groups,
     )
-    assert s.vocab_size == 5 + 2048 + (55 + 24 + 5) * 1024 + 5 * 2048
+    assert s.vocab_size == 5 + 2048 + (55 + 38 + 5) * 1024 + 5 * 2048
     assert (s.image_offset, s.scalar_offset) == (5, 2053)
 
 
