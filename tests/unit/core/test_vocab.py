@@ -37,7 +37,7 @@ def test_types_are_one_a_group():
 
 
 def test_the_defaults_are_the_design_s():
-    """55 columns, brightness of 12 bands, 5 scales of 1024 bins; 2048 image codes, 5 groups."""
+    """55 columns, 38 of cutouts, 5 scales of 1024 bins; 2048 image codes, 5 groups."""
     config = load_config()
     s = build_vocab_spec(
         v_image=config.vocab.image,

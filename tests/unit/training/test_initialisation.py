@@ -48,7 +48,7 @@ def test_uniform_codes_cost_their_entropy(survey, tmp_path):
 def test_it_knows_the_slot(survey, tmp_path):
     """Codes that are certain given the slot cost little although the block holds them all."""
     image = survey.codes["image"]
-    by_slot = np.broadcast_to(np.arange(6, dtype=np.uint16), image.codes.shape)
+    by_slot = np.broadcast_to(np.arange(9, dtype=np.uint16), image.codes.shape)
     codes = {"scalar": survey.codes["scalar"], "image": replace(image, codes=by_slot)}
     sequences = packed(survey, tmp_path, codes)
     found = Unigram(sequences, np.arange(100)).cross_entropy(sequences, np.arange(100, 120))
