@@ -7,6 +7,8 @@ pickle. Run as a program, this module is an agent (``node``) or a process of it 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import signal
@@ -228,6 +230,8 @@ def _logger(log: str, group: Group) -> logging.Logger:
 
 def main(role: str, path: str) -> None:
     """Run as the agent of a node, or as one of its processes."""
+    gc.freeze()  # as in a job: no search for garbage in imported modules
+    atexit.register(gc.freeze)
     load_inherited()
     {"node": run_node, "process": run_process}[role](Path(path))
 
