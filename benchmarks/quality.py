@@ -244,6 +244,7 @@ def _scalars(run: Numbers) -> Iterator[Line]:
         if columns[name]["n"]:
             what = f"`{name}`: median error over that of values spread evenly in their bins"
             yield what, lambda r, name=name: _to_even(r["scalars"]["columns"][name]), ""
+    yield "bits per object", lambda r: r["scalars"]["bits_an_object"], ""
     for what in ("lost", "invented"):
         total = f"values {what} by the codes, all columns"
         yield total, lambda r, what=what: sum(c[what] for c in _used(r)), "0"

@@ -25,6 +25,7 @@ from astromodal.evaluation.scalars.measures import (
     ColumnNumbers,
     Residuals,
     ScalarNumbers,
+    bits_an_object,
     measure_column,
 )
 from astromodal.evaluation.scalars.sample import ScalarSample, sample_scalars
@@ -58,7 +59,8 @@ def evaluate_scalars(context: EvaluationContext, tokenizer: str | Path) -> Secti
         f"{n} of {sample.n_eligible} objects: {described(context.fields)}. A decoded value is the "
         "mean of the training values in its bin. Its error is compared with the width of that bin: "
         f"for values spread uniformly inside their bins the median error is {IDEAL_BINS} bins, and "
-        "no code with as many bins of equal mass has a smaller one."
+        "no code with as many bins of equal mass has a smaller one. An ideal coder takes "
+        f"{bits_an_object(sample):.0f} bits per object."
     )
     columns = [measure_column(coder, sample, i, seed) for i in range(len(coder.columns))]
     known = [column for column in columns if column.n]
@@ -78,10 +80,10 @@ def evaluate_scalars(context: EvaluationContext, tokenizer: str | Path) -> Secti
 def summarise(sample: ScalarSample, columns: Sequence[ColumnNumbers], seed: int) -> ScalarNumbers:
     """Return the numbers of all columns with those that compare columns."""
     by_name = {column.column: column for column in columns}
-    n = len(sample.truth)
+    n, bits = len(sample.truth), bits_an_object(sample)
     known = [column for column in columns if column.median_bins.known]
     if not known:
-        return ScalarNumbers(n, sample.n_eligible, by_name)
+        return ScalarNumbers(n, sample.n_eligible, by_name, bits)
     medians = np.array([column.median_bins.value for column in known])
     # A column with few values may exceed the mark at random, so two errors are required.
     over = tuple(column.column for column in known if column.median_bins.above(HALF_BIN))
@@ -89,6 +91,7 @@ def summarise(sample: ScalarSample, columns: Sequence[ColumnNumbers], seed: int)
         n_objects=n,
         n_eligible=sample.n_eligible,
         columns=by_name,
+        bits_an_object=bits,
         median_bins=measure_median(medians, seed).value,
         worst_column=known[int(medians.argmax())].column,
         columns_over_half_a_bin=over,

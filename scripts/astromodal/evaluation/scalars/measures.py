@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.evaluation.codebooks import CodebookUse
 from astromodal.evaluation.metrics import measure_median, measure_quantile, robust_sigma
 from astromodal.evaluation.report.style import unit
 from astromodal.evaluation.report.values import Measurement
@@ -90,6 +91,8 @@ class ScalarNumbers:
         Evaluated objects, and objects that they were drawn from.
     columns : dict of str to ColumnNumbers
         By column.
+    bits_an_object : float
+        Bits of an ideal coder for the known values of an object, on average and each on its own.
     median_bins : float
         Median over columns of the median decoding error (bin widths).
     worst_column : str, optional
@@ -101,9 +104,16 @@ class ScalarNumbers:
     n_objects: int
     n_eligible: int
     columns: Mapping[str, ColumnNumbers]
+    bits_an_object: float
     median_bins: float = np.nan
     worst_column: str | None = None
     columns_over_half_a_bin: tuple[str, ...] = ()
+
+
+def bits_an_object(sample: ScalarSample) -> float:
+    """Return the mean bits of an object's codes, as `ScalarNumbers` has them; 0 without objects."""
+    total = sum(CodebookUse.of(counts).bits * int(counts.sum()) for counts in sample.used)
+    return total / max(1, sample.n_eligible)
 
 
 def measure_column(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.scalars.measures import in_bins, ranks
+from astromodal.evaluation.scalars.measures import bits_an_object, in_bins, ranks
+from astromodal.evaluation.scalars.sample import ScalarSample
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 
@@ -19,3 +20,11 @@ def test_ranks_by_hand():
     edges, centers = np.array([[0.0, 1.0, 3.0]]), np.array([[0.5, 2.0]])
     coder = ScalarTokenizer(("a",), edges, centers, np.array([[0.25, 0.75]]))
     assert ranks(coder, 0, np.array([-1.0, 0.5, 2.0, 9.0])) == pytest.approx([0, 0.125, 0.625, 1])
+
+
+def test_bits_by_hand():
+    """Four equal codes, known of all four objects, take two bits; two of half of them a half."""
+    none = np.empty((0, 2))
+    used = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
+    assert bits_an_object(ScalarSample(none, none, used, n_eligible=4)) == pytest.approx(2.5)
+    assert bits_an_object(ScalarSample(none, none, 0 * used, n_eligible=0)) == 0
