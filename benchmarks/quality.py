@@ -124,7 +124,7 @@ def _model(config: dict[str, Any]) -> AstroModel:
         "training": {"fields": ["SIM-0003"], "epochs": 1, "token_budget": 8192, "warmup_steps": 2},
     }
     _run(config | small, f"model_{SEEDS[0]}", ["train"])
-    return AstroModel.from_run(ROOT / results)
+    return AstroModel.from_run(ROOT / results / "runs_tokens_transformer")
 
 
 def _run(config: dict[str, Any], name: str, targets: Sequence[str]) -> None:

@@ -200,6 +200,16 @@ class Bundle:
         columns = enumerate(tables.n_scalar.tolist())
         return used | {spec.column_offset(column): n for column, n in columns}
 
+    @cached_property
+    def _unseen(self) -> dict[int, torch.Tensor]:
+        """Codes of groups that stand for no training sample, bool (k,), by the first id."""
+        spec, seen = self.layout.spec, self.tokenizers.spectrum.seen
+        return {
+            spec.spectrum_offset(group): torch.from_numpy(~mask).to(self.device)
+            for group, mask in seen.items()
+            if not mask.all()
+        }
+
     def check_known(self, request: Request) -> None:
         """Raise `DataError` if a target has no codes: no training field measured it."""
         tables = self.tokenizers.tables()
@@ -220,11 +230,16 @@ class Bundle:
 
     @torch.no_grad()
     def log_probabilities(self, states: torch.Tensor, legal: LegalIds) -> torch.Tensor:
-        """Return log probabilities of the codes in use, (..., used), after states (..., D + F)."""
+        """Return log probabilities of the codes in use, (..., used), after states (..., D + F).
+
+        Codes that stand for no training sample have a probability of 0.
+        """
         flat = states.reshape(1, -1, states.shape[-1])
         span = (legal.first, 1, legal.size)
         logits = self.trained.model.range_logits([flat], [span])[0][0, :, : legal.used]
         logits = logits.float() / self.temperatures.get(self._modality(legal.first), 1.0)
+        if (unseen := self._unseen.get(legal.first)) is not None:
+            logits = logits.masked_fill(unseen, -torch.inf)
         return logits.log_softmax(dim=-1).view(*states.shape[:-1], legal.used)
 
     def _modality(self, first: int) -> str:

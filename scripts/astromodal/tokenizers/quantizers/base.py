@@ -197,6 +197,13 @@ def usage(
     """
     if fitted.counts is not None and fitted.inertia is not None:
         return fitted.counts, fitted.inertia
+    return usage_of(fitted, points, threads)
+
+
+def usage_of(
+    fitted: FittedQuantizer, points: np.ndarray, threads: int = 1
+) -> tuple[np.ndarray, float]:
+    """Return how any points (N, D) lie around a codebook, as `usage` does."""
     if not len(points) or not len(fitted.centroids):
         return np.zeros(len(fitted.centroids), np.int64), 0.0
     codes = fitted.encode(points, threads)

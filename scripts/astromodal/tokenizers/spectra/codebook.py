@@ -20,7 +20,7 @@ from astromodal.storage.formats import put_aside
 from astromodal.surveys.group import Batch, GroupKind
 from astromodal.surveys.registry import GROUPS, spectrum_group
 from astromodal.tokenizers.light_curves import LightCurveFeatures
-from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage
+from astromodal.tokenizers.quantizers.base import FittedQuantizer, usage, usage_of
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid, load_quantizer
 from astromodal.tokenizers.scalars.quantiles import ColumnSummary, summarise_column
@@ -234,14 +234,14 @@ class SpectrumCodebook:
         Quantizes the standardised features (D = 2 for spectra, 3 for light curves, 1 for
         coefficients); without codes where no training field has any.
     counts : int64 (k,)
-        Samples of each code among those that were fitted.
+        Training samples of each code; 0 where only `FeatureSpace.to_fit` has such a sample.
     mean, std : float64 (width,)
         Parameters with which `FeatureSpace.standardise` makes points of features.
     scale : ColumnSummary
         Distribution of log10 of the spectra's flux scales, or of the median magnitudes.
     numbers : dict
-        `inertia` (mean squared distance), `n_samples` of `FeatureSpace.to_fit` and
-        `n_objects` that were fitted, and `n_spectra` and `n_live` of the training fields.
+        `inertia` (mean squared distance of the training samples), `n_samples` and `n_objects` that
+        were fitted, and `n_spectra` and `n_live` of the training fields.
     noise : NoiseProfile
         Typical noise of the training spectra.
     """
@@ -329,18 +329,28 @@ def train_codebook(
     if len(features):
         mean, std = space.standardisation(features)
         fitted = space.to_fit(features, settings.seed)
-    points = space.standardise(fitted, mean, std).reshape(-1, len(space.weights))
+    points = _points(space, fitted, mean, std)
     quantizer = _quantizer(points, space, settings, progress, threads)
-    counts, inertia = usage(quantizer, points, threads)
+    if fitted is features:
+        counts, inertia = usage(quantizer, points, threads)
+    else:
+        counts, inertia = usage_of(quantizer, _points(space, features, mean, std), threads)
     numbers = {
         "inertia": inertia,
-        "n_samples": len(fitted),
+        "n_samples": len(features),
         "n_objects": samples.n_objects,
         "n_spectra": samples.n_spectra,
         "n_live": samples.n_live,
     }
     scale = summarise_column(space.scale_to_column(samples.scale))
     return SpectrumCodebook(group, quantizer, counts, mean, std, scale, numbers, samples.noise)
+
+
+def _points(
+    space: FeatureSpace, features: np.ndarray, mean: np.ndarray, std: np.ndarray
+) -> np.ndarray:
+    """Return the points that are quantized, float64 (N, D), of features (n, width)."""
+    return space.standardise(features, mean, std).reshape(-1, len(space.weights))
 
 
 def _quantizer(

@@ -11,7 +11,7 @@ epochs are encoded relative to the scale that it decodes to: so they correct its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,7 @@ KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
 }
 """The tokenizer of each kind of group."""
 _FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 3}
+_SEEN = "_seen"
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,15 @@ class SpectrumTokenizer:
         ``spectrum_scale_{group}`` per group, in the same order.
     codebook_size : int
         Codes that the vocabulary holds for a group; a codebook may use fewer.
+    seen : dict of str to bool (k,)
+        Codes of a group that stand for training samples. A model has learned no others, and
+        predicts none of them. All codes of a group that is not named.
     """
 
     groups: dict[str, GroupTokenizer]
     scales: ScalarTokenizer
     codebook_size: int
+    seen: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, group: str) -> GroupTokenizer:
         """Return the tokenizer of a group; raise `ConfigError` where no group has this name."""
@@ -126,7 +131,8 @@ class SpectrumTokenizer:
             c.group: _kind(c.group).fitted(c.group, c.quantizer, c.mean, c.std, settings, c.noise)
             for c in ordered
         }
-        return cls(groups, scales, settings.codebook_size)
+        seen = {codebook.group: codebook.counts > 0 for codebook in ordered}
+        return cls(groups, scales, settings.codebook_size, seen)
 
     def encode(
         self, group: str, flux: np.ndarray, ivar: np.ndarray
@@ -240,6 +246,7 @@ class SpectrumTokenizer:
             for group, tokenizer in self.groups.items()
             for name, array in tokenizer.arrays().items()
         }
+        arrays |= {f"{group}{_SEEN}": mask for group, mask in self.seen.items()}
         arrays |= {f"scales_{name}": array for name, array in self.scales.arrays().items()}
         arrays["groups"] = np.array(list(self.groups), dtype=np.str_)
         arrays["codebook_size"] = np.array(self.codebook_size)
@@ -255,7 +262,11 @@ class SpectrumTokenizer:
             groups[group] = _kind(group).from_arrays(group, own)
         prefix = "scales_"
         scales = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-        return cls(groups, ScalarTokenizer.from_arrays(scales), int(arrays["codebook_size"]))
+        masks = {
+            group: arrays[f"{group}{_SEEN}"] for group in groups if f"{group}{_SEEN}" in arrays
+        }
+        size = int(arrays["codebook_size"])
+        return cls(groups, ScalarTokenizer.from_arrays(scales), size, masks)
 
     def save(self, path: str | Path) -> None:
         """Write an array file that holds the hash of the tokenizer too."""

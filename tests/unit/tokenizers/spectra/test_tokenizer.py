@@ -231,3 +231,13 @@ def test_one_object_decodes_as_in_a_batch(tokenizer):
     np.testing.assert_array_equal(flux[0], batch[0][1])
     np.testing.assert_array_equal(ivar[0], batch[1][1])
     assert len(tokenizer.spectrum(GROUP).wave) == flux.shape[1]
+
+
+def test_codes_of_training_samples_come_back_from_disk(tokenizer, tmp_path):
+    """Artificial lines have codes that no training sample has; the file says which."""
+    seen = tokenizer.seen[GROUP]
+    assert 0 < seen.sum() < len(seen) == len(tokenizer[GROUP].centroids)
+    tokenizer.save(tmp_path / "tokenizer.npz")
+    again = SpectrumTokenizer.load(tmp_path / "tokenizer.npz")
+    np.testing.assert_array_equal(again.seen[GROUP], seen)
+    assert again.hash == tokenizer.hash
