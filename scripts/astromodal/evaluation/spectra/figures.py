@@ -209,7 +209,7 @@ def plot_lines(groups: Mapping[str, GroupSample], compared: Compared, close: flo
         xlabel="equivalent width, absolute (Å)",
         ylabel="line flux, decoded / measured",
     )
-    left.legend(loc="lower right")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     sure = compared.measured.delta_chi2
     clear = sure >= DELTA_CHI2[0]
     offsets = np.abs(compared.offsets()[clear]).clip(min=1)
