@@ -212,7 +212,7 @@ def _add_lines(
         "emission line (filled) and absorption line (open) of each spectrum, of "
         f"S/N > {DETECTED:g}, decoded over measured; the band is ±{100 * CLOSE:g} %. Right: "
         "difference of the redshifts that templates give from the decoded and from the measured "
-        "spectrum.",
+        "spectrum, 1 km/s and below at 1.",
         "Left: ratios should be near 1 at any width; a line on a line of the night sky, whose "
         "pixels weigh little, is the exception. Right: above the dashed line the decoded spectrum "
         "has another redshift.",

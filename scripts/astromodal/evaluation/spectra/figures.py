@@ -218,9 +218,8 @@ def plot_lines(groups: Mapping[str, GroupSample], compared: Compared, close: flo
     right.set(
         xscale="log", yscale="log", xlabel="Δχ² of the measured redshift",
         xlim=(DELTA_CHI2[0], 1.3 * max([1e3, *sure])), ylim=(0.8, 1e6),
-        ylabel="|Δv| of the decoded redshift (km/s; 1 and below at 1)",
+        ylabel="|Δv| of the decoded redshift (km/s)",
     )  # fmt: skip
-    right.yaxis.label.set_fontsize(7.5)
     return figure
 
 
