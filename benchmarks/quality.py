@@ -194,7 +194,7 @@ def _tables(runs: list[Numbers], level: str, marks: bool) -> Iterator[str]:
         known = [(what, _over_seeds(runs, get), mark) for what, get, mark in lines]
         rows = [
             f"| {what} | {value} |" + (f" {mark} |" if marks else "")
-            for what, value, mark in known if marks or value != "–"
+            for what, value, mark in known if value != "–"
         ]  # fmt: skip
         head = "| what | measured |\n| --- | --- |"
         if marks:
@@ -245,9 +245,6 @@ def _scalars(run: Numbers) -> Iterator[Line]:
             what = f"`{name}`: median error over that of values spread evenly in their bins"
             yield what, lambda r, name=name: _to_even(r["scalars"]["columns"][name]), ""
     yield "bits per object", lambda r: r["scalars"]["bits_an_object"], ""
-    for what in ("lost", "invented"):
-        total = f"values {what} by the codes, all columns"
-        yield total, lambda r, what=what: sum(c[what] for c in _used(r)), "0"
 
 
 def _used(run: Numbers) -> list[dict[str, Any]]:
