@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from astromodal.data.cube import Cube
-from astromodal.data.parquet import is_list, is_number, to_numpy
+from astromodal.data.parquet import is_list, is_number
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -85,14 +85,14 @@ def _add(streams: dict[str, _Hash], place: str, column: Any) -> None:
         _stream(streams, f"{place} lists").update(_lengths(pc.list_value_length(column)))
         _add(streams, f"{place}[]", column.flatten())
     elif pa.types.is_floating(kind):
-        values = to_numpy(column)
+        values = column.to_numpy(zero_copy_only=False)
         gaps = np.isnan(values)
         if gaps.any():
             values = np.where(gaps, values.dtype.type(np.nan), values)
         _stream(streams, f"{place} {values.dtype.str}").update(_buffer(values))
     elif pa.types.is_integer(kind):
-        values = to_numpy(column, null=0)
-        valid = to_numpy(pc.is_valid(column))
+        values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+        valid = pc.is_valid(column).to_numpy(zero_copy_only=False)
         _stream(streams, f"{place} nulls").update(_buffer(valid))
         _stream(streams, f"{place} {values.dtype.str}").update(_buffer(values))
     elif pa.types.is_null(kind):
@@ -119,7 +119,7 @@ def _stream(streams: dict[str, _Hash], name: str) -> _Hash:
 
 def _lengths(counted: Any) -> memoryview:
     """Return lengths as bytes of int64; -1 where null."""
-    return _buffer(to_numpy(pc.cast(counted, pa.int64()), null=-1))
+    return _buffer(pc.fill_null(pc.cast(counted, pa.int64()), -1).to_numpy(zero_copy_only=False))
 
 
 def _buffer(values: np.ndarray) -> memoryview:

@@ -22,7 +22,6 @@ from astromodal.data.parquet import (
     is_list,
     is_number,
     is_text,
-    to_numpy,
 )
 from astromodal.data.values import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import REPAIR, ChangedError, DataError, missing_column, must_be
@@ -177,7 +176,7 @@ class Cube:
         column = self._texts(name)
         if is_bytes(self.dtype(name)):
             column = pc.utf8_rtrim(column, " \0")
-        lengths = to_numpy(pc.utf8_length(column), null=0)
+        lengths = pc.fill_null(pc.utf8_length(column), 0).to_numpy()
         for wrong, must in (
             (lengths == 0, "present in every row"),
             (lengths > _LONGEST_ID, f"of at most {_LONGEST_ID} characters"),
@@ -293,7 +292,7 @@ class Cube:
     @staticmethod
     def _stripped(texts: pa.ChunkedArray) -> np.ndarray:
         """Return texts without blanks around them, unicode (n,); empty where null."""
-        values = np.asarray([text or "" for text in texts.to_pylist()], dtype=np.str_)
+        values = np.asarray(texts.fill_null("").to_pylist(), dtype=np.str_)
         return np.char.strip(values) if len(values) else np.empty(0, "U1")
 
     def dtype(self, name: str) -> pa.DataType:
@@ -305,7 +304,7 @@ class Cube:
         kind = column.type
         if not (is_number(kind) or pa.types.is_null(kind)):
             raise self.error(name, ACCEPTED["number"][0], str(kind))
-        return to_numpy(pc.cast(column, pa.float64(), safe=False))
+        return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
     def _texts(self, name: str) -> pa.ChunkedArray:
         """Return a column of text, bytes or whole numbers as text."""

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.data.parquet import (
-    Footer,
-    column_kind,
-    flatten,
-    is_list,
-    list_lengths,
-    to_numpy,
-)
+from astromodal.data.parquet import Footer, column_kind, flatten, is_list, list_lengths
 
 
 @pytest.mark.parametrize(
@@ -104,35 +97,3 @@ def test_flatten_gives_the_dtype_asked_for():
     column = pa.array([[58_000.123456789]], pa.list_(pa.float64()))
     assert flatten(column, np.float64)[0].tolist() == [58_000.123456789]
     assert flatten(pa.nulls(2), np.float64)[0].dtype == np.float64
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        pa.array([1.0, None, 3.0]),
-        pa.array([1.5, None, 2.5], pa.float32()).slice(1),
-        pa.array([1, 2, 3], pa.int16()).slice(1),
-        pa.array([True, False] * 9).slice(3),
-        pa.array([], pa.float64()),
-        pa.chunked_array([], pa.float64()),
-        pa.chunked_array([[1.0, None], [], [3.0]]),
-        pa.nulls(2).cast(pa.float64()),
-    ],
-    ids=str,
-)
-def test_a_column_becomes_what_arrow_makes_of_it(column):
-    """The values and the dtype, with NaN for null."""
-    got, expected = to_numpy(column), column.to_numpy(**_copied(column))
-    assert got.dtype == expected.dtype
-    np.testing.assert_array_equal(got, expected)
-
-
-def _copied(column):
-    return {} if isinstance(column, pa.ChunkedArray) else {"zero_copy_only": False}
-
-
-def test_null_integers_get_a_number():
-    """Integers have no NaN."""
-    column = pa.array([1, None, 3], pa.int32())
-    got = to_numpy(column, null=-1)
-    assert (got.dtype, got.tolist()) == (np.dtype("int32"), [1, -1, 3])
