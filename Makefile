@@ -69,7 +69,7 @@ bench-gpu: .venv/astromodal-bench  ## the same on a GPU: benchmarks/GPU.md
 	$(RUN) python -m benchmarks.gpu
 
 quality: .venv/astromodal-bench  ## evaluate the tokenizers over three seeds: benchmarks/QUALITY.md
-	@echo "== Fitting and evaluating the tokenizers, three seeds (about a quarter of an hour)"
+	@echo "== Fitting and evaluating the tokenizers, three seeds (half an hour or more)"
 	$(RUN) python -m benchmarks.quality
 
 study: .venv/astromodal-bench  ## train longer on a simulated sky, and evaluate what the model knows: docs/study.png

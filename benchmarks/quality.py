@@ -180,10 +180,20 @@ makes, seen through `AstroModel.encode` and `decode` alone, with the tokenizers 
             f"""## Real sources
 
 The same tokenizers, fitted on the simulated sky alone, applied to the cubes that `{REAL}` names:
-{on_real[0]["scalars"]["n_objects"]} objects. They are few, and differ from the simulated ones.""",
+{on_real[0]["scalars"]["n_objects"]} objects; {_measured(on_real[0])}.
+They differ from the simulated ones. Rows outside the magnitude cut, or without that magnitude, have
+no codes, and are not among them.""",
             *_tables(on_real, "###", marks=False),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(run: Numbers) -> str:
+    """Return how many cutouts, and spectra of each group, were evaluated."""
+    groups = run["spectra"]["groups"].items()
+    return ", ".join(
+        [f"{run['images']['n_objects']} cutouts", *(f"{n['n_live']} {name}" for name, n in groups)]
+    )
 
 
 def _tables(runs: list[Numbers], level: str, marks: bool) -> Iterator[str]:

@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy import constants
 
 from astromodal.simulate.extragalactic import bulge_spectrum, disc_spectrum, quasar_spectrum
 from astromodal.simulate.sources import GALAXY, QUASAR, STAR, Sources
 from astromodal.simulate.spectra import star_spectrum
 
-SPEED_OF_LIGHT = 2.99792458e18
+SPEED_OF_LIGHT = constants.c * 1e10
 """Angstrom / s."""
 
 FLUX_UNIT = 1e-17

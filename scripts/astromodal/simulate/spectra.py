@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy import constants
 
-SPEED_OF_LIGHT_KMS = 299_792.458
+SPEED_OF_LIGHT_KMS = constants.c / 1000
 """km/s."""
 
 STEP = 1e-4

@@ -215,7 +215,8 @@ def _add_lines(
         "spectrum, 1 km/s and below at 1.",
         "Left: ratios should be near 1 at any width; a line on a line of the night sky, whose "
         "pixels weigh little, is the exception. Right: above the dashed line the decoded spectrum "
-        "has another redshift.",
+        "has another redshift. Both spectra have the same noise: the figure says what coding "
+        "changes, not how right either is.",
         lines_table(groups, redshifts),
     )  # fmt: skip
 

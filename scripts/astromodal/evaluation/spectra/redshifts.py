@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import fft
+from scipy import constants, fft
 
 from astromodal.evaluation.metrics import bin_label, measure_fraction, measure_median
 from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.spectra.lines import continuum
 from astromodal.evaluation.spectra.sample import GroupSample
 
-SPEED_OF_LIGHT: Final = 299_792.458
+SPEED_OF_LIGHT: Final = constants.c / 1000
 """Speed of light (km/s)."""
 SAME = 1000.0
 """Largest difference (km/s) between two redshifts that agree."""
@@ -163,25 +163,36 @@ def measure_redshifts(compared: Compared, seed: int) -> RedshiftNumbers:
 def _estimate(
     ids: np.ndarray, arms: Sequence[GroupSample], grid: np.ndarray, decoded: bool
 ) -> Redshifts:
-    """Return redshifts of objects from arms on a grid of log10 of the wavelength."""
+    """Return redshifts of objects, some at a time, on a grid of log10 of the wavelength."""
+    rest = np.arange(np.log10(_REST[0]), max(grid[-1], np.log10(_REST[1])) + STEP, STEP)
+    parts = [
+        _best(*_on_grid(ids[i : i + _CHUNK], arms, grid, decoded), grid, rest)
+        for i in range(0, len(ids), _CHUNK)
+    ]
+    return Redshifts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _on_grid(
+    ids: np.ndarray, arms: Sequence[GroupSample], grid: np.ndarray, decoded: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return spectra without their continuum times their weights, and the weights.
+
+    Each is float64 (len(ids), len(grid)): the sum over the arms that an object has.
+    """
     weighted, weight = np.zeros((2, len(ids), len(grid)))
     for arm in arms:
-        fluxes = arm.pixels
+        rows = np.flatnonzero(np.isin(arm.ids, ids))
+        fluxes = arm.pixels.take(rows)
         good = fluxes.good
         flux = np.where(good, fluxes.decoded if decoded else fluxes.flux, 0)
         excess, ivar = flux - continuum(flux, good), np.where(good, fluxes.ivar, 0)
         own = np.log10(fluxes.wave)
         inside = (grid >= own[0]) & (grid <= own[-1])
-        for i, e, w in zip(np.searchsorted(ids, arm.ids), excess, ivar, strict=True):
+        for i, e, w in zip(np.searchsorted(ids, arm.ids[rows]), excess, ivar, strict=True):
             there = np.interp(grid[inside], own, w)
             weight[i, inside] += there
             weighted[i, inside] += there * np.interp(grid[inside], own, e)
-    rest = np.arange(np.log10(_REST[0]), max(grid[-1], np.log10(_REST[1])) + STEP, STEP)
-    parts = [
-        _best(weighted[i : i + _CHUNK], weight[i : i + _CHUNK], grid, rest)
-        for i in range(0, len(ids), _CHUNK)
-    ]
-    return Redshifts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return weighted, weight
 
 
 def _best(
@@ -192,7 +203,7 @@ def _best(
     Parameters
     ----------
     weighted, weight : float64 (m, len(grid))
-        Spectra without their continuum, times their weights, and the weights.
+        As `_on_grid` returns them.
     grid, rest : float64
         log10 of the observed and of the rest wavelengths, in steps of `STEP`.
     """

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
+from astromodal.config import load_config
+from astromodal.config.schema import SpectrumSettings
+from astromodal.data.cube import Cube
+from astromodal.data.spectra import read_spectra
 from astromodal.evaluation.spectra.lines import LineNumbers, continuum, strongest_lines
 from astromodal.evaluation.spectra.sample import Fluxes
+from astromodal.simulate.field import simulate_field
+from astromodal.surveys.registry import grid_group
+from astromodal.tokenizers.spectra.codebook import sample_features, train_codebook
+from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 WAVE = 4000 + 0.8 * np.arange(1000)
 
@@ -76,3 +84,29 @@ def test_numbers_are_ratios():
     assert numbers.flux.value == pytest.approx(0.75, rel=1e-2)
     assert numbers.width.value == pytest.approx(0.75, rel=1e-2)
     assert (numbers.close.value, numbers.flux.n) == (0.5, 2)
+
+
+def test_lines_of_a_real_galaxy_keep_their_flux(real_cubes, tmp_path):
+    """Its strongest line in each arm to 5 %, by default codebooks of a simulated field.
+
+    In arms r and z, Hα and [O III] are brighter than any line that the codebooks were fitted on.
+    """
+    settings = SpectrumSettings(groups=("desi_b", "desi_r", "desi_z"))
+    sky = {"n_sources": 300, "cutout_fraction": 0.0, "xp_fraction": 0.0, "desi_fraction": 0.6}
+    config = load_config({"simulate": sky | {"fields": {"S-1": {}}}})
+    simulate_field(config.simulate, "S-1", tmp_path / "cube.parquet")
+    field = Cube(tmp_path / "cube.parquet", "S-1")
+    samples = sample_features(field, settings, np.ones(field.n_rows, bool), 0)
+    books = [train_codebook(samples[group], group, settings) for group in settings.groups]
+    tokenizer = SpectrumTokenizer.assemble(books, settings, 1024)
+    cube = Cube(real_cubes / "datacube_STRIPE82-REAL.parquet", "STRIPE82-REAL")
+    for group in settings.groups:
+        (batch,) = read_spectra(cube, group)
+        spectra = batch.take(batch.live())
+        decoded, _ = tokenizer.decode(group, *tokenizer.encode(group, spectra.flux, spectra.ivar))
+        coder, wave = tokenizer.spectrum(group), grid_group(group).grid(settings).points()
+        fluxes = Fluxes(wave, *coder.measured(spectra), coder.at_pixels(decoded))
+        lines = strongest_lines(fluxes, 1)
+        strongest = lines.width.argmax()
+        assert lines.width[strongest] > 100
+        assert lines.decoded[strongest] / lines.flux[strongest] == pytest.approx(1, abs=0.05)
