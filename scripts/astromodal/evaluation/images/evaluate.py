@@ -80,9 +80,10 @@ def evaluate_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Se
         "Cutouts are decoded from latents, by the autoencoder alone, and from codes, with the "
         "codebook too; both are brought to the place and the fluxes of their brightness codes. "
         "These are of apertures of 0.7, 2 and 3 arcsec, so that magnitudes in 2 and 3 arcsec "
-        "measure the rounding of the codes; no code holds the flux in 6 arcsec, nor that of a "
-        "pixel. Apertures stand around the measured place of the source. The noise ceiling is the "
-        "R² of an image without any noise. An ideal coder of the codes of a cutout needs "
+        "measure the rounding of the codes, and the brightest pixel largely does; no code holds "
+        "the flux in 6 arcsec. Coded fluxes carry the noise of the measured ones. Apertures stand "
+        "around the measured place of the source. The noise ceiling is the R² of an image without "
+        "any noise. An ideal coder of the codes of a cutout needs "
         f"{bits_an_object(sample):.0f} bits."
     )
     section.numbers = ImageCounts(
