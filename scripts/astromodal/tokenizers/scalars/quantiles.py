@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  numba would load it with the first kernel
 from numba import njit
 
 from astromodal.errors import FormatError, must_be
