@@ -51,7 +51,13 @@ _DISK = {
     errno.EIO: ("on a disk that works", f"see what the system says of it (dmesg), {_AGAIN}"),
 }
 """Requirement of a file, and advice, by error number of the operating system."""
-_MEMORY = ("t allocate memory", "out of memory", "start new thread", "failed to map segment")
+_MEMORY = (
+    "t allocate memory",
+    "out of memory",
+    "start new thread",
+    "launch worker thread",
+    "failed to map segment",
+)
 """Parts of libraries' messages on a lack of memory."""
 _FILES = (errno.EMFILE, errno.ENFILE)
 _TOO_MANY = os.strerror(errno.EMFILE)

@@ -69,6 +69,7 @@ def test_the_cause_of_a_library_s_error():
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
         RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        OSError("Failed to launch worker thread: Resource temporarily unavailable"),
         RuntimeError("can't start new thread"),
         ImportError("libtorch.so: failed to map segment from shared object"),
     ],
