@@ -9,6 +9,7 @@ from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import slots_of
+from astromodal.models.values import ColumnIds
 
 V = 60
 
@@ -17,7 +18,7 @@ V = 60
 def model():
     """A small model whose every parameter and feature is random."""
     torch.manual_seed(3)
-    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.1, 24)
+    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.1, 24, columns=ColumnIds(20, 3, 10))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
