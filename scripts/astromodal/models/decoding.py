@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from astromodal.models.layers import Layer
-from astromodal.models.transformer import CausalTransformerLM
+from astromodal.models.transformer import CausalTransformerLM, takes_sums
 
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Attention of a layer: its number, and new queries, keys and values, (B, H, N, D/H) each."""
@@ -127,7 +127,7 @@ class Decoder:
             )
 
         places = torch.arange(before, end, device=tokens.device)
-        x, cache.sums = self._embed(cache, tokens[:, None])
+        x, cache.sums = self._embed(cache, tokens[:, None], types)
         cache.sums = None if cache.sums is None else cache.sums[:, 0]
         states = self._run(x[:, 0], types, slots, places, attend)
         cache.length = end
@@ -161,22 +161,19 @@ class Decoder:
             return _attend_branches(n_branches, query, key, value, keys, values)
 
         places = torch.arange(before, before + n, device=tokens.device).repeat(n_branches)
-        flat = self._embed(cache, tokens)[0].flatten(1, 2)  # (B, K T, D)
+        flat = self._embed(cache, tokens, types)[0].flatten(1, 2)  # (B, K T, D)
         types, slots = types.repeat(n_branches), slots.repeat(n_branches)
         return self._run(flat, types, slots, places, attend).unflatten(1, (n_branches, n))
 
     def _embed(
-        self, cache: Cache, tokens: torch.Tensor
+        self, cache: Cache, tokens: torch.Tensor, types: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return embeddings of tokens (B, K, T) after a cache, (B, K, T, D), and the last sums.
-
-        The sums are (B, K, D).
-        """
+        """Return embeddings of tokens (B, K, T) of types (T,), and the last sums, (B, K, D)."""
         x, values = self.model.embed(tokens, cache.rows)
         if values is None or cache.sums is None:
             return x, None
         sums = cache.sums[:, None, None] + values.cumsum(2)
-        return x + sums, sums[:, :, -1]
+        return x + sums * takes_sums(types), sums[:, :, -1]
 
     def _run(
         self,

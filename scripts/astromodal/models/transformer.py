@@ -12,9 +12,9 @@ A decoder with pre-norm layers as in GPT-2, with four differences:
   centroid, which are projected into the input embedding and into the logits. Codes of similar
   meaning are similar from the first step on, however rarely a code occurs.
 - *Values add up.* Each scalar column maps the features of its bins by a matrix of its own, for the
-  input embedding and for the logits, so that a value stands in a direction of its column's. Each
-  token also receives the sum of such maps of all values up to it, as the first layer of a
-  perceptron on all columns: colours and their like need not be composed by attention.
+  input embedding and for the logits, so that a value stands in a direction of its column's. The
+  token of a scalar also receives the sum of such maps of all values up to it, as the first layer of
+  a perceptron on all columns: colours and their like need not be composed by attention.
 - *Legal ids are known.* Training computes the logits of legal ids only, by `range_logits`;
   `forward` returns those of all V ids.
 """
@@ -34,6 +34,8 @@ from astromodal.models.values import ColumnIds, ValueMaps
 
 SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
+TYPE_SCALAR = 2
+"""Token type of scalars. Equal to ``astromodal.core.vocab.TYPE_SCALAR``."""
 N_FEATURES = 48
 """Features of a token id."""
 
@@ -222,7 +224,9 @@ class CausalTransformerLM(nn.Module):
             )
         x, values = self.embed(token_ids, self.values.rows(self.features))
         x = x + self.types(token_types) + self.slots(slots)  # (N, D)
-        x = self.dropout(x + _sums_of_runs(values, shapes) if values is not None else x)
+        if values is not None:
+            x = x + _sums_of_runs(values, shapes) * takes_sums(token_types)
+        x = self.dropout(x)
         angles = self._angles(shapes)
         mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
         for layer in self.layers:
@@ -305,6 +309,11 @@ class CausalTransformerLM(nn.Module):
             added = bias.view(count, 1, size)
             out.append(_range_logits(scaled, projected, rows_of, features, added))
         return out
+
+
+def takes_sums(token_types: torch.Tensor) -> torch.Tensor:
+    """Return whether tokens of types receive the sum of values, bool (..., 1): those of scalars."""
+    return (token_types == TYPE_SCALAR)[..., None]
 
 
 def _sums_of_runs(values: torch.Tensor, shapes: Shapes) -> torch.Tensor:

@@ -35,6 +35,8 @@ class ColumnIds(NamedTuple):
         return self.first + self.n_columns * self.n_bins
 
 
+N_COSINES = 32
+"""Features of a scalar that are cosines in its rank, of frequencies 1, 2, 3 …; others follow."""
 MAPS = ("maps_in", "maps_sum", "maps_out")
 """Names of the parameters of `ValueMaps`, float (G, F, D) each."""
 
@@ -42,9 +44,11 @@ MAPS = ("maps_in", "maps_sum", "maps_out")
 class ValueMaps(nn.Module):
     """Linear maps of the features of bins, one of each kind per scalar column.
 
-    `maps_in` adds to the embedding of a value's token, `maps_sum` to a sum that all later tokens
-    receive, and `maps_out` turns last states into coefficients of the features, for the logits. The
-    last starts at 0.
+    `maps_in` adds to the embedding of a value's token, `maps_sum` to a sum that all later tokens of
+    scalars receive, and `maps_out` turns last states into coefficients of the features, for the
+    logits. The last starts at 0. Cosines of frequency k weigh 1/k on the way in and k^-1/2 on the way
+    out, so that what is learned of a value is smooth: a model of few sources would otherwise learn
+    their bins by heart.
 
     Parameters
     ----------
@@ -55,6 +59,8 @@ class ValueMaps(nn.Module):
     """
 
     column_ids: torch.Tensor
+    weights_in: torch.Tensor
+    weights_out: torch.Tensor
     maps_in: nn.Parameter
     maps_sum: nn.Parameter
     maps_out: nn.Parameter
@@ -69,6 +75,8 @@ class ValueMaps(nn.Module):
         # That of a sum of F features. The scale of learned rows would be too small: a map is
         # learned from all bins of its column, however rare each of them is.
         self._scale = n_features**-0.5
+        for name, power in (("weights_in", 1.0), ("weights_out", 0.5)):
+            self.register_buffer(name, _weights(n_features, power), persistent=False)
         nn.init.normal_(self.maps_in, std=0.1)
         nn.init.normal_(self.maps_sum, std=0.05)
         nn.init.zeros_(self.maps_out)
@@ -93,7 +101,7 @@ class ValueMaps(nn.Module):
         if not self.columns.n_columns:
             return None
         maps = torch.cat([self.maps_in, self.maps_sum], dim=2)
-        return torch.bmm(self._of_columns(features), maps).flatten(0, 1)
+        return torch.bmm(self._of_columns(features) * self.weights_in, maps).flatten(0, 1)
 
     def look_up(
         self, token_ids: torch.Tensor, rows: torch.Tensor
@@ -127,14 +135,19 @@ class ValueMaps(nn.Module):
             return None
         column = (first - self.columns.first) // self.columns.n_bins
         maps = self.maps_out[column : column + len(states)]
-        return torch.bmm(states * self._scale, maps.transpose(1, 2))
+        return torch.bmm(states * self._scale, maps.transpose(1, 2)) * self.weights_out
 
     def logits(self, states: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """Return what the maps add to the logits of all ids, (..., V), of last states (..., D)."""
-        own = torch.einsum(
-            "...d,gfd,gsf->...gs", states * self._scale, self.maps_out, self._of_columns(features)
-        )
+        weighted = self._of_columns(features) * self.weights_out
+        own = torch.einsum("...d,gfd,gsf->...gs", states * self._scale, self.maps_out, weighted)
         return F.pad(own.flatten(-2), (self.columns.first, len(features) - self.columns.end))
+
+
+def _weights(n_features: int, power: float) -> torch.Tensor:
+    """Return k**-power for the cosines of frequency k and 1 for the other features, (F,)."""
+    frequency = torch.arange(1.0, n_features + 1)
+    return torch.where(frequency <= N_COSINES, frequency**-power, 1.0)
 
 
 def _take_columns(maps: ValueMaps, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -32,7 +32,7 @@ def sequences():
     torch.manual_seed(4)
     tokens = torch.randint(5, V, (3, 14))
     tokens[:, 0], tokens[:, 1], tokens[:, 6] = vocab.BOS, vocab.SEP, vocab.SEP
-    types = torch.tensor([0] + [1] * 5 + [4] * 8)
+    types = torch.tensor([0] + [1] * 5 + [vocab.TYPE_SCALAR] * 8)
     return tokens, types, slots_of(tokens)[0]
 
 

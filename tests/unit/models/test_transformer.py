@@ -7,7 +7,7 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
-from astromodal.models.transformer import N_FEATURES, SEP, slots_of
+from astromodal.models.transformer import N_FEATURES, SEP, TYPE_SCALAR, slots_of
 from astromodal.models.values import ColumnIds
 
 V = 60
@@ -116,19 +116,24 @@ def test_maps_of_one_column_are_enough(model):
     torch.testing.assert_close(found, model.logits(hidden)[..., 30:40])
 
 
-def test_a_value_reaches_every_later_token_before_the_layers(model):
-    """What enters the layers holds the sum of the maps of all values up to a token, by hand."""
+def test_a_value_reaches_later_scalars_before_the_layers(model):
+    """What enters the layers at a scalar holds the sum of the maps of all values up to it, by hand.
+
+    Codes of other types, between and after, receive nothing.
+    """
     tokens = torch.tensor([[vocab.BOS, vocab.SEP, 24, 8, 37, 9]])
+    types = torch.tensor([[0, vocab.TYPE_SCALAR, vocab.TYPE_SCALAR, 1, vocab.TYPE_SCALAR, 1]])
     entered = []
     model.layers[0].register_forward_pre_hook(lambda layer, inputs: entered.append(inputs[0]))
     with torch.no_grad():
-        model(tokens, torch.zeros_like(tokens))
+        model(tokens, types)
         maps = model.values.maps_sum.clone()
         model.values.maps_sum.zero_()
-        model(tokens, torch.zeros_like(tokens))
-    first, second = model.features[24] @ maps[0], model.features[37] @ maps[1]
-    nothing = torch.zeros(2, 16)
-    wanted = torch.stack([*nothing, first, first, first + second, first + second])
+        model(tokens, types)
+    weighted = model.features * model.values.weights_in
+    first, second = weighted[24] @ maps[0], weighted[37] @ maps[1]
+    nothing = torch.zeros(16)
+    wanted = torch.stack([nothing, nothing, first, nothing, first + second, nothing])
     torch.testing.assert_close(entered[0] - entered[1], wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -138,9 +143,9 @@ def test_slots_count_from_the_latest_sep():
     assert slots_of(tokens).tolist() == [[0, 0, 1, 2, 0, 1], [0, 0, 0, 0, 1, 2]]
 
 
-def test_sep_is_the_vocabularys():
-    """Slots are counted from the id that the vocabulary calls SEP."""
-    assert SEP == vocab.SEP
+def test_sep_and_the_type_of_scalars_are_the_vocabularys():
+    """Slots are counted from the vocabulary's SEP, and sums go to tokens of its type of scalars."""
+    assert (SEP, TYPE_SCALAR) == (vocab.SEP, vocab.TYPE_SCALAR)
 
 
 def test_a_model_of_the_same_sizes_takes_the_state(model):

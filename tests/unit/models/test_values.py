@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from astromodal.models.values import ColumnIds, ValueMaps
+from astromodal.models.values import N_COSINES, ColumnIds, ValueMaps
 
 COLUMNS = ColumnIds(first=4, n_columns=2, n_bins=3)
 V, N_FEATURES, D = 12, 5, 6
@@ -28,10 +28,19 @@ def maps():
 
 
 def test_a_value_goes_through_its_own_columns_maps(maps, features):
-    """Bin 1 of the second column is id 8: its features times the second matrix of each kind."""
+    """Bin 1 of the second column is id 8: its features, cosine k over k, times the second matrices."""
     own, summed = maps.look_up(torch.tensor([8]), maps.rows(features))
-    torch.testing.assert_close(own[0], features[8] @ maps.maps_in[1])
-    torch.testing.assert_close(summed[0], features[8] @ maps.maps_sum[1])
+    weighted = features[8] / torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
+    torch.testing.assert_close(own[0], weighted @ maps.maps_in[1])
+    torch.testing.assert_close(summed[0], weighted @ maps.maps_sum[1])
+
+
+def test_features_of_values_are_not_damped():
+    """Behind the cosines stand features that are smooth already."""
+    maps = ValueMaps(COLUMNS, N_COSINES + 2, D)
+    assert maps.weights_in[[0, 3, N_COSINES - 1]].tolist() == [1, 0.25, 1 / N_COSINES]
+    assert maps.weights_out[3] == 0.5
+    assert maps.weights_in[N_COSINES:].tolist() == maps.weights_out[N_COSINES:].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("other", [0, 3, 10, 11])

@@ -12,6 +12,7 @@ from astromodal.config.schema import ModelSettings
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
 from astromodal.models.transformer import N_FEATURES
+from astromodal.models.values import N_COSINES
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Block, Range
 from astromodal.sequences.store import pack_objects, write_sequences
@@ -192,6 +193,7 @@ def test_features_of_scalars_hold_their_values(survey):
     model = build_model(settings, 40, survey.tables, unigram, survey.layout)
     spec, values = survey.layout.spec, survey.tables.value_features()
     assert model.columns == (spec.scalar_offset, spec.n_columns, spec.n_bins)
+    assert N_FEATURES - N_RESIDUALS == N_COSINES
     own = model.features[model.columns.first : model.columns.end, N_FEATURES - N_RESIDUALS :]
     np.testing.assert_array_equal(own[:, :3], values.reshape(-1, 3))
     assert not own[:, 3:].any()
