@@ -46,9 +46,9 @@ class ValueMaps(nn.Module):
 
     `maps_in` adds to the embedding of a value's token, `maps_sum` to a sum that all later tokens of
     scalars receive, and `maps_out` turns last states into coefficients of the features, for the
-    logits. The last starts at 0. Cosines of frequency k weigh 1/k on the way in and k^-1/2 on the way
-    out, so that what is learned of a value is smooth: a model of few sources would otherwise learn
-    their bins by heart.
+    logits. The last starts at 0. Cosines of frequency k weigh 1/k on the way in and k^-1/2 on the
+    way out, so that what is learned of a value is smooth: a model of few sources would otherwise
+    learn their bins by heart.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def maps():
 
 
 def test_a_value_goes_through_its_own_columns_maps(maps, features):
-    """Bin 1 of the second column is id 8: its features, cosine k over k, times the second matrices."""
+    """Bin 1 of the second column is id 8: its cosines, each over k, times the second matrices."""
     own, summed = maps.look_up(torch.tensor([8]), maps.rows(features))
     weighted = features[8] / torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     torch.testing.assert_close(own[0], weighted @ maps.maps_in[1])
