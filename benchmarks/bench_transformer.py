@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import plan_epoch
 from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group

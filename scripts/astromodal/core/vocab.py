@@ -69,7 +69,12 @@ class VocabSpec:
 
     @property
     def n_types(self) -> int:
-        """Number of token types."""
+        """Number of token types, with that of asked columns, the last."""
+        return self.ask_type + 1
+
+    @property
+    def ask_type(self) -> int:
+        """Token type of the columns that are asked at the end of a sequence."""
         return TYPE_SPECTRUM + len(self.spectrum_groups)
 
     def column_offset(self, column: int) -> int:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from astromodal.core.vocab import BOS, EOS, MISS, SEP
 from astromodal.errors import FormatError
-from astromodal.sequences.dataset import HiddenColumns, SequenceSet, divide, plan_epoch
+from astromodal.sequences.columns import AskedColumns
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import divide, plan_epoch
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.safetensors import map_tensors, save_tensors

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from astromodal.config.training import MeaningfulLossSettings, ModelSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
-from astromodal.sequences.dataset import divide
+from astromodal.sequences.order import divide
 from astromodal.sequences.layout import MODALITIES
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer

@@ -23,8 +23,9 @@ from astromodal.evaluation.transformer.sample import (
     target_logits,
 )
 from astromodal.inference.bundle import Bundle
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES, SCALAR
+from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.training.targets import NO_TARGET, RangeTargets

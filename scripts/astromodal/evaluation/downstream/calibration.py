@@ -20,8 +20,9 @@ from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import plan_epoch
 from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)

@@ -25,8 +25,9 @@ from astromodal.evaluation.transformer.measures import (
 )
 from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
 from astromodal.inference.bundle import Trained, load_trained
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.training.history import (
     SPEEDS,
