@@ -282,7 +282,6 @@ def embed_by(
         runs = states.float().split([count * length for count, length in batch.shapes])
         shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
         for name, vectors in out.items():
-            vectors[place[batch.order]] = (
-                torch.cat([POOLINGS[name](run) for run in shaped]).cpu().numpy()
-            )
+            pooled = torch.cat([POOLINGS[name](run) for run in shaped])
+            vectors[place[batch.order]] = pooled.cpu().numpy()
     return out

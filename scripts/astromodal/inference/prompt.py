@@ -230,21 +230,21 @@ def sample_block(
     uint16 (R, slots)
         Codes in use; 65535 in a slot without any.
     """
-    codes = np.full(uniform.shape, MISSING_CODE, dtype=np.uint16)
-    tokens = np.full((len(uniform), 1), SEP)
+    codes, kind = np.full(uniform.shape, MISSING_CODE, dtype=np.uint16), np.array([block.type])
+    states = extend(bundle, cache, np.full((len(uniform), 1), SEP), kind, np.array([0]))
     for slot in range(block.length):
         ids = next(r for r in block.ranges if slot < r.first + r.n_slots)
-        states = extend(bundle, cache, tokens, np.array([block.type]), np.array([slot]))[:, -1]
         legal = bundle.legal(ids, slot)
-        if not legal.used:
-            tokens = np.full_like(tokens, MISS)
-            continue
-        probabilities = _probabilities(bundle, states, legal, temperature)
-        if watch is not None:
-            watch(slot, probabilities)
-        codes[:, slot] = _pick(probabilities, uniform[:, slot])
-        tokens = codes[:, slot, None].astype(np.int64) + legal.first
-    extend(bundle, cache, tokens, np.array([block.type]), np.array([block.length]))
+        if legal.used:
+            probabilities = _probabilities(bundle, states[:, -1], legal, temperature)
+            if watch is not None:
+                watch(slot, probabilities)
+            codes[:, slot] = _pick(probabilities, uniform[:, slot])
+        elif block.name == SCALAR:
+            continue  # a missing scalar has no token
+        own = codes[:, slot, None]
+        tokens = np.where(own == MISSING_CODE, MISS, own + legal.first)
+        states = extend(bundle, cache, tokens, kind, np.array([1 + slot]))
     return codes
 
 

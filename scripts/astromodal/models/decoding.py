@@ -2,7 +2,8 @@
 
 All sequences of a batch have the same token types, and their own token ids.
 
-Legend: B sequences, N new tokens of each, P tokens in the cache, D model, H heads, F features of an id, G scalar columns of S bins.
+Legend: B sequences, N new tokens of each, P tokens in the cache, D model, H heads, F features of an
+id, G scalar columns of S bins.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from astromodal.config.training import MeaningfulLossSettings, ModelSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
-from astromodal.sequences.order import divide
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import divide
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.initialisation import new_model
