@@ -95,6 +95,11 @@ class ColumnRoles:
         numbers = tuple(i for i, name in enumerate(columns) if name in labels)
         return cls(numbers, weights, loss.next_column)
 
+    @classmethod
+    def alike(cls, n_columns: int) -> ColumnRoles:
+        """Return roles without labels, in which every column weighs 1."""
+        return cls((), np.ones(n_columns), 1.0)
+
     def weights(self, labels: bool) -> ColumnWeights:
         """Return weights, where all labels are asked or in the passes before."""
         asked, shown = self.asked, np.full(len(self.asked), self.shown)

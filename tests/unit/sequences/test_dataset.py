@@ -24,7 +24,7 @@ def split_up(batch):
 
 @pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])
 def test_sequences_are_bos_blocks_eos(survey, shuffle):
-    """Every sequence is BOS, each of its object's blocks, and EOS; scalars that are missing left out."""
+    """Every sequence is BOS, its object's blocks and EOS; missing scalars have no token."""
     sequences = survey.sequences()
     batch = sequences.batch(np.arange(120), shuffle)
     for number, (tokens, types, slots) in zip(batch.objects, split_up(batch), strict=True):

@@ -13,7 +13,8 @@ import torch
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.errors import AstromodalError, ConfigError
 from astromodal.models.transformer import N_FEATURES
-from astromodal.training.batches import Steps
+from astromodal.sequences.layout import SCALAR
+from astromodal.training.batches import ColumnRoles, Steps
 from astromodal.training.budget import Budget
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
@@ -52,9 +53,10 @@ def make_trainer(survey, tmp_path):
         budget = Budget.of(model, sizes)
         found = sequences or survey.sequences()
         numbers = iter(range(1, 10_000))
+        roles = ColumnRoles.alike(survey.layout[SCALAR].length)
         return Trainer(
             Optimisation(model, loss, training, ALONE),
-            Steps(found, loss, training, SequenceSettings(), ALONE, budget),
+            Steps(found, loss, training, SequenceSettings(), roles, ALONE, budget),
             Place(path, {"config": {"x": 1}, "vocab_spec": spec.as_dict()}),
             dict.fromkeys(("image", "scalar", "spectrum"), 2.0),
             (lambda: False) if stop_after is None else (lambda: next(numbers) == stop_after),
