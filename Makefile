@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks docs
 
-.PHONY: help demo test faults staleness steady soak cluster learning bench bench-gpu quality study lint format docs html clean
+.PHONY: help demo test faults interruptions staleness steady soak cluster learning bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ faults: .venv/astromodal-dev  ## damage cubes and files, kill jobs, fill disks, 
 	@echo "== Injecting faults"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/faults tests/interruptions \
 		--hypothesis-profile faults --durations 10
+
+interruptions: .venv/astromodal-dev  ## the half of the faults that tests leave out: kill jobs, fill disks, limit memory
+	@echo "== Interrupting runs"
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal tests/interruptions --durations 10
 
 staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (a quarter of an hour)
 	@echo "== Changing, running, undoing, running"
