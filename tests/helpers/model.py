@@ -21,7 +21,6 @@ from astromodal.data.splits import TRAIN
 from astromodal.inference.bundle import Bundle, Trained, restore
 from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
-from astromodal.models import CausalTransformerLM
 from astromodal.sequences.centroids import TokenizerFiles, Tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import write_sequences
@@ -31,6 +30,7 @@ from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.checkpoint import save_model
 from astromodal.training.history import history_line
+from astromodal.training.initialisation import new_model
 from helpers.cutouts import SETTINGS as IMAGE
 from helpers.cutouts import cutout_columns, cutouts, image_tokenizer
 from helpers.spectra import desi_columns, samples_of, spectra, tokenizer_of
@@ -140,12 +140,12 @@ def toy_bundle(seed: int = 3, config: Config = CONFIG) -> Bundle:
     parts = config.tokenizers
     layout = sequence_layout(parts)
     torch.manual_seed(seed)
-    shape = config.model.model_dump()
-    model = CausalTransformerLM(layout.spec.vocab_size, **shape, max_seq_len=128)
+    model = new_model(config.model, layout, max_seq_len=128)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
         model.embedding.weight.normal_(std=2.0)
+        model.values.maps_out.normal_(std=0.05)  # other columns decide, but not alone
         model.features.normal_()
     vocabulary = {"tokenizer_hashes": tokenizers.hashes(), **layout.spec.as_dict()}
     device = torch.device("cpu")

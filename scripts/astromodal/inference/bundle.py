@@ -133,7 +133,7 @@ def restore(
     return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)
 
 
-FORMAT = {"format": "exported_transformer", "version": "1"}
+FORMAT = {"format": "exported_transformer", "version": "2"}
 _REMAKE = remake(FORMAT["format"])
 
 

@@ -3,7 +3,7 @@
 All sequences of a batch have the same token types and slots, and their own token ids.
 
 Legend: B sequences, N new tokens of each, P tokens in the cache, K branches, T tokens of a branch,
-D model, H heads, F features of an id.
+D model, H heads, F features of an id, G scalar columns of S bins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from astromodal.models.transformer import CausalTransformerLM, Layer
+from astromodal.models.layers import Layer
+from astromodal.models.transformer import CausalTransformerLM, takes_sums
 
 _Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Attention of a layer: its number, and new queries, keys and values, (B, H, N, D/H) each."""
@@ -28,12 +29,18 @@ class Cache:
     ----------
     keys, values : list of float (B, H, capacity, D/H)
         Of each layer; those beyond the first `length` tokens are undefined.
+    rows : float (G S, 2 D) or None
+        `ValueMaps.rows`.
+    sums : float (B, D) or None
+        The sum of the values of each sequence's tokens.
     length : int
         Number of tokens of each sequence: P.
     """
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
+    rows: torch.Tensor | None
+    sums: torch.Tensor | None
     length: int = 0
 
     def repeat(self, n: int) -> Cache:
@@ -46,7 +53,8 @@ class Cache:
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Cache:
         kept = [change(key) for key in self.keys], [change(value) for value in self.values]
-        return Cache(*kept, self.length)
+        sums = None if self.sums is None else change(self.sums)
+        return Cache(*kept, self.rows, sums, self.length)
 
 
 class Decoder:
@@ -77,7 +85,10 @@ class Decoder:
         like = self.model.embedding.weight
         shape = (n_sequences, heads, capacity, like.shape[1] // heads)
         keys = [like.new_empty(shape) for _ in self.layers]
-        return Cache(keys, [torch.empty_like(key) for key in keys])
+        with torch.no_grad():
+            rows = self.model.values.rows(self.model.features)
+        sums = None if rows is None else like.new_zeros(n_sequences, like.shape[1])
+        return Cache(keys, [torch.empty_like(key) for key in keys], rows, sums)
 
     @torch.no_grad()
     def extend(
@@ -116,7 +127,9 @@ class Decoder:
             )
 
         places = torch.arange(before, end, device=tokens.device)
-        states = self._run(tokens, types, slots, places, attend)
+        x, cache.sums = self._embed(cache, tokens[:, None], types)
+        cache.sums = None if cache.sums is None else cache.sums[:, 0]
+        states = self._run(x[:, 0], types, slots, places, attend)
         cache.length = end
         return states
 
@@ -148,21 +161,30 @@ class Decoder:
             return _attend_branches(n_branches, query, key, value, keys, values)
 
         places = torch.arange(before, before + n, device=tokens.device).repeat(n_branches)
-        flat = tokens.flatten(1)
+        flat = self._embed(cache, tokens, types)[0].flatten(1, 2)  # (B, K T, D)
         types, slots = types.repeat(n_branches), slots.repeat(n_branches)
         return self._run(flat, types, slots, places, attend).unflatten(1, (n_branches, n))
 
+    def _embed(
+        self, cache: Cache, tokens: torch.Tensor, types: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return embeddings of tokens (B, K, T) of types (T,), and the last sums, (B, K, D)."""
+        x, values = self.model.embed(tokens, cache.rows)
+        if values is None or cache.sums is None:
+            return x, None
+        sums = cache.sums[:, None, None] + values.cumsum(2)
+        return x + sums * takes_sums(types), sums[:, :, -1]
+
     def _run(
         self,
-        tokens: torch.Tensor,  # (B, N)
+        x: torch.Tensor,  # (B, N, D), embeddings of tokens
         types: torch.Tensor,  # (N,)
         slots: torch.Tensor,  # (N,)
         places: torch.Tensor,  # (N,), positions of the tokens in their sequences
         attend: _Attend,
     ) -> torch.Tensor:
-        model, (n_sequences, n) = self.model, tokens.shape
-        x = model.embedding(tokens) + model.types(types) + model.slots(slots)  # (B, N, D)
-        x = (x + model.features_in(model.features[tokens])).flatten(0, 1)  # (B N, D)
+        model, (n_sequences, n) = self.model, x.shape[:2]
+        x = (x + model.types(types) + model.slots(slots)).flatten(0, 1)  # (B N, D)
         tables = (model.cosines, model.sines)
         cos, sin = (table[places].repeat(n_sequences, 1, 1) for table in tables)
         for number, layer in enumerate(self.layers):

@@ -1,9 +1,9 @@
 """The causal transformer over the joint vocabulary.
 
 Legend: B batch, T tokens, N tokens of all sequences of a batch together, D model, H heads,
-V vocabulary, F features of an id, S a range of ids, C ranges.
+V vocabulary, F features of an id, S a range of ids, C ranges, G scalar columns.
 
-A decoder with pre-norm layers as in GPT-2, with three differences:
+A decoder with pre-norm layers as in GPT-2, with four differences:
 
 - *Position* is encoded by the token's type, by a learned embedding of its slot (the distance from
   the latest SEP, which does not depend on the place of a block in the sequence) and by rotary
@@ -11,6 +11,10 @@ A decoder with pre-norm layers as in GPT-2, with three differences:
 - *Codes have features.* Beside a learned row, a token id has fixed features, most of them of its
   centroid, which are projected into the input embedding and into the logits. Codes of similar
   meaning are similar from the first step on, however rarely a code occurs.
+- *Values add up.* Each scalar column maps the features of its bins by a matrix of its own, for the
+  input embedding and for the logits, so that a value stands in a direction of its column's. The
+  token of a scalar also receives the sum of such maps of all values up to it, as the first layer of
+  a perceptron on all columns: colours and their like need not be composed by attention.
 - *Legal ids are known.* Training computes the logits of legal ids only, by `range_logits`;
   `forward` returns those of all V ids.
 """
@@ -25,13 +29,18 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from astromodal.models.layers import Layer, Shapes, rotary_tables
+from astromodal.models.values import ColumnIds, ValueMaps
+
 SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
+TYPE_SCALAR = 2
+"""Token type of scalars. Equal to ``astromodal.core.vocab.TYPE_SCALAR``."""
 N_FEATURES = 48
 """Features of a token id."""
 
-Shapes = Sequence[tuple[int, int]]
-"""Runs of sequences of equal length that make up a flat batch: (sequences, tokens of each)."""
+
+_NO_COLUMNS = ColumnIds(0, 0, 0)
 
 
 class CausalTransformerLM(nn.Module):
@@ -50,6 +59,9 @@ class CausalTransformerLM(nn.Module):
         Longest sequence.
     n_types : int
         Number of token types.
+    columns : ColumnIds, optional
+        Ids of the scalar columns; without them, no column has maps of its own. A state dict brings
+        the columns of its model along.
 
     Attributes
     ----------
@@ -74,6 +86,7 @@ class CausalTransformerLM(nn.Module):
         dropout: float,
         max_seq_len: int,
         n_types: int = 16,
+        columns: ColumnIds = _NO_COLUMNS,
     ) -> None:
         super().__init__()
         if d_model % n_heads or (d_model // n_heads) % 2:
@@ -97,7 +110,8 @@ class CausalTransformerLM(nn.Module):
         self.norm = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("features", torch.zeros(vocab_size, N_FEATURES))
-        cosines, sines = _rotary_tables(max_seq_len, d_model // n_heads)
+        self.values = ValueMaps(columns, N_FEATURES, d_model)
+        cosines, sines = rotary_tables(max_seq_len, d_model // n_heads)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
         self._initialise(n_layers)
@@ -113,6 +127,11 @@ class CausalTransformerLM(nn.Module):
         nn.init.normal_(self.features_in.weight, std=0.1)
         nn.init.zeros_(self.features_out.weight)
         nn.init.zeros_(self.prior.weight)
+
+    @property
+    def columns(self) -> ColumnIds:
+        """Ids of the scalar columns."""
+        return self.values.columns
 
     def compile_layers(self, backend: str = "inductor") -> None:
         """Compile the parts of layers before and after attention into few kernels.
@@ -203,8 +222,11 @@ class CausalTransformerLM(nn.Module):
             raise ValueError(
                 f"sequences must have at most {self.max_seq_len} tokens, got {longest}"
             )
-        x = self.embedding(token_ids) + self.types(token_types) + self.slots(slots)  # (N, D)
-        x = self.dropout(x + self.features_in(self.features[token_ids]))
+        x, values = self.embed(token_ids, self.values.rows(self.features))
+        x = x + self.types(token_types) + self.slots(slots)  # (N, D)
+        if values is not None:
+            x = x + _sums_of_runs(values, shapes) * takes_sums(token_types)
+        x = self.dropout(x)
         angles = self._angles(shapes)
         mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
         for layer in self.layers:
@@ -214,6 +236,24 @@ class CausalTransformerLM(nn.Module):
                 x = layer(x, angles, shapes, mask)
         place = token_types * self.max_seq_len + slots
         return torch.cat([self.norm(x), self.prior(place).to(x.dtype)], dim=1)
+
+    def embed(
+        self, token_ids: torch.Tensor, value_rows: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the embeddings of ids, and what they add to the sums of values, (..., D) each.
+
+        Parameters
+        ----------
+        token_ids : int (...)
+            Token ids.
+        value_rows : float (G S, 2 D), optional
+            The result of `ValueMaps.rows`; without columns there are no sums.
+        """
+        x = self.embedding(token_ids) + self.features_in(self.features[token_ids])
+        if value_rows is None:
+            return x, None
+        own, summed = self.values.look_up(token_ids, value_rows)
+        return x + own, summed
 
     def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
@@ -225,7 +265,9 @@ class CausalTransformerLM(nn.Module):
         """Return the logits of all ids, (..., V), of states (..., D + F)."""
         scaled, projected = self._project(hidden)
         by_row = F.linear(scaled, self.embedding.weight, self.bias)
-        return by_row + F.linear(projected, self.features)
+        out = by_row + F.linear(projected, self.features)
+        last = hidden[..., : len(self.norm.weight)]
+        return out + self.values.logits(last, self.features) if self.columns.n_columns else out
 
     def _project(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factors of learned rows, (..., D), and of features, (..., F)."""
@@ -260,11 +302,25 @@ class CausalTransformerLM(nn.Module):
         out = []
         for h, (first, count, size), row, bias in zip(hidden, ranges, rows, biases, strict=True):
             scaled, projected = self._project(h)
+            own = self.values.coefficients(h[..., : len(self.norm.weight)], first)
+            projected = projected if own is None else projected + own
             features = self.features[first : first + count * size].view(count, size, -1)
             rows_of = row.view(count, size, -1)
             added = bias.view(count, 1, size)
             out.append(_range_logits(scaled, projected, rows_of, features, added))
         return out
+
+
+def takes_sums(token_types: torch.Tensor) -> torch.Tensor:
+    """Return whether tokens of types receive the sum of values, bool (..., 1): those of scalars."""
+    return (token_types == TYPE_SCALAR)[..., None]
+
+
+def _sums_of_runs(values: torch.Tensor, shapes: Shapes) -> torch.Tensor:
+    """Return the sum of `values` (N, D) over each sequence's tokens up to each of them, (N, D)."""
+    parts = values.split([count * length for count, length in shapes])
+    runs = zip(parts, shapes, strict=True)
+    return torch.cat([part.unflatten(0, shape).cumsum(1).flatten(0, 1) for part, shape in runs])
 
 
 def _range_logits(
@@ -282,83 +338,6 @@ def _range_logits(
     return torch.baddbmm(bias, torch.cat([hidden, projected], dim=2), table)
 
 
-class Layer(nn.Module):
-    """Attention and feed-forward branches with normalised inputs.
-
-    `before` and `after` are the layer without attention, which differs between whole sequences,
-    here, and a few tokens at a time, in ``astromodal.models.decoding``.
-    """
-
-    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.norm_attention = nn.LayerNorm(d_model)
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.project = nn.Linear(d_model, d_model)
-        self.norm_feedforward = nn.LayerNorm(d_model)
-        self.up = nn.Linear(d_model, d_ff)
-        self.down = nn.Linear(d_ff, d_model)
-        self.dropout = nn.Dropout(dropout)
-
-    def initialise_branches(self, std: float) -> None:
-        """Initialise the matrices that write into the residual stream."""
-        for last in (self.project, self.down):
-            nn.init.normal_(last.weight, std=std)
-
-    def forward(
-        self,
-        x: torch.Tensor,  # (N, D)
-        angles: tuple[torch.Tensor, torch.Tensor],  # (N, 1, D / H / 2) each
-        shapes: Shapes,
-        mask: torch.Tensor | None,  # (B, 1, T, T), True where a key is attended to
-    ) -> torch.Tensor:
-        """Return the layer's output, (N, D)."""
-        return self.after(x, _attend_runs(*self.before(x, *angles), shapes, mask))
-
-    def before(
-        self, x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return rotated queries and keys, and values, (N, H, D/H) each."""
-        n, d = x.shape
-        query_key, value = self.qkv(self.norm_attention(x)).split([2 * d, d], dim=1)
-        rotated = _rotate(query_key.view(n, 2 * self.n_heads, -1), cosines, sines)  # (N, 2H, D/H)
-        query, key = rotated.to(value.dtype).split(self.n_heads, dim=1)
-        return query, key, value.view(n, self.n_heads, -1)
-
-    def after(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """Return `x` plus the output of both branches, (N, D), from that of attention."""
-        x = x + self.dropout(self.project(attended))
-        hidden = F.gelu(self.up(self.norm_feedforward(x)), approximate="tanh")
-        return x + self.dropout(self.down(hidden))
-
-
-def _attend_runs(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    shapes: Shapes,
-    mask: torch.Tensor | None,
-) -> torch.Tensor:
-    """Return causal attention within each sequence, (N, D), of (N, H, D/H)."""
-    sizes = [count * length for count, length in shapes]
-    parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), shapes, strict=True)
-    out = [_attend(q, k, v, shape, mask) for q, k, v, shape in parts]
-    return torch.cat(out) if len(out) > 1 else out[0]
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    shape: tuple[int, int],
-    mask: torch.Tensor | None,
-) -> torch.Tensor:
-    """Return causal attention of a run of sequences of equal length, (B T, D)."""
-    q, k, v = (t.unflatten(0, shape).transpose(1, 2) for t in (query, key, value))  # (B, H, T, D/H)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-    return out.transpose(1, 2).reshape(shape[0] * shape[1], -1)
-
-
 def slots_of(token_ids: torch.Tensor) -> torch.Tensor:
     """Return the distance of each token from the latest SEP, int64 (B, T); 0 before the first."""
     place = torch.arange(token_ids.shape[1], device=token_ids.device).expand(token_ids.shape)
@@ -372,21 +351,3 @@ def _causal_mask(padding: torch.Tensor) -> torch.Tensor:
     earlier = torch.ones(length, length, dtype=torch.bool, device=padding.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=padding.device)
     return (earlier & ~padding[:, None, :] | itself)[:, None]
-
-
-def _rotary_tables(length: int, d_head: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cosines and sines of rotary angles, (length, 1, d_head / 2) each.
-
-    Frequencies fall geometrically from 1 to 1/10,000 per token (Su et al. 2021, arXiv:2104.09864).
-    They are computed on the CPU, whatever the default device.
-    """
-    pairs = torch.arange(0, d_head, 2, dtype=torch.float64, device="cpu")
-    tokens = torch.arange(length, dtype=torch.float64, device="cpu")
-    angle = tokens[:, None, None] * 10_000.0 ** (-pairs / d_head)
-    return angle.cos().float(), angle.sin().float()
-
-
-def _rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """Rotate each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
-    first, second = x.chunk(2, dim=2)
-    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=2)

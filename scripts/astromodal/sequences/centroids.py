@@ -175,13 +175,33 @@ class CentroidTables:
             fill(spec.spectrum_offset(group), self.spectrum[group][:used])
         return table
 
+    def value_features(self) -> np.ndarray:
+        """Return features of values of scalar columns, float32 (columns, n_bins, 3).
+
+        They are the standardised center, compressed by arcsinh, within ±4; the same not compressed;
+        and its square, divided by 3. They are 0 in bins that are not in use. Cosines are smooth in
+        the rank of a value; these are smooth in the value.
+        """
+        compressed = np.clip(self.scalar, -_FARTHEST, _FARTHEST)
+        linear = np.clip(np.sinh(compressed), -_FARTHEST, _FARTHEST)
+        parts = [compressed, linear, linear**2 / 3]
+        in_use = np.arange(self.scalar.shape[1]) < self.n_scalar[:, None]
+        return np.where(in_use[..., None], np.stack(parts, axis=2), 0).astype(np.float32)
+
+
+_FARTHEST = 4.0
+"""Largest value of a feature of a value, in half widths of the central 68 %."""
+
 
 def _group_of(ids: Range, spec: VocabSpec) -> str:
     return next(g for g in spec.spectrum_groups if spec.spectrum_offset(g) == ids.offset)
 
 
 def cosine_features(centroids: np.ndarray, n_features: int) -> np.ndarray:
-    """Return the cosine series in the ranks of `centroids` (K, L), float32 (K, n_features)."""
+    """Return the cosine series in the ranks of `centroids` (K, L), float32 (K, n_features).
+
+    Frequencies of K and above repeat lower ones, or are constant, at K ranks: their products are 0.
+    """
     count, dims = centroids.shape
     if not count or not dims:
         return np.zeros((count, n_features), dtype=np.float32)
@@ -191,7 +211,8 @@ def cosine_features(centroids: np.ndarray, n_features: int) -> np.ndarray:
     total = next(t for t in itertools.count(1) if len(_multi_indices(dims, t)) >= n_features)
     waves = np.array(_multi_indices(dims, total)[:n_features])  # (F, L)
     cosines = np.cos(np.pi * waves[None] * ranks[:, None])  # (K, F, L)
-    return (cosines * np.where(waves > 0, np.sqrt(2), 1)).prod(axis=2).astype(np.float32)
+    size = np.where(waves >= count, 0, np.where(waves > 0, np.sqrt(2), 1))
+    return (cosines * size).prod(axis=2).astype(np.float32)
 
 
 def _multi_indices(dims: int, total: int) -> list[tuple[int, ...]]:

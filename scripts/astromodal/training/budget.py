@@ -13,11 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from astromodal.config.load import load_config
 from astromodal.config.schema import Config, ModelSettings, TrainingSettings
-from astromodal.models.transformer import N_FEATURES
+from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
 from astromodal.sequences.layout import SequenceLayout, sequence_layout
 from astromodal.training.initialisation import new_model
 
@@ -37,6 +36,8 @@ class Budget:
         Parameters in the matrices of the layers, which multiply every token.
     d_model, n_layers, d_ff : int
         Width, layers and feed-forward width.
+    n_bins : int
+        Bins of all scalar columns, whose values are mapped once per batch.
     """
 
     parameters: int
@@ -44,17 +45,19 @@ class Budget:
     d_model: int
     n_layers: int
     d_ff: int
+    n_bins: int = 0
 
     @classmethod
-    def of(cls, model: nn.Module, settings: ModelSettings) -> Budget:
+    def of(cls, model: CausalTransformerLM, settings: ModelSettings) -> Budget:
         """Return the budget of a `CausalTransformerLM` that was made from `settings`."""
-        layers = model.get_submodule("layers")
+        layers = model.layers
         return cls(
             sum(p.numel() for p in model.parameters() if p.requires_grad),
             sum(p.numel() for p in layers.parameters() if p.dim() >= 2),
             settings.d_model,
             settings.n_layers,
             settings.d_ff,
+            model.columns.n_columns * model.columns.n_bins,
         )
 
     def flops(self, shapes: Iterable[tuple[int, int]], heads: Iterable[tuple[int, int]]) -> float:
@@ -75,6 +78,7 @@ class Budget:
         shapes = list(shapes)
         n_tokens = sum(count * length for count, length in shapes)
         forward = 2.0 * n_tokens * (self.matrices + N_FEATURES * self.d_model)
+        forward += 2.0 * self.n_bins * N_FEATURES * 2 * self.d_model  # into tokens and sums
         squares = sum(count * length**2 for count, length in shapes)
         forward += 2.0 * squares * self.d_model * self.n_layers
         for positions, size in heads:

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from astromodal.config.schema import ModelSettings
 from astromodal.core.vocab import MISS
 from astromodal.models.transformer import CausalTransformerLM
+from astromodal.models.values import ColumnIds
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
 
@@ -19,6 +20,8 @@ def new_model(
     model: ModelSettings, layout: SequenceLayout, max_seq_len: int
 ) -> CausalTransformerLM:
     """Return a model with random weights for sequences of a layout."""
+    spec = layout.spec
+    columns = ColumnIds(spec.scalar_offset, spec.n_columns, spec.v_scalar // spec.n_columns)
     return CausalTransformerLM(
         vocab_size=layout.spec.vocab_size,
         d_model=model.d_model,
@@ -27,6 +30,7 @@ def new_model(
         d_ff=model.d_ff,
         dropout=model.dropout,
         max_seq_len=max_seq_len,
+        columns=columns,
     )
 
 

@@ -124,7 +124,7 @@ def train_transformer(
         "vocab": vocab_hash(layout),
         "tokenizers": tokenizers.hashes(),
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
-        "model": "causal transformer 2",
+        "model": "causal transformer 3",
         **_start_identity(settings.training.init_from),
     }
     place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
@@ -218,6 +218,9 @@ def build_model(
     built = new_model(model, layout, max_seq_len)
     centroids = tables.features(layout.spec, N_FEATURES - N_RESIDUALS)
     start = fit_start(unigram, layout.blocks, centroids)
+    values, scalars = tables.value_features(), slice(built.columns.first, built.columns.end)
+    beside = slice(centroids.shape[1], centroids.shape[1] + values.shape[2])  # columns share no ids
+    start.features[scalars, beside] = values.reshape(-1, values.shape[2])
     with torch.no_grad():
         built.features.copy_(torch.from_numpy(start.features))
         built.bias.copy_(torch.from_numpy(unigram.bias()))

@@ -9,6 +9,7 @@ from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import slots_of
+from astromodal.models.values import ColumnIds
 
 V = 60
 
@@ -17,7 +18,7 @@ V = 60
 def model():
     """A small model whose every parameter and feature is random."""
     torch.manual_seed(3)
-    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.1, 24)
+    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.1, 24, columns=ColumnIds(20, 3, 10))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
@@ -31,7 +32,7 @@ def sequences():
     torch.manual_seed(4)
     tokens = torch.randint(5, V, (3, 14))
     tokens[:, 0], tokens[:, 1], tokens[:, 6] = vocab.BOS, vocab.SEP, vocab.SEP
-    types = torch.tensor([0] + [1] * 5 + [4] * 8)
+    types = torch.tensor([0] + [1] * 5 + [vocab.TYPE_SCALAR] * 8)
     return tokens, types, slots_of(tokens)[0]
 
 

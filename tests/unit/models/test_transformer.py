@@ -7,16 +7,18 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
-from astromodal.models.transformer import N_FEATURES, SEP, slots_of
+from astromodal.models.transformer import N_FEATURES, SEP, TYPE_SCALAR, slots_of
+from astromodal.models.values import ColumnIds
 
 V = 60
+COLUMNS = ColumnIds(first=20, n_columns=3, n_bins=10)
 
 
 @pytest.fixture
 def model():
     """A small model whose every parameter and feature is random."""
     torch.manual_seed(3)
-    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.0, 24)
+    model = CausalTransformerLM(V, 16, 2, 2, 32, 0.0, 24, columns=COLUMNS)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
@@ -88,20 +90,51 @@ def test_flat_batches_equal_batches_of_one_length(model):
 
 @pytest.mark.parametrize("positions", [2, 40], ids=["few", "many"])
 def test_range_logits_are_the_full_logits_of_those_ids(model, positions):
-    """Logits of legal ids equal the full vocabulary's, restricted to them; so do gradients."""
+    """Logits of legal ids equal the full vocabulary's, restricted to them; so do gradients.
+
+    One range is of ids that share a map of features, three are of columns with one each.
+    """
     model.double()
     width = 16 + N_FEATURES
     hidden = torch.randn(4, positions, width, dtype=torch.float64, requires_grad=True)
-    one, three = model.range_logits([hidden[:1], hidden[1:]], [(5, 1, 20), (30, 3, 10)])
+    one, three = model.range_logits([hidden[:1], hidden[1:]], [(5, 1, 15), (20, 3, 10)])
     full = model.logits(hidden)
-    wanted = torch.stack([full[1 + i, :, 30 + 10 * i : 40 + 10 * i] for i in range(3)])
-    torch.testing.assert_close(one, full[:1, :, 5:25])
+    wanted = torch.stack([full[1 + i, :, 20 + 10 * i : 30 + 10 * i] for i in range(3)])
+    torch.testing.assert_close(one, full[:1, :, 5:20])
     torch.testing.assert_close(three, wanted)
-    parts = [(one.square().sum() + three.square().sum()), full[:1, :, 5:25].square().sum()]
-    rows = model.embedding.weight
-    by_range = torch.autograd.grad(parts[0], [hidden, rows], retain_graph=True)
-    by_all = torch.autograd.grad(parts[1] + wanted.square().sum(), [hidden, rows])
+    parts = [(one.square().sum() + three.square().sum()), full[:1, :, 5:20].square().sum()]
+    learned = [hidden, model.embedding.weight, model.values.maps_out]
+    by_range = torch.autograd.grad(parts[0], learned, retain_graph=True)
+    by_all = torch.autograd.grad(parts[1] + wanted.square().sum(), learned)
     torch.testing.assert_close(by_range, by_all)
+
+
+def test_maps_of_one_column_are_enough(model):
+    """A single column in the middle has the logits of its own maps."""
+    hidden = torch.randn(1, 4, 16 + N_FEATURES)
+    (found,) = model.range_logits([hidden], [(30, 1, 10)])
+    torch.testing.assert_close(found, model.logits(hidden)[..., 30:40])
+
+
+def test_a_value_reaches_later_scalars_before_the_layers(model):
+    """What enters the layers at a scalar holds the sum of the maps of all values up to it, by hand.
+
+    Codes of other types, between and after, receive nothing.
+    """
+    tokens = torch.tensor([[vocab.BOS, vocab.SEP, 24, 8, 37, 9]])
+    types = torch.tensor([[0, vocab.TYPE_SCALAR, vocab.TYPE_SCALAR, 1, vocab.TYPE_SCALAR, 1]])
+    entered = []
+    model.layers[0].register_forward_pre_hook(lambda layer, inputs: entered.append(inputs[0]))
+    with torch.no_grad():
+        model(tokens, types)
+        maps = model.values.maps_sum.clone()
+        model.values.maps_sum.zero_()
+        model(tokens, types)
+    weighted = model.features * model.values.weights_in
+    first, second = weighted[24] @ maps[0], weighted[37] @ maps[1]
+    nothing = torch.zeros(16)
+    wanted = torch.stack([nothing, nothing, first, nothing, first + second, nothing])
+    torch.testing.assert_close(entered[0] - entered[1], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_slots_count_from_the_latest_sep():
@@ -110,9 +143,9 @@ def test_slots_count_from_the_latest_sep():
     assert slots_of(tokens).tolist() == [[0, 0, 1, 2, 0, 1], [0, 0, 0, 0, 1, 2]]
 
 
-def test_sep_is_the_vocabularys():
-    """Slots are counted from the id that the vocabulary calls SEP."""
-    assert SEP == vocab.SEP
+def test_sep_and_the_type_of_scalars_are_the_vocabularys():
+    """Slots are counted from the vocabulary's SEP, and sums go to tokens of its type of scalars."""
+    assert (SEP, TYPE_SCALAR) == (vocab.SEP, vocab.TYPE_SCALAR)
 
 
 def test_a_model_of_the_same_sizes_takes_the_state(model):

@@ -38,6 +38,25 @@ def test_features_do_not_depend_on_units():
     np.testing.assert_array_equal(found, cosine_features(centroids, 8))
 
 
+def test_frequencies_that_codes_cannot_show_are_zero():
+    """Of three codes, frequencies 3 and above are constant or repeat 0, 1 and 2."""
+    found = cosine_features(np.array([[1.0], [2.0], [3.0]]), 8)
+    assert (found[:, :2] != 0).any(axis=0).all()
+    assert not found[:, 2:].any()
+
+
+def test_features_of_values_by_hand(survey):
+    """Standardised value, its sinh and a third of the square of that, clipped; 0 where not used."""
+    scalar, used = survey.tables.scalar.copy(), survey.tables.n_scalar.copy()
+    scalar[0, :3], used[0] = [0.5, -3.0, 9.0], 3
+    found = replace(survey.tables, scalar=scalar, n_scalar=used).value_features()
+    assert found.shape == (*scalar.shape, 3)
+    half = np.sinh(0.5)
+    wanted = [[0.5, half, half**2 / 3], [-3, -4, 16 / 3], [4, 4, 16 / 3]]
+    np.testing.assert_allclose(found[0, :3], wanted, rtol=1e-6)
+    assert not found[0, 3:].any()
+
+
 def test_close_codes_have_close_features(survey):
     """Neighbouring bins of a column are more alike than distant ones; unused ids are 0."""
     spec = survey.layout.spec

@@ -9,7 +9,7 @@ import torch
 from astromodal.config import load_config
 from astromodal.config.schema import ModelSettings, TrainingSettings
 from astromodal.config.training import MeaningfulLossSettings
-from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.models.transformer import N_FEATURES
 from astromodal.sequences.layout import longest_sequence
 from astromodal.training.budget import (
     Budget,
@@ -19,6 +19,7 @@ from astromodal.training.budget import (
     main,
     shape_of,
 )
+from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 
 SIZES = ModelSettings(d_model=32, n_layers=3, n_heads=2, d_ff=48, dropout=0.0)
@@ -27,8 +28,7 @@ SIZES = ModelSettings(d_model=32, n_layers=3, n_heads=2, d_ff=48, dropout=0.0)
 @pytest.fixture
 def model(survey):
     torch.manual_seed(0)
-    spec, longest = survey.layout.spec, survey.layout.longest
-    return CausalTransformerLM(spec.vocab_size, 32, 3, 2, 48, 0.0, longest)
+    return new_model(SIZES, survey.layout, survey.layout.longest)
 
 
 def test_every_token_meets_the_layers_matrices(model):
@@ -40,18 +40,19 @@ def test_every_token_meets_the_layers_matrices(model):
 
 
 def test_operations_by_hand():
-    """Two sequences of 5 tokens and one of 10, three positions with 16 legal ids."""
-    budget = Budget(parameters=0, matrices=1000, d_model=8, n_layers=2, d_ff=16)
+    """Two sequences of 5 tokens and one of 10, three positions with 16 legal ids, 7 bins."""
+    budget = Budget(parameters=0, matrices=1000, d_model=8, n_layers=2, d_ff=16, n_bins=7)
     products = 2 * 20 * (1000 + N_FEATURES * 8)
     attention = 2 * (2 * 25 + 100) * 8 * 2
+    values = 2 * 7 * N_FEATURES * 2 * 8
     head = 2 * 3 * (16 * (8 + N_FEATURES) + N_FEATURES * 8)
-    assert budget.flops([(2, 5), (1, 10)], [(3, 16)]) == 3 * (products + attention + head)
+    assert budget.flops([(2, 5), (1, 10)], [(3, 16)]) == 3 * (products + attention + head + values)
 
 
 def test_a_short_sequence_costs_six_operations_a_weight():
     """The rule of Kaplan et al., where attention and logits are small beside the layers."""
     budget = shape_of(load_config({"model": {"d_model": 1024, "n_layers": 24, "n_heads": 16}}))
-    assert budget.flops([(100, 10)], []) / 1000 == pytest.approx(6 * budget.matrices, rel=0.01)
+    assert budget.flops([(100_000, 10)], []) / 1e6 == pytest.approx(6 * budget.matrices, rel=0.01)
 
 
 def test_a_configs_budget_is_that_of_its_model():

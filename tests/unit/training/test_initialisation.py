@@ -11,10 +11,12 @@ import torch
 from astromodal.config.schema import ModelSettings
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
+from astromodal.models.transformer import N_FEATURES
+from astromodal.models.values import N_COSINES
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Block, Range
 from astromodal.sequences.store import pack_objects, write_sequences
-from astromodal.training.initialisation import Unigram, fit_start
+from astromodal.training.initialisation import N_RESIDUALS, Unigram, fit_start
 from astromodal.training.losses import TypedLoss
 from astromodal.training.run import build_model
 from astromodal.training.trainer import evaluate_loss
@@ -182,3 +184,16 @@ def test_an_untrained_model_is_about_as_good_as_the_baseline(survey, modality):
     found = evaluate_loss(model, loss, sequences, held_out, shuffled=True)
     baseline = unigram.cross_entropy(sequences, held_out)
     assert found[f"cross_entropy_{modality}"] < baseline[modality] + 0.05
+
+
+def test_features_of_scalars_hold_their_values(survey):
+    """Behind the cosines stand the features of values, where codebooks have residual features."""
+    unigram = Unigram(survey.sequences(), np.arange(60))
+    settings = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32)
+    model = build_model(settings, 40, survey.tables, unigram, survey.layout)
+    spec, values = survey.layout.spec, survey.tables.value_features()
+    assert model.columns == (spec.scalar_offset, spec.n_columns, spec.n_bins)
+    assert N_FEATURES - N_RESIDUALS == N_COSINES
+    own = model.features[model.columns.first : model.columns.end, N_FEATURES - N_RESIDUALS :]
+    np.testing.assert_array_equal(own[:, :3], values.reshape(-1, 3))
+    assert not own[:, 3:].any()

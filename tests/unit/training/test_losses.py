@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from astromodal.config.training import MeaningfulLossSettings
+from astromodal.config.training import MeaningfulLossSettings, ModelSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
-from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import divide
 from astromodal.sequences.layout import MODALITIES
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
+from astromodal.training.initialisation import new_model
 from astromodal.training.losses import Sums, TargetSum, TypedLoss
 from helpers.loss_terms import entropy
 from helpers.survey import legal_ids
@@ -26,8 +26,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def model(survey):
     torch.manual_seed(1)
-    vocab_size = survey.layout.spec.vocab_size
-    model = CausalTransformerLM(vocab_size, 16, 1, 2, 32, 0.0, survey.layout.longest).eval()
+    sizes = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32, dropout=0.0)
+    model = new_model(sizes, survey.layout, survey.layout.longest).eval()
     with torch.no_grad():
         model.bias.normal_()
         model.features.normal_()

@@ -12,12 +12,13 @@ import torch
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.errors import AstromodalError, ConfigError
-from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
+from astromodal.models.transformer import N_FEATURES
 from astromodal.training.batches import Steps
 from astromodal.training.budget import Budget
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
 from astromodal.training.history import SPEEDS, Recorder
+from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import NotFinite, Optimisation
 from astromodal.training.trainer import Best, Place, Trainer, validation_objects
@@ -39,7 +40,8 @@ def make_trainer(survey, tmp_path):
     def make(folder="run", stop_after=None, dropout=0.2, sequences=None, **settings):
         torch.manual_seed(9)
         spec, longest = survey.layout.spec, survey.layout.longest
-        model = CausalTransformerLM(spec.vocab_size, 16, 2, 2, 32, dropout, longest)
+        sizes = ModelSettings(d_model=16, n_layers=2, n_heads=2, d_ff=32, dropout=dropout)
+        model = new_model(sizes, survey.layout, longest)
         model.features.copy_(torch.from_numpy(survey.tables.features(spec, N_FEATURES)))
         training = TrainingSettings(**{**SETTINGS, **settings})
         loss = TypedLoss(
@@ -47,7 +49,7 @@ def make_trainer(survey, tmp_path):
         )
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        budget = Budget.of(model, ModelSettings(d_model=16, n_layers=2, n_heads=2, d_ff=32))
+        budget = Budget.of(model, sizes)
         found = sequences or survey.sequences()
         numbers = iter(range(1, 10_000))
         return Trainer(

@@ -17,10 +17,10 @@ from astromodal.config.schema import (
 )
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
-from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
 from astromodal.training.checkpoint import save_model
+from astromodal.training.initialisation import new_model
 
 CONFIG = Config(
     tokenizers=TokenizerSettings(
@@ -56,10 +56,7 @@ def _write_sequences(path, n=40, seed=0, blocks=("image", "desi_r"), split=None)
 
 def _make_model(seed=0):
     torch.manual_seed(seed)
-    m = CONFIG.model
-    return CausalTransformerLM(
-        LAYOUT.spec.vocab_size, m.d_model, m.n_layers, m.n_heads, m.d_ff, 0.0, 32
-    ).eval()
+    return new_model(CONFIG.model, LAYOUT, max_seq_len=32).eval()
 
 
 def _save_model(path, hashes=HASHES):

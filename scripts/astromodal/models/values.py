@@ -1,0 +1,161 @@
+"""Maps of the values of scalar columns: into tokens, into sums of values, and into logits.
+
+Legend: N tokens, D model, V vocabulary, F features of an id, G scalar columns of S bins, C of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class ColumnIds(NamedTuple):
+    """Consecutive ids of scalar columns, which have as many bins each.
+
+    Attributes
+    ----------
+    first : int
+        Id of the first bin of the first column.
+    n_columns : int
+        Number of columns, G.
+    n_bins : int
+        Number of bins of a column, S.
+    """
+
+    first: int
+    n_columns: int
+    n_bins: int
+
+    @property
+    def end(self) -> int:
+        """One past the last id."""
+        return self.first + self.n_columns * self.n_bins
+
+
+N_COSINES = 32
+"""Features of a scalar that are cosines in its rank, of frequencies 1, 2, 3 …; others follow."""
+MAPS = ("maps_in", "maps_sum", "maps_out")
+"""Names of the parameters of `ValueMaps`, float (G, F, D) each."""
+
+
+class ValueMaps(nn.Module):
+    """Linear maps of the features of bins, one of each kind per scalar column.
+
+    `maps_in` adds to the embedding of a value's token, `maps_sum` to a sum that all later tokens of
+    scalars receive, and `maps_out` turns last states into coefficients of the features, for the
+    logits. The last starts at 0. Cosines of frequency k weigh 1/k on the way in and k^-1/2 on the
+    way out, so that what is learned of a value is smooth: a model of few sources would otherwise
+    learn their bins by heart.
+
+    Parameters
+    ----------
+    columns : ColumnIds
+        The ids. A state dict brings the columns of its model along, and replaces them.
+    n_features, d_model : int
+        Sizes F and D.
+    """
+
+    column_ids: torch.Tensor
+    weights_in: torch.Tensor
+    weights_out: torch.Tensor
+    maps_in: nn.Parameter
+    maps_sum: nn.Parameter
+    maps_out: nn.Parameter
+
+    def __init__(self, columns: ColumnIds, n_features: int, d_model: int) -> None:
+        super().__init__()
+        for name in MAPS:
+            shape = columns.n_columns, n_features, d_model
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+        self._set_columns(columns)
+        self.register_load_state_dict_pre_hook(_take_columns)
+        # That of a sum of F features. The scale of learned rows would be too small: a map is
+        # learned from all bins of its column, however rare each of them is.
+        self._scale = n_features**-0.5
+        for name, power in (("weights_in", 1.0), ("weights_out", 0.5)):
+            self.register_buffer(name, _weights(n_features, power), persistent=False)
+        nn.init.normal_(self.maps_in, std=0.1)
+        nn.init.normal_(self.maps_sum, std=0.05)
+        nn.init.zeros_(self.maps_out)
+
+    def _set_columns(self, columns: ColumnIds) -> None:
+        self.columns = columns
+        self.register_buffer("column_ids", torch.tensor(columns, device="cpu"))
+
+    def _of_columns(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the features of the bins of each column, (G, S, F)."""
+        first, n_columns, n_bins = self.columns
+        return features[first : self.columns.end].view(n_columns, n_bins, -1)
+
+    def rows(self, features: torch.Tensor) -> torch.Tensor | None:
+        """Return what each bin adds to its token and to the sums, (G S, 2 D); None without columns.
+
+        Parameters
+        ----------
+        features : float (V, F)
+            Features of all ids.
+        """
+        if not self.columns.n_columns:
+            return None
+        maps = torch.cat([self.maps_in, self.maps_sum], dim=2)
+        return torch.bmm(self._of_columns(features) * self.weights_in, maps).flatten(0, 1)
+
+    def look_up(
+        self, token_ids: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what tokens add to themselves and to the sums, (..., D) each; 0 for other ids.
+
+        Parameters
+        ----------
+        token_ids : int (...)
+            Token ids.
+        rows : float (G S, 2 D)
+            The result of `rows`.
+        """
+        first, end = self.columns.first, self.columns.end
+        inside = ((token_ids >= first) & (token_ids < end))[..., None]
+        found = F.embedding((token_ids - first).clamp(0, end - first - 1), rows) * inside
+        own, summed = found.chunk(2, dim=-1)
+        return own, summed
+
+    def coefficients(self, states: torch.Tensor, first: int) -> torch.Tensor | None:
+        """Return the coefficients of features in the logits of columns, (C, M, F).
+
+        Parameters
+        ----------
+        states : float (C, M, D)
+            Last states, M for each of C columns.
+        first : int
+            Id of the first bin of the first of them; None is returned where it is of no column.
+        """
+        if not self.columns.first <= first < self.columns.end:
+            return None
+        column = (first - self.columns.first) // self.columns.n_bins
+        maps = self.maps_out[column : column + len(states)]
+        return torch.bmm(states * self._scale, maps.transpose(1, 2)) * self.weights_out
+
+    def logits(self, states: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Return what the maps add to the logits of all ids, (..., V), of last states (..., D)."""
+        weighted = self._of_columns(features) * self.weights_out
+        own = torch.einsum("...d,gfd,gsf->...gs", states * self._scale, self.maps_out, weighted)
+        return F.pad(own.flatten(-2), (self.columns.first, len(features) - self.columns.end))
+
+
+def _weights(n_features: int, power: float) -> torch.Tensor:
+    """Return k**-power for the cosines of frequency k and 1 for the other features, (F,)."""
+    frequency = torch.arange(1.0, n_features + 1)
+    return torch.where(frequency <= N_COSINES, frequency**-power, 1.0)
+
+
+def _take_columns(maps: ValueMaps, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Give the module the columns of a state that is about to be loaded."""
+    stored = state.get(f"{prefix}column_ids")
+    if stored is None or len(stored) != 3 or stored.tolist() == list(maps.columns):
+        return
+    maps._set_columns(ColumnIds(*stored.tolist()))
+    for name in MAPS:
+        if (own := state.get(f"{prefix}{name}")) is not None:
+            setattr(maps, name, nn.Parameter(torch.empty_like(own)))
