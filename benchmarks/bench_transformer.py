@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
-from astromodal.training.batches import Steps
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.layout import SCALAR
+from astromodal.sequences.order import plan_epoch
+from astromodal.training.batches import ColumnRoles, Steps
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
 from astromodal.training.initialisation import new_model
@@ -85,7 +87,8 @@ def our_step(
     )
     loss = TypedLoss(layout, made_up_tables(layout), training.meaningful_loss, device)
     budget = Budget.of(built, model)
-    steps = Steps(sequences, loss, training, SequenceSettings(), group, budget)
+    roles = ColumnRoles.alike(layout[SCALAR].length)
+    steps = Steps(sequences, loss, training, SequenceSettings(), roles, group, budget)
     optimisation = Optimisation(built.to(device), loss, training, group)
 
     def epoch() -> float:

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from astromodal.config.schema import ImageSettings, ModelSettings
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import plan_epoch
 from astromodal.tokenizers.images.autoencoder import build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer

@@ -61,7 +61,7 @@ rule evaluate_reconstruction:
             VALUES,
             "evaluation.{n_examples,seed,reconstruction}",
             "evaluation.labels.{redshift,stellar,tied}",
-            "predict.{token_budget,prior_mass,max_candidates}",
+            "predict.token_budget",
         ),
         code=code("evaluate_reconstruction"),
     script:
@@ -96,7 +96,7 @@ rule evaluate_downstream:
             VALUES,
             "evaluation.{max_objects,seed,labels}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
-            "predict.{token_budget,prior_mass,max_candidates}",
+            "predict.token_budget",
         ),
         code=code("evaluate_downstream"),
     script:

@@ -51,7 +51,7 @@ rule predict_field:
         settings=settings(
             "cpu_threads",
             "split.nside",
-            "predict.{given,token_budget,prior_mass,max_candidates}",
+            "predict.{given,token_budget}",
         ),
         code=code("predict_field"),
     script:

@@ -263,7 +263,7 @@ def main() -> None:
     print(f"process {os.getpid()}, {vars(chosen)}", flush=True)
     config = soak.workflow.config
     soak.settle("all fields", killed_at=(soak.random.uniform(0.2, 0.6),))
-    config["predict"] = {"prior_mass": 0.99}
+    config["predict"] = {"token_budget": 8192}
     soak.settle("another setting of predictions", killed_at=(soak.random.uniform(0.2, 0.6),))
     config["evaluation"]["seed"] = 6
     soak.settle("another setting of the evaluation")

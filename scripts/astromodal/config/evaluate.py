@@ -227,7 +227,8 @@ class PredictSettings(Settings):
     given: ColumnNames | None = Field(
         None,
         description="Columns and blocks (image, scalar, a spectrum group, or spectrum for all "
-        "groups) to predict from; null for everything else that an object has.",
+        "groups) to predict from; null for everything else that an object has, but for labels "
+        "(sequences.labels) where a label is predicted.",
     )
     pooling: Literal["mean", "attention"] = Field(
         "mean",
@@ -236,14 +237,4 @@ class PredictSettings(Settings):
     )
     token_budget: Positive = Field(
         16_384, description="Largest number of tokens that are run at once."
-    )
-    prior_mass: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.999,
-        description="Least total probability of the candidate bins of a column, before later "
-        "columns are taken into account.",
-    )
-    max_candidates: Annotated[int, Field(ge=2)] = Field(
-        128,
-        description="Largest number of candidate bins of a column; of more, evenly spaced ones are "
-        "used and likelihoods interpolated.",
     )

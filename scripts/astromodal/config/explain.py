@@ -29,6 +29,11 @@ _MUST = {
 """Valid values by pydantic's type of error, in place of pydantic's words for Python types."""
 _RENAMED = {"evaluation.parts": "evaluation.sections"}
 """Settings of earlier versions, and their names now."""
+_REMOVED = dict.fromkeys(
+    ("predict.prior_mass", "predict.max_candidates"),
+    "columns are predicted in one run of the model, without candidates; remove it",
+)
+"""Settings of earlier versions that are not needed any more, and why."""
 _QUOTED = ("string_pattern_mismatch", "string_too_short")
 
 
@@ -47,6 +52,8 @@ def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
     name, kind, got = ".".join(where) or "config", detail["type"], detail["input"]
     if kind == "extra_forbidden" and name in _RENAMED:
         return f"{name} is no setting any more; write {_RENAMED[name]}"
+    if kind == "extra_forbidden" and name in _REMOVED:
+        return f"{name} is no setting any more: {_REMOVED[name]}"
     if kind == "extra_forbidden":
         return f"{name} is no setting" + _hint(where)
     if kind == "string_type" and isinstance(got, (int, float, date)):

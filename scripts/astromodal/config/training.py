@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from astromodal.config.base import (
     SEEDS,
+    ColumnNames,
     FieldNames,
     NotNegative,
     Positive,
@@ -15,6 +16,16 @@ from astromodal.config.base import (
     Settings,
 )
 from astromodal.config.inputs import ModelPath
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+LABELS = (
+    "specz_z",
+    "gaia_teff_gspphot",
+    "gaia_logg_gspphot",
+    "gaia_mh_gspphot",
+    "specz_e_z",
+)
+"""Columns of labels, with what reveals them."""
 
 
 class SequenceSettings(Settings):
@@ -26,10 +37,19 @@ class SequenceSettings(Settings):
     block_order: Literal["fixed", "shuffled"] = Field(
         "shuffled", description="Order of an object's blocks in training."
     )
-    hide_columns: Annotated[float, Field(ge=0, le=1)] = Field(
+    hide_columns: Probability = Field(
         0.5,
         description="Probability that some or all scalar columns of an object are hidden in "
-        "training, so that a column can be predicted from any others or from images alone.",
+        "training and asked at the end of its sequence, so that a column can be predicted from any "
+        "others or from images alone.",
+    )
+    labels: ColumnNames = Field(
+        LABELS,
+        description="Scalar columns that are mostly predicted and seldom given; columns that the "
+        "run lacks are left out.",
+    )
+    hide_labels: Probability = Field(
+        0.8, description="Probability that all labels of an object are hidden in training."
     )
 
 
@@ -66,6 +86,16 @@ class MeaningfulLossSettings(Settings):
     lambda_image: NotNegative = Field(0.1, description="Weight of the image term.")
     lambda_scalar: NotNegative = Field(0.1, description="Weight of the scalar term.")
     lambda_spectrum: NotNegative = Field(0.1, description="Weight of the spectrum term.")
+    next_column: NotNegative = Field(
+        0.5,
+        description="Weight in the cross-entropy of scalars that are given, each predicted from "
+        "those before it, relative to those that are asked.",
+    )
+    rarity: NotNegative = Field(
+        0.75,
+        description="Power of the rarity of a scalar column that its weight in the cross-entropy "
+        "grows with, up to ten times: a survey knows few redshifts and many magnitudes.",
+    )
     extra: dict[str, NotNegative] = Field(
         {},
         description="Weights of further terms by name; a Python file of `extensions` registers "
@@ -110,6 +140,11 @@ class TrainingSettings(Settings):
     )
     nodes: Positive = Field(1, description="Number of nodes; more than one only in a Slurm job.")
     epochs: Positive = Field(5, description="Passes over the training objects.")
+    label_epochs: Annotated[int, Field(ge=0)] = Field(
+        2,
+        description="Further passes at the end over the training objects that have a label, in "
+        "which all labels are hidden and asked; their learning rate begins anew, at half the peak.",
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-4, description="Peak learning rate.")
     weight_decay: NotNegative = Field(0.05, description="Weight decay of AdamW, for matrices.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(2000, description="Steps of linear warm-up.")
@@ -133,8 +168,8 @@ class TrainingSettings(Settings):
     validate_every: Positive = Field(1000, description="Steps between validations.")
     patience: Positive | None = Field(
         None,
-        description="Validations in a row without a better loss after which training ends; null "
-        "for never.",
+        description="Validations in a row without a better loss after which training ends, or goes "
+        "on to the passes that ask all labels; null for never.",
     )
     save_every: Positive = Field(
         5000, description="Steps between checkpoints; that of the best validation is saved too."

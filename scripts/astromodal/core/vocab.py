@@ -19,8 +19,11 @@ N_SPECIAL = 5
 MISSING_CODE = 65535
 """A code on disk (uint16) that stands for a missing value."""
 
-TYPE_SPECIAL, TYPE_IMAGE, TYPE_SCALAR, TYPE_SPECTRUM = 0, 1, 2, 3
-"""Token types: BOS, EOS and padding; image; scalar; the first spectrum group (others follow)."""
+N_TYPES = 16
+"""Number of token types."""
+TYPE_SPECIAL, TYPE_IMAGE, TYPE_SCALAR, TYPE_SPECTRUM, TYPE_ASKED = 0, 1, 2, 3, N_TYPES - 1
+"""Token types: BOS, EOS and padding; image; scalar; the first spectrum group (others follow); the
+scalar columns that are asked at the end of a sequence."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,6 @@ class VocabSpec:
     def vocab_size(self) -> int:
         """Number of ids."""
         return N_SPECIAL + self.v_image + self.v_scalar + self.v_spectra * len(self.spectrum_groups)
-
-    @property
-    def n_types(self) -> int:
-        """Number of token types."""
-        return TYPE_SPECTRUM + len(self.spectrum_groups)
 
     def column_offset(self, column: int) -> int:
         """Return the id of bin 0 of a scalar column, by its number."""
@@ -154,7 +152,7 @@ def build_vocab_spec(
     ------
     ConfigError
         If `v_scalar` is not a multiple of `n_bins`, has no columns for brightness and scales, or
-        groups repeat.
+        groups repeat or are more than there are token types for.
     """
     groups = len(spectrum_groups)
     if n_bins and (v_scalar % n_bins or v_scalar // n_bins < n_brightness + groups):
@@ -163,4 +161,6 @@ def build_vocab_spec(
         raise ConfigError(must_be("v_scalar", must, v_scalar))
     if len(set(spectrum_groups)) != len(spectrum_groups):
         raise ConfigError(must_be("spectrum_groups", "unique", list(spectrum_groups)))
+    if groups > (most := TYPE_ASKED - TYPE_SPECTRUM):
+        raise ConfigError(must_be("spectrum_groups", f"at most {most} groups", groups))
     return VocabSpec(v_image, v_scalar, v_spectra, tuple(spectrum_groups), n_bins, n_brightness)

@@ -19,6 +19,7 @@ from astromodal.inference.request import Request
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
+from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import (
     IMAGE,
     SCALAR,
@@ -27,6 +28,7 @@ from astromodal.sequences.layout import (
     SequenceLayout,
     sequence_layout,
 )
+from astromodal.sequences.order import AskedColumns
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.storage.formats import check_content, put_aside, remake
 from astromodal.storage.hashing import hash_arrays
@@ -73,6 +75,11 @@ class Trained:
     def shuffled(self) -> bool:
         """Whether blocks were shuffled in training."""
         return self.config.sequences.block_order == "shuffled"
+
+    def asked(self, seed: int) -> AskedColumns:
+        """Return a choice of shown and asked columns of objects, with training's probabilities."""
+        columns = self.config.tokenizers.scalar.columns
+        return AskedColumns.of(self.config.sequences, columns, (seed, 0, 1))
 
     @cached_property
     def hash(self) -> str:
@@ -222,6 +229,13 @@ class Bundle:
         if empty:
             must = "measured in a training field"
             raise DataError(must_be(f"target {empty[0]}", must, "no training value"))
+
+    @torch.no_grad()
+    def states(self, batch: Batch) -> torch.Tensor:
+        """Return the states of all tokens of a batch, (N, D + F)."""
+        arrays = (batch.tokens, batch.types, batch.slots)
+        tokens, types, slots = (torch.from_numpy(a).to(self.device) for a in arrays)
+        return self.trained.model.flat_hidden(tokens, types, slots, batch.shapes)
 
     def legal(self, ids: Range, slot: int) -> LegalIds:
         """Return the legal ids of a block's slot, which lies in a range of the layout."""

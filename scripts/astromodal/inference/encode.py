@@ -29,8 +29,9 @@ from astromodal.errors import ConfigError, DataError, must_be, suggestion
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.frame_values import columns_read
 from astromodal.inference.frames import FrameCube, frame_cube
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SequenceLayout
+from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.packing import pack_field
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.tokenizers.images.tokens import encode_field_images
@@ -277,12 +278,10 @@ def embed_by(
     for step in range(len(plan)):
         place = order[plan.edges[step] : plan.edges[step + 1]]
         batch = sequences.batch(plan.step(step))
-        tokens, types, slots = (
-            torch.from_numpy(a).to(bundle.device) for a in (batch.tokens, batch.types, batch.slots)
-        )
-        states = bundle.trained.model.flat_hidden(tokens, types, slots, batch.shapes)[:, :width]
+        states = bundle.states(batch)[:, :width]
         runs = states.float().split([count * length for count, length in batch.shapes])
         shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
         for name, vectors in out.items():
-            vectors[place] = torch.cat([POOLINGS[name](run) for run in shaped]).cpu().numpy()
+            pooled = torch.cat([POOLINGS[name](run) for run in shaped])
+            vectors[place[batch.order]] = pooled.cpu().numpy()
     return out

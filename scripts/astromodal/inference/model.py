@@ -50,7 +50,7 @@ class AstroModel:
     bundle : Bundle
         Model, vocabulary, tokenizers and config; `from_run` loads them from files.
     settings : PredictSettings, optional
-        Token budget, and number of candidate bins of a scalar.
+        Token budget.
     """
 
     def __init__(self, bundle: Bundle, settings: PredictSettings | None = None) -> None:
@@ -75,7 +75,7 @@ class AstroModel:
         device : torch.device
             Device of the networks.
         settings : PredictSettings, optional
-            Token budget, and number of candidate bins of a scalar.
+            Token budget.
 
         Raises
         ------
@@ -236,8 +236,7 @@ class AstroModel:
     ) -> dict[str, Prediction]:
         """Predict scalars, spectra or images, in physical units and with uncertainties.
 
-        Values of a target that an object has are never used. Each of several targets is predicted
-        independently of the others.
+        Values of targets that an object has are never used.
 
         Parameters
         ----------
@@ -248,7 +247,8 @@ class AstroModel:
             bin and ``spectrum`` for every spectrum group.
         given : str or sequence of str, optional
             Columns and blocks to predict from, by the same names; each object is predicted from
-            those that it has. None stands for everything that is no target, an empty list for
+            those that it has. None stands for everything that is no target, but for the labels of
+            the model (``sequences.labels``) where a target is one of them; an empty list stands for
             nothing.
         n_samples : int
             Number of samples that a predicted spectrum or image is averaged over.
@@ -371,8 +371,10 @@ class AstroModel:
 
     def request(self, target: Names, given: Names | None = None) -> Request:
         """Check the names of targets and of what is given; parameters and errors as `predict`."""
-        shuffled = self.bundle.trained.shuffled
-        return parse_request(self.bundle.layout, self.columns, target, given, shuffled)
+        trained = self.bundle.trained
+        labels = trained.config.sequences.labels
+        layout, columns = trained.layout, self.columns
+        return parse_request(layout, columns, target, given, trained.shuffled, labels)
 
     def distribution(
         self, column: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray

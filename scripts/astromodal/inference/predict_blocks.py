@@ -132,10 +132,9 @@ def continuations(
     """Yield batches of objects after their prompt, each object `n_samples` times in a row."""
     room = sum(1 + block.length for block in blocks)
     for gathered in prompts(objects, request):
-        n_scalars = 1 + bundle.layout[SCALAR].length if gathered.has_scalars else 0
-        each = n_samples * (gathered.length(bundle.layout) + n_scalars + room)
+        each = n_samples * (gathered.length(bundle.layout) + room)
         for prompt in gathered.batches(each, token_budget):
-            cache = run_prompt(bundle, objects.sequences, prompt, True, room)
+            cache = run_prompt(bundle, objects.sequences, prompt, room)
             yield prompt, cache.repeat(n_samples)
 
 

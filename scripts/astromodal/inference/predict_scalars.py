@@ -1,19 +1,13 @@
-"""Prediction of scalar columns: p(z | everything given) by Bayes' rule.
+"""Prediction of scalar columns: their distributions, given everything that is shown.
 
-The columns of a block have one order. The model predicts a column's value z from the blocks and the
-columns before it. Columns after it enter by Bayes' rule,
+The columns that are predicted are asked at the end of a sequence, as in training: one run of the
+model gives the distributions of all of them.
 
-    p(z | before, after) ∝ p(z | before) × Π_j p(after_j | z, before, after_1 … after_(j - 1)),
-
-where the model's predictions after each candidate z give the likelihoods. All candidates of an
-object are run together, after one prompt.
-
-Legend: B objects of a batch, K candidates, T tokens of one, C scalar columns, S bins in use.
+Legend: M objects of a batch, K bins, D model, F features of an id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,22 +15,17 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import PredictSettings
-from astromodal.core.vocab import MISS, TYPE_SCALAR
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
-from astromodal.inference.prompt import Prompt, extend, prompts, run_prompt
 from astromodal.inference.request import Request
-from astromodal.models.decoding import Cache
 from astromodal.sequences.layout import SCALAR
-
-_SCORES = 1 << 26
-"""Attention weights of a layer that are held in memory at once: 256 MB."""
+from astromodal.sequences.order import plan_epoch
 
 
 def predict_columns(
     bundle: Bundle, objects: Encoded, request: Request, settings: PredictSettings
 ) -> dict[int, np.ndarray]:
-    """Predict the distribution of each requested column, independently of the other ones.
+    """Predict the distribution of each requested column.
 
     Parameters
     ----------
@@ -47,137 +36,39 @@ def predict_columns(
     request : Request
         Columns to predict, and what they are predicted from.
     settings : PredictSettings
-        Token budget, and number of candidates.
+        Token budget.
 
     Returns
     -------
-    dict of int to float64 (n, S)
-        Probability of each bin in use, by column number; S is 0 for a column without bins.
+    dict of int to float64 (n, K)
+        Probability of each bin in use, by column number; K is 0 for a column without bins.
     """
-    used = {column: _legal(bundle, column).used for column in request.columns}
-    out = {column: np.zeros((len(objects), n_bins)) for column, n_bins in used.items()}
-    columns = [column for column, n_bins in used.items() if n_bins]
-    n_columns = bundle.layout[SCALAR].length
-    for gathered in prompts(objects, request) if columns else ():
-        each = gathered.length(bundle.layout) + n_columns
-        for prompt in gathered.batches(each, settings.token_budget):
-            cache = run_prompt(bundle, objects.sequences, prompt, False, 1 + n_columns)
-            for column, probabilities in _columns(bundle, prompt, cache, columns, settings).items():
-                out[column][prompt.place] = probabilities
+    legal = {column: _legal(bundle, column) for column in request.columns}
+    out = {column: np.zeros((len(objects), ids.used)) for column, ids in legal.items()}
+    asked = [column for column, ids in legal.items() if ids.used]
+    if not asked:
+        return out
+    given = list(request.given_columns)
+
+    def choose(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shown, queries = np.zeros_like(known), np.zeros_like(known)
+        shown[:, given], queries[:, asked] = known[:, given], True
+        return shown, queries
+
+    sequences = objects.sequences.only(request.given_blocks, range(bundle.layout[SCALAR].length))
+    order = np.argsort(sequences.lengths[objects.numbers], kind="stable")
+    plan = plan_epoch(objects.numbers[order], sequences.lengths, None, 1, settings.token_budget)
+    for step in range(len(plan)):
+        place = order[plan.edges[step] : plan.edges[step + 1]]
+        batch = sequences.batch(plan.step(step), None, choose)
+        states = bundle.states(batch)
+        for column in asked:
+            at = torch.from_numpy(batch.columns.place[:, column]).to(bundle.device)
+            log = bundle.log_probabilities(states[at], legal[column]).double()  # (M, K)
+            probabilities = log.softmax(dim=1).cpu().numpy()
+            total = probabilities.sum(axis=1, keepdims=True)
+            out[column][place[batch.order]] = probabilities / total
     return out
-
-
-def _columns(
-    bundle: Bundle,
-    prompt: Prompt,
-    cache: Cache,
-    columns: list[int],
-    settings: PredictSettings,
-) -> Mapping[int, np.ndarray]:
-    """Return the distributions, float64 (B, S), of ascending columns, for a batch's prompt."""
-    done, out = 0, {}  # number of tokens of the scalar block that are in the cache
-    for column in columns:
-        slots = np.arange(done, 1 + column)
-        types = np.full(len(slots), TYPE_SCALAR)
-        states = extend(bundle, cache, prompt.scalars[:, slots], types, slots)[:, -1]  # (B, D + F)
-        done = 1 + column
-        prior = bundle.log_probabilities(states, _legal(bundle, column)).double()  # (B, S)
-        after = prompt.scalars[:, 2 + column :]  # (B, C - 1 - column)
-        given = np.flatnonzero((after != MISS).any(axis=0))
-        if len(given):
-            tokens = after[:, : given[-1] + 1]
-            prior = _posterior(bundle, cache, column, prior, tokens, settings)
-        probabilities = prior.softmax(dim=1).cpu().numpy()
-        out[column] = probabilities / probabilities.sum(axis=1, keepdims=True)
-    return out
-
-
-def _posterior(
-    bundle: Bundle,
-    cache: Cache,
-    column: int,
-    prior: torch.Tensor,  # (B, S), log probabilities
-    after: np.ndarray,  # (B, T), tokens of later columns; the last is given for some object
-    settings: PredictSettings,
-) -> torch.Tensor:
-    """Return the log of prior times likelihood, (B, S), up to a constant."""
-    probabilities = prior.exp().cpu().numpy()
-    chosen = candidates(probabilities, settings.prior_mass, settings.max_candidates)  # (B, K)
-    likelihood = np.empty(chosen.shape)  # log
-    n_after, heads = after.shape[1], bundle.decoder.layers[0].n_heads
-    tokens = min(settings.token_budget, _SCORES // (heads * (cache.length + n_after)))
-    wide = min(chosen.shape[1], max(1, tokens // n_after))
-    high = max(1, tokens // (wide * n_after))
-    for top in range(0, len(chosen), high):
-        rows = slice(top, top + high)
-        for left in range(0, chosen.shape[1], wide):
-            part = chosen[rows, left : left + wide]
-            likelihood[rows, left : left + wide] = _log_likelihood(
-                bundle, cache.part(rows), column, part, after[rows]
-            )
-    bins = np.arange(prior.shape[1])
-    between = [np.interp(bins, *pair) for pair in zip(chosen, likelihood, strict=True)]
-    return prior + torch.from_numpy(np.stack(between)).to(prior)
-
-
-def candidates(probabilities: np.ndarray, mass: float, most: int) -> np.ndarray:
-    """Choose the bins for which the likelihood is computed.
-
-    Parameters
-    ----------
-    probabilities : float64 (B, S)
-        Probability of each bin.
-    mass : float
-        Least sum of the probabilities of the chosen bins.
-    most : int
-        Largest number of bins per object.
-
-    Returns
-    -------
-    int64 (B, K)
-        Distinct bins of each object, ascending. They are the likeliest bins whose probabilities
-        sum to `mass`, and the next ones if another object needs more. Of more than `most` bins,
-        `most` are chosen at even distances, the first and the last included.
-    """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
-    needed = np.minimum(1 + (cumulative < mass).sum(axis=1), probabilities.shape[1])
-    k = int(min(needed.max(initial=1), most))
-    chosen = np.empty((len(probabilities), k), dtype=np.int64)
-    for i, n in enumerate(needed.tolist()):
-        inside = np.sort(order[i, : max(n, k)])
-        chosen[i] = inside[np.round(np.linspace(0, len(inside) - 1, k)).astype(np.int64)]
-    return chosen
-
-
-def _log_likelihood(
-    bundle: Bundle,
-    cache: Cache,
-    column: int,
-    chosen: np.ndarray,  # (B, K), bins of the column
-    after: np.ndarray,  # (B, T), tokens of the columns after it
-) -> np.ndarray:
-    """Return the log probability of the later columns after each candidate, float64 (B, K)."""
-    n_after = after.shape[1]
-    tokens = np.empty((*chosen.shape, n_after), dtype=np.int64)  # (B, K, T)
-    tokens[:, :, 0] = chosen + bundle.layout.spec.column_offset(column)
-    tokens[:, :, 1:] = after[:, None, :-1]
-    slots = torch.arange(1 + column, 1 + column + n_after, device=bundle.device)
-    types = torch.full_like(slots, TYPE_SCALAR)
-    moved = torch.from_numpy(tokens).to(bundle.device)
-    states = bundle.decoder.branch(cache, moved, types, slots)  # (B, K, T, D + F)
-    total = torch.zeros(chosen.shape, dtype=torch.float64, device=bundle.device)
-    for i in range(n_after):
-        legal = _legal(bundle, column + 1 + i)
-        given = np.flatnonzero(after[:, i] != MISS)
-        if not len(given):
-            continue
-        rows = torch.from_numpy(given).to(bundle.device)
-        codes = torch.from_numpy(after[given, i].astype(np.int64) - legal.first).to(bundle.device)
-        log = bundle.log_probabilities(states[rows, :, i], legal)  # (rows, K, S)
-        index = codes[:, None, None].expand(-1, chosen.shape[1], 1)
-        total[rows] += log.gather(2, index)[:, :, 0].double()
-    return total.cpu().numpy()
 
 
 def _legal(bundle: Bundle, column: int) -> LegalIds:

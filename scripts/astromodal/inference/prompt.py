@@ -23,7 +23,7 @@ from astromodal.sequences.layout import SCALAR, Block, SequenceLayout
 
 @dataclass(frozen=True)
 class Prompt:
-    """Objects of which the same blocks are given.
+    """Objects of which the same blocks and as many scalars are given.
 
     Attributes
     ----------
@@ -35,19 +35,27 @@ class Prompt:
         Given blocks other than the scalar block, in the layout's order.
     scalars : int32 (B, 1 + C)
         SEP and the tokens of the scalar block; MISS in a column that is not given, or missing.
-    has_scalars : bool
-        Whether a scalar of the objects is given: of all of them, or of none.
+    n_scalars : int
+        Number of scalars that are given of each object.
     """
 
     place: np.ndarray
     objects: np.ndarray
     blocks: tuple[str, ...]
     scalars: np.ndarray
-    has_scalars: bool
+    n_scalars: int
 
     def length(self, layout: SequenceLayout) -> int:
-        """Return the number of tokens before the scalar block, BOS included: P."""
-        return 1 + sum(1 + layout[name].length for name in self.blocks)
+        """Return the number of tokens, BOS included: P."""
+        scalars = 1 + self.n_scalars if self.n_scalars else 0
+        return 1 + sum(1 + layout[name].length for name in self.blocks) + scalars
+
+    def given_scalars(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return SEP and the given scalars, and their slots, int32 (B, 1 + given) each."""
+        given = self.scalars != MISS
+        shape = len(self.scalars), 1 + self.n_scalars
+        slots = np.nonzero(given)[1].reshape(shape)
+        return self.scalars[given].reshape(shape), slots
 
     def batches(self, tokens_each: int, budget: int) -> Iterator[Prompt]:
         """Yield batches of the objects of at most `budget` tokens, or of one object.
@@ -67,12 +75,12 @@ class Prompt:
                 self.objects[part],
                 self.blocks,
                 self.scalars[part],
-                self.has_scalars,
+                self.n_scalars,
             )
 
 
 def prompts(objects: Encoded, request: Request) -> list[Prompt]:
-    """Return a prompt for each set of given blocks that some objects have in common."""
+    """Return a prompt for each set of given blocks, and number of scalars, that objects share."""
     layout, sequences = objects.layout, objects.sequences
     names = [block.name for block in layout.blocks]
     bits = np.uint32(sum(1 << layout[name].type for name in request.given_blocks))
@@ -81,13 +89,13 @@ def prompts(objects: Encoded, request: Request) -> list[Prompt]:
     given = np.zeros(scalars.shape[1], dtype=bool)
     given[[1 + column for column in request.given_columns]] = True
     scalars[:, 1:][:, ~given[1:]] = MISS
-    has_scalars = (scalars[:, 1:] != MISS).any(axis=1)
-    keys = np.stack([pattern, has_scalars.astype(np.uint32)], axis=1)
+    n_scalars = (scalars[:, 1:] != MISS).sum(axis=1, dtype=np.uint32)
+    keys = np.stack([pattern, n_scalars], axis=1)
     out = []
     for key in np.unique(keys, axis=0):
         place = np.flatnonzero((keys == key).all(axis=1))
         blocks = tuple(n for n in request.given_blocks if (int(key[0]) >> layout[n].type) & 1)
-        out.append(Prompt(place, objects.numbers[place], blocks, scalars[place], bool(key[1])))
+        out.append(Prompt(place, objects.numbers[place], blocks, scalars[place], int(key[1])))
     return out
 
 
@@ -112,9 +120,7 @@ def check_given(request: Request, n_given: np.ndarray) -> None:
         raise DataError(must_be("what is given", must, "nothing", do))
 
 
-def run_prompt(
-    bundle: Bundle, sequences: SequenceSet, prompt: Prompt, scalars: bool, room: int
-) -> Cache:
+def run_prompt(bundle: Bundle, sequences: SequenceSet, prompt: Prompt, room: int) -> Cache:
     """Run the model over a prompt.
 
     Parameters
@@ -125,8 +131,6 @@ def run_prompt(
         Sequences of the objects.
     prompt : Prompt
         Objects, and the blocks that are given.
-    scalars : bool
-        Whether to append the scalar block to the other blocks, if any scalar is given.
     room : int
         Number of tokens that will follow.
 
@@ -138,23 +142,26 @@ def run_prompt(
     layout, n = bundle.layout, len(prompt.objects)
     names = [block.name for block in layout.blocks]
     tokens = [np.full((n, 1), BOS, dtype=np.int32)]
-    types, slots = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
-    for name in (*prompt.blocks, *([SCALAR] if scalars and prompt.has_scalars else [])):
-        block = layout[name]
-        own = sequences.block_tokens(prompt.objects, names.index(name))
-        tokens.append(prompt.scalars if name == SCALAR else own)
-        types.append(np.full(1 + block.length, block.type, np.int64))
-        slots.append(np.arange(1 + block.length, dtype=np.int64))
+    types, slots = [np.zeros(1, np.int64)], [np.zeros((n, 1), np.int64)]
+    for name in (*prompt.blocks, *([SCALAR] if prompt.n_scalars else [])):
+        if name == SCALAR:
+            own, places = prompt.given_scalars()
+        else:
+            own = sequences.block_tokens(prompt.objects, names.index(name))
+            places = np.broadcast_to(np.arange(own.shape[1]), own.shape)
+        tokens.append(own)
+        types.append(np.full(own.shape[1], layout[name].type, np.int64))
+        slots.append(places)
     joined = np.concatenate(tokens, axis=1)
     cache = bundle.decoder.start(n, joined.shape[1] + room)
-    extend(bundle, cache, joined, np.concatenate(types), np.concatenate(slots))
+    extend(bundle, cache, joined, np.concatenate(types), np.concatenate(slots, axis=1))
     return cache
 
 
 def extend(
     bundle: Bundle, cache: Cache, tokens: np.ndarray, types: np.ndarray, slots: np.ndarray
 ) -> torch.Tensor:
-    """Append tokens (B, N) of types and slots (N,) to a cache; return their states."""
+    """Append tokens (B, N) of types (N,) and slots (N,) or (B, N) to a cache; return states."""
     moved = (torch.from_numpy(a.astype(np.int64)).to(bundle.device) for a in (tokens, types, slots))
     return bundle.decoder.extend(cache, *moved)
 
@@ -223,21 +230,21 @@ def sample_block(
     uint16 (R, slots)
         Codes in use; 65535 in a slot without any.
     """
-    codes = np.full(uniform.shape, MISSING_CODE, dtype=np.uint16)
-    tokens = np.full((len(uniform), 1), SEP)
+    codes, kind = np.full(uniform.shape, MISSING_CODE, dtype=np.uint16), np.array([block.type])
+    states = extend(bundle, cache, np.full((len(uniform), 1), SEP), kind, np.array([0]))
     for slot in range(block.length):
         ids = next(r for r in block.ranges if slot < r.first + r.n_slots)
-        states = extend(bundle, cache, tokens, np.array([block.type]), np.array([slot]))[:, -1]
         legal = bundle.legal(ids, slot)
-        if not legal.used:
-            tokens = np.full_like(tokens, MISS)
-            continue
-        probabilities = _probabilities(bundle, states, legal, temperature)
-        if watch is not None:
-            watch(slot, probabilities)
-        codes[:, slot] = _pick(probabilities, uniform[:, slot])
-        tokens = codes[:, slot, None].astype(np.int64) + legal.first
-    extend(bundle, cache, tokens, np.array([block.type]), np.array([block.length]))
+        if legal.used:
+            probabilities = _probabilities(bundle, states[:, -1], legal, temperature)
+            if watch is not None:
+                watch(slot, probabilities)
+            codes[:, slot] = _pick(probabilities, uniform[:, slot])
+        elif block.name == SCALAR:
+            continue  # a missing scalar has no token
+        own = codes[:, slot, None]
+        tokens = np.where(own == MISSING_CODE, MISS, own + legal.first)
+        states = extend(bundle, cache, tokens, kind, np.array([1 + slot]))
     return codes
 
 

@@ -5,7 +5,7 @@ Nothing here imports torch: the Snakefile checks the request of a config before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from astromodal.config.schema import Config
@@ -45,6 +45,7 @@ def parse_request(
     target: str | Sequence[str],
     given: str | Sequence[str] | None,
     shuffled: bool = True,
+    labels: Collection[str] = (),
 ) -> Request:
     """Check the names of targets and of what is given, and return them as a request.
 
@@ -60,9 +61,12 @@ def parse_request(
     given : str or sequence of str, optional
         Columns and blocks to predict from. ``scalar`` and ``spectrum`` stand for all columns or
         groups that are no target. None stands for everything that is no target and that the model
-        has learned to predict the target from; an empty sequence for nothing.
+        has learned to predict the target from, but for labels where a target is one; an empty
+        sequence stands for nothing.
     shuffled : bool
         Whether the model was trained on shuffled blocks, or only on the layout's order.
+    labels : collection of str
+        Columns of labels: who predicts one seldom has the others, and its error reveals it.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def parse_request(
         if both:
             raise ConfigError(must_be("given", "without any target", f"{both[0]!r} in both"))
         rest &= named | groups
+    elif requested.intersection(labels):
+        rest -= set(labels)
     if not shuffled:
         later = rest & _after(requested, layout, columns)
         if given is not None and later:
@@ -177,7 +183,8 @@ def requested_columns(config: Config) -> tuple[str, ...]:
     if requested:
         layout = sequence_layout(config.tokenizers)
         shuffled = config.sequences.block_order == "shuffled"
-        parse_request(layout, columns, requested, config.predict.given, shuffled)
+        labels = config.sequences.labels
+        parse_request(layout, columns, requested, config.predict.given, shuffled, labels)
     return requested
 
 
@@ -221,7 +228,11 @@ def _names(
 
 
 def _after(requested: set[str], layout: SequenceLayout, columns: Sequence[str]) -> set[str]:
-    """Return the columns and blocks that follow the first block of a target in the layout."""
+    """Return the columns and blocks that follow the first block that is a target in the layout.
+
+    Columns that are targets are asked after all blocks.
+    """
     inside = {block.name: {block.name} for block in layout.blocks} | {SCALAR: set(columns)}
-    first = next(i for i, block in enumerate(layout.blocks) if inside[block.name] & requested)
+    targets = (i for i, block in enumerate(layout.blocks) if block.name in requested)
+    first = next(targets, len(layout.blocks))
     return {name for block in layout.blocks[first + 1 :] for name in inside[block.name]}

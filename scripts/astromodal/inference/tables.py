@@ -108,9 +108,9 @@ def predict_field(
         predicted from; and ``{column}_mean``, ``_median``, ``_std``, ``_p16`` and ``_p84``, float32
         in the column's unit, NaN in a column that no training field measured.
     columns : tuple of str
-        The columns to predict, each independently of the others.
+        The columns to predict.
     settings : PredictSettings
-        Columns and blocks to predict from, token budget and number of candidates.
+        Columns and blocks to predict from, and the token budget.
 
     Returns
     -------

@@ -36,6 +36,9 @@ SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
 TYPE_SCALAR = 2
 """Token type of scalars. Equal to ``astromodal.core.vocab.TYPE_SCALAR``."""
+N_TYPES = 16
+"""Number of token types, the last of which is that of asked scalars. Equal to
+``astromodal.core.vocab.N_TYPES``."""
 N_FEATURES = 48
 """Features of a token id."""
 
@@ -58,7 +61,7 @@ class CausalTransformerLM(nn.Module):
     max_seq_len : int
         Longest sequence.
     n_types : int
-        Number of token types.
+        Number of token types. The last is that of scalars whose value is asked.
     columns : ColumnIds, optional
         Ids of the scalar columns; without them, no column has maps of its own. A state dict brings
         the columns of its model along.
@@ -85,7 +88,7 @@ class CausalTransformerLM(nn.Module):
         d_ff: int,
         dropout: float,
         max_seq_len: int,
-        n_types: int = 16,
+        n_types: int = N_TYPES,
         columns: ColumnIds = _NO_COLUMNS,
     ) -> None:
         super().__init__()
@@ -225,7 +228,7 @@ class CausalTransformerLM(nn.Module):
         x, values = self.embed(token_ids, self.values.rows(self.features))
         x = x + self.types(token_types) + self.slots(slots)  # (N, D)
         if values is not None:
-            x = x + _sums_of_runs(values, shapes) * takes_sums(token_types)
+            x = x + _sums_of_runs(values, shapes) * self.takes_sums(token_types, slots)
         x = self.dropout(x)
         angles = self._angles(shapes)
         mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
@@ -254,6 +257,14 @@ class CausalTransformerLM(nn.Module):
             return x, None
         own, summed = self.values.look_up(token_ids, value_rows)
         return x + own, summed
+
+    def takes_sums(self, token_types: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """Return whether tokens receive the sums of values, bool (..., 1).
+
+        Those of scalars do, shown or asked, and tokens without a value: SEP, BOS and EOS.
+        """
+        asked = self.types.num_embeddings - 1
+        return ((token_types == TYPE_SCALAR) | (token_types == asked) | (slots == 0))[..., None]
 
     def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""
@@ -309,11 +320,6 @@ class CausalTransformerLM(nn.Module):
             added = bias.view(count, 1, size)
             out.append(_range_logits(scaled, projected, rows_of, features, added))
         return out
-
-
-def takes_sums(token_types: torch.Tensor) -> torch.Tensor:
-    """Return whether tokens of types receive the sum of values, bool (..., 1): those of scalars."""
-    return (token_types == TYPE_SCALAR)[..., None]
 
 
 def _sums_of_runs(values: torch.Tensor, shapes: Shapes) -> torch.Tensor:

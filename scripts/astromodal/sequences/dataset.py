@@ -1,6 +1,6 @@
 """Batches: the objects of each step, and their tokens laid out without padding.
 
-The order of objects is a function of (seed, epoch). The order of an object's blocks and its hidden
+The order of objects is a function of (seed, epoch). The order of an object's blocks and its asked
 columns are functions of (seed, epoch, object). A run that resumes at a step therefore gets the same
 batches as one that was not interrupted. A batch keeps sequences of equal length side by side, so
 that attention needs one call per length and no mask.
@@ -9,48 +9,84 @@ that attention needs one call per length and no mask.
 from __future__ import annotations
 
 import copy
-import heapq
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from astromodal.core.vocab import BOS, EOS, MISS
+from astromodal.core.vocab import BOS, EOS, MISS, SEP, TYPE_ASKED
 from astromodal.errors import FormatError, must_be
 from astromodal.sequences.layout import SCALAR, SequenceLayout
+from astromodal.sequences.order import Choose, random_bits
 from astromodal.sequences.store import SequenceStore, vocab_hash
 
 _EVERY = slice(None)
+_MANY = 1 << 16  # objects whose scalars are read at once
 
 
 @dataclass(frozen=True)
-class HiddenColumns:
-    """A random choice of scalar columns that are hidden from the model's input, not from its loss.
-
-    A model that has always seen all columns cannot predict one from a few others. Columns are
-    hidden in a random choice of objects: in half of these all columns, so that the model learns to
-    predict columns from images and spectra alone; in the others a fraction that is uniform
-    between 0 and 1.
+class ColumnTokens:
+    """The scalar columns of the objects of a batch that have any.
 
     Attributes
     ----------
-    probability : float
-        Probability that columns of an object are hidden.
-    key : tuple of int
-        Seed of the choice, beside the object.
+    objects : int64 (m,)
+        Numbers of the objects.
+    ids : int32 (m, columns)
+        Token ids of the values; MISS where a value is missing.
+    place : int64 (m, columns)
+        Position of a column's token among the tokens of the batch; -1 where it has none.
+    asked : bool (m, columns)
+        Whether that token asks for the value; otherwise it shows it.
     """
 
-    probability: float
-    key: tuple[int, ...]
+    objects: np.ndarray
+    ids: np.ndarray
+    place: np.ndarray
+    asked: np.ndarray
 
-    def sample(self, objects: np.ndarray, n_columns: int) -> np.ndarray:
-        """Return the hidden columns of objects, bool (m, n_columns)."""
-        bits = random_bits(objects, np.arange(2 + n_columns), self.key)
-        uniform = (bits >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
-        chosen = uniform[:, 0] < self.probability
-        fraction = np.where(chosen, np.minimum(1.0, 2 * uniform[:, 1]), 0.0)
-        return uniform[:, 2:] < fraction[:, None]
+
+@dataclass(frozen=True)
+class ChosenColumns:
+    """Scalar columns of objects that are shown or asked.
+
+    Attributes
+    ----------
+    ids : int32 (m, columns)
+        Token ids of the values; MISS where a value is missing.
+    shown, asked : bool (m, columns)
+        The columns that have a token.
+    """
+
+    ids: np.ndarray
+    shown: np.ndarray
+    asked: np.ndarray
+
+    def __getitem__(self, order: np.ndarray) -> ChosenColumns:
+        return ChosenColumns(self.ids[order], self.shown[order], self.asked[order])
+
+    def lay_out(
+        self,
+        starts: np.ndarray,  # (m, 2), positions of the SEPs of shown and of asked columns
+        tokens: np.ndarray,  # (N,), and so are types and slots: they are filled in
+        types: np.ndarray,
+        slots: np.ndarray,
+        layout: SequenceLayout,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Write the tokens of the columns; return `ids`, `place` and `asked` of `ColumnTokens`."""
+        place = np.full(self.ids.shape, -1, dtype=np.int64)
+        kinds = (self.shown, layout[SCALAR].type), (self.asked, TYPE_ASKED)
+        for (used, kind), start in zip(kinds, starts.T, strict=True):
+            row, column = np.nonzero(used)
+            place[row, column] = (start[:, None] + np.cumsum(used, axis=1))[row, column]
+            types[place[row, column]] = kind
+            slots[place[row, column]] = 1 + column
+            sep = start[used.any(axis=1)]
+            tokens[sep], types[sep] = SEP, kind
+        tokens[place[self.shown]] = self.ids[self.shown]
+        tokens[place[self.asked]] = MISS
+        return self.ids, place, self.asked
 
 
 @dataclass(frozen=True)
@@ -60,24 +96,29 @@ class Batch:
     Attributes
     ----------
     tokens, types, slots : int32 (N,)
-        Token ids, token types, and distance from the latest SEP (0 before the first).
-    inputs : int32 (N,)
-        Token ids of the model's input: MISS where a scalar is hidden.
+        Token ids, token types, and distance from the SEP of a block with every slot (0 before the
+        first). The token of an asked column is MISS.
     shapes : tuple of (int, int)
         For each run of sequences of equal length, the number of sequences and their tokens.
     starts : dict of int to int64 (m,)
-        By token type, positions of the SEPs of that type's blocks among the N tokens.
+        By token type, positions of the SEPs of that type's blocks among the N tokens; -1 for a
+        block of scalars of which none is shown.
+    columns : ColumnTokens
+        Where the scalars stand.
     objects : int64 (sequences,)
         Numbers of the objects in their `SequenceSet`, in the order of the sequences.
+    order : int64 (sequences,)
+        The place of each of them among the objects that the batch was made of.
     """
 
     tokens: np.ndarray
     types: np.ndarray
     slots: np.ndarray
-    inputs: np.ndarray
     shapes: tuple[tuple[int, int], ...]
     starts: dict[int, np.ndarray]
+    columns: ColumnTokens
     objects: np.ndarray
+    order: np.ndarray
 
 
 class SequenceSet:
@@ -119,13 +160,15 @@ class SequenceSet:
         self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
         self.split = np.concatenate([store.split for store in self.stores] or empty)
         self._removed: np.ndarray | None = None  # (columns,) scalars that `only` removed
-        self.lengths = self._count_tokens()  # (objects,) tokens of each object
+        self.lengths = self._most_tokens()  # (objects,) tokens of each object, at most
 
-    def _count_tokens(self) -> np.ndarray:
+    def _most_tokens(self) -> np.ndarray:
+        """Return the tokens of objects all of whose scalars are known, some shown, some asked."""
         sizes = [
             ((self.pattern >> b.type) & 1) * np.int64(1 + b.length) for b in self.layout.blocks
         ]
-        return 2 + np.stack(sizes).sum(axis=0)
+        asked = (self.pattern >> self.layout[SCALAR].type) & 1  # their SEP
+        return 2 + np.stack(sizes).sum(axis=0) + asked
 
     def only(self, blocks: Collection[str], columns: Collection[int]) -> SequenceSet:
         """Return the same objects without their other blocks and columns, as if never measured.
@@ -144,7 +187,7 @@ class SequenceSet:
         reduced._removed = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
         if self._removed is not None:
             reduced._removed |= self._removed
-        reduced.lengths = reduced._count_tokens()
+        reduced.lengths = reduced._most_tokens()
         return reduced
 
     def __len__(self) -> int:
@@ -168,7 +211,7 @@ class SequenceSet:
         self,
         objects: np.ndarray,
         shuffle: tuple[int, int] | None = None,
-        hidden: HiddenColumns | None = None,
+        choose: Choose | None = None,
     ) -> Batch:
         """Return a batch of the sequences of `objects`.
 
@@ -179,63 +222,93 @@ class SequenceSet:
         shuffle : (int, int), optional
             Seed and epoch of the random order of each object's blocks; the layout's order where
             None.
-        hidden : HiddenColumns, optional
-            The scalar columns that are hidden from the model; none where None.
+        choose : callable, optional
+            Chooses the columns that are shown and asked; every known one is shown where None.
         """
-        objects = objects[np.argsort(self.lengths[objects], kind="stable")]
-        lengths = self.lengths[objects]
+        scalars = self._scalars(objects, choose)
+        sizes = self._sizes(objects, scalars)  # (m, blocks + 1)
+        order = np.argsort(sizes.sum(axis=1), kind="stable")
+        objects, sizes, scalars = objects[order], sizes[order], scalars[order]
+        lengths = 2 + sizes.sum(axis=1)
         begin = np.cumsum(lengths) - lengths
         n = int(lengths.sum())
         tokens, types = np.full(n, EOS, dtype=np.int32), np.zeros(n, dtype=np.int32)
         slots = np.zeros(n, dtype=np.int32)
         tokens[begin] = BOS
         starts: dict[int, np.ndarray] = {}
-        block_starts = begin[:, None] + 1 + self._block_offsets(objects, shuffle)
+        places = begin[:, None] + 1 + self._offsets(objects, sizes, shuffle)
         for i, block in enumerate(self.layout.blocks):
             has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
             if not len(has):
                 continue
-            starts[block.type] = block_starts[has, i]
+            starts[block.type] = np.where(sizes[has, i] > 0, places[has, i], -1)
+            if block.name == SCALAR:
+                continue
             within = np.arange(1 + block.length, dtype=np.int32)
             place = starts[block.type][:, None] + within
             tokens[place] = self.block_tokens(objects[has], i)
             types[place] = block.type
             slots[place] = within
-        slots[begin + lengths - 1] = 0  # EOS belongs to no block
-        sizes, counts = np.unique(lengths, return_counts=True)
-        shapes = tuple(zip(counts.tolist(), sizes.tolist(), strict=True))
-        inputs = tokens
-        if hidden is not None and len(objects):
-            inputs = self._hide(tokens, starts, objects, hidden)
-        return Batch(tokens, types, slots, inputs, shapes, starts, objects)
+        scalar = self._index(SCALAR)
+        placed = scalars.lay_out(places[:, [scalar, -1]], tokens, types, slots, self.layout)
+        has = ((self.pattern[objects] >> self.layout[SCALAR].type) & 1).astype(bool)
+        columns = ColumnTokens(objects[has], *(a[has] for a in placed))
+        run_sizes, counts = np.unique(lengths, return_counts=True)
+        shapes = tuple(zip(counts.tolist(), run_sizes.tolist(), strict=True))
+        return Batch(tokens, types, slots, shapes, starts, columns, objects, order)
 
-    def _hide(
-        self,
-        tokens: np.ndarray,
-        starts: dict[int, np.ndarray],
-        objects: np.ndarray,
-        hidden: HiddenColumns,
-    ) -> np.ndarray:
-        """Return the tokens, MISS where a scalar is hidden; all objects have scalars."""
+    def _index(self, name: str) -> int:
+        """Return the number of a block in the layout."""
+        return next(i for i, block in enumerate(self.layout.blocks) if block.name == name)
+
+    def _scalars(self, objects: np.ndarray, choose: Choose | None) -> ChosenColumns:
+        """Return the values of objects, and which of them are shown and asked."""
         block = self.layout[SCALAR]
-        place = starts[block.type][:, None] + 1 + np.arange(block.length)
-        inputs = tokens.copy()
-        inputs[place[hidden.sample(objects, block.length)]] = MISS
-        return inputs
+        ids = np.full((len(objects), block.length), MISS, dtype=np.int32)
+        has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
+        ids[has] = self.block_tokens(objects[has], self._index(SCALAR))[:, 1:]
+        known = ids != MISS
+        if choose is None:
+            return ChosenColumns(ids, known, np.zeros_like(known))
+        return ChosenColumns(ids, *choose(objects, known))
 
-    def _block_offsets(self, objects: np.ndarray, shuffle: tuple[int, int] | None) -> np.ndarray:
-        """Return each SEP's position after BOS, int64 (m, blocks); arbitrary for absent blocks."""
+    def _sizes(self, objects: np.ndarray, scalars: ChosenColumns) -> np.ndarray:
+        """Return the tokens of each block, and of the asked columns, int64 (m, blocks + 1)."""
         blocks = self.layout.blocks
-        sizes = np.array([1 + block.length for block in blocks])
         types = np.array([block.type for block in blocks], dtype=np.uint32)
-        sizes = ((self.pattern[objects][:, None] >> types) & 1) * sizes  # (m, blocks)
+        whole = np.array([*(1 + block.length for block in blocks), 0])
+        sizes = np.zeros((len(objects), len(blocks) + 1), dtype=np.int64)
+        sizes[:, :-1] = ((self.pattern[objects][:, None] >> types) & 1) * whole[:-1]
+        for column, used in ((self._index(SCALAR), scalars.shown), (-1, scalars.asked)):
+            n_used = used.sum(axis=1)
+            sizes[:, column] = np.where(n_used > 0, 1 + n_used, 0)
+        return sizes
+
+    def _offsets(
+        self, objects: np.ndarray, sizes: np.ndarray, shuffle: tuple[int, int] | None
+    ) -> np.ndarray:
+        """Return each SEP's position after BOS, int64 (m, blocks + 1); arbitrary where absent.
+
+        The asked columns are last, whatever the order of the blocks.
+        """
         if shuffle is None:
             return np.cumsum(sizes, axis=1) - sizes
+        types = np.array([block.type for block in self.layout.blocks], dtype=np.uint32)
         order = np.argsort(random_bits(objects, types, shuffle), axis=1)
+        order = np.concatenate([order, np.full((len(order), 1), len(types))], axis=1)
         ordered = np.take_along_axis(sizes, order, axis=1)
         offsets = np.empty_like(sizes)
         np.put_along_axis(offsets, order, np.cumsum(ordered, axis=1) - ordered, axis=1)
         return offsets
+
+    def know_any(self, objects: np.ndarray, columns: Collection[int]) -> np.ndarray:
+        """Return whether objects have a value of any of some scalar columns, bool (m,)."""
+        out, numbers = np.zeros(len(objects), dtype=bool), list(columns)
+        for begin in range(0, len(objects), _MANY):
+            part = slice(begin, begin + _MANY)
+            known = self._scalars(objects[part], None).shown
+            out[part] = known[:, numbers].any(axis=1)
+        return out
 
     def block_tokens(self, objects: np.ndarray, block: int) -> np.ndarray:
         """Return the ids of a block with its SEP, int32 (m, 1 + slots); all objects have it."""
@@ -253,123 +326,3 @@ class SequenceSet:
 def _check_same(store: SequenceStore, what: str, want: str, got: str) -> None:
     if want != got:
         raise FormatError(must_be(f"{store.path}: {what}", want, got, "pack the field again"))
-
-
-def random_bits(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-    """Return random integers that are a function of key, object and number alone.
-
-    Parameters
-    ----------
-    objects : int64 (m,)
-        Numbers of the objects.
-    numbers : int (k,)
-        Numbers of the integers of an object: one per token type, or one per slot.
-    key : tuple of int
-        Seeds, none of them negative.
-
-    Returns
-    -------
-    uint64 (m, k)
-        Uniform; the other objects of a batch do not change them.
-    """
-    first, second = np.random.SeedSequence(key).generate_state(2, np.uint64)
-    mixed = _mix(objects.astype(np.uint64) ^ first)[:, None] ^ second
-    return _mix(mixed + numbers.astype(np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """Mix the bits of uint64 numbers: the finaliser of SplitMix64 (Steele et al. 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@dataclass(frozen=True)
-class EpochPlan:
-    """The steps of one pass over some objects.
-
-    Attributes
-    ----------
-    objects : int64 (n,)
-        Numbers of the objects, in the order of the epoch.
-    edges : int64 (steps + 1,)
-        Index in `objects` at which each step begins; the last is their number.
-    """
-
-    objects: np.ndarray
-    edges: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.edges) - 1
-
-    def step(self, step: int) -> np.ndarray:
-        """Return the objects of a step."""
-        return self.objects[self.edges[step] : self.edges[step + 1]]
-
-
-def plan_epoch(
-    objects: np.ndarray,
-    lengths: np.ndarray,
-    order: tuple[int, int] | None,
-    batch_size: int,
-    token_budget: int | None,
-) -> EpochPlan:
-    """Divide objects into steps.
-
-    Parameters
-    ----------
-    objects : int64 (n,)
-        Numbers of the objects.
-    lengths : int64
-        Tokens of every object, indexed by those numbers.
-    order : (int, int), optional
-        Seed and epoch of the random order of objects; the given order where None.
-    batch_size : int
-        Objects of a step where `token_budget` is None.
-    token_budget : int, optional
-        Largest number of tokens of a step; a longer object makes a step of its own.
-    """
-    if order is not None:
-        objects = np.random.default_rng(order).permutation(objects)
-    if token_budget is None:
-        edges = [*range(0, len(objects), batch_size), len(objects)] if len(objects) else [0]
-        return EpochPlan(objects, np.array(edges, dtype=np.int64))
-    total = np.concatenate([[0], np.cumsum(lengths[objects])])
-    edges = [0]
-    while edges[-1] < len(objects):
-        begin = edges[-1]
-        end = int(np.searchsorted(total, total[begin] + token_budget, side="right")) - 1
-        edges.append(max(end, begin + 1))
-    return EpochPlan(objects, np.array(edges, dtype=np.int64))
-
-
-def divide(objects: np.ndarray, lengths: np.ndarray, parts: int) -> list[np.ndarray]:
-    """Divide a step's objects into parts of nearly equal tokens.
-
-    Objects are assigned from the longest to the shortest, each to the part with the fewest tokens
-    so far (Graham 1969, doi:10.1137/0117039: no part exceeds 4/3 of the least possible).
-
-    Parameters
-    ----------
-    objects : int64 (n,)
-        Numbers of the objects.
-    lengths : int64
-        Tokens of every object, indexed by those numbers.
-    parts : int
-        Number of parts.
-
-    Returns
-    -------
-    list of int64 (m,)
-        Objects of each part; some are empty where there are fewer objects than parts.
-    """
-    if parts == 1:
-        return [objects]
-    ordered = objects[np.argsort(-lengths[objects], kind="stable")]
-    emptiest = [(0, part) for part in range(parts)]
-    owner = np.empty(len(ordered), dtype=np.int64)
-    for i, length in enumerate(lengths[ordered].tolist()):
-        tokens, part = emptiest[0]
-        owner[i] = part
-        heapq.heapreplace(emptiest, (tokens + length, part))
-    return [ordered[owner == part] for part in range(parts)]

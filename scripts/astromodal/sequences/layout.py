@@ -4,7 +4,9 @@ A sequence is ``BOS, (SEP block)..., EOS``. The number of a block's slots depend
 alone: the 38 brightness codes of a cutout and then its 576 image codes; all scalar columns; the
 scale of a spectrum and then its bins; the median magnitude of a light curve and then its epochs in
 time order, MISS after the last one. A SEP has the token type of the block after it, so that the
-legal ids of the next token are always known.
+legal ids of the next token are always known. Only scalars have no token where they are missing.
+Scalars that are predicted are asked in a block of their own, the last: one token each, which says
+which column is asked and holds no value.
 
 This module does not import torch: the Snakefile checks the longest sequence before any job runs.
 """
@@ -83,8 +85,8 @@ class SequenceLayout:
 
     @property
     def longest(self) -> int:
-        """Number of tokens of an object that has every block."""
-        return 2 + sum(1 + block.length for block in self.blocks)
+        """Number of tokens of an object that has every block, some of its columns asked."""
+        return 3 + sum(1 + block.length for block in self.blocks)
 
     def __getitem__(self, name: str) -> Block:
         return next(block for block in self.blocks if block.name == name)

@@ -7,19 +7,21 @@ processes share it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from astromodal.config.schema import SequenceSettings, TrainingSettings
+from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.threads import ahead
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
-from astromodal.sequences.dataset import EpochPlan, HiddenColumns, SequenceSet, divide, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import AskedColumns, EpochPlan, divide, label_numbers, plan_epoch
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
-from astromodal.training.losses import PreparedBatch, TypedLoss
+from astromodal.training.losses import ColumnWeights, PreparedBatch, TypedLoss
 
 _AHEAD = 2  # steps that are prepared while another is computed
 
@@ -54,6 +56,57 @@ class Step:
     flops: float
 
 
+_OTHERS = 1 / 8
+"""Weight of other columns where labels are asked of every object."""
+_MOST = 10.0
+"""Largest weight of a rare column."""
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """What training does with scalar columns.
+
+    Attributes
+    ----------
+    labels : tuple of int
+        Numbers of the columns that are labels.
+    asked : float64 (columns,)
+        Weight of each column where it is asked.
+    shown : float
+        Weight of all columns where they are shown.
+    """
+
+    labels: tuple[int, ...]
+    asked: np.ndarray
+    shown: float
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[str],
+        labels: Collection[str],
+        counts: np.ndarray,
+        loss: MeaningfulLossSettings,
+    ) -> ColumnRoles:
+        """Return the roles of named columns, by how many training values each has, (columns,)."""
+        rarity = counts.max(initial=1) / np.maximum(counts, 1)
+        weights = np.minimum(rarity**loss.rarity, _MOST)
+        return cls(label_numbers(columns, labels), weights, loss.next_column)
+
+    @classmethod
+    def alike(cls, n_columns: int) -> ColumnRoles:
+        """Return roles without labels, in which every column weighs 1."""
+        return cls((), np.ones(n_columns), 1.0)
+
+    def weights(self, labels: bool) -> ColumnWeights:
+        """Return weights, where all labels are asked or in the passes before."""
+        asked, shown = self.asked, np.full(len(self.asked), self.shown)
+        if labels:
+            is_label = np.isin(np.arange(len(asked)), self.labels)
+            asked, shown = np.where(is_label, asked, asked * _OTHERS), shown * _OTHERS
+        return ColumnWeights(asked, shown)
+
+
 class Steps:
     """All steps of a run.
 
@@ -67,6 +120,8 @@ class Steps:
         Budget, epochs and seed.
     order : SequenceSettings
         Whether blocks are shuffled, and how often columns are hidden.
+    columns : ColumnRoles
+        Labels and weights of the scalar columns.
     group : Group
         The processes that share the steps.
     budget : Budget
@@ -84,22 +139,32 @@ class Steps:
         loss: TypedLoss,
         training: TrainingSettings,
         order: SequenceSettings,
+        columns: ColumnRoles,
         group: Group,
         budget: Budget,
     ) -> None:
         self.sequences, self.loss, self.settings = sequences, loss, training
         self.group, self.budget = group, budget
         self.shuffled = order.block_order == "shuffled"
-        self._hide = order.hide_columns
+        self._order, self.columns = order, columns
         self.objects = np.flatnonzero(sequences.split == TRAIN)
         if not len(self.objects):
             got = f"{len(sequences)} objects, none of them in the training split"
             must = "fields with objects in the training split"
             raise ConfigError(must_be("training.fields", must, got, "name more fields"))
-        self._lengths = [len(self._plan(epoch)) for epoch in range(training.epochs)]
+        self._labelled = self.objects
+        if training.label_epochs:
+            self._labelled = self.objects[sequences.know_any(self.objects, columns.labels)]
+        epochs = training.epochs + (training.label_epochs if len(self._labelled) else 0)
+        self._lengths = [len(self._plan(epoch)) for epoch in range(epochs)]
 
     def __len__(self) -> int:
         return sum(self._lengths)
+
+    @property
+    def labels_from(self) -> int:
+        """Number of the first step that asks all labels; that of all steps where none does."""
+        return sum(self._lengths[: self.settings.epochs])
 
     @property
     def n_parts(self) -> int:
@@ -109,9 +174,10 @@ class Steps:
     def _plan(self, epoch: int) -> EpochPlan:
         """Return the steps of an epoch, a function of seed and epoch."""
         settings, parts = self.settings, self.n_parts
+        objects = self._labelled if self.asks_labels(epoch) else self.objects
         budget = None if settings.token_budget is None else settings.token_budget * parts
         order, size = (settings.seed, epoch), settings.batch_size * parts
-        return plan_epoch(self.objects, self.sequences.lengths, order, size, budget)
+        return plan_epoch(objects, self.sequences.lengths, order, size, budget)
 
     def after(self, n_done: int) -> Generator[Step, None, None]:
         """Yield the steps after the first `n_done`, prepared ahead in a thread of its own."""
@@ -132,13 +198,25 @@ class Steps:
         seed = self.settings.seed
         shuffle = (seed, epoch) if self.shuffled else None
         own = parts[begin : begin + self.settings.accumulate]
-        hidden = HiddenColumns(self._hide, (seed, epoch, 1)) if self._hide else None
-        batches = (self.sequences.batch(part, shuffle, hidden) for part in own)
-        mine = tuple(self.loss.prepare(batch, (seed, number)) for batch in batches)
+        last = self.asks_labels(epoch)
+        asked = self.asked((seed, epoch, 1), last)
+        weights = self.columns.weights(last)
+        batches = (self.sequences.batch(part, shuffle, asked) for part in own)
+        mine = tuple(self.loss.prepare(batch, (seed, number), weights) for batch in batches)
         counts = np.sum([prepared.counts for prepared in mine], axis=0)
         tokens = sum(len(prepared.batch.tokens) for prepared in mine)
         flops = sum(self._flops(prepared) for prepared in mine)
         return Step(number, epoch, within, tuple(parts), mine, counts, tokens, flops)
+
+    def asks_labels(self, epoch: int) -> bool:
+        """Return whether an epoch is one of those at the end that ask all labels."""
+        return epoch >= self.settings.epochs
+
+    def asked(self, key: tuple[int, ...], labels: bool = False) -> AskedColumns:
+        """Return the choice of columns that are asked, all labels or as the settings have it."""
+        order = self._order
+        share = 1.0 if labels else order.hide_labels
+        return AskedColumns(order.hide_columns, key, self.columns.labels, share)
 
     def _flops(self, prepared: PreparedBatch) -> float:
         heads = [(each.of.positions.size, each.of.ids.size) for each in prepared.targets]

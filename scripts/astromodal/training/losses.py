@@ -19,7 +19,13 @@ from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.centroids import CentroidTables
 from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import MODALITIES, SequenceLayout
-from astromodal.training.targets import PreparedTargets, RangeTargets, find_targets, sample_known
+from astromodal.training.targets import (
+    NO_TARGET,
+    PreparedTargets,
+    RangeTargets,
+    find_targets,
+    sample_known,
+)
 from astromodal.training.terms import (
     CROSS_ENTROPY,
     STANDARD_TERMS,
@@ -37,11 +43,27 @@ class TargetSum:
     """The sum of one term over targets, and their number: sums of batches can be added up."""
 
     total: torch.Tensor | float = 0.0
-    n: int = 0
+    n: float = 0
 
 
 BatchSums = dict[tuple[str, str], TargetSum]
 """Sums of a batch by name of the term and modality."""
+
+
+@dataclass(frozen=True)
+class ColumnWeights:
+    """Weights of scalar columns in the cross-entropy, float64 (columns,) each.
+
+    Attributes
+    ----------
+    asked : float64 (columns,)
+        Of columns that are asked at the end of a sequence.
+    shown : float64 (columns,)
+        Of columns that are shown, and predicted from what stands before them.
+    """
+
+    asked: np.ndarray
+    shown: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,7 +128,9 @@ class TypedLoss:
             for ids in ranges
         }
 
-    def prepare(self, batch: Batch, key: tuple[int, ...] | None) -> PreparedBatch:
+    def prepare(
+        self, batch: Batch, key: tuple[int, ...] | None, weights: ColumnWeights | None = None
+    ) -> PreparedBatch:
         """Find a batch's targets and copy it to the device; needs no model, and may run ahead.
 
         Parameters
@@ -115,16 +139,13 @@ class TypedLoss:
             The batch.
         key : tuple of int, optional
             Seed of the sampled targets; every known target is sampled where None.
+        weights : ColumnWeights, optional
+            Weights of scalar columns in the cross-entropy; every target weighs 1 where None.
         """
         by_range = find_targets(batch, self.layout)
-        prepared = tuple(
-            PreparedTargets(
-                targets, self._send(targets.targets.ravel()), self._send(self._sample(targets, key))
-            )
-            for targets in by_range
-        )
+        prepared = tuple(self._prepared(targets, key, weights) for targets in by_range)
         positions = np.concatenate([targets.positions.ravel() for targets in by_range] or [_NONE])
-        tokens, types, slots = (self._send(a) for a in (batch.inputs, batch.types, batch.slots))
+        tokens, types, slots = (self._send(a) for a in (batch.tokens, batch.types, batch.slots))
         counts = [
             sum(term.count(each) for each in prepared if term.covers(each.of.ids.modality))
             for term in self.terms
@@ -132,6 +153,18 @@ class TypedLoss:
         return PreparedBatch(
             batch, (tokens, types, slots), prepared, self._send(positions), np.array(counts, float)
         )
+
+    def _prepared(
+        self, targets: RangeTargets, key: tuple[int, ...] | None, weights: ColumnWeights | None
+    ) -> PreparedTargets:
+        codes = self._send(targets.targets.ravel())
+        sampled = self._send(self._sample(targets, key))
+        if weights is None or targets.asked is None:
+            return PreparedTargets(targets, codes, sampled, None, targets.n_known)
+        each = np.where(targets.asked, weights.asked[:, None], weights.shown[:, None])
+        total = float(each.sum(where=targets.targets != NO_TARGET))
+        flat = self._send(each.ravel().astype(np.float32))
+        return PreparedTargets(targets, codes, sampled, flat, total)
 
     def _sample(self, targets: RangeTargets, key: tuple[int, ...] | None) -> np.ndarray:
         """Return the sampled targets of a range; none where cross-entropy is the only term."""

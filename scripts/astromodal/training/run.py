@@ -28,13 +28,13 @@ from astromodal.sequences.centroids import (
     load_tokenizers,
 )
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.layout import SequenceLayout, sequence_layout
+from astromodal.sequences.layout import SCALAR, SequenceLayout, sequence_layout
 from astromodal.sequences.store import vocab_hash
 from astromodal.sequences.vocabulary import check_hashes, read_vocabulary
 from astromodal.storage.hashing import hash_values
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.training import checkpoint
-from astromodal.training.batches import Steps
+from astromodal.training.batches import ColumnRoles, Steps
 from astromodal.training.budget import Budget, describe
 from astromodal.training.distributed import Group
 from astromodal.training.history import Recorder, matmul_peak, tensorboard_writer
@@ -254,7 +254,14 @@ def _trainer(
         torch.manual_seed(int(stream[0]))
     loss = TypedLoss(layout, tables, training.meaningful_loss, group.device)
     budget = Budget.of(model, settings.model)
-    steps = Steps(sequences, loss, training, order, group, budget)
+    scalars = layout[SCALAR].ranges[0]
+    columns = ColumnRoles.of(
+        settings.tokenizers.scalar.columns,
+        order.labels,
+        unigram.counts(scalars).sum(axis=1),
+        training.meaningful_loss,
+    )
+    steps = Steps(sequences, loss, training, order, columns, group, budget)
     optimisation = Optimisation(model.to(group.device), loss, training, group)
     shown = {name: round(value, 3) for name, value in baseline.items()}
     n_tokens = int(sequences.lengths.sum())

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from astromodal.core.vocab import MISS
-from astromodal.sequences.dataset import Batch, random_bits
-from astromodal.sequences.layout import Range, SequenceLayout
+from astromodal.sequences.dataset import Batch, ColumnTokens
+from astromodal.sequences.layout import SCALAR, Range, SequenceLayout
+from astromodal.sequences.order import random_bits
 
 NO_TARGET = -100
 """In place of a target that is missing: its token is MISS."""
@@ -32,12 +33,15 @@ class RangeTargets:
         Targets, counted from the first id of their range; `NO_TARGET` where missing.
     objects : int64 (m,)
         Numbers of the objects that the targets belong to.
+    asked : bool (C, M), optional
+        Scalar columns: whether the target is asked at the end; otherwise it follows what is shown.
     """
 
     ids: Range
     positions: np.ndarray
     targets: np.ndarray
     objects: np.ndarray
+    asked: np.ndarray | None = None
 
     @property
     def n_sequences(self) -> int:
@@ -60,6 +64,10 @@ class PreparedTargets:
         The targets, on the host.
     codes : int64 (C M,)
         ``of.targets``, flat.
+    weights : float32 (C M,) or None
+        Weights of the targets in the mean cross-entropy; 1 each where None.
+    weight : float
+        Sum of the weights of known targets.
     sampled : int64 (n,)
         The sample of known targets that terms which cost more than cross-entropy are computed on:
         indices into `codes`, ascending.
@@ -68,6 +76,8 @@ class PreparedTargets:
     of: RangeTargets
     codes: torch.Tensor
     sampled: torch.Tensor
+    weights: torch.Tensor | None
+    weight: float
 
 
 def find_targets(batch: Batch, layout: SequenceLayout) -> list[RangeTargets]:
@@ -77,6 +87,9 @@ def find_targets(batch: Batch, layout: SequenceLayout) -> list[RangeTargets]:
     begins = np.cumsum(np.repeat(lengths, counts)) - np.repeat(lengths, counts)
     for block in layout.blocks:
         if block.type not in batch.starts:
+            continue
+        if block.name == SCALAR:
+            by_range.append(_of_columns(batch.columns, block.ranges[0]))
             continue
         starts = batch.starts[block.type]
         objects = batch.objects[np.searchsorted(begins, starts, side="right") - 1]
@@ -92,6 +105,24 @@ def find_targets(batch: Batch, layout: SequenceLayout) -> list[RangeTargets]:
                 RangeTargets(ids, positions.reshape(shape), targets.reshape(shape), objects)
             )
     return sorted(by_range, key=lambda targets: targets.ids.offset)
+
+
+def _of_columns(columns: ColumnTokens, ids: Range) -> RangeTargets:
+    """Return the targets of scalar columns.
+
+    A shown one is predicted by the token before it, an asked one by its own. A column without a
+    token is no target, and its position is that of the first token.
+    """
+    positions = np.where(columns.asked, columns.place, columns.place - 1)
+    target = (columns.place >= 0) & (columns.ids != MISS)
+    codes = columns.ids.astype(np.int64) - ids.offset - ids.stride * np.arange(ids.n_slots)
+    return RangeTargets(
+        ids,
+        np.where(columns.place >= 0, positions, 0).T,
+        np.where(target, codes, NO_TARGET).T,
+        columns.objects,
+        columns.asked.T,
+    )
 
 
 def sample_known(targets: RangeTargets, most: int, key: tuple[int, ...] | None) -> np.ndarray:

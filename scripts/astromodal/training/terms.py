@@ -83,7 +83,7 @@ class LossTerm(ABC):
         """Return whether the term is evaluated on targets of a modality."""
         return (self.weight > 0 or self.at_zero) and self.modality in (None, modality)
 
-    def count(self, targets: PreparedTargets) -> int:
+    def count(self, targets: PreparedTargets) -> float:
         """Return the number of targets that the mean is over: all known ones by default.
 
         It is known before the model has run, so that processes can agree on it.
@@ -99,19 +99,25 @@ class LossTerm(ABC):
 
 
 class CrossEntropy(LossTerm):
-    """Negative log-likelihood of each target among its legal ids (nats)."""
+    """Negative log-likelihood of each target among its legal ids (nats), by the target's weight."""
 
     name = CROSS_ENTROPY
     at_zero = True
 
+    def count(self, targets: PreparedTargets) -> float:
+        """Return the sum of the weights of known targets."""
+        return targets.weight
+
     def __call__(self, predictions: Predictions) -> torch.Tensor:
-        """Return the sum over known targets."""
-        return F.cross_entropy(
+        """Return the weighted sum over known targets."""
+        weights = predictions.targets.weights
+        found = F.cross_entropy(
             predictions.logits.float(),
             predictions.targets.codes,
             ignore_index=NO_TARGET,
-            reduction="sum",
+            reduction="sum" if weights is None else "none",
         )
+        return found if weights is None else (found * weights).sum()
 
 
 class CentroidError(LossTerm):
@@ -126,7 +132,7 @@ class CentroidError(LossTerm):
         super().__init__(weight)
         self.modality = modality
 
-    def count(self, targets: PreparedTargets) -> int:
+    def count(self, targets: PreparedTargets) -> float:
         """Return the number of sampled targets."""
         return len(targets.sampled)
 

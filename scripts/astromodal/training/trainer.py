@@ -18,17 +18,22 @@ from astromodal.config.schema import TrainingSettings
 from astromodal.data.splits import VALIDATION
 from astromodal.errors import AstromodalError, must_be
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import Choose, plan_epoch
 from astromodal.training import checkpoint
 from astromodal.training.batches import Step, Steps
 from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
-from astromodal.training.losses import Sums, TypedLoss
+from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate
 
+LABEL_RATE = 0.5
+"""Peak learning rate of the passes that ask all labels, relative to that of the run."""
 _SHOWN_IDS = 8
 _TOKENS = 8192
 """Tokens of a batch in validation, which keeps nothing for a backward pass."""
+_ASKED = (0, 0, 1)
+"""Seed of the asked columns in validation."""
 _ORDER = (0, 0)
 """Seed of the block orders in validation, the same at every validation."""
 
@@ -40,6 +45,8 @@ def evaluate_loss(
     objects: np.ndarray,
     shuffled: bool,
     group: Group = ALONE,
+    choose: Choose | None = None,
+    weights: ColumnWeights | None = None,
 ) -> dict[str, float | None]:
     """Return mean losses of `objects`, without dropout.
 
@@ -57,6 +64,10 @@ def evaluate_loss(
         Shuffle each object's blocks, from a fixed seed; the layout's order otherwise.
     group : Group
         Processes that share the objects; each gets the losses of all.
+    choose : callable, optional
+        Chooses the columns that are shown and asked; every known one is shown where None.
+    weights : ColumnWeights, optional
+        Weights of scalar columns in the cross-entropy; every target weighs 1 where None.
 
     Returns
     -------
@@ -69,8 +80,9 @@ def evaluate_loss(
     plan = plan_epoch(objects, sequences.lengths, None, 1, _TOKENS)
     with torch.no_grad():
         for step in range(group.rank, len(plan), group.size):
-            batch = sequences.batch(plan.step(step), _ORDER if shuffled else None)
-            sums.add(Sums.of([loss.batch_sums(model, batch, None)], loss.terms))
+            batch = sequences.batch(plan.step(step), _ORDER if shuffled else None, choose)
+            prepared = loss.prepare(batch, None, weights)
+            sums.add(Sums.of([loss.prepared_sums(model, prepared)], loss.terms))
     model.train(was_training)
     means = sums.like(group.sum(sums.values)).means()
     return {"loss": loss.objective(means), **means}
@@ -180,27 +192,40 @@ class Trainer:
         self.recorder = recorder
         if not self.step:  # the history begins with the untrained model
             self._validate()
-        with closing(self.steps.after(self.step)) as steps:
-            while not self._done():
-                stopping = self._take(next(steps))
-                if stopping and not self._done():
-                    return False
+        while not self._done():
+            with closing(self.steps.after(self._next())) as steps:
+                for step in steps:
+                    if self._take(step) and not self._done():
+                        return False
+                    if self._done() or self._next() != self.step:
+                        break
         return True
 
     def _done(self) -> bool:
         """Return whether the last step is taken, or ``training.patience`` is used up."""
-        patience = self.settings.patience
-        return self.step == self.total or (patience is not None and self.best.waited >= patience)
+        return self.step == self.total or (self._waited() and not self._early())
+
+    def _waited(self) -> bool:
+        """Return whether ``training.patience`` is used up."""
+        return self.settings.patience is not None and self.best.waited >= self.settings.patience
+
+    def _next(self) -> int:
+        """Return the next step: where patience is used up early, the first that asks all labels."""
+        return self.steps.labels_from if self._waited() and self._early() else self.step
+
+    def _early(self) -> bool:
+        """Return whether steps that ask all labels are still to begin."""
+        return self.step <= self.steps.labels_from < self.total
 
     def _take(self, step: Step) -> bool:
         """Take a step, record and save; return whether a process has received a signal to stop."""
-        rate = learning_rate(
-            step.number, self.total, self.settings.learning_rate, self.settings.warmup_steps
-        )
+        rate = self._rate(step.number)
         try:
             outcome = self.optimisation.take(step, rate, self.stop())
         except NotFinite as error:
             raise self._explained(error, step) from error
+        if step.number == self.steps.labels_from:  # others are judged by other losses
+            self.best = Best()
         self.step, self.epoch = step.number + 1, step.epoch
         self.recorder.add(outcome)
         last = self.step == self.total
@@ -215,18 +240,38 @@ class Trainer:
             self.save()
         return outcome.stop
 
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step: steps that ask all labels begin anew, from less."""
+        first, settings = self.steps.labels_from, self.settings
+        peak, warmup = settings.learning_rate, settings.warmup_steps
+        if step < first:
+            return learning_rate(step, first, peak, warmup)
+        return learning_rate(step - first, self.total - first, LABEL_RATE * peak, warmup)
+
     def _validate(self) -> bool:
-        """Validate; return whether the loss is the lowest of all since the first step."""
-        began = time.monotonic()
-        sequences, shuffled = self.steps.sequences, self.steps.shuffled
+        """Validate; return whether the loss is the lowest of all since the first step.
+
+        Where training asks all labels, at its end, validation does so too, and their likelihood is
+        judged, from the first such step on.
+        """
+        began, steps = time.monotonic(), self.steps
+        labels = steps.asks_labels(self.epoch)
         means = evaluate_loss(
-            self.model, self.loss, sequences, self.validated, shuffled, self.group
+            self.model,
+            self.loss,
+            steps.sequences,
+            self.validated,
+            steps.shuffled,
+            self.group,
+            steps.asked(_ASKED, labels),
+            steps.columns.weights(labels) if labels else None,
         )
         baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
         seconds = time.monotonic() - began
         self.recorder.validation(self.step, self.epoch, {**means, **baseline}, seconds)
         if self.step and len(self.validated):
-            self.best = self.best.after(self.step, means["loss"])
+            judged = means["cross_entropy_scalar"] if labels else means["loss"]
+            self.best = self.best.after(self.step, judged)
         return self.step > 0 and self.best.step == self.step
 
     def _explained(self, error: NotFinite, step: Step) -> AstromodalError:

@@ -77,6 +77,14 @@ def test_a_dotted_key_below_a_value_is_refused():
     ("values", "message"),
     [
         ({"trainig": {}}, r"trainig is no setting; nearest: 'training'"),
+        (
+            {"evaluation": {"parts": []}},
+            r"\.parts is no setting any more; write evaluation",
+        ),
+        (
+            {"predict": {"prior_mass": 0.9}},
+            r"\.prior_mass is no setting any more: .* remove it",
+        ),
         ({"tokenizers": {"scalar": {"nbins": 3}}}, r"nearest: 'tokenizers\.scalar\.n_bins'"),
         ({"model": {"qqq": 1}}, r"model\.qqq is no setting; known: d_ff, d_model"),
         (

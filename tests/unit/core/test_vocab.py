@@ -29,11 +29,15 @@ def test_ranges_follow_one_another():
 
 def test_types_are_one_a_group():
     """Each group has a token type of its own, after special, image and scalar."""
-    assert (spec().spectrum_type("desi_b"), spec().spectrum_type("gaiaxp_bp"), spec().n_types) == (
-        3,
-        4,
-        5,
-    )
+    assert (spec().spectrum_type("desi_b"), spec().spectrum_type("gaiaxp_bp")) == (3, 4)
+
+
+def test_more_groups_than_types_are_refused():
+    """The last type is that of asked columns, so that twelve groups have one."""
+    names = [f"group_{i}" for i in range(13)]
+    assert build_vocab_spec(1, 13, 1, names[:12], 1).spectrum_type("group_11") == 14
+    with pytest.raises(ConfigError, match="at most 12 groups, got 13"):
+        build_vocab_spec(1, 13, 1, names, 1)
 
 
 def test_the_defaults_are_the_design_s():

@@ -39,14 +39,29 @@ def test_nothing_given():
     assert (found.given_columns, found.given_blocks) == ((), ())
 
 
+def test_labels_are_not_given_where_one_is_predicted():
+    """Unless they are named: the error of a redshift is known where the redshift is."""
+    labels = ("specz_z", "specz_e_z")
+    other = COLUMNS.index("specz_e_z")
+    found = parse_request(LAYOUT, COLUMNS, "specz_z", None, labels=labels)
+    assert found.given_columns == tuple({0, 1, 3, 4, 5} - {other})
+    assert (
+        other in parse_request(LAYOUT, COLUMNS, "mag_pstotal_r", None, labels=labels).given_columns
+    )
+    named = parse_request(LAYOUT, COLUMNS, "specz_z", ["specz_e_z"], labels=labels)
+    assert named.given_columns == (other,)
+
+
 def test_a_model_of_one_order_predicts_in_it():
-    """Trained on the layout's order alone, a target is predicted from the blocks before its own."""
+    """Trained on the layout's order alone, a block is predicted from those before it.
+
+    Columns are asked after all blocks.
+    """
     found = parse_request(LAYOUT, COLUMNS, "specz_z", None, shuffled=False)
-    assert found.given_blocks == ("image",)
-    assert found.given_columns == (0, 1, 3, 4, 5)
+    assert found.given_blocks == ("image", "desi_r", "gaiaxp_bp")
     assert parse_request(LAYOUT, COLUMNS, "image", None, shuffled=False).given_columns == ()
     with pytest.raises(ConfigError, match="given must be before the target .* got desi_r; leave"):
-        parse_request(LAYOUT, COLUMNS, "specz_z", ["desi_r"], shuffled=False)
+        parse_request(LAYOUT, COLUMNS, "image", ["desi_r"], shuffled=False)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def sequences():
     torch.manual_seed(4)
     tokens = torch.randint(5, V, (3, 14))
     tokens[:, 0], tokens[:, 1], tokens[:, 6] = vocab.BOS, vocab.SEP, vocab.SEP
-    types = torch.tensor([0] + [1] * 5 + [vocab.TYPE_SCALAR] * 8)
+    types = torch.tensor([0] + [1] * 5 + [vocab.TYPE_SCALAR] * 6 + [vocab.TYPE_ASKED] * 2)
     return tokens, types, slots_of(tokens)[0]
 
 
@@ -56,20 +56,6 @@ def test_logits_step_by_step_are_those_of_one_run(model, sequences, steps):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_branches_are_those_of_runs_of_their_own(model, sequences):
-    """Branches see what was before and themselves, never one another, and leave no trace."""
-    tokens, types, slots = sequences
-    decoder = Decoder(model)
-    cache = decoder.start(3, 9)
-    decoder.extend(cache, tokens[:, :9], types[:9], slots[:9])
-    branches = torch.randint(5, V, (3, 4, 5))
-    found = decoder.branch(cache, branches, types[9:], slots[9:])
-    for k in range(4):
-        alone = full(model, torch.cat([tokens[:, :9], branches[:, k]], dim=1), types)
-        torch.testing.assert_close(found[:, k], alone[:, 9:], rtol=0, atol=1e-5)
-    assert cache.length == 9
-
-
 def test_a_repeated_cache_goes_on_by_itself(model, sequences):
     """Copies of a sequence continue differently, each as if run alone."""
     tokens, types, slots = sequences
@@ -83,16 +69,15 @@ def test_a_repeated_cache_goes_on_by_itself(model, sequences):
         torch.testing.assert_close(found[i], alone[0, 9:], rtol=0, atol=1e-5)
 
 
-def test_a_part_is_some_of_the_sequences(model, sequences):
-    """Branching from a slice of a cache is branching from those sequences."""
+def test_each_sequence_may_have_slots_of_its_own(model, sequences):
+    """Slots by sequence give what each sequence gives alone with its slots."""
     tokens, types, slots = sequences
+    own = torch.stack([slots, slots.clamp(max=4), slots + 2])
     decoder = Decoder(model)
-    cache = decoder.start(3, 9)
-    decoder.extend(cache, tokens[:, :9], types[:9], slots[:9])
-    branches = torch.randint(5, V, (3, 1, 5))
-    every = decoder.branch(cache, branches, types[9:], slots[9:])
-    part = decoder.branch(cache.part(slice(1, 3)), branches[1:], types[9:], slots[9:])
-    torch.testing.assert_close(part, every[1:], rtol=0, atol=1e-6)
+    found = decoder.extend(decoder.start(3, 14), tokens, types, own)
+    for i in range(3):
+        alone = decoder.extend(decoder.start(1, 14), tokens[i : i + 1], types, own[i])
+        torch.testing.assert_close(found[i], alone[0], rtol=0, atol=1e-5)
 
 
 def test_too_long_a_sequence_is_refused(model):

@@ -7,7 +7,7 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
-from astromodal.models.transformer import N_FEATURES, SEP, TYPE_SCALAR, slots_of
+from astromodal.models.transformer import N_FEATURES, N_TYPES, SEP, TYPE_SCALAR, slots_of
 from astromodal.models.values import ColumnIds
 
 V = 60
@@ -119,10 +119,12 @@ def test_maps_of_one_column_are_enough(model):
 def test_a_value_reaches_later_scalars_before_the_layers(model):
     """What enters the layers at a scalar holds the sum of the maps of all values up to it, by hand.
 
-    Codes of other types, between and after, receive nothing.
+    So it does at a SEP and at an asked column. Codes of other types, between and after, receive
+    nothing.
     """
-    tokens = torch.tensor([[vocab.BOS, vocab.SEP, 24, 8, 37, 9]])
-    types = torch.tensor([[0, vocab.TYPE_SCALAR, vocab.TYPE_SCALAR, 1, vocab.TYPE_SCALAR, 1]])
+    scalar, asked = vocab.TYPE_SCALAR, vocab.TYPE_ASKED
+    tokens = torch.tensor([[vocab.BOS, vocab.SEP, 24, 8, 37, 9, vocab.SEP, 8, vocab.MISS]])
+    types = torch.tensor([[0, scalar, scalar, 1, scalar, 1, 1, 1, asked]])
     entered = []
     model.layers[0].register_forward_pre_hook(lambda layer, inputs: entered.append(inputs[0]))
     with torch.no_grad():
@@ -132,9 +134,9 @@ def test_a_value_reaches_later_scalars_before_the_layers(model):
         model(tokens, types)
     weighted = model.features * model.values.weights_in
     first, second = weighted[24] @ maps[0], weighted[37] @ maps[1]
-    nothing = torch.zeros(16)
-    wanted = torch.stack([nothing, nothing, first, nothing, first + second, nothing])
-    torch.testing.assert_close(entered[0] - entered[1], wanted, rtol=1e-4, atol=1e-4)
+    nothing, both = torch.zeros(16), first + second
+    wanted = [nothing, nothing, first, nothing, both, nothing, both, nothing, both]
+    torch.testing.assert_close(entered[0] - entered[1], torch.stack(wanted), rtol=1e-4, atol=1e-4)
 
 
 def test_slots_count_from_the_latest_sep():
@@ -143,9 +145,10 @@ def test_slots_count_from_the_latest_sep():
     assert slots_of(tokens).tolist() == [[0, 0, 1, 2, 0, 1], [0, 0, 0, 0, 1, 2]]
 
 
-def test_sep_and_the_type_of_scalars_are_the_vocabularys():
-    """Slots are counted from the vocabulary's SEP, and sums go to tokens of its type of scalars."""
-    assert (SEP, TYPE_SCALAR) == (vocab.SEP, vocab.TYPE_SCALAR)
+def test_sep_and_types_are_the_vocabularys():
+    """Slots are counted from the vocabulary's SEP, and sums go to its types of scalars."""
+    assert (SEP, TYPE_SCALAR, N_TYPES) == (vocab.SEP, vocab.TYPE_SCALAR, vocab.N_TYPES)
+    assert vocab.TYPE_ASKED == N_TYPES - 1
 
 
 def test_a_model_of_the_same_sizes_takes_the_state(model):

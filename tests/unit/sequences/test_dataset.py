@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from astromodal.core.vocab import BOS, EOS, MISS, SEP
+from astromodal.core.vocab import BOS, EOS, MISS, SEP, TYPE_ASKED
 from astromodal.errors import FormatError
-from astromodal.sequences.dataset import HiddenColumns, SequenceSet, divide, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.safetensors import map_tensors, save_tensors
@@ -26,7 +24,7 @@ def split_up(batch):
 
 @pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])
 def test_sequences_are_bos_blocks_eos(survey, shuffle):
-    """Every sequence is BOS, each of its object's blocks whole, and EOS."""
+    """Every sequence is BOS, its object's blocks and EOS; missing scalars have no token."""
     sequences = survey.sequences()
     batch = sequences.batch(np.arange(120), shuffle)
     for number, (tokens, types, slots) in zip(batch.objects, split_up(batch), strict=True):
@@ -37,13 +35,16 @@ def test_sequences_are_bos_blocks_eos(survey, shuffle):
         for begin, end in zip(seps, [*seps[1:], len(tokens) - 1], strict=True):
             block = survey.layout.of_type(int(types[begin]))
             assert (types[begin:end] == block.type).all()
-            assert slots[begin:end].tolist() == list(range(1 + block.length))
-            found[block.name] = tokens[begin:end]
+            found[block.name] = tokens[begin:end], slots[begin:end]
         store = sequences.stores[0]
-        for name, block_tokens in found.items():
+        for name, (block_tokens, block_slots) in found.items():
             wanted = store.blocks(np.array([number]), survey.layout[name])[0]
-            np.testing.assert_array_equal(block_tokens, wanted)
-        assert set(found) == {n for n, codes in survey.codes.items() if number in codes.row}
+            kept = (wanted != MISS) | (name != SCALAR)
+            np.testing.assert_array_equal(block_tokens, wanted[kept])
+            np.testing.assert_array_equal(block_slots, np.flatnonzero(kept))
+        scalars = store.blocks(np.array([number]), survey.layout[SCALAR])[0, 1:]
+        wanted = {n for n, codes in survey.codes.items() if number in codes.row}
+        assert set(found) == (wanted if (scalars != MISS).any() else wanted - {SCALAR})
 
 
 def test_starts_are_where_the_seps_stand(survey):
@@ -51,7 +52,7 @@ def test_starts_are_where_the_seps_stand(survey):
     batch = survey.sequences().batch(np.arange(50), (1, 2))
     for type, starts in batch.starts.items():
         wanted = np.flatnonzero((batch.tokens == SEP) & (batch.types == type))
-        np.testing.assert_array_equal(np.sort(starts), wanted)
+        np.testing.assert_array_equal(np.sort(starts[starts >= 0]), wanted)
 
 
 def test_fixed_order_is_that_of_the_types(survey):
@@ -73,36 +74,6 @@ def test_block_orders_are_drawn_evenly(survey):
     assert 0.4 < np.mean(np.array(first) == 1) < 0.6
 
 
-def test_hidden_scalars_are_shown_as_missing_and_stay_targets(survey):
-    """Inputs differ from the tokens in scalars alone, where they are MISS."""
-    batch = survey.sequences().batch(np.arange(120), (0, 0), HiddenColumns(1.0, (3, 0, 1)))
-    differ = batch.inputs != batch.tokens
-    assert differ.any()
-    assert (batch.inputs[differ] == MISS).all()
-    assert set(batch.types[differ]) == {survey.layout["scalar"].type}
-    assert SEP not in batch.tokens[differ]
-
-
-def test_nothing_is_hidden_unless_asked():
-    """A probability of 0 hides nothing."""
-    assert not HiddenColumns(0.0, (3, 0, 1)).sample(np.arange(100), 5).any()
-
-
-def test_every_part_of_the_columns_is_hidden_and_often_all():
-    """Of chosen objects half lose all columns; of the others the number is spread evenly."""
-    hidden = HiddenColumns(0.5, (3, 0, 1)).sample(np.arange(40_000), 4).sum(axis=1)
-    found = np.bincount(hidden, minlength=5) / 40_000
-    np.testing.assert_allclose(found, [0.55, 0.05, 0.05, 0.05, 0.3], atol=0.01)
-
-
-def test_what_is_hidden_does_not_depend_on_the_batch():
-    """It is a function of the key and the object alone."""
-    hidden_columns = HiddenColumns(0.5, (3, 7, 1))
-    several = hidden_columns.sample(np.array([4, 9, 2]), 6)
-    np.testing.assert_array_equal(several[1:2], hidden_columns.sample(np.array([9]), 6))
-    assert (several != HiddenColumns(0.5, (3, 8, 1)).sample(np.array([4, 9, 2]), 6)).any()
-
-
 def test_only_some_blocks_stay(survey):
     """The same objects, shorter: no block but those named, and no scalar but those numbered."""
     whole = survey.sequences()
@@ -113,8 +84,7 @@ def test_only_some_blocks_stay(survey):
         assert set(types[1:-1].tolist()) <= kept
         scalars = tokens[types == survey.layout[SCALAR].type][1:]
         own = whole.block_tokens(np.array([number]), names.index(SCALAR))[0, 1:]
-        expected = np.where(np.arange(len(own)) == 1, own, MISS)
-        np.testing.assert_array_equal(scalars, expected)
+        np.testing.assert_array_equal(scalars, own[1:2][own[1:2] != MISS])
     assert len(whole.batch(np.arange(120)).tokens) > len(seen.batch(np.arange(120)).tokens)
 
 
@@ -138,6 +108,71 @@ def _each(sequences, n):
     """Numbers and sequences of some objects."""
     batch = sequences.batch(np.arange(n))
     return batch.objects, split_up(batch)
+
+
+def ask(*columns):
+    """Ask some columns whether known or not, and show all other known ones."""
+
+    def choose(numbers, known):
+        asked = np.zeros_like(known)
+        asked[:, list(columns)] = True
+        return known & ~asked, asked
+
+    return choose
+
+
+@pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])
+def test_asked_columns_stand_last_and_hold_no_value(survey, shuffle):
+    """After all blocks comes a SEP of the type of asked columns, and MISS in the slot of each."""
+    kind = TYPE_ASKED
+    batch = survey.sequences().batch(np.arange(60), shuffle, ask(0, 2))
+    for tokens, types, slots in split_up(batch):
+        assert types[-4:].tolist() == [kind, kind, kind, 0]
+        assert tokens[-4:].tolist() == [SEP, MISS, MISS, EOS]
+        assert slots[-4:].tolist() == [0, 1, 3, 0]
+        assert (types[:-4] != kind).all()
+        shown = slots[(types == survey.layout[SCALAR].type) & (tokens != SEP)]
+        assert set(shown.tolist()) <= {2}
+
+
+def test_columns_know_where_they_stand(survey):
+    """Places are those of shown values and of queries; a column without a token has none."""
+    batch = survey.sequences().batch(np.arange(60), (7, 1), ask(0))
+    columns = batch.columns
+    assert (columns.place[:, 0] >= 0).all()
+    assert columns.asked[:, 0].all()
+    assert not columns.asked[:, 1:].any()
+    assert (batch.tokens[columns.place[:, 0]] == MISS).all()
+    shown = columns.place[:, 1:] >= 0
+    np.testing.assert_array_equal(shown, columns.ids[:, 1:] != MISS)
+    np.testing.assert_array_equal(
+        batch.tokens[columns.place[:, 1:][shown]], columns.ids[:, 1:][shown]
+    )
+
+
+def test_sequences_say_where_their_objects_were(survey):
+    """Sequences are sorted by their length; `order` leads back to the objects asked for."""
+    objects = np.array([9, 3, 60, 4])
+    batch = survey.sequences().batch(objects, None, ask(1))
+    np.testing.assert_array_equal(objects[batch.order], batch.objects)
+
+
+def test_lengths_are_upper_bounds(survey):
+    """However columns are shown and asked, no sequence is longer than its object's `lengths`."""
+    sequences = survey.sequences()
+    batch = sequences.batch(np.arange(120), None, ask(0, 1))
+    found = [len(tokens) for tokens, _, _ in split_up(batch)]
+    assert (np.array(found) <= sequences.lengths[batch.objects]).all()
+
+
+def test_objects_that_know_a_column(survey):
+    """Objects whose scalars are missing in all of some columns differ."""
+    sequences = survey.sequences()
+    index = [block.name for block in survey.layout.blocks].index(SCALAR)
+    tokens = sequences.block_tokens(np.arange(120), index)[:, 1:]
+    found = sequences.know_any(np.arange(120), [0, 2])
+    np.testing.assert_array_equal(found, (tokens[:, [0, 2]] != MISS).any(axis=1))
+    assert not sequences.know_any(np.arange(120), []).any()
 
 
 def test_an_objects_block_order_does_not_depend_on_its_batch(survey):
@@ -182,68 +217,3 @@ def test_sequences_of_different_tokenizers_are_refused(tmp_path, survey):
     write_sequences(path, arrays, survey.layout, {**HASHES, "image": "another"})
     with pytest.raises(FormatError, match="tokenizers of hashes must be .*'i'.* got .*'another'"):
         SequenceSet([survey.path, path], survey.layout)
-
-
-lengths = st.lists(st.integers(3, 40), min_size=1, max_size=60).map(np.array)
-
-
-@given(lengths, st.integers(5, 100), st.integers(0, 5))
-def test_an_epoch_visits_each_object_once(lengths, budget, epoch):
-    """Steps divide the objects, whatever the budget."""
-    plan = plan_epoch(np.arange(len(lengths)), lengths, (1, epoch), 4, budget)
-    visited = np.concatenate([plan.step(i) for i in range(len(plan))])
-    assert sorted(visited.tolist()) == list(range(len(lengths)))
-
-
-@given(lengths, st.integers(5, 100))
-def test_a_step_keeps_to_its_budget(lengths, budget):
-    """A step exceeds the budget only with a single object, and no step could take one more."""
-    plan = plan_epoch(np.arange(len(lengths)), lengths, (1, 0), 4, budget)
-    for i in range(len(plan)):
-        total = lengths[plan.step(i)].sum()
-        assert total <= budget or len(plan.step(i)) == 1
-        if i + 1 < len(plan):
-            assert total + lengths[plan.step(i + 1)[0]] > budget
-
-
-def test_without_a_budget_steps_count_objects():
-    """``batch_size`` objects per step, the last one smaller."""
-    plan = plan_epoch(np.arange(10), np.full(10, 7), None, 4, None)
-    assert [len(plan.step(i)) for i in range(len(plan))] == [4, 4, 2]
-
-
-@pytest.mark.parametrize("budget", [None, 100])
-def test_no_objects_make_no_steps(budget):
-    """An epoch over nothing is empty."""
-    empty = np.empty(0, dtype=np.int64)
-    assert len(plan_epoch(empty, empty, (0, 0), 4, budget)) == 0
-
-
-def test_epochs_differ_and_repeat():
-    """Each epoch has an order of its own, the same at every call."""
-    objects, lengths = np.arange(100), np.full(100, 5)
-    plans = [plan_epoch(objects, lengths, (1, epoch), 8, None).objects for epoch in (0, 1, 0)]
-    assert (plans[0] != plans[1]).any()
-    np.testing.assert_array_equal(plans[0], plans[2])
-
-
-@given(lengths, st.integers(1, 6))
-def test_parts_divide_a_step_evenly(lengths, parts):
-    """Each object is in one part; no part exceeds the emptiest by more than an object's tokens."""
-    divided = divide(np.arange(len(lengths)), lengths, parts)
-    assert len(divided) == parts
-    assert sorted(np.concatenate(divided).tolist()) == list(range(len(lengths)))
-    tokens = [int(lengths[part].sum()) for part in divided]
-    assert max(tokens) - min(tokens) <= lengths.max()
-
-
-def test_parts_by_hand():
-    """Longest first, to the emptiest of three: 9, 7, 5, then 5 to the 5, 4 to the 7, 2 to the 9."""
-    lengths = np.array([4, 9, 5, 2, 7, 5])
-    divided = divide(np.arange(6), lengths, 3)
-    assert [part.tolist() for part in divided] == [[1, 3], [4, 0], [2, 5]]
-
-
-def test_one_part_is_the_step_in_its_order():
-    """A step that nobody shares is left as it is."""
-    np.testing.assert_array_equal(divide(np.array([3, 1, 2]), np.full(4, 5), 1)[0], [3, 1, 2])

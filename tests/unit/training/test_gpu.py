@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
+from astromodal.sequences.layout import SCALAR
 from astromodal.storage.json_files import write_json
-from astromodal.training.batches import Steps
+from astromodal.training.batches import ColumnRoles, Steps
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
 from astromodal.training.initialisation import new_model
@@ -39,7 +40,8 @@ def losses(survey, device, compiled=False, **training):
     group = Group(device=torch.device(device))
     loss = TypedLoss(survey.layout, survey.tables, settings.meaningful_loss, group.device)
     sequences, order = survey.sequences(), SequenceSettings(max_seq_len=40)
-    steps = Steps(sequences, loss, settings, order, group, Budget.of(model, SIZES))
+    roles = ColumnRoles.alike(survey.layout[SCALAR].length)
+    steps = Steps(sequences, loss, settings, order, roles, group, Budget.of(model, SIZES))
     optimisation = Optimisation(model.to(group.device), loss, settings, group)
     found = [optimisation.take(step, 1e-2, False).sums.means() for step in steps.after(0)]
     return torch.tensor([means["cross_entropy"] for means in found])

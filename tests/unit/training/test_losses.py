@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from astromodal.config.training import MeaningfulLossSettings, ModelSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
-from astromodal.sequences.dataset import divide
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import divide
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.initialisation import new_model
@@ -143,7 +143,7 @@ def test_a_batch_without_real_codes_has_no_loss(survey, model):
     """Where everything is missing the loss is 0, not NaN."""
     scalars_only = np.flatnonzero(survey.sequences().pattern == 1 << 2)[:1]
     batch = survey.sequences().batch(scalars_only)
-    batch.tokens[batch.tokens >= N_SPECIAL] = MISS
+    batch.columns.ids[:] = MISS
     loss = typed_loss(survey)
     assert loss.total(loss.batch_sums(model, batch, (0, 0))).item() == 0.0
 

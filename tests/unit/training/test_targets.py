@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astromodal.core.vocab import MISS, N_SPECIAL
+from astromodal.core.vocab import N_SPECIAL
+from astromodal.sequences.order import AskedColumns
 from astromodal.training.targets import NO_TARGET, find_targets, sample_known
 from helpers.survey import legal_ids
 
@@ -22,7 +23,6 @@ def test_targets_are_all_real_codes_and_nothing_else(survey, batch):
     real = np.concatenate([(r.targets != NO_TARGET).ravel() for r in found])
     tokens = batch.tokens[positions + 1]
     assert (tokens[real] >= N_SPECIAL).all()
-    assert (tokens[~real] == MISS).all()
     wanted = np.flatnonzero(batch.tokens >= N_SPECIAL)
     np.testing.assert_array_equal(np.sort(positions[real] + 1), wanted)
 
@@ -31,11 +31,34 @@ def test_targets_count_from_their_own_range(survey, batch):
     """A target is its id less the first id that is legal in its slot."""
     for found in find_targets(batch, survey.layout):
         for (c, m), target in np.ndenumerate(found.targets):
+            if target == NO_TARGET:
+                continue
             after = found.positions[c, m] + 1
             slot = int(batch.slots[after]) - 1
             first, size = legal_ids(survey.layout, int(batch.types[after]), slot)
             assert size == found.ids.size
-            assert target == NO_TARGET or batch.tokens[after] == first + target
+            assert batch.tokens[after] == first + target
+
+
+def test_an_asked_column_is_predicted_by_its_own_token(survey):
+    """Its position is that of the token that asks; a shown one's is that of the token before."""
+    sequences = survey.sequences()
+    batch = sequences.batch(np.arange(40), (1, 1), AskedColumns(1.0, (2, 0)))
+    (found,) = (r for r in find_targets(batch, survey.layout) if r.asked is not None)
+    place = batch.columns.place.T
+    target = found.targets != NO_TARGET
+    np.testing.assert_array_equal(target, place >= 0)
+    np.testing.assert_array_equal(
+        found.positions[target & found.asked], place[target & found.asked]
+    )
+    shown = target & ~found.asked
+    np.testing.assert_array_equal(found.positions[shown], place[shown] - 1)
+    assert (target & found.asked).any()
+    assert shown.any()
+    spec = survey.layout.spec
+    for column in range(3):
+        own = batch.columns.ids[target[column], column] - spec.column_offset(column)
+        np.testing.assert_array_equal(found.targets[column, target[column]], own)
 
 
 def test_what_is_sampled_does_not_depend_on_the_batch(survey):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import torch
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.errors import AstromodalError, ConfigError
 from astromodal.models.transformer import N_FEATURES
-from astromodal.training.batches import Steps
+from astromodal.sequences.layout import SCALAR
+from astromodal.training.batches import ColumnRoles, Steps
 from astromodal.training.budget import Budget
 from astromodal.training.checkpoint import step_of
 from astromodal.training.distributed import ALONE
@@ -37,7 +39,7 @@ SETTINGS = {
 def make_trainer(survey, tmp_path):
     """Make a trainer in its own folder, which gets a signal after ``stop_after`` steps."""
 
-    def make(folder="run", stop_after=None, dropout=0.2, sequences=None, **settings):
+    def make(folder="run", stop_after=None, dropout=0.2, sequences=None, labels=(), **settings):
         torch.manual_seed(9)
         spec, longest = survey.layout.spec, survey.layout.longest
         sizes = ModelSettings(d_model=16, n_layers=2, n_heads=2, d_ff=32, dropout=dropout)
@@ -52,9 +54,10 @@ def make_trainer(survey, tmp_path):
         budget = Budget.of(model, sizes)
         found = sequences or survey.sequences()
         numbers = iter(range(1, 10_000))
+        roles = replace(ColumnRoles.alike(survey.layout[SCALAR].length), labels=labels)
         return Trainer(
             Optimisation(model, loss, training, ALONE),
-            Steps(found, loss, training, SequenceSettings(), ALONE, budget),
+            Steps(found, loss, training, SequenceSettings(), roles, ALONE, budget),
             Place(path, {"config": {"x": 1}, "vocab_spec": spec.as_dict()}),
             dict.fromkeys(("image", "scalar", "spectrum"), 2.0),
             (lambda: False) if stop_after is None else (lambda: next(numbers) == stop_after),
@@ -187,6 +190,56 @@ def test_a_run_that_patience_ended_stays_ended(make_trainer):
     second.restore(first.checkpoint(first.step))
     assert run(second)
     assert second.step == first.step
+
+
+def test_the_best_is_chosen_among_steps_that_ask_all_labels(make_trainer):
+    """Validations before them are of another loss, and count no more."""
+    trainer = make_trainer(labels=(0,), label_epochs=1)
+    trainer.best = Best(1, -100.0)
+    assert run(trainer)
+    assert trainer.best.step > trainer.steps.labels_from
+    last = [entry for entry in history(trainer) if "cross_entropy_scalar" in entry][-1]
+    assert last["epoch"] == 2
+
+
+def test_the_rate_begins_anew_where_all_labels_are_asked(make_trainer):
+    """It has fallen to almost 0 by then, and rises to half the peak."""
+    trainer = make_trainer(labels=(0,), label_epochs=2, log_every=1)
+    assert run(trainer)
+    rates = {e["step"]: e["learning_rate"] for e in history(trainer) if "learning_rate" in e}
+    first = trainer.steps.labels_from
+    assert rates[first] < 0.05 * 1e-2
+    assert max(rates[step] for step in rates if step > first) == pytest.approx(0.5 * 1e-2)
+    assert rates[trainer.total] < 0.05 * 1e-2
+
+
+def test_patience_goes_on_to_the_steps_that_ask_all_labels(make_trainer):
+    """Where no validation is better, training skips to them, once, and then ends as early."""
+    trainer = make_trainer(labels=(0,), label_epochs=2, validate_every=1, patience=2)
+    trainer.best = Best(1, -100.0)
+    assert run(trainer)
+    first = trainer.steps.labels_from
+    steps = [entry["step"] for entry in history(trainer) if "unigram_scalar" in entry]
+    assert steps[:4] == [0, 1, 2, first + 1]
+    assert trainer.step == trainer.total or trainer.best.waited == 2
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, 4])
+def test_an_interrupted_run_skips_as_one_that_was_not(make_trainer, stopped_at):
+    """Stopped before, at and after the step that it skips from, it ends with the same weights."""
+    settings = {"labels": (0,), "label_epochs": 1, "validate_every": 1, "patience": 2}
+    whole = make_trainer("whole", **settings)
+    whole.best = Best(1, -100.0)
+    assert run(whole)
+    first = make_trainer("parts", stopped_at, **settings)
+    first.best = Best(1, -100.0)
+    assert not run(first)
+    second = make_trainer("parts", **settings)
+    second.restore(first.checkpoint(first.step))
+    assert run(second)
+    assert history(whole) == history(second)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value), name
 
 
 def test_without_patience_a_run_never_ends_early(make_trainer):

@@ -23,8 +23,9 @@ from astromodal.evaluation.transformer.sample import (
     target_logits,
 )
 from astromodal.inference.bundle import Bundle
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES, SCALAR
+from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.training.targets import NO_TARGET, RangeTargets
@@ -83,7 +84,8 @@ def measure_losses(
 ) -> ObjectLosses:
     """Measure the losses of evaluated objects, with blocks in fixed and in shuffled order.
 
-    The model predicts every block from the blocks before it.
+    The model predicts every block from the blocks before it, and scalar columns as in training: a
+    random choice of them after everything else.
 
     Parameters
     ----------
@@ -103,10 +105,10 @@ def measure_losses(
     chosen = sample_objects(sequences, eligible, evaluation.max_objects, evaluation.seed)
     objects = np.unique(np.concatenate(list(chosen.values())))
     plan = plan_epoch(objects, sequences.lengths, None, 1, _BUDGET)
-    sums = _Sums(bundle, objects)
+    sums, asked = _Sums(bundle, objects), bundle.trained.asked(evaluation.seed)
     for order, shuffle in enumerate((None, (evaluation.seed, 0))):
         for step in progress(range(len(plan)), len(plan), f"batches, {ORDERS[order]} order"):
-            batch = sequences.batch(plan.step(step), shuffle)
+            batch = sequences.batch(plan.step(step), shuffle, asked)
             targets = target_logits(bundle.trained.model, batch, bundle.layout, bundle.device)
             for range_targets, logits, wanted in targets:
                 sums.add(order, range_targets, logits, wanted)

@@ -20,8 +20,9 @@ from astromodal.evaluation.report.values import Measurement
 from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import plan_epoch
 from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)
@@ -281,6 +282,8 @@ def scan_temperatures(
 ) -> dict[str, TemperatureScan]:
     """Compute the NLL of every code of some objects at every temperature of the grid.
 
+    Of scalars, those count that are asked after everything else, as predictions are made.
+
     Parameters
     ----------
     bundle : Bundle
@@ -307,13 +310,16 @@ def scan_temperatures(
     counts = {m: np.zeros(len(every), dtype=np.int64) for m in MODALITIES}
     plan = plan_epoch(every, sequences.lengths, None, 1, token_budget)
     shuffle = (seed, 0) if bundle.trained.shuffled else None
+    asked = bundle.trained.asked(seed)
     for step in progress(range(len(plan)), len(plan), "batches at all temperatures"):
-        batch = sequences.batch(plan.step(step), shuffle)
+        batch = sequences.batch(plan.step(step), shuffle, asked)
         for targets, logits, codes in target_logits(
             bundle.trained.model, batch, bundle.layout, bundle.device
         ):
             place = np.searchsorted(every, targets.objects)
             modality, known = targets.ids.modality, by_object(targets, targets.targets) != NO_TARGET
+            if targets.asked is not None:
+                known &= targets.asked.T
             np.add.at(counts[modality], place, known.sum(axis=1))
             for i, nll in enumerate(_nll_by_temperature(logits, codes)):
                 total = np.where(known, by_object(targets, nll), 0.0).sum(axis=1)

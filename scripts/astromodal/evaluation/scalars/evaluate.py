@@ -25,10 +25,11 @@ from astromodal.evaluation.scalars.measures import (
     ColumnNumbers,
     Residuals,
     ScalarNumbers,
+    ScalarSample,
     bits_an_object,
     measure_column,
+    sample_scalars,
 )
-from astromodal.evaluation.scalars.sample import ScalarSample, sample_scalars
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 HALF_BIN = 0.5

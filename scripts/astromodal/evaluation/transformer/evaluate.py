@@ -25,8 +25,9 @@ from astromodal.evaluation.transformer.measures import (
 )
 from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
 from astromodal.inference.bundle import Trained, load_trained
-from astromodal.sequences.dataset import SequenceSet, plan_epoch
+from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.vocabulary import check_hashes
 from astromodal.training.history import (
     SPEEDS,
@@ -87,7 +88,10 @@ def evaluate_transformer(
     plan = plan_epoch(every, sequences.lengths, None, 1, _BUDGET)
     batches = context.progress((plan.step(i) for i in range(len(plan))), len(plan), "batches")
     shuffle = (evaluation.seed, 0) if trained.shuffled else None
-    ranges, objects = measure_nll(trained.model, sequences, batches, unigram, shuffle, device)
+    asked = trained.asked(evaluation.seed)
+    ranges, objects = measure_nll(
+        trained.model, sequences, batches, unigram, shuffle, asked, device
+    )
     numbers = replace(
         _training_numbers(trained, losses),
         modalities={
@@ -147,6 +151,8 @@ def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:
         f"among the codes that are legal in its slot, with the blocks of each object {order}. The "
         "unigram baseline is the frequency of each code in its slot over the training sequences, "
         "smoothed by leave-one-out likelihood; it uses the slot and nothing else of the object. "
+        "As in training, scalar columns are a random choice asked after everything else, labels "
+        "more often; the others are predicted one after another. "
         "Missing codes are never targets."
     )
 

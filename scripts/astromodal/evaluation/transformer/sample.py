@@ -16,6 +16,7 @@ from astromodal.evaluation.held_out import sample_rows
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
+from astromodal.sequences.order import Choose
 from astromodal.training.initialisation import Unigram
 from astromodal.training.targets import NO_TARGET, RangeTargets, find_targets
 
@@ -77,6 +78,7 @@ def measure_nll(
     batches: Iterable[np.ndarray],
     unigram: Unigram,
     shuffle: tuple[int, int] | None,
+    choose: Choose | None,
     device: torch.device,
 ) -> tuple[list[RangeNll], dict[str, np.ndarray]]:
     """Compute the NLL of every code of some objects.
@@ -93,6 +95,9 @@ def measure_nll(
         The baseline, counted on the training sequences.
     shuffle : (int, int), optional
         Seed and epoch of the block orders; the layout's order where None.
+    choose : callable, optional
+        Chooses the scalar columns that are shown, each predicted from what stands before it, and
+        those that are asked at the end; all are shown where None.
     device : torch.device
         Where the model is.
 
@@ -108,7 +113,7 @@ def measure_nll(
     firsts: dict[int, list[np.ndarray]] = {}
     objects: dict[int, list[np.ndarray]] = {}
     for chosen in batches:
-        batch = sequences.batch(chosen, shuffle)
+        batch = sequences.batch(chosen, shuffle, choose)
         for ids, values in _batch_nll(model, batch, layout, unigram, device):
             pairs.setdefault(ids.offset, []).append(values)
         for kind, starts in batch.starts.items():

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.scalars.measures import bits_an_object, in_bins, ranks
-from astromodal.evaluation.scalars.sample import ScalarSample
+from astromodal.evaluation.scalars.measures import (
+    ScalarSample,
+    bits_an_object,
+    in_bins,
+    ranks,
+)
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 

@@ -10,6 +10,8 @@ from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.training.initialisation import Unigram
 
+CPU = torch.device("cpu")
+
 
 @pytest.mark.parametrize("shuffle", [None, (3, 0)])
 def test_nll_is_that_of_all_logits_over_legal_ids(tmp_path, toy, shuffle):
@@ -17,19 +19,22 @@ def test_nll_is_that_of_all_logits_over_legal_ids(tmp_path, toy, shuffle):
     sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=6)], toy.layout)
     model, unigram = toy.model(), Unigram(sequences, np.arange(6))
     objects = np.array([2])
-    ranges, _ = measure_nll(model, sequences, [objects], unigram, shuffle, torch.device("cpu"))
+    ranges, _ = measure_nll(model, sequences, [objects], unigram, shuffle, None, CPU)
     batch = sequences.batch(objects, shuffle)
     tokens, types = (torch.from_numpy(a)[None].long() for a in (batch.tokens, batch.types))
     logits = model(tokens, types, None)[0]
     for each in ranges:
         start = batch.starts[toy.layout[each.block].type][0] + each.ids.first
         for slot in range(each.ids.n_slots):
-            target = int(batch.tokens[start + slot + 1])
-            low = each.ids.offset + slot * each.ids.stride
-            if target == MISS:
+            place = start + slot + 1
+            if each.block == "scalar":  # a missing one has no token
+                place = batch.columns.place[0, slot]
+            if place < 0 or batch.tokens[place] == MISS:
                 assert np.isnan(each.model[0, slot])
                 continue
-            want = -F.log_softmax(logits[start + slot, low : low + each.ids.size], 0)[target - low]
+            low = each.ids.offset + slot * each.ids.stride
+            legal = logits[place - 1, low : low + each.ids.size]
+            want = -F.log_softmax(legal, 0)[batch.tokens[place] - low]
             assert each.model[0, slot] == pytest.approx(float(want.detach()), abs=1e-5)
 
 
@@ -38,7 +43,7 @@ def test_unigram_nll_agrees_with_its_own_mean(tmp_path, toy):
     sequences = SequenceSet([toy.write(tmp_path / "s.safetensors")], toy.layout)
     unigram, objects = Unigram(sequences, np.arange(20)), np.arange(20, 40)
     ranges, _ = measure_nll(
-        toy.model(), sequences, [objects[:7], objects[7:]], unigram, None, torch.device("cpu")
+        toy.model(), sequences, [objects[:7], objects[7:]], unigram, None, None, CPU
     )
     for modality, mean in unigram.cross_entropy(sequences, objects).items():
         values = np.concatenate([r.unigram.ravel() for r in ranges if r.ids.modality == modality])
@@ -50,12 +55,31 @@ def test_first_blocks_are_known(tmp_path, toy):
     sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=4)], toy.layout)
     unigram = Unigram(sequences, np.arange(4))
     batches = [np.arange(4)]
-    ranges, rows = measure_nll(toy.model(), sequences, batches, unigram, None, torch.device("cpu"))
+    ranges, rows = measure_nll(toy.model(), sequences, batches, unigram, None, None, CPU)
     first = {
         r.block: dict(zip(rows[r.block].tolist(), r.first.tolist(), strict=True)) for r in ranges
     }
     assert first["image"] == {0: True, 2: True}
     assert first["scalar"] == {0: False, 1: True, 2: False, 3: True}
+
+
+def test_an_asked_column_is_predicted_where_it_is_asked(tmp_path, toy):
+    """Its NLL is that of the logits at the asking token, with everything else before it."""
+    sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=6)], toy.layout)
+    model, unigram, objects = toy.model(), Unigram(sequences, np.arange(6)), np.array([2])
+
+    def ask(objects, known):
+        return known & [True, False], known & [False, True]
+
+    ranges, _ = measure_nll(model, sequences, [objects], unigram, None, ask, CPU)
+    batch = sequences.batch(objects, None, ask)
+    rows = (torch.from_numpy(a) for a in (batch.tokens, batch.types, batch.slots))
+    logits = model.logits(model.flat_hidden(*rows, batch.shapes))
+    ids = toy.layout["scalar"].ranges[0]
+    legal = logits[batch.columns.place[0, 1], ids.offset + ids.stride :][: ids.size]
+    want = -F.log_softmax(legal, 0)[batch.columns.ids[0, 1] - ids.offset - ids.stride]
+    (scalar,) = (each for each in ranges if each.block == "scalar")
+    assert scalar.model[0, 1] == pytest.approx(float(want.detach()), abs=1e-5)
 
 
 def test_objects_are_sampled_by_modality(tmp_path, toy):
