@@ -42,7 +42,7 @@ interruptions: .venv/astromodal-dev  ## the half of the faults that tests leave 
 
 staleness: .venv/astromodal-dev  ## change everything in turn on real small runs, and see which jobs run (a quarter of an hour)
 	@echo "== Changing, running, undoing, running"
-	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal tests/staleness --durations 10
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist worksteal tests/staleness --durations 10 $(if $(ONLY),-m "$(ONLY)")
 
 steady: .venv/astromodal-dev  ## run the tests' sky in four ways, and compare every byte (a quarter of an hour)
 	@echo "== Running on one core, on two, with fields in another order and beside a load"

@@ -64,6 +64,8 @@ class Case:
     runs: set[str]
     undone: set[str] | None = None
     """Jobs that run when it is undone, where they are others."""
+    thorough: bool = False
+    """Whether another case makes the same kinds of jobs run, so that CI leaves this one out."""
 
 
 def cube(field: str, name: str, value):
@@ -129,10 +131,12 @@ CASES = [
         "scalars of a held-out cube", cube("C", "fwhm_n_det", lambda fwhm: fwhm + 1),
         of("summarize_field encode_scalars pack_sequences", "C")
         | {"evaluate_scalars", "evaluate_images"} | REPORTED,
+        thorough=True,
     ),
     Case(
         "images of a held-out cube", cube("C", "splus_cut_R", lambda cut: [p + 1 for p in cut]),
         of("summarize_field encode_images pack_sequences", "C") | {"evaluate_images"} | REPORTED,
+        thorough=True,
     ),
     Case(
         "positions of a held-out cube", cube("C", "ra", lambda ra: ra + 0.001),
@@ -165,10 +169,12 @@ CASES = [
     Case(
         "Lloyd steps of spectra", setting("tokenizers", "spectrum", "iterations", value=4),
         REFITTED_SPECTRA,
+        thorough=True,
     ),
     Case(
         "examples of the report", setting("evaluation", "n_examples", value=4),
         EVALUATIONS | {"render_report"},
+        thorough=True,
     ),
     Case(
         "a function that encodes scalars",
@@ -189,7 +195,13 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.thorough] if case.thorough else [])
+        for case in CASES
+    ],
+)
 def test_a_change_runs_the_jobs_that_depend_on_it(survey, case):
     """Forwards and backwards; in between and afterwards there is nothing to do."""
     undo = case.change(survey)

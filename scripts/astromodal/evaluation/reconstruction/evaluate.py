@@ -121,11 +121,11 @@ def _summary(context: ModelContext) -> str:
 
 def _can_predict(section: Section, inputs: ReconstructionInputs, block: str, n: int) -> bool:
     """Return whether a block can be predicted; note why not, and what a fixed order leaves out."""
-    if not inputs.model.bundle.trained.shuffled:
-        given = ", ".join(inputs.given_blocks(block)) or "nothing"
+    given = inputs.given_blocks(block)
+    if len(given) < len(inputs.model.bundle.layout.blocks) - 1:
         section.notes.append(
             f"{block}: the model was trained on one order of blocks, so this block is predicted "
-            f"from {given} alone."
+            f"from {', '.join(given) or 'nothing'} alone."
         )
     known = len(inputs.trained_on(block)) > 0
     if not known:

@@ -61,14 +61,18 @@ def test_a_block_that_trained_nothing_is_a_note(evaluate):
 
 
 def test_a_fixed_order_of_blocks_restricts_what_is_given(evaluate):
-    """With a fixed order the cutout comes first, and cannot be predicted from anything."""
+    """With a fixed order the cutout comes first, and cannot be predicted from anything.
+
+    Scalars are asked after all blocks.
+    """
     fixed = CONFIG.model_copy(
         update={"sequences": SequenceSettings(max_seq_len=128, block_order="fixed")}
     )
     section = evaluate(bundle=toy_bundle(config=fixed))
     assert section.numbers.image is None
     assert any("image: the model was trained on one order" in n for n in section.notes)
-    assert any("scalar: " in n and "predicted from image alone" in n for n in section.notes)
+    assert any("desi_r: " in n and "from scalar, image alone" in n for n in section.notes)
+    assert not any("scalar: the model" in n for n in section.notes)
 
 
 @pytest.mark.usefixtures("real_figures")
