@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from astromodal.core.vocab import BOS, MISS, MISSING_CODE, SEP
+from astromodal.core.vocab import BOS, MISS, MISSING_CODE, PAD, SEP
 from astromodal.errors import DataError, must_be
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
@@ -23,7 +23,7 @@ from astromodal.sequences.layout import SCALAR, Block, SequenceLayout
 
 @dataclass(frozen=True)
 class Prompt:
-    """Objects of which the same blocks and as many scalars are given.
+    """Objects of which the same blocks are given.
 
     Attributes
     ----------
@@ -35,27 +35,23 @@ class Prompt:
         Given blocks other than the scalar block, in the layout's order.
     scalars : int32 (B, 1 + C)
         SEP and the tokens of the scalar block; MISS in a column that is not given, or missing.
-    n_scalars : int
-        Number of scalars that are given of each object.
     """
 
     place: np.ndarray
     objects: np.ndarray
     blocks: tuple[str, ...]
     scalars: np.ndarray
-    n_scalars: int
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Whether SEP and each scalar have a token, bool (B, 1 + C): no SEP without a scalar."""
+        shown = self.scalars != MISS
+        return shown & shown[:, 1:].any(axis=1, keepdims=True)
 
     def length(self, layout: SequenceLayout) -> int:
-        """Return the number of tokens, BOS included: P."""
-        scalars = 1 + self.n_scalars if self.n_scalars else 0
-        return 1 + sum(1 + layout[name].length for name in self.blocks) + scalars
-
-    def given_scalars(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return SEP and the given scalars, and their slots, int32 (B, 1 + given) each."""
-        given = self.scalars != MISS
-        shape = len(self.scalars), 1 + self.n_scalars
-        slots = np.nonzero(given)[1].reshape(shape)
-        return self.scalars[given].reshape(shape), slots
+        """Return the number of tokens of the longest, BOS included: P."""
+        blocks = sum(1 + layout[name].length for name in self.blocks)
+        return 1 + blocks + int(self.shown.sum(axis=1).max(initial=0))
 
     def batches(self, tokens_each: int, budget: int) -> Iterator[Prompt]:
         """Yield batches of the objects of at most `budget` tokens, or of one object.
@@ -75,12 +71,11 @@ class Prompt:
                 self.objects[part],
                 self.blocks,
                 self.scalars[part],
-                self.n_scalars,
             )
 
 
 def prompts(objects: Encoded, request: Request) -> list[Prompt]:
-    """Return a prompt for each set of given blocks, and number of scalars, that objects share."""
+    """Return a prompt for each set of given blocks that objects share."""
     layout, sequences = objects.layout, objects.sequences
     names = [block.name for block in layout.blocks]
     bits = np.uint32(sum(1 << layout[name].type for name in request.given_blocks))
@@ -89,13 +84,11 @@ def prompts(objects: Encoded, request: Request) -> list[Prompt]:
     given = np.zeros(scalars.shape[1], dtype=bool)
     given[[1 + column for column in request.given_columns]] = True
     scalars[:, 1:][:, ~given[1:]] = MISS
-    n_scalars = (scalars[:, 1:] != MISS).sum(axis=1, dtype=np.uint32)
-    keys = np.stack([pattern, n_scalars], axis=1)
     out = []
-    for key in np.unique(keys, axis=0):
-        place = np.flatnonzero((keys == key).all(axis=1))
-        blocks = tuple(n for n in request.given_blocks if (int(key[0]) >> layout[n].type) & 1)
-        out.append(Prompt(place, objects.numbers[place], blocks, scalars[place], int(key[1])))
+    for key in np.unique(pattern).tolist():
+        place = np.flatnonzero(pattern == key)
+        blocks = tuple(n for n in request.given_blocks if (key >> layout[n].type) & 1)
+        out.append(Prompt(place, objects.numbers[place], blocks, scalars[place]))
     return out
 
 
@@ -140,30 +133,44 @@ def run_prompt(bundle: Bundle, sequences: SequenceSet, prompt: Prompt, room: int
         Keys and values of the prompt's tokens.
     """
     layout, n = bundle.layout, len(prompt.objects)
-    names = [block.name for block in layout.blocks]
-    tokens = [np.full((n, 1), BOS, dtype=np.int32)]
-    types, slots = [np.zeros(1, np.int64)], [np.zeros((n, 1), np.int64)]
-    for name in (*prompt.blocks, *([SCALAR] if prompt.n_scalars else [])):
-        if name == SCALAR:
-            own, places = prompt.given_scalars()
-        else:
-            own = sequences.block_tokens(prompt.objects, names.index(name))
-            places = np.broadcast_to(np.arange(own.shape[1]), own.shape)
-        tokens.append(own)
-        types.append(np.full(own.shape[1], layout[name].type, np.int64))
-        slots.append(places)
-    joined = np.concatenate(tokens, axis=1)
-    cache = bundle.decoder.start(n, joined.shape[1] + room)
-    extend(bundle, cache, joined, np.concatenate(types), np.concatenate(slots, axis=1))
+    names, shown = [block.name for block in layout.blocks], prompt.shown
+    tokens: list[np.ndarray] = [np.full((n, 1), BOS, dtype=np.int32)]
+    types: list[np.ndarray] = [np.zeros(1, np.int64)]
+    slots: list[np.ndarray] = [np.zeros(1, np.int64)]
+    for name in prompt.blocks:
+        tokens.append(sequences.block_tokens(prompt.objects, names.index(name)))
+        types.append(np.full(1 + layout[name].length, layout[name].type, np.int64))
+        slots.append(np.arange(1 + layout[name].length))
+    tokens.append(prompt.scalars)
+    types.append(np.full(shown.shape[1], layout[SCALAR].type, np.int64))
+    slots.append(np.arange(shown.shape[1]))
+    used = np.concatenate([np.ones((n, sum(map(len, types[:-1]))), dtype=bool), shown], axis=1)
+    length = prompt.length(layout)
+    padding = np.arange(length) < length - used.sum(axis=1)[:, None]
+    joined = np.full((3, n, length), PAD, dtype=np.int64)  # tokens, types, slots
+    for row, parts in zip(joined, (tokens, types, slots), strict=True):
+        whole = np.concatenate(parts, axis=-1)
+        row[~padding] = np.broadcast_to(whole, used.shape)[used]
+    cache = bundle.decoder.start(n, length + room)
+    rows = joined[0], joined[1], joined[2]
+    extend(bundle, cache, *rows, padding=padding if padding.any() else None)
     return cache
 
 
 def extend(
-    bundle: Bundle, cache: Cache, tokens: np.ndarray, types: np.ndarray, slots: np.ndarray
+    bundle: Bundle,
+    cache: Cache,
+    tokens: np.ndarray,
+    types: np.ndarray,
+    slots: np.ndarray,
+    padding: np.ndarray | None = None,
 ) -> torch.Tensor:
-    """Append tokens (B, N) of types (N,) and slots (N,) or (B, N) to a cache; return states."""
-    moved = (torch.from_numpy(a.astype(np.int64)).to(bundle.device) for a in (tokens, types, slots))
-    return bundle.decoder.extend(cache, *moved)
+    """Append tokens (B, N) of types and slots (N,) or (B, N) to a cache; return states."""
+    ids, kinds, places = (
+        torch.from_numpy(a.astype(np.int64)).to(bundle.device) for a in (tokens, types, slots)
+    )
+    hidden = None if padding is None else torch.from_numpy(padding).to(bundle.device)
+    return bundle.decoder.extend(cache, ids, kinds, places, hidden)
 
 
 @dataclass(frozen=True)

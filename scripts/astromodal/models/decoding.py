@@ -1,6 +1,6 @@
 """Incremental decoding: the transformer runs a few tokens at a time over a cache.
 
-All sequences of a batch have the same token types, and their own token ids.
+All sequences of a batch have as many tokens; shorter ones begin with padding.
 
 Legend: B sequences, N new tokens of each, P tokens in the cache, D model, H heads, F features of an
 id, G scalar columns of S bins.
@@ -33,6 +33,8 @@ class Cache:
         `ValueMaps.rows`.
     sums : float (B, D) or None
         The sum of the values of each sequence's tokens.
+    padding : bool (B, first tokens) or None
+        Which of the first tokens are padding, which no other token attends to.
     length : int
         Number of tokens of each sequence: P.
     """
@@ -41,6 +43,7 @@ class Cache:
     values: list[torch.Tensor]
     rows: torch.Tensor | None
     sums: torch.Tensor | None
+    padding: torch.Tensor | None = None
     length: int = 0
 
     def repeat(self, n: int) -> Cache:
@@ -50,7 +53,8 @@ class Cache:
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Cache:
         kept = [change(key) for key in self.keys], [change(value) for value in self.values]
         sums = None if self.sums is None else change(self.sums)
-        return Cache(*kept, self.rows, sums, self.length)
+        padding = None if self.padding is None else change(self.padding)
+        return Cache(*kept, self.rows, sums, padding, self.length)
 
 
 class Decoder:
@@ -88,7 +92,12 @@ class Decoder:
 
     @torch.no_grad()
     def extend(
-        self, cache: Cache, tokens: torch.Tensor, types: torch.Tensor, slots: torch.Tensor
+        self,
+        cache: Cache,
+        tokens: torch.Tensor,
+        types: torch.Tensor,
+        slots: torch.Tensor,
+        padding: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Run the next tokens, and add their keys and values to the cache.
 
@@ -98,10 +107,11 @@ class Decoder:
             The earlier tokens; it grows by N tokens.
         tokens : int (B, N)
             Token ids.
-        types : int (N,)
-            Their types, as in `CausalTransformerLM.flat_hidden`.
-        slots : int (N,) or (B, N)
-            Their slots, of all sequences or of each.
+        types, slots : int (N,) or (B, N)
+            Their types and slots, of all sequences or of each, as in
+            `CausalTransformerLM.flat_hidden`.
+        padding : bool (B, N), optional
+            Tokens in front that are padding, where the cache is empty.
 
         Returns
         -------
@@ -111,7 +121,12 @@ class Decoder:
         before, n = cache.length, tokens.shape[1]
         end = before + n
 
-        mask = _causal_mask(before, n, tokens.device) if before and n > 1 else None
+        cache.padding = padding if padding is not None else cache.padding
+        mask = None
+        if cache.padding is not None:
+            mask = _padded_mask(cache.padding, before, n)
+        elif before and n > 1:
+            mask = _causal_mask(before, n, tokens.device)
 
         def attend(
             layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -136,8 +151,8 @@ class Decoder:
     def _run(
         self,
         x: torch.Tensor,  # (B, N, D), embeddings of tokens
-        types: torch.Tensor,  # (N,)
-        slots: torch.Tensor,  # (N,) or (B, N)
+        types: torch.Tensor,  # (N,) or (B, N), and so are slots
+        slots: torch.Tensor,
         places: torch.Tensor,  # (N,), positions of the tokens in their sequences
         attend: _Attend,
     ) -> torch.Tensor:
@@ -159,3 +174,15 @@ def _causal_mask(before: int, n: int, device: torch.device) -> torch.Tensor:
     """Return the attention mask of `n` new tokens, bool (n, P + n)."""
     earlier = torch.ones(n, before, dtype=torch.bool, device=device)
     return torch.cat([earlier, torch.ones(n, n, dtype=torch.bool, device=device).tril()], dim=1)
+
+
+def _padded_mask(padding: torch.Tensor, before: int, n: int) -> torch.Tensor:
+    """Return the mask of `n` new tokens, bool (B, 1, n, P + n): earlier ones but padding; itself.
+
+    Rotary angles depend on distances alone, so that padding in front changes no state.
+    """
+    seen = torch.ones(len(padding), 1, 1, before + n, dtype=torch.bool, device=padding.device)
+    seen[:, 0, 0, : padding.shape[1]] = ~padding
+    itself = torch.eye(n, dtype=torch.bool, device=padding.device)
+    itself = torch.cat([torch.zeros_like(itself[:, :1]).expand(-1, before), itself], dim=1)
+    return seen & _causal_mask(before, n, padding.device) | itself

@@ -80,6 +80,26 @@ def test_each_sequence_may_have_slots_of_its_own(model, sequences):
         torch.testing.assert_close(found[i], alone[0], rtol=0, atol=1e-5)
 
 
+def test_padding_in_front_changes_no_state(model, sequences):
+    """A shorter sequence behind padding goes on as it does alone, copies of it too."""
+    tokens, types, slots = sequences
+    decoder, n = Decoder(model), torch.tensor([0, 3, 5])
+    padding = torch.arange(12) < n[:, None]
+    rows = [torch.zeros(3, 12, dtype=torch.long) for _ in range(3)]
+    for i, skipped in enumerate(n.tolist()):
+        for row, values in zip(rows, (tokens[i], types, slots), strict=True):
+            row[i, skipped:] = values[: 12 - skipped]
+    cache = decoder.start(3, 14)
+    decoder.extend(cache, *rows, padding)
+    last = torch.full((6, 2), 7)
+    found = decoder.extend(cache.repeat(2), last, types[12:], slots[12:])
+    for i, skipped in enumerate(n.tolist()):
+        alone = decoder.start(1, 14)
+        decoder.extend(alone, *(row[i : i + 1, skipped:] for row in rows))
+        wanted = decoder.extend(alone, last[:1], types[12:], slots[12:]).expand(2, -1, -1)
+        torch.testing.assert_close(found[2 * i : 2 * i + 2], wanted, rtol=0, atol=1e-5)
+
+
 def test_too_long_a_sequence_is_refused(model):
     """There is no room for more tokens than the model takes."""
     with pytest.raises(ValueError, match="at most 24 tokens, got 25"):
