@@ -251,28 +251,30 @@ class Trainer:
     def _validate(self) -> bool:
         """Validate; return whether the loss is the lowest of all since the first step.
 
-        Where training asks all labels, at its end, validation does so too, and their likelihood is
-        judged, from the first such step on.
+        What is recorded is the same loss throughout, without weights of columns. Where training
+        asks all labels, at its end, their weighted likelihood is judged instead.
         """
         began, steps = time.monotonic(), self.steps
         labels = steps.asks_labels(self.epoch)
-        means = evaluate_loss(
-            self.model,
-            self.loss,
-            steps.sequences,
-            self.validated,
-            steps.shuffled,
-            self.group,
-            steps.asked(_ASKED, labels),
-            steps.columns.weights(labels) if labels else None,
-        )
+        means = self._losses(steps.asked(_ASKED), None)
+        judged = means["loss"]
+        if labels:
+            asked, weights = steps.asked(_ASKED, labels), steps.columns.weights(labels)
+            judged = self._losses(asked, weights)["cross_entropy_scalar"]
         baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
         seconds = time.monotonic() - began
         self.recorder.validation(self.step, self.epoch, {**means, **baseline}, seconds)
         if self.step and len(self.validated):
-            judged = means["cross_entropy_scalar"] if labels else means["loss"]
             self.best = self.best.after(self.step, judged)
         return self.step > 0 and self.best.step == self.step
+
+    def _losses(self, choose: Choose, weights: ColumnWeights | None) -> dict[str, float | None]:
+        """Return the mean losses of the validation objects, as `evaluate_loss` does."""
+        steps, group = self.steps, self.group
+        objects, shuffled = self.validated, steps.shuffled
+        return evaluate_loss(
+            self.model, self.loss, steps.sequences, objects, shuffled, group, choose, weights
+        )
 
     def _explained(self, error: NotFinite, step: Step) -> AstromodalError:
         ids = [self.steps.sequences.id(int(i)) for i in error.objects[:_SHOWN_IDS]]

@@ -23,7 +23,13 @@ from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import NotFinite, Optimisation
-from astromodal.training.trainer import Best, Place, Trainer, validation_objects
+from astromodal.training.trainer import (
+    Best,
+    Place,
+    Trainer,
+    evaluate_loss,
+    validation_objects,
+)
 from helpers.loss_terms import entropy
 
 __all__ = ["entropy"]
@@ -200,6 +206,20 @@ def test_the_best_is_chosen_among_steps_that_ask_all_labels(make_trainer):
     assert trainer.best.step > trainer.steps.labels_from
     last = [entry for entry in history(trainer) if "cross_entropy_scalar" in entry][-1]
     assert last["epoch"] == 2
+
+
+def test_what_is_recorded_is_one_loss_throughout(make_trainer):
+    """Where all labels are asked, too, it has the columns of before and no weights."""
+    trainer = make_trainer(labels=(0,), label_epochs=1)
+    assert run(trainer)
+    last = [entry for entry in history(trainer) if "unigram_scalar" in entry][-1]
+    steps, objects = trainer.steps, trainer.validated
+    wanted = evaluate_loss(
+        trainer.model, trainer.loss, steps.sequences, objects, steps.shuffled,
+        choose=steps.asked((0, 0, 1)),
+    )  # fmt: skip
+    assert last["cross_entropy_scalar"] == pytest.approx(wanted["cross_entropy_scalar"])
+    assert trainer.best.loss != pytest.approx(wanted["cross_entropy_scalar"], abs=1e-6)
 
 
 def test_the_rate_begins_anew_where_all_labels_are_asked(make_trainer):
