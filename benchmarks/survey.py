@@ -9,10 +9,10 @@ import numpy as np
 
 from astromodal.config.schema import TokenizerSettings
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.sequences.centroids import CentroidTables
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Block, SequenceLayout, sequence_layout
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
+from astromodal.sequences.tokenizers import CentroidTables
 
 DESI = ("desi_b", "desi_r", "desi_z")
 SCALARS_ONLY: tuple[str, ...] = ("scalar",)

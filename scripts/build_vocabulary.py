@@ -1,9 +1,8 @@
 """Write the joint vocabulary of the tokenizers."""
 
 from astromodal.jobs.entry import start
-from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
 from astromodal.sequences.layout import sequence_layout
-from astromodal.sequences.vocabulary import write_vocabulary
+from astromodal.sequences.tokenizers import TokenizerFiles, load_tokenizers, write_vocabulary
 
 job = start(snakemake)
 tokenizers = load_tokenizers(TokenizerFiles.of(snakemake.input))

@@ -4,7 +4,7 @@ from astromodal.jobs.entry import start
 from astromodal.evaluation.ablations.losses import measure_losses
 from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.bundle import join_bundle, load_trained
-from astromodal.sequences.centroids import TokenizerFiles
+from astromodal.sequences.tokenizers import TokenizerFiles
 
 job = start(snakemake)
 given, device = snakemake.input, job.device()

@@ -1,7 +1,7 @@
 """Train the transformer on the sequences of the training fields."""
 
 from astromodal.jobs.entry import start
-from astromodal.sequences.centroids import TokenizerFiles
+from astromodal.sequences.tokenizers import TokenizerFiles
 from astromodal.storage.skips import usable
 from astromodal.training.distributed import Group
 from astromodal.training.launch import launch

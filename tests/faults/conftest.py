@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.tokenizers import Tokenizers
 from faults.jobs import FIELD, Outcome, good_table, run_jobs, tokenizers, write
 
 settings.register_profile("faults", parent=settings.get_profile("astromodal"), max_examples=2000)

@@ -23,10 +23,10 @@ from astromodal.data.columns import modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.data.summary import summarise_field
-from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.packing import pack_field
 from astromodal.sequences.store import SequenceStore
+from astromodal.sequences.tokenizers import Tokenizers
 from astromodal.tokenizers.images.normaliser import sample_sky
 from astromodal.tokenizers.images.shards import CutoutShard, write_shard
 from astromodal.tokenizers.images.tokens import encode_field_images

@@ -21,10 +21,9 @@ from astromodal.data.splits import TRAIN
 from astromodal.inference.bundle import Bundle, Trained, restore
 from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
-from astromodal.sequences.centroids import TokenizerFiles, Tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import write_sequences
-from astromodal.sequences.vocabulary import write_vocabulary
+from astromodal.sequences.tokenizers import TokenizerFiles, Tokenizers, write_vocabulary
 from astromodal.storage.json_files import write_json
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer

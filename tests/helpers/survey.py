@@ -15,10 +15,10 @@ from astromodal.config.schema import (
     TokenizerSettings,
 )
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.sequences.centroids import CentroidTables
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SequenceLayout, sequence_layout
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
+from astromodal.sequences.tokenizers import CentroidTables
 
 SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
 SPECTRUM = SpectrumSettings(

@@ -22,9 +22,9 @@ from astromodal.config.schema import (
     SpectrumSettings,
     TrainingSettings,
 )
-from astromodal.sequences.centroids import TokenizerFiles, load_tokenizers
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import pack_objects, write_sequences
+from astromodal.sequences.tokenizers import TokenizerFiles, load_tokenizers
 from astromodal.storage.json_files import write_json
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser

@@ -93,18 +93,45 @@ def test_scalars_from_images_beat_the_marginal(model, objects, column):
 
 
 @pytest.mark.parametrize("group", ["desi_b", "desi_r", "desi_z"])
-def test_spectra_from_photometry_beat_the_mean_spectrum(paths, model, objects, photometry, group):
-    """A smaller squared error of the flux than the training field's mean spectrum has.
+def test_predicted_spectra_beat_the_mean_spectrum(paths, model, objects, photometry, group):
+    """A smaller squared error than the training field's mean spectrum has.
 
-    Errors range over decades, so each object counts by the logarithm of its own.
+    It is that of the flux from photometry, and that of the shape from everything else.
     """
-    predicted = model.predict(objects, group, given=photometry, n_samples=4)[group]
-    flux = decoded(model, objects, group)
+    flux, has = decoded(model, objects, group)[:, None], objects.has(group)
     mean = np.nanmean(decoded(model, model.open(paths.sequences(TRAINING)), group), axis=0)
-    has = objects.has(group)
     assert has.sum() > 50
-    errors = [np.nanmean((flux - guess) ** 2, axis=1) for guess in (predicted.flux[has], mean)]
-    assert standard_errors(np.log(errors[1]) - np.log(errors[0])) > 2
+    for place, given in enumerate((photometry, None)):
+        predicted = model.predict(objects, group, given=given)[group].flux[has]
+        gain = gains(flux, predicted[:, None], mean[None, None])[place]
+        assert standard_errors(gain) > 2
+
+
+def test_cutouts_from_photometry_beat_the_mean_cutout(paths, model, objects, photometry):
+    """A smaller squared error of pixels and of shape than the training field's mean cutout has."""
+    training = model.open(paths.sequences(TRAINING))
+    some, many = (each[np.flatnonzero(each.has("image"))[:100]] for each in (objects, training))
+    pixels, mean = (model.decode(each, "image")["image"].pixels for each in (some, many))
+    predicted = model.predict(some, "image", given=photometry, n_samples=3)["image"].pixels
+    shape = (*pixels.shape[:2], -1)
+    same = mean.mean(axis=0, keepdims=True).reshape(1, *shape[1:])
+    for gain in gains(pixels.reshape(shape), predicted.reshape(shape), same):
+        assert standard_errors(gain) > 2
+
+
+def gains(measured, predicted, mean):
+    """By how much predictions are nearer than a mean, (n,) each: as they are, and scaled to fit.
+
+    Arrays are (n, bands, values). Errors range over decades, so each object counts by the logarithm
+    of its own mean square.
+    """
+    errors = []
+    for guess in (predicted, mean):
+        guess = np.where(np.isfinite(measured), guess, np.nan)
+        scale = np.nansum(measured * guess, axis=2) / np.nansum(guess**2, axis=2)
+        for each in (guess, scale[:, :, None] * guess):
+            errors.append(np.log(np.nanmean((measured - each) ** 2, axis=(1, 2))))
+    return errors[2] - errors[0], errors[3] - errors[1]
 
 
 def decoded(model, objects, group):

@@ -70,7 +70,7 @@ class ReconstructionSettings(Settings):
 
     max_objects: Positive = Field(32, description="Largest number of objects per block.")
     n_samples: Positive = Field(
-        3, description="Samples that a predicted spectrum or cutout is averaged over."
+        3, description="Quantiles of the brightness that a predicted cutout is averaged over."
     )
     columns: ColumnNames = Field(
         (

@@ -43,6 +43,12 @@ class SequenceSettings(Settings):
         "training and asked at the end of its sequence, so that a column can be predicted from any "
         "others or from images alone.",
     )
+    hide_blocks: Probability = Field(
+        0.2,
+        description="Probability that the codes of a cutout or of a spectrum are all hidden in "
+        "training and predicted from what is shown, each independently of the others, as in "
+        "prediction.",
+    )
     labels: ColumnNames = Field(
         LABELS,
         description="Scalar columns that are mostly predicted and seldom given; columns that the "
@@ -95,6 +101,12 @@ class MeaningfulLossSettings(Settings):
         0.75,
         description="Power of the rarity of a scalar column that its weight in the cross-entropy "
         "grows with, up to ten times: a survey knows few redshifts and many magnitudes.",
+    )
+    spread: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        1 / 128,
+        description="Standard deviation of the Gaussian over neighbouring bins that the value of a "
+        "scalar column is spread over in the cross-entropy of training, as a fraction of the "
+        "column's bins; 0 for none.",
     )
     extra: dict[str, NotNegative] = Field(
         {},

@@ -61,6 +61,9 @@ _UNITS = (
     (r"logg|_mh_", "dex"),
 )
 """Units of scalar columns, by patterns of their names. The first that matches is used."""
+_SMALLEST_BINS = ((r"^specz_z$", 5e-4),)
+"""Smallest width of a bin by patterns of names. A redshift of 5e-4 is 150 km/s: bins of equal mass
+would tell the velocities of stars apart, which no photometry knows."""
 _MEANINGS = (
     (r"^ellipticity_", "1 - minor / major axis"),
     (r"^elongation_", "major / minor axis"),
@@ -130,6 +133,12 @@ def group_columns(group: str) -> list[str]:
 def scalar_unit(column: str) -> str | None:
     """Return the unit of a scalar column; empty without a unit, None where it is not known."""
     return next((unit for pattern, unit in _UNITS if re.search(pattern, column)), None)
+
+
+def smallest_bin(column: str) -> float:
+    """Return the smallest width of a bin of a scalar column, in its unit; 0 for any width."""
+    widths = (width for pattern, width in _SMALLEST_BINS if re.search(pattern, column))
+    return next(widths, 0.0)
 
 
 def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:

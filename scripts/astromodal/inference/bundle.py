@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,6 @@ from astromodal.errors import ConfigError, DataError, FormatError, must_be
 from astromodal.inference.request import Request
 from astromodal.models.decoding import Decoder
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
 from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import (
     IMAGE,
@@ -28,8 +27,13 @@ from astromodal.sequences.layout import (
     SequenceLayout,
     sequence_layout,
 )
-from astromodal.sequences.order import AskedColumns
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.order import Hiding, hiding, label_numbers
+from astromodal.sequences.tokenizers import (
+    TokenizerFiles,
+    Tokenizers,
+    check_hashes,
+    load_tokenizers,
+)
 from astromodal.storage.formats import check_content, put_aside, remake
 from astromodal.storage.hashing import hash_arrays
 from astromodal.storage.json_files import read_json
@@ -76,10 +80,11 @@ class Trained:
         """Whether blocks were shuffled in training."""
         return self.config.sequences.block_order == "shuffled"
 
-    def asked(self, seed: int) -> AskedColumns:
-        """Return a choice of shown and asked columns of objects, with training's probabilities."""
-        columns = self.config.tokenizers.scalar.columns
-        return AskedColumns.of(self.config.sequences, columns, (seed, 0, 1))
+    def hiding(self, seed: int) -> Hiding:
+        """Return a choice of what is hidden of objects, with training's probabilities."""
+        settings = self.config.sequences
+        labels = label_numbers(self.config.tokenizers.scalar.columns, settings.labels)
+        return hiding(settings, self.layout, labels, (seed, 0, 1))
 
     @cached_property
     def hash(self) -> str:
@@ -174,14 +179,15 @@ class Bundle:
         The tokenizers that the model was trained with.
     device : torch.device
         Device of the model.
-    temperatures : mapping of str to float
-        Divisor of the logits by modality; 1 for a modality that is absent.
+    temperatures : mapping of str to float, optional
+        Divisors of the logits by column or modality, 1 for what is absent; the model's own, by
+        column, where None.
     """
 
     trained: Trained
     tokenizers: Tokenizers
     device: torch.device
-    temperatures: Mapping[str, float] = field(default_factory=dict)
+    temperatures: Mapping[str, float] | None = None
 
     @property
     def layout(self) -> SequenceLayout:
@@ -251,17 +257,40 @@ class Bundle:
         flat = states.reshape(1, -1, states.shape[-1])
         span = (legal.first, 1, legal.size)
         logits = self.trained.model.range_logits([flat], [span])[0][0, :, : legal.used]
-        logits = logits.float() / self.temperatures.get(self._modality(legal.first), 1.0)
+        logits = logits.float() / self._temperature(legal.first)
         if (unseen := self._unseen.get(legal.first)) is not None:
             logits = logits.masked_fill(unseen, -torch.inf)
         return logits.log_softmax(dim=-1).view(*states.shape[:-1], legal.used)
 
-    def _modality(self, first: int) -> str:
-        """Return the modality of an id."""
-        spec = self.layout.spec
+    def _temperature(self, first: int) -> float:
+        """Return the divisor of the logits of the ids of a slot, by the first of them."""
+        spec, name = self.layout.spec, SPECTRUM
+        column = -1
         if first < spec.scalar_offset:
-            return IMAGE
-        return SCALAR if first < spec.scalar_offset + spec.v_scalar else SPECTRUM
+            name = IMAGE
+        elif first < spec.scalar_offset + spec.v_scalar:
+            column, name = (first - spec.scalar_offset) // self._n_bins, SCALAR
+        if self.temperatures is None:
+            return 1.0 if column < 0 else self._own_temperatures[column]
+        other = self.temperatures.get(name, 1.0)
+        named = 0 <= column < len(self.columns)
+        return self.temperatures.get(self.columns[column], other) if named else other
+
+    def column_temperature(self, column: str) -> float:
+        """Return the divisor of the logits of a scalar column, by name."""
+        ids = self.layout[SCALAR].ranges[0]
+        return self._temperature(ids.offset + ids.stride * self.columns.index(column))
+
+    @cached_property
+    def _n_bins(self) -> int:
+        """Number of ids of a scalar column."""
+        return self.layout[SCALAR].ranges[0].size
+
+    @cached_property
+    def _own_temperatures(self) -> list[float]:
+        """Return the model's temperatures of all scalar columns."""
+        temperatures: list[float] = self.trained.model.values.temperatures.tolist()
+        return temperatures
 
 
 def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundle:

@@ -15,10 +15,14 @@ import yaml
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.inference.bundle import DECIDING, FORMAT, Trained, load_trained
-from astromodal.sequences.centroids import TokenizerFiles, Tokenizers, load_tokenizers
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.tokenizers import (
+    TokenizerFiles,
+    Tokenizers,
+    check_hashes,
+    load_tokenizers,
+)
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.safetensors import save_tensors
 from astromodal.storage.tempfiles import write_text

@@ -26,7 +26,7 @@ from astromodal.data.values import in_unit
 from astromodal.surveys.registry import spectrum_group
 
 if TYPE_CHECKING:
-    from astromodal.sequences.centroids import Tokenizers
+    from astromodal.sequences.tokenizers import Tokenizers
 
 
 class Kind(Enum):

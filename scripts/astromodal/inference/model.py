@@ -34,8 +34,8 @@ from astromodal.inference.predict_blocks import (
 from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
 from astromodal.inference.prompt import Sampling, check_given, count_given
 from astromodal.inference.request import Request, parse_blocks, parse_given, parse_request
-from astromodal.sequences.centroids import Tokenizers
 from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
+from astromodal.sequences.tokenizers import Tokenizers
 from astromodal.storage.torch_files import library_defaults
 
 Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
@@ -90,26 +90,28 @@ class AstroModel:
         return cls(load_bundle(folder, device), settings)
 
     def calibrated(self, temperatures: Mapping[str, float]) -> AstroModel:
-        """Return the same model with the logits of each modality divided by a temperature.
+        """Return the same model with logits divided by other temperatures than its own.
 
-        Temperatures above 1 make predictions less certain, those below 1 more certain. The report
-        fits temperatures on the validation split and says whether they improve calibration (Guo et
-        al. 2017, arXiv:1706.04599).
+        Temperatures above 1 make predictions less certain, those below 1 more certain (Guo et al.
+        2017, arXiv:1706.04599). A model has temperatures of its own for scalar columns, which
+        training fits on the validation split.
 
         Parameters
         ----------
         temperatures : mapping of str to float
-            Temperatures by modality: ``image``, ``scalar``, ``spectrum``; 1 if absent.
+            Temperatures by scalar column or modality (``image``, ``scalar``, ``spectrum``), in
+            place of the model's own; 1 for what is absent. A column goes before its modality.
 
         Raises
         ------
         ConfigError
-            If there is no such modality, or a temperature is not above 0.
+            If there is no such column or modality, or a temperature is not above 0.
         """
         for name, value in temperatures.items():
-            if name not in MODALITIES:
-                message = must_be("temperatures", f"by {', '.join(MODALITIES)}", name)
-                raise ConfigError(message + suggestion(name, MODALITIES))
+            if name not in (*MODALITIES, *self.columns):
+                must = f"by scalar columns or {', '.join(MODALITIES)}"
+                message = must_be("temperatures", must, name)
+                raise ConfigError(message + suggestion(name, [*MODALITIES, *self.columns]))
             if not 0 < value < math.inf:
                 raise ConfigError(must_be(f"temperature of {name}", "above 0 and finite", value))
         return AstroModel(replace(self.bundle, temperatures=dict(temperatures)), self.settings)
@@ -251,7 +253,7 @@ class AstroModel:
             the model (``sequences.labels``) where a target is one of them; an empty list stands for
             nothing.
         n_samples : int
-            Number of samples that a predicted spectrum or image is averaged over.
+            Number of samples that a predicted image is averaged over.
         seed : int
             Seed of the samples.
 
@@ -283,7 +285,7 @@ class AstroModel:
                 image = predict_images(self.bundle, opened, request, sampling, self.settings)
                 out[block] = image_of(self.bundle, ids, image, n_given)
             else:
-                flux = predict_spectra(self.bundle, opened, request, block, sampling, self.settings)
+                flux = predict_spectra(self.bundle, opened, request, block, self.settings)
                 out[block] = spectrum_of(self.bundle, block, ids, flux, n_given)
         return out
 
@@ -382,8 +384,9 @@ class AstroModel:
         """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
         scalar, used, name = self.tokenizers.scalar, probabilities.shape[1], self.columns[column]
         centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-        unit = scalar_unit(name) or ""
-        return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given)
+        unit, temperature = scalar_unit(name) or "", self.bundle.column_temperature(name)
+        arrays = probabilities, centers, edges, n_given
+        return ScalarPrediction(name, unit, ids, *arrays, temperature)
 
     def _blocks(self, names: list[str]) -> list[str]:
         """Return the names of whole blocks, each once, with the groups of ``spectrum``."""

@@ -1,4 +1,7 @@
-"""Spectra and images of objects, predicted and decoded, and sampling of whole blocks."""
+"""Spectra and images of objects, predicted and decoded, and sampling of whole blocks.
+
+Legend: m objects of a batch, S codes in use, D model, F features of an id, L wavelengths.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import PIXELS, scalar_unit
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.encode import Encoded
-from astromodal.inference.prompt import Prompt, Sampling, prompts, run_prompt, sample_block
+from astromodal.inference.prompt import (
+    Prompt,
+    Sampling,
+    hidden_blocks,
+    pick_each,
+    prompts,
+    run_prompt,
+    sample_block,
+)
 from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
 from astromodal.sequences.layout import IMAGE, SCALAR, Block
@@ -42,7 +53,8 @@ class SpectrumPrediction:
         Mean of the predicted flux, or the decoded flux; NaN where a code is missing.
     std : float64 (n, L)
         Standard deviation of the predicted flux. It includes the noise of measured spectra of the
-        group, as the model predicts measurements, not noiseless spectra. Of decoded spectra: the
+        group, as the model predicts measurements, not noiseless spectra; the uncertainties of
+        different codes are taken to be independent. Of decoded spectra: the
         decoded error of the measurement.
     n_given : int32 (n,)
         Number of codes that each object was predicted or decoded from.
@@ -71,7 +83,7 @@ class ImagePrediction:
     ids : unicode (n,)
         Ids of the objects.
     pixels : float32 (n, bands, side, side)
-        Mean over samples of the decoded expected latents, brought to the brightness of the sample.
+        Mean over samples of the decoded expected latents, brought to the brightness of each sample.
         Where the decoder is linear, as it nearly is for sky noise, this is the mean; for bright
         pixels it is closer to a median.
     std : float32 (n, bands, side, side)
@@ -139,14 +151,12 @@ def continuations(
 
 
 def predict_spectra(
-    bundle: Bundle,
-    objects: Encoded,
-    request: Request,
-    group: str,
-    sampling: Sampling,
-    settings: PredictSettings,
+    bundle: Bundle, objects: Encoded, request: Request, group: str, settings: PredictSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict the mean and standard deviation of the flux, float64 (n, L) each.
+
+    They are those of the distributions of all codes, each given what is shown, in one run of the
+    model: codes are taken to be independent of each other.
 
     Parameters
     ----------
@@ -158,35 +168,27 @@ def predict_spectra(
         Columns and blocks to predict from.
     group : str
         The spectrum group.
-    sampling : Sampling
-        Number and seed of the samples that are averaged; its temperature is not used.
     settings : PredictSettings
         Token budget.
     """
-    block, n_samples = bundle.layout[group], sampling.n_samples
-    tokenizer = bundle.tokenizers.spectrum.spectrum(group)
-    values = [tokenizer.unit_values(slot) for slot in range(block.length - 1)]  # (S,) each
+    block, coder = bundle.layout[group], bundle.tokenizers.spectrum
+    tokenizer = coder.spectrum(group)
+    values = np.stack([tokenizer.unit_values(slot) for slot in range(block.length - 1)])
     mean = np.empty((len(objects), len(tokenizer.wave)))
     square = np.empty_like(mean)
-    batches = continuations(bundle, objects, request, [block], n_samples, settings.token_budget)
-    for prompt, cache in batches:
-        n = len(prompt.objects) * n_samples
-        first, second = np.zeros((2, n, block.length - 1))  # moments
-
-        def watch(
-            slot: int, p: np.ndarray, first: np.ndarray = first, second: np.ndarray = second
-        ) -> None:
-            if slot:
-                value = values[slot - 1]
-                first[:, slot - 1], second[:, slot - 1] = p @ value, p @ value**2
-
-        uniform = sampling.uniforms(prompt.objects, block)
-        codes = sample_block(bundle, cache, block, uniform, watch=watch)
-        scale = bundle.tokenizers.spectrum.decode_scale(group, codes[:, 0])[:, None]
-        shape = (len(prompt.objects), n_samples, -1)
+    for hidden in hidden_blocks(bundle, objects, request, block, settings.token_budget):
+        first, second = np.zeros((2, len(hidden.place), block.length - 1))  # moments
+        scale, scale_squared = np.ones((2, len(hidden.place), 1))
+        for slots, p in hidden.probabilities():
+            if slots.start == 0:
+                own = coder.decode_scale(group, np.arange(p.shape[2]))
+                scale, scale_squared = p[:, 0] @ own[:, None], p[:, 0] @ own[:, None] ** 2
+                continue
+            at = slice(slots.start - 1, slots.stop - 1)
+            first[:, at] = np.einsum("mks,ks->mk", p, values[at])
+            second[:, at] = np.einsum("mks,ks->mk", p, values[at] ** 2)
         flux, squared = tokenizer.moments(first, second)
-        mean[prompt.place] = (flux * scale).reshape(shape).mean(axis=1)
-        square[prompt.place] = (squared * scale**2).reshape(shape).mean(axis=1)
+        mean[hidden.place], square[hidden.place] = flux * scale, squared * scale_squared
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
@@ -199,31 +201,39 @@ def predict_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict mean and spread of the pixels, float32 (n, bands, side, side) in counts/s each.
 
-    Parameters as for `predict_spectra`.
+    The expected latents of a cutout and the distributions of its brightness come from one run of
+    the model. Each sample has the brightness of one quantile in all bands and apertures, which
+    rise and fall together.
+
+    Parameters
+    ----------
+    bundle, objects, request, settings
+        As for `predict_spectra`.
+    sampling : Sampling
+        Number and seed of the samples; its temperature is not used.
     """
     tokenizer, block = bundle.tokenizers.image, bundle.layout[IMAGE]
     n_samples, head = sampling.n_samples, bundle.layout.spec.n_brightness
     side, n_dim = tokenizer.autoencoder.size, tokenizer.centroids.shape[1]
     pixels = np.empty((len(objects), len(tokenizer.bands), side, side), np.float32)
     std = np.empty_like(pixels)
-    batches = continuations(bundle, objects, request, [block], n_samples, settings.token_budget)
-    for prompt, cache in batches:
-        n = len(prompt.objects) * n_samples
+    quantiles = (np.arange(n_samples) + 0.5) / n_samples
+    for hidden in hidden_blocks(bundle, objects, request, block, settings.token_budget):
+        n = len(hidden.place)
         expected = np.empty((n, block.length - head, n_dim), np.float32)
-
-        def watch(slot: int, p: np.ndarray, expected: np.ndarray = expected) -> None:
-            if slot >= head:
-                expected[:, slot - head] = p @ tokenizer.centroids
-
-        uniform = sampling.uniforms(prompt.objects, block)
-        codes = sample_block(bundle, cache, block, uniform, watch=watch)
-        for i, place in enumerate(prompt.place.tolist()):  # one at a time: a cutout is 442 kB
-            own = slice(i * n_samples, (i + 1) * n_samples)
-            grid = expected[own].reshape(n_samples, tokenizer.grid, tokenizer.grid, n_dim)
-            brightness = codes[own, :head]
-            means = tokenizer.decode_latents(grid.transpose(0, 3, 1, 2), brightness)
+        codes = np.full((n, n_samples, block.length), MISSING_CODE, dtype=np.uint16)
+        uniform = sampling.uniforms(hidden.objects, block).reshape(codes.shape)
+        uniform[:, :, :head] = quantiles[:, None]
+        for slots, p in hidden.probabilities():
+            codes[:, :, slots] = pick_each(p, uniform[:, :, slots])
+            if slots.start >= head:
+                expected[:, slots.start - head : slots.stop - head] = p @ tokenizer.centroids
+        for place, own, latents in zip(hidden.place.tolist(), codes, expected, strict=True):
+            # One object at a time: a cutout is 442 kB.
+            grid = latents.reshape(tokenizer.grid, tokenizer.grid, n_dim).transpose(2, 0, 1)
+            means = tokenizer.decode_latents(np.stack([grid] * n_samples), own[:, :head])
             pixels[place] = means.mean(axis=0)
-            residual = tokenizer.decode(codes[own, head:], brightness) - pixels[place]
+            residual = tokenizer.decode(own[:, head:], own[:, :head]) - pixels[place]
             std[place] = np.sqrt(np.square(residual, dtype=np.float64).mean(axis=0))
     return pixels, std
 

@@ -17,9 +17,9 @@ import torch
 from astromodal.config.evaluate import PredictSettings
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
+from astromodal.inference.prompt import run_given
 from astromodal.inference.request import Request
 from astromodal.sequences.layout import SCALAR
-from astromodal.sequences.order import plan_epoch
 
 
 def predict_columns(
@@ -48,26 +48,14 @@ def predict_columns(
     asked = [column for column, ids in legal.items() if ids.used]
     if not asked:
         return out
-    given = list(request.given_columns)
-
-    def choose(numbers: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shown, queries = np.zeros_like(known), np.zeros_like(known)
-        shown[:, given], queries[:, asked] = known[:, given], True
-        return shown, queries
-
-    sequences = objects.sequences.only(request.given_blocks, range(bundle.layout[SCALAR].length))
-    order = np.argsort(sequences.lengths[objects.numbers], kind="stable")
-    plan = plan_epoch(objects.numbers[order], sequences.lengths, None, 1, settings.token_budget)
-    for step in range(len(plan)):
-        place = order[plan.edges[step] : plan.edges[step + 1]]
-        batch = sequences.batch(plan.step(step), None, choose)
-        states = bundle.states(batch)
+    runs = run_given(bundle, objects, request, asked, None, settings.token_budget)
+    for place, batch, states in runs:
         for column in asked:
             at = torch.from_numpy(batch.columns.place[:, column]).to(bundle.device)
             log = bundle.log_probabilities(states[at], legal[column]).double()  # (M, K)
             probabilities = log.softmax(dim=1).cpu().numpy()
             total = probabilities.sum(axis=1, keepdims=True)
-            out[column][place[batch.order]] = probabilities / total
+            out[column][place] = probabilities / total
     return out
 
 
@@ -99,6 +87,8 @@ class ScalarPrediction:
         Edges of the bins, ascending.
     n_given : int32 (n,)
         Number of codes that each object was predicted from.
+    temperature : float
+        Divisor of the logits.
     """
 
     column: str
@@ -108,6 +98,7 @@ class ScalarPrediction:
     centers: np.ndarray
     edges: np.ndarray
     n_given: np.ndarray
+    temperature: float = 1.0
 
     def __getitem__(self, which: np.ndarray | slice) -> ScalarPrediction:
         """Return the prediction for some objects, by a mask (n,), positions or a slice."""

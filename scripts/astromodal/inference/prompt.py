@@ -1,11 +1,12 @@
-"""Prompts: the tokens of an object that are given to the model, and samples that follow them.
+"""What is given of objects, and blocks that follow it: sampled code by code, or hidden.
 
-Legend: B objects of a batch, R sequences, P tokens of a prompt, C scalar columns, S codes in use.
+Legend: B or m objects of a batch, R sequences, P tokens of a prompt, C scalar columns, S codes in
+use, D model, F features of an id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,9 @@ from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
 from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
-from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import SCALAR, Block, SequenceLayout
+from astromodal.sequences.order import Chosen, plan_epoch
 
 
 @dataclass(frozen=True)
@@ -203,17 +205,12 @@ class Sampling:
         return np.concatenate(each) if each else np.empty((0, block.length))
 
 
-Watch = Callable[[int, np.ndarray], None]
-"""Called with each slot and the probabilities of its codes in use, float32 (R, S)."""
-
-
 def sample_block(
     bundle: Bundle,
     cache: Cache,
     block: Block,
     uniform: np.ndarray,
     temperature: float = 1.0,
-    watch: Watch | None = None,
 ) -> np.ndarray:
     """Sample a block that continues sequences.
 
@@ -229,8 +226,6 @@ def sample_block(
         Uniform numbers in [0, 1).
     temperature : float
         Divisor of the logits; 0 takes the likeliest code.
-    watch : callable, optional
-        Receives the probabilities of every slot.
 
     Returns
     -------
@@ -244,8 +239,6 @@ def sample_block(
         legal = bundle.legal(ids, slot)
         if legal.used:
             probabilities = _probabilities(bundle, states[:, -1], legal, temperature)
-            if watch is not None:
-                watch(slot, probabilities)
             codes[:, slot] = _pick(probabilities, uniform[:, slot])
         elif block.name == SCALAR:
             continue  # a missing scalar has no token
@@ -266,7 +259,120 @@ def _probabilities(
 
 
 def _pick(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Code of each row at which the cumulative probability exceeds its uniform number."""
+    """Return codes (R,), at which the cumulative probabilities (R, S) exceed uniform numbers."""
     cumulative = np.cumsum(probabilities, axis=1, dtype=np.float64)
     level = uniform * cumulative[:, -1]
     return np.minimum((cumulative <= level[:, None]).sum(axis=1), probabilities.shape[1] - 1)
+
+
+_PROBABILITIES = 1 << 22
+"""Probabilities that are computed at once."""
+
+
+@dataclass(frozen=True)
+class HiddenBlocks:
+    """States of the model at a hidden block of some objects.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        The model.
+    block : Block
+        The block.
+    place : int64 (m,)
+        Positions of the objects among all objects of the request.
+    objects : int64 (m,)
+        Their numbers in the sequence set.
+    states : float (m, slots, D + F)
+        The states that predict each slot.
+    """
+
+    bundle: Bundle
+    block: Block
+    place: np.ndarray
+    objects: np.ndarray
+    states: torch.Tensor
+
+    def probabilities(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slots, and the probabilities of their codes in use, float32 (m, slots, S).
+
+        Slots without a code in use are left out.
+        """
+        for ids in self.block.ranges:
+            legal = self.bundle.legal(ids, ids.first)
+            most = max(1, _PROBABILITIES // max(1, len(self.place) * legal.size))
+            step = 1 if ids.stride else most
+            for begin in range(ids.first, ids.first + ids.n_slots, step):
+                slots = slice(begin, min(begin + step, ids.first + ids.n_slots))
+                legal = self.bundle.legal(ids, begin)
+                if legal.used:
+                    log = self.bundle.log_probabilities(self.states[:, slots], legal)
+                    yield slots, log.exp().cpu().numpy()
+
+
+def run_given(
+    bundle: Bundle,
+    objects: Encoded,
+    request: Request,
+    asked: list[int],
+    hidden: Block | None,
+    token_budget: int,
+) -> Iterator[tuple[np.ndarray, Batch, torch.Tensor]]:
+    """Run the model over what is given of objects, and over what is predicted, as in training.
+
+    Parameters
+    ----------
+    bundle, objects, request
+        The model, the objects, and what is given of them.
+    asked : list of int
+        Numbers of the columns that are asked.
+    hidden : Block, optional
+        The block that is hidden.
+    token_budget : int
+        Tokens that are run at once.
+
+    Yields
+    ------
+    place : int64 (m,)
+        Positions of the objects of a batch among all objects.
+    batch : Batch
+        The batch.
+    states : float (N, D + F)
+        States of its tokens.
+    """
+    layout, blocks = bundle.layout, [] if hidden is None else [hidden]
+    given, numbers = list(request.given_columns), [layout.number(block.name) for block in blocks]
+
+    def choose(objects: np.ndarray, known: np.ndarray, present: np.ndarray) -> Chosen:
+        chosen = Chosen(np.zeros_like(known), np.zeros_like(known), np.zeros_like(present))
+        chosen.shown[:, given], chosen.asked[:, asked] = known[:, given], True
+        chosen.hidden[:, numbers] = True
+        return chosen
+
+    kept = objects.sequences.only(request.given_blocks, range(layout[SCALAR].length))
+    lengths = kept.lengths + sum(1 + block.length for block in blocks)
+    order = np.argsort(lengths[objects.numbers], kind="stable")
+    plan = plan_epoch(objects.numbers[order], lengths, None, 1, token_budget)
+    for step in range(len(plan)):
+        place = order[plan.edges[step] : plan.edges[step + 1]]
+        batch = kept.batch(plan.step(step), None, choose)
+        yield place[batch.order], batch, bundle.states(batch)
+
+
+def hidden_blocks(
+    bundle: Bundle, objects: Encoded, request: Request, block: Block, token_budget: int
+) -> Iterator[HiddenBlocks]:
+    """Run the model over objects whose given parts are followed by a hidden block."""
+    for place, batch, states in run_given(bundle, objects, request, [], block, token_budget):
+        starts = batch.blocks[block.type].starts
+        at = torch.from_numpy(starts[:, None] + np.arange(block.length)).to(bundle.device)
+        yield HiddenBlocks(bundle, block, place, batch.objects, states[at])
+
+
+def pick_each(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return codes, (m, samples, slots), of probabilities (m, slots, S) and uniform numbers."""
+    codes = np.empty(uniform.shape, dtype=np.uint16)
+    for slot in range(uniform.shape[2]):
+        for sample in range(uniform.shape[1]):
+            codes[:, sample, slot] = _pick(probabilities[:, slot], uniform[:, sample, slot])
+    return codes

@@ -143,7 +143,7 @@ class Decoder:
         x, values = self.model.embed(tokens, cache.rows)
         if values is not None and cache.sums is not None:
             sums = cache.sums[:, None] + values.cumsum(1)
-            x, cache.sums = x + sums * self.model.takes_sums(types, slots), sums[:, -1]
+            x, cache.sums = x + sums * self.model.takes_sums(tokens, types, slots), sums[:, -1]
         states = self._run(x, types, slots, places, attend)
         cache.length = end
         return states

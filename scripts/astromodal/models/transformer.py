@@ -34,6 +34,8 @@ from astromodal.models.values import ColumnIds, ValueMaps
 
 SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
+MISS = 4
+"""Token id of what is missing, asked or hidden. Equal to ``astromodal.core.vocab.MISS``."""
 TYPE_SCALAR = 2
 """Token type of scalars. Equal to ``astromodal.core.vocab.TYPE_SCALAR``."""
 N_TYPES = 16
@@ -228,7 +230,7 @@ class CausalTransformerLM(nn.Module):
         x, values = self.embed(token_ids, self.values.rows(self.features))
         x = x + self.types(token_types) + self.slots(slots)  # (N, D)
         if values is not None:
-            x = x + _sums_of_runs(values, shapes) * self.takes_sums(token_types, slots)
+            x = x + _sums_of_runs(values, shapes) * self.takes_sums(token_ids, token_types, slots)
         x = self.dropout(x)
         angles = self._angles(shapes)
         mask = None if key_padding_mask is None else _causal_mask(key_padding_mask)
@@ -258,13 +260,14 @@ class CausalTransformerLM(nn.Module):
         own, summed = self.values.look_up(token_ids, value_rows)
         return x + own, summed
 
-    def takes_sums(self, token_types: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    def takes_sums(
+        self, token_ids: torch.Tensor, token_types: torch.Tensor, slots: torch.Tensor
+    ) -> torch.Tensor:
         """Return whether tokens receive the sums of values, bool (..., 1).
 
-        Those of scalars do, shown or asked, and tokens without a value: SEP, BOS and EOS.
+        Those of scalars do, and tokens without a value: SEP, BOS, EOS and MISS.
         """
-        asked = self.types.num_embeddings - 1
-        return ((token_types == TYPE_SCALAR) | (token_types == asked) | (slots == 0))[..., None]
+        return ((token_types == TYPE_SCALAR) | (slots == 0) | (token_ids == MISS))[..., None]
 
     def _angles(self, shapes: Shapes) -> tuple[torch.Tensor, torch.Tensor]:
         """Return cosines and sines of each token's rotary angles, (N, 1, D / H / 2)."""

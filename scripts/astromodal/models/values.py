@@ -50,6 +50,9 @@ class ValueMaps(nn.Module):
     way out, so that what is learned of a value is smooth: a model of few sources would otherwise
     learn their bins by heart.
 
+    `temperatures`, float (G,), are divisors of the logits of each column in prediction. They are 1
+    in training, which fits them at its end.
+
     Parameters
     ----------
     columns : ColumnIds
@@ -59,6 +62,7 @@ class ValueMaps(nn.Module):
     """
 
     column_ids: torch.Tensor
+    temperatures: torch.Tensor
     weights_in: torch.Tensor
     weights_out: torch.Tensor
     maps_in: nn.Parameter
@@ -84,6 +88,7 @@ class ValueMaps(nn.Module):
     def _set_columns(self, columns: ColumnIds) -> None:
         self.columns = columns
         self.register_buffer("column_ids", torch.tensor(columns, device="cpu"))
+        self.register_buffer("temperatures", torch.ones(columns.n_columns))
 
     def _of_columns(self, features: torch.Tensor) -> torch.Tensor:
         """Return the features of the bins of each column, (G, S, F)."""

@@ -1,9 +1,9 @@
 """Batches: the objects of each step, and their tokens laid out without padding.
 
-The order of objects is a function of (seed, epoch). The order of an object's blocks and its asked
-columns are functions of (seed, epoch, object). A run that resumes at a step therefore gets the same
-batches as one that was not interrupted. A batch keeps sequences of equal length side by side, so
-that attention needs one call per length and no mask.
+The order of objects is a function of (seed, epoch). The order of an object's blocks and what of it
+is hidden are functions of (seed, epoch, object). A run that resumes at a step therefore gets the
+same batches as one that was not interrupted. A batch keeps sequences of equal length side by side,
+so that attention needs one call per length and no mask.
 """
 
 from __future__ import annotations
@@ -45,6 +45,25 @@ class ColumnTokens:
     ids: np.ndarray
     place: np.ndarray
     asked: np.ndarray
+
+
+@dataclass(frozen=True)
+class BlockTokens:
+    """One kind of block, other than that of the scalars, of the objects of a batch that have it.
+
+    Attributes
+    ----------
+    objects : int64 (m,)
+        Numbers of the objects.
+    ids : int32 (m, slots)
+        Token ids of the codes; MISS where a code is missing.
+    starts : int64 (m,)
+        Position of each block's SEP among the tokens of the batch.
+    """
+
+    objects: np.ndarray
+    ids: np.ndarray
+    starts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -97,12 +116,11 @@ class Batch:
     ----------
     tokens, types, slots : int32 (N,)
         Token ids, token types, and distance from the SEP of a block with every slot (0 before the
-        first). The token of an asked column is MISS.
+        first). The tokens of an asked column and of the codes of a hidden block are MISS.
     shapes : tuple of (int, int)
         For each run of sequences of equal length, the number of sequences and their tokens.
-    starts : dict of int to int64 (m,)
-        By token type, positions of the SEPs of that type's blocks among the N tokens; -1 for a
-        block of scalars of which none is shown.
+    blocks : dict of int to BlockTokens
+        By token type, where the blocks other than that of the scalars stand, and what they hold.
     columns : ColumnTokens
         Where the scalars stand.
     objects : int64 (sequences,)
@@ -115,7 +133,7 @@ class Batch:
     types: np.ndarray
     slots: np.ndarray
     shapes: tuple[tuple[int, int], ...]
-    starts: dict[int, np.ndarray]
+    blocks: dict[int, BlockTokens]
     columns: ColumnTokens
     objects: np.ndarray
     order: np.ndarray
@@ -223,78 +241,95 @@ class SequenceSet:
             Seed and epoch of the random order of each object's blocks; the layout's order where
             None.
         choose : callable, optional
-            Chooses the columns that are shown and asked; every known one is shown where None.
+            Chooses what is shown, asked and hidden; everything known is shown where None.
         """
-        scalars = self._scalars(objects, choose)
-        sizes = self._sizes(objects, scalars)  # (m, blocks + 1)
+        scalars, hidden = self._chosen(objects, choose)
+        sizes = self._sizes(objects, scalars, hidden)  # (m, blocks + 1)
         order = np.argsort(sizes.sum(axis=1), kind="stable")
         objects, sizes, scalars = objects[order], sizes[order], scalars[order]
+        hidden = hidden[order]
         lengths = 2 + sizes.sum(axis=1)
         begin = np.cumsum(lengths) - lengths
         n = int(lengths.sum())
         tokens, types = np.full(n, EOS, dtype=np.int32), np.zeros(n, dtype=np.int32)
         slots = np.zeros(n, dtype=np.int32)
         tokens[begin] = BOS
-        starts: dict[int, np.ndarray] = {}
-        places = begin[:, None] + 1 + self._offsets(objects, sizes, shuffle)
+        places = begin[:, None] + 1 + self._offsets(objects, sizes, hidden, shuffle)
+        blocks: dict[int, BlockTokens] = {}
         for i, block in enumerate(self.layout.blocks):
-            has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
-            if not len(has):
+            used = np.flatnonzero(sizes[:, i])
+            if block.name == SCALAR or not len(used):
                 continue
-            starts[block.type] = np.where(sizes[has, i] > 0, places[has, i], -1)
-            if block.name == SCALAR:
-                continue
+            placed = self._block(objects[used], i, places[used, i])
             within = np.arange(1 + block.length, dtype=np.int32)
-            place = starts[block.type][:, None] + within
-            tokens[place] = self.block_tokens(objects[has], i)
-            types[place] = block.type
-            slots[place] = within
-        scalar = self._index(SCALAR)
-        placed = scalars.lay_out(places[:, [scalar, -1]], tokens, types, slots, self.layout)
-        has = ((self.pattern[objects] >> self.layout[SCALAR].type) & 1).astype(bool)
-        columns = ColumnTokens(objects[has], *(a[has] for a in placed))
+            place = placed.starts[:, None] + within
+            tokens[placed.starts] = SEP
+            tokens[place[:, 1:]] = np.where(hidden[used, i, None], MISS, placed.ids)
+            types[place], slots[place] = block.type, within
+            blocks[block.type] = placed
+        scalar = self.layout.number(SCALAR)
+        of_columns = scalars.lay_out(places[:, [scalar, -1]], tokens, types, slots, self.layout)
+        has = self._present(objects)[:, scalar]
+        columns = ColumnTokens(objects[has], *(a[has] for a in of_columns))
         run_sizes, counts = np.unique(lengths, return_counts=True)
         shapes = tuple(zip(counts.tolist(), run_sizes.tolist(), strict=True))
-        return Batch(tokens, types, slots, shapes, starts, columns, objects, order)
+        return Batch(tokens, types, slots, shapes, blocks, columns, objects, order)
 
-    def _index(self, name: str) -> int:
-        """Return the number of a block in the layout."""
-        return next(i for i, block in enumerate(self.layout.blocks) if block.name == name)
+    def _present(self, objects: np.ndarray) -> np.ndarray:
+        """Return which blocks objects have, bool (m, blocks)."""
+        types = np.array([block.type for block in self.layout.blocks], dtype=np.uint32)
+        return ((self.pattern[objects][:, None] >> types) & 1).astype(bool)
 
-    def _scalars(self, objects: np.ndarray, choose: Choose | None) -> ChosenColumns:
-        """Return the values of objects, and which of them are shown and asked."""
-        block = self.layout[SCALAR]
+    def _chosen(
+        self, objects: np.ndarray, choose: Choose | None
+    ) -> tuple[ChosenColumns, np.ndarray]:
+        """Return the scalars of objects with what is shown and asked, and the hidden blocks."""
+        block, number = self.layout[SCALAR], self.layout.number(SCALAR)
+        present = self._present(objects)
         ids = np.full((len(objects), block.length), MISS, dtype=np.int32)
-        has = np.flatnonzero((self.pattern[objects] >> block.type) & 1)
-        ids[has] = self.block_tokens(objects[has], self._index(SCALAR))[:, 1:]
+        has = np.flatnonzero(present[:, number])
+        ids[has] = self.block_tokens(objects[has], number)[:, 1:]
         known = ids != MISS
         if choose is None:
-            return ChosenColumns(ids, known, np.zeros_like(known))
-        return ChosenColumns(ids, *choose(objects, known))
+            return ChosenColumns(ids, known, np.zeros_like(known)), np.zeros_like(present)
+        chosen = choose(objects, known, present)
+        return ChosenColumns(ids, chosen.shown, chosen.asked), chosen.hidden
 
-    def _sizes(self, objects: np.ndarray, scalars: ChosenColumns) -> np.ndarray:
+    def _block(self, objects: np.ndarray, number: int, starts: np.ndarray) -> BlockTokens:
+        """Return a block of objects; of those that do not have it every code is missing."""
+        ids = np.full((len(objects), self.layout.blocks[number].length), MISS, dtype=np.int32)
+        has = self._present(objects)[:, number]
+        ids[has] = self.block_tokens(objects[has], number)[:, 1:]
+        return BlockTokens(objects, ids, starts)
+
+    def _sizes(self, objects: np.ndarray, scalars: ChosenColumns, hidden: np.ndarray) -> np.ndarray:
         """Return the tokens of each block, and of the asked columns, int64 (m, blocks + 1)."""
         blocks = self.layout.blocks
-        types = np.array([block.type for block in blocks], dtype=np.uint32)
-        whole = np.array([*(1 + block.length for block in blocks), 0])
         sizes = np.zeros((len(objects), len(blocks) + 1), dtype=np.int64)
-        sizes[:, :-1] = ((self.pattern[objects][:, None] >> types) & 1) * whole[:-1]
-        for column, used in ((self._index(SCALAR), scalars.shown), (-1, scalars.asked)):
+        whole = np.array([1 + block.length for block in blocks])
+        sizes[:, :-1] = (self._present(objects) | hidden) * whole
+        for column, used in ((self.layout.number(SCALAR), scalars.shown), (-1, scalars.asked)):
             n_used = used.sum(axis=1)
             sizes[:, column] = np.where(n_used > 0, 1 + n_used, 0)
         return sizes
 
     def _offsets(
-        self, objects: np.ndarray, sizes: np.ndarray, shuffle: tuple[int, int] | None
+        self,
+        objects: np.ndarray,
+        sizes: np.ndarray,
+        hidden: np.ndarray,
+        shuffle: tuple[int, int] | None,
     ) -> np.ndarray:
         """Return each SEP's position after BOS, int64 (m, blocks + 1); arbitrary where absent.
 
-        The asked columns are last, whatever the order of the blocks.
+        The hidden blocks stand after the others, and the asked columns are last.
         """
-        if shuffle is None:
-            return np.cumsum(sizes, axis=1) - sizes
         types = np.array([block.type for block in self.layout.blocks], dtype=np.uint32)
-        order = np.argsort(random_bits(objects, types, shuffle), axis=1)
+        order = np.broadcast_to(np.arange(len(types)), hidden.shape)
+        if shuffle is not None:
+            order = np.argsort(random_bits(objects, types, shuffle), axis=1)
+        last = np.argsort(np.take_along_axis(hidden, order, axis=1), axis=1, kind="stable")
+        order = np.take_along_axis(order, last, axis=1)
         order = np.concatenate([order, np.full((len(order), 1), len(types))], axis=1)
         ordered = np.take_along_axis(sizes, order, axis=1)
         offsets = np.empty_like(sizes)
@@ -306,7 +341,7 @@ class SequenceSet:
         out, numbers = np.zeros(len(objects), dtype=bool), list(columns)
         for begin in range(0, len(objects), _MANY):
             part = slice(begin, begin + _MANY)
-            known = self._scalars(objects[part], None).shown
+            known = self._chosen(objects[part], None)[0].shown
             out[part] = known[:, numbers].any(axis=1)
         return out
 

@@ -5,8 +5,9 @@ alone: the 38 brightness codes of a cutout and then its 576 image codes; all sca
 scale of a spectrum and then its bins; the median magnitude of a light curve and then its epochs in
 time order, MISS after the last one. A SEP has the token type of the block after it, so that the
 legal ids of the next token are always known. Only scalars have no token where they are missing.
-Scalars that are predicted are asked in a block of their own, the last: one token each, which says
-which column is asked and holds no value.
+Scalars that are predicted are asked in a block of their own, at the end: one token each, which says
+which column is asked and holds no value. Of a block that is predicted whole every token after the
+SEP is MISS, and it stands after all that is shown.
 
 This module does not import torch: the Snakefile checks the longest sequence before any job runs.
 """
@@ -30,7 +31,7 @@ from astromodal.core.vocab import (
     build_vocab_spec,
 )
 from astromodal.errors import ConfigError, must_be
-from astromodal.surveys.registry import spectrum_group
+from astromodal.surveys.registry import light_curves, spectrum_group
 
 IMAGE, SCALAR, SPECTRUM = "image", "scalar", "spectrum"
 MODALITIES = (IMAGE, SCALAR, SPECTRUM)
@@ -94,6 +95,20 @@ class SequenceLayout:
     def of_type(self, type: int) -> Block:
         """Return the block of a token type."""
         return self.blocks[type - TYPE_IMAGE]
+
+    def number(self, name: str) -> int:
+        """Return the number of a block among `blocks`."""
+        return next(i for i, block in enumerate(self.blocks) if block.name == name)
+
+    @property
+    def hideable(self) -> tuple[int, ...]:
+        """Numbers of the blocks that are predicted whole: cutouts and spectra.
+
+        Of scalars, columns are asked. The length of light curves is not modelled.
+        """
+        curves = light_curves(block.name for block in self.groups())
+        names = (SCALAR, *curves)
+        return tuple(i for i, block in enumerate(self.blocks) if block.name not in names)
 
     def groups(self) -> Iterator[Block]:
         """Return the blocks of the spectrum groups."""

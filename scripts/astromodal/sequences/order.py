@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.config.training import SequenceSettings
+from astromodal.sequences.layout import SequenceLayout
 
 
 def random_bits(objects: np.ndarray, numbers: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
@@ -135,59 +136,93 @@ def divide(objects: np.ndarray, lengths: np.ndarray, parts: int) -> list[np.ndar
     return [ordered[owner == part] for part in range(parts)]
 
 
-Choose = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Returns the columns of objects that are shown and those that are asked, bool (m, columns) each.
-
-It is called with the numbers of the objects, int64 (m,), and with the columns whose value is known,
-bool (m, columns). A column may be asked whose value is not known; none may be shown.
-"""
-
-
 @dataclass(frozen=True)
-class AskedColumns:
-    """A random choice of known scalar columns that are asked at the end of a sequence.
-
-    The others are shown. A model that has always seen all columns cannot predict one from a few
-    others. Columns are asked of a random choice of objects: of half of these all columns, so that
-    the model learns to predict columns from images and spectra alone; of the others a fraction that
-    is uniform between 0 and 1. Labels are asked far more often than they are shown, since users
-    predict them from everything else.
+class Chosen:
+    """What is shown of objects, and what is to be predicted from that.
 
     Attributes
     ----------
-    probability : float
-        Probability that columns of an object are asked.
-    key : tuple of int
-        Seed of the choice, beside the object.
-    labels : tuple of int
-        Numbers of the columns that are labels; all of an object are asked, or none is by this.
-    label_probability : float
-        Probability that the labels of an object are asked.
+    shown, asked : bool (m, columns)
+        Scalar columns that are shown, and those that are asked at the end of the sequence. A column
+        may be asked whose value is not known; none may be shown.
+    hidden : bool (m, blocks)
+        Blocks at the end of the sequence whose codes are all hidden, and are predicted from what is
+        shown. A block may be hidden that the object does not have.
     """
 
-    probability: float
+    shown: np.ndarray
+    asked: np.ndarray
+    hidden: np.ndarray
+
+
+Choose = Callable[[np.ndarray, np.ndarray, np.ndarray], Chosen]
+"""Chooses for objects, by their numbers, int64 (m,), among the columns whose value is known, bool
+(m, columns), and the blocks that they have, bool (m, blocks)."""
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """A random choice of what is hidden in training, and predicted from everything else.
+
+    A model that has always seen all columns cannot predict one from a few others. Columns are asked
+    of a random choice of objects: of half of these all columns, so that the model learns to predict
+    columns from images and spectra alone; of the others a fraction that is uniform between 0 and 1.
+    Labels are asked far more often than they are shown, since users predict them from everything
+    else. Each block is hidden independently of the others.
+
+    Attributes
+    ----------
+    key : tuple of int
+        Seed of the choice, beside the object.
+    columns : float
+        Probability that columns of an object are asked.
+    labels : tuple of int
+        Numbers of the columns that are labels; all of an object are asked, or none is by this.
+    all_labels : float
+        Probability that the labels of an object are asked.
+    blocks : tuple of int
+        Numbers of the blocks that may be hidden.
+    each_block : float
+        Probability that each of them is hidden.
+    """
+
     key: tuple[int, ...]
+    columns: float
     labels: tuple[int, ...] = ()
-    label_probability: float = 0.0
+    all_labels: float = 0.0
+    blocks: tuple[int, ...] = ()
+    each_block: float = 0.0
 
-    @classmethod
-    def of(
-        cls, order: SequenceSettings, columns: Sequence[str], key: tuple[int, ...]
-    ) -> AskedColumns:
-        """Return the choice that settings make among named columns."""
-        labels = label_numbers(columns, order.labels)
-        return cls(order.hide_columns, key, labels, order.hide_labels)
-
-    def __call__(self, objects: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the shown and the asked columns of objects; see `Choose`."""
-        n_columns = known.shape[1]
-        bits = random_bits(objects, np.arange(3 + n_columns), self.key)
+    def __call__(self, objects: np.ndarray, known: np.ndarray, present: np.ndarray) -> Chosen:
+        """Choose; see `Choose`."""
+        n_columns, n_blocks = known.shape[1], present.shape[1]
+        bits = random_bits(objects, np.arange(3 + n_columns + n_blocks), self.key)
         uniform = (bits >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
-        chosen = uniform[:, 0] < self.probability
+        chosen = uniform[:, 0] < self.columns
         fraction = np.where(chosen, np.minimum(1.0, 2 * uniform[:, 1]), 0.0)
-        asked = uniform[:, 3:] < fraction[:, None]
-        asked[:, list(self.labels)] |= uniform[:, 2:3] < self.label_probability
-        return known & ~asked, known & asked
+        asked = uniform[:, 3 : 3 + n_columns] < fraction[:, None]
+        asked[:, list(self.labels)] |= uniform[:, 2:3] < self.all_labels
+        hidden = np.zeros(present.shape, dtype=bool)
+        may = list(self.blocks)
+        hidden[:, may] = uniform[:, 3 + n_columns :][:, may] < self.each_block
+        return Chosen(known & ~asked, known & asked, present & hidden)
+
+
+def hiding(
+    settings: SequenceSettings,
+    layout: SequenceLayout,
+    labels: tuple[int, ...],
+    key: tuple[int, ...],
+) -> Hiding:
+    """Return the choice that settings describe, of blocks and columns by number."""
+    return Hiding(
+        key,
+        settings.hide_columns,
+        labels,
+        settings.hide_labels,
+        layout.hideable,
+        settings.hide_blocks,
+    )
 
 
 def label_numbers(columns: Sequence[str], labels: Collection[str]) -> tuple[int, ...]:

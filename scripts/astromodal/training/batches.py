@@ -8,7 +8,7 @@ processes share it.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from astromodal.core.threads import ahead
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.order import AskedColumns, EpochPlan, divide, label_numbers, plan_epoch
+from astromodal.sequences.order import EpochPlan, Hiding, divide, hiding, label_numbers, plan_epoch
 from astromodal.training.budget import Budget
 from astromodal.training.distributed import Group
 from astromodal.training.losses import ColumnWeights, PreparedBatch, TypedLoss
@@ -119,7 +119,7 @@ class Steps:
     training : TrainingSettings
         Budget, epochs and seed.
     order : SequenceSettings
-        Whether blocks are shuffled, and how often columns are hidden.
+        Whether blocks are shuffled, and how often columns and blocks are hidden.
     columns : ColumnRoles
         Labels and weights of the scalar columns.
     group : Group
@@ -199,9 +199,9 @@ class Steps:
         shuffle = (seed, epoch) if self.shuffled else None
         own = parts[begin : begin + self.settings.accumulate]
         last = self.asks_labels(epoch)
-        asked = self.asked((seed, epoch, 1), last)
+        hiding = self.hiding((seed, epoch, 1), last)
         weights = self.columns.weights(last)
-        batches = (self.sequences.batch(part, shuffle, asked) for part in own)
+        batches = (self.sequences.batch(part, shuffle, hiding) for part in own)
         mine = tuple(self.loss.prepare(batch, (seed, number), weights) for batch in batches)
         counts = np.sum([prepared.counts for prepared in mine], axis=0)
         tokens = sum(len(prepared.batch.tokens) for prepared in mine)
@@ -212,11 +212,10 @@ class Steps:
         """Return whether an epoch is one of those at the end that ask all labels."""
         return epoch >= self.settings.epochs
 
-    def asked(self, key: tuple[int, ...], labels: bool = False) -> AskedColumns:
-        """Return the choice of columns that are asked, all labels or as the settings have it."""
-        order = self._order
-        share = 1.0 if labels else order.hide_labels
-        return AskedColumns(order.hide_columns, key, self.columns.labels, share)
+    def hiding(self, key: tuple[int, ...], labels: bool = False) -> Hiding:
+        """Return the choice of what is hidden, with all labels or as the settings have it."""
+        choice = hiding(self._order, self.sequences.layout, self.columns.labels, key)
+        return replace(choice, all_labels=1.0) if labels else choice
 
     def _flops(self, prepared: PreparedBatch) -> float:
         heads = [(each.of.positions.size, each.of.ids.size) for each in prepared.targets]

@@ -16,15 +16,16 @@ import torch
 
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.sequences.centroids import CentroidTables
 from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import MODALITIES, SequenceLayout
+from astromodal.sequences.tokenizers import CentroidTables
 from astromodal.training.targets import (
     NO_TARGET,
     PreparedTargets,
     RangeTargets,
     find_targets,
     sample_known,
+    spread_over_bins,
 )
 from astromodal.training.terms import (
     CROSS_ENTROPY,
@@ -121,7 +122,8 @@ class TypedLoss:
         self.layout = layout
         self.device = device
         self.terms = loss_terms(settings)
-        self._most = settings.sample_k_per_modality
+        self._most, self._spread = settings.sample_k_per_modality, settings.spread
+        self._n_used = tables.n_scalar
         ranges = [ids for block in layout.blocks for ids in block.ranges]
         self._centroids = {
             ids.offset: torch.from_numpy(tables.of_range(ids, layout.spec)).to(device)
@@ -138,7 +140,8 @@ class TypedLoss:
         batch : Batch
             The batch.
         key : tuple of int, optional
-            Seed of the sampled targets; every known target is sampled where None.
+            Seed of the sampled targets. Where None, as in validation, every known target is
+            sampled, and none is spread over neighbouring bins.
         weights : ColumnWeights, optional
             Weights of scalar columns in the cross-entropy; every target weighs 1 where None.
         """
@@ -164,7 +167,12 @@ class TypedLoss:
         each = np.where(targets.asked, weights.asked[:, None], weights.shown[:, None])
         total = float(each.sum(where=targets.targets != NO_TARGET))
         flat = self._send(each.ravel().astype(np.float32))
-        return PreparedTargets(targets, codes, sampled, flat, total)
+        if key is None or not self._spread:
+            return PreparedTargets(targets, codes, sampled, flat, total)
+        n_used = self._n_used[: len(targets.targets)]
+        around, shares = spread_over_bins(targets, n_used, self._spread)
+        neighbours = self._send(around), self._send(shares)
+        return PreparedTargets(targets, codes, sampled, flat, total, neighbours)
 
     def _sample(self, targets: RangeTargets, key: tuple[int, ...] | None) -> np.ndarray:
         """Return the sampled targets of a range; none where cross-entropy is the only term."""

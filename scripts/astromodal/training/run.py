@@ -21,16 +21,17 @@ from astromodal.config.schema import Config, ModelSettings
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
 from astromodal.models.transformer import N_FEATURES, CausalTransformerLM
-from astromodal.sequences.centroids import (
-    CentroidTables,
-    TokenizerFiles,
-    Tokenizers,
-    load_tokenizers,
-)
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR, SequenceLayout, sequence_layout
 from astromodal.sequences.store import vocab_hash
-from astromodal.sequences.vocabulary import check_hashes, read_vocabulary
+from astromodal.sequences.tokenizers import (
+    CentroidTables,
+    TokenizerFiles,
+    Tokenizers,
+    check_hashes,
+    load_tokenizers,
+    read_vocabulary,
+)
 from astromodal.storage.hashing import hash_values
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.training import checkpoint
@@ -140,7 +141,7 @@ def train_transformer(
             logger.info("interrupted and saved: started again, the run continues")
             raise TrainingInterrupted
     if group.first:
-        checkpoint.save_model(files.final_model, trainer.final_state())
+        checkpoint.save_model(files.final_model, trainer.calibrated_state())
         checkpoint.finish(place.folder, code)
     group.wait()
     return files.final_model

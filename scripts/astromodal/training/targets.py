@@ -68,6 +68,9 @@ class PreparedTargets:
         Weights of the targets in the mean cross-entropy; 1 each where None.
     weight : float
         Sum of the weights of known targets.
+    neighbours : (int64, float32) (C M, k), or None
+        The codes that each target is spread over in the cross-entropy, and their shares, which sum
+        to 1, or to 0 where it is missing; each target counts alone where None.
     sampled : int64 (n,)
         The sample of known targets that terms which cost more than cross-entropy are computed on:
         indices into `codes`, ascending.
@@ -78,32 +81,30 @@ class PreparedTargets:
     sampled: torch.Tensor
     weights: torch.Tensor | None
     weight: float
+    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def find_targets(batch: Batch, layout: SequenceLayout) -> list[RangeTargets]:
     """Return all targets of a batch by range of ids, ascending; SEP and EOS are no targets."""
     by_range = []
-    counts, lengths = np.array(batch.shapes, dtype=np.int64).reshape(-1, 2).T
-    begins = np.cumsum(np.repeat(lengths, counts)) - np.repeat(lengths, counts)
     for block in layout.blocks:
-        if block.type not in batch.starts:
-            continue
         if block.name == SCALAR:
-            by_range.append(_of_columns(batch.columns, block.ranges[0]))
+            if len(batch.columns.objects):
+                by_range.append(_of_columns(batch.columns, block.ranges[0]))
             continue
-        starts = batch.starts[block.type]
-        objects = batch.objects[np.searchsorted(begins, starts, side="right") - 1]
+        if block.type not in batch.blocks:
+            continue
+        mine = batch.blocks[block.type]
         for ids in block.ranges:
             slots = np.arange(ids.n_slots)
-            positions = starts[:, None] + ids.first + slots  # the token before each slot
-            tokens = batch.tokens[positions + 1].astype(np.int64)
-            targets = np.where(tokens == MISS, NO_TARGET, tokens - ids.offset - ids.stride * slots)
+            positions = mine.starts[:, None] + ids.first + slots  # the token before each slot
+            codes = mine.ids[:, ids.first : ids.first + ids.n_slots].astype(np.int64)
+            targets = np.where(codes == MISS, NO_TARGET, codes - ids.offset - ids.stride * slots)
             shape = (ids.n_slots, -1) if ids.stride else (1, -1)
             if ids.stride:
                 positions, targets = positions.T, targets.T
-            by_range.append(
-                RangeTargets(ids, positions.reshape(shape), targets.reshape(shape), objects)
-            )
+            found = positions.reshape(shape), targets.reshape(shape)
+            by_range.append(RangeTargets(ids, *found, mine.objects))
     return sorted(by_range, key=lambda targets: targets.ids.offset)
 
 
@@ -123,6 +124,47 @@ def _of_columns(columns: ColumnTokens, ids: Range) -> RangeTargets:
         columns.objects,
         columns.asked.T,
     )
+
+
+_SIGMAS = 3.0
+"""Widths of a Gaussian to either side that a target is spread over."""
+
+
+def spread_over_bins(
+    targets: RangeTargets, n_used: np.ndarray, fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spread targets of scalar columns over the bins around them.
+
+    The shares are those of a Gaussian in the number of the bin, cut at the column's last bin
+    (Imani & White 2018, arXiv:1806.04613).
+
+    Parameters
+    ----------
+    targets : RangeTargets
+        The targets, of C columns.
+    n_used : int64 (C,)
+        Bins in use of each column.
+    fraction : float
+        Standard deviation of the Gaussian, in bins in use of the column.
+
+    Returns
+    -------
+    codes : int64 (C M, k)
+        The codes around each target.
+    shares : float32 (C M, k)
+        Their shares, which sum to 1; 0 where the target is missing.
+    """
+    sigma = np.maximum(fraction * n_used, 1e-6)[:, None, None]  # (C, 1, 1)
+    reach = int(np.ceil(_SIGMAS * sigma.max()))
+    away = np.arange(-reach, reach + 1)
+    known = (targets.targets != NO_TARGET)[:, :, None]
+    codes = np.where(known, targets.targets[:, :, None], 0) + away  # (C, M, k)
+    inside = known & (codes >= 0) & (codes < n_used[:, None, None])
+    shares = np.exp(-0.5 * (away / sigma) ** 2) * inside
+    shares /= np.maximum(shares.sum(axis=2, keepdims=True), 1e-12)
+    k = len(away)
+    codes = np.where(inside, codes, 0)
+    return codes.reshape(-1, k), shares.reshape(-1, k).astype(np.float32)
 
 
 def sample_known(targets: RangeTargets, most: int, key: tuple[int, ...] | None) -> np.ndarray:

@@ -99,7 +99,10 @@ class LossTerm(ABC):
 
 
 class CrossEntropy(LossTerm):
-    """Negative log-likelihood of each target among its legal ids (nats), by the target's weight."""
+    """Negative log-likelihood of each target among its legal ids (nats), by the target's weight.
+
+    A target that is spread over neighbouring codes counts by their shares.
+    """
 
     name = CROSS_ENTROPY
     at_zero = True
@@ -110,14 +113,15 @@ class CrossEntropy(LossTerm):
 
     def __call__(self, predictions: Predictions) -> torch.Tensor:
         """Return the weighted sum over known targets."""
-        weights = predictions.targets.weights
-        found = F.cross_entropy(
-            predictions.logits.float(),
-            predictions.targets.codes,
-            ignore_index=NO_TARGET,
-            reduction="sum" if weights is None else "none",
-        )
-        return found if weights is None else (found * weights).sum()
+        targets, logits = predictions.targets, predictions.logits.float()
+        if targets.weights is None:
+            return F.cross_entropy(logits, targets.codes, ignore_index=NO_TARGET, reduction="sum")
+        if targets.neighbours is None:
+            nll = F.cross_entropy(logits, targets.codes, ignore_index=NO_TARGET, reduction="none")
+        else:
+            codes, shares = targets.neighbours
+            nll = -(logits.log_softmax(dim=1).gather(1, codes) * shares).sum(dim=1)
+        return (nll * targets.weights).sum()
 
 
 class CentroidError(LossTerm):

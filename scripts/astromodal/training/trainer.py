@@ -26,14 +26,15 @@ from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate
+from astromodal.training.temperatures import fit_columns
 
 LABEL_RATE = 0.5
 """Peak learning rate of the passes that ask all labels, relative to that of the run."""
 _SHOWN_IDS = 8
 _TOKENS = 8192
 """Tokens of a batch in validation, which keeps nothing for a backward pass."""
-_ASKED = (0, 0, 1)
-"""Seed of the asked columns in validation."""
+_HIDDEN = (0, 0, 1)
+"""Seed of what is hidden in validation."""
 _ORDER = (0, 0)
 """Seed of the block orders in validation, the same at every validation."""
 
@@ -65,7 +66,7 @@ def evaluate_loss(
     group : Group
         Processes that share the objects; each gets the losses of all.
     choose : callable, optional
-        Chooses the columns that are shown and asked; every known one is shown where None.
+        Chooses what is shown, asked and hidden; everything known is shown where None.
     weights : ColumnWeights, optional
         Weights of scalar columns in the cross-entropy; every target weighs 1 where None.
 
@@ -256,10 +257,10 @@ class Trainer:
         """
         began, steps = time.monotonic(), self.steps
         labels = steps.asks_labels(self.epoch)
-        means = self._losses(steps.asked(_ASKED), None)
+        means = self._losses(steps.hiding(_HIDDEN), None)
         judged = means["loss"]
         if labels:
-            asked, weights = steps.asked(_ASKED, labels), steps.columns.weights(labels)
+            asked, weights = steps.hiding(_HIDDEN, labels), steps.columns.weights(labels)
             judged = self._losses(asked, weights)["cross_entropy_scalar"]
         baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
         seconds = time.monotonic() - began
@@ -316,6 +317,16 @@ class Trainer:
         self.logger.info("the weights of step %d are the final ones", self.best.step)
         kept = ("model_state_dict", "optimizer_state_dict", "step", "epoch")
         return {**state, **{name: stored[name] for name in kept}}
+
+    def calibrated_state(self) -> dict[str, Any]:
+        """Return the final state, with temperatures of columns fitted to the validation objects."""
+        state, steps, model = self.final_state(), self.steps, self.model
+        model.load_state_dict(state["model_state_dict"])
+        order = _ORDER if steps.shuffled else None
+        hiding = steps.hiding(_HIDDEN, labels=True)
+        fitted = fit_columns(model, steps.sequences, self.validated, order, hiding, _TOKENS)
+        model.values.temperatures[: len(fitted)] = torch.from_numpy(fitted)
+        return {**state, "model_state_dict": model.state_dict()}
 
     def checkpoint(self, step: int | None) -> Path:
         """Return the path of the checkpoint of a step."""

@@ -201,7 +201,10 @@ def test_tokenizers_of_another_model_are_not_exported(tmp_path, results):
 @pytest.mark.parametrize(
     ("temperatures", "must"),
     [
-        ({"images": 1.0}, "by image, scalar, spectrum, got images; nearest: 'image'"),
+        (
+            {"images": 1.0},
+            "by scalar columns or image, scalar, spectrum, got images; nearest: 'image'",
+        ),
         ({"image": 0.0}, "temperature of image must be above 0 and finite"),
         ({"image": float("inf")}, "temperature of image must be above 0 and finite"),
     ],

@@ -7,7 +7,14 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
-from astromodal.models.transformer import N_FEATURES, N_TYPES, SEP, TYPE_SCALAR, slots_of
+from astromodal.models.transformer import (
+    MISS,
+    N_FEATURES,
+    N_TYPES,
+    SEP,
+    TYPE_SCALAR,
+    slots_of,
+)
 from astromodal.models.values import ColumnIds
 
 V = 60
@@ -119,12 +126,14 @@ def test_maps_of_one_column_are_enough(model):
 def test_a_value_reaches_later_scalars_before_the_layers(model):
     """What enters the layers at a scalar holds the sum of the maps of all values up to it, by hand.
 
-    So it does at a SEP and at an asked column. Codes of other types, between and after, receive
+    So it does at a SEP, at an asked column and at a hidden code. Codes of other types receive
     nothing.
     """
     scalar, asked = vocab.TYPE_SCALAR, vocab.TYPE_ASKED
-    tokens = torch.tensor([[vocab.BOS, vocab.SEP, 24, 8, 37, 9, vocab.SEP, 8, vocab.MISS]])
-    types = torch.tensor([[0, scalar, scalar, 1, scalar, 1, 1, 1, asked]])
+    tokens = torch.tensor(
+        [[vocab.BOS, vocab.SEP, 24, 8, 37, 9, vocab.SEP, 8, vocab.MISS, vocab.MISS]]
+    )
+    types = torch.tensor([[0, scalar, scalar, 1, scalar, 1, 1, 1, 1, asked]])
     entered = []
     model.layers[0].register_forward_pre_hook(lambda layer, inputs: entered.append(inputs[0]))
     with torch.no_grad():
@@ -135,7 +144,7 @@ def test_a_value_reaches_later_scalars_before_the_layers(model):
     weighted = model.features * model.values.weights_in
     first, second = weighted[24] @ maps[0], weighted[37] @ maps[1]
     nothing, both = torch.zeros(16), first + second
-    wanted = [nothing, nothing, first, nothing, both, nothing, both, nothing, both]
+    wanted = [nothing, nothing, first, nothing, both, nothing, both, nothing, both, both]
     torch.testing.assert_close(entered[0] - entered[1], torch.stack(wanted), rtol=1e-4, atol=1e-4)
 
 
@@ -147,7 +156,8 @@ def test_slots_count_from_the_latest_sep():
 
 def test_sep_and_types_are_the_vocabularys():
     """Slots are counted from the vocabulary's SEP, and sums go to its types of scalars."""
-    assert (SEP, TYPE_SCALAR, N_TYPES) == (vocab.SEP, vocab.TYPE_SCALAR, vocab.N_TYPES)
+    assert (SEP, MISS) == (vocab.SEP, vocab.MISS)
+    assert (TYPE_SCALAR, N_TYPES) == (vocab.TYPE_SCALAR, vocab.N_TYPES)
     assert vocab.TYPE_ASKED == N_TYPES - 1
 
 

@@ -8,7 +8,8 @@ import pytest
 from astromodal.core.vocab import BOS, EOS, MISS, SEP, TYPE_ASKED
 from astromodal.errors import FormatError
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.layout import SCALAR
+from astromodal.sequences.layout import IMAGE, SCALAR
+from astromodal.sequences.order import Chosen, Hiding
 from astromodal.sequences.store import pack_objects, write_sequences
 from astromodal.storage.safetensors import map_tensors, save_tensors
 from helpers.survey import HASHES, make_codes
@@ -48,11 +49,13 @@ def test_sequences_are_bos_blocks_eos(survey, shuffle):
 
 
 def test_starts_are_where_the_seps_stand(survey):
-    """``starts`` gives the SEP of every block of a type."""
+    """``blocks`` gives the SEP of every block of a type, and the ids that follow it."""
     batch = survey.sequences().batch(np.arange(50), (1, 2))
-    for type, starts in batch.starts.items():
+    for type, block in batch.blocks.items():
         wanted = np.flatnonzero((batch.tokens == SEP) & (batch.types == type))
-        np.testing.assert_array_equal(np.sort(starts[starts >= 0]), wanted)
+        np.testing.assert_array_equal(np.sort(block.starts), wanted)
+        place = block.starts[:, None] + 1 + np.arange(block.ids.shape[1])
+        np.testing.assert_array_equal(batch.tokens[place], block.ids)
 
 
 def test_fixed_order_is_that_of_the_types(survey):
@@ -113,12 +116,58 @@ def _each(sequences, n):
 def ask(*columns):
     """Ask some columns whether known or not, and show all other known ones."""
 
-    def choose(numbers, known):
+    def choose(numbers, known, present):
         asked = np.zeros_like(known)
         asked[:, list(columns)] = True
-        return known & ~asked, asked
+        return Chosen(known & ~asked, asked, np.zeros_like(present))
 
     return choose
+
+
+def hide(number):
+    """Hide a block, whether an object has it or not, and show everything else."""
+
+    def choose(numbers, known, present):
+        hidden = np.zeros_like(present)
+        hidden[:, number] = True
+        return Chosen(known, np.zeros_like(known), hidden)
+
+    return choose
+
+
+@pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])
+def test_a_hidden_block_stands_last_and_holds_no_code(survey, shuffle):
+    """After all that is shown comes its SEP, and MISS in each of its slots."""
+    image = survey.layout[IMAGE]
+    batch = survey.sequences().batch(np.arange(60), shuffle, hide(survey.layout.number(IMAGE)))
+    for tokens, types, slots in split_up(batch):
+        last = slice(-2 - image.length, -1)
+        assert tokens[last].tolist() == [SEP] + [MISS] * image.length
+        assert (types[last] == image.type).all()
+        assert slots[last].tolist() == list(range(1 + image.length))
+        assert (types[: -2 - image.length] != image.type).all()
+
+
+def test_a_hidden_block_keeps_its_codes_for_the_loss(survey):
+    """They are those of the same objects shown; what an object does not have is missing."""
+    sequences, kind = survey.sequences(), survey.layout[IMAGE].type
+    shown = sequences.batch(np.arange(60)).blocks[kind]
+    hidden = sequences.batch(np.arange(60), None, hide(survey.layout.number(IMAGE))).blocks[kind]
+    assert sorted(hidden.objects) == list(range(60))
+    by_number = dict(zip(hidden.objects.tolist(), hidden.ids, strict=True))
+    for number, ids in zip(shown.objects.tolist(), shown.ids, strict=True):
+        np.testing.assert_array_equal(by_number.pop(number), ids)
+    assert all((ids == MISS).all() for ids in by_number.values())
+    assert by_number
+
+
+def test_lengths_bound_what_is_hidden_and_asked(survey):
+    """No object is longer than its largest number of tokens, whatever is hidden of it."""
+    sequences = survey.sequences()
+    choice = Hiding((1, 2), 0.5, (0,), 0.5, survey.layout.hideable, 0.5)
+    batch = sequences.batch(np.arange(120), (3, 0), choice)
+    lengths = [len(tokens) for tokens, _, _ in split_up(batch)]
+    assert (np.array(lengths) <= sequences.lengths[batch.objects]).all()
 
 
 @pytest.mark.parametrize("shuffle", [None, (7, 1)], ids=["fixed", "shuffled"])

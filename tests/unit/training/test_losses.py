@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from astromodal.config.training import MeaningfulLossSettings, ModelSettings
 from astromodal.core.vocab import MISS, N_SPECIAL
-from astromodal.sequences.layout import MODALITIES
+from astromodal.sequences.layout import MODALITIES, SCALAR
 from astromodal.sequences.order import divide
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from astromodal.training.initialisation import new_model
-from astromodal.training.losses import Sums, TargetSum, TypedLoss
+from astromodal.training.losses import ColumnWeights, Sums, TargetSum, TypedLoss
+from astromodal.training.targets import NO_TARGET
+from astromodal.training.terms import CrossEntropy, Predictions
 from helpers.loss_terms import entropy
 from helpers.survey import legal_ids
 
@@ -105,7 +107,7 @@ def test_a_sample_is_no_larger_than_asked_and_repeats(survey, batch, model):
     """At most k positions per sequence and range are used, the same for the same key."""
     loss = typed_loss(survey, sample_k_per_modality=1)
     once, again, other = (loss.batch_sums(model, batch, key) for key in [(1, 5), (1, 5), (1, 6)])
-    assert once["squared_error", "image"].n == len(batch.starts[1])
+    assert once["squared_error", "image"].n == len(batch.blocks[1].starts)
     assert error(once, "image") == error(again, "image")
     assert error(once, "image") != error(other, "image")
 
@@ -122,9 +124,10 @@ def test_the_loss_does_not_change_with_a_columns_unit(survey, model):
         scalar[:3] = tokenizer.standardised()
         codes = tokenizer.encode(column)[:40]
         batch = survey.sequences().batch(np.arange(40))
-        sep = batch.starts[2][:, None]
         offsets = survey.layout.spec.scalar_offset + 16 * np.arange(3)
-        batch.tokens[sep + 1 + np.arange(3)] = codes[batch.objects] + offsets
+        shown = batch.columns.place >= 0
+        own = (codes[batch.columns.objects] + offsets)[shown]
+        batch.tokens[batch.columns.place[shown]] = batch.columns.ids[shown] = own
         tables = type(survey.tables)(**{**vars(survey.tables), "scalar": scalar})
         loss = typed_loss(survey, tables, lambda_scalar=10.0)
         losses.append(loss.total(loss.batch_sums(model, batch, None)).item())
@@ -253,3 +256,22 @@ def test_parts_of_a_registered_term_add_up(entropy, survey, model):
     ]
     added = sum(loss.total(loss.prepared_sums(model, part), whole.counts) for part in parts)
     assert added.item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_a_spread_target_counts_for_the_bins_around_it(survey, batch, model):
+    """In training its loss is the mean NLL by shares of a Gaussian; in validation it is its own."""
+    loss = typed_loss(survey, spread=0.1)
+    columns = survey.layout[SCALAR].length
+    weights = ColumnWeights(np.ones(columns), np.ones(columns))
+    spread, alone = (loss.prepare(batch, key, weights) for key in ((1, 2), None))
+    (found,) = (each for each in spread.targets if each.neighbours is not None)
+    assert all(each.neighbours is None for each in alone.targets)
+    codes, shares = found.neighbours
+    known = found.codes != NO_TARGET
+    torch.testing.assert_close(shares.sum(dim=1), known.float())
+    logits = torch.randn(len(codes), found.of.ids.size, dtype=torch.float64)
+    predictions = Predictions(found, logits, torch.zeros(1, found.of.ids.size, 1))
+    got = CrossEntropy(1.0)(predictions)
+    dense = torch.zeros_like(logits).scatter_add_(1, codes, shares.double())
+    wanted = -(dense * logits.float().log_softmax(dim=1)).sum()
+    assert float(got) == pytest.approx(float(wanted), rel=1e-5)

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from astromodal.core.vocab import N_SPECIAL
-from astromodal.sequences.order import AskedColumns
-from astromodal.training.targets import NO_TARGET, find_targets, sample_known
+from astromodal.sequences.layout import Range
+from astromodal.sequences.order import Chosen, Hiding
+from astromodal.training.targets import (
+    NO_TARGET,
+    RangeTargets,
+    find_targets,
+    sample_known,
+    spread_over_bins,
+)
 from helpers.survey import legal_ids
 
 
@@ -43,7 +50,7 @@ def test_targets_count_from_their_own_range(survey, batch):
 def test_an_asked_column_is_predicted_by_its_own_token(survey):
     """Its position is that of the token that asks; a shown one's is that of the token before."""
     sequences = survey.sequences()
-    batch = sequences.batch(np.arange(40), (1, 1), AskedColumns(1.0, (2, 0)))
+    batch = sequences.batch(np.arange(40), (1, 1), Hiding((2, 0), 1.0))
     (found,) = (r for r in find_targets(batch, survey.layout) if r.asked is not None)
     place = batch.columns.place.T
     target = found.targets != NO_TARGET
@@ -59,6 +66,26 @@ def test_an_asked_column_is_predicted_by_its_own_token(survey):
     for column in range(3):
         own = batch.columns.ids[target[column], column] - spec.column_offset(column)
         np.testing.assert_array_equal(found.targets[column, target[column]], own)
+
+
+def test_codes_of_a_hidden_block_are_targets_of_the_tokens_before(survey):
+    """Hidden or shown, an object's codes are the same targets in the same slots."""
+
+    def everything(numbers, known, present):
+        hidden = np.zeros_like(present)
+        hidden[:, survey.layout.hideable] = present[:, survey.layout.hideable]
+        return Chosen(known, np.zeros_like(known), hidden)
+
+    sequences = survey.sequences()
+    shown = find_targets(sequences.batch(np.arange(40)), survey.layout)
+    batch = sequences.batch(np.arange(40), None, everything)
+    for found, wanted in zip(find_targets(batch, survey.layout), shown, strict=True):
+        assert found.ids == wanted.ids
+        assert sorted(found.targets.ravel()) == sorted(wanted.targets.ravel())
+        if found.asked is None:
+            slots = batch.slots[found.positions].reshape(len(found.positions), -1)
+            own = found.ids.first + np.arange(found.ids.n_slots)
+            assert set(slots.ravel().tolist()) <= set(own.tolist())
 
 
 def test_what_is_sampled_does_not_depend_on_the_batch(survey):
@@ -94,3 +121,20 @@ def test_a_sample_is_of_known_targets_and_even(survey):
     np.testing.assert_allclose(whole, 400 * 2 / 3, rtol=0.25)
     few = known.sum(axis=0) <= 2
     np.testing.assert_array_equal(counts[:, few], 400 * known[:, few])
+
+
+def test_targets_are_spread_by_hand():
+    """One bin to either side at the width of one bin, and nothing beyond the last bin in use."""
+    ids = Range("scalar", 0, 2, 100, 8, 8)
+    found = np.array([[3, NO_TARGET], [0, 4]])
+    targets = RangeTargets(ids, np.zeros((2, 2), int), found, np.arange(2))
+    codes, shares = spread_over_bins(targets, np.array([8, 5]), 0.125)
+    gauss = np.exp(-0.5 * np.arange(-3, 4) ** 2)
+    np.testing.assert_array_equal(codes[0], np.arange(0, 7))
+    np.testing.assert_allclose(shares[0], gauss / gauss.sum(), rtol=1e-6)
+    assert not shares[1].any()
+    np.testing.assert_allclose(shares.sum(axis=1), [1, 0, 1, 1], rtol=1e-6)
+    assert not shares[2][:3].any()
+    assert not shares[3][4:].any()
+    assert codes.min() >= 0
+    assert codes[2:].max() < 5

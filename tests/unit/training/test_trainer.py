@@ -216,7 +216,7 @@ def test_what_is_recorded_is_one_loss_throughout(make_trainer):
     steps, objects = trainer.steps, trainer.validated
     wanted = evaluate_loss(
         trainer.model, trainer.loss, steps.sequences, objects, steps.shuffled,
-        choose=steps.asked((0, 0, 1)),
+        choose=steps.hiding((0, 0, 1)),
     )  # fmt: skip
     assert last["cross_entropy_scalar"] == pytest.approx(wanted["cross_entropy_scalar"])
     assert trainer.best.loss != pytest.approx(wanted["cross_entropy_scalar"], abs=1e-6)

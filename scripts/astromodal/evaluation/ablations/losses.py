@@ -20,15 +20,15 @@ from astromodal.evaluation.transformer.sample import (
     by_object,
     code_nll,
     sample_objects,
-    target_logits,
 )
 from astromodal.inference.bundle import Bundle
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES, SCALAR
 from astromodal.sequences.order import plan_epoch
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.tokenizers import check_hashes
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.training.targets import NO_TARGET, RangeTargets
+from astromodal.training.temperatures import target_logits
 from astromodal.training.terms import expected_centroids
 
 _FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 2}
@@ -105,10 +105,10 @@ def measure_losses(
     chosen = sample_objects(sequences, eligible, evaluation.max_objects, evaluation.seed)
     objects = np.unique(np.concatenate(list(chosen.values())))
     plan = plan_epoch(objects, sequences.lengths, None, 1, _BUDGET)
-    sums, asked = _Sums(bundle, objects), bundle.trained.asked(evaluation.seed)
+    sums, hiding = _Sums(bundle, objects), bundle.trained.hiding(evaluation.seed)
     for order, shuffle in enumerate((None, (evaluation.seed, 0))):
         for step in progress(range(len(plan)), len(plan), f"batches, {ORDERS[order]} order"):
-            batch = sequences.batch(plan.step(step), shuffle, asked)
+            batch = sequences.batch(plan.step(step), shuffle, hiding)
             targets = target_logits(bundle.trained.model, batch, bundle.layout, bundle.device)
             for range_targets, logits, wanted in targets:
                 sums.add(order, range_targets, logits, wanted)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy.interpolate import CubicSpline
 
 from astromodal.core.progress import Progress
@@ -17,13 +15,20 @@ from astromodal.evaluation.metrics import (
     measure_statistic,
 )
 from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.transformer.sample import by_object, sample_objects, target_logits
+from astromodal.evaluation.transformer.sample import by_object, sample_objects
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.order import plan_epoch
 from astromodal.training.targets import NO_TARGET
+from astromodal.training.temperatures import (
+    LOG_TEMPERATURES,
+    UNITY,
+    best_temperature,
+    nll_by_temperature,
+    target_logits,
+)
 
 LEVELS = (0.5, 0.68, 0.95)
 """Probabilities of the central intervals whose coverage is measured."""
@@ -50,6 +55,10 @@ class CalibrationNumbers:
         and the baseline's minus the model's on the same objects.
     nll, nll_constant, nll_gain : Measurement
         The same for the negative log-likelihood of the true bin (nats).
+    temperature : float
+        Temperature that training has fitted to the column.
+    uncalibrated : dict of str to Measurement
+        Coverage of the 68 % interval (``coverage``), ``crps`` and ``nll`` at a temperature of 1.
     """
 
     coverage: dict[str, Measurement]
@@ -59,6 +68,8 @@ class CalibrationNumbers:
     nll: Measurement
     nll_constant: Measurement
     nll_gain: Measurement
+    temperature: float
+    uncalibrated: dict[str, Measurement]
 
     @property
     def checked(self) -> Measurement:
@@ -110,19 +121,38 @@ def calibrate(
     seed : int
         Seed of ties and of bootstrap errors.
     """
-    below, upto = predicted.cdf(truth)
-    uniform = np.random.default_rng(seed).uniform(size=len(truth))
-    pit = below + uniform * (upto - below)
-    distance = np.abs(pit - 0.5)
-    same = _constant(predicted, labels)
-    scores = {}
+    pit, same = _pit(predicted, truth, seed), _constant(predicted, labels)
+    before, scores = _at_one(predicted), {}
+    coverage = {str(p): _coverage(pit, p) for p in LEVELS}
+    uncalibrated = {"coverage": _coverage(_pit(before, truth, seed), CHECKED)}
     for name, score in (("crps", ScalarPrediction.crps), ("nll", bin_nll)):
         model, constant = score(predicted, truth), score(same, truth)
         scores[name] = _measure_mean(model, seed)
         scores[f"{name}_constant"] = _measure_mean(constant, seed)
         scores[f"{name}_gain"] = _measure_mean(constant - model, seed)
-    coverage = {str(p): measure_fraction(distance <= p / 2) for p in LEVELS}
-    return Calibration(pit, CalibrationNumbers(coverage, **scores))
+        uncalibrated[name] = _measure_mean(score(before, truth), seed)
+    temperature = predicted.temperature
+    numbers = CalibrationNumbers(
+        coverage, **scores, temperature=temperature, uncalibrated=uncalibrated
+    )
+    return Calibration(pit, numbers)
+
+
+def _pit(predicted: ScalarPrediction, truth: np.ndarray, seed: int) -> np.ndarray:
+    """Return the probability integral transform of true values; see `Calibration`."""
+    below, upto = predicted.cdf(truth)
+    return below + np.random.default_rng(seed).uniform(size=len(truth)) * (upto - below)
+
+
+def _coverage(pit: np.ndarray, level: float) -> Measurement:
+    """Return the fraction of values inside a central interval."""
+    return measure_fraction(np.abs(pit - 0.5) <= level / 2)
+
+
+def _at_one(predicted: ScalarPrediction) -> ScalarPrediction:
+    """Return distributions at a temperature of 1."""
+    powers = predicted.probabilities**predicted.temperature
+    return replace(predicted, probabilities=powers / powers.sum(axis=1, keepdims=True))
 
 
 def bin_nll(predicted: ScalarPrediction, truth: np.ndarray) -> np.ndarray:
@@ -210,12 +240,6 @@ def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
     """
     bins = reliability(truth, probabilities)
     return float(sum(abs(b.correct.value - b.confidence) * b.n for b in bins)) / len(truth)
-
-
-LOG_TEMPERATURES = np.linspace(-1.0, 1.0, 9)
-"""Base-2 logarithms of the temperatures of the grid; the NLL is interpolated between them."""
-_FINE = np.linspace(-1.0, 1.0, 401)
-_UNITY = int(np.argmin(np.abs(LOG_TEMPERATURES)))
 
 
 @dataclass(frozen=True)
@@ -310,9 +334,9 @@ def scan_temperatures(
     counts = {m: np.zeros(len(every), dtype=np.int64) for m in MODALITIES}
     plan = plan_epoch(every, sequences.lengths, None, 1, token_budget)
     shuffle = (seed, 0) if bundle.trained.shuffled else None
-    asked = bundle.trained.asked(seed)
+    hiding = bundle.trained.hiding(seed)
     for step in progress(range(len(plan)), len(plan), "batches at all temperatures"):
-        batch = sequences.batch(plan.step(step), shuffle, asked)
+        batch = sequences.batch(plan.step(step), shuffle, hiding)
         for targets, logits, codes in target_logits(
             bundle.trained.model, batch, bundle.layout, bundle.device
         ):
@@ -321,7 +345,7 @@ def scan_temperatures(
             if targets.asked is not None:
                 known &= targets.asked.T
             np.add.at(counts[modality], place, known.sum(axis=1))
-            for i, nll in enumerate(_nll_by_temperature(logits, codes)):
+            for i, nll in enumerate(nll_by_temperature(logits, codes)):
                 total = np.where(known, by_object(targets, nll), 0.0).sum(axis=1)
                 np.add.at(sums[modality][:, i], place, total)
     return {
@@ -329,21 +353,6 @@ def scan_temperatures(
         for m in MODALITIES
         if counts[m].any()
     }
-
-
-def _nll_by_temperature(logits: torch.Tensor, codes: torch.Tensor) -> Sequence[np.ndarray]:
-    """Return the NLL of codes (C, M) at every temperature; meaningless where a code is missing."""
-    of_code = logits.gather(2, codes.clamp(min=0)[:, :, None])[:, :, 0]
-    nll = []
-    for power in LOG_TEMPERATURES.tolist():
-        scaled = logits / 2**power
-        nll.append((scaled.logsumexp(dim=2) - of_code / 2**power).cpu().double().numpy())
-    return nll
-
-
-def best_temperature(sums: np.ndarray) -> float:
-    """Return the base-2 logarithm of the temperature at which an NLL (temperatures,) is least."""
-    return float(_FINE[np.argmin(CubicSpline(LOG_TEMPERATURES, sums)(_FINE))])
 
 
 def fit_temperatures(
@@ -369,7 +378,7 @@ def fit_temperatures(
             return 2 ** best_temperature(fitted[index].sum(axis=0))
 
         error = float(bootstrap_error(refit, len(fitted), seed))
-        before, after = held.sums[:, _UNITY], held.at(power)
+        before, after = held.sums[:, UNITY], held.at(power)
         gain = measure_mean(before - after, held.counts, seed)
         total = held.sums.sum(axis=0) / held.counts.sum()
         numbers[modality] = TemperatureNumbers(
@@ -381,6 +390,6 @@ def fit_temperatures(
             gain=gain,
             helps=gain.above(0, errors=1),
             edge=bool(abs(power) >= LOG_TEMPERATURES[-1]),
-            curve=total - total[_UNITY],
+            curve=total - total[UNITY],
         )
     return numbers

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from scipy.interpolate import CubicSpline
 
 from astromodal.evaluation.downstream.calibration import (
+    CHECKED,
     LEVELS,
-    LOG_TEMPERATURES,
     Calibration,
     TemperatureNumbers,
     pit_histogram,
@@ -20,6 +20,7 @@ from astromodal.evaluation.downstream.predictions import MODEL, Predictions, mos
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import INK, PALETTE, new_figure
 from astromodal.evaluation.report.values import Row, Table
+from astromodal.training.temperatures import LOG_TEMPERATURES
 
 _MARKERS = "os^"
 
@@ -56,22 +57,27 @@ def _add_calibration(
         if each.calibration is not None:
             n, target = each.calibration.numbers, each.task.target
             coverage = [n.coverage[str(p)].scaled(100) for p in LEVELS]
+            before = n.uncalibrated
             rows.append([target.name, target.unit or "none", each.task.given, len(each.task.score),
                          *coverage, n.crps, n.crps_constant, n.crps_gain, n.nll, n.nll_constant,
-                         n.nll_gain])  # fmt: skip
+                         n.nll_gain, n.temperature, before["coverage"].scaled(100),
+                         before["crps"], before["nll"]])  # fmt: skip
     section.add_figure(
         plot_calibration(shown), "calibration",
         "The model's predicted distributions against the truth, from the most modalities: "
         "probability integral transform (PIT; above, with Poisson errors) and coverage of central "
         "intervals (below, with Wilson errors). The table lists the CRPS and the negative "
         "log-likelihood (NLL) of the true bin, and those of the constant, which is the "
-        "distribution of the labels.",
+        "distribution of the labels. Distributions are at the temperature of their column, which "
+        "training has fitted to the validation split; the last columns of the table are at 1.",
         "Above, bars should reach the dashed line. Bars that are high at both ends show too narrow "
         "distributions, a hump too wide ones, a slope a bias. Below, points under the line show "
         "too narrow intervals.",
         Table(["target", "unit", "given", "objects", *(f"inside {p:.0%} (%)" for p in LEVELS),
                "CRPS (unit)", "constant's CRPS (unit)", "CRPS gain (unit)", "NLL (nats)",
-               "constant's NLL (nats)", "NLL gain (nats)"], rows),
+               "constant's NLL (nats)", "NLL gain (nats)", "temperature",
+               f"inside {CHECKED:.0%} at T = 1 (%)", "CRPS at T = 1 (unit)",
+               "NLL at T = 1 (nats)"], rows),
     )  # fmt: skip
 
 
@@ -111,9 +117,9 @@ def _add_temperatures(section: Section, temperature: Mapping[str, TemperatureNum
         "Negative log-likelihood (NLL) of the codes of evaluated objects where logits are divided "
         "by a temperature, minus that at T = 1. Star: the temperature fitted on the validation "
         "split of the training fields, with bootstrap errors over objects.",
-        "Where a star is below zero by more than its error, this temperature makes the predicted "
-        "probabilities of the modality better calibrated, and `AstroModel.calibrated` applies it. "
-        "At zero it has no effect.",
+        "One temperature for all codes of a modality, without those of columns. Where a star is "
+        "below zero by more than its error, it makes the predicted probabilities of the modality "
+        "better calibrated, and `AstroModel.calibrated` applies it. At zero it has no effect.",
         Table(
             ["modality", "validation objects", "objects", "temperature",
              "NLL before (nats per code)", "NLL after (nats per code)", "gain (nats per code)",

@@ -52,7 +52,7 @@ from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import Measurement, show
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.tokenizers import check_hashes
 
 PUBLISHED = (
     "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "

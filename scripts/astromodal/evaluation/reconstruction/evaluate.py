@@ -110,8 +110,8 @@ def _summary(context: ModelContext) -> str:
     return (
         f"{described(context.fields)}; at most {settings.max_objects} objects per block that have "
         "the block and another one. The whole block is hidden, and the model predicts it from the "
-        f"other blocks of the object. Spectra and cutouts are means over {settings.n_samples} "
-        "sampled continuations, whose scatter lowers their R². The prediction is compared with the "
+        "other blocks of the object in one run, code by code independently. Cutouts are means over "
+        f"{settings.n_samples} quantiles of the brightness. The prediction is compared with the "
         "block's own codes, decoded, which are the best that it could reach, and with a baseline "
         "that knows the training fields alone: the median of a scalar, the mean of spectra and "
         "cutouts. The brightness and the shape of spectra and cutouts are judged separately. Model "

@@ -73,9 +73,8 @@ class PredictedSpectra:
 def sample_spectra(inputs: ReconstructionInputs, objects: Encoded, group: str) -> PredictedSpectra:
     """Predict spectra of one group, and read the observed ones."""
     model, coder = inputs.model, inputs.model.tokenizers.spectrum
-    predicted, std = predict_spectra(
-        model.bundle, objects, model.request(group), group, inputs.sampling, model.settings
-    )  # fmt: skip
+    request = model.request(group)
+    predicted, std = predict_spectra(model.bundle, objects, request, group, model.settings)
     flux, ivar = _observed(inputs, objects, group, predicted.shape[1])
     codes, trained = objects.codes(group), inputs.trained_on(group).codes(group)
     decoded = coder.decode(group, codes[:, 1:], codes[:, 0])[0]

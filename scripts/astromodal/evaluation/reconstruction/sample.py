@@ -18,7 +18,7 @@ from astromodal.inference.predict_scalars import ScalarPrediction, predict_colum
 from astromodal.inference.prompt import Sampling, count_given
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.tokenizers import check_hashes
 
 TOKENIZER, MODEL, BASELINE = "tokenizer", "model", "baseline"
 """Methods that are compared: the block's own codes, decoded; the prediction from other blocks; and

@@ -28,7 +28,7 @@ from astromodal.inference.bundle import Trained, load_trained
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.order import plan_epoch
-from astromodal.sequences.vocabulary import check_hashes
+from astromodal.sequences.tokenizers import check_hashes
 from astromodal.training.history import (
     SPEEDS,
     median_value,
@@ -88,9 +88,9 @@ def evaluate_transformer(
     plan = plan_epoch(every, sequences.lengths, None, 1, _BUDGET)
     batches = context.progress((plan.step(i) for i in range(len(plan))), len(plan), "batches")
     shuffle = (evaluation.seed, 0) if trained.shuffled else None
-    asked = trained.asked(evaluation.seed)
+    hiding = trained.hiding(evaluation.seed)
     ranges, objects = measure_nll(
-        trained.model, sequences, batches, unigram, shuffle, asked, device
+        trained.model, sequences, batches, unigram, shuffle, hiding, device
     )
     numbers = replace(
         _training_numbers(trained, losses),
@@ -152,7 +152,9 @@ def _summary(fields: Sequence[EvaluatedField], n: int, trained: Trained) -> str:
         "unigram baseline is the frequency of each code in its slot over the training sequences, "
         "smoothed by leave-one-out likelihood; it uses the slot and nothing else of the object. "
         "As in training, scalar columns are a random choice asked after everything else, labels "
-        "more often; the others are predicted one after another. "
+        "more often; the others are predicted one after another. So are the codes of a cutout or a "
+        f"spectrum, but with a probability of {trained.config.sequences.hide_blocks:g} all of them "
+        "are hidden and predicted from the other blocks. "
         "Missing codes are never targets."
     )
 

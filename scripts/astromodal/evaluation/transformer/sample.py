@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from astromodal.core.vocab import TYPE_SCALAR
 from astromodal.evaluation.held_out import sample_rows
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
 from astromodal.sequences.order import Choose
 from astromodal.training.initialisation import Unigram
-from astromodal.training.targets import NO_TARGET, RangeTargets, find_targets
+from astromodal.training.targets import NO_TARGET, RangeTargets
+from astromodal.training.temperatures import target_logits
 
 
 @dataclass
@@ -96,8 +98,8 @@ def measure_nll(
     shuffle : (int, int), optional
         Seed and epoch of the block orders; the layout's order where None.
     choose : callable, optional
-        Chooses the scalar columns that are shown, each predicted from what stands before it, and
-        those that are asked at the end; all are shown where None.
+        Chooses what is shown, each code predicted from what stands before it, and what is hidden
+        and predicted from that; everything is shown where None.
     device : torch.device
         Where the model is.
 
@@ -116,10 +118,9 @@ def measure_nll(
         batch = sequences.batch(chosen, shuffle, choose)
         for ids, values in _batch_nll(model, batch, layout, unigram, device):
             pairs.setdefault(ids.offset, []).append(values)
-        for kind, starts in batch.starts.items():
-            has = ((sequences.pattern[batch.objects] >> kind) & 1).astype(bool)
-            objects.setdefault(kind, []).append(batch.objects[has])
-            firsts.setdefault(kind, []).append(starts == _begins(batch)[has] + 1)
+        for kind, (numbers, is_first) in _first_blocks(batch).items():
+            objects.setdefault(kind, []).append(numbers)
+            firsts.setdefault(kind, []).append(is_first)
     ranges = []
     for block in layout.blocks:
         for ids in block.ranges:
@@ -133,22 +134,6 @@ def measure_nll(
     empty = np.empty(0, np.int64)
     rows = {b.name: np.concatenate([empty, *objects.get(b.type, [])]) for b in layout.blocks}
     return ranges, rows
-
-
-@torch.no_grad()
-def target_logits(
-    model: CausalTransformerLM, batch: Batch, layout: SequenceLayout, device: torch.device
-) -> Iterator[tuple[RangeTargets, torch.Tensor, torch.Tensor]]:
-    """Yield the targets of each range of a batch, their logits (C, M, S) and their codes (C, M)."""
-    tokens, types, slots = (
-        torch.from_numpy(a).to(device) for a in (batch.tokens, batch.types, batch.slots)
-    )
-    hidden = model.flat_hidden(tokens, types, slots, batch.shapes)  # (N, D)
-    targets = find_targets(batch, layout)
-    states = [hidden[torch.from_numpy(t.positions).to(device)] for t in targets]  # (C, M, D)
-    ranges = [(t.ids.offset, len(t.positions), t.ids.size) for t in targets]
-    for t, logits in zip(targets, model.range_logits(states, ranges), strict=True):
-        yield t, logits.float(), torch.from_numpy(t.targets).to(device)
 
 
 def by_object(targets: RangeTargets, values: np.ndarray) -> np.ndarray:
@@ -180,10 +165,18 @@ def _batch_nll(
         yield t.ids, (np.where(missing, np.nan, values), np.where(missing, np.nan, baseline))
 
 
-def _begins(batch: Batch) -> np.ndarray:
-    """Return the position of each sequence's BOS, int64 (sequences,)."""
+def _first_blocks(batch: Batch) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return the objects of each type of block, (m,), and whether it is their first, bool (m,)."""
     lengths = np.concatenate([np.full(n, length) for n, length in batch.shapes])
-    return np.cumsum(lengths) - lengths
+    begins = np.zeros(len(batch.tokens), dtype=bool)
+    begins[np.cumsum(lengths) - lengths] = True  # BOS
+    columns = batch.columns
+    place = np.where((columns.place >= 0) & ~columns.asked, columns.place, len(begins))
+    sep = place.min(axis=1, initial=len(begins)) - 1
+    found = {TYPE_SCALAR: (columns.objects, begins[np.minimum(sep - 1, len(begins) - 1)])}
+    for kind, block in batch.blocks.items():
+        found[kind] = block.objects, begins[block.starts - 1]
+    return found
 
 
 def _home(block: Block) -> str:

@@ -1,4 +1,4 @@
-"""The scalar tokenizer: equal-mass bins of each column.
+"""The scalar tokenizer: equal-mass bins of each column, none of them narrower than it deserves.
 
 Bin k of a column holds the values in (edge k, edge k + 1]; the first bin includes all lower values,
 the last all higher ones. A code decodes to the mean of the training values in its bin, so that an
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.columns import smallest_bin
 from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError, must_be
@@ -69,6 +70,9 @@ class ScalarTokenizer:
     ) -> ScalarTokenizer:
         """Divide each column's training values into `n_bins` bins of equal mass.
 
+        Where these would be narrower than `data.columns.smallest_bin`, bins are about that wide and
+        hold less, so that the others are narrower: a quarter of the redshifts are those of stars.
+
         Parameters
         ----------
         summaries : ColumnSummaries
@@ -82,7 +86,8 @@ class ScalarTokenizer:
         centers = np.full((len(columns), n_bins), np.nan)
         weights = np.zeros((len(columns), n_bins))
         for i, name in enumerate(columns):
-            own_edges, own_centers, own_weights = _fit_column(summaries[name], n_bins)
+            found = _fit_column(summaries[name], n_bins, smallest_bin(name))
+            own_edges, own_centers, own_weights = found
             used = len(own_centers)
             edges[i, : used + 1 if used else 0] = own_edges
             centers[i, :used], weights[i, :used] = own_centers, own_weights
@@ -167,14 +172,41 @@ class ScalarTokenizer:
         return tokenizer
 
 
-def _fit_column(cells: ColumnSummary, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+_HALVINGS = 60
+
+
+def _capped(
+    high: np.ndarray, count: np.ndarray, n_bins: int, smallest: float
+) -> tuple[np.ndarray, int]:
+    """Return the counts that bins share equally, float64 (cells,), and the number of bins.
+
+    They are the counts of the cells, but a cell counts for no more than its share in the width
+    `smallest`, as if the density ended where bins would be narrower.
+    """
+    if not smallest or high[-1] - high[0] <= smallest:
+        return count.astype(np.float64), n_bins
+    width = np.diff(high, prepend=high[0]) / smallest
+    n_bins = min(n_bins, int(width.sum()))
+    low, most = 0.0, count.sum() / n_bins  # of the count of a bin, by bisection
+    for _ in range(_HALVINGS):
+        size = (low + most) / 2
+        enough = np.minimum(count, size * width).sum() >= n_bins * size
+        low, most = (size, most) if enough else (low, size)
+    return np.minimum(count, most * width), n_bins
+
+
+def _fit_column(
+    cells: ColumnSummary, n_bins: int, smallest: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return edges (used + 1,), centers (used,) and weights (used,) of one column."""
     total = cells.total
     if not total:
         return np.empty(0), np.empty(0), np.empty(0)
     order = np.lexsort((cells.low, cells.high))
-    high, reached = cells.high[order], np.cumsum(cells.count[order])
-    wanted = np.arange(1, n_bins + 1) * (total / n_bins)
+    high = cells.high[order]
+    counts, n_bins = _capped(high, cells.count[order], n_bins, smallest)
+    reached = np.cumsum(counts)
+    wanted = np.arange(1, n_bins + 1) * (reached[-1] / n_bins)
     # A cell closes the bin whose target rank is closest, from either side.
     place = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
     before = np.maximum(place - 1, 0)

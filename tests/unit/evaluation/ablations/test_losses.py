@@ -50,7 +50,7 @@ def test_objects_add_up_to_the_training_s_loss(bundle, encoded, losses, order, s
     loss = TypedLoss(
         bundle.layout, bundle.tokenizers.tables(), MeaningfulLossSettings(), bundle.device
     )
-    batch = encoded.sequences.batch(every, shuffle, bundle.trained.asked(SETTINGS.seed))
+    batch = encoded.sequences.batch(every, shuffle, bundle.trained.hiding(SETTINGS.seed))
     terms = loss.batch_sums(bundle.trained.model, batch, None)
     for m, modality in enumerate(MODALITIES):
         entropy, error = (terms[name, modality] for name in ("cross_entropy", "squared_error"))

@@ -1,14 +1,15 @@
 """Predicted distributions, class probabilities and temperatures."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from astromodal.core.progress import quiet
 from astromodal.evaluation.downstream.calibration import (
-    LOG_TEMPERATURES,
     TemperatureScan,
-    best_temperature,
     bin_nll,
     calibrate,
     calibration_error,
@@ -21,6 +22,7 @@ from astromodal.evaluation.transformer.sample import measure_nll
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.training.initialisation import Unigram
+from astromodal.training.temperatures import LOG_TEMPERATURES, best_temperature
 
 EDGES = np.linspace(0, 1, 11)
 
@@ -75,6 +77,22 @@ def test_good_predictions_gain():
     assert numbers.crps_gain.value > 0
     assert numbers.nll.value == pytest.approx(-np.log(0.91))
     assert numbers.nll_gain.value > 1
+
+
+def test_numbers_at_a_temperature_of_one_are_those_of_the_plain_distributions():
+    """Distributions that were divided by a temperature give the same numbers once it is undone."""
+    rng = np.random.default_rng(3)
+    plain = rng.dirichlet(np.ones(10), size=200)
+    truth, temperature = rng.uniform(size=200), 1.7
+    powers = plain ** (1 / temperature)
+    hot = _prediction(powers / powers.sum(axis=1, keepdims=True))
+    found = calibrate(replace(hot, temperature=temperature), truth, truth, 0).numbers
+    wanted = calibrate(_prediction(plain), truth, truth, 0).numbers
+    assert found.temperature == temperature
+    assert found.uncalibrated["coverage"] == wanted.checked
+    assert found.uncalibrated["crps"].value == pytest.approx(wanted.crps.value)
+    assert found.uncalibrated["nll"].value == pytest.approx(wanted.nll.value)
+    assert found.nll.value != pytest.approx(wanted.nll.value, abs=1e-3)
 
 
 def test_nll_is_that_of_the_true_bin():
@@ -165,7 +183,7 @@ def test_at_temperature_one_the_nll_is_the_models_own(survey):
     every = np.arange(12)
     scans = scan_temperatures(bundle, sequences, every, 99, 3, 500, quiet)
     unigram, cpu = Unigram(sequences, every), torch.device("cpu")
-    ask = bundle.trained.asked(3)
+    ask = bundle.trained.hiding(3)
     ranges, _ = measure_nll(bundle.trained.model, sequences, [every], unigram, (3, 0), ask, cpu)
     asked = sequences.batch(every, (3, 0), ask).columns.asked
     for modality, scan in scans.items():
@@ -189,3 +207,31 @@ def test_a_calibrated_model_predicts_at_its_temperature(survey):
     )
     assert np.ptp(hot, axis=1).max() < 0.2 * np.ptp(own, axis=1).max()
     assert np.array_equal(own, other)
+
+
+def test_a_column_goes_before_its_modality(survey):
+    """A temperature of the column is used in place of that of all scalars, or of the model's own.
+
+    The model's own is used where none is given.
+    """
+    model = survey.model
+    objects = model.open(survey.sequences[0])[:4]
+    own, same, both, hot = (
+        m.predict(objects, "specz_z", "mag_pstotal_r")["specz_z"].probabilities
+        for m in (
+            model,
+            model.calibrated({"specz_z": 3.0}),
+            model.calibrated({"specz_z": 3.0, "scalar": 50.0}),
+            replace_own(model, 3.0),
+        )
+    )
+    assert np.array_equal(same, both)
+    np.testing.assert_allclose(same, hot, rtol=1e-6)
+    assert not np.allclose(own, same)
+
+
+def replace_own(model, temperature):
+    """The same model with a temperature of its own for every column."""
+    trained = copy.deepcopy(model.bundle.trained)
+    trained.model.values.temperatures.fill_(temperature)
+    return type(model)(replace(model.bundle, trained=trained))

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from astromodal.core.vocab import MISS
 from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
 from astromodal.sequences.dataset import SequenceSet
+from astromodal.sequences.order import Chosen
 from astromodal.training.initialisation import Unigram
 
 CPU = torch.device("cpu")
@@ -24,11 +25,12 @@ def test_nll_is_that_of_all_logits_over_legal_ids(tmp_path, toy, shuffle):
     tokens, types = (torch.from_numpy(a)[None].long() for a in (batch.tokens, batch.types))
     logits = model(tokens, types, None)[0]
     for each in ranges:
-        start = batch.starts[toy.layout[each.block].type][0] + each.ids.first
         for slot in range(each.ids.n_slots):
-            place = start + slot + 1
             if each.block == "scalar":  # a missing one has no token
                 place = batch.columns.place[0, slot]
+            else:
+                block = batch.blocks[toy.layout[each.block].type]
+                place = block.starts[0] + each.ids.first + slot + 1
             if place < 0 or batch.tokens[place] == MISS:
                 assert np.isnan(each.model[0, slot])
                 continue
@@ -68,8 +70,9 @@ def test_an_asked_column_is_predicted_where_it_is_asked(tmp_path, toy):
     sequences = SequenceSet([toy.write(tmp_path / "s.safetensors", n=6)], toy.layout)
     model, unigram, objects = toy.model(), Unigram(sequences, np.arange(6)), np.array([2])
 
-    def ask(objects, known):
-        return known & [True, False], known & [False, True]
+    def ask(objects, known, present):
+        asked = known & [False, True]
+        return Chosen(known & ~asked, asked, np.zeros_like(present))
 
     ranges, _ = measure_nll(model, sequences, [objects], unigram, None, ask, CPU)
     batch = sequences.batch(objects, None, ask)

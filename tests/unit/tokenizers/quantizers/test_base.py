@@ -9,7 +9,7 @@ import pytest
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import ConfigError, FormatError
-from astromodal.sequences.centroids import Tokenizers
+from astromodal.sequences.tokenizers import Tokenizers
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import TrainingLatents, train_image_codebook
 from astromodal.tokenizers.quantizers.base import QUANTIZERS, usage

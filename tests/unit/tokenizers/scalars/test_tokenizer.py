@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.core.vocab import MISSING_CODE
+from astromodal.data.columns import smallest_bin
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.errors import FormatError
@@ -48,6 +49,31 @@ def test_bins_of_equal_mass_by_hand():
     assert tokenizer.edges[0].tolist() == [1, 2, 4, 6, 80]
     assert tokenizer.centers[0].tolist() == [1.5, 3.5, 5.5, 43.5]
     assert tokenizer.encode(np.array([[2.0], [2.1], [-9], [1e9]]))[:, 0].tolist() == [0, 1, 0, 3]
+
+
+def redshifts(n_bins, name="specz_z"):
+    """Bins of 2,000 stars of almost no redshift and 2,000 galaxies, as a redshift or otherwise."""
+    rng = np.random.default_rng(0)
+    z = np.concatenate([rng.normal(0, 2e-4, 2000), rng.gamma(2.0, 0.1, 2000)])
+    return ScalarTokenizer.fit(ColumnSummaries.of(z[:, None], [name]), [name], n_bins)
+
+
+def test_stars_take_few_bins_of_redshift():
+    """All bins are in use, none is much narrower than 5e-4, and the galaxies' bins hold as much."""
+    found, equal = redshifts(64), redshifts(64, "other")
+    assert found.n_codes[0] == 64
+    assert np.diff(found.edges[0])[1:].min() > 0.8 * smallest_bin("specz_z")
+    assert (np.abs(equal.centers[0]) < 1e-3).sum() > 30
+    assert (np.abs(found.centers[0]) < 1e-3).sum() <= 6
+    galaxies = found.weights[0][found.centers[0] > 0.01]
+    assert galaxies.max() < 1.3 * galaxies.min()
+
+
+def test_there_are_no_more_bins_than_fit_the_range():
+    """Where a column's range holds fewer bins of the smallest width, it has as many."""
+    z = np.linspace(0, 5.2 * smallest_bin("specz_z"), 400)
+    found = ScalarTokenizer.fit(ColumnSummaries.of(z[:, None], ["specz_z"]), ["specz_z"], 64)
+    assert found.n_codes[0] == 5
 
 
 def test_ties_collapse_to_fewer_bins():
