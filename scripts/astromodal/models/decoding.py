@@ -3,7 +3,7 @@
 All sequences of a batch have as many tokens; shorter ones begin with padding.
 
 Legend: B sequences, N new tokens of each, P tokens in the cache, D model, H heads, F features of an
-id, G scalar columns of S bins.
+id.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ class Cache:
     ----------
     keys, values : list of float (B, H, capacity, D/H)
         Of each layer; those beyond the first `length` tokens are undefined.
-    rows : float (G S, 2 D) or None
-        `ValueMaps.rows`.
     sums : float (B, D) or None
         The sum of the values of each sequence's tokens.
     padding : bool (B, first tokens) or None
@@ -41,7 +39,6 @@ class Cache:
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
-    rows: torch.Tensor | None
     sums: torch.Tensor | None
     padding: torch.Tensor | None = None
     length: int = 0
@@ -54,7 +51,7 @@ class Cache:
         kept = [change(key) for key in self.keys], [change(value) for value in self.values]
         sums = None if self.sums is None else change(self.sums)
         padding = None if self.padding is None else change(self.padding)
-        return Cache(*kept, self.rows, sums, padding, self.length)
+        return Cache(*kept, sums, padding, self.length)
 
 
 class Decoder:
@@ -85,10 +82,8 @@ class Decoder:
         like = self.model.embedding.weight
         shape = (n_sequences, heads, capacity, like.shape[1] // heads)
         keys = [like.new_empty(shape) for _ in self.layers]
-        with torch.no_grad():
-            rows = self.model.values.rows(self.model.features)
-        sums = None if rows is None else like.new_zeros(n_sequences, like.shape[1])
-        return Cache(keys, [torch.empty_like(key) for key in keys], rows, sums)
+        sums = like.new_zeros(n_sequences, like.shape[1]) if self.model.columns.n_columns else None
+        return Cache(keys, [torch.empty_like(key) for key in keys], sums)
 
     @torch.no_grad()
     def extend(
@@ -140,7 +135,7 @@ class Decoder:
             )
 
         places = torch.arange(before, end, device=tokens.device)
-        x, values = self.model.embed(tokens, cache.rows)
+        x, values = self.model.embed(tokens)
         if values is not None and cache.sums is not None:
             sums = cache.sums[:, None] + values.cumsum(1)
             x, cache.sums = x + sums * self.model.takes_sums(tokens, types, slots), sums[:, -1]

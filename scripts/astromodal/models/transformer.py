@@ -227,7 +227,7 @@ class CausalTransformerLM(nn.Module):
             raise ValueError(
                 f"sequences must have at most {self.max_seq_len} tokens, got {longest}"
             )
-        x, values = self.embed(token_ids, self.values.rows(self.features))
+        x, values = self.embed(token_ids)
         x = x + self.types(token_types) + self.slots(slots)  # (N, D)
         if values is not None:
             x = x + _sums_of_runs(values, shapes) * self.takes_sums(token_ids, token_types, slots)
@@ -242,22 +242,15 @@ class CausalTransformerLM(nn.Module):
         place = token_types * self.max_seq_len + slots
         return torch.cat([self.norm(x), self.prior(place).to(x.dtype)], dim=1)
 
-    def embed(
-        self, token_ids: torch.Tensor, value_rows: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def embed(self, token_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the embeddings of ids, and what they add to the sums of values, (..., D) each.
 
-        Parameters
-        ----------
-        token_ids : int (...)
-            Token ids.
-        value_rows : float (G S, 2 D), optional
-            The result of `ValueMaps.rows`; without columns there are no sums.
+        Without columns there are no sums.
         """
         x = self.embedding(token_ids) + self.features_in(self.features[token_ids])
-        if value_rows is None:
+        if not self.columns.n_columns:
             return x, None
-        own, summed = self.values.look_up(token_ids, value_rows)
+        own, summed = self.values.look_up(token_ids, self.features)
         return x + own, summed
 
     def takes_sums(

@@ -95,35 +95,38 @@ class ValueMaps(nn.Module):
         first, n_columns, n_bins = self.columns
         return features[first : self.columns.end].view(n_columns, n_bins, -1)
 
-    def rows(self, features: torch.Tensor) -> torch.Tensor | None:
-        """Return what each bin adds to its token and to the sums, (G S, 2 D); None without columns.
-
-        Parameters
-        ----------
-        features : float (V, F)
-            Features of all ids.
-        """
-        if not self.columns.n_columns:
-            return None
-        maps = torch.cat([self.maps_in, self.maps_sum], dim=2)
-        return torch.bmm(self._of_columns(features) * self.weights_in, maps).flatten(0, 1)
-
     def look_up(
-        self, token_ids: torch.Tensor, rows: torch.Tensor
+        self, token_ids: torch.Tensor, features: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what tokens add to themselves and to the sums, (..., D) each; 0 for other ids.
+
+        The tokens of each column are multiplied by its maps together: few of all bins occur in a
+        batch.
 
         Parameters
         ----------
         token_ids : int (...)
             Token ids.
-        rows : float (G S, 2 D)
-            The result of `rows`.
+        features : float (V, F)
+            Features of all ids.
         """
-        first, end = self.columns.first, self.columns.end
-        inside = ((token_ids >= first) & (token_ids < end))[..., None]
-        found = F.embedding((token_ids - first).clamp(0, end - first - 1), rows) * inside
-        own, summed = found.chunk(2, dim=-1)
+        flat, (first, _, n_bins) = token_ids.reshape(-1), self.columns
+        place = ((flat >= first) & (flat < self.columns.end)).nonzero()[:, 0]
+        found = self.maps_in.new_zeros(len(flat), 2 * self.maps_in.shape[2])
+        if len(place):
+            # Sorted by column, a token is the n-th of its column.
+            columns, number = torch.unique((flat[place] - first) // n_bins, return_inverse=True)
+            number, order = number.sort(stable=True)
+            place, counts = place[order], torch.bincount(number)
+            nth = (
+                torch.arange(len(number), device=flat.device) - (counts.cumsum(0) - counts)[number]
+            )
+            ids = flat.new_full((len(columns), int(counts.max())), first)
+            ids[number, nth] = flat[place]
+            maps = torch.cat([self.maps_in, self.maps_sum], dim=2)[columns]
+            products = torch.bmm(features[ids] * self.weights_in, maps)  # (columns, tokens, 2 D)
+            found = found.index_copy(0, place, products[number, nth].to(found.dtype))
+        own, summed = found.view(*token_ids.shape, -1).chunk(2, dim=-1)
         return own, summed
 
     def coefficients(self, states: torch.Tensor, first: int) -> torch.Tensor | None:
