@@ -160,8 +160,8 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
         "or their mean weighted by the attention of the last token), and by baselines: "
-        "gradient-boosted trees and nearest neighbours, which use the raw scalars alone, and a "
-        "constant. "
+        "gradient-boosted trees and nearest neighbours, which use the raw scalars alone, a neural "
+        "network, which uses the codes of the scalars alone, and a constant. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
         f"at most {evaluation.max_objects:,} objects per target and combination of modalities. "
         f"Probes and baselines are fitted to the same labels, at most {settings.max_labels:,} of "
@@ -265,7 +265,7 @@ def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> It
     )
     if without:
         yield (
-            "Trees and nearest neighbours use scalars only, so there are none from "
+            "Trees, nearest neighbours and the network use scalars only, so there are none from "
             f"{', '.join(without)}."
         )
 

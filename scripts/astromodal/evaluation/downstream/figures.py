@@ -29,6 +29,7 @@ from astromodal.evaluation.report.style import (
     GREEN,
     INK,
     ORANGE,
+    PURPLE,
     SKY,
     new_figure,
     with_unit,
@@ -55,6 +56,7 @@ STYLES = {
     "probe_attention": Style("probe (attention)", SKY, "v"),
     "trees": Style("trees", ORANGE, "s"),
     "neighbours": Style("neighbours", AMBER, "D"),
+    "network": Style("network", PURPLE, "P"),
     "constant": Style("constant", FAINT, "x"),
 }
 """Style of each method."""

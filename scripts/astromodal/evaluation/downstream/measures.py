@@ -30,8 +30,9 @@ BRIGHT = 21.0
 """Magnitude of the faintest objects that published redshifts are compared on."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
-PAIRS = (("model", "trees"), ("probe_mean", "trees"), ("probe_attention", "trees"),
-         ("model", "constant"), ("probe_mean", "constant"))  # fmt: skip
+PAIRS = (("model", "trees"), ("model", "network"), ("probe_mean", "trees"),
+         ("probe_attention", "trees"), ("model", "constant"),
+         ("probe_mean", "constant"))  # fmt: skip
 """Pairs of methods that are compared on the same objects."""
 
 Scores = dict[str, Measurement]

@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from astromodal.config.evaluate import EvaluationSettings
+from astromodal.core.vocab import MISS
 from astromodal.errors import ConfigError, DataError
 from astromodal.evaluation.downstream.baselines import LEARNERS, Examples, Hyperparameters
 from astromodal.evaluation.downstream.calibration import Calibration, calibrate
@@ -195,8 +196,21 @@ class Predictor:
         features = {f"probe_{pooling}": vectors for pooling, vectors in embeddings.items()}
         if scalars:
             raw = self.raw[np.searchsorted(self.rows, objects)]
-            features |= {"trees": raw, "neighbours": raw}
+            features |= {"trees": raw, "neighbours": raw, "network": self._values(kept)}
         return features | {"constant": np.empty((len(objects), 0))}
+
+    def _values(self, objects: Encoded) -> np.ndarray:
+        """Return features of the codes of scalars, float32 (n, features).
+
+        Of each column they are those of its value, and whether it is missing.
+        """
+        layout, features = self.model.bundle.layout, self.model.tokenizers.tables().value_features()
+        ids = layout[SCALAR].ranges[0]
+        tokens = objects.sequences.block_tokens(objects.numbers, layout.number(SCALAR))[:, 1:]
+        known, columns = tokens != MISS, np.arange(ids.n_slots)
+        codes = np.where(known, tokens - ids.offset - ids.stride * columns, 0)
+        values = features[columns, codes] * known[:, :, None]
+        return np.concatenate([values.reshape(len(values), -1), ~known], axis=1, dtype=np.float32)
 
     def _predict_by_model(
         self, tasks: Sequence[Task], given: Sequence[str], notes: list[str]

@@ -8,12 +8,13 @@ from astromodal.evaluation.downstream.baselines import (
     LEARNERS,
     fit_constant,
     fit_neighbours,
+    fit_network,
     fit_probe,
     fit_trees,
     log_loss,
 )
 
-LEARNING = (fit_probe, fit_trees, fit_neighbours)
+LEARNING = (fit_probe, fit_trees, fit_neighbours, fit_network)
 
 
 @pytest.fixture(autouse=True)

@@ -46,10 +46,11 @@ def section(evaluate):
 
 
 def test_every_method_is_scored_on_the_same_objects(section):
-    """There are six methods from scalars; from images there are no baselines that use scalars."""
+    """There are seven methods from scalars; from images no baseline uses scalars."""
     tasks = section.numbers.targets["specz_z"]
     assert set(tasks["scalar"].methods) == {
-        "model", "probe_mean", "probe_attention", "trees", "neighbours", "constant",
+        "model", "probe_mean", "probe_attention", "trees", "neighbours", "network",
+        "constant",
     }  # fmt: skip
     assert set(tasks["image"].methods) == {"model", "probe_mean", "probe_attention", "constant"}
     assert (tasks["scalar"].n_objects, tasks["image"].n_objects) == (40, 20)
@@ -115,7 +116,9 @@ def test_a_column_that_the_model_lacks_is_predicted_by_the_other_methods(evaluat
     labels = {"redshift": None, "kind": None, "stellar": ["extra_logg"], "magnitude": None}
     section = evaluate(labels, ONE)
     methods = section.numbers.targets["extra_logg"]["scalar"].methods
-    assert set(methods) == {"probe_mean", "probe_attention", "trees", "neighbours", "constant"}
+    assert set(methods) == {
+        "probe_mean", "probe_attention", "trees", "neighbours", "network", "constant",
+    }  # fmt: skip
     assert any("extra_logg is not among the model's scalars" in note for note in section.notes)
 
 
