@@ -153,8 +153,11 @@ class ValueMaps(nn.Module):
 
 
 def _weights(n_features: int, power: float) -> torch.Tensor:
-    """Return k**-power for the cosines of frequency k and 1 for the other features, (F,)."""
-    frequency = torch.arange(1.0, n_features + 1)
+    """Return k**-power for the cosines of frequency k and 1 for the other features, (F,).
+
+    They are computed on the CPU, whatever the default device.
+    """
+    frequency = torch.arange(1.0, n_features + 1, device="cpu")
     return torch.where(frequency <= N_COSINES, frequency**-power, 1.0)
 
 
