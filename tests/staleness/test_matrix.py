@@ -142,6 +142,7 @@ CASES = [
         "positions of a held-out cube", cube("C", "ra", lambda ra: ra + 0.001),
         of("split_field summarize_field pack_sequences", "C")
         | {f"{rule} C" for rule in ENCODERS} | EVALUATIONS | REPORTED,
+        thorough=True,
     ),
     Case(
         "the class of a held-out source", cube("C", "specz_class_spec", lambda kind: "OTHER"),

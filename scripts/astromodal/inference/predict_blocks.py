@@ -202,8 +202,8 @@ def predict_images(
     """Predict mean and spread of the pixels, float32 (n, bands, side, side) in counts/s each.
 
     The expected latents of a cutout and the distributions of its brightness come from one run of
-    the model. Each sample has the brightness of one quantile in all bands and apertures, which
-    rise and fall together.
+    the model. Each sample has the flux of one quantile in all bands, which rise and fall together,
+    and the medians of its place and of the concentrations and peaks of its bands.
 
     Parameters
     ----------
@@ -218,12 +218,13 @@ def predict_images(
     pixels = np.empty((len(objects), len(tokenizer.bands), side, side), np.float32)
     std = np.empty_like(pixels)
     quantiles = (np.arange(n_samples) + 0.5) / n_samples
+    fluxes = slice(2, 2 + len(tokenizer.bands))  # behind the place
     for hidden in hidden_blocks(bundle, objects, request, block, settings.token_budget):
         n = len(hidden.place)
         expected = np.empty((n, block.length - head, n_dim), np.float32)
         codes = np.full((n, n_samples, block.length), MISSING_CODE, dtype=np.uint16)
         uniform = sampling.uniforms(hidden.objects, block).reshape(codes.shape)
-        uniform[:, :, :head] = quantiles[:, None]
+        uniform[:, :, :head], uniform[:, :, fluxes] = 0.5, quantiles[:, None]
         for slots, p in hidden.probabilities():
             codes[:, :, slots] = pick_each(p, uniform[:, :, slots])
             if slots.start >= head:
