@@ -29,6 +29,7 @@ from astromodal.inference.request import Request
 from astromodal.models.decoding import Cache
 from astromodal.sequences.layout import IMAGE, SCALAR, Block
 from astromodal.surveys.registry import light_curves, spectrum_group
+from astromodal.tokenizers.images.brightness import flux_slots
 from astromodal.tokenizers.light_curves import DecodedCurves
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def predict_images(
     pixels = np.empty((len(objects), len(tokenizer.bands), side, side), np.float32)
     std = np.empty_like(pixels)
     quantiles = (np.arange(n_samples) + 0.5) / n_samples
-    fluxes = slice(2, 2 + len(tokenizer.bands))  # behind the place
+    fluxes = flux_slots(len(tokenizer.bands))
     for hidden in hidden_blocks(bundle, objects, request, block, settings.token_budget):
         n = len(hidden.place)
         expected = np.empty((n, block.length - head, n_dim), np.float32)

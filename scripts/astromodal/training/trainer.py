@@ -260,8 +260,8 @@ class Trainer:
         means = self._losses(steps.hiding(_HIDDEN), None)
         judged = means["loss"]
         if labels:
-            asked, weights = steps.hiding(_HIDDEN, labels), steps.columns.weights(labels)
-            judged = self._losses(asked, weights)["cross_entropy_scalar"]
+            hiding, weights = steps.hiding(_HIDDEN, labels), steps.columns.weights(labels)
+            judged = self._losses(hiding, weights)["cross_entropy_scalar"]
         baseline = {f"unigram_{m}": value for m, value in self.unigram.items()}
         seconds = time.monotonic() - began
         self.recorder.validation(self.step, self.epoch, {**means, **baseline}, seconds)

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from astromodal.config.schema import SCALAR_COLUMNS
-from astromodal.core.vocab import BOS, MISS, SEP
+from astromodal.core.vocab import BOS, MISS, MISSING_CODE, SEP
 from astromodal.data.columns import PIXELS, scalar_unit
 from astromodal.errors import ConfigError, DataError
+from astromodal.inference.prompt import hidden_blocks
 from astromodal.surveys.registry import GROUPS, grid_group
+from astromodal.tokenizers.images.brightness import flux_slots
 
 
 def test_a_spectrum_is_predicted_by_one_run_over_hidden_codes(model, encoded):
@@ -140,3 +142,39 @@ def test_astropy_reads_every_unit():
     assert scalar_unit("gaia_teff_gspphot") == "K"
     assert scalar_unit("specz_z") == ""
     assert u.Unit(grid_group("desi_b").values.unit).is_equivalent("W / m3")
+
+
+def test_one_sample_of_an_image_is_at_the_medians(model, encoded):
+    """Its brightness and place are those of the median codes, its latents the expected ones."""
+    bundle, tokenizer = model.bundle, model.tokenizers.image
+    block, head = bundle.layout["image"], bundle.layout.spec.n_brightness
+    found = model.predict(encoded, "image", given=[], n_samples=1)["image"]
+    (hidden,) = hidden_blocks(bundle, model.open(encoded), model.request("image", []), block, 10**6)
+    codes = np.full((12, head), MISSING_CODE, dtype=np.uint16)
+    latents = np.empty((12, block.length - head, tokenizer.centroids.shape[1]))
+    for slots, p in hidden.probabilities():
+        if slots.start < head:
+            codes[:, slots] = (np.cumsum(p, axis=2) <= 0.5).sum(axis=2)
+        else:
+            latents[:, slots.start - head : slots.stop - head] = p @ tokenizer.centroids
+    grid = latents.reshape(12, tokenizer.grid, tokenizer.grid, -1).transpose(0, 3, 1, 2)
+    wanted = tokenizer.decode_latents(grid, codes)
+    np.testing.assert_allclose(found.pixels[hidden.place], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_samples_of_an_image_differ_in_flux_alone(model, encoded, monkeypatch):
+    """All fluxes rise from one sample to the next; place and shapes of bands stay as they are."""
+    seen, tokenizer = [], model.tokenizers.image
+    decode = type(tokenizer).decode_latents
+
+    def watched(self, latents, brightness=None):
+        seen.append(brightness)
+        return decode(self, latents, brightness)
+
+    monkeypatch.setattr(type(tokenizer), "decode_latents", watched)
+    model.predict(encoded, "image", given=[], n_samples=5)
+    brightness, fluxes = seen[0].astype(int), flux_slots(len(tokenizer.bands))
+    assert (np.diff(brightness[:, fluxes], axis=0) >= 0).all()
+    assert (np.diff(brightness[:, fluxes], axis=0) > 0).any()
+    others = np.delete(brightness, np.r_[fluxes], axis=1)
+    assert (others == others[0]).all()

@@ -52,7 +52,8 @@ def test_two_processes_take_the_steps_of_one(runs):
     """With half of the budget each, and no dropout, losses and weights agree to rounding.
 
     AdamW divides by the size of gradients: where those are rounding alone, so are its steps, which
-    is why a weight in a thousand may differ.
+    is why a weight in a thousand may differ. The biases of keys are left out: attention hardly
+    depends on what all keys have in common, so that few of their gradients are more than rounding.
     """
     one = runs.task("one", token_budget=200, **{**SETTINGS, "epochs": 2})
     two = runs.task("two", token_budget=100, gpus=2, **{**SETTINGS, "epochs": 2})
@@ -61,9 +62,11 @@ def test_two_processes_take_the_steps_of_one(runs):
     for a, b in zip(alone["loss_history"], together["loss_history"], strict=True):
         assert a["step"] == b["step"]
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
-    pairs = zip(*(run["model_state_dict"].values() for run in (alone, together)), strict=True)
-    differ = torch.cat([((a - b).abs() > 1e-5).flatten() for a, b in pairs])
-    assert differ.float().mean() <= 1e-3
+    for name, value in alone["model_state_dict"].items():
+        away = (value - together["model_state_dict"][name]).abs()
+        if name.endswith("qkv.bias"):
+            away = torch.cat(away.chunk(3)[::2])
+        assert (away > 1e-5).float().mean() <= 1e-3, name
 
 
 def test_processes_of_a_node_listen_to_that_node_alone(runs):

@@ -69,7 +69,8 @@ def _add_calibration(
         "intervals (below, with Wilson errors). The table lists the CRPS and the negative "
         "log-likelihood (NLL) of the true bin, and those of the constant, which is the "
         "distribution of the labels. Distributions are at the temperature of their column, which "
-        "training has fitted to the validation split; the last columns of the table are at 1.",
+        "training has fitted to the validation split, or 1 where that has fewer than 50 values. "
+        "The last columns of the table are at 1.",
         "Above, bars should reach the dashed line. Bars that are high at both ends show too narrow "
         "distributions, a hump too wide ones, a slope a bias. Below, points under the line show "
         "too narrow intervals.",

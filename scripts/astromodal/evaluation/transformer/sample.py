@@ -172,8 +172,9 @@ def _first_blocks(batch: Batch) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     begins[np.cumsum(lengths) - lengths] = True  # BOS
     columns = batch.columns
     place = np.where((columns.place >= 0) & ~columns.asked, columns.place, len(begins))
-    sep = place.min(axis=1, initial=len(begins)) - 1
-    found = {TYPE_SCALAR: (columns.objects, begins[np.minimum(sep - 1, len(begins) - 1)])}
+    first = place.min(axis=1, initial=len(begins))  # behind its SEP
+    is_first = (first < len(begins)) & begins[first - 2]
+    found = {TYPE_SCALAR: (columns.objects, is_first)}
     for kind, block in batch.blocks.items():
         found[kind] = block.objects, begins[block.starts - 1]
     return found

@@ -101,6 +101,11 @@ def brightness_fluxes(values: np.ndarray, sky: np.ndarray) -> np.ndarray:
     return np.sinh(compressed) * _noise(sky)
 
 
+def flux_slots(n_bands: int) -> slice:
+    """Return where the fluxes in `WHOLE` stand among the values of a cutout, behind its place."""
+    return slice(2, 2 + n_bands)
+
+
 def fit_brightness(values: np.ndarray, columns: Sequence[str], n_bins: int) -> ScalarTokenizer:
     """Divide the values of each column into bins of half equal mass, half equal width.
 
