@@ -15,6 +15,26 @@ settings.register_profile("astromodal", deadline=None)
 settings.load_profile("astromodal")
 
 ROOT = Path(__file__).parents[1]
+SHARED_RUN = {"finished", "finished_checkout", "used"}
+"""Fixtures of one run of the workflow that many modules look at."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put workflow tests first: those that share a run, and from the middle on the others.
+
+    Each of two processes of xdist begins with one half. Neither then waits for the run that the
+    other makes, and at the end both divide tests that take milliseconds.
+    """
+    workflow = [item for item in items if item.get_closest_marker("workflow")]
+    sharing = {
+        item.path for item in workflow if SHARED_RUN.intersection(getattr(item, "fixturenames", ()))
+    }
+    sharing.add(ROOT / "tests/workflow/test_console_lines.py")  # it asks for its place by name
+    first = [item for item in workflow if item.path in sharing]
+    second = [item for item in workflow if item.path not in sharing]
+    others = [item for item in items if item not in set(workflow)]
+    half = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *others[:half], *second, *others[half:]]
 
 
 def _real(variable: str, folder: str) -> Path:

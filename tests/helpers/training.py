@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -153,10 +153,16 @@ def some_runs(root: Path) -> Runs:
     return Runs(root, path, tokenizers, plain, vocabulary)
 
 
-def trained_pair(runs: Runs) -> dict:
-    """The final model of two processes, with dropout, that nothing interrupted."""
+def trained_pair(runs: Runs, watch: Callable[[subprocess.Popen], None] | None = None) -> dict:
+    """The final model of two processes, with dropout, that nothing interrupted.
+
+    `watch` is called once they are started.
+    """
     task = runs.task("pair", dropout=0.1, gpus=2, token_budget=100, **SETTINGS)
-    return finish(start(TOGETHER, task), task)
+    process = start(TOGETHER, task)
+    if watch is not None:
+        watch(process)
+    return finish(process, task)
 
 
 def start(code: str, task: Path, environment: Mapping[str, str] = {}) -> subprocess.Popen:

@@ -63,5 +63,9 @@ def _run_what_lacks(folder: Path) -> None:
     }
     workflow.config["columns"] = {"id": "source"}
     labels = {"redshift": "my_z", "kind": "my_class", "stellar": ["my_teff"], "tied": []}
-    workflow.config["evaluation"] |= {"labels": labels, "downstream": {"given": ["scalar"]}}
+    sections = ["scalars", "spectra", "images", "transformer", "downstream", "embeddings"]
+    downstream = {"given": ["scalar"]}
+    workflow.config["evaluation"] |= {
+        "sections": sections, "labels": labels, "downstream": downstream
+    }  # fmt: skip
     (folder / "said.txt").write_text(workflow.run(Layout("own").report).text)

@@ -10,6 +10,7 @@ from astromodal.evaluation.report.values import Measurement
 
 N_RESAMPLES = 200
 """Bootstrap samples that a standard error is computed from."""
+_AT_ONCE = 1 << 20  # numbers of objects of all bootstrap samples that are computed together
 LN2 = float(np.log(2.0))
 """Nats per bit."""
 
@@ -111,9 +112,25 @@ def bootstrap_error(
     if n < 2:
         return np.full(np.shape(statistic(np.arange(n))), np.nan) if n else np.array(np.nan)
     rng = np.random.default_rng(seed)
-    samples = np.array(
-        [statistic(rng.integers(0, n, n)) for _ in range(resamples)], dtype=np.float64
-    )
+    samples = [statistic(rng.integers(0, n, n)) for _ in range(resamples)]
+    return _scatter_of(np.array(samples, dtype=np.float64))
+
+
+def _bootstrap_together(statistic: Callable[[np.ndarray], np.ndarray], n: int, seed: int) -> float:
+    """Return what `bootstrap_error` does for a statistic of several samples at once.
+
+    It takes object numbers (samples, n) and returns float64 (samples,).
+    """
+    if n < 2:
+        return np.nan
+    rng, step = np.random.default_rng(seed), max(1, _AT_ONCE // n)
+    sizes = [min(step, N_RESAMPLES - begin) for begin in range(0, N_RESAMPLES, step)]
+    samples = [statistic(rng.integers(0, n, (size, n))) for size in sizes]
+    return float(_scatter_of(np.concatenate(samples)))
+
+
+def _scatter_of(samples: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of finite samples along the first axis; NaN of fewer than 2."""
     finite = np.isfinite(samples)
     count = finite.sum(0)
     mean = np.where(finite, samples, 0.0).sum(0) / np.maximum(count, 1)
@@ -186,11 +203,12 @@ def measure_mean(sums: np.ndarray, counts: np.ndarray, seed: int) -> Measurement
     if not counts.sum():
         return Measurement(np.nan, np.nan, n)
 
-    def mean(index: np.ndarray) -> float:
-        total = counts[index].sum()
-        return float(sums[index].sum() / total) if total else np.nan
+    def means(index: np.ndarray) -> np.ndarray:
+        total = counts[index].sum(axis=1)
+        found = np.full(len(index), np.nan)
+        return np.divide(sums[index].sum(axis=1), total, out=found, where=total > 0)
 
-    error = float(bootstrap_error(mean, len(sums), seed))
+    error = _bootstrap_together(means, len(sums), seed)
     return Measurement(float(sums.sum() / counts.sum()), error, n)
 
 
@@ -211,7 +229,13 @@ def measure_fraction(hits: np.ndarray) -> Measurement:
 def measure_scatter(values: np.ndarray, seed: int) -> Measurement:
     """Measure the `robust_sigma` of the finite `values` (n,), with its bootstrap error."""
     values = values[np.isfinite(values)]
-    return measure_statistic(lambda index: robust_sigma(values[index]), len(values), seed)
+
+    def scatters(index: np.ndarray) -> np.ndarray:
+        low, high = np.quantile(values[index], [0.16, 0.84], axis=1)
+        return np.asarray(high - low) / 2
+
+    error = _bootstrap_together(scatters, len(values), seed)
+    return Measurement(robust_sigma(values), error, len(values))
 
 
 def measure_pooled(
@@ -250,10 +274,11 @@ def measure_pooled_r2(residual: np.ndarray, total: np.ndarray, seed: int) -> Mea
     if not len(total) or not total.sum() > 0:
         return Measurement(np.nan, np.nan, 0)
 
-    def pooled(index: np.ndarray) -> float:
-        return float(r2_of(residual[index].sum(), total[index].sum()))
+    def pooled(index: np.ndarray) -> np.ndarray:
+        return r2_of(residual[index].sum(axis=1), total[index].sum(axis=1))
 
-    return measure_statistic(pooled, len(total), seed)
+    error = _bootstrap_together(pooled, len(total), seed)
+    return Measurement(float(r2_of(residual.sum(), total.sum())), error, len(total))
 
 
 def robust_sigma(values: np.ndarray) -> float:

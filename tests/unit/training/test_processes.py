@@ -43,9 +43,25 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pair(runs):
+def watched(runs):
+    """The final model of two processes, with dropout, and the addresses that they listened at."""
+    heard = set()
+
+    def watch(started):
+        while started.poll() is None:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    found = process.net_connections("inet")
+                    heard.update(c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN)
+            time.sleep(0.05)
+
+    return trained_pair(runs, watch), heard
+
+
+@pytest.fixture(scope="module")
+def pair(watched):
     """The final model of two processes, with dropout, that nothing interrupted."""
-    return trained_pair(runs)
+    return watched[0]
 
 
 def test_two_processes_take_the_steps_of_one(runs):
@@ -69,20 +85,10 @@ def test_two_processes_take_the_steps_of_one(runs):
         assert (away > 1e-5).float().mean() <= 1e-3, name
 
 
-def test_processes_of_a_node_listen_to_that_node_alone(runs):
+def test_processes_of_a_node_listen_to_that_node_alone(watched):
     """No port of theirs can be reached from another machine."""
-    # They open their ports before the first step.
-    task = runs.task("listening", gpus=2, token_budget=100, **{**SETTINGS, "epochs": 2})
-    started, heard = start(TOGETHER, task), set()
-    while started.poll() is None:
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found = process.net_connections("inet")
-                heard |= {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}
-        time.sleep(0.05)
-    assert started.returncode == 0
-    assert heard <= {"127.0.0.1", "::1"}
-    assert heard
+    assert watched[1] <= {"127.0.0.1", "::1"}
+    assert watched[1]
 
 
 def test_two_nodes_are_two_processes(runs, pair, tmp_path):

@@ -214,22 +214,31 @@ def _bring(images, places, fluxes, weights, middle, first, sky):  # type: ignore
     """
     side, box = images.shape[2], weights.shape[2]
     for i in range(len(images)):
-        placed = not np.isnan(places[i].sum())
+        placed = not np.isnan(places[i, 0] + places[i, 1])
         n_forms = _FORMS if placed else 3
-        centre = middle + (places[i] if placed else np.zeros(2))
+        centre = np.full(2, float(middle))
+        if placed:
+            centre += places[i]
         forms = _forms(side, centre)
         # What must come out right: sums in the apertures, and moments of middle and core, 0.
-        sums = forms[:, first : first + box, first : first + box].copy()
-        sums[:3] = weights[i]
+        sums = np.empty((_FORMS, box, box))
+        for k in range(_FORMS):
+            for v in range(box):
+                for u in range(box):
+                    moment = forms[k, first + v, first + u]
+                    sums[k, v, u] = weights[i, k, v, u] if k < 3 else moment
         pooled = _pooled(images[i], sky)
-        own = _own_share(pooled, centre)
+        own, light = _own_share(pooled, centre), np.empty((side, side))
         for j in range(len(sky)):
-            if np.isnan(fluxes[i, j].sum()):
+            if np.isnan(fluxes[i, j, 0] + fluxes[i, j, 1] + fluxes[i, j, 2]):
                 continue
-            stand_in = _POOLED * pooled + _POINT * forms[1]
-            light = own * (np.maximum(images[i, j], 0) + sky[j] * stand_in)
+            for y in range(side):
+                for x in range(side):
+                    stand_in = _POOLED * pooled[y, x] + _POINT * forms[1, y, x]
+                    light[y, x] = own[y, x] * (max(images[i, j, y, x], 0) + sky[j] * stand_in)
             missing, matrix = np.zeros(n_forms), np.zeros((n_forms, n_forms))
-            missing[:3] = fluxes[i, j]
+            for k in range(3):
+                missing[k] = fluxes[i, j, k]
             for v in range(box):
                 for u in range(box):
                     y, x = first + v, first + u
