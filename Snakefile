@@ -38,6 +38,7 @@ if "transformer" not in CONFIG.freeze:
 
 include: "rules/evaluate.smk"
 include: "rules/evaluate_model.smk"
+include: "rules/finetune.smk"
 include: "rules/report.smk"
 include: "rules/ablations.smk"
 include: "rules/predict.smk"

@@ -16,6 +16,8 @@ from astromodal.config.load import (
     ablated,
     ablation_seeds,
     in_braces,
+    label_settings,
+    label_table,
     load_config,
     plain_settings,
     seeded,
@@ -35,7 +37,7 @@ from astromodal.core.paths import MODALITIES, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
-from astromodal.inference.request import requested_columns, require_columns
+from astromodal.inference import request
 from astromodal.jobs.failures import FOLDER, check_skipped, killed, skipped
 from astromodal.jobs.resources import training_resources
 from astromodal.jobs.surroundings import shield
@@ -87,6 +89,7 @@ wildcard_constraints:
     field=r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
     group="|".join(GROUPS) or "none",
     section="|".join(OWN_SECTIONS) or "none",
+    label="|".join(CONFIG.finetune.labels) or "none",
 
 
 def settings(*names, config=CONFIG):
@@ -163,7 +166,7 @@ def one_simulated_field(wildcards):
 
 def every_prediction(wildcards):
     """Return the predictions of every field; an error where there is no column to predict."""
-    require_columns(requested_columns(CONFIG))
+    request.require_columns(request.requested_columns(CONFIG))
     return expand(PATHS.predictions(), field=FIELDS.every)
 
 

@@ -1,6 +1,6 @@
 # Embeddings and predictions of every field, and the export of the model.
 
-PREDICTED = list(requested_columns(CONFIG))
+PREDICTED = list(request.requested_columns(CONFIG))
 
 
 rule embed_field:

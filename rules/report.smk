@@ -1,6 +1,6 @@
 # The report.
 
-SECTIONS = CONFIG.evaluation.sections
+SECTIONS = (*CONFIG.evaluation.sections, *(["finetuned"] if LABELS else []))
 # Rules whose code the numbers of the report depend on: an edit of it renders the page again.
 MADE_BY = (
     "simulate",
@@ -11,6 +11,7 @@ MADE_BY = (
     "train",
     "assemble",
     "build",
+    "finetune",
 )
 MADE_BY += ("encode", "pack", "render", *map(section_rule, SECTIONS))
 

@@ -12,6 +12,7 @@ localrules:
     embed,
     predict,
     export,
+    finetune,
 
 
 rule tokenizers:
@@ -72,3 +73,14 @@ rule export:
     """Export the trained model."""
     input:
         EXPORT.weights,
+
+
+rule finetune:
+    """Fine-tune the model to labels of your own; predict and evaluate them."""
+    input:
+        lambda _: expand(
+            PATHS.finetuned_predictions(),
+            label=request.require_labels(CONFIG),
+            field=FIELDS.every,
+        ),
+        PATHS.evaluation("finetuned"),

@@ -5,8 +5,7 @@ from pathlib import Path
 from astromodal.jobs.entry import start
 from astromodal.config.load import load_config
 from astromodal.evaluation.ablations.evaluate import compare_ablations
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import EvaluationContext, evaluated_fields
 from astromodal.evaluation.report.render import Page, provenance, render_page
 
 job = start(snakemake)

@@ -2,8 +2,9 @@
 
 from astromodal.jobs.entry import start
 from astromodal.evaluation.ablations.losses import measure_losses
-from astromodal.evaluation.held_out import evaluated_fields
-from astromodal.inference.bundle import join_bundle, load_trained
+from astromodal.evaluation.context import evaluated_fields
+from astromodal.inference.bundle import join_bundle
+from astromodal.inference.trained import load_trained
 from astromodal.sequences.tokenizers import TokenizerFiles
 
 job = start(snakemake)

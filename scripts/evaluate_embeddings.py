@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from astromodal.jobs.entry import start
-from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.context import ModelContext, evaluated_fields
 from astromodal.evaluation.embeddings.evaluate import evaluate_embeddings
-from astromodal.evaluation.held_out import evaluated_fields
 
 job = start(snakemake)
 given = snakemake.input

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from astromodal.jobs.entry import start
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import EvaluationContext, evaluated_fields
 from astromodal.evaluation.images.evaluate import evaluate_images
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 

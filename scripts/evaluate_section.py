@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from astromodal.jobs.entry import start
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import ModelContext, evaluated_fields
 from astromodal.evaluation.registry import SECTIONS
 from astromodal.evaluation.report.section import Section
 

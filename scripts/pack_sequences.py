@@ -2,7 +2,7 @@
 
 from astromodal.jobs.entry import start
 from astromodal.sequences.layout import sequence_layout
-from astromodal.sequences.packing import pack_field
+from astromodal.sequences.store import pack_field
 
 job = start(snakemake)
 with job.one_field():

@@ -1,7 +1,7 @@
 """Check one field's cube and count what it holds."""
 
 from astromodal.jobs.entry import start
-from astromodal.data.columns import modality_columns
+from astromodal.data.columns import cube_columns, modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import load_split
 from astromodal.data.summary import summarise_field
@@ -12,7 +12,7 @@ with job.one_field():
     settings, tokenizers = job.settings, job.settings.tokenizers
     scalars, spectrum, image = tokenizers.scalar.columns, tokenizers.spectrum, tokenizers.image
     cube = Cube(snakemake.input.cube, snakemake.wildcards.field, settings.columns)
-    read = modality_columns(settings)
+    read = modality_columns(cube_columns(settings))
     split = load_split(snakemake.input.split)
     summary = summarise_field(cube, split, scalars, spectrum, image, settings.selection, read)
     cube.require_unchanged()

@@ -23,14 +23,15 @@ HIDDEN = re.compile(
 EVALUATIONS = {
     "evaluate_images", "evaluate_scalars", "evaluate_spectra", "evaluate_transformer",
     "evaluate_reconstruction", "evaluate_downstream", "evaluate_embeddings", "evaluate_ablation",
-    "evaluate_section", "compare_ablations", "render_report",
+    "evaluate_section", "evaluate_finetuned", "compare_ablations", "render_report",
 }  # fmt: skip
 HOLD_ALL_TOKENIZERS = {
     "build_vocabulary", "evaluate_ablation", "export_model", "train_transformer",
 }  # fmt: skip
 USE_THE_MODEL = {
     "embed_field", "evaluate_section", "evaluate_reconstruction", "evaluate_downstream",
-    "evaluate_embeddings", "predict_field",
+    "evaluate_embeddings", "predict_field", "finetune_label", "predict_label",
+    "evaluate_finetuned",
 }  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def reaching(*prefixes: str) -> set[str]:
         ),
         (["tokenizers.images.train.train_autoencoder"], {"train_image_autoencoder"}),
         (["training.trainer.", "training.launch.", "training.run."], {"train_transformer"}),
-        (["sequences.packing."], {"pack_sequences", *USE_THE_MODEL}),
+        (["sequences.store.pack_field"], {"pack_sequences", *USE_THE_MODEL}),
         (
             ["models.transformer."],
             {"train_transformer", "evaluate_transformer", "evaluate_ablation", "export_model"}

@@ -19,13 +19,12 @@ from astromodal.config.schema import (
     TokenizerSettings,
 )
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.columns import modality_columns
+from astromodal.data.columns import cube_columns, modality_columns
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.data.summary import summarise_field
 from astromodal.sequences.layout import sequence_layout
-from astromodal.sequences.packing import pack_field
-from astromodal.sequences.store import SequenceStore
+from astromodal.sequences.store import SequenceStore, pack_field
 from astromodal.sequences.tokenizers import Tokenizers
 from astromodal.tokenizers.images.normaliser import sample_sky
 from astromodal.tokenizers.images.shards import CutoutShard, write_shard
@@ -117,7 +116,7 @@ def run_jobs(
         return made
 
     split = job(lambda cube: split_field(cube, CONFIG.split, CONFIG.selection))
-    read, cut = modality_columns(CONFIG), CONFIG.selection
+    read, cut = modality_columns(cube_columns(CONFIG)), CONFIG.selection
     summary = job(
         lambda cube: summarise_field(cube, split, COLUMNS, parts.spectrum, image, cut, read)
     )

@@ -18,9 +18,10 @@ from astromodal.config.schema import (
 )
 from astromodal.core.paths import Layout
 from astromodal.data.splits import TRAIN
-from astromodal.inference.bundle import Bundle, Trained, restore
+from astromodal.inference.bundle import Bundle
 from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
+from astromodal.inference.trained import Trained, restore
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import write_sequences
 from astromodal.sequences.tokenizers import TokenizerFiles, Tokenizers, write_vocabulary

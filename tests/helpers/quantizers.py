@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from astromodal.core.progress import Progress, quiet
+from astromodal.core.loops import Progress, quiet
 from astromodal.tokenizers.quantizers.base import QUANTIZERS, Quantizer
 
 

@@ -71,6 +71,18 @@ def plain_settings(name: str, config: Config) -> Any:
     return TypeAdapter(Any).dump_python(settings_at(name, config), mode="json")
 
 
+def label_settings(config: Config, label: str) -> dict[str, Any]:
+    """Return the settings of fine-tuning as plain values by name, of the labels only this one."""
+    finetune = plain_settings("finetune", config)
+    return {"finetune": {**finetune, "labels": {label: finetune["labels"][label]}}}
+
+
+def label_table(config: Config, label: str) -> dict[str, str]:
+    """Return the table of a label as an input of its job; none for a column of the cubes."""
+    table = config.finetune.labels[label].table
+    return {} if table is None else {"table": table}
+
+
 def in_braces(names: Iterable[str]) -> list[str]:
     """Expand dotted names with braces, as in a shell: ``a.{b,c}`` becomes a.b and a.c."""
     expanded = []

@@ -31,7 +31,12 @@ from astromodal.config.inputs import (
     SimulateSettings,
     TemplatePath,
 )
-from astromodal.config.training import ModelSettings, SequenceSettings, TrainingSettings
+from astromodal.config.training import (
+    FinetuneSettings,
+    ModelSettings,
+    SequenceSettings,
+    TrainingSettings,
+)
 from astromodal.extensions import load_extensions
 
 NSIDES: Final = tuple(2**order for order in range(17))
@@ -286,6 +291,7 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
+    finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
     @property
     def vocab(self) -> VocabSizes:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from astromodal.config.base import (
     SEEDS,
+    ColumnName,
     ColumnNames,
     FieldNames,
     NotNegative,
@@ -15,7 +16,7 @@ from astromodal.config.base import (
     Seed,
     Settings,
 )
-from astromodal.config.inputs import ModelPath
+from astromodal.config.inputs import ModelPath, ScriptPath
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 LABELS = (
@@ -204,3 +205,77 @@ class TrainingSettings(Settings):
     def processes(self) -> int:
         """Number of processes that train together."""
         return self.gpus * self.nodes
+
+
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,49}$")]
+
+
+class LabelSource(Settings):
+    """Where a label of one's own is found: in a column of the cubes, or in a table."""
+
+    column: ColumnName | None = Field(
+        None, description="Column of the cubes that holds it; text is a class."
+    )
+    table: ScriptPath | None = Field(
+        None, description="Table that holds it, in place of a column: parquet, CSV, FITS, VOTable."
+    )
+    id: ColumnName = Field("id", description="Column of the table with the ids of the cubes.")
+    value: ColumnName | None = Field(None, description="Column of the table with the values.")
+    error: ColumnName | None = Field(
+        None,
+        description="Column, of the cubes or the table, with standard errors of numbers, which "
+        "enter the likelihood.",
+    )
+    unit: str = Field("", description="Unit of numbers, in the notation of astropy.")
+    ignored: tuple[str, ...] = Field((), description="Classes that count as missing.")
+    hidden: ColumnNames | None = Field(
+        None,
+        description="Scalar columns that reveal the label, which is never predicted from them; "
+        "null for sequences.labels.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> LabelSource:
+        if (self.column is None) == (self.table is None):
+            raise ValueError("must have either a column or a table")
+        if (self.table is None) != (self.value is None):
+            raise ValueError("must have a value, the column of the table with the values")
+        return self
+
+
+class FinetuneSettings(Settings):
+    """Fine-tuning of the trained model to labels of one's own."""
+
+    labels: dict[LabelName, LabelSource] = Field(
+        {},
+        description="Labels by the name that they get, such as "
+        "{kind: {column: specz_class_spec}}; `snakemake finetune` makes a model for each.",
+    )
+    given: ColumnNames | None = Field(
+        None,
+        description="Columns and blocks that `snakemake finetune` predicts labels from; null for "
+        "everything but what reveals them.",
+    )
+    epochs: Positive = Field(30, description="Most passes over the labelled objects.")
+    patience: Positive = Field(
+        5, description="Passes in a row without a better likelihood of validation labels."
+    )
+    batch_size: Positive = Field(64, description="Labelled objects of a step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        3e-4, description="Peak learning rate of the transformer."
+    )
+    head_rate: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="Learning rate of the label's head, relative to the transformer's."
+    )
+    weight_decay: NotNegative = Field(0.05, description="Weight decay of AdamW.")
+    spread: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        1 / 128,
+        description="Standard deviation of the Gaussian over neighbouring bins that a number is "
+        "spread over in training, as a fraction of its bins.",
+    )
+    n_bins: Annotated[int, Field(ge=2, le=4096)] = Field(
+        128, description="Most bins of a number; fewer where it has few labels."
+    )
+    seed: Annotated[Seed, Field(lt=2**32)] = Field(
+        6, description="Seed of the head, of dropout, of batches and of what is hidden."
+    )

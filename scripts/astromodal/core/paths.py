@@ -10,9 +10,10 @@ FIELD = "{field}"
 GROUP = "{group}"
 SECTION = "{section}"
 VARIANT, SEED = "{variant}", "{seed}"
-MODALITIES = ("sources", "scalars", "spectra", "images", "labels")
-"""Groups of a cube's columns: identifiers and positions, three kinds of measurements, and labels of
-the report."""
+LABEL = "{label}"
+MODALITIES = ("sources", "scalars", "spectra", "images", "labels", "finetuned")
+"""Groups of a cube's columns: identifiers and positions, three kinds of measurements, labels of the
+report, and labels that models are fine-tuned to."""
 
 
 class Layout:
@@ -170,6 +171,18 @@ class Layout:
         """Return the path of the losses of evaluated objects for one training of a variant."""
         return f"{self.ablations}/{variant}/seed_{seed}/losses.npz"
 
+    def finetuned(self, label: str = LABEL) -> str:
+        """Return the folder of a model that was fine-tuned to a label."""
+        return f"{self.results}/finetuned/{label}/model"
+
+    def finetuning(self, label: str = LABEL) -> str:
+        """Return the checkpoint of a fine-tuning; no declared output, so a failed job keeps it."""
+        return f"{self.results}/finetuned/{label}/checkpoint.pt"
+
+    def finetuned_predictions(self, label: str = LABEL, field: str = FIELD) -> str:
+        """Return the path of a fine-tuned model's predictions of its label for a field."""
+        return f"{self.results}/finetuned/{label}/predictions/datacube_{field}_{label}.parquet"
+
     def log(self, rule: str, *wildcards: str) -> str:
         """Return the path of a job's log file."""
         return f"{self.results}/logs/{rule}/{'_'.join(wildcards) or rule}.log"
@@ -198,6 +211,11 @@ class ExportLayout:
         self.autoencoder = f"{folder}/image_autoencoder.safetensors"
         self.image_codebook = f"{folder}/image_codebook.npz"
         self.card = f"{folder}/README.md"
+
+    @property
+    def label(self) -> str:
+        """Path of the label that a model was fine-tuned to; an exported model has none."""
+        return f"{Path(self.card).parent}/label.safetensors"
 
 
 def every_name(folder: str | Path) -> Iterator[Path]:

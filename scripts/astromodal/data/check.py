@@ -17,8 +17,8 @@ from astromodal.data.columns import (
     NAME_CUT,
     NAME_IDS,
     Column,
-    cube_columns,
     cutout_column,
+    planned_columns,
 )
 from astromodal.errors import REPAIR, missing_column, must_be, nearest
 from astromodal.surveys.registry import spectrum_group
@@ -138,7 +138,7 @@ def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str])
 def _read(config: Config) -> dict[str, Column]:
     """Return every column that is read, by name; its first purpose where it has several."""
     read: dict[str, Column] = {}
-    for column in chain.from_iterable(cube_columns(config).values()):
+    for column in chain.from_iterable(planned_columns(config).values()):
         read.setdefault(column.name, column)
     return read
 

@@ -7,9 +7,10 @@ to ``docs/columns.md``.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -33,7 +34,7 @@ NAME_CUT: Final = (
 GAIA_COLUMN: Final = "gaia_designation"
 """Column with the name of a row's Gaia source. ``gaia_source_id`` was rounded, it is exact."""
 
-Kind = Literal["id", "number", "text", "list", "list or text", "flag"]
+Kind = Literal["id", "number", "text", "list", "list or text", "flag", "label"]
 ACCEPTED: Final[dict[Kind, tuple[str, frozenset[str]]]] = {
     "id": ("a column of text, bytes or whole numbers", frozenset({"text", "whole numbers"})),
     "number": ("a column of numbers", frozenset({"numbers", "whole numbers", "nothing"})),
@@ -45,6 +46,10 @@ ACCEPTED: Final[dict[Kind, tuple[str, frozenset[str]]]] = {
     ),
     "flag": (
         "a column of flags, text or numbers",
+        frozenset({"text", "numbers", "whole numbers", "nothing"}),
+    ),
+    "label": (
+        "a column of numbers, or of classes as text",
         frozenset({"text", "numbers", "whole numbers", "nothing"}),
     ),
 }
@@ -64,6 +69,13 @@ _UNITS = (
 _SMALLEST_BINS = ((r"^specz_z$", 5e-4),)
 """Smallest width of a bin by patterns of names. A redshift of 5e-4 is 150 km/s: bins of equal mass
 would tell the velocities of stars apart, which no photometry knows."""
+_LARGEST_BINS = (
+    (r"^specz_z$", 0.1),
+    (r"teff", 1000.0),
+    (r"logg|_mh_", 0.1),
+)
+"""Largest width of a bin by patterns of names. Labels have long tails: a bin of equal mass would
+hold all stars from 13,000 to 30,000 K."""
 _MEANINGS = (
     (r"^ellipticity_", "1 - minor / major axis"),
     (r"^elongation_", "major / minor axis"),
@@ -141,6 +153,12 @@ def smallest_bin(column: str) -> float:
     return next(widths, 0.0)
 
 
+def largest_bin(column: str) -> float:
+    """Return the largest width of a bin of a scalar column, in its unit; infinite for any width."""
+    widths = (width for pattern, width in _LARGEST_BINS if re.search(pattern, column))
+    return next(widths, math.inf)
+
+
 def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
     """Return the columns of a cube that are read, by modality.
 
@@ -153,8 +171,8 @@ def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
     Returns
     -------
     dict
-        Columns by the names of ``astromodal.core.paths.MODALITIES``. A column may belong to
-        several modalities.
+        Columns by the names of ``astromodal.core.paths.MODALITIES``, but for that of fine-tuning. A
+        column may belong to several modalities.
     """
     scalars = [_scalar(n, "tokenizers.scalar.columns") for n in config.tokenizers.scalar.columns]
     spectra = [c for group in config.tokenizers.spectrum.groups for c in _group(group)]
@@ -166,16 +184,28 @@ def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:
         "images": [*_images(config)],
         "labels": [*_labels(config)],
     }
+    return _with_flags(read, config)
+
+
+def planned_columns(config: Config) -> dict[str, tuple[Column, ...]]:
+    """Return the columns of `cube_columns`, and those of labels that models are fine-tuned to.
+
+    Jobs that do not fine-tune know nothing of these: a new label redoes none of them.
+    """
+    return cube_columns(config) | _with_flags({"finetuned": [*_finetuned(config)]}, config)
+
+
+def _with_flags(
+    read: Mapping[str, Sequence[Column]], config: Config
+) -> dict[str, tuple[Column, ...]]:
+    """Return columns by modality, with the flags that say which of their values are reliable."""
     flags = {name: _flags_of((c.name for c in own), config.columns) for name, own in read.items()}
     return {name: (*own, *flags[name]) for name, own in read.items()}
 
 
-def modality_columns(config: Config) -> dict[str, tuple[str, ...]]:
-    """Return the names of the columns of `cube_columns`, by modality."""
-    return {
-        modality: tuple(column.name for column in columns)
-        for modality, columns in cube_columns(config).items()
-    }
+def modality_columns(columns: Mapping[str, Sequence[Column]]) -> dict[str, tuple[str, ...]]:
+    """Return the names of columns by modality."""
+    return {modality: tuple(column.name for column in own) for modality, own in columns.items()}
 
 
 def _scalar(name: str, setting: str) -> Column:
@@ -226,6 +256,16 @@ def _labels(config: Config) -> Iterator[Column]:
         )
 
 
+def _finetuned(config: Config) -> Iterator[Column]:
+    for label, source in config.finetune.labels.items():
+        setting = f"finetune.labels.{label}"
+        if source.column is not None:
+            unit, meaning = source.unit or scalar_unit(source.column), f"the label {label}"
+            yield Column(source.column, "label", "", f"{setting}.column", unit, meaning=meaning)
+            if source.error is not None:
+                yield replace(_scalar(source.error, ""), setting=f"{setting}.error")
+
+
 def _flags_of(names: Iterable[str], settings: ColumnSettings) -> list[Column]:
     """Return the columns of flags that say which values of some columns are reliable."""
     read = set(names)
@@ -250,7 +290,8 @@ _WORDS = {
     "spectra": "A cube must have all columns of a group of spectra, or none of them.\n"
     "`tokenizers.spectrum.groups` names the groups that are read; light curves are not among its\n"
     "defaults.",
-    "labels": "`evaluation.labels` names your own.",
+    "labels": "`evaluation.labels` names your own. Labels of fine-tuned models are columns\n"
+    "of numbers, or of classes as text, which `finetune.labels` names.",
 }
 _MISSING: dict[Kind, str] = {
     "id": "must be there",
@@ -259,6 +300,7 @@ _MISSING: dict[Kind, str] = {
     "list": "null, empty",
     "list or text": "null, empty",
     "flag": "null, empty",
+    "label": "null, NaN, empty",
 }
 _TYPES: dict[Kind, str] = {
     "id": "text, bytes or whole numbers",
@@ -267,6 +309,7 @@ _TYPES: dict[Kind, str] = {
     "list": "list of any numbers",
     "list or text": "text `[a,b,…]` or `(a, b, …)`, or list of any numbers",
     "flag": "text, bytes or numbers",
+    "label": "text, bytes or numbers",
 }
 
 

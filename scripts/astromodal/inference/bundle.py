@@ -2,151 +2,36 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from astromodal.config.load import partial_config
-from astromodal.config.schema import Config
 from astromodal.core.paths import ExportLayout, Layout, every_name
-from astromodal.errors import ConfigError, DataError, FormatError, must_be
+from astromodal.errors import ConfigError, DataError, FormatError, must_be, suggestion
 from astromodal.inference.request import Request
+from astromodal.inference.trained import Trained, load_exported, load_trained
 from astromodal.models.decoding import Decoder
-from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import (
     IMAGE,
+    MODALITIES,
     SCALAR,
     SPECTRUM,
     Range,
     SequenceLayout,
-    sequence_layout,
 )
-from astromodal.sequences.order import Hiding, hiding, label_numbers
 from astromodal.sequences.tokenizers import (
     TokenizerFiles,
     Tokenizers,
     check_hashes,
     load_tokenizers,
 )
-from astromodal.storage.formats import check_content, put_aside, remake
-from astromodal.storage.hashing import hash_arrays
-from astromodal.storage.json_files import read_json
-from astromodal.storage.safetensors import map_tensors
-from astromodal.storage.torch_files import filled
-from astromodal.training.checkpoint import CHECKPOINT_FORMAT, load_model
-from astromodal.training.initialisation import new_model
-
-DECIDING = ("tokenizers", "sequences", "model")
-"""Groups of settings that determine a model's shape and use."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained model, its settings and its vocabulary.
-
-    Attributes
-    ----------
-    model : CausalTransformerLM
-        The transformer in evaluation mode.
-    config : Config
-        Its settings of ``tokenizers``, ``sequences`` and ``model``; no others can be read.
-    training : dict
-        Settings of its training as they were stored. Those of another version may differ; nothing
-        that uses the model reads them.
-    layout : SequenceLayout
-        Layout of its sequences.
-    vocabulary : dict
-        Its vocabulary as `read_vocabulary` returns it.
-    step, epoch : int
-        Step and epoch at which training ended.
-    """
-
-    model: CausalTransformerLM
-    config: Config
-    training: dict[str, Any]
-    layout: SequenceLayout
-    vocabulary: dict[str, Any]
-    step: int
-    epoch: int
-
-    @property
-    def shuffled(self) -> bool:
-        """Whether blocks were shuffled in training."""
-        return self.config.sequences.block_order == "shuffled"
-
-    def hiding(self, seed: int) -> Hiding:
-        """Return a choice of what is hidden of objects, with training's probabilities."""
-        settings = self.config.sequences
-        labels = label_numbers(self.config.tokenizers.scalar.columns, settings.labels)
-        return hiding(settings, self.layout, labels, (seed, 0, 1))
-
-    @cached_property
-    def hash(self) -> str:
-        """Hash of the weights."""
-        state = self.model.state_dict()
-        return hash_arrays({name: tensor.cpu().numpy() for name, tensor in state.items()})
-
-
-def load_trained(path: str | Path, device: torch.device) -> Trained:
-    """Load the model of a ``final_model.pt`` with the settings that it was trained with."""
-    state = load_model(path)
-    return restore(
-        state["model_state_dict"],
-        state["config"],
-        state["vocab_spec"],
-        (state["step"], state["epoch"]),
-        device,
-        str(path),
-    )
-
-
-def restore(
-    weights: Mapping[str, torch.Tensor],
-    config: Mapping[str, Any],
-    vocabulary: dict[str, Any],
-    reached: tuple[int, int],
-    device: torch.device,
-    source: str = "model",
-    remedy: str = put_aside(CHECKPOINT_FORMAT),
-) -> Trained:
-    """Build the model that a config describes and load its weights.
-
-    Parameters
-    ----------
-    weights : mapping of str to tensor
-        A state dict.
-    config, vocabulary : mapping
-        Settings and vocabulary of the training, as plain values.
-    reached : (int, int)
-        Step and epoch at which training ended.
-    device : torch.device
-        Device of the model.
-    source, remedy : str
-        Origin of the weights, and advice, for the error message.
-
-    Raises
-    ------
-    FormatError
-        If the shapes of the weights are not those of the config.
-    """
-    settings = partial_config({name: config[name] for name in DECIDING})
-    layout = sequence_layout(settings.tokenizers)
-    shape, longest = settings.model, settings.sequences.max_seq_len
-    model = filled(
-        lambda: new_model(shape, layout, longest), shape.n_layers, weights, source, remedy
-    )
-    training = dict(config.get("training", {}))
-    return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)
-
-
-FORMAT = {"format": "exported_transformer", "version": "2"}
-_REMAKE = remake(FORMAT["format"])
+from astromodal.training.labels import FittedLabel
 
 
 class LegalIds(NamedTuple):
@@ -182,12 +67,15 @@ class Bundle:
     temperatures : mapping of str to float, optional
         Divisors of the logits by column or modality, 1 for what is absent; the model's own, by
         column, where None.
+    label : FittedLabel, optional
+        The label that the model was fine-tuned to.
     """
 
     trained: Trained
     tokenizers: Tokenizers
     device: torch.device
     temperatures: Mapping[str, float] | None = None
+    label: FittedLabel | None = None
 
     @property
     def layout(self) -> SequenceLayout:
@@ -222,6 +110,18 @@ class Bundle:
             for group, mask in seen.items()
             if not mask.all()
         }
+
+    def calibrated(self, temperatures: Mapping[str, float]) -> Bundle:
+        """Return the same model with other temperatures; see `AstroModel.calibrated`."""
+        known = (*MODALITIES, *self.columns)
+        for name, value in temperatures.items():
+            if name not in known:
+                must = f"by scalar columns or {', '.join(MODALITIES)}"
+                message = must_be("temperatures", must, name)
+                raise ConfigError(message + suggestion(name, known))
+            if not 0 < value < math.inf:
+                raise ConfigError(must_be(f"temperature of {name}", "above 0 and finite", value))
+        return replace(self, temperatures=dict(temperatures))
 
     def check_known(self, request: Request) -> None:
         """Raise `DataError` if a target has no codes: no training field measured it."""
@@ -299,8 +199,9 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
     Parameters
     ----------
     folder : path
-        ``runs_tokens_transformer`` of a results folder, which holds the tokenizers beside it, or
-        a folder written by the rule export_model, which holds everything; or a link to one.
+        ``runs_tokens_transformer`` of a results folder, which holds the tokenizers beside it; or
+        a folder written by the rule export_model or finetune_label, or by `AstroModel.save`, which
+        holds everything; or a link to one.
     device : torch.device
         Device of the model.
 
@@ -319,8 +220,11 @@ def load_bundle(folder: str | Path, device: torch.device | str = "cpu") -> Bundl
         trained = load_trained(final_model, device)
         return join_bundle(trained, _beside(folder, trained), device)
     if Path(exported.weights).is_file():
-        files = TokenizerFiles.of(exported)
-        return join_bundle(_load_exported(exported, device), files, device)
+        trained = load_exported(exported, device)
+        bundle = join_bundle(trained, TokenizerFiles.of(exported), device)
+        if not Path(exported.label).is_file():
+            return bundle
+        return replace(bundle, label=FittedLabel.load(exported.label, trained.hash).to(device))
     names = f"{final_model.name} or {Path(exported.weights).name}"
     got = "a folder" if folder.is_dir() else "no folder"
     do = "give the folder runs_tokens_transformer of a run, or one of the rule export_model"
@@ -374,25 +278,3 @@ def join_bundle(trained: Trained, files: TokenizerFiles, device: torch.device) -
     source = ", ".join(sorted({str(Path(path).parent) for path in files}))
     check_hashes(trained.vocabulary, tokenizers.hashes(), source)
     return Bundle(trained, tokenizers, device)
-
-
-def _load_exported(paths: ExportLayout, device: torch.device) -> Trained:
-    """Load the model of an exported folder, without unpickling any file."""
-    arrays, meta = _read_weights(paths.weights)
-    vocabulary, config = read_json(paths.vocab_spec), read_json(paths.config)
-    weights = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    reached = json.loads(meta["step"]), json.loads(meta["epoch"])
-    aside = put_aside(FORMAT["format"])
-    trained = restore(weights, config, vocabulary, reached, device, paths.weights, aside)
-    check_content(paths.weights, meta["hash"], trained.hash, _REMAKE)
-    check_hashes(vocabulary, json.loads(meta["tokenizer_hashes"]), paths.weights)
-    return trained
-
-
-def _read_weights(path: str) -> tuple[Mapping[str, Any], dict[str, str]]:
-    arrays, meta = map_tensors(path, FORMAT["format"])
-    must = "{format} version {version}".format(**FORMAT)
-    found = f"{meta.get('format')} version {meta.get('version')}"
-    if found != must:
-        raise FormatError(must_be(path, must, found, put_aside(FORMAT["format"])))
-    return arrays, meta

@@ -32,7 +32,7 @@ from astromodal.inference.frames import FrameCube, frame_cube
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SequenceLayout
 from astromodal.sequences.order import plan_epoch
-from astromodal.sequences.packing import pack_field
+from astromodal.sequences.store import pack_field
 from astromodal.sequences.tokenizers import check_hashes
 from astromodal.tokenizers.images.tokens import encode_field_images
 from astromodal.tokenizers.scalars.tokenizer import encode_field_scalars

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import yaml
 
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
-from astromodal.inference.bundle import DECIDING, FORMAT, Trained, load_trained
+from astromodal.inference.trained import Trained, load_trained, save_exported
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.tokenizers import (
@@ -23,8 +22,7 @@ from astromodal.sequences.tokenizers import (
     check_hashes,
     load_tokenizers,
 )
-from astromodal.storage.json_files import read_json, write_json
-from astromodal.storage.safetensors import save_tensors
+from astromodal.storage.json_files import read_json
 from astromodal.storage.tempfiles import write_text
 from astromodal.surveys.registry import by_family
 from astromodal.training.history import read_history, value_at
@@ -70,24 +68,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    tokenizers.scalar.save(paths.scalar_tokenizer)
-    tokenizers.spectrum.save(paths.spectrum_tokenizer)
-    tokenizers.image.autoencoder.save_tensors(paths.autoencoder)
-    tokenizers.image.codebook.save(paths.image_codebook)
-    write_json(paths.vocab_spec, vocabulary)
-    config = trained.config.model_dump(mode="json")
-    kept = {name: config[name] for name in DECIDING}
-    write_json(paths.config, {**kept, "training": trained.training})
-    meta = {
-        **FORMAT,
-        "hash": trained.hash,
-        "step": json.dumps(trained.step),
-        "epoch": json.dumps(trained.epoch),
-        "tokenizer_hashes": json.dumps(tokenizers.hashes(), sort_keys=True),
-    }
-    state = trained.model.state_dict()
-    save_tensors(paths.weights, {name: t.numpy() for name, t in state.items()}, meta)
+    save_exported(replace(trained, vocabulary=vocabulary), tokenizers, paths)
     counts = count_objects(sources, SequenceSet(sources.sequences, trained.layout))
     write_text(paths.card, model_card(trained, tokenizers, counts, sources.history))
     return paths

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from astromodal.config.evaluate import PredictSettings
-from astromodal.config.schema import ColumnSettings, Config
-from astromodal.core.vocab import VocabSpec
-from astromodal.data.columns import scalar_unit
-from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.inference.bundle import Bundle, load_bundle
-from astromodal.inference.encode import Encoded, embed_objects, encode_cube, open_sequences
+from astromodal.config.training import FinetuneSettings
+from astromodal.data.labels import label_values
+from astromodal.errors import ConfigError, must_be
+from astromodal.inference.encode import Encoded, embed_objects
+from astromodal.inference.finetuned import (
+    ClassPrediction,
+    finetune_bundle,
+    predict_label,
+)
+from astromodal.inference.loaded import LoadedModel, Names
 from astromodal.inference.predict_blocks import (
     Decoded,
     Generated,
@@ -31,18 +32,20 @@ from astromodal.inference.predict_blocks import (
     predict_spectra,
     spectrum_of,
 )
-from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
+from astromodal.inference.predict_scalars import (
+    ScalarPrediction,
+    distribution_of,
+    predict_columns,
+)
 from astromodal.inference.prompt import Sampling, check_given, count_given
-from astromodal.inference.request import Request, parse_blocks, parse_given, parse_request
-from astromodal.sequences.layout import IMAGE, MODALITIES, SCALAR
-from astromodal.sequences.tokenizers import Tokenizers
+from astromodal.inference.request import parse_blocks, parse_given
+from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.storage.torch_files import library_defaults
 
-Prediction = ScalarPrediction | SpectrumPrediction | ImagePrediction
-Names = str | Sequence[str]
+Prediction = ScalarPrediction | ClassPrediction | SpectrumPrediction | ImagePrediction
 
 
-class AstroModel:
+class AstroModel(LoadedModel):
     """A trained transformer with its vocabulary, tokenizers and config.
 
     Parameters
@@ -52,149 +55,6 @@ class AstroModel:
     settings : PredictSettings, optional
         Token budget.
     """
-
-    def __init__(self, bundle: Bundle, settings: PredictSettings | None = None) -> None:
-        self.bundle = bundle
-        self.settings = settings or PredictSettings()
-
-    @classmethod
-    @library_defaults()
-    def from_run(
-        cls,
-        folder: str | Path,
-        device: torch.device | str = "cpu",
-        settings: PredictSettings | None = None,
-    ) -> AstroModel:
-        """Load a model from the folder of a run, or from an exported one.
-
-        Parameters
-        ----------
-        folder : path
-            ``runs_tokens_transformer`` inside a run's results, with the tokenizers beside it; or a
-            folder written by the rule export_model, which is complete; or a symbolic link to one.
-        device : torch.device
-            Device of the networks.
-        settings : PredictSettings, optional
-            Token budget.
-
-        Raises
-        ------
-        FormatError
-            If the folder is neither, a file is damaged, or the tokenizers are not those that the
-            model was trained with.
-        ConfigError
-            If PyTorch cannot use the device.
-        MachineError
-            If a file cannot be read.
-        """
-        return cls(load_bundle(folder, device), settings)
-
-    def calibrated(self, temperatures: Mapping[str, float]) -> AstroModel:
-        """Return the same model with logits divided by other temperatures than its own.
-
-        Temperatures above 1 make predictions less certain, those below 1 more certain (Guo et al.
-        2017, arXiv:1706.04599). A model has temperatures of its own for scalar columns, which
-        training fits on the validation split.
-
-        Parameters
-        ----------
-        temperatures : mapping of str to float
-            Temperatures by scalar column or modality (``image``, ``scalar``, ``spectrum``), in
-            place of the model's own; 1 for what is absent. A column goes before its modality.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such column or modality, or a temperature is not above 0.
-        """
-        for name, value in temperatures.items():
-            if name not in (*MODALITIES, *self.columns):
-                must = f"by scalar columns or {', '.join(MODALITIES)}"
-                message = must_be("temperatures", must, name)
-                raise ConfigError(message + suggestion(name, [*MODALITIES, *self.columns]))
-            if not 0 < value < math.inf:
-                raise ConfigError(must_be(f"temperature of {name}", "above 0 and finite", value))
-        return AstroModel(replace(self.bundle, temperatures=dict(temperatures)), self.settings)
-
-    @property
-    def model(self) -> torch.nn.Module:
-        """The transformer, in evaluation mode."""
-        return self.bundle.trained.model
-
-    @property
-    def config(self) -> Config:
-        """Settings of ``tokenizers``, ``sequences`` and ``model``; no others can be read."""
-        return self.bundle.trained.config
-
-    @property
-    def vocabulary(self) -> VocabSpec:
-        """The joint vocabulary."""
-        return self.bundle.layout.spec
-
-    @property
-    def tokenizers(self) -> Tokenizers:
-        """The scalar, spectrum and image tokenizers."""
-        return self.bundle.tokenizers
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Scalar columns that can be given or predicted."""
-        return self.bundle.columns
-
-    @property
-    def hash(self) -> str:
-        """Hash of the weights."""
-        return self.bundle.trained.hash
-
-    @library_defaults()
-    def encode(self, source: Any, columns: ColumnSettings | None = None) -> Encoded:
-        """Encode the rows of a cube with the code of the workflow's jobs.
-
-        Every row is encoded: no magnitude cut is applied. Predictions for sources outside the cut
-        that the model was trained on are extrapolations.
-
-        Parameters
-        ----------
-        source : path, Cube or frame
-            A cube, or rows with its columns: a pandas DataFrame, an astropy Table or QTable, a
-            pyarrow Table or RecordBatch, an object with Arrow's C interface (polars), a numpy
-            structured array, the data of a FITS table, or a mapping of columns. Values of absent
-            columns are missing. Columns that the model does not use are ignored.
-
-            Null, None, NaN and masked values are missing; masked pixels become NaN. Cutouts and
-            spectra may be lists or arrays in cells, (S, S) or flat, or one array (n, S, S) or
-            (n, L); rows that are masked or NaN throughout are missing. Columns with an astropy
-            unit are converted. Plain numbers must be in the model's units: degree, mag (AB for
-            S-PLUS, Vega for VISTA), mas, mas/yr, electron/s (Gaia), K, dex, pixel, counts/s
-            (cutouts), 1e-17 erg/s/cm²/Angstrom and Angstrom (DESI). The index of a DataFrame is
-            not read.
-        columns : ColumnSettings, optional
-            Names of the columns that identify and place a source, sentinels and flags. The model
-            does not store those of its run: if they were not the defaults, give them here.
-
-        Returns
-        -------
-        Encoded
-            Ids and codes of the objects.
-
-        Raises
-        ------
-        DataError
-            If the rows are not those of a cube, cutouts are in bands that the model does not have,
-            or a column has the wrong type or unit; the error names the table and the column.
-        """
-        return encode_cube(source, self.bundle, columns)
-
-    @library_defaults()
-    def open(self, objects: Encoded | str | Path) -> Encoded:
-        """Objects of a sequence file of the workflow; encoded objects are returned as is.
-
-        Raises
-        ------
-        FormatError
-            If the file was packed for another vocabulary, or encoded with other tokenizers.
-        """
-        return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
 
     @library_defaults()
     def embed(
@@ -245,8 +105,9 @@ class AstroModel:
         objects : Encoded or path
             Objects returned by `encode`, or one of the workflow's sequence files.
         target : str or sequence of str
-            Scalar columns, ``image`` or spectrum groups; ``scalar`` stands for every column with a
-            bin and ``spectrum`` for every spectrum group.
+            Scalar columns, ``image``, spectrum groups, or the label that the model was fine-tuned
+            to; ``scalar`` stands for every column with a bin and ``spectrum`` for every spectrum
+            group.
         given : str or sequence of str, optional
             Columns and blocks to predict from, by the same names; each object is predicted from
             those that it has. None stands for everything that is no target, but for the labels of
@@ -259,8 +120,8 @@ class AstroModel:
 
         Returns
         -------
-        dict of str to ScalarPrediction, SpectrumPrediction or ImagePrediction
-            Predictions by column, group or ``image``.
+        dict of str to ScalarPrediction, ClassPrediction, SpectrumPrediction or ImagePrediction
+            Predictions by column, group, ``image`` or label.
 
         Raises
         ------
@@ -269,15 +130,22 @@ class AstroModel:
         DataError
             If no object has what is given, or the model has no codes for a target.
         """
-        opened, request = self.open(objects), self.request(target, given)
+        opened, out = self.open(objects), dict[str, Prediction]()
+        names = [target] if isinstance(target, str) else list(target)
+        if self.label in names and self.label is not None:
+            budget = self.settings.token_budget
+            out[self.label] = predict_label(self.bundle, opened, given, budget)
+            names = [name for name in names if name != self.label]
+            if not names:
+                return out
+        request = self.request(names, given)
         ids, n_given = opened.ids, count_given(opened, request)
         check_given(request, n_given)
         self.bundle.check_known(request)
-        out: dict[str, Prediction] = {}
         predicted = predict_columns(self.bundle, opened, request, self.settings)
         for column, probabilities in predicted.items():
             if probabilities.shape[1]:  # otherwise no training field measured the column
-                distribution = self.distribution(column, probabilities, ids, n_given)
+                distribution = distribution_of(self.bundle, column, probabilities, ids, n_given)
                 out[self.columns[column]] = distribution
         sampling = Sampling(n_samples, seed)
         for block in request.blocks:
@@ -288,6 +156,55 @@ class AstroModel:
                 flux = predict_spectra(self.bundle, opened, request, block, self.settings)
                 out[block] = spectrum_of(self.bundle, block, ids, flux, n_given)
         return out
+
+    @library_defaults()
+    def finetune(
+        self,
+        objects: Encoded | str | Path,
+        labels: Any,
+        name: str,
+        errors: Any = None,
+        unit: str = "",
+        hidden: Sequence[str] | None = None,
+        settings: FinetuneSettings | None = None,
+    ) -> AstroModel:
+        """Return a copy of the model that is fine-tuned to a label of your own.
+
+        The likelihood of validation objects, or of a fifth of the labelled objects where there are
+        none, decides when to stop.
+
+        Parameters
+        ----------
+        objects : Encoded or path
+            Objects returned by `encode`, or one of the workflow's sequence files.
+        labels : sequence or mapping
+            Numbers, or classes as text: one per object, or by id (a dict, or a pandas Series whose
+            index holds ids). None, NaN and empty text are missing.
+        name : str
+            Name of the label in `predict`.
+        errors : sequence or mapping, optional
+            Standard errors of numbers, given in the same way; they enter the likelihood.
+        unit : str
+            Unit of numbers in the notation of astropy.
+        hidden : sequence of str, optional
+            Scalar columns that reveal the label, which is never predicted from them; those of
+            ``sequences.labels`` where None.
+        settings : FinetuneSettings, optional
+            Passes, learning rates, early stopping, seed.
+
+        Raises
+        ------
+        ConfigError
+            If a scalar column of the model has that name.
+        DataError
+            If there are fewer than ten labels, a single class or value, or not one per object.
+        """
+        opened = self.open(objects)
+        never = self.config.sequences.labels if hidden is None else hidden
+        values = label_values(name, labels, errors, unit, never, opened.ids)
+        chosen, logger = settings or FinetuneSettings(), logging.getLogger(__name__)
+        bundle = finetune_bundle(self.bundle, opened, values, chosen, logger)
+        return AstroModel(bundle, self.settings)
 
     @library_defaults()
     def decode(
@@ -370,23 +287,6 @@ class AstroModel:
         budget = self.settings.token_budget
         codes = generate_codes(self.bundle, opened, request, names, sampling, budget)
         return decode_codes(self.bundle, opened.ids, codes)
-
-    def request(self, target: Names, given: Names | None = None) -> Request:
-        """Check the names of targets and of what is given; parameters and errors as `predict`."""
-        trained = self.bundle.trained
-        labels = trained.config.sequences.labels
-        layout, columns = trained.layout, self.columns
-        return parse_request(layout, columns, target, given, trained.shuffled, labels)
-
-    def distribution(
-        self, column: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
-    ) -> ScalarPrediction:
-        """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
-        scalar, used, name = self.tokenizers.scalar, probabilities.shape[1], self.columns[column]
-        centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-        unit, temperature = scalar_unit(name) or "", self.bundle.column_temperature(name)
-        arrays = probabilities, centers, edges, n_given
-        return ScalarPrediction(name, unit, ids, *arrays, temperature)
 
     def _blocks(self, names: list[str]) -> list[str]:
         """Return the names of whole blocks, each once, with the groups of ``spectrum``."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import PredictSettings
+from astromodal.data.columns import scalar_unit
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import run_given
@@ -213,3 +214,13 @@ class ScalarPrediction:
 def _mean_square(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the mean square of a linear function that rises from `begin` to `end`."""
     return (begin * begin + begin * end + end * end) / 3
+
+
+def distribution_of(
+    bundle: Bundle, column: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
+) -> ScalarPrediction:
+    """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
+    scalar, used, name = bundle.tokenizers.scalar, probabilities.shape[1], bundle.columns[column]
+    centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
+    unit, temperature = scalar_unit(name) or "", bundle.column_temperature(name)
+    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given, temperature)

@@ -202,6 +202,22 @@ def require_columns(requested: Sequence[str]) -> None:
         raise ConfigError(must_be("predict.columns", must, got))
 
 
+def require_labels(config: Config) -> list[str]:
+    """Return the labels that a run fine-tunes to, from what its model has.
+
+    Raises
+    ------
+    ConfigError
+        If the config names no label, or ``finetune.given`` names what the run does not have.
+    """
+    if not config.finetune.labels:
+        must = "labels of your own, such as {kind: {column: specz_class_spec}}"
+        raise ConfigError(must_be("finetune.labels", must, "none"))
+    layout = sequence_layout(config.tokenizers)
+    parse_given(layout, config.tokenizers.scalar.columns, config.finetune.given)
+    return list(config.finetune.labels)
+
+
 def _other_blocks(layout: SequenceLayout) -> list[str]:
     """Return the names of all blocks other than the scalar block."""
     return [block.name for block in layout.blocks if block.name != SCALAR]

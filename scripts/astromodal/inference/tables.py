@@ -7,7 +7,7 @@ describe its origin as JSON, under ``astromodal``; the metadata of each column h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from astromodal.config.evaluate import PredictSettings
-from astromodal.core.progress import Progress, quiet
+from astromodal.core.loops import Progress, quiet
 from astromodal.data.columns import scalar_unit
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.encode import Encoded, embed_objects
+from astromodal.inference.finetuned import ClassPrediction
+from astromodal.inference.loaded import LoadedModel
 from astromodal.inference.model import AstroModel
-from astromodal.inference.predict_scalars import predict_columns
+from astromodal.inference.predict_scalars import (
+    ScalarPrediction,
+    distribution_of,
+    predict_columns,
+)
 from astromodal.inference.prompt import count_given
 from astromodal.storage.tempfiles import atomic_path
 
@@ -36,7 +42,7 @@ STATISTICS = ("mean", "median", "std", "p16", "p84")
 
 
 def embed_field(
-    model: AstroModel,
+    model: LoadedModel,
     sequences: str | Path,
     split: str | Path,
     nside: int,
@@ -48,7 +54,7 @@ def embed_field(
 
     Parameters
     ----------
-    model : AstroModel
+    model : LoadedModel
         The model.
     sequences, split : path
         The field's sequence file and split file.
@@ -88,7 +94,7 @@ def embed_field(
 
 
 def predict_field(
-    model: AstroModel,
+    model: LoadedModel,
     sequences: str | Path,
     split: str | Path,
     nside: int,
@@ -145,6 +151,63 @@ def predict_field(
     return _write(path, schema, meta, tables())
 
 
+def predict_field_label(
+    model: AstroModel,
+    sequences: str | Path,
+    split: str | Path,
+    nside: int,
+    path: str | Path,
+    given: Sequence[str] | None,
+    progress: Progress = quiet,
+) -> int:
+    """Write predictions of the label that a model was fine-tuned to, for a field's objects.
+
+    Parameters
+    ----------
+    model, sequences, split, nside, progress
+        As for `embed_field`.
+    path : path
+        The parquet file to write: the keys and ``n_given``, as `predict_field` does; of a number
+        its statistics, and of classes the likeliest one, ``{label}``, and the probability of each,
+        ``{label}_p_{class}``, float32.
+    given : sequence of str, optional
+        Columns and blocks to predict from; everything but what reveals the label where None.
+
+    Returns
+    -------
+    int
+        Number of objects.
+    """
+    encoded, rows, name = model.open(sequences), load_split(split), str(model.label)
+    fitted = model.bundle.label
+    label = None if fitted is None else fitted.label
+    unit = {"unit": label.unit if label else ""}
+    fields = [pa.field("n_given", pa.int32(), metadata={"unit": ""})]
+    if label is not None and label.classes:
+        fields.append(pa.field(name, pa.string(), metadata=unit))
+        columns = [f"{name}_p_{each}" for each in label.classes]
+    else:
+        columns = [f"{name}_{s}" for s in STATISTICS]
+    fields += [pa.field(column, pa.float32(), metadata=unit) for column in columns]
+    schema = pa.schema([*_key_fields(), *fields])
+    listed = None if given is None else list(given)
+    meta = _meta("label_predictions", model, nside) | {"label": name, "given": listed}
+
+    def tables() -> Iterator[dict[str, Any]]:
+        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
+            predicted = model.predict(chunk, name, given)[name]
+            out = _keys(chunk, rows, str(split)) | {"n_given": pa.array(predicted.n_given)}
+            if isinstance(predicted, ClassPrediction):
+                out[name] = pa.array(predicted.likeliest.tolist(), pa.string())
+                values = tuple(predicted.probabilities.T)
+            elif isinstance(predicted, ScalarPrediction):
+                values = _values(predicted)
+            pairs = zip(columns, values, strict=True)
+            yield out | {column: pa.array(value, pa.float32()) for column, value in pairs}
+
+    return _write(path, schema, meta, tables())
+
+
 def read_meta(path: str | Path) -> dict[str, Any]:
     """Return the metadata of a file written by `embed_field` or `predict_field`."""
     stored = pq.read_schema(path).metadata or {}
@@ -155,17 +218,21 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
 
 def _statistics(
-    model: AstroModel, number: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
+    model: LoadedModel, number: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
 ) -> dict[str, pa.Array]:
     """Return the statistics of a column, by number, from probabilities (n, K) of its bins."""
     name = model.columns[number]
     if not probabilities.shape[1]:
         missing = pa.array(np.full(len(ids), np.nan), pa.float32())
         return {f"{name}_{s}": missing for s in STATISTICS}
-    column = model.distribution(number, probabilities, ids, n_given)
-    values = (column.mean, column.median, column.std, column.quantile(0.16), column.quantile(0.84))
-    pairs = zip(STATISTICS, values, strict=True)
+    column = distribution_of(model.bundle, number, probabilities, ids, n_given)
+    pairs = zip(STATISTICS, _values(column), strict=True)
     return {f"{name}_{s}": pa.array(value, pa.float32()) for s, value in pairs}
+
+
+def _values(column: ScalarPrediction) -> tuple[np.ndarray, ...]:
+    """Return the `STATISTICS` of a predicted column, float64 (n,) each."""
+    return (column.mean, column.median, column.std, column.quantile(0.16), column.quantile(0.84))
 
 
 def _chunks(encoded: Encoded) -> Iterator[Encoded]:
@@ -192,7 +259,7 @@ def _keys(objects: Encoded, rows: Split, source: str) -> dict[str, pa.Array]:
     return {name: pa.array(value, kind) for (name, kind), value in pairs}
 
 
-def _meta(kind: str, model: AstroModel, nside: int) -> dict[str, Any]:
+def _meta(kind: str, model: LoadedModel, nside: int) -> dict[str, Any]:
     cells = {"nside": nside, "order": nside.bit_length() - 1, "ordering": "NESTED", "frame": "ICRS"}
     return {
         "format": kind,

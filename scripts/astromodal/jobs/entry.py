@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 import astromodal
 from astromodal.config.load import partial_config
 from astromodal.config.schema import Config
-from astromodal.core.progress import Progress, logged
+from astromodal.core.loops import Progress, logged
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
 from astromodal.extensions import load_inherited
 from astromodal.jobs.failures import FOLDER, Note, note_path, write_note

@@ -108,3 +108,26 @@ def _rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torc
     """Rotate each pair of features (i, i + half) of `x` (N, H, D/H) by its token's angles."""
     first, second = x.chunk(2, dim=2)
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=2)
+
+
+class LabelHead(nn.Module):
+    """Logits of the classes or bins of one label, from the state of the token that asks for it.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of the states, D.
+    size : int
+        Number of classes or bins, K.
+    """
+
+    def __init__(self, d_model: int, size: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(d_model, d_model)
+        self.outer = nn.Linear(d_model, size)
+        nn.init.zeros_(self.outer.weight)  # it starts at the frequencies that the bias is set to
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return logits (M, K) of states (M, D)."""
+        out: torch.Tensor = self.outer(F.gelu(self.inner(states), approximate="tanh"))
+        return out

@@ -21,7 +21,7 @@ from typing import IO, Final
 
 from astromodal.core.paths import Layout
 from astromodal.errors import FormatError, must_be
-from astromodal.storage.archives import DAMAGE
+from astromodal.storage.formats import DAMAGE
 from astromodal.storage.hashing import HASH_LENGTH, FileVersion, hash_file, hash_values
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.tempfiles import is_temporary

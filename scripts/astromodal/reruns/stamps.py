@@ -135,9 +135,10 @@ def _next(
         say(f"field {name}: {cube.name} has changed, and there is no summary to compare it with")
         return _Known(version, fresh)
     say(f"field {name}: {cube.name} is newer; reading its {version.size / 1e6:,.0f} MB to compare")
-    from astromodal.data.columns import modality_columns  # here: most plans read no parquet
+    # Here: most plans read no parquet.
+    from astromodal.data.columns import modality_columns, planned_columns
 
-    columns = modality_columns(config)
+    columns = modality_columns(planned_columns(config))
     try:
         now = _digests(cube, name, config, columns)
     except DataError as error:  # the job that reads it reports the error

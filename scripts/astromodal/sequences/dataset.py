@@ -85,6 +85,11 @@ class ChosenColumns:
     def __getitem__(self, order: np.ndarray) -> ChosenColumns:
         return ChosenColumns(self.ids[order], self.shown[order], self.asked[order])
 
+    def asking(self, n_labels: int) -> ChosenColumns:
+        """Return the columns with as many more at the end, which are asked and have no value."""
+        wider, parts = ((0, 0), (0, n_labels)), ((self.ids, MISS), (self.shown, 0), (self.asked, 1))
+        return ChosenColumns(*(np.pad(a, wider, constant_values=fill) for a, fill in parts))
+
     def lay_out(
         self,
         starts: np.ndarray,  # (m, 2), positions of the SEPs of shown and of asked columns
@@ -178,6 +183,7 @@ class SequenceSet:
         self.pattern = np.concatenate([store.pattern for store in self.stores] or empty)
         self.split = np.concatenate([store.split for store in self.stores] or empty)
         self._removed: np.ndarray | None = None  # (columns,) scalars that `only` removed
+        self._n_labels = 0  # labels that `asking` adds
         self.lengths = self._most_tokens()  # (objects,) tokens of each object, at most
 
     def _most_tokens(self) -> np.ndarray:
@@ -186,7 +192,8 @@ class SequenceSet:
             ((self.pattern >> b.type) & 1) * np.int64(1 + b.length) for b in self.layout.blocks
         ]
         asked = (self.pattern >> self.layout[SCALAR].type) & 1  # their SEP
-        return 2 + np.stack(sizes).sum(axis=0) + asked
+        labels = self._n_labels
+        return 2 + np.stack(sizes).sum(axis=0) + np.maximum(asked, labels > 0) + labels
 
     def only(self, blocks: Collection[str], columns: Collection[int]) -> SequenceSet:
         """Return the same objects without their other blocks and columns, as if never measured.
@@ -200,13 +207,39 @@ class SequenceSet:
         """
         kept = {*blocks, *([SCALAR] if columns else [])}
         bits = np.uint32(sum(1 << block.type for block in self.layout.blocks if block.name in kept))
-        reduced = copy.copy(self)
-        reduced.pattern = self.pattern & bits
-        reduced._removed = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
+        removed = ~np.isin(np.arange(self.layout[SCALAR].length), list(columns))
         if self._removed is not None:
-            reduced._removed |= self._removed
-        reduced.lengths = reduced._most_tokens()
-        return reduced
+            removed |= self._removed
+        return self._with(pattern=self.pattern & bits, _removed=removed)
+
+    def without(self, hidden: np.ndarray) -> SequenceSet:
+        """Return the same objects without some blocks of each, as if never measured.
+
+        Parameters
+        ----------
+        hidden : bool (objects, blocks)
+            The blocks that each object is to lack.
+        """
+        types = np.array([block.type for block in self.layout.blocks], dtype=np.uint32)
+        bits = (hidden.astype(np.uint32) << types).sum(axis=1, dtype=np.uint32)
+        return self._with(pattern=self.pattern & ~bits)
+
+    def asking(self, n_labels: int) -> SequenceSet:
+        """Return the same objects, each with tokens that ask for labels that are no column.
+
+        Parameters
+        ----------
+        n_labels : int
+            Number of labels. They follow the scalar columns in `ColumnTokens`, and in slots.
+        """
+        return self._with(_n_labels=n_labels)
+
+    def _with(self, **changed: object) -> SequenceSet:
+        """Return the same objects with other attributes."""
+        other = copy.copy(self)
+        vars(other).update(changed)
+        other.lengths = other._most_tokens()
+        return other
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -269,7 +302,7 @@ class SequenceSet:
             blocks[block.type] = placed
         scalar = self.layout.number(SCALAR)
         of_columns = scalars.lay_out(places[:, [scalar, -1]], tokens, types, slots, self.layout)
-        has = self._present(objects)[:, scalar]
+        has = self._present(objects)[:, scalar] | bool(self._n_labels)
         columns = ColumnTokens(objects[has], *(a[has] for a in of_columns))
         run_sizes, counts = np.unique(lengths, return_counts=True)
         shapes = tuple(zip(counts.tolist(), run_sizes.tolist(), strict=True))
@@ -291,9 +324,11 @@ class SequenceSet:
         ids[has] = self.block_tokens(objects[has], number)[:, 1:]
         known = ids != MISS
         if choose is None:
-            return ChosenColumns(ids, known, np.zeros_like(known)), np.zeros_like(present)
-        chosen = choose(objects, known, present)
-        return ChosenColumns(ids, chosen.shown, chosen.asked), chosen.hidden
+            scalars, hidden = ChosenColumns(ids, known, known & False), present & False
+        else:
+            chosen = choose(objects, known, present)
+            scalars, hidden = ChosenColumns(ids, chosen.shown, chosen.asked), chosen.hidden
+        return (scalars.asking(self._n_labels) if self._n_labels else scalars), hidden
 
     def _block(self, objects: np.ndarray, number: int, starts: np.ndarray) -> BlockTokens:
         """Return a block of objects; of those that do not have it every code is missing."""

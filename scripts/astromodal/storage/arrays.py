@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.errors import FormatError, must_be
-from astromodal.storage.archives import DAMAGE, read_arrays
-from astromodal.storage.formats import put_aside, unreadable
+from astromodal.storage.formats import DAMAGE, put_aside, read_arrays, unreadable
 from astromodal.storage.tempfiles import atomic_path
 
 

@@ -1,13 +1,146 @@
-"""File formats, the rule that makes each, and errors for files that cannot be used."""
+"""File formats, the rule that makes each, checks of archives, errors for files that are of no use.
+
+``.npz`` and ``.pt`` files are zip archives, which the workflow writes without compression, and
+which are not trusted. The members of such an archive together are no larger than the file, so none
+can inflate. Each has a CRC-32, which reveals flipped bits; PyTorch does not check it, nor does
+NumPy if an array is smaller than its member. An array header is refused, before any array is
+allocated, if NumPy would not write it for plain numbers or text, or if it states another size than
+the member's.
+"""
 
 from __future__ import annotations
 
+import math
+import re
+import struct
+import zipfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, NamedTuple
+
+import numpy as np
 
 from astromodal.errors import AstromodalError, FormatError, machine_error, must_be
-from astromodal.storage.archives import is_whole
 from astromodal.storage.skips import SkippedError, skip_at
+
+DAMAGE = (
+    zipfile.BadZipFile,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+)
+"""Errors raised on reading a damaged archive, or a file that is not one."""
+
+_CHUNK = 1 << 18  # byte
+_NPY = re.compile(
+    rb"\{'descr': '([<|][biufU][0-9]{1,10})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,19}, ?)*(?:[0-9]{1,19})?)\), \} *\n"
+)
+
+
+def check_archive(path: str | Path) -> None:
+    """Read all of an archive and check its CRCs; raise one of `DAMAGE` if it is damaged."""
+    with zipfile.ZipFile(path) as archive:
+        for member in members(archive):
+            with archive.open(member) as stream:
+                while stream.read(_CHUNK):
+                    pass  # the last piece is checked against the CRC
+
+
+def is_whole(path: str | Path) -> bool:
+    """Return whether a file is an archive whose members all match their CRCs."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            listed = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in listed):
+                return True  # not written by the workflow; its members may be too large to read
+        check_archive(path)
+    except DAMAGE:
+        return False
+    return True
+
+
+def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the members of an archive; raise `ValueError` if they are compressed or too large.
+
+    The sum of their sizes is compared with the file: overlapping members of a crafted archive would
+    exceed it.
+    """
+    listed = archive.infolist()
+    for member in listed:
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise ValueError(f"its member {member.filename!r:.80} is compressed")
+    size, room = (
+        sum(member.file_size for member in listed),
+        Path(str(archive.filename)).stat().st_size,
+    )
+    if size > room:
+        raise ValueError(f"its members claim {size} byte of {room}")
+    return listed
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a ``.npz`` by name; raise one of `DAMAGE` if it is damaged."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in members(archive):
+            with archive.open(member) as stream:
+                arrays[member.filename.removesuffix(".npy")] = _read(stream, member.file_size)
+    return arrays
+
+
+class NpyHeader(NamedTuple):
+    """Shape, memory order and dtype of the array in a ``.npy`` file."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+
+
+def npy_header(stream: IO[bytes], size: int) -> NpyHeader:
+    """Read the header of a ``.npy`` file.
+
+    Parameters
+    ----------
+    stream : binary file
+        Stream at the file's start; it is left at the first number.
+    size : int
+        Size of the whole file (byte).
+
+    Raises
+    ------
+    ValueError
+        If the file does not hold plain numbers or text, or its size is not that of the array.
+    """
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("not a .npy file of version 1.0")
+    length = int.from_bytes(stream.read(2), "little")
+    match = _NPY.fullmatch(stream.read(length))
+    if match is None:
+        raise ValueError("not a .npy file of plain numbers or text")
+    shape = tuple(int(part) for part in match[3].decode().split(",") if part.strip())
+    dtype = np.dtype(match[1].decode())
+    claimed, size = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if claimed != size:
+        raise ValueError(f"an array of shape {shape} and {dtype} takes {claimed} byte, not {size}")
+    return NpyHeader(shape, match[2] == b"True", dtype)
+
+
+def _read(stream: IO[bytes], size: int) -> np.ndarray:
+    """Read the array of a member piece by piece, without a second copy in memory."""
+    shape, fortran, dtype = npy_header(stream, size)
+    flat = np.empty(math.prod(shape), dtype)
+    if dtype.itemsize:
+        room = flat.view(np.uint8)
+        for start in range(0, len(room), _CHUNK):
+            piece = stream.read(min(_CHUNK, len(room) - start))
+            room[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
 
 MAKERS: Final = {
     "split": "split_field",
@@ -30,6 +163,8 @@ MAKERS: Final = {
     "transformer": "train_transformer",
     "exported_transformer": "export_model",
     "ablation_losses": "evaluate_ablation",
+    "finetuning": "finetune_label",
+    "label_head": "finetune_label",
 }
 """The rule that makes the files of each format."""
 

@@ -17,8 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from astromodal.errors import FormatError, must_be
-from astromodal.storage.archives import DAMAGE, check_archive
-from astromodal.storage.formats import put_aside, unreadable
+from astromodal.storage.formats import DAMAGE, check_archive, put_aside, unreadable
 
 _ERRORS: Final = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _AUTOCAST: Final = ("cpu", "cuda")

@@ -12,7 +12,7 @@ from typing import Final
 from astromodal.errors import ConfigError, must_be
 from astromodal.extensions import Registry
 from astromodal.surveys import desi, gaiaxp, ztf
-from astromodal.surveys.coefficients import CoefficientGroup
+from astromodal.surveys.gaiaxp import CoefficientGroup
 from astromodal.surveys.group import Family, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveGroup
 from astromodal.surveys.spectra import GridGroup

@@ -14,7 +14,7 @@ import numpy as np
 
 from astromodal.config.schema import SequenceSettings, TrainingSettings
 from astromodal.config.training import MeaningfulLossSettings
-from astromodal.core.threads import ahead
+from astromodal.core.loops import ahead
 from astromodal.data.splits import TRAIN
 from astromodal.errors import ConfigError, must_be
 from astromodal.sequences.dataset import SequenceSet

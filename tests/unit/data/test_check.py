@@ -2,7 +2,7 @@ import pytest
 
 from astromodal.config import load_config
 from astromodal.data.check import cube_errors, notices, unread_lists
-from astromodal.data.columns import group_columns, modality_columns
+from astromodal.data.columns import cube_columns, group_columns, modality_columns
 
 CONFIG = load_config(
     {
@@ -121,7 +121,7 @@ def test_all_errors_of_a_cube_come_at_once():
 def test_lists_by_other_names_are_found_with_the_nearest():
     """Cutouts that are named as catalogues name bands."""
     kinds = list(without("splus_cut_F378", splus_cut_J0378="lists").items())
-    read = [name for names in modality_columns(CONFIG).values() for name in names]
+    read = [name for names in modality_columns(cube_columns(CONFIG)).values() for name in names]
     assert unread_lists(kinds, read) == ["'splus_cut_J0378' (nearest: 'splus_cut_F378')"]
 
 

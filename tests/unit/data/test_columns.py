@@ -9,6 +9,7 @@ from astromodal.data.columns import (
     cube_columns,
     group_columns,
     modality_columns,
+    planned_columns,
     scalar_unit,
 )
 from astromodal.data.parquet import Footer
@@ -20,7 +21,23 @@ EVERY = load_config({"tokenizers": {"spectrum": {"groups": list(GROUPS.names)}}}
 
 def test_columns_go_by_modality():
     """Each modality that stamps know has its columns."""
-    assert tuple(cube_columns(EVERY)) == MODALITIES
+    assert tuple(planned_columns(EVERY)) == MODALITIES
+    assert tuple(cube_columns(EVERY)) == MODALITIES[:-1]
+
+
+def test_labels_to_fine_tune_to_are_columns_of_plans():
+    """Of numbers or classes, with their errors; a table is none of the cube's columns."""
+    labels = {
+        "kind": {"column": "my_class"},
+        "age": {"column": "my_age", "error": "my_age_error", "unit": "Gyr"},
+        "other": {"table": "labels.csv", "value": "x", "error": "dx"},
+    }
+    found = planned_columns(load_config({"finetune": {"labels": labels}}))["finetuned"]
+    assert [(c.name, c.kind, c.unit) for c in found] == [
+        ("my_class", "label", None),
+        ("my_age", "label", "Gyr"),
+        ("my_age_error", "number", None),
+    ]
 
 
 def test_every_column_is_described():
@@ -34,7 +51,7 @@ def test_every_column_is_described():
 
 def test_all_scalars_are_there():
     """In the order of the vocabulary."""
-    assert modality_columns(EVERY)["scalars"][: len(SCALAR_COLUMNS)] == SCALAR_COLUMNS
+    assert modality_columns(cube_columns(EVERY))["scalars"][: len(SCALAR_COLUMNS)] == SCALAR_COLUMNS
 
 
 @pytest.mark.parametrize("group", GROUPS.names)
@@ -49,7 +66,7 @@ def test_jobs_read_no_other_columns(tmp_path, monkeypatch):
     path, read = tmp_path / f"datacube_{FIELD}.parquet", set()
     write(good_table(), path)
     fitted, ordinary = tokenizers(path), Footer.read
-    listed = {name for names in modality_columns(CONFIG).values() for name in names}
+    listed = {name for names in modality_columns(cube_columns(CONFIG)).values() for name in names}
 
     def noting(self, columns, *options):
         read.update(columns)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from astromodal.config.load import load_config
 from astromodal.core.paths import MODALITIES
 from astromodal.data import content
-from astromodal.data.columns import modality_columns
+from astromodal.data.columns import modality_columns, planned_columns
 from astromodal.data.content import ABSENT, column_digests
 from astromodal.data.cube import Cube
 
@@ -121,7 +121,7 @@ def test_columns_of_each_modality():
     }
     labels = {"kind": None, "redshift": "z", "stellar": ["teff"], "tied": ["z_error"]}
     config = load_config({"tokenizers": tokenizers, "evaluation": {"labels": labels}})
-    found = modality_columns(config)
+    found = modality_columns(planned_columns(config))
     assert set(found) == set(MODALITIES)
     assert found["sources"] == ("id", "ra", "dec", "mag_pstotal_r")
     assert {"desi_flux_b", "ztf_mag_g", "ztf_hmjd_g"} < set(found["spectra"])

@@ -12,9 +12,8 @@ from astromodal.config import load_config
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, Split
-from astromodal.evaluation.context import EvaluationContext
+from astromodal.evaluation.context import EvaluationContext, evaluated_fields
 from astromodal.evaluation.coverage.measures import FieldSummary
-from astromodal.evaluation.held_out import evaluated_fields
 
 
 def _summary(field, **changes):

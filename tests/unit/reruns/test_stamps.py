@@ -13,7 +13,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.core.fields import layout
 from astromodal.core.paths import MODALITIES
-from astromodal.data.columns import modality_columns
+from astromodal.data.columns import modality_columns, planned_columns
 from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError
@@ -75,7 +75,7 @@ class Survey:
 
     def summarise(self):
         """Write the summary of the field."""
-        cube, names = Cube(self.cube, FIELD), modality_columns(self.config)
+        cube, names = Cube(self.cube, FIELD), modality_columns(planned_columns(self.config))
         every = [name for group in names.values() for name in group]
         content = {**asdict(cube.version), "columns": column_digests(cube, every)}
         write_json(self.paths.summary(FIELD), {"content": content})

@@ -266,3 +266,32 @@ def test_sequences_of_different_tokenizers_are_refused(tmp_path, survey):
     write_sequences(path, arrays, survey.layout, {**HASHES, "image": "another"})
     with pytest.raises(FormatError, match="tokenizers of hashes must be .*'i'.* got .*'another'"):
         SequenceSet([survey.path, path], survey.layout)
+
+
+def test_labels_are_asked_after_the_columns(survey):
+    """In tokens of the last slots, before EOS, of every object, with or without scalars."""
+    layout = survey.layout
+    plain, asking = survey.sequences(), survey.sequences().only([IMAGE], []).asking(2)
+    batch = asking.batch(np.arange(50))
+    assert batch.columns.objects.tolist() == batch.objects.tolist()
+    places = batch.columns.place[:, layout[SCALAR].length :]
+    assert (batch.tokens[places] == MISS).all()
+    assert (batch.types[places] == TYPE_ASKED).all()
+    assert (batch.slots[places] == layout[SCALAR].length + np.array([1, 2])).all()
+    assert (batch.tokens[places[:, 1] + 1] == EOS).all()
+    bare = plain.only([IMAGE], []).batch(np.arange(50))
+    assert len(batch.tokens) == len(bare.tokens) + 3 * 50  # their SEP, and two of them
+    assert (asking.lengths[batch.objects] >= [len(t) for t, _, _ in split_up(batch)]).all()
+
+
+def test_blocks_of_some_objects_are_left_out(survey):
+    """Those of the others stay."""
+    sequences, layout = survey.sequences(), survey.layout
+    hidden = np.zeros((len(sequences), len(layout.blocks)), dtype=bool)
+    hidden[::2, layout.number(IMAGE)] = True
+    left = sequences.without(hidden)
+    bit = np.uint32(1 << layout[IMAGE].type)
+    assert not (left.pattern[::2] & bit).any()
+    assert (left.pattern[1::2] == sequences.pattern[1::2]).all()
+    assert (left.pattern[::2] == sequences.pattern[::2] & ~bit).all()
+    assert (left.lengths <= sequences.lengths).all()

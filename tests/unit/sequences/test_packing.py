@@ -15,8 +15,7 @@ from astromodal.core.vocab import MISS, MISSING_CODE
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError
 from astromodal.sequences.layout import sequence_layout
-from astromodal.sequences.packing import pack_field
-from astromodal.sequences.store import SequenceStore
+from astromodal.sequences.store import SequenceStore, pack_field
 from astromodal.storage.arrays import save_arrays
 
 IDS = np.array([f"i06S-{n}" for n in range(8)])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.storage.archives import check_archive, npy_header, read_arrays
+from astromodal.storage.formats import check_archive, npy_header, read_arrays
 
 ARRAYS = {
     "numbers": np.arange(6, dtype=np.float32).reshape(2, 3),

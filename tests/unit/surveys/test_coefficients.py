@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.errors import ConfigError
-from astromodal.surveys.coefficients import evaluate_functions
+from astromodal.surveys.gaiaxp import evaluate_functions
 from astromodal.surveys.registry import coefficient_group
 
 FUNCTIONS = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 1.0]])

@@ -12,8 +12,7 @@ from astromodal.data.columns import group_columns
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import count_spectra, read_group, read_spectra
 from astromodal.errors import DataError
-from astromodal.surveys.coefficients import evaluate_functions
-from astromodal.surveys.gaiaxp import basis
+from astromodal.surveys.gaiaxp import basis, evaluate_functions
 from astromodal.surveys.registry import grid_group
 from helpers.spectra import SETTINGS, xp_columns_of, xp_spectrum
 

@@ -23,8 +23,7 @@ from astromodal.evaluation.ablations.measures import (
     measure_modalities,
     without_reconstruction,
 )
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import described
+from astromodal.evaluation.context import EvaluationContext, described
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import BLUE, GREEN, INK, ORANGE, new_figure, styled, unit
 from astromodal.evaluation.report.values import Row, Table, show

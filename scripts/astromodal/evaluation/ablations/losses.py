@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import EvaluationSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.evaluation.held_out import EvaluatedField, eligible_objects
+from astromodal.core.loops import Progress, quiet
+from astromodal.evaluation.context import EvaluatedField, eligible_objects
 from astromodal.evaluation.transformer.sample import (
     by_object,
     code_nll,

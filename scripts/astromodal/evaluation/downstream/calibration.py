@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from astromodal.core.progress import Progress
+from astromodal.core.loops import Progress
 from astromodal.evaluation.metrics import (
     bootstrap_error,
     measure_fraction,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.context import ModelContext, described
 from astromodal.evaluation.downstream.calibration import (
     CHECKED,
     TemperatureNumbers,
@@ -46,7 +46,6 @@ from astromodal.evaluation.downstream.tasks import (
     most_labelled,
     sample_tasks,
 )
-from astromodal.evaluation.held_out import described
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import Measurement, show
@@ -185,7 +184,7 @@ def _add_headlines(
     for target, each in chosen.items():
         roles.setdefault(target.role, each)
     for each in roles.values():
-        _add_headline(section, each.task, measured[each.task.target][each.task.given])
+        add_headline(section, each.task, measured[each.task.target][each.task.given])
     numbers = [measured[each.task.target][each.task.given] for each in chosen.values()]
     checked = [
         (each.task, n.calibration)
@@ -202,7 +201,7 @@ def _add_headlines(
         )
 
 
-def _add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
+def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
     """Add the first measure of the model, or else of the mean probe, beside a baseline."""
     target, measures = task.target, MEASURES[task.target.role]
     method = next(name for name in (MODEL, "probe_mean") if name in numbers.methods)

@@ -26,6 +26,7 @@ from astromodal.evaluation.downstream.measures import (
 )
 from astromodal.evaluation.downstream.tasks import Target, Task
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
+from astromodal.inference.finetuned import ClassPrediction
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.inference.request import parse_given
@@ -172,9 +173,13 @@ class Predictor:
         given += self.columns if SCALAR in modalities else ()
         objects = np.unique(np.concatenate([task.objects for task in tasks]))
         features = self._features(objects, given, SCALAR in modalities)
-        by_model: dict[str, ScalarPrediction] = {}
+        by_model: dict[str, ScalarPrediction | ClassPrediction] = {}
+        for task in tasks:
+            if task.target.name == self.model.label:
+                objects_of = Encoded(self.sequences, self.numbers[task.score])
+                by_model[task.target.name] = self._predict_label(objects_of, given)
         for role in ("redshift", "stellar"):
-            own = [task for task in tasks if task.target.role == role]
+            own = [t for t in tasks if t.target.role == role and t.target.name not in by_model]
             by_model |= self._predict_by_model(own, given, notes)
         predictions = []
         for task in tasks:
@@ -211,6 +216,14 @@ class Predictor:
         codes = np.where(known, tokens - ids.offset - ids.stride * columns, 0)
         values = features[columns, codes] * known[:, :, None]
         return np.concatenate([values.reshape(len(values), -1), ~known], axis=1, dtype=np.float32)
+
+    def _predict_label(
+        self, objects: Encoded, given: Sequence[str]
+    ) -> ScalarPrediction | ClassPrediction:
+        """Return a fine-tuned model's own predictions of its label."""
+        name = str(self.model.label)
+        predicted = self.model.predict(objects, name, given)[name]
+        return cast("ScalarPrediction | ClassPrediction", predicted)
 
     def _predict_by_model(
         self, tasks: Sequence[Task], given: Sequence[str], notes: list[str]
@@ -255,10 +268,18 @@ def _examples(
 
 
 def _predict_task(
-    task: Task, by_model: ScalarPrediction | None, examples: Mapping[str, Examples], seed: int
+    task: Task,
+    by_model: ScalarPrediction | ClassPrediction | None,
+    examples: Mapping[str, Examples],
+    seed: int,
 ) -> Predictions:
     predictions = Predictions(task)
-    if by_model is not None:
+    if isinstance(by_model, ClassPrediction):
+        every = np.zeros((len(task.score), len(task.target.classes)))
+        place = np.searchsorted(task.target.classes, by_model.classes)
+        every[:, place] = by_model.probabilities
+        predictions.values[MODEL] = every
+    elif by_model is not None:
         predictions.values[MODEL] = by_model.median
         quantiles = [by_model.quantile(level) for level in (0.16, 0.84)]
         predictions.interval = np.stack(quantiles, axis=1)

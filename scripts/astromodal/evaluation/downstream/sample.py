@@ -11,8 +11,13 @@ from astromodal.config.evaluate import GIVEN, LabelSettings
 from astromodal.core.vocab import MISS
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import EvaluatedField, check_ids, check_scalars, read_kinds
+from astromodal.evaluation.context import (
+    EvaluatedField,
+    EvaluationContext,
+    check_ids,
+    check_scalars,
+    read_kinds,
+)
 from astromodal.inference.encode import Encoded
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import IMAGE, SCALAR
@@ -143,7 +148,7 @@ def read_labelled(
         read.append(columns)
     joined = {name: np.concatenate([columns[name] for columns in read]) for name in read[0]}
     number, kind, magnitude = (joined.pop(name) for name in ("number", "kind", "magnitude"))
-    has = _modalities(sequences, number, usable)
+    has = modalities_of(sequences, number, usable)
     return LabelledObjects(number, roles[number], has, joined, kind, magnitude, frozenset(absent))
 
 
@@ -190,7 +195,7 @@ def _read_field(
     }
 
 
-def _modalities(sequences: SequenceSet, numbers: np.ndarray, usable: Sequence[int]) -> np.ndarray:
+def modalities_of(sequences: SequenceSet, numbers: np.ndarray, usable: Sequence[int]) -> np.ndarray:
     """Return whether objects have scalars that may be given, an image, a spectrum, bool (n, 3)."""
     layout, pattern = sequences.layout, sequences.pattern[numbers]
     names = [block.name for block in layout.blocks]

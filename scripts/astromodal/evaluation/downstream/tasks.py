@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from astromodal.config.evaluate import GIVEN, EvaluationSettings, LabelSettings, combine
+from astromodal.evaluation.context import cosmological, has_class, sample_rows
 from astromodal.evaluation.downstream.sample import FIT, SCORE, TUNE, LabelledObjects
-from astromodal.evaluation.held_out import cosmological, has_class, sample_rows
 from astromodal.evaluation.report.style import unit, with_unit
 
 LEAST_FIT, LEAST_TUNE, LEAST_SCORE = 15, 5, 10
@@ -32,16 +32,19 @@ class Target:
         ``redshift``, ``stellar`` or ``class``.
     classes : tuple of str
         Every class that occurs; empty for a number.
+    own_unit : str
+        Unit of a number that is no column of the model.
     """
 
     name: str
     role: Role
     classes: tuple[str, ...] = ()
+    own_unit: str = ""
 
     @property
     def unit(self) -> str:
         """Its unit as figures spell it; empty where it has none."""
-        return unit(self.name) if self.role == "stellar" else ""
+        return self.own_unit or unit(self.name) if self.role == "stellar" else ""
 
     @property
     def label(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from astromodal.config.evaluate import LabelSettings
-from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.context import ModelContext, described, listed
 from astromodal.evaluation.embeddings.figures import (
     INNER,
     agreement_table,
@@ -43,7 +43,6 @@ from astromodal.evaluation.embeddings.offsets import (
     select_commonest_blocks,
 )
 from astromodal.evaluation.embeddings.sample import Sample, sample_embeddings
-from astromodal.evaluation.held_out import described, listed
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import Measurement

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import (
+from astromodal.evaluation.context import (
     EvaluatedField,
+    ModelContext,
     check_ids,
     check_scalars,
     cosmological,

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from astromodal.evaluation.codebooks import CodebookUse
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import described
+from astromodal.evaluation.context import EvaluationContext, described
 from astromodal.evaluation.images.figures import add_figures
 from astromodal.evaluation.images.measures import (
     ImageCounts,

@@ -12,8 +12,13 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import CutoutBatch, elliptical_mask, read_cutouts
 from astromodal.evaluation.codebooks import count_codes
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import EvaluatedField, check_cutouts, check_ids, sample_rows
+from astromodal.evaluation.context import (
+    EvaluatedField,
+    EvaluationContext,
+    check_cutouts,
+    check_ids,
+    sample_rows,
+)
 from astromodal.evaluation.images.apertures import (
     STAR_COLUMNS,
     DecodedPhotometry,
@@ -169,13 +174,12 @@ def sample_images(context: EvaluationContext, tokenizer: ImageTokenizer) -> Imag
     shown = sample_rows(sampled, evaluation.n_examples, evaluation.seed)
     repeated = sample_rows(sampled, N_HIDDEN_CUTOUTS, evaluation.seed)
     rng = np.random.default_rng(evaluation.seed)
-    size = len(tokenizer.centroids)
-    counts = np.zeros(size, dtype=np.int64)
+    counts = np.zeros(len(tokenizer.centroids), dtype=np.int64)
     head_counts = np.zeros(tokenizer.codebook.bins.centers.shape, dtype=np.int64)
     sums, hidden = [_no_sums(len(image.bands), image.size)], [_no_hidden(len(image.bands))]
     examples: list[Example] = []
     for i, (f, token) in enumerate(zip(fields, tokens, strict=True)):
-        counts += count_codes(token.codes[places[i]], size)
+        counts += count_codes(token.codes[places[i]], len(counts))
         for column, codes in zip(head_counts, token.brightness[places[i]].T, strict=True):
             column += count_codes(codes, len(column))
         if not len(sampled[i]):
@@ -239,13 +243,9 @@ class _FieldCutouts:
         mask, ids = self._mask(batch.row), self.tokens.ids[place]
         places = source_places(batch.pixels, batch.valid, self.tokenizer.normaliser.sky)
         sums = reduce_cutouts(ids, batch, mask, self.star[batch.row], places, decoded)
-        examples = [
-            Example(
-                str(ids[i]), batch.pixels[i], batch.valid[i], decoded.codes[i], mask[i],
-                sums.noise[i],
-            )
-            for i in np.flatnonzero(np.isin(batch.row, shown))
-        ]  # fmt: skip
+        chosen = np.flatnonzero(np.isin(batch.row, shown))
+        parts = batch.pixels, batch.valid, decoded.codes, mask, sums.noise
+        examples = [Example(str(ids[i]), *(part[i] for part in parts)) for i in chosen]
         return sums, examples
 
     def hide(

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import described
+from astromodal.evaluation.context import ModelContext, described
 from astromodal.evaluation.reconstruction.figures import (
     choose_evenly,
     image_table,

@@ -11,7 +11,7 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
 from astromodal.data.spectra import read_spectra
-from astromodal.evaluation.held_out import PACKED, check_codes, check_cutouts
+from astromodal.evaluation.context import PACKED, check_codes, check_cutouts
 from astromodal.evaluation.images.apertures import DecodedSums, MaskSums, decoded_sums, mask_sums
 from astromodal.evaluation.images.photometry import DETECTED, instrumental
 from astromodal.evaluation.metrics import r2, r2_of

@@ -10,11 +10,16 @@ import numpy as np
 
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TRAIN
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import check_ids, check_scalars, eligible_objects, sample_rows
+from astromodal.evaluation.context import (
+    ModelContext,
+    check_ids,
+    check_scalars,
+    eligible_objects,
+    sample_rows,
+)
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
-from astromodal.inference.predict_scalars import ScalarPrediction, predict_columns
+from astromodal.inference.predict_scalars import ScalarPrediction, distribution_of, predict_columns
 from astromodal.inference.prompt import Sampling, count_given
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
@@ -186,7 +191,9 @@ def _predict_columns(
     by_column = predict_columns(model.bundle, objects, request, model.settings)
     n_given = count_given(objects, request)
     return {
-        model.columns[column]: model.distribution(column, probabilities, objects.ids, n_given)
+        model.columns[column]: distribution_of(
+            model.bundle, column, probabilities, objects.ids, n_given
+        )
         for column, probabilities in by_column.items()
         if probabilities.shape[1]
     }
@@ -196,4 +203,6 @@ def _training_distribution(inputs: ReconstructionInputs, column: int) -> ScalarP
     """Return the distribution of a column's training values, as a prediction of one object."""
     tokenizer = inputs.model.tokenizers.scalar
     weights = tokenizer.weights[None, column, : tokenizer.n_codes[column]]
-    return inputs.model.distribution(column, weights, np.array([""]), np.zeros(1, np.int32))
+    return distribution_of(
+        inputs.model.bundle, column, weights, np.array([""]), np.zeros(1, np.int32)
+    )

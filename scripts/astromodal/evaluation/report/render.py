@@ -16,9 +16,9 @@ from markupsafe import Markup
 
 import astromodal
 from astromodal.data.content import ABSENT
+from astromodal.evaluation.context import listed
 from astromodal.evaluation.coverage.evaluate import evaluate_coverage
 from astromodal.evaluation.coverage.measures import FieldSummary
-from astromodal.evaluation.held_out import listed
 from astromodal.evaluation.report.section import ReportFigure, Section
 from astromodal.evaluation.report.style import themed_svg
 from astromodal.evaluation.report.values import Row, Table, show

@@ -9,8 +9,7 @@ import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.evaluation.codebooks import CodebookUse, count_codes
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import check_ids, coded_scalars, sample_rows
+from astromodal.evaluation.context import EvaluationContext, check_ids, coded_scalars, sample_rows
 from astromodal.evaluation.metrics import measure_median, measure_quantile, robust_sigma
 from astromodal.evaluation.report.style import unit
 from astromodal.evaluation.report.values import Measurement

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from astromodal.evaluation.codebooks import codebook_table, plot_codebooks
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import described
+from astromodal.evaluation.context import EvaluationContext, described
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import show

@@ -12,8 +12,7 @@ from astromodal.config.schema import ColumnSettings
 from astromodal.data.spectra import read_light_curves
 from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.codebooks import CodebookUse, count_codes
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import EvaluatedField, check_ids, sample_rows
+from astromodal.evaluation.context import EvaluatedField, EvaluationContext, check_ids, sample_rows
 from astromodal.evaluation.metrics import (
     column_medians,
     measure_median,

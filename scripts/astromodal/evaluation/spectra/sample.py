@@ -11,8 +11,7 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import has_group, read_spectra
 from astromodal.evaluation.codebooks import count_codes
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import check_codes, check_ids, sample_rows
+from astromodal.evaluation.context import EvaluationContext, check_codes, check_ids, sample_rows
 from astromodal.evaluation.metrics import column_medians, r2, reduced_chi2
 from astromodal.surveys.registry import grid_group, light_curves, spectra
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer

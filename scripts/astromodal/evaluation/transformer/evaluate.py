@@ -10,8 +10,12 @@ import numpy as np
 import torch
 
 from astromodal.data.splits import TRAIN
-from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.held_out import EvaluatedField, described, eligible_objects
+from astromodal.evaluation.context import (
+    EvaluatedField,
+    EvaluationContext,
+    described,
+    eligible_objects,
+)
 from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
@@ -24,7 +28,7 @@ from astromodal.evaluation.transformer.measures import (
     measure_slots,
 )
 from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
-from astromodal.inference.bundle import Trained, load_trained
+from astromodal.inference.trained import Trained, load_trained
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.order import plan_epoch

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from astromodal.core.vocab import TYPE_SCALAR
-from astromodal.evaluation.held_out import sample_rows
+from astromodal.evaluation.context import sample_rows
 from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout

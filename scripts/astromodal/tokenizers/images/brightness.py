@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from astromodal.core.threads import share
+from astromodal.core.loops import share
 from astromodal.data.cutouts import middle_of
 from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, near
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer

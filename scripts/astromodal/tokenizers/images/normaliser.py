@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.threads import share
+from astromodal.core.loops import share
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import read_cutouts
 from astromodal.errors import DataError, FormatError, must_be

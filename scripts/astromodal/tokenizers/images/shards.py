@@ -16,15 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.core.threads import ahead
+from astromodal.core.loops import Progress, ahead, quiet
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
 from astromodal.errors import FormatError, must_be
-from astromodal.storage.archives import npy_header
 from astromodal.storage.arrays import load_arrays, save_arrays
-from astromodal.storage.formats import check_content, remake
+from astromodal.storage.formats import check_content, npy_header, remake
 from astromodal.storage.hashing import HASH_LENGTH, hash_file
 from astromodal.storage.safetensors import map_file
 from astromodal.storage.tempfiles import atomic_path

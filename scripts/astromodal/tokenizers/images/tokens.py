@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.core.threads import ahead
+from astromodal.core.loops import Progress, ahead, quiet
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import CutoutBatch, CutoutCounts, read_cutouts
 from astromodal.errors import FormatError, must_be

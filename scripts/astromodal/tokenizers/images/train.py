@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 from astromodal.config.schema import ImageSettings
-from astromodal.core.progress import Progress, quiet
-from astromodal.core.threads import ahead
+from astromodal.core.loops import Progress, ahead, quiet
 from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from astromodal.core.progress import Progress, quiet
+from astromodal.core.loops import Progress, quiet
 from astromodal.errors import ConfigError, must_be
 from astromodal.extensions import Registry
 from astromodal.storage.arrays import save_arrays

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from astromodal.core.progress import Progress, quiet
+from astromodal.core.loops import Progress, quiet
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.tokenizers.quantizers.base import (
     DEFAULT,

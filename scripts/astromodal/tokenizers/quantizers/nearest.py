@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from astromodal.core.threads import share
+from astromodal.core.loops import share
 from astromodal.errors import ConfigError, DataError, must_be
 from astromodal.storage.arrays import ArrayFile, load_arrays
 from astromodal.tokenizers.quantizers.base import (

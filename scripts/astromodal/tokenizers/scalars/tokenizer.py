@@ -1,4 +1,4 @@
-"""The scalar tokenizer: equal-mass bins of each column, none of them narrower than it deserves.
+"""The scalar tokenizer: equal-mass bins of each column, none of them too narrow or too wide.
 
 Bin k of a column holds the values in (edge k, edge k + 1]; the first bin includes all lower values,
 the last all higher ones. A code decodes to the mean of the training values in its bin, so that an
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.columns import smallest_bin
+from astromodal.data.columns import largest_bin, smallest_bin
 from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError, must_be
@@ -72,6 +72,8 @@ class ScalarTokenizer:
 
         Where these would be narrower than `data.columns.smallest_bin`, bins are about that wide and
         hold less, so that the others are narrower: a quarter of the redshifts are those of stars.
+        Where they would be wider than `data.columns.largest_bin`, as in the tails of labels, bins
+        are about that wide and hold less; at most half of the bins are spent on that.
 
         Parameters
         ----------
@@ -86,7 +88,7 @@ class ScalarTokenizer:
         centers = np.full((len(columns), n_bins), np.nan)
         weights = np.zeros((len(columns), n_bins))
         for i, name in enumerate(columns):
-            found = _fit_column(summaries[name], n_bins, smallest_bin(name))
+            found = _fit_column(summaries[name], n_bins, smallest_bin(name), largest_bin(name))
             own_edges, own_centers, own_weights = found
             used = len(own_centers)
             edges[i, : used + 1 if used else 0] = own_edges
@@ -175,28 +177,36 @@ class ScalarTokenizer:
 _HALVINGS = 60
 
 
-def _capped(
-    high: np.ndarray, count: np.ndarray, n_bins: int, smallest: float
+def _shared(
+    high: np.ndarray, count: np.ndarray, n_bins: int, smallest: float, largest: float
 ) -> tuple[np.ndarray, int]:
     """Return the counts that bins share equally, float64 (cells,), and the number of bins.
 
     They are the counts of the cells, but a cell counts for no more than its share in the width
-    `smallest`, as if the density ended where bins would be narrower.
+    `smallest`, and for no less than its share in the width `largest`, as if the density were
+    limited where bins would be narrower or wider.
     """
-    if not smallest or high[-1] - high[0] <= smallest:
+    width = np.diff(high, prepend=high[0])
+    whole = width.sum()
+    if whole <= smallest or not (smallest or np.isfinite(largest)):
         return count.astype(np.float64), n_bins
-    width = np.diff(high, prepend=high[0]) / smallest
-    n_bins = min(n_bins, int(width.sum()))
-    low, most = 0.0, count.sum() / n_bins  # of the count of a bin, by bisection
+    n_bins = min(n_bins, int(whole / smallest)) if smallest else n_bins
+    most = width / smallest if smallest else np.full(len(width), np.inf)
+    least = width / max(largest, 2 * whole / n_bins)
+
+    def limited(size: float) -> np.ndarray:
+        return np.clip(count, size * least, size * most)
+
+    low, full = 0.0, 2 * count.sum() / n_bins  # of the count of a bin, by bisection
     for _ in range(_HALVINGS):
-        size = (low + most) / 2
-        enough = np.minimum(count, size * width).sum() >= n_bins * size
-        low, most = (size, most) if enough else (low, size)
-    return np.minimum(count, most * width), n_bins
+        size = (low + full) / 2
+        enough = limited(size).sum() >= n_bins * size
+        low, full = (size, full) if enough else (low, size)
+    return limited(full), n_bins
 
 
 def _fit_column(
-    cells: ColumnSummary, n_bins: int, smallest: float = 0.0
+    cells: ColumnSummary, n_bins: int, smallest: float = 0.0, largest: float = np.inf
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return edges (used + 1,), centers (used,) and weights (used,) of one column."""
     total = cells.total
@@ -204,7 +214,7 @@ def _fit_column(
         return np.empty(0), np.empty(0), np.empty(0)
     order = np.lexsort((cells.low, cells.high))
     high = cells.high[order]
-    counts, n_bins = _capped(high, cells.count[order], n_bins, smallest)
+    counts, n_bins = _shared(high, cells.count[order], n_bins, smallest, largest)
     reached = np.cumsum(counts)
     wanted = np.arange(1, n_bins + 1) * (reached[-1] / n_bins)
     # A cell closes the bin whose target rank is closest, from either side.

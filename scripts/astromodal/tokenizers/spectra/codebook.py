@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from astromodal.config.schema import SpectrumSettings
-from astromodal.core.progress import Progress, quiet
+from astromodal.core.loops import Progress, quiet
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_group
 from astromodal.errors import FormatError, must_be

@@ -24,7 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from astromodal.errors import DataError, must_be
-from astromodal.surveys.coefficients import evaluate_functions
+from astromodal.surveys.gaiaxp import evaluate_functions
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import coefficient_group
 from astromodal.surveys.spectra import SpectrumBatch

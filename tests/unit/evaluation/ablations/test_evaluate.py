@@ -5,7 +5,7 @@ import pytest
 
 from astromodal.evaluation.ablations.evaluate import compare_ablations
 from astromodal.evaluation.ablations.losses import ObjectLosses
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import evaluated_fields
 
 N = 30
 

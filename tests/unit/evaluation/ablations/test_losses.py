@@ -7,7 +7,7 @@ from astromodal.config.evaluate import EvaluationSettings
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.data.splits import TEST
 from astromodal.evaluation.ablations.losses import ObjectLosses, measure_losses
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import evaluated_fields
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astromodal.evaluation.coverage.figures import around, plot_sky, separation
+from astromodal.evaluation.coverage.evaluate import around, plot_sky, separation
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from astromodal.data.splits import TEST, TRAIN, VALIDATION
+from astromodal.evaluation.context import evaluated_fields
 from astromodal.evaluation.downstream.baselines import Examples
 from astromodal.evaluation.downstream.sample import FIT, SCORE, TUNE, LabelledObjects
-from astromodal.evaluation.held_out import evaluated_fields
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.store import BlockCodes, pack_objects, write_sequences
 from helpers.model import COLUMNS, scalars, toy_bundle

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from astromodal.core.progress import quiet
+from astromodal.core.loops import quiet
 from astromodal.evaluation.downstream.calibration import (
     TemperatureScan,
     bin_nll,

@@ -6,10 +6,9 @@ import pytest
 
 from astromodal.config import load_config
 from astromodal.errors import ConfigError, FormatError
-from astromodal.evaluation.context import ModelContext
+from astromodal.evaluation.context import EvaluatedField, ModelContext
 from astromodal.evaluation.downstream import baselines
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
-from astromodal.evaluation.held_out import EvaluatedField
 from astromodal.evaluation.report.values import to_json
 from astromodal.storage.json_files import read_json
 

@@ -7,8 +7,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.cube import Cube
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import ModelContext, evaluated_fields
 from astromodal.inference.encode import _encode
 from astromodal.inference.model import AstroModel
 from helpers.model import cube_table, toy_bundle

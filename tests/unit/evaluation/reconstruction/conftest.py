@@ -8,13 +8,12 @@ from astromodal.config import load_config
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, split_field
-from astromodal.evaluation.context import ModelContext
-from astromodal.evaluation.held_out import evaluated_fields
+from astromodal.evaluation.context import ModelContext, evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
 from astromodal.evaluation.reconstruction.sample import ReconstructionInputs
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.packing import pack_field
+from astromodal.sequences.store import pack_field
 from astromodal.tokenizers.images.tokens import encode_field_images
 from astromodal.tokenizers.scalars.tokenizer import encode_field_scalars
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra

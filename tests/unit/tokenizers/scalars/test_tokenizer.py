@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from astromodal.config.schema import SelectionSettings, SplitSettings
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.columns import smallest_bin
+from astromodal.data.columns import largest_bin, smallest_bin
 from astromodal.data.cube import Cube
 from astromodal.data.splits import split_field
 from astromodal.errors import FormatError
@@ -65,7 +65,8 @@ def test_stars_take_few_bins_of_redshift():
     assert np.diff(found.edges[0])[1:].min() > 0.8 * smallest_bin("specz_z")
     assert (np.abs(equal.centers[0]) < 1e-3).sum() > 30
     assert (np.abs(found.centers[0]) < 1e-3).sum() <= 6
-    galaxies = found.weights[0][found.centers[0] > 0.01]
+    narrow = np.diff(found.edges[0]) < largest_bin("specz_z") / 2  # the others are of the tail
+    galaxies = found.weights[0][(found.centers[0] > 0.01) & narrow]
     assert galaxies.max() < 1.3 * galaxies.min()
 
 
@@ -74,6 +75,30 @@ def test_there_are_no_more_bins_than_fit_the_range():
     z = np.linspace(0, 5.2 * smallest_bin("specz_z"), 400)
     found = ScalarTokenizer.fit(ColumnSummaries.of(z[:, None], ["specz_z"]), ["specz_z"], 64)
     assert found.n_codes[0] == 5
+
+
+def temperatures(n_bins, name="gaia_teff_gspphot"):
+    """Bins of 5,000 stars, one in a hundred of them hot, as temperatures or otherwise."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(5500, 800, 4950), rng.uniform(9000, 32000, 50)])
+    return ScalarTokenizer.fit(ColumnSummaries.of(values[:, None], [name]), [name], n_bins)
+
+
+def test_hot_stars_have_bins_of_their_own():
+    """A wide tail gets bins of the largest width; the others are less than twice as wide."""
+    found, equal = temperatures(128), temperatures(128, "other")
+    widths, plain = np.diff(found.edges[0, :129]), np.diff(equal.edges[0])
+    assert plain.max() > 5 * largest_bin("gaia_teff_gspphot")
+    assert widths.max() < 2 * largest_bin("gaia_teff_gspphot")
+    assert np.median(widths) < 2 * np.median(plain)
+
+
+def test_a_tail_takes_at_most_half_of_the_bins():
+    """Where there are few bins, those of the tail are wider."""
+    found, equal = temperatures(16), temperatures(16, "other")
+    used = int(found.n_codes[0])
+    assert (found.centers[0, :used] > 9000).sum() <= 8
+    assert (found.centers[0, :used] > 9000).sum() > (equal.centers[0] > 9000).sum()
 
 
 def test_ties_collapse_to_fewer_bins():

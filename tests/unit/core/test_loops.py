@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.core.threads import ahead, share
+from astromodal.core.loops import ahead, share
 
 
 @given(st.integers(1, 9), st.integers(0, 50))

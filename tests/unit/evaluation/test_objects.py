@@ -9,7 +9,7 @@ from astromodal.config.evaluate import LabelSettings
 from astromodal.data.cube import Cube
 from astromodal.data.splits import TEST, TRAIN, VALIDATION, Split
 from astromodal.errors import FormatError
-from astromodal.evaluation.held_out import (
+from astromodal.evaluation.context import (
     check_ids,
     cosmological,
     described,
