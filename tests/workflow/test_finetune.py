@@ -33,7 +33,8 @@ def finetune(run: Workflow) -> None:
     }
     pq.write_table(pa.table(columns), run.folder / "labels.parquet")
     run.config["finetune"] = {
-        "epochs": 2,
+        "head_epochs": 2,
+        "epochs": 1,
         "labels": {
             "kind": {"column": "specz_class_spec"},
             "brightness": {

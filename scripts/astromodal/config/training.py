@@ -256,16 +256,21 @@ class FinetuneSettings(Settings):
         description="Columns and blocks that `snakemake finetune` predicts labels from; null for "
         "everything but what reveals them.",
     )
-    epochs: Positive = Field(30, description="Most passes over the labelled objects.")
+    head_epochs: Positive = Field(
+        30, description="Most passes over the labelled objects that fit the label's head alone."
+    )
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        10, description="Most passes after these that change the transformer too; 0 for none."
+    )
     patience: Positive = Field(
         5, description="Passes in a row without a better likelihood of validation labels."
     )
-    batch_size: Positive = Field(64, description="Labelled objects of a step.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        3e-4, description="Peak learning rate of the transformer."
-    )
+    batch_size: Positive = Field(128, description="Labelled objects of a step.")
     head_rate: Annotated[float, Field(gt=0)] = Field(
-        5.0, description="Learning rate of the label's head, relative to the transformer's."
+        4e-3, description="Peak learning rate of the passes that fit the head alone."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        2e-4, description="Peak learning rate of the passes that change the transformer too."
     )
     weight_decay: NotNegative = Field(0.05, description="Weight decay of AdamW.")
     spread: Annotated[float, Field(ge=0, le=0.1)] = Field(

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from astromodal.core.paths import ExportLayout, Layout, every_name
@@ -65,8 +66,8 @@ class Bundle:
     device : torch.device
         Device of the model.
     temperatures : mapping of str to float, optional
-        Divisors of the logits by column or modality, 1 for what is absent; the model's own, by
-        column, where None.
+        Divisors of the logits by column or modality, 1 for what is absent; the model's own
+        calibration, by column, where None.
     label : FittedLabel, optional
         The label that the model was fine-tuned to.
     """
@@ -176,6 +177,13 @@ class Bundle:
         named = 0 <= column < len(self.columns)
         return self.temperatures.get(self.columns[column], other) if named else other
 
+    def levels(self, column: int) -> np.ndarray | None:
+        """Return the levels of a column, by number, float32 (L,); None for other temperatures.
+
+        These are what even levels of its cumulative distribution become in the calibration.
+        """
+        return None if self.temperatures is not None else self._own_levels[column]
+
     def column_temperature(self, column: str) -> float:
         """Return the divisor of the logits of a scalar column, by name."""
         ids = self.layout[SCALAR].ranges[0]
@@ -185,6 +193,11 @@ class Bundle:
     def _n_bins(self) -> int:
         """Number of ids of a scalar column."""
         return self.layout[SCALAR].ranges[0].size
+
+    @cached_property
+    def _own_levels(self) -> np.ndarray:
+        """Return the model's levels of all scalar columns, float32 (G, L)."""
+        return np.asarray(self.trained.model.values.levels.cpu().numpy())
 
     @cached_property
     def _own_temperatures(self) -> list[float]:

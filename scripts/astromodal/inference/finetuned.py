@@ -30,7 +30,7 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.tokenizers import check_hashes
 from astromodal.storage.tempfiles import write_text
-from astromodal.training.finetune import Finetuning, LabelledObjects, check_enough
+from astromodal.training.finetune import Finetuning, LabelledObjects, divide
 from astromodal.training.labels import Label
 
 
@@ -112,16 +112,11 @@ def finetune_bundle(
     unknown = [name for name in label.hidden if name not in columns]
     kept = replace(label, hidden=tuple(name for name in label.hidden if name not in unknown))
     places = np.flatnonzero(label.known)
-    check_enough(len(places))
-    known, numbers = kept[places], objects.numbers[places]
-    described = _describe(known, settings.n_bins)
-    labelled = LabelledObjects.divided(
-        objects.sequences,
-        numbers,
-        described.likelihood(known.values, known.errors),
-        objects.sequences.split[numbers] == VALIDATION,
-        settings.seed,
-    )
+    known, numbers, sequences = kept[places], objects.numbers[places], objects.sequences
+    fit, tune = divide(sequences.split[numbers] == VALIDATION, settings.seed)
+    described = _describe(known, fit, settings.n_bins)
+    likelihood = described.likelihood(known.values, known.errors)
+    labelled = LabelledObjects(sequences, numbers, likelihood, fit, tune)
     logger.info(
         "fine-tunes to %s: %d labels to fit to, %d to tune by, %s",
         label.name,
@@ -227,11 +222,12 @@ def finetune_fields(
     return tuned
 
 
-def _describe(label: LabelValues, n_bins: int) -> Label:
-    """Return the classes of a label, or its bins."""
+def _describe(label: LabelValues, fit: np.ndarray, n_bins: int) -> Label:
+    """Return the classes of a label, or bins of its values to fit to, int64 (m,)."""
     if label.are_classes:
         return Label.of_classes(label.name, label.values.tolist(), label.hidden)
-    return Label.of_numbers(label.name, label.unit, label.values, n_bins, label.hidden)
+    values = label.values[fit]
+    return Label.of_numbers(label.name, label.unit, values, n_bins, label.hidden)
 
 
 def predict_label(
@@ -274,7 +270,7 @@ def predict_label(
     for step in range(len(plan)):
         place = order[plan.edges[step] : plan.edges[step + 1]]
         batch = sequences.batch(plan.step(step))
-        states = bundle.states(batch)[:, : fitted.head.inner.in_features]
+        states = bundle.states(batch)[:, : fitted.head.outer.in_features]
         at = torch.from_numpy(batch.columns.place[:, -1]).to(bundle.device)
         probabilities[place[batch.order]] = fitted.probabilities(states[at])
     if label.classes:

@@ -69,11 +69,11 @@ class LoadedModel:
         return cls(load_bundle(folder, device), settings)
 
     def calibrated(self, temperatures: Mapping[str, float]) -> Self:
-        """Return the same model with logits divided by other temperatures than its own.
+        """Return the same model with temperatures in place of its own calibration.
 
         Temperatures above 1 make predictions less certain, those below 1 more certain (Guo et al.
-        2017, arXiv:1706.04599). A model has temperatures of its own for scalar columns, which
-        training fits on the validation split.
+        2017, arXiv:1706.04599). A model has a calibration of its own for scalar columns, which
+        training fits on the validation split: a temperature, and levels of quantiles.
 
         Parameters
         ----------

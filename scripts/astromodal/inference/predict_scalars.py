@@ -21,6 +21,7 @@ from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import run_given
 from astromodal.inference.request import Request
 from astromodal.sequences.layout import SCALAR
+from astromodal.training.calibration import calibrated
 
 
 def predict_columns(
@@ -54,9 +55,10 @@ def predict_columns(
         for column in asked:
             at = torch.from_numpy(batch.columns.place[:, column]).to(bundle.device)
             log = bundle.log_probabilities(states[at], legal[column]).double()  # (M, K)
-            probabilities = log.softmax(dim=1).cpu().numpy()
-            total = probabilities.sum(axis=1, keepdims=True)
-            out[column][place] = probabilities / total
+            probabilities, levels = log.softmax(dim=1).cpu().numpy(), bundle.levels(column)
+            if levels is not None:
+                probabilities = calibrated(probabilities, levels)
+            out[column][place] = probabilities / probabilities.sum(axis=1, keepdims=True)
     return out
 
 
@@ -90,6 +92,9 @@ class ScalarPrediction:
         Number of codes that each object was predicted from.
     temperature : float
         Divisor of the logits.
+    levels : float32 (L,), optional
+        What even levels of the cumulative distribution, from 0 to 1, were replaced by in its
+        calibration; None where they were not.
     """
 
     column: str
@@ -100,6 +105,7 @@ class ScalarPrediction:
     edges: np.ndarray
     n_given: np.ndarray
     temperature: float = 1.0
+    levels: np.ndarray | None = None
 
     def __getitem__(self, which: np.ndarray | slice) -> ScalarPrediction:
         """Return the prediction for some objects, by a mask (n,), positions or a slice."""
@@ -222,5 +228,5 @@ def distribution_of(
     """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
     scalar, used, name = bundle.tokenizers.scalar, probabilities.shape[1], bundle.columns[column]
     centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-    unit, temperature = scalar_unit(name) or "", bundle.column_temperature(name)
-    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given, temperature)
+    unit, own = scalar_unit(name) or "", (bundle.column_temperature(name), bundle.levels(column))
+    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given, *own)

@@ -110,8 +110,14 @@ def _rotate(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torc
     return torch.cat([first * cosines - second * sines, second * cosines + first * sines], dim=2)
 
 
+HEAD_DROPOUT = 0.1
+"""Probability of dropout in the head of a label."""
+
+
 class LabelHead(nn.Module):
     """Logits of the classes or bins of one label, from the state of the token that asks for it.
+
+    A perceptron of two hidden layers.
 
     Parameters
     ----------
@@ -123,11 +129,14 @@ class LabelHead(nn.Module):
 
     def __init__(self, d_model: int, size: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(d_model, d_model)
+        self.hidden = nn.ModuleList(nn.Linear(d_model, d_model) for _ in range(2))
         self.outer = nn.Linear(d_model, size)
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
         nn.init.zeros_(self.outer.weight)  # it starts at the frequencies that the bias is set to
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Return logits (M, K) of states (M, D)."""
-        out: torch.Tensor = self.outer(F.gelu(self.inner(states), approximate="tanh"))
+        for layer in self.hidden:
+            states = self.dropout(F.gelu(layer(states), approximate="tanh"))
+        out: torch.Tensor = self.outer(states)
         return out

@@ -37,6 +37,8 @@ class ColumnIds(NamedTuple):
 
 N_COSINES = 32
 """Features of a scalar that are cosines in its rank, of frequencies 1, 2, 3 …; others follow."""
+N_LEVELS = 33
+"""Levels of cumulative probability that are calibrated."""
 MAPS = ("maps_in", "maps_sum", "maps_out")
 """Names of the parameters of `ValueMaps`, float (G, F, D) each."""
 
@@ -50,8 +52,9 @@ class ValueMaps(nn.Module):
     way out, so that what is learned of a value is smooth: a model of few sources would otherwise
     learn their bins by heart.
 
-    `temperatures`, float (G,), are divisors of the logits of each column in prediction. They are 1
-    in training, which fits them at its end.
+    `temperatures`, float (G,), are divisors of the logits of each column in prediction, and
+    `levels`, float (G, L), are what its even levels of cumulative probability then become. They
+    change nothing in training, which fits them at its end.
 
     Parameters
     ----------
@@ -63,6 +66,7 @@ class ValueMaps(nn.Module):
 
     column_ids: torch.Tensor
     temperatures: torch.Tensor
+    levels: torch.Tensor
     weights_in: torch.Tensor
     weights_out: torch.Tensor
     maps_in: nn.Parameter
@@ -89,6 +93,8 @@ class ValueMaps(nn.Module):
         self.columns = columns
         self.register_buffer("column_ids", torch.tensor(columns, device="cpu"))
         self.register_buffer("temperatures", torch.ones(columns.n_columns))
+        even = torch.linspace(0, 1, N_LEVELS, device="cpu")
+        self.register_buffer("levels", even.repeat(columns.n_columns, 1))
 
     def _of_columns(self, features: torch.Tensor) -> torch.Tensor:
         """Return the features of the bins of each column, (G, S, F)."""

@@ -1,8 +1,9 @@
 """Fine-tuning of a trained model to one label, from whatever is known of an object.
 
 The label is asked like a column at the end of a sequence; a head maps the state of its token to
-classes or bins. In every pass a random part of what is known is hidden, as in training, so that the
-label can be predicted from any of it.
+classes or bins. First the head alone is fitted, which few labels suffice for, then the transformer
+with it. In every pass a random part of what is known is hidden, as in training, so that the label
+can be predicted from any of it.
 
 Legend: n labelled objects, K classes or bins, D model.
 """
@@ -29,23 +30,15 @@ from astromodal.sequences.order import Chosen, hiding, label_numbers, plan_epoch
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.storage.torch_files import load_state
+from astromodal.training.calibration import best_temperature, nll_by_temperature
 from astromodal.training.labels import FittedLabel, Label
-from astromodal.training.step import learning_rate
-from astromodal.training.temperatures import best_temperature, nll_by_temperature
+from astromodal.training.step import learning_rate, make_optimizer
 
 FEWEST = 10
 """Fewest labels that a model is fine-tuned to."""
 _TUNING = 5
 """Without a validation split, every fifth label decides when to stop."""
 _FORMAT: dict[str, Any] = {"format": "finetuning", "version": 1}
-_FEWEST_STEPS = 8
-"""Fewest steps of a pass: batches are smaller where labels are few."""
-
-
-def check_enough(n: int) -> None:
-    """Raise `DataError` where there are fewer than `FEWEST` labels."""
-    if n < FEWEST:
-        raise DataError(must_be("labels", f"at least {FEWEST} to fine-tune to", n))
 
 
 @dataclass(frozen=True)
@@ -70,29 +63,34 @@ class LabelledObjects:
     fit: np.ndarray
     tune: np.ndarray
 
-    @classmethod
-    def divided(
-        cls,
-        sequences: SequenceSet,
-        numbers: np.ndarray,
-        likelihood: np.ndarray,
-        tune: np.ndarray,
-        seed: int,
-    ) -> LabelledObjects:
-        """Return labelled objects of which `tune`, bool (n,), decide when to stop.
 
-        Where fewer than `FEWEST` do, a random fifth of all does.
+def divide(tune: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide labelled objects into those to fit to and those that decide when to stop.
 
-        Raises
-        ------
-        DataError
-            Where there are fewer than `FEWEST` labels.
-        """
-        n = len(numbers)
-        check_enough(n)
-        if tune.sum() < FEWEST or (~tune).sum() < FEWEST:
-            tune = np.random.default_rng(seed).permutation(n) % _TUNING == 0
-        return cls(sequences, numbers, likelihood, np.flatnonzero(~tune), np.flatnonzero(tune))
+    Parameters
+    ----------
+    tune : bool (n,)
+        Which objects are of the validation split. Where fewer than `FEWEST` are, or are not, a
+        random fifth of all objects decides.
+    seed : int
+        Seed of that fifth.
+
+    Returns
+    -------
+    fit, tune : int64 (m,)
+        Places among the n.
+
+    Raises
+    ------
+    DataError
+        Where there are fewer than `FEWEST` labels.
+    """
+    n = len(tune)
+    if n < FEWEST:
+        raise DataError(must_be("labels", f"at least {FEWEST} to fine-tune to", n))
+    if tune.sum() < FEWEST or (~tune).sum() < FEWEST:
+        tune = np.random.default_rng(seed).permutation(n) % _TUNING == 0
+    return np.flatnonzero(~tune), np.flatnonzero(tune)
 
 
 @dataclass
@@ -101,14 +99,15 @@ class Progress:
 
     Attributes
     ----------
-    epoch : int
-        Passes over the labels that are done.
+    phase, epoch : int
+        The phase: 0 fits the head alone, 1 everything; and its passes over the labels so far.
     best, waited : float, int
         Lowest negative log-likelihood (nats) of labels to tune by, and passes since.
     history : list of (float, float)
         Negative log-likelihood of the labels to fit to and of those to tune by, by pass.
     """
 
+    phase: int = 0
     epoch: int = 0
     best: float = math.inf
     waited: int = 0
@@ -158,17 +157,15 @@ class Finetuning:
         self.model = copy.deepcopy(model)
         self._begin_at_frequencies()
         self._modules = torch.nn.ModuleDict({"model": self.model, "head": self.head}).to(device)
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": list(self.model.parameters()), "lr": 0.0, "scale": 1.0},
-                {"params": list(self.head.parameters()), "lr": 0.0, "scale": settings.head_rate},
-            ],
-            weight_decay=settings.weight_decay,
-        )
+        self._optimizer = self._new_optimizer()
         self._spread = self._spreading().to(device)
         self._likelihood = torch.from_numpy(objects.likelihood).to(device)
         self.progress = Progress()
         self._best = self._state()
+
+    def _new_optimizer(self) -> torch.optim.AdamW:
+        self.model.requires_grad_(True)  # `make_optimizer` leaves out what is not trained
+        return make_optimizer(self._modules, 0.0, self.settings.weight_decay)
 
     def _begin_at_frequencies(self) -> None:
         """Set the head's bias to the frequencies of the classes or bins of the labels."""
@@ -204,39 +201,45 @@ class Finetuning:
         if checkpoint is not None and checkpoint.is_file():
             self._resume(checkpoint, logger)
         settings, progress = self.settings, self.progress
-        while progress.epoch < settings.epochs and progress.waited < settings.patience:
-            fitted = self._fit_once(progress.epoch)
+        passes = settings.head_epochs, settings.epochs
+        while progress.phase < len(passes):
+            if progress.epoch == passes[progress.phase] or progress.waited >= settings.patience:
+                progress.phase, progress.epoch, progress.waited = progress.phase + 1, 0, 0
+                self._modules.load_state_dict(self._best)
+                self._optimizer = self._new_optimizer()
+                continue
+            fitted = self._fit_once(progress.phase, progress.epoch, passes[progress.phase])
             tuned = self.evaluate()
             progress.epoch += 1
             progress.history.append((fitted, tuned))
             progress.waited += 1
             if tuned < progress.best:
                 progress.best, progress.waited, self._best = tuned, 0, self._state()
-            text = "pass %d: %.4f nats of labels to fit to, %.4f of labels to tune by"
-            logger.info(text, progress.epoch, fitted, tuned)
+            text = "pass %d of %s: %.4f nats of labels to fit to, %.4f of labels to tune by"
+            what = "the model" if progress.phase else "the head"
+            logger.info(text, progress.epoch, what, fitted, tuned)
             if checkpoint is not None:
                 self._save(checkpoint)
-        self._modules.load_state_dict(self._best)
         self._modules.eval()
         return FittedLabel(self.label, self.head, self._temperature())
 
-    def _fit_once(self, epoch: int) -> float:
+    def _fit_once(self, phase: int, epoch: int, epochs: int) -> float:
         """Take the steps of a pass; return the mean negative log-likelihood (nats) of labels."""
-        settings, objects = self.settings, self.objects
-        hidden = self._without_blocks(epoch).asking(1)
-        size = max(1, min(settings.batch_size, len(objects.fit) // _FEWEST_STEPS))
-        places = np.random.default_rng((settings.seed, epoch)).permutation(objects.fit)
+        settings, objects, key = self.settings, self.objects, (self.settings.seed, phase, epoch)
+        hidden = self._without_blocks(key).asking(1)
+        places = np.random.default_rng(key).permutation(objects.fit)
+        size = settings.batch_size
         steps = [places[begin : begin + size] for begin in range(0, len(places), size)]
-        done, total = epoch * len(steps), settings.epochs * len(steps)
-        warmup = max(1, total // 20)
-        key = (settings.seed, epoch, 1)
+        done, total = epoch * len(steps), epochs * len(steps)
+        peak = settings.learning_rate if phase else settings.head_rate
         self._modules.train()
+        self.model.train(phase > 0)
+        self.model.requires_grad_(phase > 0)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))  # of dropout
         losses = []
         for i, place in enumerate(steps):
-            rate = learning_rate(done + i, total, settings.learning_rate, warmup)
             for group in self._optimizer.param_groups:
-                group["lr"] = rate * group["scale"]
+                group["lr"] = learning_rate(done + i, total, peak, total)
             log, likelihood = self._run(hidden, place, key)
             loss = _soft_loss(log, likelihood, self._spread)
             self._optimizer.zero_grad(set_to_none=True)
@@ -269,12 +272,12 @@ class Finetuning:
         sums = np.array([nll.sum() for nll in nll_by_temperature(log, own)])
         return float(2.0 ** best_temperature(sums))
 
-    def _without_blocks(self, epoch: int) -> SequenceSet:
+    def _without_blocks(self, key: tuple[int, ...]) -> SequenceSet:
         """Return the sequences without a random part of each object's blocks."""
         sequences, layout = self.objects.sequences, self.objects.sequences.layout
         hidden = np.zeros((len(sequences), len(layout.blocks)), dtype=bool)
         numbers, may = self.objects.numbers, np.array(layout.hideable, dtype=np.int64)
-        bits = random_bits(numbers, may, (self.settings.seed, epoch, 2))
+        bits = random_bits(numbers, may, (*key, 1))
         uniform = (bits >> np.uint64(11)) * 2.0**-53
         hidden[numbers[:, None], may] = uniform < self._hidden.hide_blocks
         return sequences.without(hidden)
@@ -294,7 +297,7 @@ class Finetuning:
             Seed of the hidden columns and of the order of blocks; nothing is hidden where None.
         """
         layout = sequences.layout
-        shuffle = (key[0], key[1]) if key and self._shuffled else None
+        shuffle = (key[0], key[2]) if key and self._shuffled else None
         random = None if key is None else hiding(self._hidden, layout, (), key)
 
         def choose(objects: np.ndarray, known: np.ndarray, present: np.ndarray) -> Chosen:
@@ -307,7 +310,7 @@ class Finetuning:
             torch.from_numpy(a).to(self.device) for a in (batch.tokens, batch.types, batch.slots)
         )
         states = self.model.flat_hidden(tokens, types, slots, batch.shapes)
-        states = states[:, : self.head.inner.in_features]
+        states = states[:, : self.head.outer.in_features]
         at = torch.from_numpy(batch.columns.place[:, -1]).to(self.device)
         own = torch.from_numpy(places[batch.order]).to(self.device)
         return self.head(states[at]).log_softmax(dim=1), self._likelihood[own]
@@ -348,7 +351,7 @@ class Finetuning:
         self._modules.load_state_dict(state["weights"])
         self._best = {name: t.to(self.device) for name, t in state["best"].items()}
         self._optimizer.load_state_dict(state["optimizer"])
-        logger.info("goes on after pass %d", self.progress.epoch)
+        logger.info("goes on after %d passes", len(self.progress.history))
 
 
 _TOKENS = 8192

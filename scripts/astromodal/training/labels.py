@@ -194,6 +194,6 @@ class FittedLabel:
         classes, hidden = (tuple(json.loads(meta[key])) for key in ("classes", "hidden"))
         bins = arrays["edges"].copy(), arrays["centers"].copy()
         label = Label(meta["name"], meta["unit"], classes, *bins, hidden)
-        head = LabelHead(weights["inner.weight"].shape[0], label.size)
+        head = LabelHead(weights["outer.weight"].shape[1], label.size)
         head.load_state_dict(weights)
         return cls(label, head.eval(), float(json.loads(meta["temperature"])))

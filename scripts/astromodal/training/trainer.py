@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.order import Choose, plan_epoch
 from astromodal.training import checkpoint
 from astromodal.training.batches import Step, Steps
+from astromodal.training.calibration import fit_columns
 from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate
-from astromodal.training.temperatures import fit_columns
 
 LABEL_RATE = 0.5
 """Peak learning rate of the passes that ask all labels, relative to that of the run."""
@@ -319,13 +319,20 @@ class Trainer:
         return {**state, **{name: stored[name] for name in kept}}
 
     def calibrated_state(self) -> dict[str, Any]:
-        """Return the final state, with temperatures of columns fitted to the validation objects."""
+        """Return the final state, with columns calibrated on the validation objects.
+
+        Labels are calibrated as they are mostly predicted, from everything else, and other columns
+        as training asks them.
+        """
         state, steps, model = self.final_state(), self.steps, self.model
         model.load_state_dict(state["model_state_dict"])
-        order = _ORDER if steps.shuffled else None
-        hiding = steps.hiding(_HIDDEN, labels=True)
-        fitted = fit_columns(model, steps.sequences, self.validated, order, hiding, _TOKENS)
-        model.values.temperatures[: len(fitted)] = torch.from_numpy(fitted)
+        order, labels = _ORDER if steps.shuffled else None, list(steps.columns.labels)
+        usual = steps.hiding(_HIDDEN, labels=True)
+        for choose in (usual, replace(usual, columns=0.0, each_block=0.0)):
+            fitted = fit_columns(model, steps.sequences, self.validated, order, choose, _TOKENS)
+            chosen = slice(len(fitted.levels)) if choose is usual else labels
+            for name, values in vars(fitted).items():
+                getattr(model.values, name)[chosen] = torch.from_numpy(values[chosen])
         return {**state, "model_state_dict": model.state_dict()}
 
     def checkpoint(self, step: int | None) -> Path:

@@ -13,7 +13,7 @@ from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
 from helpers.model import cube_table
 
-SETTINGS = FinetuneSettings(epochs=2)
+SETTINGS = FinetuneSettings(head_epochs=2, epochs=1)
 KINDS = ["STAR", "GALAXY", None, "QSO"] * 3 + ["STAR", "GALAXY"] * 10
 N = len(KINDS)
 

@@ -12,13 +12,14 @@ from astromodal.config.schema import ModelSettings, SequenceSettings
 from astromodal.config.training import FinetuneSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import DataError
-from astromodal.training.finetune import Finetuning, LabelledObjects, _nll, _soft_loss
+from astromodal.models.transformer import N_FEATURES
+from astromodal.training.finetune import Finetuning, LabelledObjects, _nll, _soft_loss, divide
 from astromodal.training.initialisation import new_model
 from astromodal.training.labels import Label
 from helpers.survey import SCALAR
 
 SEQUENCES = SequenceSettings(max_seq_len=64)
-SETTINGS = FinetuneSettings(epochs=6, learning_rate=3e-3, patience=6)
+SETTINGS = FinetuneSettings(head_epochs=4, epochs=4, patience=6, batch_size=8, learning_rate=3e-3)
 QUIET = logging.getLogger("quiet")
 
 
@@ -32,18 +33,21 @@ def level(survey):
 
 @pytest.fixture
 def model(survey):
-    """An untrained model."""
+    """An untrained model, which knows the ranks of values."""
     torch.manual_seed(0)
     shape = ModelSettings(d_model=32, n_layers=1, n_heads=2, d_ff=64, dropout=0.1)
-    return new_model(shape, survey.layout, 64)
+    model = new_model(shape, survey.layout, 64)
+    features = survey.tables.features(survey.layout.spec, N_FEATURES)
+    model.features.copy_(torch.from_numpy(features))
+    return model
 
 
 def labelled(survey, label, values, errors=None):
     """Every object that has the label, a quarter of which decide when to stop."""
     known = np.flatnonzero(values != "" if label.classes else np.isfinite(values))
     likelihood = label.likelihood(values[known], None if errors is None else errors[known])
-    tune = np.arange(len(known)) % 4 == 0
-    return LabelledObjects.divided(survey.sequences(), known, likelihood, tune, 0)
+    fit, tune = divide(np.arange(len(known)) % 4 == 0, 0)
+    return LabelledObjects(survey.sequences(), known, likelihood, fit, tune)
 
 
 def classes(level):
@@ -65,7 +69,7 @@ def tuning(model, label, objects, settings=SETTINGS, **changed):
 
 def test_a_class_is_learned(model, kind):
     """Its likelihood is far above that of the frequencies of the classes."""
-    run = tuning(model, *kind)
+    run = tuning(model, *kind, SETTINGS.model_copy(update={"head_epochs": 10, "epochs": 20}))
     before = run.evaluate()
     run.run(QUIET)
     assert before == pytest.approx(np.log(2), abs=0.15)
@@ -79,7 +83,9 @@ def test_a_number_is_learned_through_its_errors(survey, model, level):
     measured = level + rng.normal(size=len(level)) * errors
     label = Label.of_numbers("level", "", measured[np.isfinite(measured)], 16, ())
     objects = labelled(survey, label, measured, errors)
-    run = tuning(model, label, objects, SETTINGS.model_copy(update={"epochs": 25}))
+    run = tuning(
+        model, label, objects, SETTINGS.model_copy(update={"head_epochs": 20, "epochs": 20})
+    )
     before = run.evaluate()
     run.run(QUIET)
     assert run.progress.best < before - 0.3
@@ -88,8 +94,20 @@ def test_a_number_is_learned_through_its_errors(survey, model, level):
 def test_the_trained_model_stays_as_it_is(model, kind):
     """A copy of it is fine-tuned."""
     before = {name: t.clone() for name, t in model.state_dict().items()}
-    tuning(model, *kind, SETTINGS.model_copy(update={"epochs": 1})).run(QUIET)
+    tuning(model, *kind, SETTINGS).run(QUIET)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+def test_the_head_alone_is_fitted_first(model, kind):
+    """Then everything: weights of the transformer change in the second phase alone."""
+    first = tuning(model, *kind, SETTINGS.model_copy(update={"epochs": 0}))
+    first.run(QUIET)
+    states = model.state_dict()
+    assert all(torch.equal(t, states[name]) for name, t in first.model.state_dict().items())
+    both = tuning(model, *kind, SETTINGS.model_copy(update={"epochs": 20}))
+    both.run(QUIET)
+    changed = [n for n, t in both.model.state_dict().items() if not torch.equal(t, states[n])]
+    assert any(name.startswith("layers.") for name in changed)
 
 
 def test_columns_that_reveal_the_label_are_hidden(model, kind):
@@ -133,7 +151,7 @@ def test_an_interrupted_fine_tuning_goes_on(model, kind, tmp_path):
     whole.run(QUIET)
     path, logger = tmp_path / "checkpoint.pt", logging.getLogger("impatient")
     logger.setLevel(logging.INFO)
-    logger.addHandler(Impatient(3))
+    logger.addHandler(Impatient(5))
     with pytest.raises(Stop):
         tuning(model, *kind).run(logger, path)
     again = tuning(model, *kind)
@@ -146,43 +164,37 @@ def test_an_interrupted_fine_tuning_goes_on(model, kind, tmp_path):
 def test_a_checkpoint_of_other_labels_is_not_used(survey, model, kind, level, tmp_path):
     """The fine-tuning begins anew."""
     path = tmp_path / "checkpoint.pt"
-    short = SETTINGS.model_copy(update={"epochs": 1})
+    short = SETTINGS.model_copy(update={"head_epochs": 1, "epochs": 1})
     tuning(model, *kind, short).run(QUIET, path)
     label = kind[0]
     swapped = np.where(level >= 8, "faint", "bright")
     other = tuning(model, label, labelled(survey, label, swapped), short)
     other.run(QUIET, path)
-    assert other.progress.epoch == 1
+    assert len(other.progress.history) == 2
 
 
 def test_patience_ends_a_fine_tuning(model, kind):
     """After so many passes without a better likelihood, with the best weights."""
-    hasty = SETTINGS.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 0.05})
-    run = tuning(model, *kind, hasty)
+    hasty = {"head_epochs": 30, "epochs": 0, "patience": 2, "head_rate": 0.3}
+    run = tuning(model, *kind, SETTINGS.model_copy(update=hasty))
     run.run(QUIET)
     tuned = [pair[1] for pair in run.progress.history]
     assert len(tuned) < 30
     assert run.evaluate() == pytest.approx(min(tuned), rel=1e-5)
 
 
-def test_too_few_labels_are_an_error(survey):
+def test_too_few_labels_are_an_error():
     """Fewer than ten teach nothing."""
     with pytest.raises(DataError, match="labels must be at least 10 to fine-tune to, got 9"):
-        LabelledObjects.divided(
-            survey.sequences(), np.arange(9), np.ones((9, 2), "f4"), np.zeros(9, bool), 0
-        )
+        divide(np.zeros(9, bool), 0)
 
 
-def test_without_a_validation_split_a_fifth_decides(survey):
+def test_without_a_validation_split_a_fifth_decides():
     """Chosen at random, the same for the same seed."""
-    pair = [
-        LabelledObjects.divided(
-            survey.sequences(), np.arange(100), np.ones((100, 2), "f4"), np.zeros(100, bool), seed
-        )
-        for seed in (1, 1, 2)
-    ]
-    assert [len(each.tune) for each in pair] == [20] * 3
-    assert pair[0].tune.tolist() == pair[1].tune.tolist() != pair[2].tune.tolist()
+    pairs = [divide(np.zeros(100, bool), seed) for seed in (1, 1, 2)]
+    assert [len(tune) for _, tune in pairs] == [20] * 3
+    assert pairs[0][1].tolist() == pairs[1][1].tolist() != pairs[2][1].tolist()
+    assert sorted(np.concatenate(pairs[0])) == list(range(100))
 
 
 def test_the_loss_without_spread_has_the_gradient_of_the_likelihood():

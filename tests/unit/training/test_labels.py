@@ -113,7 +113,7 @@ def test_a_label_of_another_model_is_refused(stored):
     ("change", "message"),
     [
         (lambda arrays, meta: meta.update(version="0"), "label_head version 1, got"),
-        (lambda arrays, meta: arrays.update({"head.inner.bias": np.ones(8, "f4")}), "of hash"),
+        (lambda arrays, meta: arrays.update({"head.hidden.0.bias": np.ones(8, "f4")}), "of hash"),
     ],
 )
 def test_a_damaged_label_is_refused(stored, change, message):

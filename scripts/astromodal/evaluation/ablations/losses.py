@@ -27,8 +27,8 @@ from astromodal.sequences.layout import MODALITIES, SCALAR
 from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.tokenizers import check_hashes
 from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.training.calibration import target_logits
 from astromodal.training.targets import NO_TARGET, RangeTargets
-from astromodal.training.temperatures import target_logits
 from astromodal.training.terms import expected_centroids
 
 _FORMAT: dict[str, Any] = {"format": "ablation_losses", "version": 2}

@@ -21,14 +21,15 @@ from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.order import plan_epoch
-from astromodal.training.targets import NO_TARGET
-from astromodal.training.temperatures import (
+from astromodal.training.calibration import (
     LOG_TEMPERATURES,
     UNITY,
     best_temperature,
+    even_levels,
     nll_by_temperature,
     target_logits,
 )
+from astromodal.training.targets import NO_TARGET
 
 LEVELS = (0.5, 0.68, 0.95)
 """Probabilities of the central intervals whose coverage is measured."""
@@ -58,7 +59,7 @@ class CalibrationNumbers:
     temperature : float
         Temperature that training has fitted to the column.
     uncalibrated : dict of str to Measurement
-        Coverage of the 68 % interval (``coverage``), ``crps`` and ``nll`` at a temperature of 1.
+        Coverage of the 68 % interval (``coverage``), ``crps`` and ``nll`` before calibration.
     """
 
     coverage: dict[str, Measurement]
@@ -122,7 +123,7 @@ def calibrate(
         Seed of ties and of bootstrap errors.
     """
     pit, same = _pit(predicted, truth, seed), _constant(predicted, labels)
-    before, scores = _at_one(predicted), {}
+    before, scores = _uncalibrated(predicted), {}
     coverage = {str(p): _coverage(pit, p) for p in LEVELS}
     uncalibrated = {"coverage": _coverage(_pit(before, truth, seed), CHECKED)}
     for name, score in (("crps", ScalarPrediction.crps), ("nll", bin_nll)):
@@ -149,9 +150,14 @@ def _coverage(pit: np.ndarray, level: float) -> Measurement:
     return measure_fraction(np.abs(pit - 0.5) <= level / 2)
 
 
-def _at_one(predicted: ScalarPrediction) -> ScalarPrediction:
-    """Return distributions at a temperature of 1."""
-    powers = predicted.probabilities**predicted.temperature
+def _uncalibrated(predicted: ScalarPrediction) -> ScalarPrediction:
+    """Return distributions before their calibration."""
+    probabilities = predicted.probabilities
+    if predicted.levels is not None:
+        upto = np.cumsum(probabilities, axis=1)
+        edges = np.concatenate([np.zeros((len(upto), 1)), upto / upto[:, -1:]], axis=1)
+        probabilities = np.diff(np.interp(edges, predicted.levels, even_levels()), axis=1)
+    powers = probabilities**predicted.temperature
     return replace(predicted, probabilities=powers / powers.sum(axis=1, keepdims=True))
 
 

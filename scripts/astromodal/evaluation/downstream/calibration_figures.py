@@ -20,7 +20,7 @@ from astromodal.evaluation.downstream.predictions import MODEL, Predictions, mos
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import INK, PALETTE, new_figure
 from astromodal.evaluation.report.values import Row, Table
-from astromodal.training.temperatures import LOG_TEMPERATURES
+from astromodal.training.calibration import LOG_TEMPERATURES
 
 _MARKERS = "os^"
 
@@ -68,17 +68,17 @@ def _add_calibration(
         "probability integral transform (PIT; above, with Poisson errors) and coverage of central "
         "intervals (below, with Wilson errors). The table lists the CRPS and the negative "
         "log-likelihood (NLL) of the true bin, and those of the constant, which is the "
-        "distribution of the labels. Distributions are at the temperature of their column, which "
-        "training has fitted to the validation split, or 1 where that has fewer than 50 values. "
-        "The last columns of the table are at 1.",
+        "distribution of the labels. Distributions are calibrated: training has fitted the "
+        "temperature of a column, and the levels of its quantiles, to the validation split, where "
+        "that has 50 values or more. The last columns of the table are without calibration.",
         "Above, bars should reach the dashed line. Bars that are high at both ends show too narrow "
         "distributions, a hump too wide ones, a slope a bias. Below, points under the line show "
         "too narrow intervals.",
         Table(["target", "unit", "given", "objects", *(f"inside {p:.0%} (%)" for p in LEVELS),
                "CRPS (unit)", "constant's CRPS (unit)", "CRPS gain (unit)", "NLL (nats)",
                "constant's NLL (nats)", "NLL gain (nats)", "temperature",
-               f"inside {CHECKED:.0%} at T = 1 (%)", "CRPS at T = 1 (unit)",
-               "NLL at T = 1 (nats)"], rows),
+               f"inside {CHECKED:.0%} uncalibrated (%)", "CRPS uncalibrated (unit)",
+               "NLL uncalibrated (nats)"], rows),
     )  # fmt: skip
 
 

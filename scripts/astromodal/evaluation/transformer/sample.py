@@ -18,9 +18,9 @@ from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import Batch, SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
 from astromodal.sequences.order import Choose
+from astromodal.training.calibration import target_logits
 from astromodal.training.initialisation import Unigram
 from astromodal.training.targets import NO_TARGET, RangeTargets
-from astromodal.training.temperatures import target_logits
 
 
 @dataclass

@@ -1,0 +1,111 @@
+"""Calibration of scalar columns: temperatures, and levels of quantiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import ndtr
+
+from astromodal.config.training import ModelSettings
+from astromodal.sequences.layout import SCALAR
+from astromodal.sequences.order import Chosen
+from astromodal.training import calibration
+from astromodal.training.calibration import (
+    calibrated,
+    even_levels,
+    fit_columns,
+    fractions_below,
+)
+from astromodal.training.initialisation import new_model
+from astromodal.training.targets import NO_TARGET, RangeTargets
+
+
+@pytest.fixture
+def model(survey):
+    torch.manual_seed(0)
+    sizes = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32, dropout=0.0)
+    return new_model(sizes, survey.layout, survey.layout.longest)
+
+
+def ask_all(numbers, known, present):
+    """Ask every known column."""
+    return Chosen(np.zeros_like(known), known, np.zeros_like(present))
+
+
+def fit(model, survey):
+    objects = np.arange(120)
+    return fit_columns(model, survey.sequences(), objects, None, ask_all, 500)
+
+
+def test_logits_that_are_too_large_get_their_factor(survey, model, monkeypatch):
+    """Each column has its own; values that are shown and missing values do not count."""
+    rng, factors = np.random.default_rng(0), np.array([1.5, 0.7, 1.0])
+    logits = rng.normal(size=(3, 4000, 8))
+    p = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    codes = (p.cumsum(axis=2) < rng.random((3, 4000, 1))).sum(axis=2)
+    codes[:, ::7], asked = NO_TARGET, rng.random((3, 4000)) < 0.9
+    codes[~asked] = 0  # as if all were in the first bin
+    ids = survey.layout[SCALAR].ranges[0]
+    targets = RangeTargets(ids, np.zeros((3, 4000), int), codes, np.arange(4000), asked)
+
+    def once(*arguments):
+        yield targets, torch.from_numpy(factors[:, None, None] * logits), torch.from_numpy(codes)
+
+    monkeypatch.setattr(calibration, "target_logits", once)
+    found = fit_columns(model, survey.sequences(), np.arange(4), None, ask_all, 10_000)
+    assert found.temperatures.dtype == found.levels.dtype == np.float32
+    np.testing.assert_allclose(found.temperatures, factors, rtol=0.05)
+    np.testing.assert_allclose(found.levels, [even_levels()] * 3, atol=0.04)
+
+
+def test_too_few_values_fit_nothing(survey, model, monkeypatch):
+    """The temperature of a column that is known of few objects is 1, its levels are even."""
+    monkeypatch.setattr(calibration, "_FEWEST", 1000)
+    found = fit(model, survey)
+    assert (found.temperatures == 1).all()
+    np.testing.assert_allclose(found.levels, [even_levels()] * 3, rtol=1e-6)
+
+
+def test_the_mode_of_the_model_is_restored(survey, model):
+    """A model in training is so afterwards."""
+    model.train()
+    fit(model, survey)
+    assert model.training
+
+
+def test_levels_are_fractions_of_values():
+    """Of a value whose bin a level divides, the part of the bin below it."""
+    found = fractions_below(np.array([0.25, 0.5]), np.array([0.75, 0.5 + 1e-15]))
+    level = even_levels()
+    np.testing.assert_allclose(found[0], np.clip((level - 0.25) / 0.5, 0, 1))
+    assert set(found[1][level != 0.5]) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("bias", [0.3, -0.4])
+def test_shifted_predictions_are_calibrated(bias):
+    """Of values that lie above or below the predicted median too often, as many lie below it."""
+    rng = np.random.default_rng(0)
+    edges = np.linspace(-4, 4, 65)
+    centers = rng.normal(size=4000)
+    probabilities = np.diff(ndtr(edges - centers[:, None]), axis=1)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    bins = np.clip(np.searchsorted(edges, centers + bias + rng.normal(size=4000)) - 1, 0, 63)
+
+    def around(p):
+        upto = p.cumsum(axis=1)[np.arange(len(p)), bins]
+        return upto - p[np.arange(len(p)), bins], upto
+
+    half = slice(0, 2000), slice(2000, 4000)
+    low, high = around(probabilities)
+    levels = fractions_below(low[half[0]], high[half[0]]).mean(axis=0)
+    low, high = around(calibrated(probabilities, levels))
+    for before, after in ((0.16, 0.16), (0.5, 0.5), (0.84, 0.84)):
+        share = np.clip((before - low) / (high - low), 0, 1)[half[1]].mean()
+        assert share == pytest.approx(after, abs=0.03)
+
+
+def test_even_levels_change_nothing():
+    """Rows still sum to 1."""
+    p = np.random.default_rng(0).dirichlet(np.ones(12), 50)
+    np.testing.assert_allclose(calibrated(p, even_levels()), p, atol=1e-12)
