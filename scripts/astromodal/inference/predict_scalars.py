@@ -21,7 +21,7 @@ from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import run_given
 from astromodal.inference.request import Request
 from astromodal.sequences.layout import SCALAR
-from astromodal.training.calibration import calibrated
+from astromodal.training.calibration import even_levels, with_levels
 
 
 def predict_columns(
@@ -57,7 +57,7 @@ def predict_columns(
             log = bundle.log_probabilities(states[at], legal[column]).double()  # (M, K)
             probabilities, levels = log.softmax(dim=1).cpu().numpy(), bundle.levels(column)
             if levels is not None:
-                probabilities = calibrated(probabilities, levels)
+                probabilities = with_levels(probabilities, even_levels(), levels)
             out[column][place] = probabilities / probabilities.sum(axis=1, keepdims=True)
     return out
 

@@ -135,19 +135,19 @@ def fractions_below(below: np.ndarray, upto: np.ndarray) -> np.ndarray:
     return np.clip((even_levels() - below[:, None]) / width, 0.0, 1.0)
 
 
-def calibrated(probabilities: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return the probabilities of bins, (n, K), after their levels are replaced.
+def with_levels(probabilities: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the probabilities of bins, (n, K), after levels of their sums are replaced.
 
     Parameters
     ----------
     probabilities : float64 (n, K)
-        Predicted probabilities; rows sum to 1.
-    levels : float (L,)
-        What the levels `even_levels` become.
+        Probabilities; rows sum to 1.
+    before, after : float (L,)
+        Cumulative probabilities from 0 to 1, ascending, and what they become.
     """
     edges = np.zeros((len(probabilities), probabilities.shape[1] + 1))
     np.cumsum(probabilities, axis=1, out=edges[:, 1:])
-    return np.diff(np.interp(edges / edges[:, -1:], even_levels(), levels), axis=1)
+    return np.diff(np.interp(edges / edges[:, -1:], before, after), axis=1)
 
 
 def _around(logits: torch.Tensor, codes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -28,6 +28,7 @@ from astromodal.training.calibration import (
     even_levels,
     nll_by_temperature,
     target_logits,
+    with_levels,
 )
 from astromodal.training.targets import NO_TARGET
 
@@ -132,10 +133,8 @@ def calibrate(
         scores[f"{name}_constant"] = _measure_mean(constant, seed)
         scores[f"{name}_gain"] = _measure_mean(constant - model, seed)
         uncalibrated[name] = _measure_mean(score(before, truth), seed)
-    temperature = predicted.temperature
-    numbers = CalibrationNumbers(
-        coverage, **scores, temperature=temperature, uncalibrated=uncalibrated
-    )
+    own = predicted.temperature
+    numbers = CalibrationNumbers(coverage, **scores, temperature=own, uncalibrated=uncalibrated)
     return Calibration(pit, numbers)
 
 
@@ -154,9 +153,7 @@ def _uncalibrated(predicted: ScalarPrediction) -> ScalarPrediction:
     """Return distributions before their calibration."""
     probabilities = predicted.probabilities
     if predicted.levels is not None:
-        upto = np.cumsum(probabilities, axis=1)
-        edges = np.concatenate([np.zeros((len(upto), 1)), upto / upto[:, -1:]], axis=1)
-        probabilities = np.diff(np.interp(edges, predicted.levels, even_levels()), axis=1)
+        probabilities = with_levels(probabilities, predicted.levels, even_levels())
     powers = probabilities**predicted.temperature
     return replace(predicted, probabilities=powers / powers.sum(axis=1, keepdims=True))
 

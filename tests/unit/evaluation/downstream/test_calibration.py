@@ -24,8 +24,8 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.training.calibration import (
     LOG_TEMPERATURES,
     best_temperature,
-    calibrated,
     even_levels,
+    with_levels,
 )
 from astromodal.training.initialisation import Unigram
 
@@ -149,7 +149,7 @@ def test_numbers_without_levels_are_those_of_the_plain_distributions():
     rng = np.random.default_rng(0)
     plain = rng.dirichlet(np.ones(10), 200)
     truth, levels = rng.uniform(size=200), even_levels() ** 1.5
-    changed = replace(_prediction(calibrated(plain, levels)), levels=levels)
+    changed = replace(_prediction(with_levels(plain, even_levels(), levels)), levels=levels)
     found = calibrate(changed, truth, truth, 0).numbers
     wanted = calibrate(_prediction(plain), truth, truth, 0).numbers
     assert found.uncalibrated["nll"].value == pytest.approx(wanted.nll.value, rel=0.01)
