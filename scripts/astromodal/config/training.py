@@ -269,8 +269,10 @@ class FinetuneSettings(Settings):
     head_rate: Annotated[float, Field(gt=0)] = Field(
         4e-3, description="Peak learning rate of the passes that fit the head alone."
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        2e-4, description="Peak learning rate of the passes that change the transformer too."
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Peak learning rate of the passes that change the transformer too; null for "
+        "half of that of its training.",
     )
     weight_decay: NotNegative = Field(0.05, description="Weight decay of AdamW.")
     spread: Annotated[float, Field(ge=0, le=0.1)] = Field(

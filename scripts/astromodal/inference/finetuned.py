@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from astromodal.config.inputs import ColumnSettings
-from astromodal.config.training import FinetuneSettings, LabelSource
+from astromodal.config.training import FinetuneSettings, LabelSource, TrainingSettings
 from astromodal.core.paths import ExportLayout
 from astromodal.data.cube import Cube
 from astromodal.data.labels import LabelReader, LabelValues
@@ -124,9 +124,10 @@ def finetune_bundle(
         len(labelled.tune),
         ", ".join(described.classes) or f"{described.size} bins",
     )
+    rate = trained.training.get("learning_rate", TrainingSettings().learning_rate)
     finetuning = Finetuning(
         trained.model, described, labelled, settings, trained.config.sequences, columns,
-        trained.shuffled, bundle.device,
+        trained.shuffled, rate, bundle.device,
     )  # fmt: skip
     fitted = finetuning.run(logger, checkpoint)
     return replace(bundle, trained=replace(trained, model=finetuning.model), label=fitted)

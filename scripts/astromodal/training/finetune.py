@@ -133,6 +133,8 @@ class Finetuning:
         Scalar columns of the model.
     shuffled : bool
         Whether blocks are shuffled.
+    rate : float
+        Peak learning rate of the model's training.
     device : torch.device
         Device of the model.
     """
@@ -146,10 +148,12 @@ class Finetuning:
         hidden: SequenceSettings,
         columns: Sequence[str],
         shuffled: bool,
+        rate: float,
         device: torch.device,
     ) -> None:
         self.label, self.objects, self.settings = label, objects, settings
         self.device, self._shuffled, self._hidden = device, shuffled, hidden
+        self._rate = settings.learning_rate or rate / 2
         self._never = list(label_numbers(columns, label.hidden))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -231,7 +235,7 @@ class Finetuning:
         size = settings.batch_size
         steps = [places[begin : begin + size] for begin in range(0, len(places), size)]
         done, total = epoch * len(steps), epochs * len(steps)
-        peak = settings.learning_rate if phase else settings.head_rate
+        peak = self._rate if phase else settings.head_rate
         self._modules.train()
         self.model.train(phase > 0)
         self.model.requires_grad_(phase > 0)

@@ -63,7 +63,12 @@ def kind(survey, level):
 
 
 def tuning(model, label, objects, settings=SETTINGS, **changed):
-    options = {"hidden": SEQUENCES, "columns": SCALAR.columns, "shuffled": True} | changed
+    options = {
+        "hidden": SEQUENCES,
+        "columns": SCALAR.columns,
+        "shuffled": True,
+        "rate": 1e-3,
+    } | changed
     return Finetuning(model, label, objects, settings, device=torch.device("cpu"), **options)
 
 
