@@ -37,5 +37,7 @@ def test_the_tutorial_runs(finished, tmp_path, monkeypatch):
     for name in ("decoded.png", "redshifts.png"):
         assert (folder / name).stat().st_size > 0
     assert names["predicted"].mean.shape == names["true"].shape
+    kinds = names["kinds"]
+    assert kinds.probabilities.shape == (len(names["objects"]), len(kinds.classes))
     (call,) = [span.text for span in spans(PAGE) if span.text.startswith("model.")]
     assert eval(call, names).bundle.temperatures == {"scalar": 1.16}

@@ -226,7 +226,9 @@ class LabelSource(Settings):
         description="Column, of the cubes or the table, with standard errors of numbers, which "
         "enter the likelihood.",
     )
-    unit: str = Field("", description="Unit of numbers, in the notation of astropy.")
+    unit: str | None = Field(
+        None, description="Unit of numbers, in the notation of astropy; null for none."
+    )
     ignored: tuple[str, ...] = Field((), description="Classes that count as missing.")
     hidden: ColumnNames | None = Field(
         None,

@@ -191,7 +191,7 @@ def read_labels(
     hidden = bundle.trained.config.sequences.labels if source.hidden is None else source.hidden
     revealing = dict.fromkeys([*hidden, *([source.column] if source.column else [])])
     known = np.concatenate(errors) if errors else None
-    label = LabelValues(name, source.unit, np.concatenate(values), known, tuple(revealing))
+    label = LabelValues(name, source.unit or "", np.concatenate(values), known, tuple(revealing))
     return Encoded.every(sequences), label
 
 

@@ -162,7 +162,7 @@ def _read(
         parts.append((start + kept, values[kept], light[store.row][kept]))
         start += len(store)
     number, values, light = (np.concatenate(each) for each in zip(*parts, strict=True))
-    target = Target(name, "stellar", own_unit=source.unit)
+    target = Target(name, "stellar", own_unit=source.unit or "")
     if values.dtype.kind == "U":
         every = np.unique([*values.tolist(), *classes])
         target = Target(name, "class", tuple(every.tolist()))
