@@ -264,7 +264,7 @@ def test_an_interrupted_run_skips_as_one_that_was_not(make_trainer, stopped_at):
 
 def test_without_patience_a_run_never_ends_early(make_trainer):
     """The default takes every step."""
-    trainer = make_trainer(epochs=30, learning_rate=0.1)
+    trainer = make_trainer(epochs=10, learning_rate=0.1)
     run(trainer)
     assert trainer.step == trainer.total
 

@@ -73,6 +73,17 @@ def evaluate(as_evaluated, context, tmp_path):
     return run
 
 
+_MADE: dict[str, Section] = {}
+
+
+@pytest.fixture
+def plain(make_field, evaluate) -> Section:
+    """The section on one field, which is made once: tests only look at it."""
+    if "plain" not in _MADE:
+        _MADE["plain"] = evaluate(_cube(make_field))
+    return _MADE["plain"]
+
+
 def test_codes_of_an_earlier_cube_are_refused(make_field, evaluate):
     """Decoded codes are not compared with pixels that have changed since."""
     with pytest.raises(
@@ -81,10 +92,9 @@ def test_codes_of_an_earlier_cube_are_refused(make_field, evaluate):
         evaluate(_cube(make_field), now=lambda: _cube(make_field, seed=2))
 
 
-def test_counts_and_bands(make_field, evaluate):
+def test_counts_and_bands(plain):
     """Whole and short cutouts are counted, and each band has numbers of both stages."""
-    section = evaluate(_cube(make_field))
-    numbers = section.numbers
+    numbers = plain.numbers
     assert (numbers.n_objects, numbers.n_whole, numbers.n_short) == (10, 11, 1)
     for band in IMAGE.bands:
         assert numbers.bands[band].n == 10
@@ -111,22 +121,21 @@ def test_magnitudes_and_colours_lead(headlines):
     assert places[0] == 0
 
 
-def test_bits_of_a_cutout(make_field, evaluate):
+def test_bits_of_a_cutout(plain):
     """Those of 36 codes of latents, and of the eight of place and brightness: 0 to their width."""
-    numbers = evaluate(_cube(make_field)).numbers
+    numbers = plain.numbers
     latents = 36 * numbers.codebook.bits
     assert latents < numbers.bits_an_object <= latents + 8 * np.log2(11)
 
 
-def test_figures_have_tables(make_field, evaluate):
+def test_figures_have_tables(plain):
     """Each figure has a file, a table of rows and what to see in it."""
-    section = evaluate(_cube(make_field))
     names = [
         "aperture_changes", "aperture_bright", "aperture_colours", "brightest_pixels",
         "r2_by_band", "limits", "missing_bands", "flux_in_mask", "examples", "codebook",
     ]  # fmt: skip
-    assert [f.file for f in section.figures] == [f"{name}.png" for name in names]
-    assert all(f.table.rows and f.see for f in section.figures)
+    assert [f.file for f in plain.figures] == [f"{name}.png" for name in names]
+    assert all(f.table.rows and f.see for f in plain.figures)
 
 
 def test_perfect_latents_would_be_seen(make_field, evaluate, monkeypatch):
@@ -158,14 +167,13 @@ def test_stars_have_widths(make_field, evaluate):
     assert any("FWHM" in h.label for h in section.headlines)
 
 
-def test_each_number_has_its_headline(make_field, evaluate):
+def test_each_number_has_its_headline(plain):
     """Every number with a mark is a headline with a verdict."""
-    section = evaluate(_cube(make_field))
-    labels = " | ".join(h.label for h in section.headlines)
+    labels = " | ".join(h.label for h in plain.headlines)
     for what in ("R² in the mask", "autoencoder", "3 arcsec", "R-Z", "one is missing"):
         assert what in labels
-    assert {h.verdict for h in section.headlines} <= {"good", "bad"}
-    assert any("limit is" in note for note in section.notes)
+    assert {h.verdict for h in plain.headlines} <= {"good", "bad"}
+    assert any("limit is" in note for note in plain.notes)
 
 
 def test_absent_band_is_said(make_field, evaluate):
@@ -217,9 +225,9 @@ def test_trained_field_gives_only_its_test_split(make_field, evaluate):
     assert section.numbers.n_objects == 6
 
 
-def test_numbers_keep_their_keys_in_the_file(make_field, evaluate):
+def test_numbers_keep_their_keys_in_the_file(plain):
     """The keys that benchmarks read."""
-    numbers = to_json(evaluate(_cube(make_field)).numbers)
+    numbers = to_json(plain.numbers)
     for keys in (
         ("all_bands", "codes", "r2", "value"),
         ("limits", "typical", "all", "codebook", "value"),
