@@ -27,7 +27,7 @@ rule finetune_label:
     params:
         fields=list(FIELDS.training),
         checkpoint=PATHS.finetuning(),
-        settings=lambda wildcards: settings("cpu_threads", "columns")
+        settings=lambda wildcards: settings("cpu_threads", VALUES)
         | label_settings(CONFIG, wildcards.label),
         code=code("finetune_label"),
     script:
@@ -88,10 +88,11 @@ rule evaluate_finetuned:
         settings=settings(
             "cpu_threads",
             VALUES,
-            "evaluation.{max_objects,seed,labels}",
+            "evaluation.{max_objects,seed}",
+            "evaluation.labels.{redshift,magnitude}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
             "predict.token_budget",
-            "finetune",
+            "finetune.labels",
         ),
         code=code("evaluate_finetuned"),
     script:

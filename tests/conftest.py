@@ -15,7 +15,7 @@ settings.register_profile("astromodal", deadline=None)
 settings.load_profile("astromodal")
 
 ROOT = Path(__file__).parents[1]
-SHARED_RUN = {"finished", "finished_checkout", "used"}
+SHARED_RUN = {"finished", "finished_checkout", "used", "tuned"}
 """Fixtures of one run of the workflow that many modules look at."""
 
 

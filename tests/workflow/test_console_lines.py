@@ -129,6 +129,10 @@ LINES = [
 ]
 
 
+LABELS = "\nfinetune: {labels: {kind: {column: specz_class_spec}}}\n"
+"""What docs/usage.md says to write before models are fine-tuned."""
+
+
 def readme_config() -> str:
     """The README's configuration of cubes of one's own."""
     return filled(next(fence.text for fence in FENCES if fence.language == "yaml"))
@@ -138,7 +142,7 @@ def readme_config() -> str:
 def survey(tmp_path_factory) -> Path:
     """A checkout with the README's configuration, five cubes, and files to freeze."""
     folder = checkout(tmp_path_factory.mktemp("survey"))
-    (folder / "config/config.yaml").write_text(readme_config())
+    (folder / "config/config.yaml").write_text(readme_config() + LABELS)
     shutil.copy(folder / "config/config.yaml", folder / "my_config.yaml")
     cube = folder / "cubes/datacube_STRIPE82-0001.parquet"
     cube.parent.mkdir()

@@ -80,7 +80,8 @@ def test_the_dry_run_names_what_changed(finished):
     said = [line for line in text.splitlines() if line.startswith("changed since")]
     users = (
         "embed_field, encode_scalars, evaluate_downstream, evaluate_embeddings, "
-        "evaluate_reconstruction, evaluate_section, predict_field"
+        "evaluate_finetuned, evaluate_reconstruction, evaluate_section, finetune_label, "
+        "predict_field, predict_label"
     )
     assert said == [
         "changed since the last run: training.epochs: 2 became 3",

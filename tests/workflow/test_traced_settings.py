@@ -10,14 +10,17 @@ pytestmark = pytest.mark.workflow
 
 LAYOUT = ("assemble_spectrum_tokenizer", "build_vocabulary", "pack_sequences")
 UNREAD = {rule: {"SpectrumSettings.max_epochs"} for rule in LAYOUT}
-"""Settings that rules give and this run does not read: the tiny sky has no light curves."""
+UNREAD["evaluate_finetuned"] = {"LabelSettings.redshift"}
+UNREAD["finetune_label"] = {"ColumnSettings.presets", "ColumnSettings.sentinels"}
+"""Settings that rules give and this run does not read: the tiny sky has no light curves, and of the
+labels that models are fine-tuned to none is a column of numbers."""
 
 
 @pytest.fixture(scope="module")
-def traced(used):
+def traced(used, tuned):
     """Settings that the jobs of each rule were given, and those that any of them read."""
     given, read = {}, {}
-    for path in (used.folder / "settings_read").iterdir():
+    for path in (p for run in (used, tuned) for p in (run.folder / "settings_read").iterdir()):
         found = json.loads(path.read_text())
         given.setdefault(path.stem, set()).update(found["given"])
         read.setdefault(path.stem, set()).update(found["read"])

@@ -72,8 +72,9 @@ def plain_settings(name: str, config: Config) -> Any:
 
 
 def label_settings(config: Config, label: str) -> dict[str, Any]:
-    """Return the settings of fine-tuning as plain values by name, of the labels only this one."""
+    """Return the settings that fine-tune to a label, as plain values by name."""
     finetune = plain_settings("finetune", config)
+    del finetune["given"]  # predictions alone read it
     return {"finetune": {**finetune, "labels": {label: finetune["labels"][label]}}}
 
 

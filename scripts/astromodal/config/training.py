@@ -251,11 +251,11 @@ class FinetuneSettings(Settings):
     labels: dict[LabelName, LabelSource] = Field(
         {},
         description="Labels by the name that they get, such as "
-        "{kind: {column: specz_class_spec}}; `snakemake finetune` makes a model for each.",
+        "{kind: {column: specz_class_spec}}; the target finetune makes a model for each.",
     )
     given: ColumnNames | None = Field(
         None,
-        description="Columns and blocks that `snakemake finetune` predicts labels from; null for "
+        description="Columns and blocks that the target finetune predicts labels from; null for "
         "everything but what reveals them.",
     )
     head_epochs: Positive = Field(

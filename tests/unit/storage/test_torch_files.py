@@ -25,7 +25,7 @@ def test_a_state_is_read_back(tmp_path):
 def test_what_is_no_mapping_is_refused(tmp_path):
     """A tensor without a format is refused."""
     torch.save(torch.zeros(2), tmp_path / "a.pt")
-    with pytest.raises(FormatError, match=r"a\.pt must be transformer version 4, got a file that"):
+    with pytest.raises(FormatError, match=r"a\.pt must be transformer version 3, got a file that"):
         load_state(tmp_path / "a.pt", **KIND)
 
 
