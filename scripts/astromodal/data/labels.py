@@ -58,6 +58,26 @@ class LabelValues:
         errors = None if self.errors is None else self.errors[which]
         return replace(self, values=self.values[which], errors=errors)
 
+    @classmethod
+    def joined(cls, fields: Sequence[LabelValues]) -> LabelValues:
+        """Return the values of a label of the objects of several fields, one after the other.
+
+        Raises
+        ------
+        DataError
+            If they are classes in some fields and numbers in others.
+        """
+        first = fields[0]
+        if len({field.are_classes for field in fields}) > 1:
+            must = "numbers in every field, or text in every field"
+            raise DataError(must_be(f"labels of {first.name}", must, "both"))
+        errors = [field.errors for field in fields if field.errors is not None]
+        return replace(
+            first,
+            values=np.concatenate([field.values for field in fields]),
+            errors=np.concatenate(errors) if errors else None,
+        )
+
 
 def label_values(
     name: str,
@@ -154,8 +174,8 @@ class LabelReader:
     name: str
     source: LabelSource
 
-    def read(self, cube: Cube, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return values and errors of some rows of a cube.
+    def read(self, cube: Cube, rows: np.ndarray) -> LabelValues:
+        """Return the values of some rows of a cube; no column hides them.
 
         Parameters
         ----------
@@ -164,13 +184,6 @@ class LabelReader:
         rows : int (n,)
             Its rows.
 
-        Returns
-        -------
-        values : float64 or unicode (n,)
-            NaN or empty where missing.
-        errors : float64 (n,), optional
-            Their standard errors; None if the settings name none.
-
         Raises
         ------
         DataError
@@ -178,29 +191,32 @@ class LabelReader:
         """
         if self.source.table is None:
             return self._of_column(cube, rows)
-        place = {each: i for i, each in enumerate(self._table[0].tolist())}
+        ids, label = self._table
+        place = {each: i for i, each in enumerate(ids.tolist())}
         found = np.array([place.get(each, -1) for each in cube.ids()[rows].tolist()], np.int64)
-        values, errors = (None if a is None else _taken(a, found) for a in self._table[1:])
-        if values is None:  # for type checkers: a table has values
-            raise DataError(must_be(f"label {self.name}", "in the table", "none"))
-        return values, errors
+        errors = None if label.errors is None else _taken(label.errors, found)
+        return replace(label, values=_taken(label.values, found), errors=errors)
 
-    def _of_column(self, cube: Cube, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _of_column(self, cube: Cube, rows: np.ndarray) -> LabelValues:
         name = str(self.source.column)
         cube.require(name, f"name another column in finetune.labels.{self.name}")
         if is_text(cube.dtype(name)):
-            return self._classes(cube.text(name)[rows]), None
+            return self._classes(cube.text(name)[rows])
         errors = None if self.source.error is None else cube.scalar(self.source.error)[rows]
-        return cube.scalar(name)[rows], errors
+        return self._numbers(cube.scalar(name)[rows], errors)
 
-    def _classes(self, texts: np.ndarray) -> np.ndarray:
+    def _classes(self, texts: np.ndarray) -> LabelValues:
         """Return classes without brackets; empty for those that are ignored."""
         kinds = base_class(texts)
-        return np.where(np.isin(kinds, self.source.ignored), "", kinds)
+        kept = np.where(np.isin(kinds, self.source.ignored), "", kinds)
+        return LabelValues(self.name, "", kept)
+
+    def _numbers(self, values: np.ndarray, errors: np.ndarray | None) -> LabelValues:
+        return LabelValues(self.name, self.source.unit or "", values, errors)
 
     @cached_property
-    def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Ids, values and errors of all rows of the table."""
+    def _table(self) -> tuple[np.ndarray, LabelValues]:
+        """Ids and values of all rows of the table."""
         source, path = self.source, Path(str(self.source.table))
         columns = _read_columns(path)
         what = f"finetune.labels.{self.name}: table {path.name}"
@@ -216,9 +232,9 @@ class LabelReader:
             raise DataError(must_be(f"{what}: ids", "unique", got, "leave all but one row out"))
         values = columns[str(source.value)]
         if values.dtype.kind == "U":
-            return ids, self._classes(np.char.strip(values)), None
+            return ids, self._classes(np.char.strip(values))
         errors = None if source.error is None else columns[source.error].astype(np.float64)
-        return ids, values.astype(np.float64), errors
+        return ids, self._numbers(values.astype(np.float64), errors)
 
 
 def _taken(values: np.ndarray, found: np.ndarray) -> np.ndarray:

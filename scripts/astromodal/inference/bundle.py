@@ -79,6 +79,13 @@ class Bundle:
     label: FittedLabel | None = None
 
     @property
+    def fitted_label(self) -> FittedLabel:
+        """The label that the model was fine-tuned to; `ConfigError` where there is none."""
+        if self.label is None:
+            raise ConfigError(must_be("model", "fine-tuned to a label", "one that is not"))
+        return self.label
+
+    @property
     def layout(self) -> SequenceLayout:
         """Layout of the sequences."""
         return self.trained.layout

@@ -113,16 +113,17 @@ class Encoded:
         return codes
 
 
-def open_sequences(path: str | Path, bundle: Bundle) -> Encoded:
-    """Open one of the workflow's sequence files.
+def open_sequences(paths: Sequence[str | Path], bundle: Bundle) -> Encoded:
+    """Open sequence files of the workflow.
 
     Raises
     ------
     FormatError
-        If the file was packed for another vocabulary, or encoded with other tokenizers.
+        If a file was packed for another vocabulary, or encoded with other tokenizers.
     """
-    sequences = SequenceSet([path], bundle.layout)
-    check_hashes(bundle.trained.vocabulary, sequences.stores[0].tokenizer_hashes, str(path))
+    sequences = SequenceSet(paths, bundle.layout)
+    first = sequences.stores[0]  # all others have the same tokenizers
+    check_hashes(bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
     return Encoded.every(sequences)
 
 

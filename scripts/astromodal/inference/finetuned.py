@@ -21,14 +21,12 @@ from astromodal.data.labels import LabelReader, LabelValues
 from astromodal.data.splits import TEST, VALIDATION
 from astromodal.errors import ConfigError, must_be
 from astromodal.inference.bundle import Bundle
-from astromodal.inference.encode import Encoded
+from astromodal.inference.encode import Encoded, open_sequences
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.inference.prompt import count_given
-from astromodal.inference.request import Request, parse_given
+from astromodal.inference.request import Request, check_label, parse_given
 from astromodal.inference.trained import save_exported
-from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.order import plan_epoch
-from astromodal.sequences.tokenizers import check_hashes
 from astromodal.storage.tempfiles import write_text
 from astromodal.training.finetune import Finetuning, LabelledObjects, divide
 from astromodal.training.labels import Label
@@ -106,9 +104,7 @@ def finetune_bundle(
         The fine-tuned model, with its label.
     """
     trained, columns = bundle.trained, bundle.columns
-    if label.name in columns:
-        must = "a name that is no scalar column of the model"
-        raise ConfigError(must_be("label", must, repr(label.name), "give it another name"))
+    check_label(label.name, bundle.layout, columns)
     unknown = [name for name in label.hidden if name not in columns]
     kept = replace(label, hidden=tuple(name for name in label.hidden if name not in unknown))
     places = np.flatnonzero(label.known)
@@ -179,20 +175,17 @@ def read_labels(
     labels : LabelValues
         Their labels.
     """
-    reader, layout = LabelReader(name, source), bundle.layout
-    sequences = SequenceSet([field.sequences for field in fields], layout)
-    first = sequences.stores[0]  # all others have the same tokenizers
-    check_hashes(bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
-    values, errors = list[np.ndarray](), list[np.ndarray]()
-    for field, store in zip(fields, sequences.stores, strict=True):
-        own, own_errors = reader.read(Cube(field.cube, field.name, columns), store.row)
-        values.append(own)
-        errors += [] if own_errors is None else [own_errors]
+    reader = LabelReader(name, source)
+    objects = open_sequences([field.sequences for field in fields], bundle)
+    label = LabelValues.joined(
+        [
+            reader.read(Cube(field.cube, field.name, columns), store.row)
+            for field, store in zip(fields, objects.sequences.stores, strict=True)
+        ]
+    )
     hidden = bundle.trained.config.sequences.labels if source.hidden is None else source.hidden
     revealing = dict.fromkeys([*hidden, *([source.column] if source.column else [])])
-    known = np.concatenate(errors) if errors else None
-    label = LabelValues(name, source.unit or "", np.concatenate(values), known, tuple(revealing))
-    return Encoded.every(sequences), label
+    return objects, replace(label, hidden=tuple(revealing))
 
 
 def finetune_fields(
@@ -253,10 +246,8 @@ def predict_label(
     ConfigError
         If a name is unknown, or a column that reveals the label is given.
     """
-    fitted = bundle.label
-    if fitted is None:
-        raise ConfigError(must_be("model", "fine-tuned to a label", "one that is not"))
-    label, names = fitted.label, bundle.columns
+    fitted, names = bundle.fitted_label, bundle.columns
+    label = fitted.label
     blocks, columns = parse_given(bundle.layout, names, given)
     listed = [given] if isinstance(given, str) else list(given or ())
     if revealing := [name for name in listed if name in label.hidden]:

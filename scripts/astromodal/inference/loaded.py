@@ -171,7 +171,7 @@ class LoadedModel:
         FormatError
             If the file was packed for another vocabulary, or encoded with other tokenizers.
         """
-        return objects if isinstance(objects, Encoded) else open_sequences(objects, self.bundle)
+        return objects if isinstance(objects, Encoded) else open_sequences([objects], self.bundle)
 
     @library_defaults()
     def save(self, folder: str | Path) -> None:

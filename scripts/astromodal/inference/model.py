@@ -111,8 +111,8 @@ class AstroModel(LoadedModel):
         given : str or sequence of str, optional
             Columns and blocks to predict from, by the same names; each object is predicted from
             those that it has. None stands for everything that is no target, but for the labels of
-            the model (``sequences.labels``) where a target is one of them; an empty list stands for
-            nothing.
+            the model (``sequences.labels``) where a target is one of them, and for the columns that
+            reveal the label that the model was fine-tuned to; an empty list stands for nothing.
         n_samples : int
             Number of samples that a predicted image is averaged over.
         seed : int

@@ -10,11 +10,19 @@ from dataclasses import dataclass
 
 from astromodal.config.schema import Config
 from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.sequences.layout import SCALAR, SPECTRUM, SequenceLayout, sequence_layout
+from astromodal.sequences.layout import (
+    MODALITIES,
+    SCALAR,
+    SPECTRUM,
+    SequenceLayout,
+    sequence_layout,
+)
 from astromodal.surveys.registry import light_curves, spectra
 
 DEFAULT_COLUMNS = ("specz_z", "gaia_teff_gspphot", "gaia_logg_gspphot", "gaia_mh_gspphot")
 """Columns that are predicted if a config names none; those that the run lacks are left out."""
+KEYS = ("id", "healpix", "row", "split", "n_given")
+"""Columns of every table of predictions, beside the predictions."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,26 @@ def parse_given(
     return blocks, tuple(i for i, name in enumerate(columns) if name in named)
 
 
+def check_label(name: str, layout: SequenceLayout, columns: Sequence[str]) -> None:
+    """Check that a label has no name that stands for something else in requests and tables.
+
+    Parameters
+    ----------
+    name : str
+        Name of the label.
+    layout, columns
+        As for `parse_request`.
+
+    Raises
+    ------
+    ConfigError
+        If it is the name of a scalar column, a block, a modality or a column of every table.
+    """
+    if name in (*columns, *MODALITIES, *_other_blocks(layout), *KEYS):
+        must = "a name that is no block, no column of every table and no scalar column of the model"
+        raise ConfigError(must_be("label", must, repr(name), "give it another name"))
+
+
 def requested_columns(config: Config) -> tuple[str, ...]:
     """Return the columns that a config requests to be predicted in every field.
 
@@ -208,13 +236,17 @@ def require_labels(config: Config) -> list[str]:
     Raises
     ------
     ConfigError
-        If the config names no label, or ``finetune.given`` names what the run does not have.
+        If the config names no label, or one that has the name of something else; or
+        ``finetune.given`` names what the run does not have.
     """
     if not config.finetune.labels:
         must = "labels of your own, such as {kind: {column: specz_class_spec}}"
         raise ConfigError(must_be("finetune.labels", must, "none"))
     layout = sequence_layout(config.tokenizers)
-    parse_given(layout, config.tokenizers.scalar.columns, config.finetune.given)
+    columns = config.tokenizers.scalar.columns
+    parse_given(layout, columns, config.finetune.given)
+    for name in config.finetune.labels:
+        check_label(name, layout, columns)
     return list(config.finetune.labels)
 
 

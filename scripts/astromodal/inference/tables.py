@@ -21,9 +21,8 @@ from astromodal.data.columns import scalar_unit
 from astromodal.data.splits import SPLIT_NAMES, Split, load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.encode import Encoded, embed_objects
-from astromodal.inference.finetuned import ClassPrediction
+from astromodal.inference.finetuned import ClassPrediction, predict_label
 from astromodal.inference.loaded import LoadedModel
-from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import (
     ScalarPrediction,
     distribution_of,
@@ -84,7 +83,7 @@ def embed_field(
     meta = _meta("embeddings", model, nside) | {"pooling": settings.pooling}
 
     def tables() -> Iterator[dict[str, Any]]:
-        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
+        for chunk in _chunks(encoded, progress):
             embeddings = embed_objects(model.bundle, chunk, settings.pooling, settings.token_budget)
             flat = pa.array(embeddings.ravel(), pa.float32())
             lists = pa.FixedSizeListArray.from_arrays(flat, width)
@@ -139,7 +138,7 @@ def predict_field(
     meta = _meta("predictions", model, nside) | {"columns": list(columns), "given": given}
 
     def tables() -> Iterator[dict[str, Any]]:
-        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
+        for chunk in _chunks(encoded, progress):
             out = _keys(chunk, rows, str(split))
             n_given = count_given(chunk, request)
             out["n_given"] = pa.array(n_given)
@@ -152,7 +151,7 @@ def predict_field(
 
 
 def predict_field_label(
-    model: AstroModel,
+    model: LoadedModel,
     sequences: str | Path,
     split: str | Path,
     nside: int,
@@ -178,29 +177,28 @@ def predict_field_label(
     int
         Number of objects.
     """
-    encoded, rows, name = model.open(sequences), load_split(split), str(model.label)
-    fitted = model.bundle.label
-    label = None if fitted is None else fitted.label
-    unit = {"unit": label.unit if label else ""}
+    encoded, rows = model.open(sequences), load_split(split)
+    label = model.bundle.fitted_label.label
+    unit = {"unit": label.unit}
     fields = [pa.field("n_given", pa.int32(), metadata={"unit": ""})]
-    if label is not None and label.classes:
-        fields.append(pa.field(name, pa.string(), metadata=unit))
-        columns = [f"{name}_p_{each}" for each in label.classes]
+    if label.classes:
+        fields.append(pa.field(label.name, pa.string(), metadata=unit))
+        columns = [f"{label.name}_p_{each}" for each in label.classes]
     else:
-        columns = [f"{name}_{s}" for s in STATISTICS]
+        columns = [f"{label.name}_{s}" for s in STATISTICS]
     fields += [pa.field(column, pa.float32(), metadata=unit) for column in columns]
     schema = pa.schema([*_key_fields(), *fields])
     listed = None if given is None else list(given)
-    meta = _meta("label_predictions", model, nside) | {"label": name, "given": listed}
+    meta = _meta("label_predictions", model, nside) | {"label": label.name, "given": listed}
 
     def tables() -> Iterator[dict[str, Any]]:
-        for chunk in progress(_chunks(encoded), -(-len(encoded) // _OBJECTS), "row groups"):
-            predicted = model.predict(chunk, name, given)[name]
+        for chunk in _chunks(encoded, progress):
+            predicted = predict_label(model.bundle, chunk, given, model.settings.token_budget)
             out = _keys(chunk, rows, str(split)) | {"n_given": pa.array(predicted.n_given)}
             if isinstance(predicted, ClassPrediction):
-                out[name] = pa.array(predicted.likeliest.tolist(), pa.string())
+                out[label.name] = pa.array(predicted.likeliest.tolist(), pa.string())
                 values = tuple(predicted.probabilities.T)
-            elif isinstance(predicted, ScalarPrediction):
+            else:
                 values = _values(predicted)
             pairs = zip(columns, values, strict=True)
             yield out | {column: pa.array(value, pa.float32()) for column, value in pairs}
@@ -235,9 +233,10 @@ def _values(column: ScalarPrediction) -> tuple[np.ndarray, ...]:
     return (column.mean, column.median, column.std, column.quantile(0.16), column.quantile(0.84))
 
 
-def _chunks(encoded: Encoded) -> Iterator[Encoded]:
-    """Yield the objects of each row group."""
-    for begin in range(0, len(encoded), _OBJECTS):
+def _chunks(encoded: Encoded, progress: Progress) -> Iterator[Encoded]:
+    """Yield the objects of each row group, and show how many are done."""
+    begins = range(0, len(encoded), _OBJECTS)
+    for begin in progress(begins, len(begins), "row groups"):
         yield encoded[begin : begin + _OBJECTS]
 
 

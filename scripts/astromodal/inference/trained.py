@@ -42,8 +42,8 @@ class Trained:
     config : Config
         Its settings of ``tokenizers``, ``sequences`` and ``model``; no others can be read.
     training : dict
-        Settings of its training as they were stored. Those of another version may differ; nothing
-        that uses the model reads them.
+        Settings of its training as they were stored. Those of another version may differ. Only
+        fine-tuning reads one, the learning rate.
     layout : SequenceLayout
         Layout of its sequences.
     vocabulary : dict

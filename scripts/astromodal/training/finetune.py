@@ -166,6 +166,7 @@ class Finetuning:
         self._likelihood = torch.from_numpy(objects.likelihood).to(device)
         self.progress = Progress()
         self._best = self._state()
+        self._identity = self._identify()
 
     def _new_optimizer(self) -> torch.optim.AdamW:
         self.model.requires_grad_(True)  # `make_optimizer` leaves out what is not trained
@@ -200,10 +201,18 @@ class Finetuning:
             Logs each pass.
         checkpoint : path, optional
             File that is written after every pass, and from which an interrupted fine-tuning goes on
-            if it is of the same settings, labels and model.
+            if it is of the same settings, labels, sequences and model.
         """
         if checkpoint is not None and checkpoint.is_file():
             self._resume(checkpoint, logger)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # the caller's random state is unchanged
+            self._fit(logger, checkpoint)
+        self._modules.eval()
+        return FittedLabel(self.label, self.head, self._temperature())
+
+    def _fit(self, logger: logging.Logger, checkpoint: Path | None) -> None:
+        """Fit until passes or patience are used up, and restore the weights of the best pass."""
         settings, progress = self.settings, self.progress
         passes = settings.head_epochs, settings.epochs
         while progress.phase < len(passes):
@@ -224,8 +233,6 @@ class Finetuning:
             logger.info(text, progress.epoch, what, fitted, tuned)
             if checkpoint is not None:
                 self._save(checkpoint)
-        self._modules.eval()
-        return FittedLabel(self.label, self.head, self._temperature())
 
     def _fit_once(self, phase: int, epoch: int, epochs: int) -> float:
         """Take the steps of a pass; return the mean negative log-likelihood (nats) of labels."""
@@ -323,20 +330,26 @@ class Finetuning:
         """Return a copy of all weights."""
         return {name: t.detach().clone() for name, t in self._modules.state_dict().items()}
 
-    def _identity(self) -> str:
-        """Return what a checkpoint must agree with."""
+    def _identify(self) -> str:
+        """Return the hash of what a checkpoint must agree with, before the first pass."""
+        label, objects = self.label, self.objects
+        settings = [each.model_dump(mode="json") for each in (self.settings, self._hidden)]
+        contents = [store.meta["content_hash"] for store in objects.sequences.stores]
         arrays = {
-            "likelihood": self.objects.likelihood,
-            "numbers": self.objects.numbers,
-            "tune": self.objects.tune,
+            "likelihood": objects.likelihood,
+            "numbers": objects.numbers,
+            "tune": objects.tune,
+            "edges": label.edges,
+            **{f"weights.{name}": tensor.cpu().numpy() for name, tensor in self._best.items()},
         }
-        return hash_values([self.settings.model_dump(mode="json"), hash_arrays(arrays)])
+        values = [label.name, label.classes, self._never, self._shuffled, self._rate]
+        return hash_values([settings, contents, values, hash_arrays(arrays)])
 
     def _save(self, path: Path) -> None:
         """Write a checkpoint, atomically."""
         state = {
             **_FORMAT,
-            "identity": self._identity(),
+            "identity": self._identity,
             "progress": vars(self.progress),
             "weights": self._modules.state_dict(),
             "best": self._best,
@@ -346,10 +359,10 @@ class Finetuning:
             torch.save(state, stream)
 
     def _resume(self, path: Path, logger: logging.Logger) -> None:
-        """Restore a checkpoint, if it is of these settings and labels."""
+        """Restore a checkpoint, if it is of these settings, labels and this model."""
         state = load_state(path, _FORMAT["format"], _FORMAT["version"])
-        if state["identity"] != self._identity():
-            logger.info("%s is of other settings or labels: begins anew", path.name)
+        if state["identity"] != self._identity:
+            logger.info("%s is of other settings, labels or models: begins anew", path.name)
             return
         self.progress = Progress(**state["progress"])
         self._modules.load_state_dict(state["weights"])

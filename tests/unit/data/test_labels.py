@@ -10,7 +10,7 @@ from astropy.table import MaskedColumn, Table
 
 from astromodal.config.training import LabelSource
 from astromodal.data.cube import Cube
-from astromodal.data.labels import LabelReader
+from astromodal.data.labels import LabelReader, LabelValues
 from astromodal.errors import DataError
 
 IDS = [9007199254740993 + i for i in range(4)]
@@ -38,16 +38,16 @@ def read(cube, rows=ROWS, **source):
 
 def test_a_column_of_text_holds_classes(cube):
     """Without what stands in brackets, and without those that are ignored."""
-    values, errors = read(cube, column="kind", ignored=["UNCLEAR"])
-    assert values.tolist() == ["STAR", "GALAXY", ""]
-    assert errors is None
+    label = read(cube, column="kind", ignored=["UNCLEAR"])
+    assert label.values.tolist() == ["STAR", "GALAXY", ""]
+    assert label.errors is None
 
 
 def test_a_column_of_numbers_has_errors(cube):
     """Missing ones are NaN."""
-    values, errors = read(cube, column="age", error="age_error")
-    np.testing.assert_array_equal(values, [1.0, np.nan, 4.0])
-    np.testing.assert_array_equal(errors, [0.1, 0.2, np.nan])
+    label = read(cube, column="age", error="age_error")
+    np.testing.assert_array_equal(label.values, [1.0, np.nan, 4.0])
+    np.testing.assert_array_equal(label.errors, [0.1, 0.2, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def write(table, path):
 def test_a_table_is_joined_by_id(cube, tmp_path, ending):
     """Whole-number ids of 64 bits are exact in every format."""
     path = write(table_of_numbers(), tmp_path / f"ages.{ending}")
-    values, errors = read(cube, table=str(path), id="source", value="age", error="sigma")
-    np.testing.assert_array_equal(values, [1.5, np.nan, 4.5])
-    np.testing.assert_array_equal(errors, [0.1, 0.2, 0.4])
+    label = read(cube, table=str(path), id="source", value="age", error="sigma")
+    np.testing.assert_array_equal(label.values, [1.5, np.nan, 4.5])
+    np.testing.assert_array_equal(label.errors, [0.1, 0.2, 0.4])
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "fits"])
@@ -92,9 +92,9 @@ def test_a_table_may_hold_classes(cube, tmp_path, ending):
     """And ids as text."""
     table = Table({"id": [str(i) for i in IDS], "kind": ["STAR(WD)", "GALAXY", "QSO", "UNCLEAR"]})
     path = write(table, tmp_path / f"kinds.{ending}")
-    values, errors = read(cube, table=str(path), value="kind", ignored=["UNCLEAR"])
-    assert values.tolist() == ["STAR", "GALAXY", ""]
-    assert errors is None
+    label = read(cube, table=str(path), value="kind", ignored=["UNCLEAR"])
+    assert label.values.tolist() == ["STAR", "GALAXY", ""]
+    assert label.errors is None
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,19 @@ def test_a_file_that_is_no_table_is_an_error(cube, tmp_path, name, content, mess
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(cube, table=str(tmp_path / name), value="age")
+
+
+def test_fields_are_joined(cube):
+    """One after the other, with their errors."""
+    parts = [read(cube, np.array(rows), column="age", error="age_error") for rows in ([3], [0, 1])]
+    label = LabelValues.joined(parts)
+    np.testing.assert_array_equal(label.values, [4.0, 1.0, np.nan])
+    np.testing.assert_array_equal(label.errors, [np.nan, 0.1, 0.2])
+    assert label.known.tolist() == [True, True, False]
+
+
+def test_classes_and_numbers_are_not_joined(cube):
+    """A column that is text in one field and a number in another is an error."""
+    parts = [read(cube, column=column) for column in ("kind", "age")]
+    with pytest.raises(DataError, match="must be numbers in every field, or text in every field"):
+        LabelValues.joined(parts)

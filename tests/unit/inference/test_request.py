@@ -7,7 +7,13 @@ import pytest
 from astromodal.config import load_config
 from astromodal.config.schema import SpectrumSettings
 from astromodal.errors import ConfigError
-from astromodal.inference.request import parse_request, requested_columns, require_columns
+from astromodal.inference.request import (
+    KEYS,
+    parse_request,
+    requested_columns,
+    require_columns,
+    require_labels,
+)
 from astromodal.sequences.layout import sequence_layout
 from helpers.model import COLUMNS, CONFIG
 
@@ -114,3 +120,11 @@ def test_a_config_with_an_impossible_request(predict, message):
     """The error comes before any job runs."""
     with pytest.raises(ConfigError, match=message):
         requested_columns(load_config({"predict": predict}))
+
+
+@pytest.mark.parametrize("name", ["specz_z", "image", "spectrum", "desi_r", *KEYS])
+def test_a_label_has_a_name_of_its_own(name):
+    """Not that of a column, a block, a modality or a column of every table of predictions."""
+    labels = {name: {"column": "specz_class_spec"}}
+    with pytest.raises(ConfigError, match=f"label must be a name .*, got '{name}'; give"):
+        require_labels(load_config({"finetune": {"labels": labels}}))

@@ -8,10 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from astromodal.config.evaluate import PredictSettings
+from astromodal.config.training import FinetuneSettings
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError
 from astromodal.inference import tables
-from astromodal.inference.tables import embed_field, predict_field, read_meta
+from astromodal.inference.request import KEYS
+from astromodal.inference.tables import (
+    embed_field,
+    predict_field,
+    predict_field_label,
+    read_meta,
+)
 
 COLUMNS = ("specz_z", "gaia_teff_gspphot", "vista_japermag6")
 
@@ -61,6 +68,28 @@ def test_predictions_are_those_of_the_model(tmp_path, model, encoded, split, mon
     assert np.isnan(found["vista_japermag6_mean"].to_numpy()).all()
     assert found.schema.field("gaia_teff_gspphot_std").metadata[b"unit"] == b"K"
     assert read_meta(path)["given"] == ["image", "mag_pstotal_r"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        (["STAR", "QSO"] * 6, ["mine", "mine_p_QSO", "mine_p_STAR"]),
+        (list(range(12)), [f"mine_{statistic}" for statistic in tables.STATISTICS]),
+    ],
+    ids=["classes", "numbers"],
+)
+def test_a_label_is_predicted_beside_the_keys(tmp_path, model, encoded, split, labels, columns):
+    """Probabilities of classes, or statistics of a number; the keys are those of every table."""
+    few = FinetuneSettings(head_epochs=1, epochs=0)
+    tuned = model.finetune(encoded, labels, "mine", unit="Gyr", settings=few)
+    path = tmp_path / "l.parquet"
+    assert predict_field_label(tuned, encoded, split, 64, path, None) == 12
+    found = pq.read_table(path)
+    assert found.column_names == [*KEYS, *columns]
+    predicted = tuned.predict(encoded, "mine")["mine"]
+    values = predicted.probabilities[:, 0] if "mine" in columns else predicted.median
+    np.testing.assert_allclose(found[columns[1]].to_numpy(), values, rtol=1e-5)
+    assert read_meta(path)["label"] == "mine"
 
 
 def test_the_same_bytes_again(tmp_path, model, encoded, split):

@@ -178,6 +178,26 @@ def test_a_checkpoint_of_other_labels_is_not_used(survey, model, kind, level, tm
     assert len(other.progress.history) == 2
 
 
+def test_a_checkpoint_of_another_model_is_not_used(model, kind, tmp_path):
+    """The fine-tuning begins anew from the weights that it is given."""
+    path = tmp_path / "checkpoint.pt"
+    short = SETTINGS.model_copy(update={"head_epochs": 1, "epochs": 1})
+    tuning(model, *kind, short).run(QUIET, path)
+    with torch.no_grad():
+        model.embedding.weight.mul_(1.5)
+    fresh, other = tuning(model, *kind, short), tuning(model, *kind, short)
+    fresh.run(QUIET)
+    other.run(QUIET, path)
+    assert other.progress.history == fresh.progress.history
+
+
+def test_the_random_numbers_of_the_caller_stay_as_they_are(model, kind):
+    """Dropout draws from numbers of its own."""
+    before = torch.get_rng_state()
+    tuning(model, *kind).run(QUIET)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_patience_ends_a_fine_tuning(model, kind):
     """After so many passes without a better likelihood, with the best weights."""
     hasty = {"head_epochs": 30, "epochs": 0, "patience": 2, "head_rate": 0.3}

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from astromodal.evaluation.context import ModelContext, described
+from astromodal.core.loops import Progress, quiet
+from astromodal.evaluation.context import EvaluationContext, ModelContext, described
 from astromodal.evaluation.downstream.calibration import (
     CHECKED,
     TemperatureNumbers,
@@ -49,9 +50,10 @@ from astromodal.evaluation.downstream.tasks import (
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import Measurement, show
+from astromodal.inference.encode import open_sequences
+from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
-from astromodal.sequences.tokenizers import check_hashes
 
 PUBLISHED = (
     "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
@@ -87,16 +89,18 @@ def evaluate_downstream(
     model, evaluation = context.model, context.settings.evaluation
     section.hashes["transformer"] = model.hash
     section.summary = _summary(context, scored, labelled)
-    sequences = SequenceSet([f.files["sequences"] for f in context.fields], model.bundle.layout)
-    first = sequences.stores[0]  # all others have the same tokenizers
-    check_hashes(model.bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
+    paths = [field.files["sequences"] for field in context.fields]
+    sequences = open_sequences(paths, model.bundle).sequences
     roles = assign_roles(context.fields, sequences, scored, labelled)
     hidden = evaluation.labels.hidden
     usable = [i for i, name in enumerate(model.columns) if name not in hidden]
     objects = read_labelled(context, sequences, roles, model.tokenizers.scalar, usable)
     targets = find_targets(objects, evaluation.labels, section.notes)
     tasks = sample_tasks(objects, targets, evaluation, section.notes)
-    predictions = _predict(context, sequences, objects, tasks, usable, section.notes)
+    names = [model.columns[i] for i in usable]
+    predictions = predict_tasks(
+        context, model, sequences, objects, tasks, names, section.notes, context.progress
+    )
     temperature = _measure_temperatures(context, sequences, roles)
     measured: dict[Target, dict[str, TaskNumbers]] = {}
     for each in predictions:
@@ -112,24 +116,45 @@ def evaluate_downstream(
     return section
 
 
-def _predict(
-    context: ModelContext,
+def predict_tasks(
+    context: EvaluationContext,
+    model: AstroModel,
     sequences: SequenceSet,
     objects: LabelledObjects,
     tasks: Sequence[Task],
-    usable: Sequence[int],
+    names: Sequence[str],
     notes: list[str],
+    progress: Progress = quiet,
 ) -> list[Predictions]:
-    """Predict the targets of all tasks, one combination of modalities after the other."""
-    names = [context.model.columns[i] for i in usable]
+    """Predict the targets of all tasks, one combination of modalities after the other.
+
+    Parameters
+    ----------
+    context : EvaluationContext
+        Its fields have the file ``cube``.
+    model : AstroModel
+        The model.
+    sequences : SequenceSet
+        Sequences of all fields.
+    objects : LabelledObjects
+        The objects that tasks refer to.
+    tasks : sequence of Task
+        The tasks.
+    names : sequence of str
+        Scalar columns that may be given.
+    notes : list of str
+        Receives a sentence for each target that the model cannot predict.
+    progress : Progress
+        Shows how many combinations are done.
+    """
     with_scalars = [task.objects for task in tasks if SCALAR in task.given.split("+")]
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *with_scalars]))
     raw = read_raw_scalars(context, sequences, objects.number[rows], names)
-    predictor = Predictor(context.model, sequences, objects.number, names, rows, raw)
+    predictor = Predictor(model, sequences, objects.number, names, rows, raw)
     with_curves = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
     predictions: list[Predictions] = []
-    for given in context.progress(combinations, len(combinations), "combinations of modalities"):
+    for given in progress(combinations, len(combinations), "combinations of modalities"):
         own = [task for task in tasks if task.given == given]
         predictions += predictor.predict(own, with_curves, context.settings.evaluation, notes)
     return predictions

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.data.labels import LabelReader
+from astromodal.data.labels import LabelReader, LabelValues
 from astromodal.evaluation.context import EvaluationContext, check_ids, described
-from astromodal.evaluation.downstream.evaluate import add_headline
+from astromodal.evaluation.downstream.evaluate import add_headline, predict_tasks
 from astromodal.evaluation.downstream.figures import add_figures
 from astromodal.evaluation.downstream.measures import TaskNumbers
 from astromodal.evaluation.downstream.predictions import (
     Predictions,
-    Predictor,
     most_modalities,
 )
 from astromodal.evaluation.downstream.sample import (
@@ -23,15 +22,13 @@ from astromodal.evaluation.downstream.sample import (
     LabelledObjects,
     assign_roles,
     modalities_of,
-    read_raw_scalars,
 )
-from astromodal.evaluation.downstream.tasks import Target, most_labelled, sample_tasks
+from astromodal.evaluation.downstream.tasks import Target, sample_tasks
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
+from astromodal.inference.encode import open_sequences
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.layout import SCALAR
-from astromodal.sequences.tokenizers import check_hashes
 
 
 @dataclass(frozen=True)
@@ -116,24 +113,15 @@ def _evaluate_label(
     notes: list[str],
 ) -> tuple[list[Predictions], np.ndarray]:
     """Predict one label by every method; return the magnitudes of its objects, too."""
-    evaluation, fitted = context.settings.evaluation, model.bundle.label
-    hidden, classes = ((), ()) if fitted is None else (fitted.label.hidden, fitted.label.classes)
-    sequences = SequenceSet([f.files["sequences"] for f in context.fields], model.bundle.layout)
-    first = sequences.stores[0]  # all others have the same tokenizers
-    check_hashes(model.bundle.trained.vocabulary, first.tokenizer_hashes, str(first.path))
-    usable = [i for i, column in enumerate(model.columns) if column not in hidden]
+    evaluation, label = context.settings.evaluation, model.bundle.fitted_label.label
+    paths = [field.files["sequences"] for field in context.fields]
+    sequences = open_sequences(paths, model.bundle).sequences
+    usable = [i for i, column in enumerate(model.columns) if column not in label.hidden]
     roles = assign_roles(context.fields, sequences, scored, labelled)
-    objects, target = _read(context, name, classes, sequences, roles, usable)
+    objects, target = _read(context, name, label.classes, sequences, roles, usable)
     tasks = sample_tasks(objects, {target: objects.values[name]}, evaluation, notes)
     names = [model.columns[i] for i in usable]
-    with_scalars = [task.objects for task in tasks if SCALAR in task.given.split("+")]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *with_scalars]))
-    raw = read_raw_scalars(context, sequences, objects.number[rows], names)
-    predictor = Predictor(model, sequences, objects.number, names, rows, raw)
-    predictions: list[Predictions] = []
-    for given in dict.fromkeys(task.given for task in tasks):
-        own = [task for task in tasks if task.given == given]
-        predictions += predictor.predict(own, most_labelled(tasks), evaluation, notes)
+    predictions = predict_tasks(context, model, sequences, objects, tasks, names, notes)
     return predictions, objects.magnitude
 
 
@@ -149,21 +137,23 @@ def _read(
 
     `classes` are those that the model knows.
     """
-    settings, parts = context.settings, list[tuple[np.ndarray, ...]]()
+    settings, start = context.settings, 0
     source, magnitude = settings.finetune.labels[name], settings.evaluation.labels.magnitude
-    reader, start = LabelReader(name, source), 0
+    reader, labels = LabelReader(name, source), list[LabelValues]()
+    numbers, magnitudes = list[np.ndarray](), list[np.ndarray]()
     for field, store in zip(context.fields, sequences.stores, strict=True):
         cube = field.open(settings.columns)
         check_ids(cube.ids(), store.row, store.ids(), store.path)
-        values, _ = reader.read(cube, store.row)
-        known = values != "" if values.dtype.kind == "U" else np.isfinite(values)
-        kept = np.flatnonzero(known & (roles[start : start + len(store)] != UNUSED))
+        own = reader.read(cube, store.row)
+        kept = np.flatnonzero(own.known & (roles[start : start + len(store)] != UNUSED))
         light = np.full(cube.n_rows, np.nan) if magnitude is None else cube.scalar(magnitude)
-        parts.append((start + kept, values[kept], light[store.row][kept]))
+        labels.append(own[kept])
+        numbers.append(start + kept)
+        magnitudes.append(light[store.row][kept])
         start += len(store)
-    number, values, light = (np.concatenate(each) for each in zip(*parts, strict=True))
-    target = Target(name, "stellar", own_unit=source.unit or "")
-    if values.dtype.kind == "U":
+    label, number = LabelValues.joined(labels), np.concatenate(numbers)
+    target, values = Target(name, "stellar", own_unit=label.unit), label.values
+    if label.are_classes:
         every = np.unique([*values.tolist(), *classes])
         target = Target(name, "class", tuple(every.tolist()))
         values = np.searchsorted(every, values)
@@ -175,7 +165,7 @@ def _read(
         modalities_of(sequences, number, usable),
         {name: values.astype(np.float64)},
         np.full(len(number), ""),
-        light,
+        np.concatenate(magnitudes),
         frozenset(),
     )
     return objects, target
