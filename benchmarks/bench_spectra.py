@@ -26,17 +26,16 @@ from astromodal.evaluation.codebooks import perplexity
 from astromodal.simulate.field import simulate_field
 from astromodal.surveys.desi import GRIDS
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
-from astromodal.surveys.registry import grid_group
+from astromodal.surveys.spectra import SpectrumBatch
 from astromodal.tokenizers.quantizers.kmeans import KMeans
 from astromodal.tokenizers.quantizers.nearest import NearestCentroid
-from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
+from astromodal.tokenizers.spectra.bins import NoiseProfile
 from astromodal.tokenizers.spectra.codebook import (
     GroupSamples,
     feature_space,
     sample_features,
     train_codebook,
 )
-from astromodal.tokenizers.spectra.grids import compress, object_scale
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 from benchmarks.harness import Row, median_seconds, paired, seconds
@@ -72,7 +71,7 @@ def rows() -> Iterator[Row]:
 
 
 def _features(cube: Cube, group: str) -> np.ndarray:
-    """Standardised features of a group's good bins, float64 (n, 2), as they are clustered."""
+    """Standardised features of a group's spectra, float64 (n, 2), as they are clustered."""
     everything = np.ones(cube.n_rows, bool)
     features = sample_features(cube, SAMPLED, everything, 0)[group].features[:N_FEATURES]
     space = feature_space(group)
@@ -175,11 +174,12 @@ def _tokenizer() -> SpectrumTokenizer:
         if group in GRIDS:
             flux, ivar = desi_spectra(400, group, 4)
             noise = NoiseProfile.measure(flux, ivar)
-            factor = grid_group(group).bin_factor(SPECTRA)
-            binned = rebin(flux, ivar, factor, noise.weights(flux.shape[1]))
-            scale = object_scale(*binned)
-            features = compress(*binned, scale).reshape(-1, 2).astype(np.float32)
-            samples = GroupSamples(features, scale, len(scale), len(scale), noise)
+            batch = SpectrumBatch(np.arange(len(flux), dtype=np.int32), flux, ivar)
+            space = feature_space(group)
+            scale, features = space.sample(group, batch, batch.live(), SPECTRA, noise)
+            samples = GroupSamples(
+                features.astype(np.float32), scale, len(scale), len(scale), noise
+            )
         codebooks.append(train_codebook(samples, group, SPECTRA))
     return SpectrumTokenizer.assemble(codebooks, SPECTRA, 1024)
 

@@ -11,7 +11,7 @@ from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
 from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
-from astromodal.tokenizers.spectra.grids import compress, object_scale
+from astromodal.tokenizers.spectra.grids import object_scale, training_samples
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(
@@ -65,13 +65,11 @@ def xp_columns_of(spectra: list[dict | None], group: str = "gaiaxp_bp") -> dict[
 def samples_of(flux: np.ndarray, ivar: np.ndarray, group: str = "desi_r") -> GroupSamples:
     """Samples of all the spectra given."""
     noise = NoiseProfile.measure(flux, ivar)
-    weight = noise.weights(flux.shape[1])
-    binned = rebin(flux, ivar, grid_group(group).bin_factor(SETTINGS), weight)
+    length, factor = flux.shape[1], grid_group(group).bin_factor(SETTINGS)
+    binned = rebin(flux, ivar, factor, noise.weights(length))
     scale = object_scale(*binned)
-    features = compress(*binned, scale)
-    good = np.isfinite(features).all(axis=-1)
+    features = training_samples(*binned, scale, noise.of_bins(length, factor)).astype(np.float32)
     live = np.isfinite(scale)
-    features = features[good].astype(np.float32)
     return GroupSamples(features, scale[live], len(flux), int(live.sum()), noise)
 
 

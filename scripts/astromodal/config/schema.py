@@ -159,7 +159,8 @@ class SpectrumSettings(Settings):
     )
     max_spec_tokens_per_group: Annotated[int, Field(ge=8)] = Field(
         512,
-        description="Most tokens of a spectrum, to which it is rebinned; one of Gaia XP has 56.",
+        description="Most codes of a spectrum, to which it is rebinned: one for two bins, and four "
+        "of its noise. One of Gaia XP has 56.",
     )
     xp_samples: Annotated[int, Field(ge=8)] = Field(
         120,

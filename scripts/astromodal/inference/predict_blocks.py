@@ -178,7 +178,7 @@ def predict_spectra(
     mean = np.empty((len(objects), len(tokenizer.wave)))
     square = np.empty_like(mean)
     for hidden in hidden_blocks(bundle, objects, request, block, settings.token_budget):
-        first, second = np.zeros((2, len(hidden.place), block.length - 1))  # moments
+        first, second = np.zeros((2, len(hidden.place), *values.shape[::2]))  # moments
         scale, scale_squared = np.ones((2, len(hidden.place), 1))
         for slots, p in hidden.probabilities():
             if slots.start == 0:
@@ -186,8 +186,8 @@ def predict_spectra(
                 scale, scale_squared = p[:, 0] @ own[:, None], p[:, 0] @ own[:, None] ** 2
                 continue
             at = slice(slots.start - 1, slots.stop - 1)
-            first[:, at] = np.einsum("mks,ks->mk", p, values[at])
-            second[:, at] = np.einsum("mks,ks->mk", p, values[at] ** 2)
+            first[:, at] = np.einsum("mks,ksv->mkv", p, values[at])
+            second[:, at] = np.einsum("mks,ksv->mkv", p, values[at] ** 2)
         flux, squared = tokenizer.moments(first, second)
         mean[hidden.place], square[hidden.place] = flux * scale, squared * scale_squared
     return mean, np.sqrt(np.maximum(square - mean**2, 0))

@@ -1,4 +1,4 @@
-"""Groups of spectra on a fixed grid of wavelengths, and the bins that tokens stand for."""
+"""Groups of spectra on a fixed grid of wavelengths, and the bins that codes stand for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from astromodal.surveys.group import (
     Quantity,
     SpectrumGroup,
 )
+
+BINS_PER_CODE = 2
+"""Neighbouring bins of a spectrum that one code stands for."""
+NOISE_CODES = 4
+"""Codes of a spectrum's noise, which stand behind those of its flux."""
 
 
 class Grid(NamedTuple):
@@ -94,16 +99,17 @@ class GridGroup(SpectrumGroup):
         return self.read(piece)
 
     def bin_factor(self, settings: GroupSettings) -> int:
-        """Return the pixels per bin: the fewest with which the whole range fits the budget."""
-        return -(-self.grid(settings).length // settings.max_spec_tokens_per_group)
+        """Return the pixels per bin: the fewest with which the codes fit the budget."""
+        most = BINS_PER_CODE * (settings.max_spec_tokens_per_group - NOISE_CODES)
+        return -(-self.grid(settings).length // most)
 
     def n_bins(self, settings: GroupSettings) -> int:
         """Return the number of bins of a spectrum; the last bin may hold fewer pixels."""
         return -(-self.grid(settings).length // self.bin_factor(settings))
 
     def n_slots(self, settings: GroupSettings) -> int:
-        """Return the number of bins: each is one slot of a sequence."""
-        return self.n_bins(settings)
+        """Return the number of codes: one for each pair of bins, and those of the noise."""
+        return -(-self.n_bins(settings) // BINS_PER_CODE) + NOISE_CODES
 
     @property
     def slot_axis(self) -> Quantity:
@@ -111,8 +117,11 @@ class GridGroup(SpectrumGroup):
         return self.axis
 
     def slot_points(self, settings: GroupSettings) -> np.ndarray:
-        """Return where the slots are on `slot_axis`, float64 (n_slots,)."""
-        return self.bin_centres(settings)
+        """Return where the slots are on `slot_axis`, float64 (n_slots,); NaN for noise."""
+        centres = self.bin_centres(settings)
+        starts = np.arange(0, len(centres), BINS_PER_CODE)
+        pairs = np.add.reduceat(centres, starts) / np.diff(np.append(starts, len(centres)))
+        return np.append(pairs, np.full(NOISE_CODES, np.nan))
 
     def bin_centres(self, settings: GroupSettings) -> np.ndarray:
         """Return the mean wavelength of the pixels of each bin, float64 (n_bins,)."""

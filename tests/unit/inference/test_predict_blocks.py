@@ -36,8 +36,8 @@ def test_a_spectrum_is_predicted_by_one_run_over_hidden_codes(model, encoded):
         values = coder.decode_scale("desi_r", np.arange(used)) if values is None else values
         p = own.softmax(0).double().numpy()
         moments.append((p @ values, p @ values**2))
-    scale, shape = np.array(moments[0]), np.array(moments[1:]).T
-    mean, square = shape * scale[:, None]
+    scale, shape = np.array(moments[0]), np.array(moments[1:5])  # the last four are of noise
+    mean, square = (shape[:, i].ravel() * scale[i] for i in (0, 1))
     np.testing.assert_allclose(found.flux, np.broadcast_to(mean, (12, 8)), rtol=1e-4)
     wanted = np.broadcast_to(np.sqrt(square - mean**2), (12, 8))
     np.testing.assert_allclose(found.std, wanted, rtol=1e-3)

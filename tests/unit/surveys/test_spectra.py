@@ -26,24 +26,30 @@ def test_the_grids_are_those_of_the_surveys(group, first, last, length):
 
 
 @pytest.mark.parametrize(
-    ("group", "factor", "bins"),
-    [("desi_b", 6, 459), ("desi_r", 5, 466), ("desi_z", 6, 481), ("gaiaxp_bp", 1, 120)],
+    ("group", "factor", "bins", "slots"),
+    [
+        ("desi_b", 3, 917, 463),
+        ("desi_r", 3, 776, 392),
+        ("desi_z", 3, 961, 485),
+        ("gaiaxp_bp", 1, 120, 56),
+    ],
 )
-def test_default_bins(group, factor, bins):
-    """Hand-computed: 2751 pixels need ceil(2751 / 512) = 6 a bin, which makes ceil(2751 / 6)."""
+def test_default_bins(group, factor, bins, slots):
+    """By hand: 2751 pixels need ceil(2751 / (2 × 508)) = 3 a bin: 917, in 459 pairs, and noise."""
     kind = grid_group(group)
-    assert (kind.bin_factor(DEFAULT), kind.n_bins(DEFAULT)) == (factor, bins)
+    found = kind.bin_factor(DEFAULT), kind.n_bins(DEFAULT), kind.n_slots(DEFAULT)
+    assert found == (factor, bins, slots)
 
 
 @pytest.mark.parametrize("budget", [8, 9, 100, 512, 2880, 2881, 5000])
 @pytest.mark.parametrize("group", [g.name for g in GROUPS if g.kind == "spectrum"])
 def test_no_spectrum_exceeds_its_budget(group, budget):
-    """The bins fit the budget, and one pixel a bin less would not."""
+    """The codes fit the budget, and one pixel a bin less would not."""
     settings = SpectrumSettings(max_spec_tokens_per_group=budget)
     kind = grid_group(group)
     length, factor = kind.grid(settings).length, kind.bin_factor(settings)
-    assert kind.n_bins(settings) <= budget
-    assert factor == 1 or -(-length // (factor - 1)) > budget
+    assert kind.n_slots(settings) <= budget
+    assert factor == 1 or -(-length // (factor - 1)) > 2 * (budget - 4)
 
 
 @pytest.mark.parametrize("budget", [8, 512])
@@ -55,19 +61,27 @@ def test_coefficients_have_a_code_each(budget):
 
 
 def test_centres_are_the_means_of_the_bins():
-    """The last bin of arm b holds 3 of 6 pixels: its centre is the mean of those."""
-    centres = grid_group("desi_b").bin_centres(DEFAULT)
-    assert centres[0] == pytest.approx(3602.0)
-    assert centres[-1] == pytest.approx(5799.2)
-    assert len(centres) == grid_group("desi_b").n_bins(DEFAULT)
+    """The last bin of arm r holds 1 of 3 pixels: its centre is that pixel."""
+    centres = grid_group("desi_r").bin_centres(DEFAULT)
+    assert centres[0] == pytest.approx(5760.8)
+    assert centres[-1] == pytest.approx(7620.0)
+    assert len(centres) == grid_group("desi_r").n_bins(DEFAULT)
     assert (np.diff(centres) > 0).all()
 
 
-def test_a_block_has_a_slot_a_bin_or_an_epoch():
-    """Bins of a spectrum; the most epochs of a light curve, which has no grid."""
+def test_slots_lie_in_the_middle_of_their_bins():
+    """Between two bins of arm b, at the last bin, which is alone; nowhere for the noise."""
+    kind = grid_group("desi_b")
+    centres, points = kind.bin_centres(DEFAULT), kind.slot_points(DEFAULT)
+    assert len(points) == kind.n_slots(DEFAULT)
+    np.testing.assert_allclose(points[:458], (centres[:916:2] + centres[1:916:2]) / 2)
+    assert points[458] == centres[-1]
+    assert np.isnan(points[459:]).all()
+
+
+def test_a_block_has_a_slot_for_each_epoch():
+    """The most epochs of a light curve, which has no grid."""
     settings = SpectrumSettings(max_epochs=77)
-    assert spectrum_group("desi_b").n_slots(settings) == 459
-    assert grid_group("desi_b").n_bins(settings) == 459
     assert spectrum_group("ztf_g").n_slots(settings) == 77
     with pytest.raises(ConfigError, match="group ztf_g must be a group of spectra, got one of li"):
         grid_group("ztf_g")

@@ -15,8 +15,7 @@ from astromodal.tokenizers.spectra.codebook import (
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
-# A quarter of the survey's codes for eight spectra an arm. With 256 the worst spectrum's R² is
-# 0.979 to 0.982, as the seed has it: at the mark, and no test.
+# A quarter of the survey's codes for eight spectra an arm.
 SETTINGS = SpectrumSettings(codebook_size=512, iterations=10)
 NAMES = ("STRIPE82-REAL", "GAIAXP-REAL", "HYDRA-REAL")
 
@@ -54,22 +53,19 @@ def test_blocks_are_there_for_live_spectra_only(cubes, tokenizer):
     tokens = encode_field_spectra(cubes["STRIPE82-REAL"], tokenizer)
     assert len(tokens.ids) == 12
     lengths = np.diff(tokens.groups["desi_b"].indptr)
-    assert sorted(lengths.tolist()) == [0] * 4 + [459] * 8
+    assert sorted(lengths.tolist()) == [0] * 4 + [463] * 8
 
 
-@pytest.mark.parametrize("group", SETTINGS.groups)
+@pytest.mark.parametrize("group", ["desi_b", "desi_r", "desi_z"])
 def test_decoded_spectra_follow_the_observed(cubes, tokenizer, group):
-    """R² above 0.98 for each real spectrum with median S/N above 3, in physical units."""
-    cube = cubes["STRIPE82-REAL" if group.startswith("desi") else "GAIAXP-REAL"]
-    for batch in read_spectra(cube, group):
-        flux, ivar = tokenizer.spectrum(group).observed(batch)
-        decoded, _ = tokenizer.decode(group, *tokenizer.encode(group, batch.flux, batch.ivar))
-        for i in np.flatnonzero(batch.live()):
-            good = ivar[i] > 0
-            observed = flux[i, good]
-            if np.median(observed * np.sqrt(ivar[i, good])) > 3:
-                deviation = ((observed - observed.mean()) ** 2).sum()
-                assert ((decoded[i, good] - observed) ** 2).sum() < 0.02 * deviation
+    """Codes lose less than the noise of each real spectrum, lines included; noise is near."""
+    for batch in read_spectra(cubes["STRIPE82-REAL"], group):
+        live = batch.take(batch.live())
+        flux, ivar = tokenizer.spectrum(group).observed(live)
+        decoded, precision = tokenizer.decode(group, *tokenizer.encode(group, live.flux, live.ivar))
+        assert reduced_chi2(flux, decoded, ivar).max() < 1
+        good = ivar > 0
+        assert np.median(np.abs(np.log(precision[good] / ivar[good]))) < 0.4
 
 
 @pytest.mark.parametrize("group", ["gaiaxp_bp", "gaiaxp_rp"])

@@ -95,9 +95,9 @@ def evaluate_spectra(context: EvaluationContext, tokenizer: str | Path) -> Secti
     section.hashes["spectrum tokenizer"] = coder.hash
     settings, seed = context.settings.tokenizers.spectrum, context.settings.evaluation.seed
     section.summary = (
-        f"Spectra of {described(context.fields)}. A spectrum is rebinned over its whole range to "
-        f"at most {settings.max_spec_tokens_per_group} bins. Flux and precision of each bin become "
-        "one code, and the flux scale of the spectrum one more. Of a Gaia XP spectrum each "
+        f"Spectra of {described(context.fields)}. A spectrum is rebinned over its whole range, and "
+        "two bins become one code, its noise four, and its flux scale one more: at most "
+        f"{settings.max_spec_tokens_per_group} codes, and the scale. Of a Gaia XP spectrum each "
         "coefficient becomes a code, and flux is compared along the pseudo-wavelength. Codes are "
         "relative to the decoded scale, which compensates for its error. The decoded flux is "
         "interpolated to the pixels that were measured, such that the means of the bins stay, and "

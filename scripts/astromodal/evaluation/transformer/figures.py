@@ -185,8 +185,11 @@ def add_figures(
     every = {b.name: known[b.name] for b in layout.groups() if b.name in known}
     groups = {name: every[name] for name in spectra(every)}
     if groups:
-        waves = {name: grid_group(name).slot_points(config.tokenizers.spectrum) for name in groups}
-        _add_spectrum_slots(section, groups, waves)
+        settings = config.tokenizers.spectrum
+        points = {name: grid_group(name).slot_points(settings) for name in groups}
+        placed = {name: np.isfinite(own) for name, own in points.items()}  # noise has no place
+        waves = {name: own[placed[name]] for name, own in points.items()}
+        _add_spectrum_slots(section, {n: gain[placed[n]] for n, gain in groups.items()}, waves)
     curves = {name: every[name] for name in light_curves(every)}
     if curves:
         _add_epoch_slots(section, curves)

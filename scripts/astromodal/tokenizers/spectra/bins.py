@@ -1,4 +1,4 @@
-"""The bins of a spectrum: a weighted mean of native pixels, which conserves the flux of lines.
+"""The bins of a spectrum: weighted means of native pixels, which conserve flux, and their noise.
 
 The weight of a pixel is the same in every spectrum of a group. The inverse variance of the pixel
 itself would be no weight: photon noise makes it small where a line is bright, so that a mean with
@@ -23,12 +23,12 @@ from numba import njit
 from scipy.sparse import block_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 
-from astromodal.surveys.spectra import SpectrumBatch, good_pixels
+from astromodal.surveys.spectra import BINS_PER_CODE, SpectrumBatch, good_pixels
 
 POWER = 1.25
 """A pixel weighs noise to the power -`POWER`: 2 is the least noise, 0 conserves every line."""
 MIN_SPECTRA = 16
-"""Fewest spectra that a group's typical noise is measured from; with fewer, weights are equal."""
+"""Fewest spectra that the weights of pixels follow; with fewer, weights are equal."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,10 @@ class NoiseProfile:
     def typical(self, length: int) -> np.ndarray:
         """Return the noise of each pixel relative to the spectrum's mean, float64 (length,).
 
-        It is 1 everywhere where fewer than `MIN_SPECTRA` spectra were measured, and at a pixel
-        that is good in none of them.
+        It is 1 at a pixel that is good in no spectrum.
         """
         noise = np.ones(length)
-        if len(self.count) and self.count.max() >= MIN_SPECTRA:
+        if len(self.count):
             known = self.count > 0
             noise[known] = np.exp(self.total[known] / self.count[known])
         return noise
@@ -99,10 +98,22 @@ class NoiseProfile:
     def weights(self, length: int) -> np.ndarray:
         """Return the weight of each pixel, float64 (length,), with a median of 1.
 
-        It is the noise that `typical` returns, to the power -`POWER`.
+        It is the noise that `typical` returns, to the power -`POWER`; equal weights where fewer
+        than `MIN_SPECTRA` spectra were measured.
         """
+        if not len(self.count) or self.count.max() < MIN_SPECTRA:
+            return np.ones(length)
         weights = self.typical(length) ** -POWER
         return weights / np.median(weights)
+
+    def of_bins(self, length: int, factor: int) -> np.ndarray:
+        """Return the typical noise of bins of `factor` pixels, float64 (ceil(length / factor),).
+
+        It is relative to the mean noise of the spectrum's pixels.
+        """
+        ivar = self.typical(length)[None] ** -2
+        _, inverse = rebin(np.zeros_like(ivar), ivar, factor, self.weights(length))
+        return inverse[0] ** -0.5
 
 
 def rebin(
@@ -167,6 +178,83 @@ def to_pixels(mean: np.ndarray, factor: int, weight: np.ndarray) -> np.ndarray:
     right = np.concatenate([np.zeros((length, len(mean))), filled.T])
     fluxes: np.ndarray = splu(system).solve(right)[:length].T
     return np.where(missing[:, bin_of], np.nan, fluxes)
+
+
+def n_pairs(n_bins: int) -> int:
+    """Return the number of codes of flux; the last one may stand for one bin only."""
+    return -(-n_bins // BINS_PER_CODE)
+
+
+def in_pairs(values: np.ndarray) -> np.ndarray:
+    """Return values of bins (m, L) by code, (m, n_pairs, 2); NaN behind the last bin."""
+    n = n_pairs(values.shape[1])
+    rest = n * BINS_PER_CODE - values.shape[1]
+    padded = np.pad(values, ((0, 0), (0, rest)), constant_values=np.nan)
+    return padded.reshape(len(values), n, BINS_PER_CODE)
+
+
+def in_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return values by code (m, slots, 2) as values of bins, (m, n_bins); noise is left out."""
+    n = n_pairs(n_bins)
+    return values[:, :n].reshape(len(values), n * BINS_PER_CODE)[:, :n_bins]
+
+
+def noise_levels(
+    ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray, n_segments: int
+) -> np.ndarray:
+    """Measure the noise of spectra relative to the typical one, in segments of the range.
+
+    Parameters
+    ----------
+    ivar : float64 (m, L)
+        Inverse variances of bins; 0 in a bin without a good pixel.
+    scale : float64 (m,)
+        Positive scale of each spectrum.
+    noise : float64 (L,)
+        Typical noise of each bin.
+    n_segments : int
+        Number of segments, of about equal length.
+
+    Returns
+    -------
+    float64 (m, n_segments)
+        Mean of ln(scale * typical noise / error) over the good bins of each segment. A segment
+        without one has the level between its neighbours; NaN in a spectrum without a good bin.
+    """
+    good = ivar > 0
+    level = np.log(np.sqrt(np.where(good, ivar, 1)) * noise)
+    level[~good] = 0
+    edges = _edges(ivar.shape[1], n_segments)
+    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    total = np.stack([level[:, part].sum(axis=1) for part in parts], axis=1)
+    count = np.stack([good[:, part].sum(axis=1) for part in parts], axis=1)
+    levels = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    segments = np.arange(n_segments)
+    for row in np.flatnonzero((count == 0).any(axis=1) & (count > 0).any(axis=1)):
+        known = count[row] > 0
+        levels[row] = np.interp(segments, segments[known], levels[row, known])
+    return levels + np.log(scale)[:, None]
+
+
+def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
+    """Interpolate the levels of segments (m, n_segments) to bins, float64 (m, n_bins).
+
+    A level is that of the middle of its segment; before the first and behind the last middle it
+    is constant.
+    """
+    n_segments = levels.shape[1]
+    edges = _edges(n_bins, n_segments)
+    middle = (edges[:-1] + edges[1:] - 1) / 2
+    place = np.interp(np.arange(n_bins), middle, np.arange(n_segments))
+    left = np.minimum(place.astype(int), n_segments - 2)
+    part = place - left
+    interpolated: np.ndarray = levels[:, left] * (1 - part) + levels[:, left + 1] * part
+    return interpolated
+
+
+def _edges(n_bins: int, n_segments: int) -> np.ndarray:
+    """Return the first bin of each segment, and the number of bins, int64 (n_segments + 1,)."""
+    return np.arange(n_segments + 1) * n_bins // n_segments
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -35,8 +35,8 @@ FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
     "light_curve": LightCurveFeatures(),
 }
 """The features of each kind of group."""
-_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 3}
-_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 3}
+_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 4}
+_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 4}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""
@@ -56,8 +56,8 @@ class GroupSamples:
     Attributes
     ----------
     features : float32 (m, width)
-        Compressed features of good bins (2) or epochs (3), or those of a spectrum's coefficients
-        (one each, and one of their noise); not standardised.
+        Compressed features, not standardised: of pairs of bins, with their precision (3), of epochs
+        (3), or of a spectrum's coefficients (one each, and one of their noise).
     scale : float64 (objects,)
         Flux scale of every live spectrum, or median magnitude of every live light curve, among
         the rows to fit on.

@@ -176,14 +176,14 @@ class CoefficientTokenizer(GridTokenizer):
         return flux, np.where(np.isfinite(flux), ivar, np.nan)
 
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return the coefficient of each code in units of the scale, float64 (k,); noise has 0."""
+        """Return the coefficient of each code in units of the scale, (k, 1); noise has 0."""
         if slot == len(self.noise):
-            return np.zeros(len(self.centroids))
-        return self.space.restore(self.centroids, self.mean[slot], self.std[slot])
+            return np.zeros((len(self.centroids), 1))
+        return self.space.restore(self.centroids, self.mean[slot], self.std[slot])[:, None]
 
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the mean square of fluxes at `wave`, float64 (m, L) each."""
-        mean, variance = first[:, :-1] @ self.functions, (second - first**2)[:, :-1]
+        mean, variance = first[:, :-1, 0] @ self.functions, (second - first**2)[:, :-1, 0]
         return mean, mean**2 + np.maximum(variance, 0) @ self.functions**2
 
 

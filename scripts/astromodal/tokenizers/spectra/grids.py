@@ -1,29 +1,30 @@
-"""Codes of spectra on a grid: flux and precision of a bin, relative to the spectrum's own scale.
+"""Codes of spectra on a grid: pairs of bins relative to the spectrum's own scale, and its noise.
 
 The *scale* is the median over good bins of sqrt(flux² + error²): the typical flux of a bright
-spectrum, the noise of an empty one, and never 0. The features are
+spectrum, the noise of an empty one, and never 0. A code stands for two neighbouring bins, whose
+features are
 
-    flux_norm = flux / scale            compressed to arcsinh(flux_norm)
-    precision = scale * sqrt(ivar)      compressed to ln(precision)
+    mean = (flux1 + flux2) / (2 scale)                       compressed to arcsinh(mean)
+    contrast = (flux1 - flux2) / (2 scale sqrt(1 + mean²))   compressed to t arcsinh(contrast / t)
 
-flux_norm is near 1 in any continuum, whatever the S/N. precision is near 1 where there is only
-noise, and near the S/N where there is a signal. The compressions are chosen for three reasons:
+The mean is near 1 in any continuum, whatever the S/N. Up to about the continuum, arcsinh keeps an
+absolute error in units of the scale: noise around 0, with its negative fluxes, keeps its shape.
+Above, it keeps a relative error: an emission line a hundred times the continuum costs a few codes.
+Up to t = `CONTRAST`, an error counts the same in both features; above, that of the mean counts
+more, since the flux of a line is the sum over its bins.
 
-- Up to about the continuum, flux keeps an absolute error in units of the scale (arcsinh x ≈ x):
-  noise around 0, with its negative fluxes, keeps its shape. Above, flux keeps a relative error
-  (arcsinh x ≈ ln 2x): an emission line a hundred times the continuum costs a few codes.
-- Precision keeps a relative error, from sky lines in noise to the brightest stars.
-- Both have an inverse in closed form.
+The noise of a spectrum is the typical noise of the training spectra, bin by bin, times a smooth
+function: its mean logarithm in eight segments of the range, interpolated. These eight levels,
+ln(scale / noise), are coded by the same codebook, two a code, behind the bins. So no bin spends its
+code on its error.
 
-The cells of a codebook are round in the standardised features: an error of one standard deviation
-counts the same in both. The flux matters more than its error, which is needed to some percent
-only. So ln(precision) is standardised to an eighth of a standard deviation, which spends the codes
-on flux. A codebook is not fitted on the training bins as they are, but on
+A codebook is not fitted on the training bins as they are, but on
 
-- bins drawn in proportion to their precision, a fifth aside: an error of flux counts in units of
-  the noise, which is large where the precision is;
+- bins drawn in proportion to their precision, scale / error, a tenth aside: an error of flux counts
+  in units of the noise, which is large where the precision is;
 - artificial emission lines up to `BRIGHTEST_LINE` scales: lines differ more than continua do, and
-  the strongest ones of a survey are not among a few hundred training spectra.
+  the strongest ones of a survey are not among a few hundred training spectra;
+- the noise of the training spectra.
 
 docs/decisions.md has the measurements.
 """
@@ -39,8 +40,17 @@ import numpy as np
 from astromodal.errors import DataError, must_be
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import SpectrumBatch, good_pixels
-from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin, to_pixels
+from astromodal.surveys.spectra import BINS_PER_CODE, NOISE_CODES, SpectrumBatch, good_pixels
+from astromodal.tokenizers.spectra.bins import (
+    NoiseProfile,
+    between_segments,
+    in_bins,
+    in_pairs,
+    n_pairs,
+    noise_levels,
+    rebin,
+    to_pixels,
+)
 from astromodal.tokenizers.spectra.groups import (
     FeatureSpace,
     GridTokenizer,
@@ -48,21 +58,34 @@ from astromodal.tokenizers.spectra.groups import (
     near_scales,
 )
 
-N_FEATURES = 2
-FEATURE_WEIGHTS = np.array([1.0, 0.125])
-"""Standard deviations of the standardised features: compressed flux_norm, compressed precision."""
+N_SEGMENTS = NOISE_CODES * BINS_PER_CODE
+"""Segments of the range in which the noise is measured."""
+CONTRAST = 0.2
+"""Contrast of two bins above which its error counts less than that of their mean."""
+NOISE_STRETCH = 3.0
+"""ln(scale / noise) is divided by this, which brings it to where codes of flux are dense."""
 BRIGHTEST_LINE = 1000.0
 """Largest flux of an artificial line in a bin, in scales of its spectrum."""
-SHARE_OF_LINES = 0.02
+SHARE_OF_LINES = 0.04
 """Artificial lines per training sample."""
-SHARE_ALIKE = 0.2
+SHARE_OF_NOISE = 0.02
+"""Samples of noise per training sample."""
+SHARE_ALIKE = 0.1
 """Probability that a sample is drawn from all training bins alike, not by their precision."""
 
 
 class SpectrumFeatures(FeatureSpace):
-    """Compressed flux and precision of a bin, and the flux scale of a spectrum."""
+    """Mean and contrast of a pair of bins, or of two levels of noise, and the scale of a spectrum.
 
-    weights: ClassVar[np.ndarray] = FEATURE_WEIGHTS
+    A training sample has these two features, and ln(precision), which is NaN for levels of noise:
+    by it samples are drawn, and it is not quantized.
+    """
+
+    weights: ClassVar[np.ndarray] = np.ones(BINS_PER_CODE)
+
+    def width(self, group: str) -> int:
+        """Return the number of features of a training sample."""
+        return BINS_PER_CODE + 1
 
     def measure_noise(
         self,
@@ -71,9 +94,7 @@ class SpectrumFeatures(FeatureSpace):
         rows_fit: np.ndarray,
         settings: GroupSettings,
     ) -> NoiseProfile:
-        """Measure the typical noise of each pixel; unknown where a bin is a pixel."""
-        if grid_group(group).bin_factor(settings) == 1:
-            return NoiseProfile.unknown()
+        """Measure the typical noise of each pixel."""
         return NoiseProfile.of_batches(batches, rows_fit)
 
     def sample(
@@ -84,33 +105,60 @@ class SpectrumFeatures(FeatureSpace):
         settings: GroupSettings,
         noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the flux scales of the chosen spectra, and the features of their good bins."""
-        weight = noise.weights(batch.flux.shape[1])
-        factor = grid_group(group).bin_factor(settings)
-        flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, weight)
+        """Compute the scales of the chosen spectra, and the features of their bins and noise."""
+        length, factor = batch.flux.shape[1], grid_group(group).bin_factor(settings)
+        flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, noise.weights(length))
         scale = object_scale(flux, ivar)
-        return scale, compress(flux, ivar, scale)[ivar > 0]
+        return scale, training_samples(flux, ivar, scale, noise.of_bins(length, factor))
+
+    def standardisation(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the divisor, float64 (3,) each: one divisor for both features."""
+        means = features[np.isfinite(features[:, -1]), 0].astype(np.float64)
+        spread = means.std() if means.size else 0.0
+        middle = means.mean() if means.size else 0.0
+        divisor = spread if spread > 0 else 1.0
+        return np.array([middle, 0.0, 0.0]), np.array([divisor, divisor, 1.0])
+
+    def standardise(self, features: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Return the points that are quantized, float64 (…, 2), of the first two features."""
+        own = slice(0, BINS_PER_CODE)
+        return (features[..., own] - mean[own]) / std[own]
+
+    def restore(self, points: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Undo `standardise`, float64 (…, 2)."""
+        return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return as many training bins as there are, drawn by precision, and artificial lines.
+        """Return as many training bins as there are, drawn by precision, lines, and noise.
 
-        A line is a training bin whose flux is raised to a random one: the compressed flux is
-        uniform up to that of `BRIGHTEST_LINE`. The precision is the bin's own.
+        A line is a pair of training bins of which one is raised to a random flux, and the other to
+        a random part of it: the compressed flux is uniform up to that of `BRIGHTEST_LINE`.
         """
         generator = np.random.default_rng(seed)
-        precision = np.exp(features[:, 1], dtype=np.float64)
-        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / len(features)
-        drawn = features[generator.choice(len(features), len(features), p=probability)]
-        chosen = generator.integers(0, len(features), round(SHARE_OF_LINES * len(features)))
-        lines = features[chosen]
-        lowest = np.clip(lines[:, 0], 0, np.arcsinh(BRIGHTEST_LINE))
-        lines[:, 0] = generator.uniform(lowest, np.arcsinh(BRIGHTEST_LINE))
-        return np.concatenate([drawn, lines])
+        is_bin = np.isfinite(features[:, -1])
+        bins, noise = features[is_bin], features[~is_bin]
+        n = len(bins)
+        if not n:
+            return features
+        precision = np.exp(bins[:, -1], dtype=np.float64)
+        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / n
+        drawn = bins[generator.choice(n, n, p=probability)]
+        lines = bins[generator.integers(0, n, round(SHARE_OF_LINES * n))]
+        flux = _fluxes(lines[:, :-1])
+        lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(BRIGHTEST_LINE))
+        peak = np.sinh(generator.uniform(lowest, np.arcsinh(BRIGHTEST_LINE)))
+        part = generator.uniform(size=flux.shape)
+        part /= part.max(axis=1, keepdims=True)
+        raised = np.maximum(flux, peak[:, None] * part)
+        _write_features(lines[:, :-1], *_mean_and_contrast(raised[:, 0], raised[:, 1]))
+        n_levels = round(SHARE_OF_NOISE * n) if len(noise) else 0
+        levels = noise[generator.integers(0, max(len(noise), 1), n_levels)]
+        return np.concatenate([drawn, lines, levels])
 
 
 @dataclass(frozen=True)
 class SpectrumGroupTokenizer(GridTokenizer):
-    """The codebook of one group of spectra: one code per bin, relative to the flux scale.
+    """The codebook of one group of spectra: a code for two bins, and four for the noise.
 
     Attributes
     ----------
@@ -118,26 +166,31 @@ class SpectrumGroupTokenizer(GridTokenizer):
         Mean wavelength of each bin, in the unit of the group's axis.
     weight : float64 (n_pixels,)
         Weight of each pixel in the mean of its bin.
+    noise : float64 (L,)
+        Typical noise of each bin, relative to that of the spectrum's pixels.
     factor : int
         Pixels per bin.
     """
 
     weight: np.ndarray
+    noise: np.ndarray
     factor: int
 
     space: ClassVar[FeatureSpace] = SpectrumFeatures()
-    stored: ClassVar[tuple[str, ...]] = ("wave", "weight", "factor")
+    stored: ClassVar[tuple[str, ...]] = ("wave", "weight", "noise", "factor")
 
     @classmethod
     def parameters(
         cls, group: str, settings: GroupSettings, noise: NoiseProfile
     ) -> dict[str, np.ndarray | int]:
-        """Return the bins of a group and the weights of its pixels."""
+        """Return the bins of a group, the weights of its pixels, and the noise of its bins."""
         kind = grid_group(group)
+        length, factor = kind.grid(settings).length, kind.bin_factor(settings)
         return {
             "wave": kind.bin_centres(settings),
-            "weight": noise.weights(kind.grid(settings).length),
-            "factor": kind.bin_factor(settings),
+            "weight": noise.weights(length),
+            "noise": noise.of_bins(length, factor),
+            "factor": factor,
         }
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,27 +228,28 @@ class SpectrumGroupTokenizer(GridTokenizer):
     def encode(
         self, flux: np.ndarray, ivar: np.ndarray, code_scale: ScaleCoder
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Encode spectra: one code per bin, uint16 (m, L), and one of the scale, uint16 (m,)."""
+        """Encode spectra: codes, uint16 (m, slots), and one of the scale, uint16 (m,)."""
         binned = self.rebin(flux, ivar)
         scale_codes, scale = near_scales(object_scale(*binned), code_scale)
         return self.encode_bins(*binned, scale), scale_codes
 
     def encode_bins(self, flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Return the codes, uint16 (m, L), of rebinned spectra (m, L) relative to scales (m,)."""
-        return self.nearest(compress(flux, ivar, scale))
+        """Return the codes, (m, slots), of rebinned spectra (m, L) relative to scales (m,)."""
+        return self.nearest(compress(flux, ivar, scale, self.noise))
 
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode the bins of spectra, float64 (m, L) each; NaN where a code is missing."""
-        return expand(self.features(codes), scale)
+        return expand(self.features(codes), scale, self.noise)
 
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return the flux of each code in units of the scale, float64 (k,), for any bin."""
-        codes = np.arange(len(self.centroids))[None]
-        return expand(self.features(codes), np.ones(1))[0][0]
+        """Return the fluxes of each code in units of the scale, float64 (k, 2); noise has 0."""
+        if slot >= n_pairs(len(self.wave)):
+            return np.zeros((len(self.centroids), BINS_PER_CODE))
+        return _fluxes(self.space.restore(self.centroids, self.mean, self.std))
 
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the moments as they are: a slot is a bin."""
-        return first, second
+        """Return the moments of the bins, float64 (m, L) each."""
+        return in_bins(first, len(self.wave)), in_bins(second, len(self.wave))
 
 
 def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
@@ -212,8 +266,7 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
         Positive, in the unit of flux; NaN without a good bin.
     """
     good = ivar > 0
-    size = np.full(flux.shape, np.inf)
-    size[good] = np.hypot(flux[good], 1 / np.sqrt(ivar[good]))
+    size = np.where(good, np.sqrt(flux**2 + 1 / np.where(good, ivar, 1)), np.inf)
     size.sort(axis=1)
     n_good = good.sum(axis=1)
     pair = np.stack([np.maximum(n_good - 1, 0) // 2, n_good // 2], axis=1)
@@ -221,7 +274,9 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     return np.where(n_good > 0, np.take_along_axis(size, pair, axis=1).mean(axis=1), np.nan)
 
 
-def compress(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def compress(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
     """Compute the compressed features of rebinned spectra.
 
     Parameters
@@ -230,35 +285,103 @@ def compress(flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarra
         Rebinned spectra, as `bins.rebin` returns them.
     scale : float64 (m,)
         Positive scale of each spectrum; NaN for one without a good bin.
+    noise : float64 (L,)
+        Typical noise of each bin, as `NoiseProfile.of_bins` returns it.
 
     Returns
     -------
-    float64 (m, L, 2)
-        arcsinh(flux_norm) and ln(precision); NaN in a bin without a good pixel.
+    float64 (m, slots, 2)
+        Compressed mean and contrast of the bins of each code: a bin without a good pixel has the
+        flux of the other; NaN without a good pixel in both. Then those of the levels of noise.
     """
-    good = (ivar > 0) & np.isfinite(scale)[:, None]
-    features = np.full((*flux.shape, N_FEATURES), np.nan)
-    relative = np.broadcast_to(scale[:, None], flux.shape)[good]
-    features[good, 0] = np.arcsinh(flux[good] / relative)
-    features[good, 1] = np.log(np.sqrt(ivar[good]) * relative)
+    n = n_pairs(flux.shape[1])
+    features = np.empty((len(flux), n + NOISE_CODES, BINS_PER_CODE))
+    pairs = in_pairs(np.where(ivar > 0, flux, np.nan) / scale[:, None])
+    first, second = pairs[..., 0], pairs[..., 1]
+    known = np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
+    _write_features(features[:, :n], *_mean_and_contrast(*known))
+    levels = noise_levels(ivar, scale, noise, N_SEGMENTS) / NOISE_STRETCH
+    _write_features(features[:, n:], *_half_sums(levels[:, ::2], levels[:, 1::2]))
     return features
 
 
-def expand(features: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undo `compress`.
+def expand(
+    features: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `compress`, but for details of the noise.
 
     Parameters
     ----------
-    features : float64 (m, L, 2)
+    features : float64 (m, slots, 2)
         Compressed features; NaN where missing.
     scale : float64 (m,)
         Scale of each spectrum.
+    noise : float64 (L,)
+        Typical noise of each bin.
 
     Returns
     -------
     flux, ivar : float64 (m, L)
         NaN where missing.
     """
-    flux = np.sinh(features[..., 0]) * scale[:, None]
-    ivar = (np.exp(features[..., 1]) / scale[:, None]) ** 2
-    return flux, ivar
+    n_bins = len(noise)
+    flux = in_bins(_fluxes(features[:, : n_pairs(n_bins)]), n_bins) * scale[:, None]
+    mean, half = _from_features(features[:, -NOISE_CODES:])
+    levels = np.stack([mean + half, mean - half], axis=2) * NOISE_STRETCH
+    level = between_segments(levels.reshape(len(features), N_SEGMENTS), n_bins)
+    error = np.exp(-level) * noise * scale[:, None]
+    return flux, np.where(np.isnan(flux), np.nan, error**-2)
+
+
+def training_samples(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Return the samples of rebinned spectra: features that are known, and ln(precision).
+
+    Parameters
+    ----------
+    flux, ivar, scale, noise
+        As for `compress`.
+
+    Returns
+    -------
+    float64 (n, 3)
+        Two features, and ln(scale / error) of the more precise bin; NaN for levels of noise.
+    """
+    features = compress(flux, ivar, scale, noise)
+    largest = np.fmax.reduce(in_pairs(ivar), axis=2)
+    with np.errstate(divide="ignore"):
+        precision = np.log(np.sqrt(largest) * scale[:, None])
+    precision = np.pad(precision, ((0, 0), (0, NOISE_CODES)), constant_values=np.nan)
+    known = np.isfinite(features).all(axis=2)
+    return np.concatenate([features, precision[..., None]], axis=2)[known]
+
+
+def _write_features(features: np.ndarray, mean: np.ndarray, contrast: np.ndarray) -> None:
+    """Fill `features` (…, 2) with means and compressed contrasts (…)."""
+    features[..., 0] = mean
+    features[..., 1] = CONTRAST * np.arcsinh(contrast / CONTRAST)
+
+
+def _from_features(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `_write_features`."""
+    return features[..., 0], CONTRAST * np.sinh(features[..., 1] / CONTRAST)
+
+
+def _mean_and_contrast(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return arcsinh(mean) and contrast of two fluxes in units of the scale."""
+    mean, half = _half_sums(first, second)
+    return np.arcsinh(mean), half / np.sqrt(1 + mean**2)
+
+
+def _half_sums(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return half the sum and half the difference of two arrays."""
+    return (first + second) / 2, (first - second) / 2
+
+
+def _fluxes(features: np.ndarray) -> np.ndarray:
+    """Return the fluxes of two bins in units of the scale, float64 (…, 2)."""
+    compressed, contrast = _from_features(features)
+    mean = np.sinh(compressed)
+    half = contrast * np.sqrt(1 + mean**2)
+    return np.stack([mean + half, mean - half], axis=-1)

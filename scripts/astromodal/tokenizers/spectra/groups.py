@@ -162,8 +162,8 @@ class GroupTokenizer(ABC):
         Name of the group.
     quantizer : FittedQuantizer
         Quantizes the standardised features; without codes where the group has no training data.
-    mean, std : float64 (D,)
-        A compressed feature x is standardised to (x - mean) / std.
+    mean, std : float64 (width,)
+        Parameters with which `FeatureSpace.standardise` makes points of features.
     """
 
     group: str
@@ -232,7 +232,10 @@ class GroupTokenizer(ABC):
         """
         points = self.space.standardise(features, self.mean, self.std)
         codes = np.full(points.shape[:-1], MISSING_CODE, dtype=np.uint16)
-        known = np.isfinite(points).all(axis=-1)
+        # Feature by feature: many times as fast as `all` along so short an axis.
+        known = np.logical_and.reduce(
+            [np.isfinite(column) for column in np.moveaxis(points, -1, 0)]
+        )
         if len(self.centroids) and known.any():
             codes[known] = self.quantizer.encode(points[known])
         return codes
@@ -340,7 +343,7 @@ class GridTokenizer(GroupTokenizer):
 
     @abstractmethod
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return what each code says of a slot, in units of the scale, float64 (k,)."""
+        """Return the values of each code in a slot, in units of the scale, float64 (k, values)."""
 
     @abstractmethod
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -348,8 +351,8 @@ class GridTokenizer(GroupTokenizer):
 
         Parameters
         ----------
-        first, second : float64 (m, slots)
-            Mean and mean square of the independent values that `unit_values` gives.
+        first, second : float64 (m, slots, values)
+            Mean and mean square of the values that `unit_values` gives, independent slot by slot.
         """
 
     def encode_batch(self, batch: SpectrumBatch, code_scale: ScaleCoder) -> EncodedBatch:

@@ -1,6 +1,6 @@
 """The spectrum tokenizer: one codebook per group, and one scale per object.
 
-A spectrum becomes one code per bin of its grid, of flux and precision, and one code for its flux
+A spectrum becomes one code per two bins of its grid, four codes for its noise, and one for its flux
 scale. A spectrum that is published as coefficients becomes one code per coefficient, one for their
 noise, and one for the scale. A light curve becomes one code per epoch, of magnitude, precision and
 time step, and one code for its median magnitude, which is called its scale too. Each group has a
@@ -46,7 +46,7 @@ KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
     "light_curve": LightCurveGroupTokenizer,
 }
 """The tokenizer of each kind of group."""
-_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 3}
+_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 4}
 _SEEN = "_seen"
 
 

@@ -28,10 +28,10 @@ GRID = grid_group("desi_b").grid(SPECTRUM).points()
 
 def _tokenizer(n_codes=1024):
     side = int(np.sqrt(n_codes))
-    pairs = np.stack(np.meshgrid(np.linspace(-1, 2, side), np.linspace(0, 6, side)), axis=-1)
+    pairs = np.stack(np.meshgrid(np.linspace(-1, 2, side), np.linspace(-0.4, 0.4, side)), axis=-1)
     centroids = pairs.reshape(-1, 2).astype(np.float32)[:n_codes]
     group = SpectrumGroupTokenizer.fitted(
-        "desi_b", NearestCentroid(centroids), np.zeros(2), np.ones(2), SPECTRUM,
+        "desi_b", NearestCentroid(centroids), np.zeros(3), np.ones(3), SPECTRUM,
         NoiseProfile.unknown(),
     )  # fmt: skip
     names = (scale_column("desi_b"),)
@@ -76,7 +76,7 @@ def test_good_codes_are_found_good(run, make_field):
     assert 0.8 < numbers.chi2.value < 1.5
     assert numbers.worst_continuum_error < 0.1
     assert section.headlines[0].verdict == "good"
-    assert numbers.codebook.tokens == 15 * grid_group("desi_b").n_bins(SPECTRUM)
+    assert numbers.codebook.tokens == 15 * grid_group("desi_b").n_slots(SPECTRUM)
     assert sum(b.n for b in numbers.snr) == 15
 
 

@@ -11,6 +11,10 @@ from astromodal.tokenizers.spectra.bins import (
     MIN_SPECTRA,
     POWER,
     NoiseProfile,
+    between_segments,
+    in_bins,
+    in_pairs,
+    noise_levels,
     rebin,
     to_pixels,
 )
@@ -196,3 +200,50 @@ def test_bins_of_one_pixel_are_pixels():
     """Nothing is interpolated."""
     mean = np.random.default_rng(0).normal(size=(2, 9))
     np.testing.assert_allclose(to_pixels(mean, 1, np.ones(9)), mean, atol=1e-12)
+
+
+def test_few_spectra_have_a_typical_noise():
+    """A single spectrum's own, relative to its mean; 1 where nothing was measured."""
+    ivar = np.array([[1.0, 16.0, 0.0]])
+    noise = NoiseProfile.measure(np.zeros_like(ivar), ivar).typical(3)
+    np.testing.assert_allclose(noise, [2, 0.5, 1])
+    assert NoiseProfile.unknown().typical(2).tolist() == [1, 1]
+
+
+def test_the_noise_of_bins_by_hand():
+    """Of the mean of two pixels of noise 1 with equal weights 1 / sqrt(2); of one pixel 1."""
+    np.testing.assert_allclose(NoiseProfile.unknown().of_bins(3, 2), [0.5**0.5, 1])
+
+
+@pytest.mark.parametrize("length", [6, 7])
+def test_pairs_are_undone(length):
+    """Bins two by two, with NaN beside the last one of an odd number; and back."""
+    values = np.arange(2.0 * length).reshape(2, length)
+    pairs = in_pairs(values)
+    assert pairs.shape == (2, (length + 1) // 2, 2)
+    assert np.isnan(pairs).sum() == 2 * (length % 2)
+    np.testing.assert_array_equal(in_bins(pairs, length), values)
+
+
+def test_levels_of_noise_by_hand():
+    """ln(scale × typical / error): means over segments, interpolated where nothing is good."""
+    ivar = np.array([[1.0, 16.0, 0, 0, 4.0, 0], [0.0] * 6])
+    noise = np.array([1.0, 1, 1, 1, 2, 1])
+    levels = noise_levels(ivar, np.array([np.e, np.nan]), noise, 3)
+    first, last = 1 + np.log(2), 1 + np.log(4)
+    np.testing.assert_allclose(levels[0], [first, (first + last) / 2, last])
+    assert np.isnan(levels[1]).all()
+
+
+def test_levels_are_interpolated_between_the_middles_of_segments():
+    """Constant before the first and behind the last."""
+    found = between_segments(np.array([[1.0, 3.0]]), 8)
+    np.testing.assert_allclose(found, [[1, 1, 1.25, 1.75, 2.25, 2.75, 3, 3]])
+
+
+@given(st.integers(1, 30))
+def test_levels_of_typical_noise_are_the_scale(n_bins):
+    """However few bins there are, fewer than segments too."""
+    noise = np.linspace(1, 2, n_bins)
+    levels = noise_levels(noise[None] ** -2.0, np.array([5.0]), noise, 8)
+    np.testing.assert_allclose(between_segments(levels, n_bins), np.log(5.0))

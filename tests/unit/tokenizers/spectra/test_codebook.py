@@ -8,13 +8,14 @@ from astromodal.tokenizers.spectra.codebook import (
     GroupSamples,
     SpectrumCodebook,
     SpectrumSamples,
+    feature_space,
     read_samples,
     sample_features,
     train_codebook,
 )
 from helpers.spectra import SETTINGS, desi_columns, samples_of, spectra
 
-BINS = grid_group("desi_r").n_bins(SETTINGS)
+SLOTS = grid_group("desi_r").n_slots(SETTINGS)
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def cube(write_cube):
 
 
 def test_all_live_spectra_to_fit_on_are_sampled(cube):
-    """Features of every good bin and the scale of every live spectrum, of the chosen rows only."""
+    """Features of every code and the scale of every live spectrum, of the chosen rows only."""
     chosen = np.array([True, True, True, False, False, True, True])
     found = sample_features(cube, SETTINGS, chosen, 0)["desi_r"]
     expected = samples_of(*(x[[0, 1, 5]] for x in spectra(6)))
@@ -39,18 +40,20 @@ def test_all_live_spectra_to_fit_on_are_sampled(cube):
 def test_groups_without_spectra_are_empty(cube):
     """A group that the cube lacks is there, with nothing in it."""
     found = sample_features(cube, SETTINGS, np.ones(7, bool), 0)["desi_b"]
-    assert (found.features.shape, found.n_objects, found.n_spectra) == ((0, 2), 0, 0)
+    assert (found.features.shape, found.n_objects, found.n_spectra) == ((0, 3), 0, 0)
 
 
 def test_large_fields_are_thinned_to_the_limit(cube):
-    """As many bins as the setting says, in row order, from all over the field; all the scales."""
+    """As many codes as the setting says, in row order, from all over the field; all the scales."""
     settings = SETTINGS.model_copy(update={"samples_per_field": 150})
     every = sample_features(cube, SETTINGS, np.ones(7, bool), 0)["desi_r"]
     found = sample_features(cube, settings, np.ones(7, bool), 0)["desi_r"]
-    place = [int(np.flatnonzero((every.features == f).all(axis=1))[0]) for f in found.features]
+    place = [
+        int(np.flatnonzero((every.features[:, :2] == f[:2]).all(axis=1))[0]) for f in found.features
+    ]
     assert len(place) == 150
     assert place == sorted(set(place))
-    assert {p // BINS for p in place} == set(range(5))
+    assert {p // SLOTS for p in place} == set(range(5))
     np.testing.assert_array_equal(found.scale, every.scale)
 
 
@@ -66,7 +69,7 @@ def test_thinning_follows_the_seed_and_not_the_slices(cube, write_cube, monkeypa
     monkeypatch.setattr(module, "read_group", lambda *a: read(*a, rows=1))
     again = sample_features(cube, settings, rows, 0)["desi_r"].features
     np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
+    assert (first[:, 0] != other[:, 0]).any()
 
 
 def test_noise_follows_the_first_spectra_and_not_the_slices(write_cube, monkeypatch):
@@ -125,11 +128,13 @@ def codebook():
 
 
 def test_features_are_standardised_with_the_training_data(codebook):
-    """Training samples have mean 0 and the weights' deviations; artificial lines do not count."""
+    """Means of bins have deviation 1, contrasts the same divisor; noise and lines do not count."""
     features = samples_of(*spectra(20)).features
-    points = (features - codebook.mean) / codebook.std
-    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(points.std(axis=0), [1, 0.125], rtol=1e-5)
+    bins = features[np.isfinite(features[:, 2])]
+    points = feature_space("desi_r").standardise(bins, codebook.mean, codebook.std)
+    assert points[:, 0].mean() == pytest.approx(0, abs=1e-5)
+    assert points[:, 0].std() == pytest.approx(1)
+    np.testing.assert_allclose(points[:, 1] * codebook.std[0], bins[:, 1], rtol=1e-6)
 
 
 def test_numbers_say_what_was_fitted(codebook):
@@ -153,8 +158,8 @@ def test_no_samples_make_an_empty_codebook():
 
 def test_equal_samples_make_one_centroid():
     """A feature without spread is not divided by 0."""
-    samples = GroupSamples(np.full((5, 2), 0.5, np.float32), np.ones(1), 1, 1)
-    codebook = train_codebook(samples, "desi_b", SETTINGS)
+    features = np.tile(np.array([0.5, 0.0, 1.0], np.float32), (5, 1))
+    codebook = train_codebook(GroupSamples(features, np.ones(1), 1, 1), "desi_b", SETTINGS)
     assert codebook.centroids.tolist() == [[0, 0]]
 
 

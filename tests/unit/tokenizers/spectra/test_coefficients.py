@@ -147,7 +147,7 @@ def test_unit_values_are_what_codes_decode_to(tokenizer):
     kind = tokenizer.spectrum(GROUP)
     codes, _ = tokenizer.encode(GROUP, *coefficients(1, seed=5))
     values, _ = kind.coefficients(codes, np.ones(1))
-    found = [kind.unit_values(slot)[codes[0, slot]] for slot in range(N + 1)]
+    found = [kind.unit_values(slot)[codes[0, slot], 0] for slot in range(N + 1)]
     np.testing.assert_allclose(found[:-1], values[0], rtol=1e-5)
     assert found[-1] == 0
 

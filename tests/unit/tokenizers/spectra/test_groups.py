@@ -6,8 +6,8 @@ from astromodal.tokenizers.spectra.tokenizer import KINDS
 
 
 def test_features_of_each_kind():
-    """Two of a spectrum's bin, three of a light curve's epoch, 56 of an XP spectrum."""
-    width = {"spectrum": 2, "light_curve": 3, "coefficients": 56}
+    """Of two bins with their precision, of an epoch of a light curve, of an XP spectrum."""
+    width = {"spectrum": 3, "light_curve": 3, "coefficients": 56}
     for group in GROUPS:
         assert feature_space(group.name).width(group.name) == width[group.kind]
 

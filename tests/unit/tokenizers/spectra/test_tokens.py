@@ -8,7 +8,7 @@ from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra, load_spectrum_tokens
 from helpers.spectra import SETTINGS, desi_columns, samples_of, spectra, tokenizer_of
 
-BINS = grid_group("desi_r").n_bins(SETTINGS)
+SLOTS = grid_group("desi_r").n_slots(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def test_objects_with_any_spectrum_are_listed(make, tokenizer):
 
 
 def test_codes_lie_where_indptr_says(make, tokenizer):
-    """A live spectrum has all bins; an absent one and a dead fibre have none."""
+    """A live spectrum has all codes; an absent one and a dead fibre have none."""
     tokens = encode_field_spectra(make(), tokenizer)
     group = tokens.groups["desi_r"]
-    assert np.diff(group.indptr).tolist() == [BINS, 0, BINS, 0]
+    assert np.diff(group.indptr).tolist() == [SLOTS, 0, SLOTS, 0]
     assert group.indptr.dtype == np.int64
     flux, ivar = spectra(5, seed=1)
     codes, scale = tokenizer.encode("desi_r", flux, ivar)
