@@ -32,6 +32,7 @@ from astromodal.sequences.tokenizers import (
     check_hashes,
     load_tokenizers,
 )
+from astromodal.training.calibration import levels_at
 from astromodal.training.labels import FittedLabel
 
 
@@ -184,12 +185,17 @@ class Bundle:
         named = 0 <= column < len(self.columns)
         return self.temperatures.get(self.columns[column], other) if named else other
 
-    def levels(self, column: int) -> np.ndarray | None:
-        """Return the levels of a column, by number, float32 (L,); None for other temperatures.
+    def levels(self, column: int, shown: np.ndarray) -> np.ndarray | None:
+        """Return the levels of a column, by number, float64 (n, L); None for other temperatures.
 
-        These are what even levels of its cumulative distribution become in the calibration.
+        These are what even levels of its cumulative distribution become in the calibration, where
+        parts of all columns are shown, float64 (n,).
         """
-        return None if self.temperatures is not None else self._own_levels[column]
+        if self.temperatures is not None:
+            return None
+        maps = self.trained.model.values
+        levels, parts = (each[column].cpu().numpy() for each in (maps.levels, maps.shown))
+        return levels_at(levels, parts, shown)
 
     def column_temperature(self, column: str) -> float:
         """Return the divisor of the logits of a scalar column, by name."""
@@ -200,11 +206,6 @@ class Bundle:
     def _n_bins(self) -> int:
         """Number of ids of a scalar column."""
         return self.layout[SCALAR].ranges[0].size
-
-    @cached_property
-    def _own_levels(self) -> np.ndarray:
-        """Return the model's levels of all scalar columns, float32 (G, L)."""
-        return np.asarray(self.trained.model.values.levels.cpu().numpy())
 
     @cached_property
     def _own_temperatures(self) -> list[float]:

@@ -34,7 +34,6 @@ from astromodal.inference.predict_blocks import (
 )
 from astromodal.inference.predict_scalars import (
     ScalarPrediction,
-    distribution_of,
     predict_columns,
 )
 from astromodal.inference.prompt import Sampling, check_given, count_given
@@ -143,10 +142,7 @@ class AstroModel(LoadedModel):
         check_given(request, n_given)
         self.bundle.check_known(request)
         predicted = predict_columns(self.bundle, opened, request, self.settings)
-        for column, probabilities in predicted.items():
-            if probabilities.shape[1]:  # otherwise no training field measured the column
-                distribution = distribution_of(self.bundle, column, probabilities, ids, n_given)
-                out[self.columns[column]] = distribution
+        out |= {self.columns[column]: each for column, each in predicted.items()}
         sampling = Sampling(n_samples, seed)
         for block in request.blocks:
             if block == IMAGE:

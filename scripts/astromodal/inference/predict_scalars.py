@@ -18,15 +18,15 @@ from astromodal.config.evaluate import PredictSettings
 from astromodal.data.columns import scalar_unit
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
-from astromodal.inference.prompt import run_given
+from astromodal.inference.prompt import count_given, run_given
 from astromodal.inference.request import Request
 from astromodal.sequences.layout import SCALAR
-from astromodal.training.calibration import even_levels, with_levels
+from astromodal.training.calibration import with_levels
 
 
 def predict_columns(
     bundle: Bundle, objects: Encoded, request: Request, settings: PredictSettings
-) -> dict[int, np.ndarray]:
+) -> dict[int, ScalarPrediction]:
     """Predict the distribution of each requested column.
 
     Parameters
@@ -42,23 +42,30 @@ def predict_columns(
 
     Returns
     -------
-    dict of int to float64 (n, K)
-        Probability of each bin in use, by column number; K is 0 for a column without bins.
+    dict of int to ScalarPrediction
+        Distributions by column number; of a column without bins there is none.
     """
     legal = {column: _legal(bundle, column) for column in request.columns}
-    out = {column: np.zeros((len(objects), ids.used)) for column, ids in legal.items()}
-    asked = [column for column, ids in legal.items() if ids.used]
-    if not asked:
-        return out
-    runs = run_given(bundle, objects, request, asked, None, settings.token_budget)
+    legal = {column: ids for column, ids in legal.items() if ids.used}
+    if not legal:
+        return {}
+    every = {column: np.zeros((len(objects), ids.used)) for column, ids in legal.items()}
+    shown, n_given = np.zeros(len(objects)), count_given(objects, request)
+    runs = run_given(bundle, objects, request, list(legal), None, settings.token_budget)
     for place, batch, states in runs:
-        for column in asked:
+        shown[place] = ((batch.columns.place >= 0) & ~batch.columns.asked).mean(axis=1)
+        for column, ids in legal.items():
             at = torch.from_numpy(batch.columns.place[:, column]).to(bundle.device)
-            log = bundle.log_probabilities(states[at], legal[column]).double()  # (M, K)
-            probabilities, levels = log.softmax(dim=1).cpu().numpy(), bundle.levels(column)
-            if levels is not None:
-                probabilities = with_levels(probabilities, even_levels(), levels)
-            out[column][place] = probabilities / probabilities.sum(axis=1, keepdims=True)
+            log = bundle.log_probabilities(states[at], ids).double()  # (M, K)
+            every[column][place] = log.softmax(dim=1).cpu().numpy()
+    out = {}
+    for column, probabilities in every.items():
+        levels = bundle.levels(column, shown)
+        if levels is not None:
+            probabilities = with_levels(probabilities, levels)
+        plain = distribution_of(bundle, column, probabilities, objects.ids, n_given)
+        temperature = bundle.column_temperature(bundle.columns[column])
+        out[column] = replace(plain, temperature=temperature, levels=levels)
     return out
 
 
@@ -92,8 +99,8 @@ class ScalarPrediction:
         Number of codes that each object was predicted from.
     temperature : float
         Divisor of the logits.
-    levels : float32 (L,), optional
-        What even levels of the cumulative distribution, from 0 to 1, were replaced by in its
+    levels : float64 (n, L), optional
+        What even levels of the cumulative distributions, from 0 to 1, were replaced by in their
         calibration; None where they were not.
     """
 
@@ -109,10 +116,10 @@ class ScalarPrediction:
 
     def __getitem__(self, which: np.ndarray | slice) -> ScalarPrediction:
         """Return the prediction for some objects, by a mask (n,), positions or a slice."""
-        ids, probabilities, n_given = self.ids, self.probabilities, self.n_given
-        return replace(
-            self, ids=ids[which], probabilities=probabilities[which], n_given=n_given[which]
-        )
+        levels = None if self.levels is None else self.levels[which]
+        ids, n_given = self.ids[which], self.n_given[which]
+        probabilities = self.probabilities[which]
+        return replace(self, ids=ids, probabilities=probabilities, n_given=n_given, levels=levels)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -225,8 +232,8 @@ def _mean_square(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
 def distribution_of(
     bundle: Bundle, column: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
 ) -> ScalarPrediction:
-    """Return the prediction of a column, by number, with probabilities (n, K) of its bins."""
+    """Return the distribution of a column, by number, with probabilities (n, K) of its bins."""
     scalar, used, name = bundle.tokenizers.scalar, probabilities.shape[1], bundle.columns[column]
     centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
-    unit, own = scalar_unit(name) or "", (bundle.column_temperature(name), bundle.levels(column))
-    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given, *own)
+    unit = scalar_unit(name) or ""
+    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given)

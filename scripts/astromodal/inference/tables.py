@@ -25,7 +25,6 @@ from astromodal.inference.finetuned import ClassPrediction, predict_label
 from astromodal.inference.loaded import LoadedModel
 from astromodal.inference.predict_scalars import (
     ScalarPrediction,
-    distribution_of,
     predict_columns,
 )
 from astromodal.inference.prompt import count_given
@@ -143,8 +142,8 @@ def predict_field(
             n_given = count_given(chunk, request)
             out["n_given"] = pa.array(n_given)
             predicted = predict_columns(model.bundle, chunk, request, settings)
-            for number, probabilities in predicted.items():
-                out |= _statistics(model, number, probabilities, chunk.ids, n_given)
+            for number in request.columns:
+                out |= _statistics(model.columns[number], predicted.get(number), len(chunk))
             yield out
 
     return _write(path, schema, meta, tables())
@@ -215,15 +214,11 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     return dict(json.loads(stored[KEY]))
 
 
-def _statistics(
-    model: LoadedModel, number: int, probabilities: np.ndarray, ids: np.ndarray, n_given: np.ndarray
-) -> dict[str, pa.Array]:
-    """Return the statistics of a column, by number, from probabilities (n, K) of its bins."""
-    name = model.columns[number]
-    if not probabilities.shape[1]:
-        missing = pa.array(np.full(len(ids), np.nan), pa.float32())
+def _statistics(name: str, column: ScalarPrediction | None, n: int) -> dict[str, pa.Array]:
+    """Return the statistics of a column of n objects; NaN where it has no bins."""
+    if column is None:
+        missing = pa.array(np.full(n, np.nan), pa.float32())
         return {f"{name}_{s}": missing for s in STATISTICS}
-    column = distribution_of(model.bundle, number, probabilities, ids, n_given)
     pairs = zip(STATISTICS, _values(column), strict=True)
     return {f"{name}_{s}": pa.array(value, pa.float32()) for s, value in pairs}
 

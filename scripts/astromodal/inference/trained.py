@@ -130,7 +130,7 @@ def restore(
     return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)
 
 
-FORMAT = {"format": "exported_transformer", "version": "3"}
+FORMAT = {"format": "exported_transformer", "version": "4"}
 
 
 def save_exported(trained: Trained, tokenizers: Tokenizers, paths: ExportLayout) -> None:

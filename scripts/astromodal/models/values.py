@@ -39,6 +39,8 @@ N_COSINES = 32
 """Features of a scalar that are cosines in its rank, of frequencies 1, 2, 3 …; others follow."""
 N_LEVELS = 33
 """Levels of cumulative probability that are calibrated."""
+N_PARTS = 4
+"""Parts of the columns, shown to the model, at which they are calibrated."""
 MAPS = ("maps_in", "maps_sum", "maps_out")
 """Names of the parameters of `ValueMaps`, float (G, F, D) each."""
 
@@ -53,8 +55,9 @@ class ValueMaps(nn.Module):
     learn their bins by heart.
 
     `temperatures`, float (G,), are divisors of the logits of each column in prediction, and
-    `levels`, float (G, L), are what its even levels of cumulative probability then become. They
-    change nothing in training, which fits them at its end.
+    `levels`, float (G, P, L), are what its even levels of cumulative probability then become where
+    the parts `shown`, float (G, P), of all columns are shown. They change nothing in training,
+    which fits them at its end.
 
     Parameters
     ----------
@@ -67,6 +70,7 @@ class ValueMaps(nn.Module):
     column_ids: torch.Tensor
     temperatures: torch.Tensor
     levels: torch.Tensor
+    shown: torch.Tensor
     weights_in: torch.Tensor
     weights_out: torch.Tensor
     maps_in: nn.Parameter
@@ -94,7 +98,8 @@ class ValueMaps(nn.Module):
         self.register_buffer("column_ids", torch.tensor(columns, device="cpu"))
         self.register_buffer("temperatures", torch.ones(columns.n_columns))
         even = torch.linspace(0, 1, N_LEVELS, device="cpu")
-        self.register_buffer("levels", even.repeat(columns.n_columns, 1))
+        self.register_buffer("levels", even.repeat(columns.n_columns, N_PARTS, 1))
+        self.register_buffer("shown", torch.zeros(columns.n_columns, N_PARTS))
 
     def _of_columns(self, features: torch.Tensor) -> torch.Tensor:
         """Return the features of the bins of each column, (G, S, F)."""

@@ -184,6 +184,8 @@ class Hiding:
         Numbers of the blocks that may be hidden.
     each_block : float
         Probability that each of them is hidden.
+    fraction : float, optional
+        Fraction of the columns that is asked of a chosen object; by default a random one, as above.
     """
 
     key: tuple[int, ...]
@@ -192,6 +194,7 @@ class Hiding:
     all_labels: float = 0.0
     blocks: tuple[int, ...] = ()
     each_block: float = 0.0
+    fraction: float | None = None
 
     def __call__(self, objects: np.ndarray, known: np.ndarray, present: np.ndarray) -> Chosen:
         """Choose; see `Choose`."""
@@ -199,7 +202,8 @@ class Hiding:
         bits = random_bits(objects, np.arange(3 + n_columns + n_blocks), self.key)
         uniform = (bits >> np.uint64(11)) * 2.0**-53  # float64 in [0, 1)
         chosen = uniform[:, 0] < self.columns
-        fraction = np.where(chosen, np.minimum(1.0, 2 * uniform[:, 1]), 0.0)
+        some = np.minimum(1.0, 2 * uniform[:, 1]) if self.fraction is None else self.fraction
+        fraction = np.where(chosen, some, 0.0)
         asked = uniform[:, 3 : 3 + n_columns] < fraction[:, None]
         asked[:, list(self.labels)] |= uniform[:, 2:3] < self.all_labels
         hidden = np.zeros(present.shape, dtype=bool)

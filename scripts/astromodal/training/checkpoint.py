@@ -22,7 +22,7 @@ from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.storage.torch_files import load_state
 
-CHECKPOINT_FORMAT, VERSION = "transformer", 4
+CHECKPOINT_FORMAT, VERSION = "transformer", 5
 _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 

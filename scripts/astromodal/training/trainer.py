@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.order import Choose, plan_epoch
 from astromodal.training import checkpoint
 from astromodal.training.batches import Step, Steps
-from astromodal.training.calibration import fit_columns
+from astromodal.training.calibration import ValidationObjects, fit_columns
 from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
@@ -319,20 +319,15 @@ class Trainer:
         return {**state, **{name: stored[name] for name in kept}}
 
     def calibrated_state(self) -> dict[str, Any]:
-        """Return the final state, with columns calibrated on the validation objects.
-
-        Labels are calibrated as they are mostly predicted, from everything else, and other columns
-        as training asks them.
-        """
+        """Return the final state, with columns calibrated on the validation objects."""
         state, steps, model = self.final_state(), self.steps, self.model
         model.load_state_dict(state["model_state_dict"])
-        order, labels = _ORDER if steps.shuffled else None, list(steps.columns.labels)
-        usual = steps.hiding(_HIDDEN, labels=True)
-        for choose in (usual, replace(usual, columns=0.0, each_block=0.0)):
-            fitted = fit_columns(model, steps.sequences, self.validated, order, choose, _TOKENS)
-            chosen = slice(len(fitted.levels)) if choose is usual else labels
-            for name, values in vars(fitted).items():
-                getattr(model.values, name)[chosen] = torch.from_numpy(values[chosen])
+        order = _ORDER if steps.shuffled else None
+        objects = ValidationObjects(steps.sequences, self.validated, order, _TOKENS)
+        fitted = fit_columns(model, objects, steps.hiding(_HIDDEN, labels=True))
+        n_columns = objects.n_columns  # behind them are those of brightness and scales
+        for name, values in vars(fitted).items():
+            getattr(model.values, name)[:n_columns] = torch.from_numpy(values)
         return {**state, "model_state_dict": model.state_dict()}
 
     def checkpoint(self, step: int | None) -> Path:

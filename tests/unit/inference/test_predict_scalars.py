@@ -49,7 +49,7 @@ def test_predictions_are_those_of_a_query_at_the_end(bundle, encoded, target, gi
     """What is given stands in order, and the column is asked after it; nothing else is there."""
     request = parse_request(bundle.layout, COLUMNS, target, given)
     column = COLUMNS.index(target)
-    found = predict_columns(bundle, encoded, request, SETTINGS)[column]
+    found = predict_columns(bundle, encoded, request, SETTINGS)[column].probabilities
     for i in range(0, len(encoded), 3):
         expected = by_hand(bundle, encoded, i, request, column)
         np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-6)
@@ -61,8 +61,8 @@ def test_several_columns_are_asked_in_one_run(bundle, encoded):
     both = parse_request(bundle.layout, COLUMNS, ["specz_z", "gaia_teff_gspphot"], given)
     found = predict_columns(bundle, encoded, both, SETTINGS)
     assert set(found) == set(both.columns)
-    for column, probabilities in found.items():
-        used = bundle.tokenizers.scalar.n_codes[column]
+    for column, predicted in found.items():
+        probabilities, used = predicted.probabilities, bundle.tokenizers.scalar.n_codes[column]
         assert probabilities.shape == (len(encoded), used)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
@@ -70,9 +70,9 @@ def test_several_columns_are_asked_in_one_run(bundle, encoded):
 def test_batches_change_nothing(bundle, encoded):
     """Distributions of single objects are the same as those of batches."""
     request = parse_request(bundle.layout, COLUMNS, "mag_pstotal_r", None)
-    together = predict_columns(bundle, encoded, request, SETTINGS)[0]
+    together = predict_columns(bundle, encoded, request, SETTINGS)[0].probabilities
     small = SETTINGS.model_copy(update={"token_budget": 1})
-    alone = predict_columns(bundle, encoded, request, small)[0]
+    alone = predict_columns(bundle, encoded, request, small)[0].probabilities
     np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-7)
 
 
@@ -83,7 +83,7 @@ def test_threads_change_no_more_than_the_rounding(bundle, encoded):
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(predict_columns(bundle, encoded, request, SETTINGS)[0])
+            found.append(predict_columns(bundle, encoded, request, SETTINGS)[0].probabilities)
     finally:
         torch.set_num_threads(before)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-7)
@@ -99,4 +99,4 @@ def test_the_target_itself_is_never_used(bundle, encoded, model):
     settings = PredictSettings()
     request = parse_request(bundle.layout, COLUMNS, "specz_z", None)
     first, second = (predict_columns(bundle, e, request, settings)[2] for e in (encoded, changed))
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)

@@ -103,6 +103,13 @@ def test_every_part_of_the_columns_is_asked_and_often_all():
     np.testing.assert_allclose(found, [0.55, 0.05, 0.05, 0.05, 0.3], atol=0.01)
 
 
+def test_a_given_fraction_of_the_columns_is_asked():
+    """Of every chosen object, one column at random as another."""
+    found = asked(Hiding(KEY, 1.0, fraction=0.25), np.arange(20_000), 4)
+    np.testing.assert_allclose(found.mean(axis=0), 0.25, atol=0.015)
+    assert not asked(Hiding(KEY, 1.0, fraction=0.0), np.arange(50), 4).any()
+
+
 def test_labels_are_asked_together():
     """With a probability of their own all labels of an object are asked, and no other column."""
     found = asked(Hiding(KEY, 0.0, (1, 3), 0.8), np.arange(10_000), 4)

@@ -25,10 +25,9 @@ from astromodal.training.calibration import (
     LOG_TEMPERATURES,
     UNITY,
     best_temperature,
-    even_levels,
     nll_by_temperature,
     target_logits,
-    with_levels,
+    without_levels,
 )
 from astromodal.training.targets import NO_TARGET
 
@@ -153,7 +152,7 @@ def _uncalibrated(predicted: ScalarPrediction) -> ScalarPrediction:
     """Return distributions before their calibration."""
     probabilities = predicted.probabilities
     if predicted.levels is not None:
-        probabilities = with_levels(probabilities, predicted.levels, even_levels())
+        probabilities = without_levels(probabilities, predicted.levels)
     powers = probabilities**predicted.temperature
     return replace(predicted, probabilities=powers / powers.sum(axis=1, keepdims=True))
 

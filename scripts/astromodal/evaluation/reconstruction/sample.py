@@ -20,7 +20,7 @@ from astromodal.evaluation.context import (
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction, distribution_of, predict_columns
-from astromodal.inference.prompt import Sampling, count_given
+from astromodal.inference.prompt import Sampling
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.tokenizers import check_hashes
@@ -189,14 +189,7 @@ def _predict_columns(
     model = inputs.model
     request = model.request(target)
     by_column = predict_columns(model.bundle, objects, request, model.settings)
-    n_given = count_given(objects, request)
-    return {
-        model.columns[column]: distribution_of(
-            model.bundle, column, probabilities, objects.ids, n_given
-        )
-        for column, probabilities in by_column.items()
-        if probabilities.shape[1]
-    }
+    return {model.columns[column]: predicted for column, predicted in by_column.items()}
 
 
 def _training_distribution(inputs: ReconstructionInputs, column: int) -> ScalarPrediction:
