@@ -22,8 +22,9 @@ A codebook is not fitted on the training bins as they are, but on
 
 - bins drawn in proportion to their precision, scale / error, a tenth aside: an error of flux counts
   in units of the noise, which is large where the precision is;
-- artificial emission lines up to `BRIGHTEST_LINE` scales: lines differ more than continua do, and
-  the strongest ones of a survey are not among a few hundred training spectra;
+- artificial lines up to `BRIGHTEST_LINE` scales, and dips down to `DEEPEST_DIP`: lines, and what a
+  wrong sky leaves, differ more than continua do, and the strongest ones of a survey are not among a
+  few hundred training spectra;
 - the noise of the training spectra.
 
 docs/decisions.md has the measurements.
@@ -66,8 +67,12 @@ NOISE_STRETCH = 3.0
 """ln(scale / noise) is divided by this, which brings it to where codes of flux are dense."""
 BRIGHTEST_LINE = 1000.0
 """Largest flux of an artificial line in a bin, in scales of its spectrum."""
-SHARE_OF_LINES = 0.04
+DEEPEST_DIP = -100.0
+"""Smallest flux of an artificial dip in a bin, in scales of its spectrum."""
+SHARE_OF_LINES = 0.03
 """Artificial lines per training sample."""
+SHARE_OF_DIPS = 0.003
+"""Artificial dips per training sample."""
 SHARE_OF_NOISE = 0.02
 """Samples of noise per training sample."""
 SHARE_ALIKE = 0.1
@@ -129,10 +134,11 @@ class SpectrumFeatures(FeatureSpace):
         return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return as many training bins as there are, drawn by precision, lines, and noise.
+        """Return as many training bins as there are, drawn by precision, lines, dips and noise.
 
         A line is a pair of training bins of which one is raised to a random flux, and the other to
-        a random part of it: the compressed flux is uniform up to that of `BRIGHTEST_LINE`.
+        a random part of it: the compressed flux is uniform between its own and that of
+        `BRIGHTEST_LINE`. A dip is a pair that is lowered in the same way, below 0.
         """
         generator = np.random.default_rng(seed)
         is_bin = np.isfinite(features[:, -1])
@@ -144,16 +150,18 @@ class SpectrumFeatures(FeatureSpace):
         probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / n
         drawn = bins[generator.choice(n, n, p=probability)]
         lines = bins[generator.integers(0, n, round(SHARE_OF_LINES * n))]
-        flux = _fluxes(lines[:, :-1])
-        lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(BRIGHTEST_LINE))
-        peak = np.sinh(generator.uniform(lowest, np.arcsinh(BRIGHTEST_LINE)))
-        part = generator.uniform(size=flux.shape)
-        part /= part.max(axis=1, keepdims=True)
-        raised = np.maximum(flux, peak[:, None] * part)
-        _write_features(lines[:, :-1], *_mean_and_contrast(raised[:, 0], raised[:, 1]))
+        dips = bins[generator.integers(0, n, round(SHARE_OF_DIPS * n))]
+        for changed, sign, reach in ((lines, 1.0, BRIGHTEST_LINE), (dips, -1.0, -DEEPEST_DIP)):
+            flux = sign * _fluxes(changed[:, :-1])
+            lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(reach))
+            peak = np.sinh(generator.uniform(lowest, np.arcsinh(reach)))
+            part = generator.uniform(size=flux.shape)
+            part /= part.max(axis=1, keepdims=True)
+            moved = sign * np.maximum(flux, peak[:, None] * part)
+            _write_features(changed[:, :-1], *_mean_and_contrast(moved[:, 0], moved[:, 1]))
         n_levels = round(SHARE_OF_NOISE * n) if len(noise) else 0
         levels = noise[generator.integers(0, max(len(noise), 1), n_levels)]
-        return np.concatenate([drawn, lines, levels])
+        return np.concatenate([drawn, lines, dips, levels])
 
 
 @dataclass(frozen=True)

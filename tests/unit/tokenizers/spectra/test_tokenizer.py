@@ -94,7 +94,8 @@ def test_decoding_and_encoding_again_gives_the_code(tokenizer):
     codes = np.resize(np.arange(len(one.centroids), dtype=np.uint16), (1, slots))
     flux, ivar = one.decode(codes, np.array([3.0]))
     again = one.encode_bins(flux, ivar, np.array([3.0]))
-    np.testing.assert_array_equal(again[:, :-4], codes[:, :-4])
+    pairs = len(one.wave) // 2  # the last bin is alone, the noise is interpolated
+    np.testing.assert_array_equal(again[:, :pairs], codes[:, :pairs])
 
 
 def test_decoded_spectra_follow_the_observed():
