@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -53,6 +53,7 @@ class Tokenizers:
             n_image=len(self.image.centroids),
             n_scalar=np.concatenate([bins.n_codes for bins in scalars]),
             n_spectrum={name: len(group.centroids) for name, group in groups.items()},
+            seen=self.spectrum.seen,
         )
 
 
@@ -120,11 +121,13 @@ class CentroidTables:
     scalar : float32 (columns, n_bins)
         Centers of the scalar columns' bins, brightness of cutouts and scales of spectra last.
     spectrum : dict of str to float32 (K, D)
-        By group. Spectra: (flux_norm, precision). Light curves: (deviation, precision, time step).
+        By group. Spectra: (mean, contrast). Light curves: (deviation, precision, time step).
     n_image : int
     n_scalar : int64 (columns,)
     n_spectrum : dict of str to int
         Number of codes in use, the first rows of a table. The others are never a target.
+    seen : dict of str to bool (k,)
+        Codes of a group that stand for training samples; all of a group that is not named.
     """
 
     image: np.ndarray
@@ -133,6 +136,7 @@ class CentroidTables:
     n_image: int
     n_scalar: np.ndarray
     n_spectrum: Mapping[str, int]
+    seen: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def check(self, spec: VocabSpec) -> None:
         """Raise `FormatError` where the tables do not have the vocabulary's sizes."""
@@ -160,21 +164,22 @@ class CentroidTables:
     def features(self, spec: VocabSpec, n_features: int) -> np.ndarray:
         """Return features of all token ids, float32 (V, n_features); 0 for special and unused ids.
 
-        Each dimension of a centroid is replaced by its rank among the codes in use, in [0, 1]:
-        ranks are spread evenly whatever the tails of a distribution. The features are the cosine
+        Each dimension of a centroid is replaced by its rank among the codes that stand for training
+        samples, in [0, 1]: ranks are spread evenly whatever the tails of a distribution, and
+        however many codes there are for artificial lines. The features are the cosine
         series in the ranks, of unit variance each, products of lowest total frequency first. Any
         smooth function of the centroid is then close to linear in the features.
         """
         table = np.zeros((spec.vocab_size, n_features), dtype=np.float32)
 
-        def fill(offset: int, centroids: np.ndarray) -> None:
-            table[offset : offset + len(centroids)] = cosine_features(centroids, n_features)
+        def fill(offset: int, centroids: np.ndarray, seen: np.ndarray | None = None) -> None:
+            table[offset : offset + len(centroids)] = cosine_features(centroids, n_features, seen)
 
         fill(spec.image_offset, self.image[: self.n_image])
         for column, used in enumerate(self.n_scalar.tolist()):
             fill(spec.column_offset(column), self.scalar[column, :used, None])
         for group, used in self.n_spectrum.items():
-            fill(spec.spectrum_offset(group), self.spectrum[group][:used])
+            fill(spec.spectrum_offset(group), self.spectrum[group][:used], self.seen.get(group))
         return table
 
     def value_features(self) -> np.ndarray:
@@ -199,21 +204,27 @@ def _group_of(ids: Range, spec: VocabSpec) -> str:
     return next(g for g in spec.spectrum_groups if spec.spectrum_offset(g) == ids.offset)
 
 
-def cosine_features(centroids: np.ndarray, n_features: int) -> np.ndarray:
+def cosine_features(
+    centroids: np.ndarray, n_features: int, seen: np.ndarray | None = None
+) -> np.ndarray:
     """Return the cosine series in the ranks of `centroids` (K, L), float32 (K, n_features).
 
-    Frequencies of K and above repeat lower ones, or are constant, at K ranks: their products are 0.
+    Ranks are those among the centroids of a mask `seen`, bool (K,), or among all of them where it
+    is None or empty. Frequencies of K and above repeat lower ones, or are constant, at K ranks:
+    their products are 0.
     """
     count, dims = centroids.shape
     if not count or not dims:
         return np.zeros((count, n_features), dtype=np.float32)
+    counted = np.ones(count) if seen is None or not seen.any() else seen.astype(np.float64)
     order = np.argsort(centroids, axis=0, kind="stable")
+    own = counted[order]
     ranks = np.empty((count, dims))
-    np.put_along_axis(ranks, order, ((np.arange(count) + 0.5) / count)[:, None], axis=0)
+    np.put_along_axis(ranks, order, (own.cumsum(axis=0) - own / 2) / counted.sum(), axis=0)
     total = next(t for t in itertools.count(1) if len(_multi_indices(dims, t)) >= n_features)
     waves = np.array(_multi_indices(dims, total)[:n_features])  # (F, L)
     cosines = np.cos(np.pi * waves[None] * ranks[:, None])  # (K, F, L)
-    size = np.where(waves >= count, 0, np.where(waves > 0, np.sqrt(2), 1))
+    size = np.where(waves >= counted.sum(), 0, np.where(waves > 0, np.sqrt(2), 1))
     return (cosines * size).prod(axis=2).astype(np.float32)
 
 

@@ -48,6 +48,15 @@ def test_features_do_not_depend_on_units():
     np.testing.assert_array_equal(found, cosine_features(centroids, 8))
 
 
+def test_codes_without_training_samples_take_no_ranks():
+    """Features of the others are as if they were alone; none seen counts as all."""
+    centroids = np.array([[1.0], [2.0], [3.0], [90.0]])
+    found = cosine_features(centroids, 2, np.array([True, False, True, False]))
+    np.testing.assert_allclose(found[[0, 2]], cosine_features(centroids[[0, 2]], 2), atol=1e-6)
+    nothing = cosine_features(centroids, 2, np.zeros(4, dtype=bool))
+    np.testing.assert_array_equal(nothing, cosine_features(centroids, 2))
+
+
 def test_frequencies_that_codes_cannot_show_are_zero():
     """Of three codes, frequencies 3 and above are constant or repeat 0, 1 and 2."""
     found = cosine_features(np.array([[1.0], [2.0], [3.0]]), 8)
@@ -115,7 +124,11 @@ def test_tables_are_made_of_the_tokenizers():
     scales = SimpleNamespace(standardised=lambda: np.full((1, 4), 2.0), n_codes=np.array([2]))
     group = SimpleNamespace(centroids=np.zeros((3, 2)))
     spectrum = SimpleNamespace(
-        scales=scales, groups={"desi_b": group}, standardised=lambda _: np.zeros((8, 2)), hash="p"
+        scales=scales,
+        groups={"desi_b": group},
+        standardised=lambda _: np.zeros((8, 2)),
+        seen={"desi_b": np.array([True, False, True])},
+        hash="p",
     )
     bins = SimpleNamespace(standardised=lambda: np.full((1, 4), 3.0), n_codes=np.array([1]))
     image = SimpleNamespace(
@@ -129,6 +142,7 @@ def test_tables_are_made_of_the_tokenizers():
     assert tables.scalar[:, 0].tolist() == [1, 1, 3, 2]
     assert tables.n_scalar.tolist() == [4, 3, 1, 2]
     assert (tables.n_image, tables.n_spectrum) == (5, {"desi_b": 3})
+    assert tables.seen["desi_b"].tolist() == [True, False, True]
     assert tokenizers.hashes() == {"image": "i", "scalar": "s", "spectrum": "p"}
 
 
