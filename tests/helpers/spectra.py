@@ -9,9 +9,9 @@ import numpy as np
 from astromodal.config.schema import SpectrumSettings
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
-from astromodal.tokenizers.spectra.bins import NoiseProfile, rebin
+from astromodal.tokenizers.spectra.bins import NoiseProfile, object_scale, rebin
 from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
-from astromodal.tokenizers.spectra.grids import object_scale, training_samples
+from astromodal.tokenizers.spectra.grids import training_samples
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(

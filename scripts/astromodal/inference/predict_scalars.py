@@ -21,7 +21,7 @@ from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import count_given, run_given
 from astromodal.inference.request import Request
 from astromodal.sequences.layout import SCALAR
-from astromodal.training.calibration import with_levels
+from astromodal.training.calibration import part_shown, with_levels
 
 
 def predict_columns(
@@ -53,7 +53,7 @@ def predict_columns(
     shown, n_given = np.zeros(len(objects)), count_given(objects, request)
     runs = run_given(bundle, objects, request, list(legal), None, settings.token_budget)
     for place, batch, states in runs:
-        shown[place] = ((batch.columns.place >= 0) & ~batch.columns.asked).mean(axis=1)
+        shown[place] = part_shown(batch.columns)
         for column, ids in legal.items():
             at = torch.from_numpy(batch.columns.place[:, column]).to(bundle.device)
             log = bundle.log_probabilities(states[at], ids).double()  # (M, K)

@@ -39,8 +39,8 @@ N_COSINES = 32
 """Features of a scalar that are cosines in its rank, of frequencies 1, 2, 3 …; others follow."""
 N_LEVELS = 33
 """Levels of cumulative probability that are calibrated."""
-N_PARTS = 4
-"""Parts of the columns, shown to the model, at which they are calibrated."""
+SHOWN = (0.125, 0.25, 0.5, 1.0)
+"""Parts of an object's columns, labels aside, that are shown where levels are fitted."""
 MAPS = ("maps_in", "maps_sum", "maps_out")
 """Names of the parameters of `ValueMaps`, float (G, F, D) each."""
 
@@ -98,8 +98,8 @@ class ValueMaps(nn.Module):
         self.register_buffer("column_ids", torch.tensor(columns, device="cpu"))
         self.register_buffer("temperatures", torch.ones(columns.n_columns))
         even = torch.linspace(0, 1, N_LEVELS, device="cpu")
-        self.register_buffer("levels", even.repeat(columns.n_columns, N_PARTS, 1))
-        self.register_buffer("shown", torch.zeros(columns.n_columns, N_PARTS))
+        self.register_buffer("levels", even.repeat(columns.n_columns, len(SHOWN), 1))
+        self.register_buffer("shown", torch.zeros(columns.n_columns, len(SHOWN)))
 
     def _of_columns(self, features: torch.Tensor) -> torch.Tensor:
         """Return the features of the bins of each column, (G, S, F)."""

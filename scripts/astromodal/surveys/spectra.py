@@ -22,6 +22,11 @@ NOISE_CODES = 4
 """Codes of a spectrum's noise, which stand behind those of its flux."""
 
 
+def n_pairs(n_bins: int) -> int:
+    """Return the number of codes of the flux in bins; the last may stand for a single bin."""
+    return -(-n_bins // BINS_PER_CODE)
+
+
 class Grid(NamedTuple):
     """An evenly spaced grid: `start`, `start + step`, … (`length` points)."""
 
@@ -109,7 +114,7 @@ class GridGroup(SpectrumGroup):
 
     def n_slots(self, settings: GroupSettings) -> int:
         """Return the number of codes: one for each pair of bins, and those of the noise."""
-        return -(-self.n_bins(settings) // BINS_PER_CODE) + NOISE_CODES
+        return n_pairs(self.n_bins(settings)) + NOISE_CODES
 
     @property
     def slot_axis(self) -> Quantity:

@@ -21,8 +21,8 @@ import torch
 from scipy.interpolate import CubicSpline
 
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.models.values import N_LEVELS
-from astromodal.sequences.dataset import Batch, SequenceSet
+from astromodal.models.values import N_LEVELS, SHOWN
+from astromodal.sequences.dataset import Batch, ColumnTokens, SequenceSet
 from astromodal.sequences.layout import SCALAR, SequenceLayout
 from astromodal.sequences.order import Choose, Hiding, plan_epoch
 from astromodal.training.targets import NO_TARGET, RangeTargets, find_targets
@@ -35,10 +35,6 @@ _FEWEST = 50
 """Fewest values that a column is calibrated on."""
 _PRIOR = 20.0
 """Number of values that would lie as predicted, beside those of the validation split."""
-
-
-SHOWN = (0.125, 0.25, 0.5, 1.0)
-"""Parts of an object's columns, labels aside, that are shown where levels are fitted."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class ValidationObjects:
         plan = plan_epoch(self.numbers, self.sequences.lengths, None, 1, self.token_budget)
         for step in range(len(plan)):
             batch = self.sequences.batch(plan.step(step), self.shuffle, choose)
-            shown = ((batch.columns.place >= 0) & ~batch.columns.asked).mean(axis=1)
+            shown = part_shown(batch.columns)
             for targets, logits, codes in target_logits(model, batch, layout, device):
                 if targets.asked is not None:
                     known = targets.asked & (targets.targets != NO_TARGET)
@@ -200,6 +196,11 @@ def _levels(
     enough = counts >= _FEWEST
     levels[~enough] = even_levels()
     return enough, levels, np.where(enough, total / np.maximum(counts, 1), 0.0)
+
+
+def part_shown(columns: ColumnTokens) -> np.ndarray:
+    """Return which part of all columns is shown of each object, float64 (m,)."""
+    return np.asarray(((columns.place >= 0) & ~columns.asked).mean(axis=1))
 
 
 def levels_at(levels: np.ndarray, shown: np.ndarray, parts: np.ndarray) -> np.ndarray:

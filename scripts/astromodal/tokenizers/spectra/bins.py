@@ -23,7 +23,7 @@ from numba import njit
 from scipy.sparse import block_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 
-from astromodal.surveys.spectra import BINS_PER_CODE, SpectrumBatch, good_pixels
+from astromodal.surveys.spectra import BINS_PER_CODE, SpectrumBatch, good_pixels, n_pairs
 
 POWER = 1.25
 """A pixel weighs noise to the power -`POWER`: 2 is the least noise, 0 conserves every line."""
@@ -180,9 +180,26 @@ def to_pixels(mean: np.ndarray, factor: int, weight: np.ndarray) -> np.ndarray:
     return np.where(missing[:, bin_of], np.nan, fluxes)
 
 
-def n_pairs(n_bins: int) -> int:
-    """Return the number of codes of flux; the last one may stand for one bin only."""
-    return -(-n_bins // BINS_PER_CODE)
+def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Return the scale of rebinned spectra: the median of sqrt(flux² + 1 / ivar) over good bins.
+
+    Parameters
+    ----------
+    flux, ivar : float64 (m, L)
+        Rebinned spectra, as `rebin` returns them.
+
+    Returns
+    -------
+    float64 (m,)
+        Positive, in the unit of flux; NaN without a good bin.
+    """
+    good = ivar > 0
+    size = np.where(good, np.sqrt(flux**2 + 1 / np.where(good, ivar, 1)), np.inf)
+    size.sort(axis=1)
+    n_good = good.sum(axis=1)
+    pair = np.stack([np.maximum(n_good - 1, 0) // 2, n_good // 2], axis=1)
+    pair = np.minimum(pair, flux.shape[1] - 1)
+    return np.where(n_good > 0, np.take_along_axis(size, pair, axis=1).mean(axis=1), np.nan)
 
 
 def in_pairs(values: np.ndarray) -> np.ndarray:

@@ -41,14 +41,20 @@ import numpy as np
 from astromodal.errors import DataError, must_be
 from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
-from astromodal.surveys.spectra import BINS_PER_CODE, NOISE_CODES, SpectrumBatch, good_pixels
+from astromodal.surveys.spectra import (
+    BINS_PER_CODE,
+    NOISE_CODES,
+    SpectrumBatch,
+    good_pixels,
+    n_pairs,
+)
 from astromodal.tokenizers.spectra.bins import (
     NoiseProfile,
     between_segments,
     in_bins,
     in_pairs,
-    n_pairs,
     noise_levels,
+    object_scale,
     rebin,
     to_pixels,
 )
@@ -258,28 +264,6 @@ class SpectrumGroupTokenizer(GridTokenizer):
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the moments of the bins, float64 (m, L) each."""
         return in_bins(first, len(self.wave)), in_bins(second, len(self.wave))
-
-
-def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
-    """Return the scale of rebinned spectra: the median of sqrt(flux² + 1 / ivar) over good bins.
-
-    Parameters
-    ----------
-    flux, ivar : float64 (m, L)
-        Rebinned spectra, as `bins.rebin` returns them.
-
-    Returns
-    -------
-    float64 (m,)
-        Positive, in the unit of flux; NaN without a good bin.
-    """
-    good = ivar > 0
-    size = np.where(good, np.sqrt(flux**2 + 1 / np.where(good, ivar, 1)), np.inf)
-    size.sort(axis=1)
-    n_good = good.sum(axis=1)
-    pair = np.stack([np.maximum(n_good - 1, 0) // 2, n_good // 2], axis=1)
-    pair = np.minimum(pair, flux.shape[1] - 1)
-    return np.where(n_good > 0, np.take_along_axis(size, pair, axis=1).mean(axis=1), np.nan)
 
 
 def compress(
