@@ -165,6 +165,8 @@ def _schema_type(schema: dict[str, Any]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
     value = field.get_default(call_default_factory=True)
     if value is None:
         return "`null`"

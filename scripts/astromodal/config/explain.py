@@ -63,6 +63,8 @@ def explain(detail: ErrorDetails, files: Sequence[str | Path] = ()) -> str:
         return f"{name}{' ' if text.startswith('must') else ': '}{text}" + (
             "" if "got" in text else f", got {got!r}"
         )
+    if kind == "missing":
+        return must_be(name, "given", "nothing")
     must = _MUST.get(kind, detail["msg"].removeprefix("Input should be "))
     if kind.startswith(("int", "float", "greater", "less")):
         must = _bounds(where) or must

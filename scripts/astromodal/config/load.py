@@ -235,6 +235,27 @@ def check_together(config: Config) -> None:
     labels = config.evaluation.labels
     stellar = {f"evaluation.labels.stellar ({name})": name for name in labels.stellar}
     _distinct({"evaluation.labels.redshift": labels.redshift, **stellar})
+    _check_sources(config)
+
+
+def _check_sources(config: Config) -> None:
+    """Raise `ConfigError` if sources stand beside cubes, or name a source that there is none of."""
+    sources, base = config.sources, config.base
+    if not sources:
+        if config.cubes.base is not None:
+            raise ConfigError(must_be("cubes.base", "null where there are no sources", base))
+        return
+    if config.paths.datacube_template is not None:
+        must, do = "null where sources are given", "leave out one of the two"
+        got = config.paths.datacube_template
+        raise ConfigError(must_be("paths.datacube_template", must, got, do))
+    named = {f"sources.{name}.matched": source.matched for name, source in sources.items()}
+    for setting, name in {"cubes.base": base, **named}.items():
+        if name is not None and name not in sources:
+            raise ConfigError(must_be(setting, "one of sources", name) + suggestion(name, sources))
+    if sources[base].kind != "catalogue":
+        do = "begin sources with the catalogue whose rows the cubes have, or name it in cubes.base"
+        raise ConfigError(must_be(f"sources.{base}.kind", "catalogue", sources[base].kind, do))
 
 
 def _registered(config: Config) -> None:

@@ -31,6 +31,7 @@ from astromodal.config.inputs import (
     SimulateSettings,
     TemplatePath,
 )
+from astromodal.config.sources import CubeSettings, SourceName, SourceSettings
 from astromodal.config.training import (
     FinetuneSettings,
     ModelSettings,
@@ -75,8 +76,8 @@ class PathSettings(Settings):
     )
     datacube_template: TemplatePath | None = Field(
         None,
-        description="Path of your cubes, such as /data/datacube_{field}.parquet; null simulates a "
-        "sky.",
+        description="Path of your cubes, such as /data/datacube_{field}.parquet; null builds them "
+        "from `sources`, or simulates a sky where there are none.",
     )
 
 
@@ -256,8 +257,8 @@ class Config(Settings):
     paths: PathSettings = Field(PathSettings(), description="Paths.")
     fields: FieldNames = Field(
         None,
-        description="Fields to encode, by name or pattern (SIM-00*); null for every cube that "
-        "paths.datacube_template matches.",
+        description="Fields to encode, by name or pattern (SIM-00*); null for every field that has "
+        "a cube or can have one.",
     )
     on_bad_field: Literal["stop", "skip"] = Field(
         "stop",
@@ -277,6 +278,10 @@ class Config(Settings):
         "fastest. Results depend on the number of threads: a number here gives the same bits on "
         "any number of cores.",
     )
+    sources: dict[SourceName, SourceSettings] = Field(
+        {}, description="Raw survey files that cubes are built from, by name; docs/cubes.md."
+    )
+    cubes: CubeSettings = Field(CubeSettings(), description="How cubes are built from `sources`.")
     columns: ColumnSettings = Field(
         ColumnSettings(), description="Columns of identifiers and positions."
     )
@@ -293,6 +298,11 @@ class Config(Settings):
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
+
+    @property
+    def base(self) -> str:
+        """Name of the source whose rows the cubes have; empty without sources."""
+        return self.cubes.base or next(iter(self.sources), "")
 
     @property
     def vocab(self) -> VocabSizes:
