@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulateSettings
 from astromodal.errors import ConfigError, must_be, suggestion
-from astromodal.simulate import cutouts, desi, gaia, labels, light_curves
+from astromodal.simulate import cutouts, gaia, light_curves, spectroscopy
 from astromodal.simulate.cutouts import shape_columns
 from astromodal.simulate.light import (
     SPLUS,
@@ -192,8 +192,8 @@ class MeasuredField:
         # Real target ids are 64-bit integers near 3.96e16, stored as floats.
         target = rng.integers(39_627_000_000_000_000, 39_640_000_000_000_000, len(rows))
         columns = {"desi_TARGETID": spread(target.astype(np.float64).tolist(), place, pa.float64())}
-        coadds = desi.observe(self.sources, self._light, rows, rng)
-        for arm in desi.ARMS:
+        coadds = spectroscopy.observe(self.sources, self._light, rows, rng)
+        for arm in spectroscopy.ARMS:
             grid = GRIDS[f"desi_{arm}"].points().astype(np.float32)
             flux, ivar = coadds.flux[arm], coadds.ivar[arm]
             columns[f"desi_wave_{arm}"] = ragged(np.broadcast_to(grid, flux.shape), place)
@@ -205,17 +205,17 @@ class MeasuredField:
         if "desi" in self._absent:
             return np.zeros(0, dtype=np.int64)
         rng = self._stream("which fibres")
-        return desi.choose(self.sources, self._settings.desi_fraction, rng)
+        return spectroscopy.choose(self.sources, self._settings.desi_fraction, rng)
 
     def _redshifts(self, nulls: np.random.Generator) -> Columns:
         if "specz" in self._absent:
             return {}
         rng, share = self._stream("specz"), self._settings.specz_fraction
-        rows = desi.choose_redshifts(self.sources, share, self._desi_rows(), rng)
+        rows = spectroscopy.choose_redshifts(self.sources, share, self._desi_rows(), rng)
         place = places(rows, len(self))
         columns = {
             name: nullable(np.append(values, np.nan)[place], nulls)  # place -1 is the NaN
-            for name, values in labels.redshift_columns(self.sources, rows, rng).items()
+            for name, values in spectroscopy.redshift_columns(self.sources, rows, rng).items()
         }
         names = [CLASSES[kind] for kind in self.sources.kind[rows].tolist()]
         return columns | {"specz_class_spec": spread(names, place, pa.string())}

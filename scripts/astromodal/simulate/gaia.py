@@ -23,7 +23,6 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from astromodal.errors import AstromodalError, must_be
-from astromodal.simulate.labels import stellar_parameters
 from astromodal.simulate.light import (
     BAND_NAMES,
     FLUX_UNIT,
@@ -33,6 +32,7 @@ from astromodal.simulate.light import (
     to_magnitude,
 )
 from astromodal.simulate.sources import GALAXY, STAR, Sources
+from astromodal.simulate.spectroscopy import stellar_parameters
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS
 
 MATCHED = 0.71

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from astromodal.simulate.desi import SKY_LINES
 from astromodal.simulate.extragalactic import BROAD, NARROW
 from astromodal.simulate.spectra import REST_GRID, features, vacuum
+from astromodal.simulate.spectroscopy import SKY_LINES
 
 NIST = np.array(
     [

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from astromodal.simulate.desi import PHOTON_NOISE, noise_level
+from astromodal.simulate.spectroscopy import PHOTON_NOISE, noise_level
 from astromodal.surveys.desi import GRIDS
 from astromodal.surveys.spectra import good_pixels
 from astromodal.tokenizers.spectra.bins import (
