@@ -36,13 +36,14 @@ from astromodal.evaluation.embeddings.measures import (
     retrieve,
     value_agreement,
 )
-from astromodal.evaluation.embeddings.offsets import (
+from astromodal.evaluation.embeddings.sample import (
     LEAST_OBJECTS,
     Offsets,
+    Sample,
     field_offsets,
+    sample_embeddings,
     select_commonest_blocks,
 )
-from astromodal.evaluation.embeddings.sample import Sample, sample_embeddings
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.report.values import Measurement

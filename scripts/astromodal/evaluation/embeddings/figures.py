@@ -11,8 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from astromodal.evaluation.embeddings.measures import Agreement, AgreementNumbers, K, Retrieval
-from astromodal.evaluation.embeddings.offsets import Offsets
-from astromodal.evaluation.embeddings.sample import Sample
+from astromodal.evaluation.embeddings.sample import Offsets, Sample
 from astromodal.evaluation.report.style import BLUE, FAINT, GRID, INK, ORANGE, PALETTE, new_figure
 from astromodal.evaluation.report.values import Measurement, Row, Table
 

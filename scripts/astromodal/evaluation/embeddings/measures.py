@@ -13,8 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.data.cutouts import read_cutouts
-from astromodal.evaluation.embeddings.offsets import Offsets
-from astromodal.evaluation.embeddings.sample import Sample
+from astromodal.evaluation.embeddings.sample import Offsets, Sample
 from astromodal.evaluation.metrics import bootstrap_error
 from astromodal.evaluation.report.values import Measurement
 from astromodal.sequences.layout import IMAGE
