@@ -22,8 +22,15 @@ from astromodal.config.schema import ImageSettings
 from astromodal.core.loops import Progress, ahead, quiet
 from astromodal.models.autoencoder import PATCH, ImageAutoencoder
 from astromodal.storage.arrays import load_arrays, save_arrays
-from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
-from astromodal.tokenizers.images.batches import Batch, whole_cutouts, window_side, windows
+from astromodal.tokenizers.images.autoencoder import (
+    Batch,
+    TrainedAutoencoder,
+    build_model,
+    shape_settings,
+    whole_cutouts,
+    window_side,
+    windows,
+)
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.place import source_places

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from astromodal.data.cube import Cube
-from astromodal.tokenizers.images import batches as cutout_batches
+from astromodal.tokenizers.images import autoencoder
 from astromodal.tokenizers.images.autoencoder import build_model, shape_settings
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.train import (
@@ -141,13 +141,13 @@ def store_like(write_cube, tmp_path):
 @pytest.fixture
 def store(store_like, monkeypatch):
     """Cutouts of which none counts as bright."""
-    monkeypatch.setattr(cutout_batches, "_BRIGHT", np.inf)
+    monkeypatch.setattr(autoencoder, "_BRIGHT", np.inf)
     return store_like()
 
 
 def latents_of(model, store):
     """Standardised latents of all cutouts."""
-    (batch,) = cutout_batches.whole_cutouts(store, 10, np.random.default_rng(0))
+    (batch,) = autoencoder.whole_cutouts(store, 10, np.random.default_rng(0))
     with torch.no_grad():
         return model.encode(batch.x, batch.valid)
 
