@@ -14,9 +14,8 @@ from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSe
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import SCALAR
 from astromodal.sequences.order import plan_epoch
-from astromodal.training.batches import ColumnRoles, Steps
+from astromodal.training.batches import ColumnRoles, Group, Steps
 from astromodal.training.budget import Budget
-from astromodal.training.distributed import Group
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.step import Optimisation, make_optimizer

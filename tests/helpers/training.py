@@ -42,7 +42,7 @@ from helpers.survey import IMAGE, SCALAR, SPECTRUM, TOKENIZERS, make_codes
 ALONE = """
 import logging, sys, torch
 from pathlib import Path
-from astromodal.training.distributed import Group
+from astromodal.training.batches import Group
 from astromodal.training.run import TrainingTask
 torch.set_num_threads(1)
 task = TrainingTask.read(Path(sys.argv[1]))

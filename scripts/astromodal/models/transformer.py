@@ -29,8 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from astromodal.models.layers import Layer, Shapes, rotary_tables
-from astromodal.models.values import ColumnIds, ValueMaps
+from astromodal.models.layers import ColumnIds, Layer, Shapes, ValueMaps, rotary_tables
 
 SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
+from astromodal.models.layers import N_LEVELS, SHOWN
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.models.values import N_LEVELS, SHOWN
 from astromodal.sequences.dataset import Batch, ColumnTokens, SequenceSet
 from astromodal.sequences.layout import SCALAR, SequenceLayout
 from astromodal.sequences.order import Choose, Hiding, plan_epoch

@@ -10,8 +10,8 @@ from scipy.special import log_softmax
 
 from astromodal.config.schema import ModelSettings
 from astromodal.core.vocab import MISS
+from astromodal.models.layers import ColumnIds
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.models.values import ColumnIds
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES, Block, Range, SequenceLayout
 

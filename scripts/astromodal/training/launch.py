@@ -28,7 +28,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from astromodal.errors import AstromodalError, ConfigError, machine_error, must_be
 from astromodal.extensions import load_inherited
-from astromodal.training.distributed import Group, process_group
+from astromodal.training.batches import Group, process_group
 from astromodal.training.run import EXIT_INTERRUPTED, TrainingInterrupted, TrainingTask
 
 _SCRIPTS = Path(__file__).parents[2]

@@ -35,9 +35,8 @@ from astromodal.sequences.tokenizers import (
 from astromodal.storage.hashing import hash_values
 from astromodal.storage.json_files import read_json, write_json
 from astromodal.training import checkpoint
-from astromodal.training.batches import ColumnRoles, Steps
+from astromodal.training.batches import ColumnRoles, Group, Steps
 from astromodal.training.budget import Budget, describe
-from astromodal.training.distributed import Group
 from astromodal.training.history import Recorder, matmul_peak, tensorboard_writer
 from astromodal.training.initialisation import N_RESIDUALS, Unigram, fit_start, new_model
 from astromodal.training.losses import TypedLoss

@@ -19,8 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from astromodal.config.schema import TrainingSettings
 from astromodal.models.transformer import CausalTransformerLM
-from astromodal.training.batches import Step
-from astromodal.training.distributed import Group
+from astromodal.training.batches import Group, Step
 from astromodal.training.losses import BatchSums, PreparedBatch, Sums, TypedLoss
 
 MOST_WARMUP = 0.1

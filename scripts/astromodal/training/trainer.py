@@ -21,9 +21,8 @@ from astromodal.models.transformer import CausalTransformerLM
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.order import Choose, plan_epoch
 from astromodal.training import checkpoint
-from astromodal.training.batches import Step, Steps
+from astromodal.training.batches import ALONE, Group, Step, Steps
 from astromodal.training.calibration import ValidationObjects, fit_columns
-from astromodal.training.distributed import ALONE, Group
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate

@@ -8,8 +8,8 @@ import torch
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
 from astromodal.models.decoding import Decoder
+from astromodal.models.layers import ColumnIds
 from astromodal.models.transformer import slots_of
-from astromodal.models.values import ColumnIds
 
 V = 60
 

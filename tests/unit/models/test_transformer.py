@@ -7,6 +7,7 @@ import torch
 
 from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
+from astromodal.models.layers import ColumnIds
 from astromodal.models.transformer import (
     MISS,
     N_FEATURES,
@@ -15,7 +16,6 @@ from astromodal.models.transformer import (
     TYPE_SCALAR,
     slots_of,
 )
-from astromodal.models.values import ColumnIds
 
 V = 60
 COLUMNS = ColumnIds(first=20, n_columns=3, n_bins=10)

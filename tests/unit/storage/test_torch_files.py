@@ -51,7 +51,7 @@ def test_a_model_is_loaded_without_sympy():
     lines = (
         "import sys",
         "from astromodal.models.transformer import CausalTransformerLM",
-        "from astromodal.models.values import ColumnIds",
+        "from astromodal.models.layers import ColumnIds",
         "from astromodal.storage.torch_files import filled",
         "make = lambda: CausalTransformerLM(60, 16, 1, 2, 32, 0, 24, columns=ColumnIds(20, 3, 10))",
         "filled(make, 1, make().state_dict(), 'w', 'go')",

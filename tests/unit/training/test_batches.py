@@ -1,19 +1,41 @@
-"""Steps: which objects and columns they have, and how columns weigh."""
+"""The processes that train together, and the objects, columns and weights of their steps.
+
+Several processes are in test_processes.py.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.sequences.layout import SCALAR
-from astromodal.training.batches import ColumnRoles, Steps
+from astromodal.training.batches import ALONE, ColumnRoles, Steps, process_group
 from astromodal.training.budget import Budget
-from astromodal.training.distributed import ALONE
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
+
+
+def test_one_process_sums_to_what_it_puts_in():
+    """Without a process group nothing is sent anywhere."""
+    np.testing.assert_array_equal(ALONE.sum(np.array([1.0, 2.0])), [1.0, 2.0])
+    assert ALONE.gather(torch.tensor([1, 2])).tolist() == [[1, 2]]
+    assert ALONE.first
+    ALONE.wait()
+
+
+def test_a_group_of_one_is_told_its_place(monkeypatch, tmp_path):
+    """Rank and size are the launcher's; without a GPU the processes compute on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with process_group(tmp_path / "meeting") as group:
+        assert (group.rank, group.size, group.device.type) == (0, 1, "cpu")
+    assert not torch.distributed.is_initialized()
+
 
 SIZES = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16)
 

@@ -8,7 +8,7 @@ import torch
 from scipy.special import ndtr
 
 from astromodal.config.training import ModelSettings
-from astromodal.models.values import SHOWN
+from astromodal.models.layers import SHOWN
 from astromodal.sequences.order import Hiding
 from astromodal.training import calibration
 from astromodal.training.calibration import (

@@ -10,9 +10,8 @@ import torch
 from astromodal.config.schema import Config, ModelSettings, SequenceSettings, TrainingSettings
 from astromodal.sequences.layout import SCALAR
 from astromodal.storage.json_files import write_json
-from astromodal.training.batches import ColumnRoles, Steps
+from astromodal.training.batches import ColumnRoles, Group, Steps
 from astromodal.training.budget import Budget
-from astromodal.training.distributed import Group
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss
 from astromodal.training.run import RunFiles, TrainingInterrupted, train_transformer

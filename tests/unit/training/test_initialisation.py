@@ -11,8 +11,8 @@ import torch
 from astromodal.config.schema import ModelSettings
 from astromodal.config.training import MeaningfulLossSettings
 from astromodal.core.vocab import MISSING_CODE, N_SPECIAL
+from astromodal.models.layers import N_COSINES
 from astromodal.models.transformer import N_FEATURES
-from astromodal.models.values import N_COSINES
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import Block, Range
 from astromodal.sequences.store import pack_objects, write_sequences

@@ -14,8 +14,8 @@ from astromodal.config.schema import Config, ModelSettings, SequenceSettings, Tr
 from astromodal.errors import ConfigError, FormatError
 from astromodal.models import CausalTransformerLM
 from astromodal.storage.json_files import write_json
+from astromodal.training.batches import ALONE
 from astromodal.training.checkpoint import step_of
-from astromodal.training.distributed import ALONE
 from astromodal.training.run import (
     EXIT_INTERRUPTED,
     RunFiles,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from astromodal.training.distributed import ALONE, Group
+from astromodal.training.batches import ALONE, Group
 from astromodal.training.step import StepMessage, learning_rate, make_optimizer
 
 

@@ -15,10 +15,9 @@ from astromodal.config.schema import ModelSettings, SequenceSettings, TrainingSe
 from astromodal.errors import AstromodalError, ConfigError
 from astromodal.models.transformer import N_FEATURES
 from astromodal.sequences.layout import SCALAR
-from astromodal.training.batches import ColumnRoles, Steps
+from astromodal.training.batches import ALONE, ColumnRoles, Steps
 from astromodal.training.budget import Budget
 from astromodal.training.checkpoint import step_of
-from astromodal.training.distributed import ALONE
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.initialisation import new_model
 from astromodal.training.losses import TypedLoss

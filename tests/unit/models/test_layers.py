@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from astromodal.models.values import N_COSINES, ColumnIds, ValueMaps
+from astromodal.models.layers import N_COSINES, ColumnIds, ValueMaps
 
 COLUMNS = ColumnIds(first=4, n_columns=2, n_bins=3)
 V, N_FEATURES, D = 12, 5, 6
