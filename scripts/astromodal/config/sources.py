@@ -186,7 +186,12 @@ class ColumnRule(Settings):
         "Null leaves them as they are.",
     )
     sentinels: tuple[float, ...] = Field((), description="Values that stand for a missing one.")
-    prefix: str = Field("", description="Text before each value, which makes text of numbers.")
+    element: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Position of the value in a raw column of lists, from 0."
+    )
+    prefix: str = Field(
+        "", description="Text before each value that has it not yet; makes text of whole numbers."
+    )
     type: Literal["float64", "float32", "int64", "text"] = Field(
         "float64", description="Type of the column in the cube."
     )
@@ -194,6 +199,15 @@ class ColumnRule(Settings):
 
 def _rule(value: Any) -> Any:
     return {"names": value} if isinstance(value, (str, list, tuple)) else value
+
+
+def _in_band(rule: Any, text: str) -> Any:
+    """Replace ``{band}`` in all texts of a rule."""
+    if isinstance(rule, str):
+        return rule.replace("{band}", text)
+    if isinstance(rule, dict):
+        return {name: _in_band(value, text) for name, value in rule.items()}
+    return [_in_band(value, text) for value in rule] if isinstance(rule, list) else rule
 
 
 class MotionRule(Settings):
@@ -230,14 +244,25 @@ class Preset(Settings):
 
     title: str = Field(description="What the catalogue is, and where its columns are described.")
     id: RawNames | None = Field(None, description="Raw columns of ids, text or whole numbers.")
+    id_parts: tuple[ColumnName, ...] = Field(
+        (),
+        description="Raw columns whose values, joined by -, are the id where no column of ids is.",
+    )
     ra: RawNames = Field(description="Raw columns of the right ascension (ICRS, deg).")
     dec: RawNames = Field(description="Raw columns of the declination (ICRS, deg).")
     field: tuple[FieldRule, ...] = Field(
         (), description="Where the field's name stands; the first column that a file holds counts."
     )
     motion: MotionRule | None = Field(None, description="Proper motion of the positions.")
-    sentinels: tuple[float, ...] = Field(
-        (), description="Values that stand for a missing one in any column of numbers."
+    sentinels: dict[ColumnName, tuple[float, ...]] = Field(
+        {},
+        description="Values that stand for a missing one, by column of the cube or pattern of "
+        "columns: {'mag_*': [99]}.",
+    )
+    bands: dict[str, str | int] = Field(
+        {},
+        description="Text in place of {band} in names of the cube's columns, and the text in place "
+        "of {band} in their rules: a rule whose name holds {band} stands for one rule per band.",
     )
     columns: dict[ColumnName, Annotated[ColumnRule, BeforeValidator(_rule)]] = Field(
         {}, description="Columns of the cube, by name, and the raw columns that they come from."
@@ -245,3 +270,23 @@ class Preset(Settings):
     curves: LongRule | None = Field(
         None, description="Where the measurements of a light curve are."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _per_band(cls, values: Any) -> Any:
+        """Write out the rules that stand for one rule per band."""
+        if not isinstance(values, dict) or not isinstance(values.get("columns"), dict):
+            return values
+        bands = values.get("bands") or {}
+        if not isinstance(bands, dict):
+            return values
+        columns: dict[Any, Any] = {}
+        for name, rule in values["columns"].items():
+            if not isinstance(name, str) or "{band}" not in name:
+                columns[name] = rule
+                continue
+            if not bands:
+                raise ValueError(f"must give bands for columns.{name}, got none")
+            for band, text in bands.items():
+                columns[name.replace("{band}", str(band))] = _in_band(rule, str(text))
+        return {**values, "columns": columns}
