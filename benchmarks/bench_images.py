@@ -21,7 +21,7 @@ from astromodal.storage.hashing import hash_values
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
-from astromodal.tokenizers.images.place import source_places
+from astromodal.tokenizers.images.pixels import source_places
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer
 from astromodal.tokenizers.images.train import Epoch, train_autoencoder

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import SimulatedField, SimulateSettings
 from astromodal.data.cube import Cube
-from astromodal.evaluation.codebooks import perplexity
+from astromodal.evaluation.metrics import perplexity
 from astromodal.simulate.field import simulate_field
 from astromodal.surveys.desi import GRIDS
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS

@@ -24,10 +24,9 @@ import yaml
 from astromodal import AstroModel
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_spectra
-from astromodal.evaluation.report.values import Measurement, show
-from astromodal.evaluation.spectra.lines import strongest_lines
+from astromodal.evaluation.report.section import Measurement, show
 from astromodal.evaluation.spectra.measures import WITHIN_NOISE
-from astromodal.evaluation.spectra.sample import Fluxes
+from astromodal.evaluation.spectra.sample import Fluxes, strongest_lines
 from astromodal.storage.json_files import read_json
 from astromodal.surveys.registry import grid_group
 from benchmarks.harness import ROOT

@@ -1,11 +1,11 @@
 """Measure the losses of the evaluated objects under one training of a variant."""
 
 from astromodal.jobs.entry import start
-from astromodal.evaluation.ablations.losses import measure_losses
 from astromodal.evaluation.context import evaluated_fields
+from astromodal.evaluation.transformer.losses import measure_losses
 from astromodal.inference.bundle import join_bundle
-from astromodal.inference.trained import load_trained
 from astromodal.sequences.tokenizers import TokenizerFiles
+from astromodal.training.checkpoint import load_trained
 
 job = start(snakemake)
 given, device = snakemake.input, job.device()

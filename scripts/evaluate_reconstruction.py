@@ -5,7 +5,7 @@ from pathlib import Path
 from astromodal.jobs.entry import start
 from astromodal.evaluation.context import ModelContext, evaluated_fields
 from astromodal.evaluation.reconstruction.evaluate import evaluate_reconstruction
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 
 job = start(snakemake)
 given = snakemake.input

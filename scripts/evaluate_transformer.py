@@ -5,7 +5,7 @@ from pathlib import Path
 from astromodal.jobs.entry import start
 from astromodal.evaluation.context import EvaluationContext, evaluated_fields
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 
 job = start(snakemake)
 given = snakemake.input

@@ -5,7 +5,7 @@ from pathlib import Path
 from astromodal.jobs.entry import start
 from astromodal.inference.export import RunSources, export_model
 from astromodal.sequences.tokenizers import TokenizerFiles
-from astromodal.storage.skips import skip_at
+from astromodal.storage.formats import skip_at
 
 job = start(snakemake)
 source = snakemake.input

@@ -5,7 +5,7 @@ from pathlib import Path
 from astromodal.jobs.entry import start
 from astromodal.inference.finetuned import LabelledField, finetune_fields, read_labels
 from astromodal.inference.model import AstroModel
-from astromodal.storage.skips import skip_at
+from astromodal.storage.formats import skip_at
 
 job = start(snakemake)
 source, given = snakemake.input, snakemake.params

@@ -1,7 +1,7 @@
 """Train the autoencoder of image cutouts on the training fields' shards."""
 
 from astromodal.jobs.entry import start
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.shards import CutoutShard, CutoutStore

@@ -1,7 +1,7 @@
 """Fit the arcsinh of each band to the noise of the sky in the training fields."""
 
 from astromodal.jobs.entry import start
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 from astromodal.tokenizers.images.normaliser import SkySample, fit_normaliser
 
 job = start(snakemake)

@@ -1,7 +1,7 @@
 """Fit the scalar tokenizer to the summaries of the training fields."""
 
 from astromodal.jobs.entry import start
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 

@@ -1,7 +1,7 @@
 """Fit the codebook of one spectrum group to its feature samples."""
 
 from astromodal.jobs.entry import start
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 from astromodal.tokenizers.quantizers.kmeans import write_joblib
 from astromodal.tokenizers.spectra.codebook import read_samples, train_codebook
 

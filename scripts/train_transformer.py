@@ -2,7 +2,7 @@
 
 from astromodal.jobs.entry import start
 from astromodal.sequences.tokenizers import TokenizerFiles
-from astromodal.storage.skips import usable
+from astromodal.storage.formats import usable
 from astromodal.training.batches import Group
 from astromodal.training.launch import launch
 from astromodal.training.run import TrainingTask

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.digests import code_digests
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 RULES = {path.stem for path in SCRIPTS.glob("*.py")}

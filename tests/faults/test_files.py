@@ -28,10 +28,9 @@ from astromodal.inference.bundle import load_bundle
 from astromodal.inference.export import export_model
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.store import SequenceStore
-from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.storage.arrays import load_arrays, map_tensors, save_arrays, save_tensors
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.storage.json_files import read_json, write_json
-from astromodal.storage.safetensors import map_tensors, save_tensors
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder
 from astromodal.tokenizers.images.shards import CutoutShard
 from astromodal.tokenizers.images.tokens import load_image_latents, load_image_tokens

@@ -21,14 +21,13 @@ from astromodal.data.splits import TRAIN
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.encode import Encoded
 from astromodal.inference.export import RunSources
-from astromodal.inference.trained import Trained, restore
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import write_sequences
 from astromodal.sequences.tokenizers import TokenizerFiles, Tokenizers, write_vocabulary
 from astromodal.storage.json_files import write_json
 from astromodal.tokenizers.scalars.quantiles import ColumnSummaries
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
-from astromodal.training.checkpoint import save_model
+from astromodal.training.checkpoint import Trained, restore, save_model
 from astromodal.training.history import history_line
 from astromodal.training.initialisation import new_model
 from helpers.cutouts import SETTINGS as IMAGE

@@ -164,7 +164,7 @@ def cores(tokenizer, path):
     from astromodal.data.cube import Cube
     from astromodal.data.cutouts import read_cutouts
     from astromodal.evaluation.images.apertures import aperture_fluxes, peaks
-    from astromodal.tokenizers.images.place import source_places
+    from astromodal.tokenizers.images.pixels import source_places
 
     sky, found = tokenizer.normaliser.sky, []
     for batch in read_cutouts(Cube(path, "F"), ImageSettings()):

@@ -16,8 +16,8 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import cutout_column
 from astromodal.data.splits import load_split
 from astromodal.storage.arrays import load_arrays
+from astromodal.storage.formats import skip_at
 from astromodal.storage.json_files import read_json
-from astromodal.storage.skips import skip_at
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 from helpers.workflow import Workflow, made_once, tiny
 

@@ -15,7 +15,7 @@ import yaml
 from astromodal.config.load import load_config
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError
-from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.digests import code_digests
 from astromodal.storage.json_files import read_json
 from helpers.workflow import ROOT, Workflow, made_once
 

@@ -123,7 +123,7 @@ def test_planning_imports_nothing_heavy():
     """What the Snakefile imports does without torch, scikit-learn and pyarrow."""
     code = (
         "import sys; import astromodal.config.load, astromodal.core.fields, "
-        "astromodal.reruns.code_graph, astromodal.sequences.layout; "
+        "astromodal.reruns.digests, astromodal.sequences.layout; "
         "print([m for m in ('torch', 'sklearn', 'pyarrow', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(

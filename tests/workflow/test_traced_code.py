@@ -3,7 +3,7 @@
 import pytest
 
 from astromodal.core.paths import Layout
-from astromodal.reruns.code_graph import code_digests
+from astromodal.reruns.digests import code_digests
 from helpers.workflow import ROOT, run_further
 
 pytestmark = pytest.mark.workflow

@@ -18,8 +18,8 @@ from astromodal.data.splits import TEST, Split, load_split
 from astromodal.data.values import base_class
 from astromodal.errors import DataError, FormatError, must_be
 from astromodal.sequences.layout import SCALAR
+from astromodal.storage.formats import skip_at
 from astromodal.storage.hashing import hash_arrays
-from astromodal.storage.skips import skip_at
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 if TYPE_CHECKING:

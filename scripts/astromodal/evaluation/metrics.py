@@ -1,12 +1,15 @@
-"""Statistics over objects with their standard errors, and R² and chi² of each object."""
+"""Statistics over objects with their standard errors, R² and chi² of each object, use of codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import entr
 
-from astromodal.evaluation.report.values import Measurement
+from astromodal.core.vocab import MISSING_CODE
+from astromodal.evaluation.report.section import Measurement, Row, Table
 
 N_RESAMPLES = 200
 """Bootstrap samples that a standard error is computed from."""
@@ -305,3 +308,74 @@ def column_medians(values: np.ndarray) -> np.ndarray:
 def bin_label(low: float, high: float) -> str:
     """Return the label of a bin of a quantity: "1 to 3", or "over 30" without an upper edge."""
     return f"{low:g} to {high:g}" if np.isfinite(high) else f"over {low:g}"
+
+
+@dataclass(frozen=True)
+class CodebookUse:
+    """How often the codes of a codebook occur.
+
+    Attributes
+    ----------
+    size : int
+        Centroids of the codebook.
+    tokens : int
+        Codes that were counted.
+    used, dead : int
+        Centroids whose code occurs, and centroids whose code does not.
+    dead_expected : int
+        Dead centroids that are expected if all codes are equally likely.
+    perplexity : float
+        Number of equally frequent codes that have the same entropy.
+    bits : float
+        Entropy of the frequencies of the codes (bits per code). An ideal coder that knows these
+        frequencies needs this many bits; a code as a plain number takes log2(size).
+    """
+
+    size: int
+    tokens: int
+    used: int
+    dead: int
+    dead_expected: int
+    perplexity: float
+    bits: float
+
+    @classmethod
+    def of(cls, counts: np.ndarray) -> CodebookUse:
+        """Compute the numbers from how often each code occurs, int (K,)."""
+        size, tokens = len(counts), int(counts.sum())
+        dead = int((counts == 0).sum())
+        effective = perplexity(counts)
+        return cls(
+            size=size,
+            tokens=tokens,
+            used=size - dead,
+            dead=dead,
+            dead_expected=round(size * (1 - 1 / size) ** tokens) if size else 0,
+            perplexity=effective,
+            bits=float(np.log2(effective)) if effective else 0.0,
+        )
+
+
+def perplexity(counts: np.ndarray) -> float:
+    """Return exp of the entropy of frequencies `counts` (K,); 0 where nothing was counted."""
+    total = np.sum(counts)
+    return float(np.exp(entr(counts / total).sum())) if total > 0 else 0.0
+
+
+def count_codes(codes: np.ndarray, size: int) -> np.ndarray:
+    """Count how often each of `size` codes occurs, int64 (size,); missing codes do not count."""
+    known = codes[codes != MISSING_CODE]
+    return np.bincount(known.ravel(), minlength=size)[:size].astype(np.int64)
+
+
+def codebook_table(codebooks: Mapping[str, CodebookUse]) -> Table:
+    """Return a table with one row per codebook."""
+    heading = [
+        "codebook", "centroids", "tokens evaluated", "codes used", "dead codes",
+        "dead if all were equally likely", "perplexity (codes)", "entropy (bits per code)",
+    ]  # fmt: skip
+    rows: list[Row] = [
+        [name, c.size, c.tokens, c.used, c.dead, c.dead_expected, c.perplexity, c.bits]
+        for name, c in codebooks.items()
+    ]
+    return Table(heading, rows)

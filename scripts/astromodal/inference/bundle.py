@@ -15,7 +15,6 @@ import torch
 from astromodal.core.paths import ExportLayout, Layout, every_name
 from astromodal.errors import ConfigError, DataError, FormatError, must_be, suggestion
 from astromodal.inference.request import Request
-from astromodal.inference.trained import Trained, load_exported, load_trained
 from astromodal.models.decoding import Decoder
 from astromodal.sequences.dataset import Batch
 from astromodal.sequences.layout import (
@@ -33,7 +32,8 @@ from astromodal.sequences.tokenizers import (
     load_tokenizers,
 )
 from astromodal.training.calibration import levels_at
-from astromodal.training.labels import FittedLabel
+from astromodal.training.checkpoint import Trained, load_exported, load_trained
+from astromodal.training.targets import FittedLabel
 
 
 class LegalIds(NamedTuple):

@@ -13,7 +13,6 @@ import yaml
 
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
-from astromodal.inference.trained import Trained, load_trained, save_exported
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.tokenizers import (
@@ -25,6 +24,7 @@ from astromodal.sequences.tokenizers import (
 from astromodal.storage.json_files import read_json
 from astromodal.storage.tempfiles import write_text
 from astromodal.surveys.registry import by_family
+from astromodal.training.checkpoint import Trained, load_trained, save_exported
 from astromodal.training.history import read_history, value_at
 
 

@@ -25,11 +25,11 @@ from astromodal.inference.encode import Encoded, open_sequences
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.inference.prompt import count_given
 from astromodal.inference.request import Request, check_label, parse_given
-from astromodal.inference.trained import save_exported
 from astromodal.sequences.order import plan_epoch
 from astromodal.storage.tempfiles import write_text
+from astromodal.training.checkpoint import save_exported
 from astromodal.training.finetune import Finetuning, LabelledObjects, divide
-from astromodal.training.labels import Label
+from astromodal.training.targets import Label
 
 
 @dataclass(frozen=True)

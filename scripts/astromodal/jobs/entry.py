@@ -32,9 +32,9 @@ from astromodal.core.loops import Progress, logged
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
 from astromodal.extensions import load_inherited
 from astromodal.jobs.failures import FOLDER, Note, note_path, write_note
+from astromodal.storage.formats import SKIPPED, Skip, SkippedError
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
-from astromodal.storage.skips import SKIPPED, Skip, SkippedError
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,9 @@ from typing import Final
 from astromodal.config.schema import Config
 from astromodal.core.fields import cube_template
 from astromodal.errors import ConfigError, must_be
+from astromodal.storage.formats import Skip, skip_at
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import read_json, write_json
-from astromodal.storage.skips import Skip, skip_at
 
 FOLDER: Final = "ASTROMODAL_SKIPPED"
 """Environment variable of jobs: the folder of notes. No field is skipped where it is empty.

@@ -12,7 +12,7 @@ from typing import Any
 
 from astromodal.config.schema import Config
 from astromodal.errors import FormatError
-from astromodal.reruns.code_graph import Code
+from astromodal.reruns.definitions import Code
 from astromodal.storage.json_files import read_json, write_json
 
 _SHOWN = 10

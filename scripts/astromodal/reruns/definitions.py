@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ REGISTRY = "Registry"
 """Class of the registries that a user's files extend."""
 MAIN = "__main__"
 """Name of the unit that runs only where its module is started as a program."""
+Code = Mapping[str, Mapping[str, str]]
+"""By rule, the digests of definitions by name."""
 _IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 _FIELDS: dict[type[ast.AST], tuple[str, ...]] = {}
 

@@ -158,8 +158,8 @@ def _next(
 def _digests(
     path: Path, name: str, config: Config, columns: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    from astromodal.data.content import column_digests
     from astromodal.data.cube import Cube
+    from astromodal.data.summary import column_digests
 
     wanted = [column for names in columns.values() for column in names]
     return column_digests(Cube(path, name, config.columns), wanted)

@@ -24,10 +24,9 @@ from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.data.splits import load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.sequences.layout import IMAGE, SCALAR, SPECTRUM, Block, SequenceLayout
-from astromodal.storage.arrays import ArrayFile, load_arrays
+from astromodal.storage.arrays import ArrayFile, load_arrays, map_tensors, save_tensors
 from astromodal.storage.formats import check_content, put_aside, remake
 from astromodal.storage.hashing import hash_arrays, hash_values
-from astromodal.storage.safetensors import map_tensors, save_tensors
 from astromodal.surveys.registry import spectrum_group
 
 FORMAT, VERSION = "sequences", "1"

@@ -1,7 +1,7 @@
 """What spectroscopy gives of sources: DESI coadds and targets, redshifts and stellar parameters.
 
-Coadds come in three arms with noise of sky, source and detector. The constants from `STELLAR` on are
-all the noise that labels have: no prediction of a label can be better. Classes
+Coadds come in three arms with noise of sky, source and detector. The constants from `STELLAR` on
+are all the noise that labels have: no prediction of a label can be better. Classes
 (``specz_class_spec``) have none.
 """
 

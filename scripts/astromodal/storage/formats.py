@@ -1,4 +1,4 @@
-"""File formats, the rule that makes each, checks of archives, errors for files that are of no use.
+"""File formats, the rule that makes each, checks of archives, and files that are of no use.
 
 ``.npz`` and ``.pt`` files are zip archives, which the workflow writes without compression, and
 which are not trusted. The members of such an archive together are no larger than the file, so none
@@ -6,21 +6,90 @@ can inflate. Each has a CRC-32, which reveals flipped bits; PyTorch does not che
 NumPy if an array is smaller than its member. An array header is refused, before any array is
 allocated, if NumPy would not write it for plain numbers or text, or if it states another size than
 the member's.
+
+Skip notes are files that stand in for the outputs of a job whose cube is bad: a short JSON text
+that names the field, the rule and the error. Reading one as the output raises a `SkippedError`. A
+later job on the same field then writes skip notes too; a job on many fields leaves the field out.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import struct
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 import numpy as np
 
-from astromodal.errors import AstromodalError, FormatError, machine_error, must_be
-from astromodal.storage.skips import SkippedError, skip_at
+from astromodal.errors import AstromodalError, DataError, FormatError, machine_error, must_be
+
+SKIPPED: Final = "skipped"
+"""Format of a skip note, with which the file begins."""
+_HEAD = f'{{\n  "format": "{SKIPPED}"'.encode()
+_LONGEST = 1 << 20  # byte
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A skipped field, the rule that failed on it, and the error message."""
+
+    field: str
+    rule: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"field {self.field} was skipped by {self.rule}: {self.error.rstrip('.')}"
+
+
+class SkippedError(DataError):
+    """An output of a field does not exist because its cube is bad."""
+
+    def __init__(self, skip: Skip) -> None:
+        super().__init__(str(skip))
+        self.skip = skip
+
+
+def skip_at(path: str | Path) -> Skip | None:
+    """Read the skip note at a path; return None if the file is another one or does not exist."""
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as stream:
+        if stream.read(len(_HEAD)) != _HEAD:
+            return None
+        stream.seek(0)
+        try:
+            note = json.loads(stream.read(_LONGEST))
+            return Skip(*(str(note[name]) for name in ("field", "rule", "error")))
+        except (ValueError, KeyError, RecursionError):
+            return None  # damaged; readers of the file raise an error
+
+
+def refuse_skipped(path: str | Path) -> None:
+    """Raise `SkippedError` if the file at a path is a skip note."""
+    if skip := skip_at(path):
+        raise SkippedError(skip)
+
+
+def usable(paths: Sequence[str | Path]) -> list[str]:
+    """Return those files of several fields that are not skip notes.
+
+    Raises
+    ------
+    DataError
+        If all of the files are skip notes.
+    """
+    skips = list(map(skip_at, paths))
+    left = [str(path) for path, skip in zip(paths, skips, strict=True) if skip is None]
+    if paths and not left:
+        must = "at least one field that was not skipped"
+        raise DataError(must_be("what this job reads", must, str(skips[0]), "repair the cubes"))
+    return left
+
 
 DAMAGE = (
     zipfile.BadZipFile,

@@ -31,8 +31,8 @@ from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.storage.torch_files import load_state
 from astromodal.training.calibration import best_temperature, nll_by_temperature
-from astromodal.training.labels import FittedLabel, Label
 from astromodal.training.step import learning_rate, make_optimizer
+from astromodal.training.targets import FittedLabel, Label
 
 FEWEST = 10
 """Fewest labels that a model is fine-tuned to."""

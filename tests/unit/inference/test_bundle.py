@@ -15,8 +15,8 @@ from astromodal.core.paths import ExportLayout, Layout
 from astromodal.errors import ConfigError, FormatError
 from astromodal.inference import AstroModel
 from astromodal.inference.export import export_model
+from astromodal.storage.arrays import map_tensors, save_tensors
 from astromodal.storage.json_files import read_json, write_json
-from astromodal.storage.safetensors import map_tensors, save_tensors
 from helpers.model import run_sources, toy_tokenizers, write_results
 
 

@@ -17,8 +17,8 @@ from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.extensions import VARIABLE, hand_down
 from astromodal.jobs.failures import FOLDER, read_notes
+from astromodal.storage.formats import Skip, SkippedError, skip_at
 from astromodal.storage.json_files import write_json
-from astromodal.storage.skips import Skip, SkippedError, skip_at
 
 
 @pytest.fixture

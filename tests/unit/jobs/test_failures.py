@@ -7,9 +7,9 @@ import pytest
 from astromodal.config.load import load_config
 from astromodal.errors import ConfigError
 from astromodal.jobs.failures import Note, check_skipped, killed, skipped, write_note
+from astromodal.storage.formats import SKIPPED, Skip
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
-from astromodal.storage.skips import SKIPPED, Skip
 
 FAILED = """\
 RuleException:

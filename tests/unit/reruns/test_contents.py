@@ -10,8 +10,7 @@ import torch
 
 from astromodal.reruns import inventory as contents
 from astromodal.reruns.inventory import SMALL, content_digest
-from astromodal.storage.arrays import save_arrays
-from astromodal.storage.safetensors import save_tensors
+from astromodal.storage.arrays import save_arrays, save_tensors
 
 MANY = SMALL // 4
 

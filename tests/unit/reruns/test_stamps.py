@@ -14,8 +14,8 @@ from astromodal.config import load_config
 from astromodal.core.fields import layout
 from astromodal.core.paths import MODALITIES
 from astromodal.data.columns import modality_columns, planned_columns
-from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
+from astromodal.data.summary import column_digests
 from astromodal.errors import DataError
 from astromodal.reruns import stamps
 from astromodal.storage.json_files import read_json, write_json

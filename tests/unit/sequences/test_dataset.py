@@ -11,7 +11,7 @@ from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.sequences.order import Chosen, Hiding
 from astromodal.sequences.store import pack_objects, write_sequences
-from astromodal.storage.safetensors import map_tensors, save_tensors
+from astromodal.storage.arrays import map_tensors, save_tensors
 from helpers.survey import HASHES, make_codes
 
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.errors import FormatError
 from astromodal.sequences.store import SequenceStore, pack_objects, write_sequences
-from astromodal.storage.safetensors import save_tensors
+from astromodal.storage.arrays import save_tensors
 
 
 def test_the_file_is_a_safetensors_file(survey):

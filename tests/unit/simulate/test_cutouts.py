@@ -25,7 +25,7 @@ from astromodal.simulate.cutouts import (
 )
 from astromodal.simulate.light import BAND_NAMES, IMAGING, SPLUS, Light
 from astromodal.simulate.sources import GALAXY, STAR, Sources, stream
-from astromodal.tokenizers.images.place import source_places
+from astromodal.tokenizers.images.pixels import source_places
 
 
 @pytest.fixture(scope="module")

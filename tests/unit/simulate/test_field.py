@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulatedField, SimulateSettings
 from astromodal.config.schema import SCALAR_COLUMNS
-from astromodal.data.content import column_digests
 from astromodal.data.cube import Cube
+from astromodal.data.summary import column_digests
 from astromodal.errors import ConfigError
 from astromodal.simulate.field import simulate_field
 

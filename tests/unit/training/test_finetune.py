@@ -15,7 +15,7 @@ from astromodal.errors import DataError
 from astromodal.models.transformer import N_FEATURES
 from astromodal.training.finetune import Finetuning, LabelledObjects, _nll, _soft_loss, divide
 from astromodal.training.initialisation import new_model
-from astromodal.training.labels import Label
+from astromodal.training.targets import Label
 from helpers.survey import SCALAR
 
 SEQUENCES = SequenceSettings(max_seq_len=64)

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from astromodal.config.evaluate import AS_CONFIGURED
 from astromodal.config.schema import Config
-from astromodal.evaluation.ablations.losses import ORDERS, ObjectLosses
 from astromodal.evaluation.ablations.measures import (
     AblationNumbers,
     Change,
@@ -24,9 +23,9 @@ from astromodal.evaluation.ablations.measures import (
     without_reconstruction,
 )
 from astromodal.evaluation.context import EvaluationContext, described
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Row, Section, Table, show
 from astromodal.evaluation.report.style import BLUE, GREEN, INK, ORANGE, new_figure, styled, unit
-from astromodal.evaluation.report.values import Row, Table, show
+from astromodal.evaluation.transformer.losses import ORDERS, ObjectLosses
 from astromodal.sequences.layout import MODALITIES
 
 CLEAR = 2.0

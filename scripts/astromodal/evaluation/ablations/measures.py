@@ -13,9 +13,9 @@ from scipy import stats
 
 from astromodal.config.evaluate import AS_CONFIGURED
 from astromodal.errors import FormatError, must_be
-from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.metrics import LN2, bootstrap_error
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
+from astromodal.evaluation.transformer.losses import ObjectLosses
 from astromodal.sequences.layout import MODALITIES
 
 ONE_SIGMA = float(stats.norm.cdf(1.0))

@@ -24,10 +24,9 @@ from astromodal.evaluation.coverage.measures import (
     spectrum_groups,
     split_counts,
 )
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Row, Section, Table
 from astromodal.evaluation.report.style import BLUE, INK, ORANGE, PALETTE, new_figure, styled
-from astromodal.evaluation.report.values import Row, Table
-from astromodal.storage.skips import Skip
+from astromodal.storage.formats import Skip
 
 MOST_SHOWN = 40
 """Largest number of fields that are plotted one by one."""

@@ -14,8 +14,8 @@ from astromodal.evaluation.metrics import (
     measure_mean,
     measure_statistic,
 )
-from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.transformer.sample import by_object, sample_objects
+from astromodal.evaluation.report.section import Measurement
+from astromodal.evaluation.transformer.losses import by_object, sample_objects
 from astromodal.inference.bundle import Bundle
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet

@@ -17,9 +17,8 @@ from astromodal.evaluation.downstream.calibration import (
 )
 from astromodal.evaluation.downstream.figures import STYLES
 from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Row, Section, Table
 from astromodal.evaluation.report.style import INK, PALETTE, new_figure
-from astromodal.evaluation.report.values import Row, Table
 from astromodal.training.calibration import LOG_TEMPERATURES
 
 _MARKERS = "os^"

@@ -47,9 +47,8 @@ from astromodal.evaluation.downstream.tasks import (
     most_labelled,
     sample_tasks,
 )
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Section, show
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import Measurement, show
 from astromodal.inference.encode import open_sequences
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet

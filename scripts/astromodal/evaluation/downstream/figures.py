@@ -21,7 +21,7 @@ from astromodal.evaluation.downstream.measures import (
 from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
 from astromodal.evaluation.downstream.tasks import Role, Target
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Row, Section, Table
 from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
@@ -34,7 +34,6 @@ from astromodal.evaluation.report.style import (
     new_figure,
     with_unit,
 )
-from astromodal.evaluation.report.values import Measurement, Row, Table
 
 _ROLES: dict[Role, str] = {
     "redshift": "Redshift", "stellar": "Stellar parameters", "class": "Class",

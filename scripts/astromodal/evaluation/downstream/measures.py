@@ -21,8 +21,7 @@ from astromodal.evaluation.metrics import (
     r2_of,
     robust_sigma,
 )
-from astromodal.evaluation.report.section import Verdict
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement, Verdict
 
 OUTLIER = 0.15
 """|Δz| / (1 + z) beyond which a redshift is an outlier."""

@@ -44,9 +44,8 @@ from astromodal.evaluation.embeddings.sample import (
     sample_embeddings,
     select_commonest_blocks,
 )
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Section
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import Measurement
 from astromodal.sequences.layout import IMAGE
 
 _SIGNIFICANT = 2.0

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from astromodal.evaluation.embeddings.measures import Agreement, AgreementNumbers, K, Retrieval
 from astromodal.evaluation.embeddings.sample import Offsets, Sample
+from astromodal.evaluation.report.section import Measurement, Row, Table
 from astromodal.evaluation.report.style import BLUE, FAINT, GRID, INK, ORANGE, PALETTE, new_figure
-from astromodal.evaluation.report.values import Measurement, Row, Table
 
 UNKNOWN, OTHERS = "unknown", "others"
 INNER = 48

@@ -15,7 +15,7 @@ from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.data.cutouts import read_cutouts
 from astromodal.evaluation.embeddings.sample import Offsets, Sample
 from astromodal.evaluation.metrics import bootstrap_error
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 from astromodal.sequences.layout import IMAGE
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 

@@ -26,7 +26,7 @@ from astromodal.evaluation.context import (
     sample_rows,
 )
 from astromodal.evaluation.metrics import bootstrap_error, measure_fraction
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.layout import IMAGE, SCALAR

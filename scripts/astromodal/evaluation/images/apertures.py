@@ -8,7 +8,7 @@ import numpy as np
 
 from astromodal.data.cutouts import CutoutBatch, middle_of
 from astromodal.evaluation.metrics import robust_sigma
-from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, near
+from astromodal.tokenizers.images.pixels import PIXEL_SCALE, circle_weights, near
 
 APERTURES = (3.0, 2.0, 6.0)
 """Diameters of the circular apertures (arcsec): S-PLUS's small one, one of a star's core, and one

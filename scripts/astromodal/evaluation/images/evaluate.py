@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from astromodal.evaluation.codebooks import CodebookUse
 from astromodal.evaluation.context import EvaluationContext, described
 from astromodal.evaluation.images.figures import add_figures
 from astromodal.evaluation.images.measures import (
@@ -37,9 +36,9 @@ from astromodal.evaluation.images.photometry import (
 )
 from astromodal.evaluation.images.photometry_figures import SAME, SHARE
 from astromodal.evaluation.images.sample import ImageSample, sample_images
-from astromodal.evaluation.report.section import Section, Verdict
+from astromodal.evaluation.metrics import CodebookUse
+from astromodal.evaluation.report.section import Measurement, Section, Verdict, show_number
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import Measurement, show_number
 from astromodal.tokenizers.images.autoencoder import UNTRAINED
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.evaluation.codebooks import CodebookUse, codebook_table, plot_codebooks
 from astromodal.evaluation.images.measures import (
     SHARES,
     BandNumbers,
@@ -19,10 +18,17 @@ from astromodal.evaluation.images.measures import (
 from astromodal.evaluation.images.photometry import DETECTED, magnitude_change
 from astromodal.evaluation.images.photometry_figures import STYLE, add_photometry_figures
 from astromodal.evaluation.images.sample import STAGES, Example, ImageSample
-from astromodal.evaluation.metrics import r2
-from astromodal.evaluation.report.section import Section
-from astromodal.evaluation.report.style import AMBER, BLUE, FAINT, INK, ORANGE, new_figure
-from astromodal.evaluation.report.values import Measurement, Row, Table
+from astromodal.evaluation.metrics import CodebookUse, codebook_table, r2
+from astromodal.evaluation.report.section import Measurement, Row, Section, Table
+from astromodal.evaluation.report.style import (
+    AMBER,
+    BLUE,
+    FAINT,
+    INK,
+    ORANGE,
+    new_figure,
+    plot_codebooks,
+)
 
 _SHOWN = ("F515", "R", "Z", "G", "I", "F660", "F861", "U")
 _COLOURS = {"noise": FAINT, "autoencoder": ORANGE, "codebook": BLUE}

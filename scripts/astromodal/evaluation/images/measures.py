@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from astromodal.evaluation.codebooks import CodebookUse
 from astromodal.evaluation.images.photometry import (
     ApertureNumbers,
     ColourNumbers,
@@ -20,6 +19,7 @@ from astromodal.evaluation.images.photometry import (
 )
 from astromodal.evaluation.images.sample import HiddenBands, ImageSample, Stage, Stages
 from astromodal.evaluation.metrics import (
+    CodebookUse,
     column_medians,
     measure_mean,
     measure_median,
@@ -27,7 +27,7 @@ from astromodal.evaluation.metrics import (
     measure_scatter,
     r2_of,
 )
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 from astromodal.models.autoencoder import PATCH
 
 SHARES: tuple[Literal["noise", "autoencoder", "codebook"], ...] = (

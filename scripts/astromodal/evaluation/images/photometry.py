@@ -17,8 +17,8 @@ from astromodal.evaluation.metrics import (
     measure_scatter,
     robust_sigma,
 )
-from astromodal.evaluation.report.values import Measurement
-from astromodal.tokenizers.images.place import PIXEL_SCALE
+from astromodal.evaluation.report.section import Measurement
+from astromodal.tokenizers.images.pixels import PIXEL_SCALE
 
 BROAD = ("U", "G", "R", "I", "Z")
 """Broad bands by wavelength."""

@@ -30,9 +30,8 @@ from astromodal.evaluation.images.photometry import (
     peak_snr,
 )
 from astromodal.evaluation.images.sample import STAGES, ImageSample
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Row, Section, Table
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
-from astromodal.evaluation.report.values import Row, Table
 
 SHARE = 0.95
 """Fraction of the bright sources that must be close in every band."""

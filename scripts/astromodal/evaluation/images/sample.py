@@ -11,7 +11,6 @@ import numpy as np
 from astromodal.core.vocab import MISSING_CODE
 from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cutouts import CutoutBatch, elliptical_mask, read_cutouts
-from astromodal.evaluation.codebooks import count_codes
 from astromodal.evaluation.context import (
     EvaluatedField,
     EvaluationContext,
@@ -28,7 +27,8 @@ from astromodal.evaluation.images.apertures import (
     mask_sums,
     source_light,
 )
-from astromodal.tokenizers.images.place import source_places
+from astromodal.evaluation.metrics import count_codes
+from astromodal.tokenizers.images.pixels import source_places
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 from astromodal.tokenizers.images.tokens import ImageTokens, load_image_latents, load_image_tokens
 

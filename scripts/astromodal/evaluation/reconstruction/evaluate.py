@@ -47,9 +47,8 @@ from astromodal.evaluation.reconstruction.sample import (
     ReconstructionInputs,
     sample_scalars,
 )
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Row, Section, Table, show
 from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import Row, Table, show
 from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.surveys.registry import spectra as spectrum_groups
 

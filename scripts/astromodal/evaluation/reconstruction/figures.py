@@ -23,6 +23,7 @@ from astromodal.evaluation.reconstruction.measures import (
     GroupNumbers,
 )
 from astromodal.evaluation.reconstruction.sample import BASELINE, MODEL, TOKENIZER
+from astromodal.evaluation.report.section import Cell, Measurement, Row, Table
 from astromodal.evaluation.report.style import (
     AMBER,
     BLUE,
@@ -34,7 +35,6 @@ from astromodal.evaluation.report.style import (
     new_figure,
     unit,
 )
-from astromodal.evaluation.report.values import Cell, Measurement, Row, Table
 from astromodal.surveys.registry import spectrum_group
 
 FROM_ALL = "model, from everything else"

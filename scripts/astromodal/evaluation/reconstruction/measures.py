@@ -23,8 +23,7 @@ from astromodal.evaluation.reconstruction.fluxes import (
     PredictedSpectra,
 )
 from astromodal.evaluation.reconstruction.sample import BASELINE, MODEL, TOKENIZER, PredictedScalars
-from astromodal.evaluation.report.section import Verdict
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement, Verdict
 
 SCALED = (MODEL_SCALED, MEAN_SCALED)
 """The methods between which the gain of spectra and cutouts is measured."""

@@ -15,15 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import astromodal
-from astromodal.data.content import ABSENT
+from astromodal.data.summary import ABSENT
 from astromodal.evaluation.context import listed
 from astromodal.evaluation.coverage.evaluate import evaluate_coverage
 from astromodal.evaluation.coverage.measures import FieldSummary
-from astromodal.evaluation.report.section import ReportFigure, Section
+from astromodal.evaluation.report.section import ReportFigure, Row, Section, Table, show
 from astromodal.evaluation.report.style import themed_svg
-from astromodal.evaluation.report.values import Row, Table, show
+from astromodal.storage.formats import skip_at
 from astromodal.storage.hashing import hash_values
-from astromodal.storage.skips import skip_at
 from astromodal.storage.tempfiles import write_text
 
 _LONG_TABLE = 14

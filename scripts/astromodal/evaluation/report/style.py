@@ -1,9 +1,12 @@
-"""The style of all figures: colours for all kinds of colour vision, units, files."""
+"""The style of all figures: colours for all kinds of colour vision, units, files.
+
+A figure that several sections have, of how evenly codes are used, is here too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +101,21 @@ def new_figure(
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def plot_codebooks(counts: Mapping[str, np.ndarray], colours: Mapping[str, str]) -> Figure:
+    """Plot the share of all tokens that the most frequent codes of each codebook take."""
+    figure, axes = new_figure(height=2.9)
+    axis = axes[0, 0]
+    for name, count in counts.items():
+        share = np.cumsum(np.sort(count)[::-1]) / count.sum()
+        axis.plot(np.arange(1, len(count) + 1), share, color=colours[name], label=name)
+    axis.set(
+        xlabel="codes, most frequent first", ylabel="share of all tokens", xscale="log",
+        ylim=(0, 1.02),
+    )  # fmt: skip
+    axis.legend()
+    return figure
 
 
 def save_figure(figure: Figure, folder: str | Path, name: str) -> str:

@@ -12,9 +12,8 @@ from matplotlib.ticker import NullFormatter
 
 from astromodal.evaluation.context import EvaluationContext, described
 from astromodal.evaluation.metrics import measure_median, robust_sigma
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Row, Section, Table, show
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, SKY, new_figure, styled, with_unit
-from astromodal.evaluation.report.values import Measurement, Row, Table, show
 from astromodal.evaluation.scalars.measures import (
     IDEAL_BINS,
     ColumnNumbers,

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.evaluation.codebooks import CodebookUse, count_codes
 from astromodal.evaluation.context import EvaluationContext, check_ids, coded_scalars, sample_rows
-from astromodal.evaluation.metrics import measure_median, measure_quantile, robust_sigma
+from astromodal.evaluation.metrics import (
+    CodebookUse,
+    count_codes,
+    measure_median,
+    measure_quantile,
+    robust_sigma,
+)
+from astromodal.evaluation.report.section import Measurement
 from astromodal.evaluation.report.style import unit
-from astromodal.evaluation.report.values import Measurement
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer, load_scalar_tokens
 
 IDEAL_BINS = 0.25

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from astromodal.evaluation.codebooks import codebook_table, plot_codebooks
 from astromodal.evaluation.context import EvaluationContext, described
-from astromodal.evaluation.report.section import Section
-from astromodal.evaluation.report.style import styled
-from astromodal.evaluation.report.values import show
+from astromodal.evaluation.metrics import codebook_table
+from astromodal.evaluation.report.section import Section, show
+from astromodal.evaluation.report.style import plot_codebooks, styled
 from astromodal.evaluation.spectra.figures import (
     along_table,
     colour,
@@ -32,7 +31,6 @@ from astromodal.evaluation.spectra.light_curves import (
     plot_curves,
     sample_curves,
 )
-from astromodal.evaluation.spectra.lines import CLOSE, DETECTED, LineNumbers
 from astromodal.evaluation.spectra.measures import (
     CLEAR,
     FOLLOWS,
@@ -50,7 +48,13 @@ from astromodal.evaluation.spectra.redshifts import (
     compare_redshifts,
     measure_redshifts,
 )
-from astromodal.evaluation.spectra.sample import GroupSample, sample_spectra
+from astromodal.evaluation.spectra.sample import (
+    CLOSE,
+    DETECTED,
+    GroupSample,
+    LineNumbers,
+    sample_spectra,
+)
 from astromodal.surveys.group import Family
 from astromodal.surveys.registry import by_family, spectrum_group
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer

@@ -9,16 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from astromodal.evaluation.report.section import Measurement, Row, Table
 from astromodal.evaluation.report.style import (
     FAINT,
     INK,
     new_figure,
 )
-from astromodal.evaluation.report.values import Measurement, Row, Table
-from astromodal.evaluation.spectra.lines import WIDE, strongest_lines
 from astromodal.evaluation.spectra.measures import Along, GroupNumbers, SnrBin
 from astromodal.evaluation.spectra.redshifts import DELTA_CHI2, SAME, Compared, RedshiftNumbers
-from astromodal.evaluation.spectra.sample import GroupSample
+from astromodal.evaluation.spectra.sample import WIDE, GroupSample, strongest_lines
 from astromodal.surveys.group import Family
 from astromodal.surveys.registry import spectrum_group
 

@@ -11,16 +11,17 @@ from matplotlib.figure import Figure
 from astromodal.config.schema import ColumnSettings
 from astromodal.data.spectra import read_light_curves
 from astromodal.errors import FormatError, must_be
-from astromodal.evaluation.codebooks import CodebookUse, count_codes
 from astromodal.evaluation.context import EvaluatedField, EvaluationContext, check_ids, sample_rows
 from astromodal.evaluation.metrics import (
+    CodebookUse,
     column_medians,
+    count_codes,
     measure_median,
     measure_pooled_r2,
     r2_of,
 )
+from astromodal.evaluation.report.section import Measurement, Row, Table
 from astromodal.evaluation.report.style import INK, new_figure
-from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import choose_ranks, colour
 from astromodal.evaluation.spectra.measures import SnrBin, measure_by_snr
 from astromodal.surveys.light_curves import LightCurveBatch, gather

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astromodal.evaluation.codebooks import CodebookUse
 from astromodal.evaluation.metrics import (
+    CodebookUse,
     bin_label,
     measure_fraction,
     measure_median,
@@ -19,9 +19,8 @@ from astromodal.evaluation.metrics import (
     robust_sigma,
     squares,
 )
-from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.spectra.lines import LineNumbers, strongest_lines
-from astromodal.evaluation.spectra.sample import Fluxes, GroupSample
+from astromodal.evaluation.report.section import Measurement
+from astromodal.evaluation.spectra.sample import Fluxes, GroupSample, LineNumbers, strongest_lines
 
 N_SEGMENTS = 16
 """Segments of the wavelength range in which the errors are measured."""

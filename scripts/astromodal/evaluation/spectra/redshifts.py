@@ -19,9 +19,8 @@ import numpy as np
 from scipy import constants, fft
 
 from astromodal.evaluation.metrics import bin_label, measure_fraction, measure_median
-from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.spectra.lines import continuum
-from astromodal.evaluation.spectra.sample import GroupSample
+from astromodal.evaluation.report.section import Measurement
+from astromodal.evaluation.spectra.sample import GroupSample, continuum
 
 SPEED_OF_LIGHT: Final = constants.c / 1000
 """Speed of light (km/s)."""

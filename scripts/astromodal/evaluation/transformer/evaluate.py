@@ -20,6 +20,7 @@ from astromodal.evaluation.metrics import LN2
 from astromodal.evaluation.report.section import Section
 from astromodal.evaluation.report.style import styled
 from astromodal.evaluation.transformer.figures import History, add_figures
+from astromodal.evaluation.transformer.losses import measure_nll, sample_objects
 from astromodal.evaluation.transformer.measures import (
     ModalityNumbers,
     TransformerNumbers,
@@ -27,12 +28,11 @@ from astromodal.evaluation.transformer.measures import (
     measure_modality,
     measure_slots,
 )
-from astromodal.evaluation.transformer.sample import measure_nll, sample_objects
-from astromodal.inference.trained import Trained, load_trained
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.order import plan_epoch
 from astromodal.sequences.tokenizers import check_hashes
+from astromodal.training.checkpoint import Trained, load_trained
 from astromodal.training.history import (
     SPEEDS,
     median_value,

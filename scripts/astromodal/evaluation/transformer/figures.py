@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 
 from astromodal.config.schema import Config
 from astromodal.evaluation.metrics import LN2, bin_label
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Row, Section, Table
 from astromodal.evaluation.report.style import BLUE, FAINT, INK, ORANGE, new_figure
-from astromodal.evaluation.report.values import Measurement, Row, Table
 from astromodal.evaluation.spectra.figures import colour
 from astromodal.evaluation.transformer.measures import (
     BRIGHTNESS,

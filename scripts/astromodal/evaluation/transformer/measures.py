@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from astromodal.evaluation.metrics import LN2, bootstrap_error, measure_mean
-from astromodal.evaluation.report.values import Measurement
-from astromodal.evaluation.transformer.sample import RangeNll
+from astromodal.evaluation.report.section import Measurement
+from astromodal.evaluation.transformer.losses import RangeNll
 from astromodal.sequences.layout import IMAGE, SCALAR, SPECTRUM
 
 BRIGHTNESS = "image_brightness"

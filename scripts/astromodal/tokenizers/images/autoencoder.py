@@ -20,13 +20,13 @@ from astromodal.config.schema import ImageSettings
 from astromodal.core.fields import NO_IMAGES
 from astromodal.errors import FormatError, must_be
 from astromodal.models.autoencoder import PATCH, ImageAutoencoder
+from astromodal.storage.arrays import map_tensors, save_tensors
 from astromodal.storage.formats import check_content, put_aside, remake
 from astromodal.storage.hashing import hash_arrays, hash_values
-from astromodal.storage.safetensors import map_tensors, save_tensors
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.storage.torch_files import filled, load_state
-from astromodal.tokenizers.images import arcsinh
 from astromodal.tokenizers.images.normaliser import LARGEST, ImageNormaliser
+from astromodal.tokenizers.images.pixels import arcsinh, sinh
 from astromodal.tokenizers.images.shards import CutoutStore
 
 _FORMAT: dict[str, Any] = {"format": "image_autoencoder", "version": 1}
@@ -276,8 +276,8 @@ def brighten(
     n_bands = len(x)
     flat = x.reshape(1, n_bands, -1)
     counts, valid = np.empty_like(flat), np.isfinite(flat)
-    arcsinh.inverse(flat, np.full(n_bands, factor), LARGEST, counts)
-    arcsinh.forward(counts, valid, np.ones(n_bands, np.float32), flat)
+    sinh(flat, np.full(n_bands, factor), LARGEST, counts)
+    arcsinh(counts, valid, np.ones(n_bands, np.float32), flat)
     flat[~valid] = np.nan
 
 

@@ -16,7 +16,7 @@ from numba import njit
 
 from astromodal.core.loops import share
 from astromodal.data.cutouts import middle_of
-from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, near
+from astromodal.tokenizers.images.pixels import PIXEL_SCALE, circle_weights, near
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer
 
 PEAK, CORE, WHOLE = 0.7, 2.0, 3.0

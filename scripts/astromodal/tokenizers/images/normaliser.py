@@ -18,7 +18,7 @@ from astromodal.errors import DataError, FormatError, must_be
 from astromodal.storage.arrays import load_arrays, save_arrays
 from astromodal.storage.formats import check_content, remake
 from astromodal.storage.hashing import hash_arrays
-from astromodal.tokenizers.images import arcsinh
+from astromodal.tokenizers.images.pixels import arcsinh, arcsinh_patches, sinh
 
 _FORMAT: dict[str, Any] = {"format": "image_normaliser", "version": 1}
 _REMAKE = remake(_FORMAT["format"])
@@ -93,7 +93,7 @@ class ImageNormaliser:
         flat = _flat(pixels, np.float32)
         known = _flat(np.broadcast_to(valid, pixels.shape), np.bool_)
         factor, out = (1 / self.softening).astype(np.float32), np.empty_like(flat)
-        share(threads, len(flat), lambda s: arcsinh.forward(flat[s], known[s], factor, out[s]))
+        share(threads, len(flat), lambda s: arcsinh(flat[s], known[s], factor, out[s]))
         return out.reshape(pixels.shape)
 
     def patches(
@@ -123,7 +123,7 @@ class ImageNormaliser:
         share(
             threads,
             len(given),
-            lambda s: arcsinh.patches(given[s], known[s], factor, side, out[s]),
+            lambda s: arcsinh_patches(given[s], known[s], factor, side, out[s]),
         )
         return out
 
@@ -135,7 +135,7 @@ class ImageNormaliser:
         share(
             threads,
             len(flat),
-            lambda s: arcsinh.inverse(flat[s], self.softening, LARGEST, out[s]),
+            lambda s: sinh(flat[s], self.softening, LARGEST, out[s]),
         )
         return out.reshape(x.shape)
 

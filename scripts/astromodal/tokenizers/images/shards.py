@@ -21,10 +21,9 @@ from astromodal.data.columns import SHAPE_COLUMNS
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import elliptical_mask, read_cutouts
 from astromodal.errors import FormatError, must_be
-from astromodal.storage.arrays import load_arrays, save_arrays
+from astromodal.storage.arrays import load_arrays, map_file, save_arrays
 from astromodal.storage.formats import check_content, npy_header, remake
 from astromodal.storage.hashing import HASH_LENGTH, hash_file
-from astromodal.storage.safetensors import map_file
 from astromodal.storage.tempfiles import atomic_path
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 

@@ -28,7 +28,7 @@ from astromodal.tokenizers.images.brightness import (
     with_fluxes,
 )
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
-from astromodal.tokenizers.images.place import source_places
+from astromodal.tokenizers.images.pixels import source_places
 from astromodal.tokenizers.quantizers.base import FittedQuantizer
 from astromodal.tokenizers.quantizers.nearest import load_quantizer
 from astromodal.tokenizers.scalars.tokenizer import ScalarTokenizer

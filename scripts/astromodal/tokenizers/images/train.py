@@ -33,7 +33,7 @@ from astromodal.tokenizers.images.autoencoder import (
 )
 from astromodal.tokenizers.images.brightness import brightness_values, fit_brightness
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
-from astromodal.tokenizers.images.place import source_places
+from astromodal.tokenizers.images.pixels import source_places
 from astromodal.tokenizers.images.shards import CutoutStore
 from astromodal.tokenizers.images.tokenizer import ImageCodebook
 from astromodal.tokenizers.quantizers.kmeans import fit_quantizer

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.ablations.evaluate import compare_ablations
-from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.context import evaluated_fields
+from astromodal.evaluation.transformer.losses import ObjectLosses
 
 N = 30
 

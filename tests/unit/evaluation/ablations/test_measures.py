@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from astromodal.errors import FormatError
-from astromodal.evaluation.ablations.losses import ObjectLosses
 from astromodal.evaluation.ablations.measures import (
     Trainings,
     measure_change,
@@ -13,6 +12,7 @@ from astromodal.evaluation.ablations.measures import (
     without_reconstruction,
 )
 from astromodal.evaluation.metrics import LN2
+from astromodal.evaluation.transformer.losses import ObjectLosses
 
 TERMS = "training.meaningful_loss."
 OFF = {f"{TERMS}enabled": False}

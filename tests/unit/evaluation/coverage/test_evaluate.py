@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.coverage.evaluate import evaluate_coverage
-from astromodal.storage.skips import Skip
+from astromodal.storage.formats import Skip
 
 
 def _cover(tmp_path, *summaries, trained=("A",), skips=()):

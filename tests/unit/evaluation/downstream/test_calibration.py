@@ -18,7 +18,7 @@ from astromodal.evaluation.downstream.calibration import (
     reliability,
     scan_temperatures,
 )
-from astromodal.evaluation.transformer.sample import measure_nll
+from astromodal.evaluation.transformer.losses import measure_nll
 from astromodal.inference.predict_scalars import ScalarPrediction
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.training.calibration import (

@@ -9,7 +9,7 @@ from astromodal.errors import ConfigError, FormatError
 from astromodal.evaluation.context import EvaluatedField, ModelContext
 from astromodal.evaluation.downstream import baselines
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
-from astromodal.evaluation.report.values import to_json
+from astromodal.evaluation.report.section import to_json
 from astromodal.storage.json_files import read_json
 
 LABELS = {"stellar": ["gaia_teff_gspphot"]}

@@ -12,7 +12,7 @@ from astromodal.core.paths import ExportLayout
 from astromodal.evaluation.context import EvaluationContext
 from astromodal.evaluation.downstream import baselines
 from astromodal.evaluation.downstream.finetuned import evaluate_finetuned
-from astromodal.evaluation.report.values import to_json
+from astromodal.evaluation.report.section import to_json
 from astromodal.inference.finetuned import LabelledField, finetune_fields, read_labels
 from astromodal.storage.json_files import read_json
 

@@ -18,7 +18,7 @@ from astromodal.evaluation.downstream.measures import (
     sigma_nmad,
     verdict,
 )
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 
 NMAD, OUTLIERS = MEASURES["redshift"][:2]
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from astromodal.evaluation.embeddings.figures import OTHERS, UNKNOWN, agreement_table, categories
 from astromodal.evaluation.embeddings.measures import AgreementNumbers
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 
 
 def test_categories_by_hand():

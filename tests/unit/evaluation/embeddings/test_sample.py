@@ -1,4 +1,7 @@
-"""The embedded objects and their labels; the field is predicted where fields differ, and only there."""
+"""The embedded objects and their labels, and the fields that are predicted from embeddings.
+
+The field is predicted where fields differ, and only there.
+"""
 
 import numpy as np
 import pyarrow as pa

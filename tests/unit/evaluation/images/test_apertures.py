@@ -19,7 +19,7 @@ from astromodal.evaluation.images.apertures import (
     star_widths,
 )
 from astromodal.simulate.cutouts import CENTRE, PIXEL, SIZE
-from astromodal.tokenizers.images.place import PIXEL_SCALE
+from astromodal.tokenizers.images.pixels import PIXEL_SCALE
 
 
 def _gaussian(sigma, x=0.0, y=0.0, size=48, flux=100.0):

@@ -17,8 +17,7 @@ from astromodal.evaluation.images.evaluate import (
 from astromodal.evaluation.images.measures import Losses, measure_limits
 from astromodal.evaluation.images.photometry import ABOVE_BRIGHT, ColourChange, ColourNumbers
 from astromodal.evaluation.images.sample import STAGES, HiddenBands
-from astromodal.evaluation.report.section import Section
-from astromodal.evaluation.report.values import Measurement, to_json
+from astromodal.evaluation.report.section import Measurement, Section, to_json
 from astromodal.tokenizers.images.autoencoder import TrainedAutoencoder, build_model, shape_settings
 from astromodal.tokenizers.images.normaliser import ImageNormaliser
 from astromodal.tokenizers.images.tokenizer import ImageCodebook, ImageTokenizer

@@ -6,7 +6,7 @@ from astromodal.config.schema import SequenceSettings
 from astromodal.data.columns import cutout_column
 from astromodal.errors import FormatError
 from astromodal.evaluation.reconstruction.sample import BASELINE, MODEL
-from astromodal.evaluation.report.values import to_json
+from astromodal.evaluation.report.section import to_json
 from helpers.cutouts import BANDS
 from helpers.model import COLUMNS, CONFIG, EMPTY, toy_bundle
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.reconstruction.measures import brightness, compare, judge
-from astromodal.evaluation.report.values import Measurement
+from astromodal.evaluation.report.section import Measurement
 
 
 def test_medians_and_gain_by_hand():

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from astromodal.evaluation.report.render import render_report
-from astromodal.evaluation.report.section import Section
+from astromodal.evaluation.report.section import Measurement, Section, Table
 from astromodal.evaluation.report.style import new_figure, styled
-from astromodal.evaluation.report.values import Measurement, Table
 from astromodal.storage.json_files import write_json
 
 

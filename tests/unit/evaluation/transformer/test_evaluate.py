@@ -6,7 +6,7 @@ import torch
 from astromodal.errors import FormatError
 from astromodal.evaluation.context import evaluated_fields
 from astromodal.evaluation.transformer.evaluate import evaluate_transformer
-from astromodal.inference.trained import load_trained
+from astromodal.training.checkpoint import load_trained
 from astromodal.training.history import history_line
 
 SETTINGS = {"evaluation.max_objects": 30}

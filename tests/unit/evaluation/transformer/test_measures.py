@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from astromodal.evaluation.transformer.losses import RangeNll
 from astromodal.evaluation.transformer.measures import measure_modality, measure_slots
-from astromodal.evaluation.transformer.sample import RangeNll
 from astromodal.sequences.layout import Range
 
 

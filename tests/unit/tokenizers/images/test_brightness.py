@@ -15,7 +15,7 @@ from astromodal.tokenizers.images.brightness import (
     fit_brightness,
     with_fluxes,
 )
-from astromodal.tokenizers.images.place import PIXEL_SCALE, circle_weights, source_places
+from astromodal.tokenizers.images.pixels import PIXEL_SCALE, circle_weights, source_places
 
 SKY = np.array([0.5, 2.0])
 MIDDLE = np.zeros((1, 2))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.tokenizers.images.place import (
+from astromodal.tokenizers.images.pixels import (
     FARTHEST,
     PIXEL_SCALE,
     circle_weights,

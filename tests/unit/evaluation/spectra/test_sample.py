@@ -7,8 +7,7 @@ from astromodal.config import load_config
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.cube import Cube
 from astromodal.data.spectra import read_spectra
-from astromodal.evaluation.spectra.lines import LineNumbers, continuum, strongest_lines
-from astromodal.evaluation.spectra.sample import Fluxes
+from astromodal.evaluation.spectra.sample import Fluxes, LineNumbers, continuum, strongest_lines
 from astromodal.simulate.field import simulate_field
 from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.codebook import sample_features, train_codebook
