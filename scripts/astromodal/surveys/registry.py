@@ -11,7 +11,7 @@ from typing import Final
 
 from astromodal.errors import ConfigError, must_be
 from astromodal.extensions import Registry
-from astromodal.surveys import desi, gaiaxp, ztf
+from astromodal.surveys import desi, gaiaxp, sdss, ztf
 from astromodal.surveys.gaiaxp import CoefficientGroup
 from astromodal.surveys.group import Family, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveGroup
@@ -34,6 +34,7 @@ GROUPS: Final = _registry(
     desi.GROUPS,
     gaiaxp.GROUPS,
     ztf.GROUPS,
+    sdss.GROUPS,
 )
 """All groups. Their order decides on the seeds of their samples: new ones go to the end."""
 

@@ -9,8 +9,9 @@ from astromodal.config import load_config
 from astromodal.config.document import json_schema
 from astromodal.config.schema import SpectrumSettings
 from astromodal.data.check import cube_errors
-from astromodal.data.columns import cube_columns, page
+from astromodal.data.columns import cube_columns
 from astromodal.data.cube import Cube
+from astromodal.data.schema import page
 from astromodal.data.spectra import count_spectra, read_spectra
 from astromodal.errors import ConfigError, DataError
 from astromodal.evaluation.spectra.figures import colour
@@ -90,7 +91,7 @@ def cube(write_cube):
 def test_the_package_s_own_groups():
     """In the order that decides on the seeds of their samples."""
     assert GROUPS.names == (
-        "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i"
+        "desi_b", "desi_r", "desi_z", "gaiaxp_bp", "gaiaxp_rp", "ztf_g", "ztf_r", "ztf_i", "sdss"
     )  # fmt: skip
 
 
@@ -141,9 +142,41 @@ def test_a_config_names_registered_groups_only():
         load_config({"tokenizers.scalar.columns": ["ztf_i"]})
 
 
-def test_light_curves_are_off_by_default():
+def test_light_curves_and_sdss_are_off_by_default():
     """Registered, and named by no default."""
-    assert list(SpectrumSettings().groups) == spectra(GROUPS.names)
+    assert [*SpectrumSettings().groups, "sdss"] == spectra(GROUPS.names)
+
+
+def test_sdss_is_a_setting():
+    """Named in the settings, it has columns, a block of codes and a kind of features."""
+    config = load_config({"tokenizers.spectrum.groups": ["desi_b", "sdss"]})
+    columns = cube_columns(config)["spectra"][3:]
+    assert [(c.name, c.length) for c in columns] == [
+        ("sdss_flux", 3401), ("sdss_ivar", 3401), ("sdss_wave", 3401)
+    ]  # fmt: skip
+    # By hand: 3401 pixels need ceil(3401 / (2 x 508)) = 4 a bin: 851, in 426 pairs, and noise.
+    assert sequence_layout(config.tokenizers)["sdss"].length == 1 + 426 + 4
+    assert len(feature_space("sdss").weights) == 2
+
+
+def test_sdss_is_read_and_encoded(write_cube):
+    """From the cube to codes and back to fluxes, as the groups of any other survey."""
+    settings = SpectrumSettings(groups=("sdss",), codebook_size=8, iterations=2)
+    wave = grid_group("sdss").grid(settings).points()
+    flux = np.random.default_rng(0).normal(10, 1, (N, len(wave))).astype(np.float32)
+    ivar = np.ones((N, len(wave)), np.float32)
+    ivar[:, :100] = 0  # the first spectrograph began at 3800 Angstrom
+    columns = {"sdss_flux": list(flux), "sdss_ivar": list(ivar), "sdss_wave": [wave] * N}
+    cube = Cube(write_cube({"id": [f"o{i}" for i in range(N)], **columns}), "F1")
+    samples = sample_features(cube, settings, np.ones(N, bool), 0)
+    tokenizer = SpectrumTokenizer.assemble(
+        [train_codebook(samples["sdss"], "sdss", settings)], settings, 64
+    )
+    tokens = encode_field_spectra(cube, tokenizer)
+    scale = tokens.groups["sdss"].scale[:1]
+    decoded, _ = tokenizer.decode("sdss", tokens.codes("sdss", 0)[None], scale)
+    assert np.nanmedian(decoded) == pytest.approx(10, rel=0.05)
+    assert np.isnan(decoded[0, :25]).all()  # 25 bins of 4 pixels without a good one
 
 
 @pytest.mark.usefixtures("outside")

@@ -16,6 +16,7 @@ DEFAULT = SpectrumSettings()
         ("desi_z", 7520.0, 9824.0, 2881),
         ("gaiaxp_bp", 0.0, 60.0, 120),
         ("gaiaxp_rp", 0.0, 60.0, 120),
+        ("sdss", 3600.0, 10_400.0, 3401),
     ],
 )
 def test_the_grids_are_those_of_the_surveys(group, first, last, length):
