@@ -1,0 +1,186 @@
+"""FITS files of spectra: opened so that a damaged one ends in one error that names it."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any, Final
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from astromodal.errors import AstromodalError, DataError, machine_error, suggestion
+from astromodal.sources.base import damaged
+from astromodal.storage.tempfiles import storing
+
+_DAMAGE: Final = (
+    OSError, EOFError, ValueError, TypeError, IndexError, KeyError, zlib.error, fits.VerifyError,
+)  # fmt: skip
+"""What astropy raises where a FITS file is cut off or holds something else."""
+_CUT: Final = ("truncated", "Error validating header")
+"""Parts of astropy's warnings of a file that ends early."""
+_GZIP: Final = b"\x1f\x8b"
+_CHUNK: Final = 1 << 20
+_WARNINGS: Final = Lock()
+"""Held while warnings are recorded, which Python does for all threads at once."""
+
+
+@contextmanager
+def _recorded() -> Iterator[list[warnings.WarningMessage]]:
+    with _WARNINGS, warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", AstropyWarning)
+        yield found
+
+
+@dataclass(frozen=True)
+class FitsFile:
+    """An open FITS file.
+
+    Attributes
+    ----------
+    source : str
+        Name of the source, for errors.
+    path : Path
+        The file.
+    hdus : HDUList
+        Its HDUs.
+    """
+
+    source: str
+    path: Path
+    hdus: fits.HDUList
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the HDUs, without those that have none."""
+        return [hdu.name for hdu in self.hdus if hdu.name]
+
+    def error(self, must: str, got: object) -> DataError:
+        """Return the error that says what the file must hold and what it holds instead."""
+        return damaged(self.source, self.path, must, got)
+
+    def hdu(self, *names: str) -> Any:
+        """Return the first HDU that has one of these names.
+
+        Raises
+        ------
+        DataError
+            Where there is none; it names the nearest one.
+        """
+        for name in names:
+            if name in self.names:
+                return self.hdus[name]
+        held = ", ".join(self.names) + suggestion(names[0], self.names)
+        raise self.error(f"a FITS file with an HDU {' or '.join(names)}", held)
+
+    def columns(
+        self, hdu: Any, needed: Iterable[str], optional: Iterable[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Return columns of a table, by their names in capitals; text without blanks at its ends.
+
+        Raises
+        ------
+        DataError
+            Where the HDU is no table, or lacks a needed column.
+        """
+        if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+            raise self.error(f"a FITS file with a table in HDU {hdu.name}", type(hdu).__name__)
+        with _recorded():
+            held = {name.upper(): name for name in hdu.columns.names}
+            for name in needed:
+                if name not in held:
+                    near = suggestion(name, held)
+                    must = f"a FITS file with a column {name} in HDU {hdu.name}"
+                    raise self.error(must, f"{len(held)} others{near}")
+            wanted = [name for name in (*needed, *optional) if name in held]
+            return {name: _plain(hdu.data[held[name]]) for name in wanted}
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Return values in the machine's byte order, and text without blanks at its ends."""
+    if values.dtype.kind in "SU":
+        return np.char.strip(np.asarray(values))
+    return np.asarray(values).astype(values.dtype.newbyteorder("="))
+
+
+@contextmanager
+def open_fits(source: str, path: Path) -> Iterator[FitsFile]:
+    """Open a FITS file, also one compressed by gzip; images and tables are read when asked for.
+
+    Parameters
+    ----------
+    source : str
+        Name of the source, for errors.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        Where the file does not exist, is no FITS file, or is cut off; also later, where astropy
+        cannot read what it holds.
+    MachineError
+        Where the disk or the memory fails.
+    """
+    try:
+        with _opened(path) as hdus:
+            yield FitsFile(source, path, hdus)
+    except AstromodalError:
+        raise
+    except FileNotFoundError:
+        raise damaged(source, path, "a file that exists", "none") from None
+    except _DAMAGE as error:
+        if (explained := machine_error(error)) is not None:
+            raise explained from error
+        got = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise damaged(source, path, "a whole FITS file", got) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    """Open a file, and read the headers of all HDUs.
+
+    Raises
+    ------
+    OSError
+        Where the file is cut off.
+    """
+    with path.open("rb") as stream, _unpacked(stream) as whole:
+        with _recorded() as warned:
+            # Without a memory map: a file that is cut off while it is read must not end the
+            # process.
+            hdus = fits.open(whole, memmap=False, lazy_load_hdus=False)
+        cut = [str(w.message) for w in warned if any(t in str(w.message) for t in _CUT)]
+        with hdus:
+            if cut:
+                raise OSError(cut[0])
+            yield hdus
+
+
+@contextmanager
+def _unpacked(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield a stream, or a temporary file with what it holds compressed by gzip.
+
+    astropy takes the end of a compressed file that is cut off for the end of the last HDU.
+    """
+    start = stream.read(len(_GZIP))
+    stream.seek(0)
+    if start != _GZIP:
+        yield stream
+        return
+    folder = tempfile.gettempdir()
+    with tempfile.NamedTemporaryFile(dir=folder) as whole, gzip.open(stream) as packed:
+        while chunk := packed.read(_CHUNK):
+            with storing(folder):
+                whole.write(chunk)
+        whole.flush()
+        with Path(whole.name).open("rb") as unpacked:  # astropy refuses one that it may write to
+            yield unpacked

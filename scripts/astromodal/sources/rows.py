@@ -1,0 +1,104 @@
+"""Rows of an index, their digests, and columns of lists: what readers of spectra share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from astromodal.sources.base import RESERVED
+
+_NOTHING: Final = b"\x00"
+"""Stands for a null in a digest. All other values begin with their length plus one, in 8 bytes."""
+_DIGEST_BYTES: Final = 8
+
+
+def index_table(rows: np.ndarray, key: pa.Array, digest: np.ndarray, **columns: Any) -> pa.Table:
+    """Return rows of an index, with all reserved columns.
+
+    Parameters
+    ----------
+    rows : int64 (n,)
+        Rows in the raw file.
+    key : arrow array (n,)
+        Ids, text or int64.
+    digest : uint64 (n,)
+        Digests, as of `row_digests`.
+    **columns : array or sequence (n,)
+        Reserved columns without the underscore: ``ra``, ``dec``, ``epoch``, ``pmra``, ``pmdec``,
+        ``rank``, ``reason``. Columns that are not given are null, and ``rank`` is 0. Numbers that
+        are not finite become null.
+    """
+    given = {"row": rows, "digest": digest, "rank": np.zeros(len(rows)), **columns}
+    filled = {"_key": key}
+    for field in RESERVED:
+        values = given.get(field.name[1:])
+        if values is None:
+            filled[field.name] = pa.nulls(len(rows), field.type)
+        elif pa.types.is_float64(field.type):
+            filled[field.name] = finite(np.asarray(values, np.float64))
+        else:
+            filled[field.name] = pa.array(values, field.type)
+    return pa.table(filled)
+
+
+def finite(values: np.ndarray) -> pa.Array:
+    """Return numbers as an arrow array; those that are not finite become null."""
+    return pa.array(values, mask=~np.isfinite(values))
+
+
+def lists(values: np.ndarray, kind: pa.DataType, present: np.ndarray | None = None) -> pa.Array:
+    """Return a table of numbers (n, L) as a column of lists; rows that are not present are null."""
+    n, length = values.shape
+    here = np.ones(n, bool) if present is None else present
+    offsets = np.concatenate([[0], np.cumsum(np.where(here, length, 0))]).astype(np.int32)
+    flat = pa.array(np.ascontiguousarray(values[here]).ravel(), kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~here))
+
+
+def row_digests(columns: Mapping[str, pa.Array] | pa.Table) -> np.ndarray:
+    """Return a hash of each row of some columns, uint64 (n,).
+
+    The hash depends on the values of the row alone, with their types, in the order of the columns.
+
+    Parameters
+    ----------
+    columns : table, or mapping of str to arrow array
+        Columns of numbers, text or lists of numbers, all of the same length.
+    """
+    if isinstance(columns, pa.Table):
+        columns = dict(zip(columns.column_names, columns.columns, strict=True))
+    every = [_joined(column) for column in columns.values()]
+    hashes = [blake2b(digest_size=_DIGEST_BYTES) for _ in range(len(every[0]) if every else 0)]
+    for column in every:
+        for each, value in zip(hashes, _values(column), strict=True):
+            if value is None:
+                each.update(_NOTHING)
+            else:
+                each.update((memoryview(value).nbytes + 1).to_bytes(8, "big"))
+                each.update(value)
+    return np.frombuffer(b"".join(each.digest() for each in hashes), dtype="<u8").astype(np.uint64)
+
+
+def _joined(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _values(column: pa.Array) -> Iterator[bytes | memoryview | None]:
+    """Yield the bytes of each value of a column; None for a null."""
+    if pa.types.is_list(column.type):
+        flat = np.ascontiguousarray(column.flatten().to_numpy(zero_copy_only=False))
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        for i, there in enumerate(column.is_valid().to_pylist()):
+            yield flat[ends[i] : ends[i + 1]].view(np.uint8).data if there else None
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        yield from (None if text is None else text.encode() for text in column.to_pylist())
+    else:
+        numbers = np.ascontiguousarray(pc.fill_null(column, 0).to_numpy(zero_copy_only=False))
+        for i, there in enumerate(column.is_valid().to_pylist()):
+            yield numbers[i : i + 1].view(np.uint8).data if there else None
