@@ -176,7 +176,7 @@ def test_sdss_is_read_and_encoded(write_cube):
     scale = tokens.groups["sdss"].scale[:1]
     decoded, _ = tokenizer.decode("sdss", tokens.codes("sdss", 0)[None], scale)
     assert np.nanmedian(decoded) == pytest.approx(10, rel=0.05)
-    assert np.isnan(decoded[0, :25]).all()  # 25 bins of 4 pixels without a good one
+    assert np.isnan(decoded[0, :24]).all()  # 12 pairs of bins of 4 pixels
 
 
 @pytest.mark.usefixtures("outside")
