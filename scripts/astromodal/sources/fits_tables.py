@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from astropy.io import fits
 
-from astromodal.sources.raw_table import ROWS, RawTable, arrow_array
+from astromodal.sources.raw_table import ROWS, RawTable, arrow_array, check_unpacks
 
 
 class FitsTable(RawTable):
@@ -18,6 +18,7 @@ class FitsTable(RawTable):
 
     def __init__(self, path: Path, source: str | None) -> None:
         super().__init__(path, source)
+        check_unpacks(path)
         with fits.open(path, memmap=True) as hdus:
             self._hdu = self._first_table(hdus)
             table = hdus[self._hdu]
@@ -48,7 +49,7 @@ class FitsTable(RawTable):
         """Raise `DataError` if the file ends before its table does."""
         place = hdu.fileinfo()
         if place["file"].compression:
-            return  # astropy reads such a file as a whole, and fails where it ends early
+            return
         end, size = place["datLoc"] + hdu.size, self.path.stat().st_size
         if size < end:
             raise self.error(f"at least {end} bytes long, as its header says", f"{size} bytes")

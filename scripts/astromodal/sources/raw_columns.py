@@ -263,6 +263,6 @@ def _of_floats(column: RawColumn, values: np.ndarray) -> pa.Array:
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         must = "whole numbers, or floats below 2^53 without a fraction"
-        got = f"{plain[place]!r} in row {column.start + place}"
+        got = f"{float(plain[place])!r} in row {column.start + place}"
         raise column.error(must, got, "write ids as whole numbers or text, which are exact")
     return pa.array(plain.astype(np.int64), mask=missing)

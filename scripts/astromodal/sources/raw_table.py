@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -20,6 +21,8 @@ from astromodal.sources.base import REPLACE
 ROWS: Final = 262_144
 """Most rows of a batch."""
 _LOCK: Final = Lock()
+_GZIP: Final = b"\x1f\x8b"
+_CHUNK: Final = 1 << 20
 _LONGEST = 300  # characters of a library's message in an error
 
 
@@ -144,6 +147,28 @@ def without_warnings(*categories: type[Warning]) -> Iterator[None]:
         yield
 
 
+def check_unpacks(path: Path) -> None:
+    """Unpack a file that is compressed by gzip, without keeping it.
+
+    astropy takes the end of what can be unpacked for the end of the file.
+
+    Raises
+    ------
+    EOFError, OSError, zlib.error
+        If the file is cut off or damaged.
+    """
+    if is_gzip(path):
+        with gzip.open(path) as stream:
+            while stream.read(_CHUNK):
+                pass
+
+
+def is_gzip(path: Path) -> bool:
+    """Return whether a file is compressed by gzip, by its first bytes."""
+    with path.open("rb") as stream:
+        return stream.read(len(_GZIP)) == _GZIP
+
+
 def arrow_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
     """Return values as an Arrow array; columns of arrays become lists.
 
@@ -168,28 +193,33 @@ def arrow_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Arr
         size = int(np.prod(values.shape[1:]))
         return pa.FixedSizeListArray.from_arrays(flat, size)
     if values.dtype.kind == "S":
-        values = np.char.decode(np.char.rstrip(values), "utf-8") if len(values) else values
-        return pa.array(values.astype(np.str_), pa.string(), mask=missing)
+        values = np.char.decode(values, "utf-8") if len(values) else values.astype(np.str_)
+    if values.dtype.kind == "U":
+        return pa.array(np.char.rstrip(values), pa.string(), mask=missing)  # FITS pads text
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     return pa.array(np.ascontiguousarray(values), mask=missing)
 
 
 def _of_objects(values: np.ndarray, missing: np.ndarray | None) -> pa.Array:
-    """Return text or arrays of differing lengths as an Arrow array."""
-    plain: list[object] = []
-    for value in values:
-        if isinstance(value, bytes):
-            value = value.decode("utf-8")
-        elif isinstance(value, np.ndarray):
-            lost = np.ma.getmaskarray(value).reshape(-1)
-            flat = np.ma.getdata(value).reshape(-1)
-            native = flat.astype(flat.dtype.newbyteorder("="))
-            value = pa.array(native, mask=lost) if native.dtype.kind != "O" else native.tolist()
-        plain.append(value if value is None or not np.ma.is_masked(value) else None)
-    if missing is not None:
-        plain = [None if lost else v for v, lost in zip(plain, missing.tolist(), strict=True)]
-    return pa.array(plain)
+    """Return text, or arrays of differing lengths, as an Arrow array."""
+    lost = np.zeros(len(values), dtype=bool) if missing is None else missing
+    lost = lost | np.array([v is None or v is np.ma.masked for v in values], dtype=bool)
+    if any(isinstance(value, np.ndarray) for value in values[~lost]):
+        return _of_arrays(values, lost)
+    plain = [v.decode("utf-8") if isinstance(v, bytes) else v for v in values]
+    return pa.array([None if no else v for v, no in zip(plain, lost.tolist(), strict=True)])
+
+
+def _of_arrays(values: np.ndarray, lost: np.ndarray) -> pa.Array:
+    """Return arrays of differing lengths as lists."""
+    known = [value.reshape(-1) for value in values[~lost]]
+    lengths = np.zeros(len(values) + 1, dtype=np.int32)
+    lengths[1:][~lost] = [len(value) for value in known]
+    flat = np.concatenate([np.ma.getdata(value) for value in known])
+    masked = np.concatenate([np.ma.getmaskarray(value) for value in known])
+    offsets = pa.array(np.cumsum(lengths, dtype=np.int32), mask=np.append(lost, False))
+    return pa.ListArray.from_arrays(offsets, arrow_array(flat, masked if masked.any() else None))
 
 
 def _named(path: Path, source: str | None) -> str:

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from astromodal.sources.fits_tables import FitsTable
-from astromodal.sources.raw_table import ROWS, RawTable, reading
+from astromodal.sources.raw_table import ROWS, RawTable, is_gzip, reading
 from astromodal.sources.text_tables import CsvTable, EcsvTable
 from astromodal.sources.votables import VOTable
 
 __all__ = ["ROWS", "RawTable", "open_table"]
 
-_GZIP: Final = b"\x1f\x8b"
 _START = 4096  # bytes that show the format
 _UNITS: Final = b"table_meta_yaml"
-"""Key of the metadata in which astropy writes the units of a parquet file."""
+"""Key of the metadata that astropy writes into a parquet file, with the units."""
 
 
 def open_table(path: str | Path, source: str | None = None) -> RawTable:
@@ -59,11 +59,8 @@ def open_table(path: str | Path, source: str | None = None) -> RawTable:
 
 def _format(path: Path) -> type[RawTable]:
     """Return the class for a file, by its first bytes."""
-    with path.open("rb") as stream:
+    with gzip.open(path) if is_gzip(path) else path.open("rb") as stream:
         start = stream.read(_START)
-    if start.startswith(_GZIP):
-        with gzip.open(path) as unpacked:
-            start = unpacked.read(_START)
     if not start:
         raise ValueError("an empty file")
     if start.startswith(b"SIMPLE  ="):
@@ -91,14 +88,27 @@ class ParquetTable(RawTable):
         self.names = tuple(schema.names)
         self.types = {field.name: field.type for field in schema}
         self.units = _stated_units(schema)
+        written = _UNITS in (schema.metadata or {})
+        masks = {name: f"{name}.mask" for name in self.names if f"{name}.mask" in self.names}
+        self._masks = masks if written else {}
 
     def _read(
         self, columns: Sequence[str], rows: int, types: Mapping[str, pa.DataType]
     ) -> Iterator[pa.Table]:
+        masks = {name: self._masks[name] for name in columns if name in self._masks}
+        wanted = [*columns, *(name for name in masks.values() if name not in columns)]
         with pq.ParquetFile(self.path) as file:
             # Batches end at row groups of any size: `batches` joins them.
-            for batch in file.iter_batches(min(rows, ROWS), columns=list(columns)):
-                yield pa.Table.from_batches([batch])
+            for batch in file.iter_batches(min(rows, ROWS), columns=wanted):
+                yield _masked(pa.Table.from_batches([batch]), masks)
+
+
+def _masked(table: pa.Table, masks: Mapping[str, str]) -> pa.Table:
+    """Return a table with null where a mask is set: astropy writes masks as columns."""
+    for name, mask in masks.items():
+        values = pc.if_else(table.column(mask), None, table.column(name))
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
 
 
 def _stated_units(schema: pa.Schema) -> dict[str, str]:

@@ -13,12 +13,11 @@ from typing import Any, ClassVar, Final, TextIO
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from astromodal.sources.raw_table import RawTable
+from astromodal.sources.raw_table import RawTable, is_gzip
 
 NULLS: Final = ("", "null", "NULL", "Null", "nan", "NaN", "NAN", "None", "N/A", "n/a", "--")
 """Texts that stand for a missing value, of numbers and of text."""
 _BLOCK = 4 << 20  # bytes that are parsed at a time; a row must be shorter
-_GZIP = b"\x1f\x8b"
 _TYPES: Final = {
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "float16": "float32",
@@ -59,7 +58,7 @@ class CsvTable(RawTable):
         if self._empty:
             yield pa.schema(list(wanted.items())).empty_table()
             return
-        compression = "gzip" if _is_gzip(self.path) else None
+        compression = "gzip" if is_gzip(self.path) else None
         with (
             pa.input_stream(str(self.path), compression=compression) as stream,
             pc.open_csv(stream, **self._options(wanted)) as reader,
@@ -112,14 +111,9 @@ class EcsvTable(CsvTable):
                 self.units[name] = str(column["unit"])
 
 
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == _GZIP
-
-
 def _opened(path: Path) -> TextIO:
     """Open a text file, also a compressed one."""
-    if _is_gzip(path):
+    if is_gzip(path):
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
 

@@ -12,7 +12,7 @@ from typing import IO, Final, cast
 import numpy as np
 import pyarrow as pa
 
-from astromodal.sources.raw_table import RawTable, arrow_array, without_warnings
+from astromodal.sources.raw_table import RawTable, arrow_array, is_gzip, without_warnings
 
 LARGEST: Final = 1 << 30
 """Largest size of a VOTable (byte, unpacked): astropy reads it as a whole."""
@@ -84,6 +84,4 @@ def _column(values: np.ma.MaskedArray) -> pa.Array:
 
 def _opened(path: Path) -> IO[bytes]:
     """Open a file, also a compressed one; a path would be taken for an address if it was one."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path)) if packed else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if is_gzip(path) else path.open("rb")
