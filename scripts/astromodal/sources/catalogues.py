@@ -33,7 +33,7 @@ _TYPES: Final = {
     "text": pa.string(),
 }
 _NO_POSITION: Final = "no position"
-_BYTES = 64 << 20  # of the numbers that a batch holds
+_BYTES = 32 << 20  # of the numbers that a batch holds
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class CatalogueReader:
     Raises
     ------
     ConfigError
-        If the preset is invalid, or has no columns.
+        If the preset is invalid.
     """
 
     in_index: ClassVar[bool] = True

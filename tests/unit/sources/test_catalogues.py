@@ -319,6 +319,16 @@ def test_a_file_of_another_survey_is_an_error(tmp_path):
         indexed(tmp_path, "x.csv", "splus_idr3")
 
 
+def test_a_preset_without_columns_gives_ids_and_positions(tmp_path):
+    """Spectra and images of a list of positions need no more."""
+    text(tmp_path / "x.csv", "ID,RA,DEC\na,1,2\n")
+    table = indexed(tmp_path, "x.csv", {})
+    assert table.schema.names == ["_key", "_field", *RESERVED.names]
+    assert table.select(["_key", "_ra", "_digest"]).to_pylist() == [
+        {"_key": "a", "_ra": 1.0, "_digest": 0}
+    ]
+
+
 def test_an_unknown_preset_is_an_error(tmp_path):
     """It is known before a file is opened."""
     with pytest.raises(ConfigError, match=r"preset must be one of .*nearest: 'splus_dr4'"):
