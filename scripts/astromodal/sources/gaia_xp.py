@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from astromodal.config.sources import SourceSettings
 from astromodal.sources.files import RawFile
 from astromodal.sources.raw_table import RawTable
-from astromodal.sources.rows import index_table, lists, row_digests
+from astromodal.sources.rows import index_table, is_list, lists, row_digests
 from astromodal.sources.tables import open_table
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 
@@ -206,12 +206,12 @@ def _numbers_of(column: pa.Array, length: int) -> tuple[np.ndarray, tuple[int, s
             if numbers is None or len(numbers) not in (0, length):
                 shown = f"{text!r:.40}" if numbers is None else f"{len(numbers)} numbers"
                 return values, (i, shown)
-            if numbers:
+            if len(numbers):
                 values[i] = numbers
         return values, None
     if pa.types.is_null(column.type):
         return values, None
-    if not hasattr(column.type, "value_type"):
+    if not is_list(column.type):
         return values, (0, f"a column of {column.type}")
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     wrong = np.flatnonzero((lengths != 0) & (lengths != length))
@@ -222,16 +222,16 @@ def _numbers_of(column: pa.Array, length: int) -> tuple[np.ndarray, tuple[int, s
     return values, None
 
 
-def _parsed(text: str) -> list[float] | None:
+def _parsed(text: str) -> np.ndarray | None:
     """Return the numbers of a text ``(a, b, …)`` or ``[a,b,…]``, NaN for null; None for others."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("(", ")"), ("[", "]")):
         return None
     try:
-        numbers = from_json(f"[{text[1:-1]}]")
-        return [np.nan if number is None else float(number) for number in numbers]
+        numbers = np.array(from_json(f"[{text[1:-1]}]"), np.float64)
     except (ValueError, TypeError):
         return None
+    return numbers if numbers.ndim == 1 else None
 
 
 def _doubles(column: pa.Array) -> pa.Array:

@@ -60,6 +60,29 @@ def lists(values: np.ndarray, kind: pa.DataType, present: np.ndarray | None = No
     return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~here))
 
 
+def is_list(kind: pa.DataType | None) -> bool:
+    """Return whether a type is one of lists, of any length or of one."""
+    return kind is not None and (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def fields_of(kind: pa.DataType) -> list[str]:
+    """Return the names of the fields of a nested type."""
+    inner = kind.value_type if is_list(kind) else kind
+    return [field.name for field in inner] if pa.types.is_struct(inner) else []
+
+
+def unpacked(column: pa.Array, names: list[str]) -> dict[str, pa.Array]:
+    """Return fields of a nested column: lists of a struct of lists, or of a list of structs."""
+    if not is_list(column.type):
+        return {name: pc.struct_field(column, name) for name in names}
+    values = column.flatten()
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return {n: pa.ListArray.from_arrays(offsets, pc.struct_field(values, n)) for n in names}
+
+
 def row_digests(columns: Mapping[str, pa.Array] | pa.Table) -> np.ndarray:
     """Return a hash of each row of some columns, uint64 (n,).
 

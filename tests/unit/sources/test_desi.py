@@ -156,7 +156,7 @@ def test_the_rank_is_the_signal_to_noise_of_the_target(tmp_path):
 
 
 def test_row_i_of_the_fibermap_is_row_i_of_the_flux(tmp_path):
-    """Rows that are asked for come back, with gaps, as the columns of the schema."""
+    """Some rows, with gaps between them, come back as the columns of the schema."""
     found = read(write(tmp_path), [1, 3, 4])
     assert found.schema == reader().schema()
     assert found["desi_TARGETID"].to_pylist() == [BIG + 1, BIG + 3, BIG + 4]
