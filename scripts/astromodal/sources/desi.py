@@ -101,6 +101,7 @@ class DesiReader:
         with open_fits(self._name, beside) as opened:
             names = ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE")
             found = opened.columns(opened.hdu("REDSHIFTS"), names)
+            _check_ids(opened, found["TARGETID"])
             order = np.argsort(found["TARGETID"], kind="stable")
             found = {name: values[order] for name, values in found.items()}
             twice = found["TARGETID"][1:][np.diff(found["TARGETID"]) == 0]
@@ -135,6 +136,7 @@ class _Coadd:
     def of(cls, file: FitsFile, redshifts: dict[str, np.ndarray] | None) -> _Coadd:
         """Return the coadd of a file after a check of its parts."""
         fibres = file.columns(file.hdu("FIBERMAP"), _NEEDED, _OPTIONAL)
+        _check_ids(file, fibres["TARGETID"])
         own = [arm for arm in _ARMS if any(f"{arm.upper()}_{p}" in file.names for p in _IMAGES)]
         if not own:
             file.hdu(*(f"{arm.upper()}_FLUX" for arm in _ARMS))
@@ -212,6 +214,12 @@ def _places(wanted: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Return where ids stand among ascending ones, int64, and whether they do, bool."""
     at = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
     return at, (ids[at] == wanted) if len(ids) else np.zeros(len(wanted), bool)
+
+
+def _check_ids(file: FitsFile, ids: np.ndarray) -> None:
+    """Raise `DataError` where ids are no integers, as those that were rounded are."""
+    if ids.dtype.kind != "i":
+        raise file.error("a table with integers of 64 bits in TARGETID", f"{ids.dtype}")
 
 
 def _check_wavelengths(file: FitsFile, arm: str) -> None:

@@ -158,18 +158,16 @@ def resample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Resample a flux density to other pixels, so that the flux is conserved.
 
-    An output pixel has the mean of the good input pixels, weighted by the lengths of which they
-    overlap it; its variance is the sum of w² σ² with these weights w, divided by the square of
-    their sum (Carnall 2017, arXiv:1705.05165, equations 3 and 4). Errors of neighbouring output
-    pixels that share an input pixel are correlated, which an inverse variance cannot say.
+    An output pixel has the mean of the good input pixels, weighted by their overlaps w with it; its
+    variance is that of this mean, the sum of w² σ² (Carnall 2017, arXiv:1705.05165, equations 3 and
+    4). Errors of output pixels that share an input pixel are correlated: `ivar` cannot say that.
 
     Parameters
     ----------
     edges : float64 (n + 1,)
         Ascending edges of the input pixels.
     flux, ivar : float (n,)
-        Flux density and its inverse variance. A pixel is bad where either is not finite or the
-        inverse variance is not positive.
+        Flux density and inverse variance; pixels that are not finite or without weight are bad.
     to : float64 (m + 1,)
         Ascending edges of the output pixels, in the unit of `edges`.
 
@@ -179,7 +177,7 @@ def resample(
         Both are 0 in pixels that no good input pixel overlaps.
     """
     flux, ivar = np.asarray(flux, np.float64), np.asarray(ivar, np.float64)
-    good = np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
+    good, m = np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0), len(to) - 1
     # All edges cut the axis into segments, each within one input and one output pixel.
     cuts = np.unique(np.concatenate([edges, to]))
     middle, length = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
@@ -188,7 +186,6 @@ def resample(
     inside = (source >= 0) & (source < len(flux)) & (target >= 0) & (target < len(to) - 1)
     inside[inside] &= good[source[inside]]
     source, target, length = source[inside], target[inside], length[inside]
-    m = len(to) - 1
     weight = np.bincount(target, length, m)
     share = length / weight[target]
     mean = np.bincount(target, share * flux[source], m)

@@ -240,6 +240,14 @@ def test_repeated_redshifts_are_an_error(tmp_path):
         read(wrong, [0])
 
 
+def test_redshifts_of_rounded_targets_are_an_error(tmp_path):
+    """They could be those of a neighbour."""
+    columns = {"TARGETID": np.array([float(BIG)]), "Z": np.ones(1), "ZERR": np.ones(1)}
+    columns |= {"ZWARN": np.zeros(1, int), "SPECTYPE": np.array(["STAR"])}
+    with pytest.raises(DataError, match="redrock-1.fits must be .* in TARGETID, got float64"):
+        read(write(tmp_path, redshifts=columns), [0])
+
+
 def test_arms_that_a_file_lacks_are_null(tmp_path):
     """Only the arm b is there."""
     found = read(write(tmp_path, arms={"b": {}}))
@@ -302,6 +310,11 @@ def test_a_row_that_is_not_there_is_an_error(tmp_path):
             fibermap(TARGET_RA=None) | {"TARGET_RAD": np.zeros(N)},
             {"b": {}},
             "a column TARGET_RA in HDU FIBERMAP, got 9 others; nearest: 'TARGET_RAD'",
+        ),
+        (
+            fibermap(TARGETID=np.full(N, float(BIG))),
+            {"b": {}},
+            "integers of 64 bits in TARGETID, got float64",
         ),
         (fibermap(), {}, "an HDU B_FLUX or R_FLUX or Z_FLUX, got PRIMARY, FIBERMAP"),
         (fibermap(), {"b": {"IVAR": None}}, "an HDU B_IVAR, got .*; nearest: 'B_"),
