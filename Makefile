@@ -97,7 +97,7 @@ format: .venv/astromodal-dev  ## format the code
 
 docs: .venv/astromodal  ## generate config/default.yaml, README.md and schema.json, and docs/columns.md
 	$(RUN) python -m astromodal.config.document config
-	$(RUN) python -m astromodal.data.columns docs/columns.md
+	$(RUN) python -m astromodal.data.schema docs/columns.md
 
 .venv/astromodal-docs: .venv/astromodal
 	@echo "== Installing what the pages are built with"

@@ -8,7 +8,7 @@ import yaml
 from astromodal.config import load_config
 from astromodal.config.document import generated, write
 from astromodal.config.schema import Config
-from astromodal.data.columns import page
+from astromodal.data.schema import page
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("astromodal.training.budget", "astromodal.jobs.resources")
+QUICK = ("astromodal", "astromodal.training.budget", "astromodal.jobs.resources")
 """Modules that `python -m` runs for real."""
 
 
@@ -88,6 +88,11 @@ def python(words: list[str]) -> None:
         if found is None or found.origin is None:
             sys.exit(f"no module {name}")
         _require_main(Path(found.origin))
+
+
+def astromodal(words: list[str]) -> None:
+    """Run it for real: it only looks."""
+    os.execv(sys.executable, [sys.executable, "-m", "astromodal", *words])
 
 
 def _require_main(path: Path) -> None:
@@ -191,6 +196,7 @@ def _require(path: str) -> Path:
 
 
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
+    "astromodal": astromodal,
     "snakemake": snakemake,
     "make": make,
     "pip": pip,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from astromodal.config.schema import Config
 from astromodal.core.fields import NO_IMAGES
@@ -33,7 +33,30 @@ _SHOWN = 5
 """Most columns that one line names."""
 
 
+class ColumnError(NamedTuple):
+    """What stops the jobs on a cube.
+
+    Attributes
+    ----------
+    column : str
+        The column; empty where the error is about the whole cube.
+    line : str
+        What is wrong, with the advice.
+    do : str
+        The advice.
+    """
+
+    column: str
+    line: str
+    do: str
+
+
 def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str]:
+    """Return the lines of `column_errors`."""
+    return [error.line for error in column_errors(field, file, kinds, config)]
+
+
+def column_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[ColumnError]:
     """Return the errors that would stop the jobs on a cube.
 
     Parameters
@@ -47,31 +70,34 @@ def cube_errors(field: str, file: str, kinds: Kinds, config: Config) -> list[str
 
     Returns
     -------
-    list of str
-        One line per error.
+    list of ColumnError
+        In the order of the columns' purposes.
     """
     held, named = dict(kinds), f"field {field}: column"
     if error := repeated_names(field, file, [name for name, _ in kinds]):
-        return [error]
-    read, cut = _read(config), config.selection.column
+        return [ColumnError("", error, REPAIR)]
+    read, cut = read_columns(config), config.selection.column
     errors = [
-        missing_column(field, file, name, held, do)
+        ColumnError(name, missing_column(field, file, name, held, do), do)
         for name, do in ((config.columns.id, NAME_IDS), (cut, NAME_CUT))
         if name is not None and name not in held
     ]
     for column in read.values():
         must, accepted = ACCEPTED[column.kind]
         if column.name in held and held[column.name] not in accepted:
-            got = held[column.name]
-            errors.append(must_be(f"{named} {column.name!r} of {file}", must, got, REPAIR))
+            what, got = f"{named} {column.name!r} of {file}", held[column.name]
+            errors.append(ColumnError(column.name, must_be(what, must, got, REPAIR), REPAIR))
     for group in map(spectrum_group, config.tokenizers.spectrum.groups):
         lacking = group.lacking(held)
         if lacking and not group.partial:
-            errors.append(missing_column(field, file, lacking[0], held))
+            line = missing_column(field, file, lacking[0], held)
+            do = f"add it, or leave all columns of the group {group.name} out"
+            errors.append(ColumnError(lacking[0], line, do))
     if not errors and held.keys().isdisjoint(read.keys() - {config.columns.id}):
         must = f"some of those that are read, such as {', '.join(list(read)[1:_SHOWN])}"
         got = f"none of them, but {_listed(list(held))}"
-        errors.append(must_be(f"field {field}: columns of {file}", must, got, REPAIR))
+        line = must_be(f"field {field}: columns of {file}", must, got, REPAIR)
+        errors.append(ColumnError("", line, REPAIR))
     return errors
 
 
@@ -89,18 +115,28 @@ def unread_lists(kinds: Kinds, read: Collection[str]) -> list[str]:
     is one of them by another name, or belongs to a group or band that the configuration leaves
     out.
     """
+    return [_beside(name, close) for name, close in nearest_of_unread(kinds, read).items()]
+
+
+def nearest_of_unread(kinds: Kinds, read: Collection[str]) -> dict[str, str | None]:
+    """Return the columns of `unread_lists`, and for each the nearest that is read and absent."""
     held = {name for name, _ in kinds}
     wanted = [name for name in read if name not in held]
     unread = [name for name, kind in kinds if kind == "lists" and name not in read]
-    return [_with_nearest(name, wanted) for name in unread]
+    return {name: nearest(name, wanted, _CLOSE) for name in unread}
 
 
 def misspelt(kinds: Kinds, wanted: Iterable[str]) -> list[str]:
     """Return the wanted columns that a cube lacks while it has one of almost the same name."""
+    return [_beside(name, close) for name, close in nearest_of_absent(kinds, wanted).items()]
+
+
+def nearest_of_absent(kinds: Kinds, wanted: Iterable[str]) -> dict[str, str]:
+    """Return the columns of `misspelt`, and for each the column of almost the same name."""
     wanted = list(wanted)
     others = [name for name, _ in kinds if name not in wanted]
     absent = [name for name in wanted if name not in dict(kinds)]
-    return [f"{n!r} (nearest: {c!r})" for n in absent if (c := nearest(n, others, ALMOST))]
+    return {name: close for name in absent if (close := nearest(name, others, ALMOST))}
 
 
 def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str]) -> list[str]:
@@ -120,7 +156,7 @@ def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str])
     list of str
         One line per notice.
     """
-    read = _read(config)
+    read = read_columns(config)
     held = {name for kinds in cubes.values() for name, _ in kinds}
     lines = [*_nowhere(read, held), *_not_read(cubes, read)]
     cutouts = {cutout_column(band) for band in config.tokenizers.image.bands}
@@ -135,7 +171,7 @@ def notices(cubes: Mapping[str, Kinds], config: Config, fitted: Collection[str])
     return lines
 
 
-def _read(config: Config) -> dict[str, Column]:
+def read_columns(config: Config) -> dict[str, Column]:
     """Return every column that is read, by name; its first purpose where it has several."""
     read: dict[str, Column] = {}
     for column in chain.from_iterable(planned_columns(config).values()):
@@ -171,7 +207,10 @@ def _not_read(cubes: Mapping[str, Kinds], read: Mapping[str, Column]) -> list[st
 
 
 def _with_nearest(name: str, candidates: Iterable[str]) -> str:
-    close = nearest(name, candidates, _CLOSE)
+    return _beside(name, nearest(name, candidates, _CLOSE))
+
+
+def _beside(name: str, close: str | None) -> str:
     return f"{name!r} (nearest: {close!r})" if close else repr(name)
 
 

@@ -67,7 +67,7 @@ class CutoutCounts:
     n_blank: int = 0
     bands: dict[str, int] = field(default_factory=dict)
 
-    def add(self, part: _CutoutSlice) -> None:
+    def add(self, part: CutoutSlice) -> None:
         """Count the rows of one slice."""
         self.n_whole += int(part.whole.sum())
         self.n_short += int(part.short.sum())
@@ -77,15 +77,27 @@ class CutoutCounts:
 
 
 @dataclass(frozen=True)
-class _CutoutSlice:
-    """A slice of rows, and which of them have whole, short and blank cutouts."""
+class CutoutSlice:
+    """A slice of rows, and which of them have cutouts of which kind.
+
+    Attributes
+    ----------
+    start : int
+        Number of the first row.
+    table : pyarrow.RecordBatch
+        The columns of cutouts that the cube has.
+    whole, short, blank : bool (m,)
+        The rows that `CutoutCounts` counts.
+    present : dict of str to bool (m,)
+        By band, the rows with a list.
+    """
 
     start: int
     table: pa.RecordBatch
-    whole: np.ndarray  # (m,) bool
-    short: np.ndarray  # (m,) bool
-    blank: np.ndarray  # (m,) bool
-    present: dict[str, np.ndarray]  # bool (m,) by band
+    whole: np.ndarray
+    short: np.ndarray
+    blank: np.ndarray
+    present: dict[str, np.ndarray]
 
 
 def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
@@ -102,7 +114,7 @@ def count_cutouts(cube: Cube, settings: ImageSettings) -> dict[str, Any]:
         Where a column of cutouts holds no lists of numbers.
     """
     counts = CutoutCounts(bands=dict.fromkeys(settings.bands, 0))
-    for part in _slices(cube, settings, 64):
+    for part in cutout_slices(cube, settings):
         counts.add(part)
     return vars(counts)
 
@@ -141,7 +153,7 @@ def read_cutouts(
         Where a column of cutouts holds no lists of numbers.
     """
     needed = keep if counts is None else None
-    for part in _slices(cube, settings, rows, needed):
+    for part in cutout_slices(cube, settings, rows, needed):
         if counts is not None:
             counts.add(part)
         wanted = part.whole
@@ -189,9 +201,16 @@ def elliptical_mask(
     return (along / a[:, None, None]) ** 2 + (across / b[:, None, None]) ** 2 <= 1
 
 
-def _slices(
-    cube: Cube, settings: ImageSettings, rows: int, keep: np.ndarray | None = None
-) -> Iterator[_CutoutSlice]:
+def cutout_slices(
+    cube: Cube, settings: ImageSettings, rows: int = 64, keep: np.ndarray | None = None
+) -> Iterator[CutoutSlice]:
+    """Stream the columns of cutouts as they are, in row order; parameters of `read_cutouts`.
+
+    Raises
+    ------
+    DataError
+        Where a column of cutouts holds no lists of numbers.
+    """
     bands = [band for band in settings.bands if cutout_column(band) in cube.columns]
     columns = [cutout_column(band) for band in bands]
     for name in columns:
@@ -206,7 +225,7 @@ def _slices(
         short = np.logical_or.reduce(wrong)
         whole = some & ~short
         blank = _blank(part.table, whole)
-        yield _CutoutSlice(part.start, part.table, whole & ~blank, short, blank, present)
+        yield CutoutSlice(part.start, part.table, whole & ~blank, short, blank, present)
 
 
 def _blank(table: pa.RecordBatch, whole: np.ndarray) -> np.ndarray:
@@ -218,13 +237,13 @@ def _blank(table: pa.RecordBatch, whole: np.ndarray) -> np.ndarray:
         values, counts, has = flatten(column)
         starts, rows = np.cumsum(counts) - counts, np.flatnonzero(blank & has)
         # The first pixel of nearly every cutout is valid: few lists are read to their end.
-        blank[rows] = ~_valid(values[starts[rows]])
+        blank[rows] = ~valid_pixels(values[starts[rows]])
         for row in rows[blank[rows]]:
-            blank[row] = not _valid(values[starts[row] : starts[row] + counts[row]]).any()
+            blank[row] = not valid_pixels(values[starts[row] : starts[row] + counts[row]]).any()
     return blank
 
 
-def _valid(pixels: np.ndarray) -> np.ndarray:
+def valid_pixels(pixels: np.ndarray) -> np.ndarray:
     """Return which pixels were measured: finite, and not exactly 0."""
     return np.isfinite(pixels) & (pixels != 0)
 
@@ -249,6 +268,6 @@ def _pixels(
             if not wanted[has].all():
                 values = values[np.repeat(wanted, counts)]  # wanted rows have whole lists or none
             pixels[has[wanted], channel] = values.reshape(-1, side, side)
-    valid = _valid(pixels)
+    valid = valid_pixels(pixels)
     pixels[~valid] = 0
     return pixels, valid

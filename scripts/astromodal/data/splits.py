@@ -89,11 +89,16 @@ def healpix_cells(ra: np.ndarray, dec: np.ndarray, nside: int) -> np.ndarray:
     import astropy.units as u  # here: most jobs only load a split, and astropy takes a second
     from astropy_healpix import HEALPix
 
-    known = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
+    known = has_position(ra, dec)
     cells = np.full(ra.shape, NO_CELL, dtype=np.int64)
     grid = HEALPix(nside=nside, order="nested")
     cells[known] = grid.lonlat_to_healpix((ra[known] % 360) * u.deg, dec[known] * u.deg)
     return cells
+
+
+def has_position(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Return which coordinates (degree) are known, and a place on the sky, bool (n,)."""
+    return np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
 
 
 def assign(cells: np.ndarray, ids: np.ndarray, settings: SplitSettings) -> np.ndarray:

@@ -126,3 +126,11 @@ def test_a_cube_that_may_not_be_read_is_an_error(survey, monkeypatch):
         survey({"A": GOOD})
     monkeypatch.setattr(Footer, "__init__", ordinary)
     survey()
+
+
+def test_a_plan_reads_no_rows(survey, monkeypatch):
+    """Only `astromodal check` does: a repeated id is none of the plan's errors."""
+    monkeypatch.setattr(Footer, "read", lambda *given: pytest.fail("rows were read"))
+    assert (
+        survey({"A": {**GOOD, "id": ["a"]}, "B": {k: v * 2 for k, v in GOOD.items()}}) == survey()
+    )
