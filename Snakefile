@@ -20,6 +20,11 @@ if SIMULATED:
     include: "rules/simulate.smk"
 
 
+if SOURCES:
+
+    include: "rules/cubes.smk"
+
+
 include: "rules/prepare.smk"
 
 

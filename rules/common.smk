@@ -25,11 +25,11 @@ from astromodal.config.load import (
 from astromodal.core.fields import (
     check_frozen,
     cube_template,
+    is_simulated,
     layout,
     notices,
     run_fields,
     spread_evenly,
-    starting_model,
 )
 from astromodal.storage.tempfiles import check_writable, clear_leftovers
 from astromodal.surveys.registry import spectrum_group
@@ -46,6 +46,8 @@ from astromodal.reruns.copies import Places, restore, update_inventory
 from astromodal.reruns.digests import job_digests, plan_digests
 from astromodal.reruns.stamps import check_cubes, refresh_stamps
 from astromodal.sequences.layout import check_longest
+from astromodal.sources.plan import builds_again, known_fields, left_out
+from astromodal.sources.plan import only_indexes, plan_cubes
 from snakemake.logging import logger
 
 # Snakemake has merged the files and dropped duplicate keys; load_config reports those.
@@ -54,32 +56,39 @@ VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
     check_longest(varied.tokenizers, varied.sequences)
 check_frozen(CONFIG)
-FIELDS = run_fields(CONFIG)
 PATHS = layout(CONFIG)
+SIMULATED, SOURCES = is_simulated(CONFIG), tuple(CONFIG.sources)
+GIVEN = not (SIMULATED or SOURCES)  # cubes that stand where the user put them
+if workflow.is_main_process:  # not again in every job
+    CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
+DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
+BUILT = known_fields(PATHS)
+if SOURCES and workflow.is_main_process and not only_indexes(sys.argv):
+    makers = {rule: DIGESTS[rule] for rule in ("index_source", "build_cube")}
+    BUILT = plan_cubes(CONFIG, PATHS, makers, logger.info)
+FIELDS = run_fields(CONFIG, BUILT)
 EXPORT = ExportLayout(PATHS.export)
 CUBE = cube_template(CONFIG)
-SIMULATED = CONFIG.paths.datacube_template is None
 GROUPS = CONFIG.tokenizers.spectrum.groups
 OWN_SECTIONS = own_sections(CONFIG)
 PLACES = Places(
     PATHS.results,
-    {} if SIMULATED else {field: CUBE.format(field=field) for field in FIELDS.used},
+    {field: CUBE.format(field=field) for field in FIELDS.used} if GIVEN else {},
 )
-if workflow.is_main_process:  # not again in every job
-    CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
+if workflow.is_main_process:
     restore(PATHS, PLACES, logger.info)
-    if not SIMULATED:
+    if GIVEN:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
     check_skipped(CONFIG, PATHS.skipped, FIELDS.used)
-    if not SIMULATED:
+    if GIVEN:
         check_cubes(CONFIG, PATHS, FIELDS, logger.info)
     for line in (
         *notices(CONFIG, FIELDS),
         *skipped(PATHS.skipped, FIELDS.used),
+        *(left_out(PATHS) if SOURCES else ()),
         *changes(PATHS.last_run, CONFIG, CODE),
     ):
         logger.info(line)
-DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
 hand_down(CONFIG.extensions, os.environ)
 os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
@@ -100,12 +109,6 @@ def settings(*names, config=CONFIG):
     return {name: plain_settings(name, config) for name in in_braces(names)}
 
 
-def ablation_settings(wildcards):
-    """Return the settings that train a variant, with its seed."""
-    config = seeded(VARIANTS[wildcards.variant], int(wildcards.seed))
-    return settings(*RUN_SETTINGS, config=config)
-
-
 def code(rule):
     """Return the digest of the code that a rule's script reaches: other code reruns nothing."""
     return DIGESTS[rule]
@@ -114,11 +117,22 @@ def code(rule):
 def cube(*modalities):
     """Return the inputs of a job that reads these modalities of a field's cube.
 
-    The time of a user's cube does not count. The stamp of a modality changes with its content.
+    The time of a cube that is not simulated does not count. The stamp of a modality changes with
+    its content.
     """
     if SIMULATED:
         return {"cube": CUBE}
-    return {"cube": ancient(CUBE), "stamps": [PATHS.stamp(m) for m in modalities]}
+    stamps = [PATHS.stamp(m) for m in modalities]
+    return {"cube": lambda w: _cube(w.field, modalities), "stamps": stamps}
+
+
+def _cube(field, modalities):
+    """Return a field's cube; its time counts only where it is built again for a modality.
+
+    Snakemake does not look at the other inputs of jobs behind a job that runs.
+    """
+    path = CUBE.format(field=field)
+    return path if SOURCES and builds_again(PATHS, field, modalities) else ancient(path)
 
 
 def cubes(fields, *modalities):
@@ -127,7 +141,7 @@ def cubes(fields, *modalities):
         return {"cubes": expand(CUBE, field=fields)}
     stamps = [PATHS.stamp(m) for m in modalities]
     return {
-        "cubes": ancient(expand(CUBE, field=fields)),
+        "cubes": [_cube(field, modalities) for field in fields],
         "stamps": expand(stamps, field=fields),
     }
 
@@ -154,26 +168,6 @@ def unless_frozen(part, paths):
     if part not in CONFIG.freeze:
         return paths
     return {name: ancient(path) for name, path in paths.items()}
-
-
-def one_simulated_field(wildcards):
-    """Return the settings of the simulated sky, of the fields only this one."""
-    sky = plain_settings("simulate", CONFIG)
-    return {
-        "simulate": {**sky, "fields": {wildcards.field: sky["fields"][wildcards.field]}}
-    }
-
-
-def every_prediction(wildcards):
-    """Return the predictions of every field; an error where there is no column to predict."""
-    request.require_columns(request.requested_columns(CONFIG))
-    return expand(PATHS.predictions(), field=FIELDS.every)
-
-
-def start_of_training():
-    """Return the model that training starts from, as an input; none for a `last` checkpoint."""
-    start = starting_model(CONFIG)
-    return {} if start is None else {"init_from": start}
 
 
 TOKENIZERS = unless_frozen("tokenizers", PATHS.tokenizers)

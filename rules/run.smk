@@ -12,10 +12,13 @@ def take_inventory():
 
 
 def end_run():
-    """Delete temporary files of killed jobs, and log the skipped fields."""
+    """Delete temporary files of killed jobs, and log what was skipped."""
     clear_leftovers(PATHS.results)
     take_inventory()
-    for line in skipped(PATHS.skipped, FIELDS.used):
+    for line in (
+        *skipped(PATHS.skipped, FIELDS.used),
+        *(left_out(PATHS) if SOURCES else ()),
+    ):
         logger.warning(line)
 
 

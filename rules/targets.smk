@@ -1,6 +1,12 @@
 # Targets to type after `snakemake`, whose option -l lists them with all rules.
 
 
+def every_prediction(wildcards):
+    """Return the predictions of every field; an error where there is no column to predict."""
+    request.require_columns(request.requested_columns(CONFIG))
+    return expand(PATHS.predictions(), field=FIELDS.every)
+
+
 localrules:
     all,
     tokenizers,

@@ -50,12 +50,24 @@ def layout(config: Config) -> Layout:
 
 
 def cube_template(config: Config) -> str:
-    """Path of cubes with ``{field}``: the user's template, or that of simulated cubes."""
+    """Path of cubes with ``{field}``: the user's template, or that of cubes made in the run."""
     return config.paths.datacube_template or layout(config).cube()
 
 
-def run_fields(config: Config) -> RunFields:
+def is_simulated(config: Config) -> bool:
+    """Return whether the sky is simulated: there are neither cubes nor raw files."""
+    return config.paths.datacube_template is None and not config.sources
+
+
+def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
     """Determine the fields of a run and their uses.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    built : sequence of str
+        Fields whose cubes are built from the sources of the configuration.
 
     ``fields`` names the fields that are encoded, embedded and so on. Training fields have lists of
     their own. If these are null, every field of the run is a training field at first. Once the
@@ -66,7 +78,7 @@ def run_fields(config: Config) -> RunFields:
     ConfigError
         If there are no fields, or a list names a field that has no cube.
     """
-    known = _known_fields(config)
+    known = tuple(built) if config.sources else _known_fields(config)
     every = _chosen("fields", config.fields, known) or known
     fitted = _fitted_before(layout(config), known)
     tokenizers = _chosen("tokenizers.fields", config.tokenizers.fields, known) or fitted or every
@@ -122,7 +134,7 @@ def notices(config: Config, fields: RunFields) -> Iterator[str]:
         yield f"{part} frozen: kept as made on {made:%Y-%m-%d %H:%M}, whatever changes before them"
     sky = config.simulate
     bare = all("images" in sky.fields[f].absent for f in fields.tokenizers if f in sky.fields)
-    if config.paths.datacube_template is None and (bare or not sky.cutout_fraction):
+    if is_simulated(config) and (bare or not sky.cutout_fraction):
         yield f"no simulated field of tokenizers.fields has cutouts: {NO_IMAGES}"
     aside = [field for field in fields.every if field not in fields.trained]
     if config.tokenizers.fields is None and aside:

@@ -11,6 +11,9 @@ GROUP = "{group}"
 SECTION = "{section}"
 VARIANT, SEED = "{variant}", "{seed}"
 LABEL = "{label}"
+WHOLE = "cube"
+"""Name of the stamp of all that a cube is built from, beside those of `MODALITIES`."""
+SOURCE = "{source}"
 MODALITIES = ("sources", "scalars", "spectra", "images", "labels", "finetuned")
 """Groups of a cube's columns: identifiers and positions, three kinds of measurements, labels of the
 report, and labels that models are fine-tuned to."""
@@ -54,6 +57,8 @@ class Layout:
         self.ablations = f"{self.results}/ablations"
         self.last_run = f"{self.results}/last_run.json"
         self.inventory = f"{self.results}/inventory.json"
+        self.index = f"{self.results}/index"
+        self.source_plan = f"{self.index}/plan.json"
 
     @property
     def tokenizers(self) -> dict[str, str]:
@@ -75,11 +80,19 @@ class Layout:
         }
 
     def cube(self, field: str = FIELD) -> str:
-        """Return the path of a simulated cube."""
+        """Return the path of a cube that is simulated or built."""
         return f"{self.results}/cubes/datacube_{field}.parquet"
 
+    def source_index(self, source: str = SOURCE) -> str:
+        """Return the folder of the index of a source's raw files."""
+        return f"{self.index}/{source}"
+
+    def source_files(self, source: str = SOURCE) -> str:
+        """Return the path of the list of a source's raw files that a job has indexed."""
+        return f"{self.index}/{source}.json"
+
     def stamp(self, modality: str, field: str = FIELD) -> str:
-        """Return the stamp of a user's cube, which changes if the columns of a modality change."""
+        """Return the stamp of a cube, which changes if the columns of a modality change."""
         return f"{self.results}/stamps/datacube_{field}_{modality}.txt"
 
     def summary(self, field: str = FIELD) -> str:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import DTypeLike
 
 from astromodal.errors import DataError, must_be
+from astromodal.storage.formats import refuse_skipped
 from astromodal.storage.hashing import FileVersion
 
 _BUFFER = 1 << 20  # byte
@@ -62,6 +63,8 @@ class Footer:
     DataError
         Where the file is no parquet file, is empty or cut short, or has a footer that contradicts
         itself.
+    SkippedError
+        Where the cube could not be built, and the field was skipped.
     """
 
     def __init__(self, path: str | Path, field: str) -> None:
@@ -82,7 +85,13 @@ class Footer:
             self._check()
         except UNREADABLE as error:
             let_pass(error)
+            refuse_skipped(self.path)
             raise self.damaged("a whole parquet file", error) from error
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """What the file says of itself beside its schema, by key."""
+        return self._meta.metadata or {}
 
     def kinds(self) -> list[tuple[str, str]]:
         """Return the name of each column and what it holds, in the words of `column_kind`.
@@ -313,3 +322,16 @@ def _joined(column: pa.Array, total: int) -> pa.Array:
         if last - first == total:
             return column.values.slice(first, total)
     return column.flatten()
+
+
+def cube_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a writer of a cube with columns of a schema.
+
+    Pixels of cutouts are noise and do not compress; other columns do.
+    """
+    leaves = [
+        f"{column.name}.list.element" if is_list(column.type) else column.name for column in schema
+    ]
+    compression = {leaf: "NONE" if leaf.startswith("splus_cut_") else "ZSTD" for leaf in leaves}
+    options = {"compression": compression, "use_dictionary": False, "write_page_checksum": True}
+    return pq.ParquetWriter(path, schema, **options)

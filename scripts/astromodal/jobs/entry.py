@@ -49,7 +49,8 @@ class Job:
     Attributes
     ----------
     field, cube : str, optional
-        The job's field, and the cube of that field where the job reads it.
+        The job's field, and the cube of that field where the job reads it, or the stamp of what it
+        builds the cube from.
     outputs : tuple of str
         Paths of the files that the job writes.
     """
@@ -155,7 +156,7 @@ def start(snakemake: Any) -> Job:
         logger=logger,
         threads=int(snakemake.threads),
         field=snakemake.wildcards.get("field"),
-        cube=snakemake.input.get("cube"),
+        cube=snakemake.input.get("cube") or snakemake.input.get("stamp"),
         outputs=tuple(snakemake.output),
     )
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from astromodal.config.schema import Config
-from astromodal.core.fields import cube_template
+from astromodal.core.fields import cube_template, layout
+from astromodal.core.paths import WHOLE
 from astromodal.errors import ConfigError, must_be
 from astromodal.storage.formats import Skip, skip_at
 from astromodal.storage.hashing import FileVersion
@@ -21,6 +22,8 @@ FOLDER: Final = "ASTROMODAL_SKIPPED"
 
 It is no parameter of a rule, because the results of good cubes do not depend on it.
 """
+_BUILDS: Final = "build_cube"
+"""The rule that builds a cube, from what a stamp stands for."""
 _KILLED: Final = re.compile(r"\.(\w+)\.py' died with <Signals\.SIGKILL: 9>")
 
 
@@ -79,11 +82,18 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
     if config.on_bad_field == "skip":
         return
     for note in read_notes(folder, fields):
-        cube = Path(cube_template(config).format(field=note.skip.field))
+        cube = _judged(config, note.skip)
         if cube.exists() and FileVersion.of(cube) == note.version:
             outputs = ", ".join(note.outputs)
-            do = f"repair or move the cube; to read it again as it is, delete {outputs}"
+            do = f"repair or move what it read; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
+
+
+def _judged(config: Config, skip: Skip) -> Path:
+    """Return the file whose version a note holds: a cube, or the stamp of what it is built from."""
+    if skip.rule == _BUILDS:
+        return Path(layout(config).stamp(WHOLE, skip.field))
+    return Path(cube_template(config).format(field=skip.field))
 
 
 def killed(logs: Iterable[str | Path]) -> Iterator[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from astromodal.config.inputs import BANDS, SimulateSettings
+from astromodal.data.parquet import cube_writer
 from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.simulate import cutouts, gaia, light_curves, spectroscopy
 from astromodal.simulate.cutouts import shape_columns
@@ -149,7 +149,7 @@ class MeasuredField:
         if "gaia" in self._absent:
             return {}
         matched, owner = self._owner >= 0, self._owner
-        ids = gaia.identifiers(len(self), self._stream("gaia ids"))
+        ids = gaia.identifiers(self.sources.ra, self.sources.dec, self._stream("gaia ids"))
         names = [f"Gaia DR3 {number}" for number in ids.tolist()]
         rounded = ids.astype(np.float64).astype(np.int64)  # as in real cubes: digits are lost
         columns = {
@@ -327,28 +327,17 @@ def _check(settings: SimulateSettings, field: str) -> None:
 def _write(measured: MeasuredField, path: Path) -> None:
     scalars = measured.table()
     schema = pa.schema([*scalars.schema, *measured.cutout_schema()])
-    # Pixels are noise and do not compress; other columns do.
-    compression = {
-        leaf: "NONE" if leaf.startswith("splus_cut_") else "ZSTD" for leaf in _leaves(schema)
-    }
-    options = {"compression": compression, "use_dictionary": False, "write_page_checksum": True}
-    with pq.ParquetWriter(path, schema, **options) as writer:
+    with cube_writer(path, schema) as writer:
         for start in range(0, scalars.num_rows, ROW_GROUP):
             part = scalars.slice(start, ROW_GROUP)
-            images = _cutouts(measured, start, part.num_rows)
+            images = cutout_columns(measured, start, part.num_rows)
             writer.write_table(pa.table([*part.columns, *images], schema=schema), ROW_GROUP)
 
 
-def _cutouts(measured: MeasuredField, start: int, n: int) -> list[pa.ChunkedArray]:
+def cutout_columns(measured: MeasuredField, start: int, n: int) -> list[pa.ChunkedArray]:
     """Return the cutout columns of `n` rows from row `start`."""
     pieces = [
         list(measured.cutouts(first, min(_EXPOSED, start + n - first)))
         for first in range(start, start + n, _EXPOSED)
     ]
     return [pa.chunked_array(band) for band in zip(*pieces, strict=True)]
-
-
-def _leaves(schema: pa.Schema) -> Iterator[str]:
-    """Yield the names of the columns as parquet stores them."""
-    for column in schema:
-        yield f"{column.name}.list.element" if pa.types.is_list(column.type) else column.name

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from astromodal.data.splits import healpix_cells
 from astromodal.errors import AstromodalError, must_be
 from astromodal.simulate.light import (
     BAND_NAMES,
@@ -76,11 +77,14 @@ def match(sources: Sources, light: Light, at_least: float, rng: np.random.Genera
     return source
 
 
-def identifiers(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return Gaia source ids, int64 (n,), unique and as large as real ones."""
-    # As in real ids, the high bits are a HEALPix cell and the low ones a counter.
-    cells = rng.choice(2**27, n, replace=False).astype(np.int64)
-    return (cells << 35) | (rng.integers(1, 2**20, n) << 7)
+def identifiers(ra: np.ndarray, dec: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the Gaia source ids of some positions (degree), int64 (n,), each another one.
+
+    As in real ids, the high bits are the HEALPix cell of order 12 (NESTED) and the low ones a
+    counter (Gaia DR3 documentation, section 20.1.1).
+    """
+    cells = healpix_cells(ra, dec, 2**12)
+    return (cells << 35) | (rng.choice(2**20, len(ra), replace=False) << 7)
 
 
 def gaia_columns(sources: Sources, light: Light, rng: np.random.Generator) -> dict[str, np.ndarray]:

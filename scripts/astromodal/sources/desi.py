@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.sources import SourceSettings
-from astromodal.sources.companions import redrock_path
-from astromodal.sources.files import RawFile
+from astromodal.sources.files import RawFile, redrock_path
 from astromodal.sources.fits_files import FitsFile, open_fits
 from astromodal.sources.rows import finite, index_table, lists, row_digests
 from astromodal.surveys.desi import GRIDS

@@ -8,13 +8,14 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from astromodal.config.base import FIELD_NAME
 from astromodal.config.sources import SourceSettings
 from astromodal.errors import ConfigError, must_be
+from astromodal.storage.hashing import FileVersion
 
 _PART: Final = re.compile(r"\{field\}|\{band\}|\*+|\?")
 _MARKS: Final = ("hats.properties", "properties", "catalog_info.json")
@@ -34,11 +35,23 @@ class RawFile:
         The file.
     field, band : str, optional
         Field and band that stand in its path; None where the source's pattern has no placeholder.
+    beside : Path, optional
+        A file that is read with it, such as the redshifts of a coadd; it need not exist.
     """
 
     path: Path
     field: str | None = None
     band: str | None = None
+    beside: Path | None = None
+
+    def version(self) -> list[int]:
+        """Return size and time of the file, and of the file beside it where there is one."""
+        version = FileVersion.of(self.path)
+        found = [version.size, version.mtime_ns]
+        if self.beside is not None and self.beside.is_file():
+            version = FileVersion.of(self.beside)
+            found += [version.size, version.mtime_ns]
+        return found
 
 
 def list_files(name: str, settings: SourceSettings) -> list[RawFile]:
@@ -59,8 +72,7 @@ def list_files(name: str, settings: SourceSettings) -> list[RawFile]:
     Raises
     ------
     ConfigError
-        If there is no such file, a folder is no HATS catalogue, or two files of images are of the
-        same field and band.
+        If there is no such file, or a folder is no HATS catalogue.
     """
     setting, pattern = f"sources.{name}.files", settings.files
     expression = re.compile(_expression(pattern, settings.bands))
@@ -75,9 +87,17 @@ def list_files(name: str, settings: SourceSettings) -> list[RawFile]:
     if not found:
         do = _hint(pattern)
         raise ConfigError(must_be(setting, "the path of a file or more", repr(pattern), do))
-    if settings.kind == "images":
-        _check_one_image(setting, found)
+    if settings.kind == "desi_coadd":
+        return [replace(file, beside=redrock_path(file.path)) for file in found]
     return found
+
+
+def redrock_path(coadd: Path) -> Path | None:
+    """Return the file with a DESI coadd's redshifts; None where its name has no ``coadd-``."""
+    name = coadd.name
+    if not name.startswith("coadd-"):
+        return None
+    return coadd.with_name("redrock-" + name.removeprefix("coadd-"))
 
 
 def hats_root(path: Path) -> Path | None:
@@ -148,17 +168,6 @@ def _expression(pattern: str, bands: Sequence[str]) -> str:
         parts += [re.escape(pattern[end : match.start()]), meaning.get(match[0], "[^/]*")]
         end = match.end()
     return "".join(parts) + re.escape(pattern[end:])
-
-
-def _check_one_image(setting: str, files: Sequence[RawFile]) -> None:
-    """Raise `ConfigError` if two files are of the same field and band."""
-    first: dict[tuple[str | None, str | None], Path] = {}
-    for file in files:
-        other = first.setdefault((file.field, file.band), file.path)
-        if other != file.path:
-            must = "of one file per field and band"
-            do = "write more of the files' names into the pattern"
-            raise ConfigError(must_be(setting, must, f"{other} and {file.path}", do))
 
 
 def _hint(pattern: str) -> str:

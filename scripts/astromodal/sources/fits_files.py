@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from astromodal.errors import AstromodalError, DataError, machine_error, suggestion
-from astromodal.sources.base import damaged
+from astromodal.sources.base import WARNINGS, damaged
 from astromodal.storage.tempfiles import storing
 
 _DAMAGE: Final = (
@@ -35,13 +34,11 @@ _BYTES: Final = {"A": 1, "B": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "L": 1,
 """Types and widths (byte) of the columns of a binary table (FITS standard 4.0, table 18)."""
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK: Final = 1 << 20
-_WARNINGS: Final = Lock()
-"""Held while warnings are recorded, which Python does for all threads at once."""
 
 
 @contextmanager
 def _recorded() -> Iterator[list[warnings.WarningMessage]]:
-    with _WARNINGS, warnings.catch_warnings(record=True) as found:
+    with WARNINGS, warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", AstropyWarning)
         yield found
 

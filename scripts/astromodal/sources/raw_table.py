@@ -9,18 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 
 from astromodal.errors import AstromodalError, DataError, machine_error, must_be, suggestion
-from astromodal.sources.base import REPLACE
+from astromodal.sources.base import REPLACE, WARNINGS
 
 ROWS: Final = 262_144
 """Most rows of a batch."""
-_LOCK: Final = Lock()
 _GZIP: Final = b"\x1f\x8b"
 _CHUNK: Final = 1 << 20
 _LONGEST = 300  # characters of a library's message in an error
@@ -141,7 +139,7 @@ def reading(path: Path, source: str | None = None) -> Iterator[None]:
 @contextmanager
 def without_warnings(*categories: type[Warning]) -> Iterator[None]:
     """Ignore warnings of some categories, one thread at a time: filters belong to the process."""
-    with _LOCK, warnings.catch_warnings():
+    with WARNINGS, warnings.catch_warnings():
         for category in categories:
             warnings.simplefilter("ignore", category)
         yield

@@ -10,7 +10,6 @@ from astropy.io import fits
 from astromodal.config.sources import SourceSettings
 from astromodal.errors import DataError
 from astromodal.sources.base import RESERVED
-from astromodal.sources.companions import companions
 from astromodal.sources.desi import DesiReader
 from astromodal.sources.files import RawFile
 from astromodal.surveys.desi import GRIDS
@@ -216,15 +215,6 @@ def test_a_coadd_without_redshifts_has_none(tmp_path):
     for file in (write(tmp_path, name="coadd-2.fits"), empty):
         found = read(file)
         assert found["desi_z"].null_count == found["desi_spectype"].null_count == N
-
-
-def test_the_redshifts_are_a_companion(tmp_path):
-    """A change of them is a change of the coadd; other names have none."""
-    coadd = tmp_path / "coadd-sv3-bright-10016.fits.gz"
-    assert companions(SETTINGS, coadd) == (tmp_path / "redrock-sv3-bright-10016.fits.gz",)
-    assert companions(SETTINGS, tmp_path / "spectra-1.fits") == ()
-    catalogue = SourceSettings(kind="catalogue", files="*.csv", preset="vista")
-    assert companions(catalogue, coadd) == ()
 
 
 def test_repeated_redshifts_are_an_error(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from astromodal.config.sources import SourceSettings
 from astromodal.errors import ConfigError
-from astromodal.sources.files import hats_root, list_files, one_per_catalogue
+from astromodal.sources.files import RawFile, hats_root, list_files, one_per_catalogue
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -76,11 +76,34 @@ def test_the_field_is_the_shortest_name_that_fits(tmp_path):
     assert found == [("A_swp_v2_R.fits", "A", "R")]
 
 
-def test_two_images_of_a_field_and_band_are_an_error(tmp_path):
-    """Which of them is cut is not left to their order."""
+def test_a_band_may_have_several_images(tmp_path):
+    """Overlapping images, or many small ones, belong to the same field and band."""
     touch(tmp_path, "A_v1_R.fits", "A_v2_R.fits")
-    with pytest.raises(ConfigError, match=r"sources\.s\.files must be of one file per field and"):
-        files(tmp_path, "{field}_*_{band}.fits", kind="images")
+    found = files(tmp_path, "{field}_*_{band}.fits", kind="images")
+    assert found == [("A_v1_R.fits", "A", "R"), ("A_v2_R.fits", "A", "R")]
+
+
+def coadds(folder: Path) -> list[RawFile]:
+    return list_files("d", SourceSettings(kind="desi_coadd", files=f"{folder}/*-*.fits.gz"))
+
+
+def test_the_redshifts_stand_beside_a_coadd(tmp_path):
+    """The name of a coadd says that of its redshifts, which need not exist; others have none."""
+    touch(tmp_path, "coadd-sv3-bright-10016.fits.gz", "spectra-1.fits.gz")
+    redrock = tmp_path / "redrock-sv3-bright-10016.fits.gz"
+    assert [file.beside for file in coadds(tmp_path)] == [redrock, None]
+
+
+def test_the_version_is_that_of_both_files(tmp_path):
+    """Redshifts that arrive or change later give a coadd another version."""
+    touch(tmp_path, "coadd-1.fits.gz")
+    (file,) = coadds(tmp_path)
+    versions = [file.version()]
+    for text in ("one", "another"):
+        (tmp_path / "redrock-1.fits.gz").write_text(text)
+        versions.append(file.version())
+    assert [len(version) for version in versions] == [2, 4, 4]
+    assert versions[1] != versions[2]
 
 
 def hats(folder: Path) -> None:

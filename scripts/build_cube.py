@@ -1,0 +1,13 @@
+"""Match the sources of one field, and write its cube."""
+
+from astromodal.jobs.entry import start
+from astromodal.core.paths import Layout
+from astromodal.sources.build import build_cube
+
+job = start(snakemake)
+with job.one_field():
+    index = Layout(snakemake.params.results).index
+    field = snakemake.wildcards.field
+    built = build_cube(job.settings, field, index, snakemake.output.cube, job.progress)
+    for source, found in built.items():
+        job.logger.info("field %s: source %s: %s", field, source, found)
