@@ -61,9 +61,9 @@ def real_raw() -> Path:
 def write_cube(tmp_path):
     """Write columns (name to list or Arrow array) as a cube; return its path."""
 
-    def write(columns: dict, field: str = "F1", **options) -> Path:
+    def write(columns: dict, field: str = "F1", metadata: dict | None = None, **options) -> Path:
         path = tmp_path / f"datacube_{field}.parquet"
-        pq.write_table(pa.table(columns), path, **options)
+        pq.write_table(pa.table(columns, metadata=metadata), path, **options)
         return path
 
     return write

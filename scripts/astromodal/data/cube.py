@@ -23,6 +23,7 @@ from astromodal.data.parquet import (
     is_number,
     is_text,
 )
+from astromodal.data.provenance import PROVENANCE, Provenance, provenance_of
 from astromodal.data.values import is_sentinel, is_unreliable, sentinels_of
 from astromodal.errors import REPAIR, ChangedError, DataError, missing_column, must_be
 from astromodal.storage.hashing import FileVersion
@@ -129,6 +130,22 @@ class Cube:
     def kinds(self) -> list[tuple[str, str]]:
         """Return the name of each column and what it holds, as `Footer.kinds` does."""
         return self._footer.kinds()
+
+    @property
+    def provenance(self) -> dict[str, Provenance]:
+        """What each source of raw files gave, by source; empty for a cube that was not built.
+
+        Raises
+        ------
+        DataError
+            Where these metadata are damaged.
+        """
+        try:
+            return provenance_of(self._footer.metadata)
+        except ValueError as error:
+            what = f"field {self.field}: metadata {PROVENANCE.decode()!r} of {self.path.name}"
+            must, do = "those of a cube that was built", "delete the cube and build it again"
+            raise DataError(must_be(what, must, str(error), do)) from error
 
     def require_unchanged(self) -> None:
         """Raise `ChangedError` where the file was written to since it was opened."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from astromodal.data.columns import GAIA_COLUMN
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import count_cutouts
 from astromodal.data.parquet import is_list, is_number
+from astromodal.data.provenance import Provenance
 from astromodal.data.spectra import count_spectra
 from astromodal.data.splits import NO_CELL, SPLIT_NAMES, Split, count_cut, mean_direction
 from astromodal.data.values import find_pile_up
@@ -137,7 +139,7 @@ def _buffer(values: np.ndarray) -> memoryview:
 
 
 _SHOWN = 4
-"""Most columns that a warning names."""
+"""Most columns, files or reasons that a warning names."""
 
 
 def summarise_field(
@@ -173,7 +175,9 @@ def summarise_field(
         reason, and ``odd`` ones, which repeat an id or a Gaia source or have no position. Numbers
         of present values of each scalar column among the selected rows. Numbers of values that are
         ``missing`` because they are a sentinel or unreliable, by column. Numbers of spectra and of
-        cutouts among all rows. The columns that the cube lacks, and ``warnings`` in words.
+        cutouts among all rows. What each source of raw files gave, as `Provenance` says, with the
+        numbers of its files and of those left out. The columns that the cube lacks, and
+        ``warnings`` in words.
         ``content``: size and time of the cube, and the digests of the columns that are read, from
         which a later run sees whether they changed.
     """
@@ -187,6 +191,7 @@ def summarise_field(
         "no_position": int((split.healpix == NO_CELL).sum()),
     }
     missing = cube.count_missing([*columns, *read["labels"]])
+    sources = cube.provenance
     return {
         "field": cube.field,
         "n_rows": cube.n_rows,
@@ -204,12 +209,14 @@ def summarise_field(
         "absent_columns": [name for name in columns if name not in cube.columns],
         "spectra": count_spectra(cube, spectrum.groups),
         "images": images,
+        "sources": {name: _counted(found) for name, found in sources.items()},
         "content": {
             **asdict(cube.version),
             "columns": column_digests(cube, [name for names in read.values() for name in names]),
         },
         "warnings": [
             *_warnings(split, odd, values, columns, images),
+            *_of_sources(sources),
             *_missing(missing),
             *_pile_ups(values[selected], columns),
             *_incomplete(cube, spectrum),
@@ -259,6 +266,32 @@ def _warnings(
     return lines
 
 
+def _counted(found: Provenance) -> dict[str, Any]:
+    """Return what a source gave, with the numbers of its files and not their names."""
+    files, left_out = len(found.files), len(found.left_out)
+    return {**asdict(found), "files": files, "left_out": left_out}
+
+
+def _of_sources(sources: Mapping[str, Provenance]) -> list[str]:
+    """Return lines on left-out files, sources without a match, contested objects, edges."""
+    lines = []
+    for name, found in sources.items():
+        if found.left_out:
+            names = _first([Path(path).name for path in found.left_out], "files")
+            lines.append(f"source {name}: damaged files that are left out: {names}")
+        if found.objects and not found.matched:
+            dropped = [f"{reason} ({n})" for reason, n in found.dropped.items()]
+            why = f"; not used: {_first(dropped, 'reasons')}" if dropped else ""
+            near = f"{found.objects} objects in and around the field"
+            lines.append(f"source {name}: no row matches any of its {near}{why}")
+        if found.contested:
+            lines.append(f"source {name}: {found.contested} objects match several rows best")
+        partial = sum(band.n_partial for band in found.bands.values())
+        if partial:
+            lines.append(f"source {name}: {partial} cutouts reach beyond the edge of their image")
+    return lines
+
+
 def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return one line per reason for missing values, which names the columns with most of them."""
     words = {"sentinel": "stand for missing ones", "unreliable": "are unreliable by their flags"}
@@ -266,10 +299,15 @@ def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     for reason, columns in counts.items():
         if columns:
             most = sorted(columns, key=lambda name: -columns[name])
-            shown = ", ".join(f"{name} ({columns[name]})" for name in most[:_SHOWN])
-            more = f" and {len(most) - _SHOWN} more columns" if len(most) > _SHOWN else ""
-            lines.append(f"{sum(columns.values())} values {words[reason]}: {shown}{more}")
+            shown = _first([f"{name} ({columns[name]})" for name in most], "columns")
+            lines.append(f"{sum(columns.values())} values {words[reason]}: {shown}")
     return lines
+
+
+def _first(names: Sequence[str], what: str) -> str:
+    """Return the first names, and how many more of `what` there are."""
+    more = f" and {len(names) - _SHOWN} more {what}" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _pile_ups(values: np.ndarray, columns: Sequence[str]) -> list[str]:

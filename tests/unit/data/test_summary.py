@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from astromodal.config.schema import (
 from astromodal.core.paths import MODALITIES
 from astromodal.data.columns import group_columns, modality_columns, planned_columns
 from astromodal.data.cube import Cube
+from astromodal.data.provenance import PROVENANCE, BandCounts, Provenance
 from astromodal.data.splits import split_field
 from astromodal.data.summary import ABSENT, column_digests, summarise_field
 
@@ -29,10 +31,14 @@ COLUMNS = ("mag_pstotal_r", "err_mag_pstotal_u", "gaia_parallax")
 
 @pytest.fixture
 def summary(write_cube):
-    def of(spectrum=SpectrumSettings(), **columns):  # noqa: B008
+    def of(spectrum=SpectrumSettings(), sources=None, **columns):  # noqa: B008
         base = {"id": ["a", "b", "c"], "ra": [359.5, 0.5, None], "dec": [0.0, 0.0, None]}
         base |= {"mag_pstotal_r": [15.0, 16.0, 30.0], "err_mag_pstotal_u": [0.1, None, 2e6]}
-        cube = Cube(write_cube(base | columns), "F1")
+        metadata = None
+        if sources is not None:
+            gave = {name: asdict(found) for name, found in sources.items()}
+            metadata = {PROVENANCE: json.dumps(gave)}
+        cube = Cube(write_cube(base | columns, metadata=metadata), "F1")
         split = split_field(cube, SplitSettings(), SelectionSettings())
         lists = [name for group in spectrum.groups for name in group_columns(group)]
         labels = [name for name in columns if "specz" in name]
@@ -180,6 +186,67 @@ def test_a_column_of_almost_the_same_name_is_warned_of(summary):
         "no columns 'gaia_parallax' (nearest: 'Gaia_Parallax')"
         in (summary(Gaia_Parallax=[1.0, 2.0, 3.0])["warnings"])
     )
+
+
+def test_what_sources_gave_is_kept(summary):
+    """Of the files there are numbers; all else is as in the cube."""
+    files = {"a.fits": "", "b.fits": ""}
+    desi = Provenance("desi_coadd", files, 9, {"no flux": 2}, 5, 1, 0.25, ["c.fits"])
+    stamps = Provenance("images", {"r.fits": "0a"}, bands={"R": BandCounts(1, 4, 2, 3)})
+    found = summary(sources={"desi": desi, "stamps": stamps})["sources"]
+    assert found["desi"] == {
+        "kind": "desi_coadd", "files": 2, "objects": 9, "dropped": {"no flux": 2}, "matched": 5,
+        "contested": 1, "separation": 0.25, "left_out": 1, "bands": {},
+    }  # fmt: skip
+    bands = {"R": {"n_files": 1, "n_cut": 4, "n_partial": 2, "n_outside": 3}}
+    assert (found["stamps"]["files"], found["stamps"]["bands"]) == (1, bands)
+
+
+def test_a_cube_that_was_not_built_has_no_sources(summary):
+    """Cubes from elsewhere do not say what they were made of."""
+    assert summary()["sources"] == {}
+
+
+GOOD = Provenance("catalogue", {"raw/a.csv": ""}, objects=3, matched=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        (
+            {"left_out": ["raw/b.csv", "raw/c.csv"]},
+            "damaged files that are left out: b.csv, c.csv",
+        ),
+        (
+            {"left_out": [f"raw/{n}.csv" for n in "bcdefg"]},
+            "damaged files that are left out: b.csv, c.csv, d.csv, e.csv and 2 more files",
+        ),
+        (
+            {"matched": 0},
+            "no row matches any of its 3 objects in and around the field",
+        ),
+        (
+            {"matched": 0, "dropped": {"no flux": 2}},
+            "no row matches any of its 3 objects in and around the field; not used: no flux (2)",
+        ),
+        ({"contested": 2}, "2 objects match several rows best"),
+        (
+            {"bands": {"R": BandCounts(1, 9, 3, 0), "G": BandCounts(1, 9, 4, 0)}},
+            "7 cutouts reach beyond the edge of their image",
+        ),
+    ],
+)
+def test_what_is_unusual_about_a_source_is_said(summary, changes, warning):
+    """Files left out, objects of which none matches, contested ones, and edges give one line."""
+    found = Provenance(**{**vars(GOOD), **changes})
+    lines = [line for line in summary(sources={"gaia": found})["warnings"] if "source g" in line]
+    assert lines == [f"source gaia: {warning}"]
+
+
+@pytest.mark.parametrize("found", [GOOD, Provenance("catalogue", {"raw/a.csv": ""})])
+def test_usual_sources_are_not_warned_of(summary, found):
+    """Nothing is said of a source that matches, or that has no object near the field."""
+    assert not [line for line in summary(sources={"g": found})["warnings"] if "source g" in line]
 
 
 N = 700

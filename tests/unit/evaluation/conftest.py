@@ -35,9 +35,18 @@ def _summary(field, **changes):
             "gaiaxp_bp": {"n_spectra": 0, "n_live": 0},
         },
         "images": {"n_whole": 60, "n_short": 2, "bands": {"R": 60}},
+        "sources": {},
         "warnings": [],
         "content": {"size": 2_500_000, "mtime_ns": 1, "columns": {"id": "0a", "z": "absent"}},
         **changes,
+    }  # fmt: skip
+
+
+def _source(**changes):
+    """What a source gave to a field, as `summarise_field` makes it."""
+    return {
+        "kind": "catalogue", "files": 1, "left_out": 0, "objects": 0, "dropped": {}, "matched": 0,
+        "contested": 0, "separation": None, "bands": {}, **changes,
     }  # fmt: skip
 
 
@@ -62,6 +71,12 @@ def _figures_on_demand(request, monkeypatch):
 def summary():
     """Make a field's summary as its JSON file holds it, with changes."""
     return _summary
+
+
+@pytest.fixture(scope="session")
+def source():
+    """Make the JSON values of what a source gave to a field, with changes."""
+    return _source
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""Numbers of what the fields hold: their summaries, and how often rows are left out."""
+"""Numbers of what the fields hold: summaries, what sources gave, how often rows are left out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,50 @@ from typing import Any
 
 import numpy as np
 
+from astromodal.data.provenance import BandCounts
 from astromodal.data.splits import SPLIT_NAMES
 from astromodal.storage.json_files import read_json
 from astromodal.surveys.registry import by_family
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """What a source of raw survey files gave to the cube of one field.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the source, as in ``sources``.
+    files, left_out : int
+        Raw files that were read, and damaged ones that were not.
+    objects : int
+        Objects in and around the field; 0 for images.
+    dropped : dict of str to int
+        Objects that were not used, by reason.
+    matched, contested : int
+        Rows that have an object, and objects that match several rows best.
+    separation : float, optional
+        Median separation of rows and objects (arcsec); None where they were not matched by
+        position.
+    bands : dict of str to BandCounts
+        Of images: numbers of cutouts, by band.
+    """
+
+    kind: str
+    files: int
+    left_out: int
+    objects: int
+    dropped: dict[str, int]
+    matched: int
+    contested: int
+    separation: float | None
+    bands: dict[str, BandCounts]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> SourceCounts:
+        """Return the counts that a JSON object holds."""
+        bands = {band: BandCounts(**counts) for band, counts in values["bands"].items()}
+        return cls(**{**values, "bands": bands})
 
 
 @dataclass(frozen=True)
@@ -40,6 +82,8 @@ class FieldSummary:
         Live and dead spectra or light curves, by group. A dead one has no good value.
     n_whole, n_short : int
         Cutouts of the right and of a wrong length.
+    sources : dict of str to SourceCounts
+        What each source of raw files gave; empty for a cube that was not built.
     absent_columns, warnings : tuple of str
         Scalar columns that the cube lacks, and what is unusual about the field.
     size : int
@@ -62,6 +106,7 @@ class FieldSummary:
     spectra: dict[str, tuple[int, int]]
     n_whole: int
     n_short: int
+    sources: dict[str, SourceCounts]
     absent_columns: tuple[str, ...]
     warnings: tuple[str, ...]
     size: int
@@ -72,6 +117,7 @@ class FieldSummary:
         """Return the summary that a JSON object holds."""
         position = values["position"] or {"ra": None, "dec": None}
         spectra = values["spectra"].items()
+        sources = values["sources"].items()
         return cls(
             field=values["field"],
             n_rows=values["n_rows"],
@@ -87,6 +133,7 @@ class FieldSummary:
             spectra={name: (n["n_live"], n["n_spectra"] - n["n_live"]) for name, n in spectra},
             n_whole=values["images"]["n_whole"],
             n_short=values["images"]["n_short"],
+            sources={name: SourceCounts.from_json(own) for name, own in sources},
             absent_columns=tuple(values["absent_columns"]),
             warnings=tuple(values["warnings"]),
             size=values["content"]["size"],
@@ -188,6 +235,83 @@ def _counted(fields: Fields) -> Iterator[tuple[tuple[str, str], list[tuple[int, 
             (f"{group} without a good value", "missing"),
             [(dead, live + dead) for live, dead in counts],
         )
+
+
+@dataclass(frozen=True)
+class SourceTotal:
+    """What a catalogue, or a source of spectra or light curves, gave to all fields.
+
+    Attributes
+    ----------
+    name, kind : str
+        The source.
+    files, left_out, objects, matched, contested : int
+        Sums over fields of the numbers in `SourceCounts`.
+    dropped : dict of str to int
+        Objects that were not used, by reason, the most frequent first.
+    percent : float
+        Percentage of rows that have an object.
+    separation : float, optional
+        Median over fields of the median separation (arcsec).
+    """
+
+    name: str
+    kind: str
+    files: int
+    left_out: int
+    objects: int
+    dropped: dict[str, int]
+    matched: int
+    percent: float
+    contested: int
+    separation: float | None
+
+    @property
+    def used(self) -> int:
+        """Number of objects that could match a row."""
+        return self.objects - sum(self.dropped.values())
+
+
+def measure_sources(fields: Fields) -> list[SourceTotal]:
+    """Add up what each source gave, images left out; empty where no cube was built."""
+    names = dict.fromkeys(name for f in fields for name in f.sources)
+    found = [_total(name, [f for f in fields if name in f.sources]) for name in names]
+    return [total for total in found if total.kind != "images"]
+
+
+def _total(name: str, fields: Fields) -> SourceTotal:
+    """Return what a source gave to fields that all have it."""
+    own = [f.sources[name] for f in fields]
+    dropped: Counter[str] = Counter()
+    for counts in own:
+        dropped.update(counts.dropped)
+    apart = [counts.separation for counts in own if counts.separation is not None]
+    matched = sum(counts.matched for counts in own)
+    return SourceTotal(
+        name=name,
+        kind=own[0].kind,
+        files=sum(counts.files for counts in own),
+        left_out=sum(counts.left_out for counts in own),
+        objects=sum(counts.objects for counts in own),
+        dropped=dict(dropped.most_common()),
+        matched=matched,
+        percent=100 * matched / sum(f.n_rows for f in fields),
+        contested=sum(counts.contested for counts in own),
+        separation=float(np.median(apart)) if apart else None,
+    )
+
+
+def measure_cutouts(fields: Fields) -> dict[tuple[str, str], BandCounts]:
+    """Add up the numbers of cutouts from images over fields, by source and band."""
+    totals: dict[tuple[str, str], BandCounts] = {}
+    for name, counts in (each for f in fields for each in f.sources.items()):
+        for band, own in counts.bands.items():
+            total = totals.setdefault((name, band), BandCounts())
+            total.n_files += own.n_files
+            total.n_cut += own.n_cut
+            total.n_partial += own.n_partial
+            total.n_outside += own.n_outside
+    return totals
 
 
 def spectrum_groups(fields: Fields) -> list[str]:

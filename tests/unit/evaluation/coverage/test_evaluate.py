@@ -88,3 +88,37 @@ def test_many_fields_are_not_plotted_one_by_one(tmp_path, field_summary):
     assert "Fewest selected objects: F0 (0), F1 (1), F2 (2); most: F99 (99)" in coverage.see
     columns = _figure(section, "columns").table
     assert columns.rows[1] == ["z", pytest.approx(300 / 99), pytest.approx(6), 300, 0, 99]
+
+
+def test_cubes_that_were_not_built_have_no_sources(tmp_path, field_summary):
+    """Where no cube says what it was made of, nothing is shown."""
+    names = [f.file for f in _cover(tmp_path, field_summary("A")).figures]
+    assert names == ["coverage.png", "reasons.png", "sky.png", "columns.png"]
+
+
+def test_what_sources_gave_by_hand(tmp_path, field_summary, source):
+    """One row per source; one column per reason not to use an object."""
+    base = source(objects=101, dropped={"no position": 1}, matched=100)
+    desi = source(
+        kind="desi_coadd", files=3, left_out=1, objects=40, dropped={"no flux": 3, "repeat": 1},
+        matched=20, contested=2, separation=0.5,
+    )  # fmt: skip
+    section = _cover(tmp_path, field_summary("A", sources={"splus": base, "desi": desi}))
+    table = _figure(section, "sources").table
+    assert table.rows == [
+        ["splus", "catalogue", 1, 0, 101, 100, 100, 100.0, 0, None, 1, 0, 0],
+        ["desi", "desi_coadd", 3, 1, 40, 36, 20, 20.0, 2, 0.5, 0, 3, 1],
+    ]
+    assert table.columns[-3:] == ["not used: no position", "not used: no flux", "not used: repeat"]
+    assert len(table.columns) == 13
+
+
+def test_cutouts_of_each_band_by_hand(tmp_path, field_summary, source):
+    """One row per band, and no figure of objects where there are images alone."""
+    own = {"n_files": 2, "n_cut": 60, "n_partial": 5, "n_outside": 40}
+    stamps = source(kind="images", bands={"R": own, "G": {**own, "n_files": 0}})
+    section = _cover(tmp_path, field_summary("A", sources={"stamps": stamps}))
+    assert "sources.png" not in [f.file for f in section.figures]
+    table = _figure(section, "cutouts").table
+    assert table.rows == [["stamps", "R", 2, 60, 5, 40], ["stamps", "G", 0, 60, 5, 40]]
+    assert len(table.columns) == 6

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from astromodal.data.provenance import BandCounts
 from astromodal.evaluation.coverage.measures import (
     FieldSummary,
+    SourceTotal,
+    measure_cutouts,
     measure_reasons,
+    measure_sources,
     modality_counts,
     percentages,
 )
@@ -56,3 +60,58 @@ def test_percentages_need_selected_objects(field_summary):
     found = percentages(fields, ["mag_r", "w"])
     assert found[:, 0].tolist() == [100, 0]
     assert np.isnan(found[:, 1]).all()
+
+
+def test_sources_by_hand(field_summary, source):
+    """Sums over two fields, the percentage of their rows, and the median of three medians."""
+    one = source(
+        kind="desi_coadd", files=3, left_out=1, objects=40, dropped={"no flux": 3, "repeat": 1},
+        matched=20, contested=2, separation=0.5,
+    )  # fmt: skip
+    two = source(
+        kind="desi_coadd", files=2, objects=10, dropped={"repeat": 5}, matched=5, separation=0.1
+    )
+    three = source(kind="desi_coadd", matched=1, objects=1, separation=0.2)
+    fields = [
+        field_summary("A", sources={"desi": one}),
+        field_summary("B", sources={"desi": two}, n_rows=300),
+        field_summary("C", sources={"desi": three}),
+    ]
+    (total,) = measure_sources(fields)
+    assert total == SourceTotal(
+        name="desi", kind="desi_coadd", files=6, left_out=1, objects=51,
+        dropped={"repeat": 6, "no flux": 3}, matched=26, percent=5.2, contested=2, separation=0.2,
+    )  # fmt: skip
+    assert total.used == 42
+
+
+def test_a_source_that_is_joined_has_no_separation(field_summary, source):
+    """Rows and objects with equal ids have no separation."""
+    (total,) = measure_sources([field_summary("A", sources={"xp": source(matched=3)})])
+    assert total.separation is None
+
+
+def test_the_first_reason_is_the_most_frequent(field_summary, source):
+    """Reasons stand in the order of their numbers over all fields."""
+    sources = [{"desi": source(dropped=own)} for own in ({"a": 3, "b": 2}, {"b": 2, "c": 1})]
+    (total,) = measure_sources([field_summary(str(k), sources=s) for k, s in enumerate(sources)])
+    assert list(total.dropped.items()) == [("b", 4), ("a", 3), ("c", 1)]
+
+
+def test_a_field_that_was_not_built_does_not_count(field_summary, source):
+    """The percentage is of the rows of cubes that have the source."""
+    fields = [field_summary("A", sources={"gaia": source(matched=40)}), field_summary("B")]
+    assert [total.percent for total in measure_sources(fields)] == [40.0]
+
+
+def test_images_have_cutouts_and_no_objects(field_summary, source):
+    """Images are no source of objects; their cutouts are counted over fields by band."""
+    own = {"n_files": 1, "n_cut": 60, "n_partial": 5, "n_outside": 40}
+    stamps = source(kind="images", bands={"R": own, "G": {**own, "n_cut": 70}})
+    other = source(kind="images", bands={"R": {**own, "n_outside": 2}})
+    fields = [field_summary("A", sources={"s": stamps}), field_summary("B", sources={"s": other})]
+    assert measure_sources(fields) == []
+    assert measure_cutouts(fields) == {
+        ("s", "R"): BandCounts(n_files=2, n_cut=120, n_partial=10, n_outside=42),
+        ("s", "G"): BandCounts(n_files=1, n_cut=70, n_partial=5, n_outside=40),
+    }
