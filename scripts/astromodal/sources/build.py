@@ -9,7 +9,6 @@ depend on its number of spectra and cutouts.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -34,7 +33,7 @@ from astromodal.sources.index import CELL_ORDER, index_path, read_cells, read_fi
 from astromodal.sources.match import Pairs, Positions, match_ids, match_positions
 from astromodal.sources.readers import reader_of
 from astromodal.sources.spill import Spill
-from astromodal.storage.tempfiles import atomic_path
+from astromodal.storage.tempfiles import atomic_path, scratch_folder
 
 
 def build_cube(
@@ -66,20 +65,13 @@ def build_cube(
         Where rows repeat an id, or a raw file is damaged.
     """
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(_scratch(path)))
+        scratch = stack.enter_context(scratch_folder(path))
         cube = _Assembly(config, name, Path(index), scratch)
         for source in config.sources:
             cube.add(source)
         images = {n: stack.enter_context(image) for n, image in cube.open_images()}
         cube.write(Path(path), images, progress)
     return cube.provenance
-
-
-def _scratch(path: str | Path) -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder on the disk of the cube."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix=f".{Path(path).stem}.", dir=folder)
 
 
 class _Assembly:

@@ -218,10 +218,14 @@ def _unpacked(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         yield stream
         return
     folder = tempfile.gettempdir()
-    with tempfile.NamedTemporaryFile(dir=folder) as whole, gzip.open(stream) as packed:
-        while chunk := packed.read(_CHUNK):
-            with storing(folder):
-                whole.write(chunk)
+    with (
+        tempfile.NamedTemporaryFile(dir=folder, delete=False) as whole,
+        Path(whole.name).open("rb") as unpacked,  # astropy refuses one that it may write to
+    ):
+        Path(whole.name).unlink()  # now: a process that is killed leaves nothing
+        with gzip.open(stream) as packed:
+            while chunk := packed.read(_CHUNK):
+                with storing(folder):
+                    whole.write(chunk)
         whole.flush()
-        with Path(whole.name).open("rb") as unpacked:  # astropy refuses one that it may write to
-            yield unpacked
+        yield unpacked

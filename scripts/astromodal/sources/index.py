@@ -193,6 +193,8 @@ def index_file(
         if file.version() != version:
             must, do = "unchanged while it is read", "run again once it is whole"
             raise DataError(must_be(str(file.path), must, "another size or time", do))
+        # Digests of an earlier version must not stand beside the new rows if this is killed here.
+        path.with_suffix(".npz").unlink(missing_ok=True)
     sums = pd.concat(pieces).groupby(["field", "cell"], sort=True).sum().reset_index()
     arrays = {
         "field": sums["field"].to_numpy(dtype=np.str_),

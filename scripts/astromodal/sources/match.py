@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord, offset_by, search_around_sky
+
+_NONE: Final = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def match_positions(
         Pairs by ascending row. Of equal separations, the first row and first object count.
     """
     if not len(rows) or not len(objects):
-        return _pairs(*np.zeros((2, 0), dtype=np.int64), np.zeros(0))
+        return _pairs(_NONE, _NONE, np.zeros(0))
     row, found, angle, _ = search_around_sky(rows.sky(), objects.sky(), radius * u.arcsec)
     separation = angle.to_value(u.arcsec)
     order = np.lexsort((found, row, separation))
@@ -119,7 +122,7 @@ def match_ids(rows: np.ndarray, objects: np.ndarray) -> Pairs:
         Pairs by ascending row.
     """
     if not len(rows) or not len(objects):
-        return _pairs(*np.zeros((2, 0), dtype=np.int64), np.zeros(0))
+        return _pairs(_NONE, _NONE, np.zeros(0))
     order = np.argsort(objects, kind="stable")
     place = np.minimum(np.searchsorted(objects, rows, sorter=order), len(objects) - 1)
     found = order[place]

@@ -297,7 +297,7 @@ def _closure(config: Config, needed: set[str], columns: Mapping[str, set[str]]) 
     for name in list(needed):
         settings = config.sources[name]
         through = {n for n, own in columns.items() if settings.joined_by in own}
-        more = (through | {settings.matched}) - {None} - needed
+        more = {n for n in (*through, settings.matched) if n is not None} - needed
         if more:
             return _closure(config, needed | more, columns)
     return needed

@@ -1,8 +1,8 @@
 """Atomic writing of files, and removal of temporary files that killed processes left.
 
 A file has a temporary name while it is written, which holds the machine and the process of the
-writer. If the process is killed, the temporary file remains. At its end, a run deletes the
-temporary files of processes of its own machine that have ended. It cannot see the processes of
+writer; so has a folder of scratch files. If the process is killed, they remain. At its end, a run
+deletes those of processes of its own machine that have ended. It cannot see the processes of
 other machines: it deletes their temporary files once nothing was written to them for a day. If a
 writer is still alive (its machine slept for a day), it fails with an error and damages no file, as
 no two writers share a temporary name.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import tempfile
 import time
@@ -53,12 +54,14 @@ def is_temporary(name: str) -> bool:
 
 
 def clear_leftovers(folder: str | Path) -> int:
-    """Delete temporary files of killed processes below a folder, following links.
+    """Delete temporary files and scratch folders of killed processes below a folder.
+
+    Links are followed. A link with a temporary name is no folder of a process.
 
     Returns
     -------
     int
-        Number of deleted files. Files that may not be deleted remain.
+        Number of deleted files and folders. Those that may not be deleted remain.
     """
     cleared = 0
     seen = set[str]()
@@ -67,23 +70,25 @@ def clear_leftovers(folder: str | Path) -> int:
             inner.clear()
             continue
         seen.add(real)
-        for name in names:
-            path = Path(parent, name)
+        scratch = [name for name in inner if is_temporary(name)]
+        inner[:] = [name for name in inner if name not in scratch]
+        for path in (Path(parent, name) for name in (*names, *scratch)):
             with suppress(OSError):
                 if _is_left_over(path):
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                     cleared += 1
     return cleared
 
 
 def _is_left_over(path: Path) -> bool:
-    """Return whether a file is a temporary one whose writer has ended."""
+    """Return whether a file or folder is a temporary one whose writer has ended."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         return False
     if match["machine"] == machine():
         return not _runs(int(match["process"]))
-    return time.time() - path.lstat().st_mtime > ABANDONED
+    written = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    return time.time() - written > ABANDONED
 
 
 def _runs(process: int) -> bool:
@@ -165,6 +170,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a folder beside `path` for what is needed until that file is written.
+
+    The folder is deleted at the end. `clear_leftovers` deletes that of a killed process.
+
+    Raises
+    ------
+    MachineError
+        If the disk is full, read-only or broken.
+    """
+    path = Path(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=temporary_prefix(path), dir=path.parent) as name:
+            yield Path(name)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """Tables of FITS files of spectra, compared with what astropy reads."""
 
+import tempfile
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -53,6 +55,16 @@ def test_other_columns_are_read_by_astropy(tmp_path, name):
     (found,) = columns_of(path, name).values()
     for mine, expected in zip(found, fits.getdata(path)[name], strict=True):
         np.testing.assert_array_equal(mine, expected)
+
+
+def test_nothing_of_a_compressed_file_is_left_by_a_kill(tmp_path, monkeypatch):
+    """While it is read, what it was unpacked to has no name any more."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    with open_fits("spectra", write(tmp_path / "t.fits.gz")) as file:
+        assert list((tmp_path / "scratch").iterdir()) == []
+        found = file.columns(file.hdu("DATA"), ["ID"])
+    assert found["ID"].tolist() == [2**62 + 1, -5]
 
 
 def test_scaled_numbers_are_scaled(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from astromodal.data.splits import healpix_cells
 from astromodal.errors import DataError
+from astromodal.sources import index
 from astromodal.sources.base import RESERVED
 from astromodal.sources.files import RawFile
 from astromodal.sources.index import (
@@ -84,7 +85,7 @@ def cells_of(folder, file, *tables, fields=None, maker="m") -> Cells:
 
 
 def test_objects_are_counted_by_cell(tmp_path, file):
-    """Two objects a few arcsec apart share a cell of order 8, one at the pole has its own."""
+    """Two objects within 4 arcsec share a cell of order 8, one at the pole has its own."""
     found = cells_of(tmp_path, file, objects([10, 10.001, 0], [5, 5, 90]))
     expected = healpix_cells(np.array([10.0, 0]), np.array([5.0, 90]), 2**CELL_ORDER)
     assert dict(zip(found.cell.tolist(), found.count.tolist(), strict=True)) == {
@@ -97,6 +98,20 @@ def test_objects_are_counted_by_cell(tmp_path, file):
 def test_objects_without_a_position_have_no_cell(tmp_path, file):
     """An object without a position and with a text id is counted in the cell -1."""
     assert cells_of(tmp_path, file, objects([None], [None])).cell.tolist() == [-1]
+
+
+def test_rows_of_an_index_that_was_killed_are_not_used(tmp_path, file, monkeypatch):
+    """With new rows and no new digests yet, the settings of the old digests do not count again."""
+    cells_of(tmp_path, file, objects([10], [5]), maker="old")
+
+    def killed(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "save_arrays", killed)
+    with pytest.raises(KeyboardInterrupt):
+        index_file(Reader(objects([10, 20], [5, 5])), file, tmp_path, "new")
+    assert len(read_cells([index_path(tmp_path, file)], np.arange(12 * 4**CELL_ORDER))) == 2
+    assert load_cells(tmp_path, file, "old") is None
 
 
 def test_gaia_ids_hold_the_cell(tmp_path, file):

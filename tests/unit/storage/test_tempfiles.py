@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,8 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from astromodal.errors import MachineError
 from astromodal.storage import tempfiles
-from astromodal.storage.tempfiles import ABANDONED, atomic_path, clear_leftovers, machine
+from astromodal.storage.tempfiles import (
+    ABANDONED,
+    atomic_path,
+    clear_leftovers,
+    machine,
+    scratch_folder,
+)
 
 WRITER = """
 import os, signal, sys
@@ -21,10 +31,18 @@ with atomic_path(sys.argv[1]) as temporary:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+SCRATCH = """
+import os, signal, sys
+from astromodal.storage.tempfiles import scratch_folder
+with scratch_folder(sys.argv[1]) as folder:
+    (folder / "spectra.arrow").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
-def killed_writer(path: Path) -> Path:
-    """Temporary file of a process that was killed while it wrote to `path`."""
-    subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False)
+
+def killed_writer(path: Path, source: str = WRITER) -> Path:
+    """What a process left that was killed while it wrote to `path`."""
+    subprocess.run([sys.executable, "-c", source, str(path)], check=False)
     (left,) = path.parent.iterdir()
     return left
 
@@ -97,3 +115,51 @@ def test_below_a_link(tmp_path):
     left = killed_writer(disk / "inner/a.npz")
     assert clear_leftovers(results) == 1
     assert not left.exists()
+
+
+def test_a_scratch_folder_goes_at_the_end(tmp_path):
+    """It stands beside the file that it serves, and is deleted with what it holds."""
+    with scratch_folder(tmp_path / "new/a.parquet") as folder:
+        (folder / "spectra.arrow").touch()
+        assert folder.parent == tmp_path / "new"
+        assert clear_leftovers(tmp_path) == 0
+        assert (folder / "spectra.arrow").exists()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_killed_writer_s_scratch_folder_goes(tmp_path):
+    """A folder of an ended process is deleted with the files in it, as one."""
+    left = killed_writer(tmp_path / "a.parquet", SCRATCH)
+    assert left.is_dir()
+    assert clear_leftovers(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("seconds", "cleared"), [(ABANDONED / 2, 0), (ABANDONED * 2, 1)])
+def test_another_machine_s_scratch_folder_goes_after_a_day(tmp_path, seconds, cleared):
+    """The last write to one of its files decides: writing changes no time of the folder."""
+    left = of_machine(killed_writer(tmp_path / "a.parquet", SCRATCH), "0123abcd")
+    aged(left / "spectra.arrow", seconds)
+    aged(left, 100 * ABANDONED)
+    assert clear_leftovers(tmp_path) == cleared
+
+
+def test_a_link_with_a_temporary_name_keeps_its_folder(tmp_path):
+    """What it leads to is no scratch folder, and nothing in it is deleted."""
+    disk, results = tmp_path / "disk", tmp_path / "results"
+    disk.mkdir()
+    results.mkdir()
+    (disk / "kept.arrow").touch()
+    left = killed_writer(results / "a.parquet", SCRATCH)
+    shutil.rmtree(left)
+    left.symlink_to(disk)
+    assert clear_leftovers(results) == 0
+    assert (disk / "kept.arrow").exists()
+
+
+def test_a_full_disk_in_a_scratch_folder(tmp_path):
+    """An error of the disk becomes the one that names the file to be written."""
+    path = tmp_path / "a.parquet"
+    said = f"{path} must be on a disk with room for it, got No space left on device"
+    with pytest.raises(MachineError, match=re.escape(said)), scratch_folder(path):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
