@@ -67,7 +67,8 @@ def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
     config : Config
         The configuration.
     built : sequence of str
-        Fields whose cubes are built from the sources of the configuration.
+        Fields whose cubes are built from the sources of the configuration. Where there are none
+        yet, as before the sources are indexed, the run has no fields, whatever the lists name.
 
     ``fields`` names the fields that are encoded, embedded and so on. Training fields have lists of
     their own. If these are null, every field of the run is a training field at first. Once the
@@ -78,6 +79,8 @@ def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
     ConfigError
         If there are no fields, or a list names a field that has no cube.
     """
+    if config.sources and not built:
+        return RunFields((), (), (), ())
     known = tuple(built) if config.sources else _known_fields(config)
     every = _chosen("fields", config.fields, known) or known
     fitted = _fitted_before(layout(config), known)

@@ -28,6 +28,18 @@ def test_a_simulated_run_has_the_simulated_fields():
     assert cube_template(config) == "results/cubes/datacube_{field}.parquet"
 
 
+BUILT = {"cat": {"kind": "catalogue", "files": "a.csv", "preset": "splus_dr4"}}
+
+
+def test_fields_are_not_known_before_sources_are_indexed():
+    """Until then, lists may name fields that do not exist yet."""
+    config = load_config({"sources": BUILT, "tokenizers": {"fields": ["A"]}})
+    assert run_fields(config).used == ()
+    assert run_fields(config, ("A", "B")).tokenizers == ("A",)
+    with pytest.raises(ConfigError, match=r"tokenizers.fields: 'A' is no field of this run"):
+        run_fields(config, ("B",))
+
+
 def test_fields_that_nothing_was_trained_on_are_evaluated():
     """The report is made on fields kept aside, where there are some."""
     fields = run_fields(simulated(tokenizers={"fields": ["A"]}, training={"fields": ["B"]}))
