@@ -15,14 +15,9 @@ report: "rules/captions/workflow.rst"
 include: "rules/common.smk"
 
 
-if SIMULATED:
+if not GIVEN:
 
-    include: "rules/simulate.smk"
-
-
-if SOURCES:
-
-    include: "rules/cubes.smk"
+    include: "rules/simulate.smk" if SIMULATED else "rules/cubes.smk"
 
 
 include: "rules/prepare.smk"

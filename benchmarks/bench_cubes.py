@@ -196,7 +196,7 @@ index_sources(config, paths, files, "code", print, CORES)
 """
 _BUILD = """
 from astromodal.sources.build import build_cube
-build_cube(config, FIELD, paths.index, paths.results + f"/datacube_{FIELD}.parquet")
+build_cube(config, FIELD, paths, paths.results + f"/datacube_{FIELD}.parquet")
 """
 
 

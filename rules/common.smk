@@ -33,7 +33,7 @@ from astromodal.core.fields import (
 )
 from astromodal.storage.tempfiles import check_writable, clear_leftovers
 from astromodal.surveys.registry import spectrum_group
-from astromodal.core.paths import MODALITIES, ExportLayout
+from astromodal.core.paths import MODALITIES, WHOLE, ExportLayout
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down

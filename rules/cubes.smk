@@ -1,24 +1,6 @@
 # From raw survey files to cubes, included only where the config names sources.
 
-from astromodal.core.paths import WHOLE
-from astromodal.sources.plan import indexed_sources, raw_versions
-
-
-localrules:
-    cubes,
-    index_sources,
-
-
-rule cubes:
-    """Build the cube of every field."""
-    input:
-        expand(PATHS.cube(), field=FIELDS.every),
-
-
-rule index_sources:
-    """Index the raw files of every source in jobs; plans index what is left."""
-    input:
-        expand(PATHS.source_files(), source=indexed_sources(CONFIG)),
+from astromodal.sources.plan import raw_versions
 
 
 rule index_source:

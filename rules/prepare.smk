@@ -23,7 +23,7 @@ rule split_field:
 rule summarize_field:
     """Check one field, count its objects and measurements, and hash its columns."""
     input:
-        **cube(*MODALITIES),
+        **cube(*MODALITIES, *([WHOLE] if SOURCES else [])),  # and what each source gave
         split=PATHS.split(),
     output:
         summary=PATHS.summary(),

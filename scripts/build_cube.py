@@ -6,8 +6,7 @@ from astromodal.sources.build import build_cube
 
 job = start(snakemake)
 with job.one_field():
-    index = Layout(snakemake.params.results).index
-    field = snakemake.wildcards.field
-    built = build_cube(job.settings, field, index, snakemake.output.cube, job.progress)
+    field, paths = snakemake.wildcards.field, Layout(snakemake.params.results)
+    built = build_cube(job.settings, field, paths, snakemake.output.cube, job.progress)
     for source, found in built.items():
         job.logger.info("field %s: source %s: %s", field, source, found)

@@ -28,6 +28,7 @@ PAGES = {
     "Running it": [
         "docs/usage.md",
         "docs/cluster.md",
+        "docs/cubes.md",
         "docs/columns.md",
         "config/README.md",
         "docs/reliability.md",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from collections.abc import Callable
@@ -12,8 +13,10 @@ import pytest
 import yaml
 
 from astromodal.config import load_config
+from astromodal.config.sources import Preset
 from astromodal.core.fields import layout
 from astromodal.simulate.field import simulate_field
+from astromodal.simulate.raw import write_raw_survey
 from helpers.console import Fence, checkout, fences, recipes, run, spans
 from helpers.programs import PROGRAMS, install
 from helpers.workflow import ROOT
@@ -66,6 +69,7 @@ CALLS = {
     "numpy.load(path, allow_pickle=False)": "test_guide.py",
     "torch.load(path, weights_only=True)": "test_guide.py",
     'model.calibrated({"scalar": 1.16})': "test_tutorial.py",
+    "astromodal.data.provenance.read_provenance(path)": "tests/cubes/test_survey.py",
     "pyarrow.parquet.write_table(..., write_page_checksum=True)": "tests/faults/jobs.py",
 }
 """Calls in backticks, and where such a call is made."""
@@ -138,10 +142,27 @@ def readme_config() -> str:
     return filled(next(fence.text for fence in FENCES if fence.language == "yaml"))
 
 
+def raw_files(folder: Path) -> None:
+    """Write a small sky as raw survey files, once as simulated and once as the README has them."""
+    names = [f"STRIPE82-{number}" for number in ("0001", "0002", "0003", "0101", "0102")]
+    sky = {"n_sources": 8, "xp_fraction": 0.5, "desi_fraction": 0.5, "specz_fraction": 0.5}
+    settings = load_config({"simulate": {**sky, "fields": {name: {} for name in names}}}).simulate
+    sources = write_raw_survey(settings, folder / "raw_sky", 100)
+    (folder / "raw_sky/config.yaml").write_text(yaml.safe_dump({"sources": sources}))
+    raw, made = folder / "raw", folder / "raw_sky"
+    shutil.copytree(made, raw)
+    (raw / "gaia").rename(raw / "gaia_hats")
+    for path in (raw / "images").iterdir():
+        path.rename(path.with_suffix(".fits.fz"))
+    for path in (raw / "xp").iterdir():
+        path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+
+
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory) -> Path:
-    """A checkout with the README's configuration, five cubes, and files to freeze."""
+    """A checkout with the README's configuration, its raw files, cubes, and files to freeze."""
     folder = checkout(tmp_path_factory.mktemp("survey"))
+    raw_files(folder)
     (folder / "config/config.yaml").write_text(readme_config() + LABELS)
     shutil.copy(folder / "config/config.yaml", folder / "my_config.yaml")
     cube = folder / "cubes/datacube_STRIPE82-0001.parquet"
@@ -252,13 +273,15 @@ def test_options_in_the_text_exist():
 
 
 def is_setting(text: str) -> bool:
-    """Whether YAML is a configuration, or keys of a profile."""
+    """Whether YAML is a configuration, a preset of a catalogue, or keys of a profile."""
     from snakemake.cli import get_argument_parser
 
     values = yaml.safe_load(text)
     actions = get_argument_parser()._actions
     if values.keys() <= {name.strip("-") for a in actions for name in a.option_strings}:
         return True
+    if {"ra", "dec"} <= values.keys():
+        return bool(Preset.model_validate(values))
     load_config(values)
     return True
 

@@ -56,7 +56,7 @@ _SOURCES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def write_raw_survey(sky: SimulateSettings, folder: str | Path, size: int = 3000) -> dict[str, Any]:
+def write_raw_survey(sky: SimulateSettings, folder: str | Path, size: int = 1000) -> dict[str, Any]:
     """Write a simulated sky as raw survey files.
 
     Parameters
@@ -107,9 +107,9 @@ def _catalogue(table: pa.Table, preset: str, path: Path, field: str | None = Non
     if chosen.id is not None and "id" in table.column_names:
         raw[chosen.id[0]] = table.column("id").cast(pa.string())
     raw |= {chosen.ra[0]: table.column("ra"), chosen.dec[0]: table.column("dec")}
-    for rule in chosen.field:
-        if rule.pattern is None:
-            raw[rule.column] = pa.array([field] * len(table))
+    for named in chosen.field:
+        if named.pattern is None:
+            raw[named.column] = pa.array([field] * len(table))
     for name, rule in chosen.columns.items():
         if name in table.column_names and rule.names[0] not in raw:
             patterns = [v for pattern, v in chosen.sentinels.items() if fnmatchcase(name, pattern)]

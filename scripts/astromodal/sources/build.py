@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from astromodal.config.schema import Config
 from astromodal.config.sources import SourceSettings
 from astromodal.core.loops import Progress, quiet
+from astromodal.core.paths import Layout
 from astromodal.data.parquet import cube_writer
 from astromodal.data.provenance import PROVENANCE, Provenance
 from astromodal.errors import DataError, must_be, suggestion
@@ -33,11 +34,12 @@ from astromodal.sources.index import CELL_ORDER, index_path, read_cells, read_fi
 from astromodal.sources.match import Pairs, Positions, match_ids, match_positions
 from astromodal.sources.readers import reader_of
 from astromodal.sources.spill import Spill
+from astromodal.storage.json_files import read_json
 from astromodal.storage.tempfiles import atomic_path, scratch_folder
 
 
 def build_cube(
-    config: Config, name: str, index: str | Path, path: str | Path, progress: Progress = quiet
+    config: Config, name: str, paths: Layout, path: str | Path, progress: Progress = quiet
 ) -> dict[str, Provenance]:
     """Build the cube of a field and write it.
 
@@ -47,8 +49,8 @@ def build_cube(
         Its settings name the sources, and the columns of ids and positions.
     name : str
         The field.
-    index : path
-        Folder of the index, with one folder a source.
+    paths : Layout
+        The results folder, which holds the index of the sources.
     path : path
         The parquet file, written atomically.
     progress : Progress
@@ -66,7 +68,7 @@ def build_cube(
     """
     with ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder(path))
-        cube = _Assembly(config, name, Path(index), scratch)
+        cube = _Assembly(config, name, paths, scratch)
         for source in config.sources:
             cube.add(source)
         images = {n: stack.enter_context(image) for n, image in cube.open_images()}
@@ -74,25 +76,35 @@ def build_cube(
     return cube.provenance
 
 
+def _listed(paths: Layout, name: str) -> dict[str, Any]:
+    """Return the raw files of each source that a field is built from, as the plan listed them."""
+    try:
+        return dict(read_json(paths.field_files(name)))
+    except FileNotFoundError:
+        what, do = f"field {name}: its raw files", "run snakemake cubes, or snakemake -n"
+        raise DataError(must_be(what, "listed by a plan before", "no list", do)) from None
+
+
 class _Assembly:
     """The columns of a cube, while sources are added one by one.
 
     Parameters
     ----------
-    config, name, index
+    config, name, paths
         Those of `build_cube`.
     scratch : path
         Folder for the spectra of matched objects.
     """
 
-    def __init__(self, config: Config, name: str, index: Path, scratch: Path) -> None:
+    def __init__(self, config: Config, name: str, paths: Layout, scratch: Path) -> None:
         self._config, self._name = config, name
-        self._index, self._scratch = index, scratch
+        self._paths, self._scratch = paths, scratch
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._spilled: list[Spill] = []
         self._matched: dict[str, np.ndarray] = {}
         self._owner: dict[str, str] = {}
         self._absent: set[str] = set()
+        self._listed = _listed(paths, name)
         self.provenance: dict[str, Provenance] = {}
         self._start()
 
@@ -101,7 +113,7 @@ class _Assembly:
         base, names = self._config.base, self._config.columns
         table = self._indexed(base, None)
         found = self.provenance[base]
-        found.files = self._names(base)
+        found.files = dict.fromkeys(self._listed[base]["files"], "")
         table = _usable(table, found)
         ids = table.column("_key")
         if len(table) == 0:
@@ -142,28 +154,14 @@ class _Assembly:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def _names(self, source: str) -> dict[str, str]:
-        return {str(file.path): "" for file in self._files(source)}
-
-    def _files(self, source: str) -> list[RawFile]:
-        settings = self._config.sources[source]
-        return [f for f in list_files(source, settings) if f.field in (None, self._name)]
-
     def _indexed(self, source: str, cells: np.ndarray | None) -> pa.Table:
         """Return the indexed rows of a source: of the field, or in some cells."""
-        files = self._files(source)
-        paths = [index_path(self._index / source, file) for file in files]
-        held = [path for path in paths if path.is_file()]
-        if not held:
-            what, must = f"source {source}", "indexed before a cube is built"
-            raise DataError(must_be(what, must, "no index", "run snakemake index_sources"))
-        numbers = [k for k, path in enumerate(paths) if path in held]
-        table = read_field(held, self._name) if cells is None else read_cells(held, cells)
-        file = np.array(numbers)[table.column("_file").to_numpy()]
-        table = table.set_column(table.column_names.index("_file"), "_file", pa.array(file))
-        absent = [str(f.path) for f, path in zip(files, paths, strict=True) if path not in held]
+        listed = self._listed[source]
+        folder = self._paths.source_index(source)
+        paths = [index_path(folder, RawFile(Path(name))) for name in listed["files"]]
+        table = read_field(paths, self._name) if cells is None else read_cells(paths, cells)
         self.provenance[source] = Provenance(
-            self._config.sources[source].kind, objects=len(table), left_out=absent
+            self._config.sources[source].kind, objects=len(table), left_out=listed["left_out"]
         )
         return table
 
@@ -241,13 +239,14 @@ class _Assembly:
         """Return the columns of matched objects, or put them into a scratch file."""
         names = reader.schema().names
         if reader.in_index:
-            found.files = self._names(source)
+            found.files = dict.fromkeys(self._listed[source]["files"], "")
             objects = pa.array(place, mask=place < 0)
             held = [name for name in names if name in table.column_names]  # of some file
             return {name: table.column(name).take(objects) for name in held}
         file, raw = (table.column(name).to_numpy() for name in ("_file", "_row"))
         scratch = self._scratch / f"{source}.arrow"
-        spill = Spill(scratch, reader, self._files(source), place, file, raw)
+        files = [RawFile(Path(name)) for name in self._listed[source]["files"]]
+        spill = Spill(scratch, reader, files, place, file, raw)
         found.files = dict.fromkeys(spill.files, "")
         self._spilled.append(spill)
         self._own(source, names)
@@ -258,7 +257,7 @@ class _Assembly:
         size = self._config.tokenizers.image.size
         for source, settings in self._config.sources.items():
             if settings.kind == "images":
-                files = self._files(source)
+                files = [f for f in list_files(source, settings) if f.field == self._name]
                 opened = ImageSource(source, settings, files, settings.size or size)
                 self.provenance[source] = Provenance("images", opened.digests())
                 self._own(source, opened.schema().names)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -258,6 +258,14 @@ def _digests(table: pa.Table) -> pd.DataFrame:
     return frame.groupby(["field", "cell"], sort=False).sum().reset_index()
 
 
+_NOTHING: Final = (
+    RESERVED.append(pa.field("_key", pa.null()))
+    .append(pa.field("_healpix", pa.int64()))
+    .append(pa.field("_file", pa.int64()))
+)
+"""Columns that are there where no file has an object."""
+
+
 def read_field(paths: Iterable[Path], field: str) -> pa.Table:
     """Return the indexed rows of a field of the base catalogue.
 
@@ -278,7 +286,7 @@ def read_cells(paths: Iterable[Path], cells: np.ndarray) -> pa.Table:
 
 
 def _read(paths: Iterable[Path], wanted: ds.Expression) -> pa.Table:
-    tables = []
+    tables = [_NOTHING.empty_table()]
     for number, path in enumerate(paths):
         table = pq.read_table(path, filters=wanted, partitioning=None)
         tables.append(table.append_column("_file", pa.array(np.full(len(table), number))))
@@ -295,12 +303,21 @@ def surrounding(cells: np.ndarray) -> np.ndarray:
     return every[every >= 0]
 
 
-def digests_of(sources: Mapping[str, Iterable[Cells]], base: str) -> dict[str, dict[str, str]]:
-    """Return a digest of what each source has for each field.
+class Part(NamedTuple):
+    """What a source has for a field: a digest of its objects, and the files that they stand in."""
+
+    digest: str
+    files: tuple[RawFile, ...]
+
+
+def parts_of(
+    sources: Mapping[str, Mapping[RawFile, Cells]], base: str
+) -> dict[str, dict[str, Part]]:
+    """Return what each source has for each field.
 
     Parameters
     ----------
-    sources : mapping of str to iterable of Cells
+    sources : mapping of str to mapping of RawFile to Cells
         Digests of the files of each source, by its name.
     base : str
         Name of the base catalogue.
@@ -308,35 +325,56 @@ def digests_of(sources: Mapping[str, Iterable[Cells]], base: str) -> dict[str, d
     Returns
     -------
     dict
-        By field and source, a digest of the objects in the cells of the field and around them; of
-        the base, of the field's rows.
+        By field and source, the objects in the cells of the field and around them, and those
+        without a cell; of the base, the field's rows.
     """
-    of_base = _joined(sources[base])
-    of_base = of_base[of_base["field"] != ""]
-    others = {name: _joined(files) for name, files in sources.items() if name != base}
-    digests = {}
-    for field, rows in of_base.groupby("field", sort=True):
-        around = surrounding(rows["cell"].to_numpy())
-        found = {base: rows}
-        for name, cells in others.items():
-            found[name] = cells[cells["cell"].isin(around) | (cells["cell"] == NO_CELL)]
-        digests[str(field)] = {name: _text(part) for name, part in found.items()}
-    return digests
+    tables = {name: _Table(files) for name, files in sources.items()}
+    field = tables[base].field
+    order = np.argsort(field, kind="stable")
+    names, starts = np.unique(field[order], return_index=True)
+    parts = {}
+    for name, rows in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
+        if name == "":
+            continue
+        around = np.append(surrounding(tables[base].cell[rows]), NO_CELL)
+        found = {base: tables[base].part(rows)}
+        for source, table in tables.items():
+            if source != base:
+                found[source] = table.part(table.inside(around))
+        parts[name] = found
+    return parts
 
 
-def _joined(files: Iterable[Cells]) -> pd.DataFrame:
-    """Return the digests of all files of a source, summed by field and cell."""
-    frames = [
-        pd.DataFrame({"field": c.field, "cell": c.cell, "count": c.count, "digest": c.digest})
-        for c in files
-    ]
-    if not frames:
-        return pd.DataFrame({"field": [], "cell": np.zeros(0, np.int64), "count": [], "digest": []})
-    return pd.concat(frames).groupby(["field", "cell"], sort=True).sum().reset_index()
+class _Table:
+    """The digests of all files of a source, in the order of their cells."""
 
+    def __init__(self, files: Mapping[RawFile, Cells]) -> None:
+        self._files, cells = list(files), list(files.values())
+        names, whole, sums = np.zeros(0, "U1"), np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        held = [Cells(names, whole, whole, sums, ()), *cells]
+        cell = np.concatenate([each.cell for each in held])
+        order = np.argsort(cell, kind="stable")
+        self.cell = cell[order]
+        self.field = np.concatenate([each.field for each in held])[order]
+        self._count = np.concatenate([each.count for each in held])[order]
+        self._digest = np.concatenate([each.digest for each in held])[order]
+        sizes = [len(each.cell) for each in cells]
+        self._file = np.repeat(np.arange(len(cells)), sizes)[order]
 
-def _text(cells: pd.DataFrame) -> str:
-    values = zip(
-        cells["cell"].tolist(), cells["count"].tolist(), cells["digest"].tolist(), strict=True
-    )
-    return hash_values([list(map(int, each)) for each in values])
+    def inside(self, cells: np.ndarray) -> np.ndarray:
+        """Return the rows of this table in some cells, int64."""
+        first = np.searchsorted(self.cell, cells, side="left")
+        counts = np.searchsorted(self.cell, cells, side="right") - first
+        ends = np.cumsum(counts)
+        total = int(ends[-1]) if len(ends) else 0
+        return np.arange(total) + np.repeat(first - (ends - counts), counts)
+
+    def part(self, rows: np.ndarray) -> Part:
+        """Return the digest and the files of some rows; the division into files does not count."""
+        cells, inverse = np.unique(self.cell[rows], return_inverse=True)
+        count, digest = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.uint64)
+        np.add.at(count, inverse, self._count[rows])
+        np.add.at(digest, inverse, self._digest[rows])
+        values = [cells.tolist(), count.tolist(), digest.tolist()]
+        files = tuple(self._files[k] for k in np.unique(self._file[rows]).tolist())
+        return Part(hash_values(values), files)

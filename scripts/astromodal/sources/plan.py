@@ -29,7 +29,7 @@ from astromodal.storage.json_files import read_json, write_json
 from astromodal.storage.tempfiles import write_text
 
 if TYPE_CHECKING:
-    from astromodal.sources.index import Cells
+    from astromodal.sources.index import Cells, Part
 
 _SHOWN: Final = 20  # errors
 _LARGE: Final = 10**10  # byte, from which on a plan advises to index in jobs
@@ -158,18 +158,19 @@ def plan_cubes(
     cells, errors = index_sources(config, paths, files, code["index_source"], say)
     if errors and config.on_bad_field == "stop":
         raise DataError(joined(errors))
-    from astromodal.sources.index import digests_of  # here: most plans read no parquet
+    from astromodal.sources.index import parts_of  # here: most plans read no parquet
 
-    by_field = digests_of({name: each.values() for name, each in cells.items()}, config.base)
+    by_field = parts_of(cells, config.base)
     images = _images(config, paths, files, known, say)
     of_images = _image_digests(config, files, images)
     given = _given(config, cells)
-    for name, digests in by_field.items():
-        every = {**digests, **of_images.get(name, {})}
+    for name, parts in by_field.items():
+        every = {source: part.digest for source, part in parts.items()} | of_images.get(name, {})
         own = {
-            source: hash_values([each, _own(config, source, code)])
+            source: hash_values([each, _own(config, source, code["build_cube"])])
             for source, each in every.items()
         }
+        _write_files(paths.field_files(name), parts, files, cells)
         for modality, sources in given.items():
             text = hash_values({source: own.get(source) for source in sources})
             _write_stamp(paths.stamp(modality, name), text)
@@ -363,6 +364,28 @@ def _stamped(paths: Layout, fields: Iterable[str]) -> bool:
     folder = Path(paths.stamps).parent
     present = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     return all(Path(paths.stamp(WHOLE, name)).name in present for name in fields)
+
+
+def _write_files(
+    path: str,
+    parts: Mapping[str, Part],
+    files: Mapping[str, Iterable[RawFile]],
+    cells: Mapping[str, Mapping[RawFile, Cells]],
+) -> None:
+    """Write which raw files a field is built from, and which of its own are damaged."""
+    found = {
+        source: {
+            "files": [str(file.path) for file in part.files],
+            "left_out": [str(file.path) for file in files[source] if file not in cells[source]],
+        }
+        for source, part in parts.items()
+    }
+    try:
+        if read_json(path) == found:
+            return
+    except (OSError, FormatError):
+        pass
+    write_json(path, found)
 
 
 def _write_stamp(path: str, text: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from astromodal.data.values import in_unit, is_sentinel
 from astromodal.errors import DataError, must_be
 from astromodal.sources.raw_table import RawTable
-from astromodal.sources.text_tables import NULLS
+from astromodal.sources.table_formats import NULLS
 
 _EXACT: Final = 2.0**53
 """Whole numbers below this are exact as float64."""

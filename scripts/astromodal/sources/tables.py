@@ -1,4 +1,4 @@
-"""Tables of raw files in the formats that archives deliver: CSV, ECSV, VOTable, FITS, parquet.
+"""Tables of raw files in the formats that archives deliver, and those of parquet files.
 
 The content decides on the format, not the file's name: archives name ECSV files ``.csv.gz``.
 """
@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from astromodal.sources.fits_tables import FitsTable
 from astromodal.sources.raw_table import ROWS, RawTable, is_gzip, reading
-from astromodal.sources.text_tables import CsvTable, EcsvTable
-from astromodal.sources.votables import VOTable
+from astromodal.sources.table_formats import CsvTable, EcsvTable, FitsTable, Hdf5Table, VOTable
 
 __all__ = ["ROWS", "RawTable", "open_table"]
 
 _START = 4096  # bytes that show the format
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _UNITS: Final = b"table_meta_yaml"
 """Key of the metadata that astropy writes into a parquet file, with the units."""
 
@@ -35,10 +34,11 @@ def open_table(path: str | Path, source: str | None = None) -> RawTable:
       before the header are left out. An empty value, null and nan are missing.
     - ECSV streams, with the types, units and delimiter of its header; arrays stay text.
     - VOTable (TABLEDATA, BINARY, BINARY2): the first table, which is in memory as a whole;
-      `votables.LARGEST` is the limit of its size. Links to data elsewhere are errors.
+      `table_formats.LARGEST` is the limit of its size. Links to data elsewhere are errors.
     - FITS: the first table. It streams by memory map; a file compressed by gzip is in memory as a
       whole. Compressed tables (``ZTABLE``, by fpack) are errors.
     - Parquet streams, nested columns included.
+    - HDF5 streams: datasets with the objects along the first axis, as in the Multimodal Universe.
 
     Parameters
     ----------
@@ -67,13 +67,15 @@ def _format(path: Path) -> type[RawTable]:
         return FitsTable
     if start.startswith(b"PAR1"):
         return ParquetTable
+    if start.startswith(_HDF5):
+        return Hdf5Table
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"<?xml", b"<VOTABLE", b"<!--")):
         return VOTable
     if text.startswith(b"# %ECSV"):
         return EcsvTable
     if b"\0" in start:
-        raise ValueError("no table in CSV, ECSV, VOTable, FITS or parquet")
+        raise ValueError("no table in CSV, ECSV, VOTable, FITS, parquet or HDF5")
     return CsvTable
 
 

@@ -212,6 +212,7 @@ def _read(stream: IO[bytes], size: int) -> np.ndarray:
 
 
 MAKERS: Final = {
+    "source_index": "index_source",
     "split": "split_field",
     "quantile_summaries": "sample_scalars",
     "spectrum_samples": "sample_spectra",
@@ -234,6 +235,9 @@ MAKERS: Final = {
     "ablation_losses": "evaluate_ablation",
     "finetuning": "finetune_label",
     "label_head": "finetune_label",
+    "index_space": "train_index",
+    "index_shard": "index_field",
+    "neighbour_index": "assemble_index",
 }
 """The rule that makes the files of each format."""
 

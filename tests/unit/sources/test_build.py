@@ -35,7 +35,7 @@ def quiet(_: str) -> None:
 def build(config, paths: Layout, *fields: str) -> None:
     plan_cubes(config, paths, {"index_source": "code", "build_cube": "code"}, quiet)
     for field in fields:
-        build_cube(config, field, paths.index, paths.cube(field))
+        build_cube(config, field, paths, paths.cube(field))
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +245,8 @@ def test_repeated_ids_are_an_error(raw_sky, paths, tmp_path):
 
 def test_a_source_is_indexed_before(raw_sky, paths):
     """Without an index, the error says what to run."""
-    with pytest.raises(DataError, match="source splus must be indexed .*snakemake index_sources"):
-        build_cube(raw_sky.config(paths.results), "R-1", paths.index, paths.cube("R-1"))
+    with pytest.raises(DataError, match="field R-1: its raw files must be listed by a plan"):
+        build_cube(raw_sky.config(paths.results), "R-1", paths, paths.cube("R-1"))
     assert not Path(paths.cube("R-1")).exists()
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import astropy.units as u
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from astromodal.config.sources import SourceSettings
 from astromodal.errors import ConfigError, DataError
 from astromodal.sources.base import RESERVED
 from astromodal.sources.catalogues import CatalogueReader
-from astromodal.sources.files import RawFile
+from astromodal.sources.files import RawFile, list_files
 
 BIG = [2449704931658296064, 2449704931658296065]
 PRESET = {"title": "t", "id": "ID", "ra": ["RA", "RAJ"], "dec": ["DEC", "DEJ"]}
@@ -516,6 +517,31 @@ def test_lists_that_do_not_fit_are_an_error(tmp_path, values, rule, message):
     )
     with pytest.raises(DataError, match=r"x\.parquet: column 'm' " + message):
         indexed(tmp_path, "x.parquet", {"columns": {"m": {"names": "m", **rule}}})
+
+
+def test_files_of_the_multimodal_universe_are_a_catalogue(tmp_path):
+    """With a preset of the user's, one HDF5 file per HEALPix cell gives rows and elements."""
+    for cell, ids in ((7, BIG), (1107, [3])):
+        path = tmp_path / f"desi/healpix={cell}/001-of-001.hdf5"
+        path.parent.mkdir(parents=True)
+        with h5py.File(path, "w") as file:
+            file["object_id"] = np.array([str(i) for i in ids], "S19")
+            file["ra"], file["dec"] = np.full(len(ids), 10.0), np.full(len(ids), float(cell))
+            file["Z"] = np.arange(len(ids), dtype=np.float32)
+            file["mags"] = np.arange(2.0 * len(ids)).reshape(-1, 2)
+    preset = {
+        "id": "object_id", "ra": "ra", "dec": "dec",
+        "columns": {"specz_z": "Z", "mag": {"names": "mags", "element": 1}},
+    }  # fmt: skip
+    source = reader(tmp_path, "desi/healpix=*/*.hdf5", preset)
+    files = list_files("s", source._settings)
+    tables = [pa.concat_tables(source.index(file)) for file in files]
+    rows = {path.path.parent.name: t.to_pylist() for path, t in zip(files, tables, strict=True)}
+    found = {cell: [(r["_key"], r["specz_z"], r["mag"]) for r in own] for cell, own in rows.items()}
+    assert found == {
+        "healpix=7": [(str(BIG[0]), 0.0, 1.0), (str(BIG[1]), 1.0, 3.0)],
+        "healpix=1107": [("3", 0.0, 1.0)],
+    }
 
 
 def test_a_hats_catalogue_is_read_leaf_by_leaf(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,12 @@ from astromodal.sources.index import (
     CELL_ORDER,
     Cells,
     Fields,
-    digests_of,
+    Part,
     index_file,
     index_files,
     index_path,
     load_cells,
+    parts_of,
     read_cells,
     read_field,
     surrounding,
@@ -277,15 +279,22 @@ def cells(*rows: tuple[str, int, int]) -> Cells:
     return Cells(np.array(field), np.array(cell), ones, np.array(digest, np.uint64), ())
 
 
+def parts(base: list[Cells], **sources: list[Cells]) -> dict[str, dict[str, Part]]:
+    """What each source has for each field; its files are named by their place in the list."""
+    named = {
+        name: {RawFile(Path(f"{name}{k}")): each for k, each in enumerate(files)}
+        for name, files in {"base": base, **sources}.items()
+    }
+    return parts_of(named, "base")
+
+
 def test_only_fields_near_a_change_have_another_digest():
     """An object in a field's cells or beside them changes its digest, one farther away does not."""
     base = [cells(("F-1", 1000, 1), ("F-2", 400000, 2))]
-    before = digests_of({"base": base, "gaia": [cells(("", 1000, 5), ("", 400000, 6))]}, "base")
+    before = parts(base, gaia=[cells(("", 1000, 5), ("", 400000, 6))])
     beside = int(surrounding(np.array([1000]))[0])
-    after = digests_of(
-        {"base": base, "gaia": [cells(("", 1000, 5), ("", 400000, 6), ("", beside, 7))]}, "base"
-    )
-    assert before["F-1"]["gaia"] != after["F-1"]["gaia"]
+    after = parts(base, gaia=[cells(("", 1000, 5), ("", 400000, 6), ("", beside, 7))])
+    assert before["F-1"]["gaia"].digest != after["F-1"]["gaia"].digest
     assert before["F-2"] == after["F-2"]
     assert before["F-1"]["base"] == after["F-1"]["base"]
 
@@ -293,23 +302,49 @@ def test_only_fields_near_a_change_have_another_digest():
 def test_the_division_into_files_does_not_change_digests():
     """The objects of a cell may stand in one file or in two."""
     base = [cells(("F-1", 1000, 1))]
-    one = digests_of({"base": base, "gaia": [cells(("", 1000, 12))]}, "base")
-    rows = Cells(*(np.array(x) for x in ([""], [1000], [0])), np.array([7], np.uint64), ())
-    two = digests_of({"base": base, "gaia": [cells(("", 1000, 5)), rows]}, "base")
-    assert one == two
+    one = parts(base, gaia=[cells(("", 1000, 5), ("", 1001, 7))])
+    two = parts(base, gaia=[cells(("", 1001, 7)), cells(("", 1000, 5))])
+    assert one["F-1"]["gaia"].digest == two["F-1"]["gaia"].digest
+
+
+def test_digests_of_a_cell_are_summed():
+    """Objects of two files in one cell have the digest of their sum, modulo 2^64."""
+    base = [cells(("F-1", 1000, 1))]
+    large = 2**64 - 1
+    one = parts(base, gaia=[cells(("", 1000, large), ("", 1000, 3))])
+    two = parts(base, gaia=[cells(("", 1000, large)), cells(("", 1000, 3))])
+    three = parts(base, gaia=[cells(("", 1000, 1), ("", 1000, 1))])
+    assert one["F-1"]["gaia"].digest == two["F-1"]["gaia"].digest
+    assert one["F-1"]["gaia"].digest == three["F-1"]["gaia"].digest
+
+
+def test_a_field_has_the_files_in_whose_cells_it_is():
+    """Files with an object in or beside the field's cells, or without a cell, are listed."""
+    base = [cells(("F-1", 1000, 1)), cells(("F-2", 400000, 2))]
+    gaia = [cells(("", 400000, 1)), cells(("", 1000, 1)), cells(("", -1, 1))]
+    found = parts(base, gaia=gaia)
+    assert [str(file.path) for file in found["F-1"]["gaia"].files] == ["gaia1", "gaia2"]
+    assert [str(file.path) for file in found["F-1"]["base"].files] == ["base0"]
+    assert [str(file.path) for file in found["F-2"]["base"].files] == ["base1"]
+
+
+def test_rows_without_a_field_belong_to_none():
+    """Rows of the base catalogue without a field make no field."""
+    assert set(parts([cells(("F-1", 1000, 1), ("", 7, 1))])) == {"F-1"}
 
 
 def test_objects_without_a_position_count_in_every_field():
     """What has no position may belong to any field, as it is joined by its id."""
     base = [cells(("F-1", 1000, 1), ("F-2", 400000, 2))]
-    before = digests_of({"base": base, "xp": [cells(("", -1, 5))]}, "base")
-    after = digests_of({"base": base, "xp": [cells(("", -1, 6))]}, "base")
+    before, after = (parts(base, xp=[cells(("", -1, each))]) for each in (5, 6))
     assert all(before[field]["xp"] != after[field]["xp"] for field in ("F-1", "F-2"))
 
 
 def test_a_source_without_files_has_a_digest():
     """A source of which no file could be read is as good as one without objects."""
-    assert set(digests_of({"base": [cells(("F-1", 9, 1))], "xp": []}, "base")["F-1"]) == {
-        "base",
-        "xp",
-    }
+    found = parts([cells(("F-1", 9, 1))], xp=[])
+    assert found["F-1"]["xp"].files == ()
+    assert (
+        found["F-1"]["xp"].digest
+        == parts([cells(("F-1", 9, 1))], xp=[cells(("", 500, 1))])["F-1"]["xp"].digest
+    )

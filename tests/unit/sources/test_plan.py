@@ -195,7 +195,7 @@ def replace_image(sky: Sky, change: bool) -> None:
 @pytest.mark.parametrize("change", [True, False], ids=["changed", "touched"])
 def test_images_are_compared_with_those_of_the_cube(sky, change):
     """An image of another content makes its field's images stale, a touched one does not."""
-    build_cube(sky.config(), "R-1", sky.paths.index, sky.paths.cube("R-1"))
+    build_cube(sky.config(), "R-1", sky.paths, sky.paths.cube("R-1"))
     replace_image(sky, change)
     assert sky.changed() == (of("R-1", "images") if change else set())
     assert any("R-1_R.fits is newer" in line for line in sky.said)
@@ -242,7 +242,7 @@ def test_cubes_are_built_without_the_files_that_are_left_out(sky):
     path = damage(sky)
     sky.changes = {"on_bad_field": "skip"}
     sky.plan()
-    built = build_cube(sky.config(), "R-1", sky.paths.index, sky.paths.cube("R-1"))
+    built = build_cube(sky.config(), "R-1", sky.paths, sky.paths.cube("R-1"))
     assert built["desi"].left_out == [str(path)]
 
 

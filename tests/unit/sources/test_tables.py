@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 
 import astropy.units as u
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from astromodal.errors import DataError
-from astromodal.sources import votables
+from astromodal.sources import table_formats
 from astromodal.sources.tables import open_table
 
 BIG = [2449704931658296064, 2449704931658296065, 9223372036854775807]
@@ -278,6 +279,115 @@ def test_a_votable_of_a_sloppy_archive_is_read(tmp_path):
     assert open_table(path).units == {"RA": "degree of arc"}
 
 
+def universe(path: Path, n: int = 3, **more) -> Path:
+    """A file as scripts of the Multimodal Universe write it: a dataset per column."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(5)
+    datasets = {
+        "object_id": np.array([str(i) for i in (BIG * n)[:n]], dtype="S19"),
+        "ra": np.linspace(10, 11, n),
+        "dec": np.linspace(-5, 5, n).astype(np.float32),
+        "healpix": np.full(n, 1107, np.int64),
+        "z": np.arange(n, dtype=">f8"),
+        "ZWARN": np.arange(n) % 2 == 0,
+        "spectrum_flux": rng.normal(size=(n, 7)).astype(np.float32),
+        "image_array": np.arange(n * 2 * 3 * 3, dtype=np.float32).reshape(n, 2, 3, 3),
+        "image_band": np.array([[b"des-g", b"z"]] * n),
+        **more,
+    }
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file.create_dataset(name, data=values)
+        file["ra"].attrs["unit"] = "deg"
+    return path
+
+
+def test_hdf5_of_the_multimodal_universe(tmp_path):
+    """Ids are exact, bytes are text, and arrays of several axes are lists, in batches."""
+    path = universe(tmp_path / "x.hdf5", name=["a", "Å c", ""])
+    table, found = open_table(path), columns(path, rows=2)
+    assert table.n_rows == 3
+    assert table.units == {"ra": "deg"}
+    assert found["object_id"] == [str(i) for i in BIG]
+    assert found["name"] == ["a", "Å c", ""]
+    assert found["z"] == [0.0, 1.0, 2.0]
+    assert found["ZWARN"] == [True, False, True]
+    assert found["image_array"] == np.arange(54.0).reshape(3, 18).tolist()
+    assert found["image_band"] == [["des-g", "z"]] * 3
+    with h5py.File(path) as file:
+        assert found["spectrum_flux"] == file["spectrum_flux"][:].tolist()
+
+
+def test_hdf5_states_its_types(tmp_path):
+    """They are those that its batches have."""
+    table = open_table(universe(tmp_path / "x.hdf5"))
+    (batch,) = table.batches(table.names)
+    assert {name: batch.schema.field(name).type for name in table.names} == table.types
+
+
+def test_hdf5_is_read_in_pieces(tmp_path, monkeypatch):
+    """Few bytes are read at a time, and the rows are those of the file."""
+    monkeypatch.setattr(table_formats, "_BYTES", 1000)
+    path = universe(tmp_path / "x.hdf5", n=100)
+    with h5py.File(path) as file:
+        expected = file["spectrum_flux"][:].tolist()
+    assert columns(path, ["spectrum_flux"]) == {"spectrum_flux": expected}
+
+
+def test_hdf5_datasets_of_another_length_are_no_columns(tmp_path):
+    """Neither are single values and groups: only what has one value per object."""
+    path = universe(tmp_path / "x.hdf5", wave=np.arange(7.0), version=1.0)
+    with h5py.File(path, "a") as file:
+        file.create_group("extra").create_dataset("ra", data=np.arange(3))
+    assert not {"wave", "version", "extra"} & set(open_table(path).names)
+
+
+def test_hdf5_without_ids_has_as_many_rows_as_most_datasets(tmp_path):
+    """Where no dataset has the name of ids, the length of most counts."""
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        for name, n in (("a", 4), ("b", 4), ("wave", 7)):
+            file.create_dataset(name, data=np.arange(n))
+    assert open_table(tmp_path / "x.hdf5").names == ("a", "b")
+
+
+def test_hdf5_arrays_of_differing_lengths(tmp_path):
+    """They are lists of each row's length."""
+    path = universe(tmp_path / "x.hdf5")
+    with h5py.File(path, "a") as file:
+        times = file.create_dataset("time", 3, dtype=h5py.vlen_dtype(np.float64))
+        for row, values in enumerate(([1.0, 2.0], [], [3.0])):
+            times[row] = values
+    assert columns(path, ["time"]) == {"time": [[1.0, 2.0], [], [3.0]]}
+
+
+def test_hdf5_follows_no_link(tmp_path):
+    """What stands in another file, or under another name, is no column."""
+    other = universe(tmp_path / "other.hdf5")
+    path = universe(tmp_path / "x.hdf5")
+    with h5py.File(path, "a") as file:
+        file["elsewhere"] = h5py.ExternalLink(str(other), "ra")
+        file["again"] = h5py.SoftLink("/ra")
+    assert not {"elsewhere", "again"} & set(open_table(path).names)
+
+
+def test_hdf5_that_refers_to_other_files_is_an_error(tmp_path):
+    """Values of virtual datasets stand elsewhere, in any file that the data name."""
+    path, layout = universe(tmp_path / "x.hdf5"), h5py.VirtualLayout(shape=(3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.hdf5"), "ra", shape=(3,))
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("mag", layout)
+    must = r"x\.hdf5 must be an HDF5 file that holds the values of mag, got a reference to another"
+    with pytest.raises(DataError, match=must):
+        open_table(path)
+
+
+def test_hdf5_without_datasets_is_an_error(tmp_path):
+    """It has no table."""
+    h5py.File(tmp_path / "x.hdf5", "w").close()
+    with pytest.raises(DataError, match=r"must be an HDF5 file with datasets, got none; name"):
+        open_table(tmp_path / "x.hdf5")
+
+
 STREAM = (
     '<VOTABLE version="1.4"><RESOURCE><TABLE><FIELD name="a" datatype="int"/><DATA><BINARY>'
     '<STREAM encoding="base64"\n href="file:///etc/hostname"/></BINARY></DATA></TABLE></RESOURCE>'
@@ -295,12 +405,12 @@ def test_a_votable_cannot_name_other_files(tmp_path, content):
 def test_a_votable_that_is_too_large_is_an_error(tmp_path, monkeypatch):
     """It would be in memory as a whole."""
     sample().write(tmp_path / "x.vot", format="votable")
-    monkeypatch.setattr(votables, "LARGEST", 100)
+    monkeypatch.setattr(table_formats, "LARGEST", 100)
     with pytest.raises(DataError, match=r"must be at most .* GiB.*; convert it to FITS or parquet"):
         open_table(tmp_path / "x.vot")
 
 
-@pytest.mark.parametrize("name", [*WRITERS, "x.parquet", "x.csv.gz"])
+@pytest.mark.parametrize("name", [*WRITERS, "x.parquet", "x.csv.gz", "x.hdf5"])
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, share):
     """A copy that was broken off ends in one error that names the file, never in half the rows."""
@@ -308,7 +418,9 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, share):
     table = Table({"id": np.arange(n), "v": np.random.default_rng(1).normal(size=n)})
     path = tmp_path / name
     options = WRITERS.get(name, {"format": "parquet"})
-    if name.endswith("csv.gz"):
+    if name.endswith("hdf5"):
+        universe(path, n)
+    elif name.endswith("csv.gz"):
         with gzip.open(path, "wt") as stream:
             stream.write("id,v\n" + "\n".join(f"{i},{v}" for i, v in table.iterrows()))
     else:
@@ -325,7 +437,16 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, name, share):
     ("name", "content", "message"),
     [
         ("x.csv", b"", r"x\.csv must be a file that can be read, got an empty file"),
-        ("x.bin", b"\x89HDF\r\n\x1a\n\0\0", r"got no table in CSV, ECSV, VOTable, FITS or parquet"),
+        (
+            "x.bin",
+            b"\x89ABC\r\n\x1a\n\0\0",
+            r"got no table in CSV, ECSV, VOTable, FITS,",
+        ),
+        (
+            "x.hdf5",
+            b"\x89HDF\r\n\x1a\n\0\0",
+            r"x\.hdf5 must be a file that can be read, got",
+        ),
         ("x.csv", b"a,b\n1,2\n3\n", r"x\.csv must be .* Expected 2 columns, got 1: 3"),
         ("x.csv", b"a,b\n1,\xff\n", r"x\.csv must be a file that can be read, got"),
         ("x.csv", b"\n\n", r"got no names of columns in the first line"),
