@@ -189,10 +189,9 @@ def _images(folder: Path, rng: np.random.Generator, wcs: WCS) -> None:
 
 
 _INDEX = """
-from astromodal.sources.files import list_files
-from astromodal.sources.plan import index_sources
-files = {name: list_files(name, each) for name, each in config.sources.items()}
-index_sources(config, paths, files, "code", print, CORES)
+from astromodal.sources.plan import plan_cubes
+os.cpu_count = lambda: CORES
+plan_cubes(config, paths, {"index_source": "code", "build_cube": "code"}, print)
 """
 _BUILD = """
 from astromodal.sources.build import build_cube
