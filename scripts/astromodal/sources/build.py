@@ -33,7 +33,7 @@ from astromodal.sources.images import ImageSource
 from astromodal.sources.index import CELL_ORDER, index_path, read_cells, read_field, surrounding
 from astromodal.sources.match import Pairs, Positions, match_ids, match_positions
 from astromodal.sources.readers import reader_of
-from astromodal.sources.spill import Spill
+from astromodal.sources.rows import Spill
 from astromodal.storage.json_files import read_json
 from astromodal.storage.tempfiles import atomic_path, scratch_folder
 
