@@ -91,6 +91,10 @@ class Layout:
         """Return the path of the list of a source's raw files that a job has indexed."""
         return f"{self.index}/{source}.json"
 
+    def field_files(self, field: str = FIELD) -> str:
+        """Return the path of the list of raw files that a field's cube is built from."""
+        return f"{self.index}/fields/{field}.json"
+
     def stamp(self, modality: str, field: str = FIELD) -> str:
         """Return the stamp of a cube, which changes if the columns of a modality change."""
         return f"{self.results}/stamps/datacube_{field}_{modality}.txt"
