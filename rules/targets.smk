@@ -1,5 +1,7 @@
 # Targets to type after `snakemake`, whose option -l lists them with all rules.
 
+from astromodal.sources.plan import indexed_sources
+
 
 def every_prediction(wildcards):
     """Return the predictions of every field; an error where there is no column to predict."""
@@ -9,6 +11,8 @@ def every_prediction(wildcards):
 
 localrules:
     all,
+    cubes,
+    index_sources,
     tokenizers,
     encode,
     train,
@@ -19,6 +23,18 @@ localrules:
     predict,
     export,
     finetune,
+
+
+rule cubes:
+    """Build, or simulate, the cube of every field."""
+    input:
+        expand(CUBE, field=FIELDS.every),
+
+
+rule index_sources:
+    """Index the raw files of every source in jobs; plans index what is left."""
+    input:
+        expand(PATHS.source_files(), source=indexed_sources(CONFIG)),
 
 
 rule tokenizers:

@@ -148,7 +148,9 @@ def raw_files(folder: Path) -> None:
     sky = {"n_sources": 8, "xp_fraction": 0.5, "desi_fraction": 0.5, "specz_fraction": 0.5}
     settings = load_config({"simulate": {**sky, "fields": {name: {} for name in names}}}).simulate
     sources = write_raw_survey(settings, folder / "raw_sky", 100)
-    (folder / "raw_sky/config.yaml").write_text(yaml.safe_dump({"sources": sources}))
+    (folder / "raw_sky/config.yaml").write_text(
+        yaml.safe_dump({"sources": sources}, sort_keys=False)
+    )
     raw, made = folder / "raw", folder / "raw_sky"
     shutil.copytree(made, raw)
     (raw / "gaia").rename(raw / "gaia_hats")
