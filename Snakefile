@@ -42,6 +42,7 @@ include: "rules/finetune.smk"
 include: "rules/report.smk"
 include: "rules/ablations.smk"
 include: "rules/predict.smk"
+include: "rules/atlas.smk"
 include: "rules/targets.smk"
 include: "rules/run.smk"
 

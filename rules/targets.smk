@@ -22,6 +22,7 @@ localrules:
     embed,
     predict,
     export,
+    atlas,
     finetune,
 
 
@@ -95,6 +96,12 @@ rule export:
     """Export the trained model."""
     input:
         EXPORT.weights,
+
+
+rule atlas:
+    """Make the page to explore the survey."""
+    input:
+        PATHS.atlas,
 
 
 rule finetune:

@@ -51,7 +51,7 @@ def reaching(*prefixes: str) -> set[str]:
     ("prefixes", "rules"),
     [
         (["simulate."], {"simulate_field"}),
-        (["evaluation."], EVALUATIONS),
+        (["evaluation."], EVALUATIONS | {"build_atlas"}),
         (
             ["evaluation.report/templates", "evaluation.report.render."],
             {"compare_ablations", "render_report"},
@@ -68,14 +68,15 @@ def reaching(*prefixes: str) -> set[str]:
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
-            | {"encode_images", "encode_spectra", "evaluate_images", "evaluate_spectra"},
+            | {"encode_images", "encode_spectra", "evaluate_images", "evaluate_spectra"}
+            | {"build_atlas"},
         ),
         (
             ["tokenizers.spectra", "tokenizers.light_curves"],
             HOLD_ALL_TOKENIZERS
             | USE_THE_MODEL
             | {"sample_spectra", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
-            | {"encode_spectra", "evaluate_spectra"},
+            | {"encode_spectra", "evaluate_spectra", "build_atlas"},
         ),
         (
             ["tokenizers.images"],

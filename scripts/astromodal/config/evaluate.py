@@ -238,3 +238,33 @@ class PredictSettings(Settings):
     token_budget: Positive = Field(
         16_384, description="Largest number of tokens that are run at once."
     )
+
+
+class AtlasSettings(Settings):
+    """The page to explore a survey, which the target `atlas` makes."""
+
+    max_objects: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        100_000,
+        description="Largest number of objects on the map; fields share it by their numbers of "
+        "objects.",
+    )
+    max_details: Annotated[int, Field(ge=0)] = Field(
+        2000,
+        description="Largest number of these objects that have cutout and spectra in the page, "
+        "some 7 kB each; others have numbers alone.",
+    )
+    columns: ColumnNames | None = Field(
+        None,
+        description="Scalar columns of the cubes that the page shows beside predictions; null for "
+        "predicted columns, evaluation.labels.{redshift,magnitude}, and magnitudes of "
+        "tokenizers.scalar.columns.",
+    )
+    bands: Annotated[tuple[ColumnName, ...], Field(min_length=3, max_length=3)] = Field(
+        ("I", "R", "G"), description="Bands that cutouts show as red, green and blue."
+    )
+    neighbours: Annotated[int, Field(ge=1, le=50)] = Field(
+        10, description="Nearest neighbours that are listed of each object."
+    )
+    seed: Annotated[Seed, Field(lt=2**32)] = Field(
+        7, description="Seed of the sample and of the map."
+    )

@@ -22,7 +22,12 @@ from astromodal.config.base import (
     SomeColumns,
     split_at_commas,
 )
-from astromodal.config.evaluate import AblationSettings, EvaluationSettings, PredictSettings
+from astromodal.config.evaluate import (
+    AblationSettings,
+    AtlasSettings,
+    EvaluationSettings,
+    PredictSettings,
+)
 from astromodal.config.inputs import (
     BANDS,
     ColumnSettings,
@@ -297,6 +302,7 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
+    atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
     @property

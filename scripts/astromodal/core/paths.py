@@ -51,6 +51,7 @@ class Layout:
         self.history = f"{self.run}/history.jsonl"
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
+        self.atlas = f"{self.results}/atlas/atlas.html"
         self.stamps = f"{self.results}/stamps/index.json"
         self.cube_columns = f"{self.results}/stamps/columns.json"
         self.skipped = f"{self.results}/skipped"

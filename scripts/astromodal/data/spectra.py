@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+import numpy as np
+
 from astromodal.data.cube import Cube
 from astromodal.surveys.group import Batch, CubeSlice, SpectrumGroup
 from astromodal.surveys.light_curves import LightCurveBatch
@@ -48,7 +50,9 @@ def read_group(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Batch]:
     yield from _batches(cube, kind, kind.coded_columns, kind.read, rows)
 
 
-def read_spectra(cube: Cube, group: str, rows: int = ROWS) -> Iterator[SpectrumBatch]:
+def read_spectra(
+    cube: Cube, group: str, rows: int = ROWS, keep: np.ndarray | None = None
+) -> Iterator[SpectrumBatch]:
     """Stream the spectra of one group, in row order; rows without a spectrum are left out.
 
     They come with all that a comparison with them needs: the correlations of errors too.
@@ -61,6 +65,9 @@ def read_spectra(cube: Cube, group: str, rows: int = ROWS) -> Iterator[SpectrumB
         Name of a group of spectra.
     rows : int
         Rows of the cube that are read at a time.
+    keep : bool (n,), optional
+        Rows of interest: row groups without any of them are not read. Others of their row groups
+        are returned too.
 
     Yields
     ------
@@ -74,7 +81,7 @@ def read_spectra(cube: Cube, group: str, rows: int = ROWS) -> Iterator[SpectrumB
         or are not on the group's grid, or where a Gaia XP text is no list of numbers.
     """
     kind = grid_group(group)
-    yield from _batches(cube, kind, kind.column_names, kind.read_observed, rows)
+    yield from _batches(cube, kind, kind.column_names, kind.read_observed, rows, keep)
 
 
 def read_light_curves(cube: Cube, group: str, rows: int = ROWS) -> Iterator[LightCurveBatch]:
@@ -120,6 +127,7 @@ def _batches(
     names: list[str],
     read: Callable[[CubeSlice], B],
     rows: int,
+    keep: np.ndarray | None = None,
 ) -> Iterator[B]:
     """Apply a reader to slices of some of the group's columns, where the cube has them."""
     if cube.columns.isdisjoint(group.column_names) or (
@@ -130,7 +138,7 @@ def _batches(
         cube.require(column.name)
         if column.kind == "list":
             cube.require_lists(column.name)
-    for piece in cube.slices(names, rows):
+    for piece in cube.slices(names, rows, keep):
         batch = read(piece)
         if len(batch.row):
             yield batch

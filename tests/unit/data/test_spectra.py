@@ -44,6 +44,15 @@ def test_counts_tell_dead_fibres(three_rows):
     assert counts["desi_b"] == counts["gaiaxp_bp"] == {"n_spectra": 0, "n_live": 0}
 
 
+def test_row_groups_without_rows_of_interest_are_not_read(cube_of):
+    """Other rows of the row groups that are read come too."""
+    flux, ivar = spectra(8)
+    cube = cube_of(desi_columns(list(flux), list(ivar)), row_group_size=2)
+    keep = np.arange(8) == 5
+    read = [row for batch in read_spectra(cube, "desi_r", keep=keep) for row in batch.row.tolist()]
+    assert read == [4, 5]
+
+
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
 def test_slices_change_nothing(cube_of, rows):
     """However many rows are read at a time, in whatever row groups, the spectra are the same."""

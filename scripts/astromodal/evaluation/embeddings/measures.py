@@ -28,6 +28,9 @@ LEAST_KNOWN = 2 * K
 _PARTNERS = 50
 N_COMPONENTS = 30
 """Largest number of principal components."""
+_MOST_FULL = 20_000
+"""Most objects whose singular values are computed; of more, those of the covariance, which needs
+half the memory."""
 LEAST_TSNE = 60
 """Fewest objects for t-SNE; the map of fewer objects is that of PCA."""
 _PERPLEXITY = 30.0
@@ -50,7 +53,8 @@ def embedding_space(vectors: np.ndarray) -> np.ndarray:
         C is 30, or n or D where that is smaller.
     """
     scaled = StandardScaler().fit_transform(vectors.astype(np.float64))
-    return PCA(min(N_COMPONENTS, *scaled.shape), svd_solver="full").fit_transform(scaled)
+    solver = "full" if len(scaled) <= _MOST_FULL else "covariance_eigh"
+    return PCA(min(N_COMPONENTS, *scaled.shape), svd_solver=solver).fit_transform(scaled)
 
 
 def project_to_plane(space: np.ndarray, seed: int) -> tuple[np.ndarray, str]:

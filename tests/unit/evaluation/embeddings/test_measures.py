@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from astromodal.evaluation.embeddings import measures
 from astromodal.evaluation.embeddings.measures import (
     LEAST_TSNE,
     K,
@@ -112,3 +113,11 @@ def test_classes_take_turns():
     kind = np.array(["STAR"] * 10 + ["QSO"])
     for seed in range(5):
         assert set(kind[sample_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
+
+
+def test_the_space_of_many_objects_is_that_of_few(monkeypatch):
+    """Components of the covariance are those of the singular values, but for their signs."""
+    vectors = np.random.default_rng(0).normal(size=(300, 12)) * np.arange(1, 13)
+    few = embedding_space(vectors)
+    monkeypatch.setattr(measures, "_MOST_FULL", 100)
+    np.testing.assert_allclose(np.abs(embedding_space(vectors)), np.abs(few), atol=1e-8)

@@ -1,0 +1,1 @@
+"""The atlas: one page to explore a survey, its objects, their neighbours and predictions."""
