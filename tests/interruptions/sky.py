@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from astromodal.config.load import load_config
+from astromodal.simulate.raw import raw_sources, write_raw_survey
 from astromodal.training.checkpoint import load_model, save_model
 from astromodal.training.history import SPEEDS
 from helpers.workflow import Workflow, tiny
@@ -32,6 +35,16 @@ TIMES = {
     "summaries/*_summary.json": rb'"mtime_ns": \d+|' + _HASH,
 }
 """Files that hold times, by pattern, and where in them. No two runs have those in common."""
+
+
+RAW = {
+    "n_sources": 60,
+    "xp_fraction": 0.3,
+    "desi_fraction": 0.4,
+    "specz_fraction": 0.4,
+    "fields": {"T-1": {}, "T-2": {"absent": ["vista"], "absent_bands": ["U"]}},
+}
+RAW_SIZE = 900  # pixel, of an image
 
 
 class Interrupted(Workflow):
@@ -61,6 +74,27 @@ def sky(folder: Path) -> Interrupted:
     found.variables["INTERRUPTIONS"] = str(found.notes)
     found.variables["OMP_WAIT_POLICY"] = "PASSIVE"  # two jobs on two cores: none waits by spinning
     return found
+
+
+def raw_sky(folder: Path) -> Interrupted:
+    """Two small fields in raw files below `folder`, which are written if they are not there."""
+    found = sky(folder)
+    del found.config["simulate"]
+    found.config["sources"] = raw_sources("raw")
+    if not (folder / "raw").is_dir():
+        survey = load_config({"simulate": RAW}).simulate
+        write_raw_survey(survey, folder / "raw", RAW_SIZE)
+    return found
+
+
+def make_raw(folder: Path) -> None:
+    """Plan, index in jobs and build all cubes of the raw files, and keep the script of each job."""
+    whole = raw_sky(folder)
+    (whole.notes / "jobs").mkdir(exist_ok=True)
+    whole.run("cubes", "--dry-run")
+    shutil.rmtree(whole.results)
+    for target in ("index_sources", "cubes"):
+        whole.run(target)
 
 
 def make(folder: Path) -> None:

@@ -1,5 +1,8 @@
 """With this folder on PYTHONPATH, a job of Snakemake's is killed, or writes late, on request.
 
+Of Snakemake itself, which makes the plan, only the faults of a rule ``plan`` are requested: it is
+killed before its n-th write. With a folder ``jobs``, it notes its number of writes, too.
+
 Requests and notes are files of the folder ``INTERRUPTIONS``:
 
 - ``faults/RULE/N.json`` is for the first job of the rule that finds it: ``{"after": seconds}``
@@ -145,7 +148,27 @@ def requested(name):
     return float(path.read_text()) if path.exists() else 0.0
 
 
-if ".snakemake/scripts" in str(script) and folder.is_dir():
+def count_plan():
+    """Count the writes of a plan."""
+    seen = 0
+
+    def count(event, values):
+        nonlocal seen
+        seen += writes(event, values)
+
+    sys.addaudithook(count)
+    atexit.register(lambda: note("plans.jsonl", writes=seen))
+
+
+if "snakemake" in sys.orig_argv and "--mode" not in sys.orig_argv and folder.is_dir():
+    rule = job = "plan"
+    results = os.path.join(folder.parent, "results", "")  # it is started in another folder
+    if (folder / "jobs").is_dir():
+        count_plan()
+    match fault():
+        case {"write": number}:
+            kill_at_write(number)
+elif ".snakemake/scripts" in str(script) and folder.is_dir():
     # Its log is named in what Snakemake writes before the script.
     rule, job = re.search(rb"results/logs/(\w+)/([\w.+-]+)\.log", script.read_bytes()).groups()
     rule, job = rule.decode(), job.decode()
