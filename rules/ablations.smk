@@ -6,12 +6,6 @@ wildcard_constraints:
     seed="|".join(map(str, SEEDS)),
 
 
-def ablation_settings(wildcards):
-    """Return the settings that train a variant, with its seed."""
-    config = seeded(VARIANTS[wildcards.variant], int(wildcards.seed))
-    return settings(*RUN_SETTINGS, config=config)
-
-
 rule train_ablation:
     """Train one variant of the transformer with one seed."""
     input:

@@ -170,6 +170,9 @@ def unless_frozen(part, paths):
     return {name: ancient(path) for name, path in paths.items()}
 
 
+include: "inputs.smk"
+
+
 TOKENIZERS = unless_frozen("tokenizers", PATHS.tokenizers)
 MODEL = unless_frozen("transformer", PATHS.transformer)
 MODEL_FILES = {name: MODEL[name] for name in ("final_model", "vocab_spec")} | TOKENIZERS

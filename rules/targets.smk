@@ -3,12 +3,6 @@
 from astromodal.sources.plan import indexed_sources
 
 
-def every_prediction(wildcards):
-    """Return the predictions of every field; an error where there is no column to predict."""
-    request.require_columns(request.requested_columns(CONFIG))
-    return expand(PATHS.predictions(), field=FIELDS.every)
-
-
 localrules:
     all,
     cubes,

@@ -1,15 +1,6 @@
 # Training of the transformer, on the sequences of the training fields.
 
 
-from astromodal.core.fields import starting_model
-
-
-def start_of_training():
-    """Return the model that training starts from, as an input; none for a `last` checkpoint."""
-    start = starting_model(CONFIG)
-    return {} if start is None else {"init_from": start}
-
-
 rule build_vocabulary:
     """Write the joint vocabulary of all tokenizers."""
     input:

@@ -69,7 +69,6 @@ CALLS = {
     "numpy.load(path, allow_pickle=False)": "test_guide.py",
     "torch.load(path, weights_only=True)": "test_guide.py",
     'model.calibrated({"scalar": 1.16})': "test_tutorial.py",
-    "astromodal.data.provenance.read_provenance(path)": "tests/cubes/test_survey.py",
     "pyarrow.parquet.write_table(..., write_page_checksum=True)": "tests/faults/jobs.py",
 }
 """Calls in backticks, and where such a call is made."""

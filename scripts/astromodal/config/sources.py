@@ -54,7 +54,7 @@ def raw_files(path: str) -> str:
     return found
 
 
-Arcsec = Annotated[float, BeforeValidator(in_arcsec), Field(gt=0, le=600)]
+Arcsec = Annotated[float, BeforeValidator(in_arcsec), Field(gt=0, le=300)]
 RawFiles = Annotated[str, Field(min_length=1), AfterValidator(raw_files)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import tempfile
 import time
@@ -75,9 +74,19 @@ def clear_leftovers(folder: str | Path) -> int:
         for path in (Path(parent, name) for name in (*names, *scratch)):
             with suppress(OSError):
                 if _is_left_over(path):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    _remove(path)
                     cleared += 1
     return cleared
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder of files; a folder with folders in it stays."""
+    if path.is_dir() and not path.is_symlink():
+        for each in path.iterdir():
+            each.unlink()
+        path.rmdir()
+    else:
+        path.unlink()
 
 
 def _is_left_over(path: Path) -> bool:

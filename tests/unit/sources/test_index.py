@@ -212,11 +212,11 @@ def test_cells_are_read(tmp_path, file):
 
 @given(st.floats(0, 359.99), st.floats(-90, 90), st.floats(0, 2 * np.pi))
 def test_neighbours_hold_what_is_near(ra, dec, angle):
-    """A position 10 arcmin away, the largest radius of a match, is in the surrounding cells."""
+    """A position 5 arcmin away, the largest radius of a match, is in the surrounding cells."""
     from astropy import units as u
     from astropy.coordinates import offset_by
 
-    there = offset_by(ra * u.deg, dec * u.deg, angle * u.rad, 10 * u.arcmin)
+    there = offset_by(ra * u.deg, dec * u.deg, angle * u.rad, 5 * u.arcmin)
     cell = healpix_cells(np.array([ra]), np.array([dec]), 2**CELL_ORDER)
     near = healpix_cells(*(np.array([c.to_value(u.deg)]) for c in there), 2**CELL_ORDER)
     assert near[0] in surrounding(cell)
