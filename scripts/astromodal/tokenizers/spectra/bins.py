@@ -211,7 +211,7 @@ def in_pairs(values: np.ndarray) -> np.ndarray:
 
 
 def in_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
-    """Return values by code (m, slots, 2) as values of bins, (m, n_bins); noise is left out."""
+    """Return values by code (m, slots, 2) as values of bins, (m, n_bins), without the levels."""
     n = n_pairs(n_bins)
     return values[:, :n].reshape(len(values), n * BINS_PER_CODE)[:, :n_bins]
 
@@ -240,24 +240,59 @@ def noise_levels(
     """
     good = ivar > 0
     level = np.log(np.sqrt(np.where(good, ivar, 1)) * noise)
-    level[~good] = 0
-    edges = _edges(ivar.shape[1], n_segments)
+    return _segment_means(level, good, n_segments) + np.log(scale)[:, None]
+
+
+def local_levels(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, n_segments: int
+) -> np.ndarray:
+    """Measure the local scales of spectra relative to their scales, in segments of the range.
+
+    Parameters
+    ----------
+    flux, ivar : float64 (m, L)
+        Rebinned spectra, as `rebin` returns them.
+    scale : float64 (m,)
+        Positive scale of each spectrum.
+    n_segments : int
+        Number of segments, of about equal length.
+
+    Returns
+    -------
+    float64 (m, n_segments)
+        Mean of ln(sqrt(flux² / 2 + error²) / scale) over the good bins of each segment: of flux
+        where it is clear, of the noise elsewhere. Segments without a good bin as in `noise_levels`.
+    """
+    good = ivar > 0
+    relative = np.where(good, flux, 0) / scale[:, None]
+    size = relative**2 / 2 + 1 / (np.where(good, ivar, 1) * scale[:, None] ** 2)
+    return _segment_means(np.log(size) / 2, good, n_segments)
+
+
+def _segment_means(values: np.ndarray, good: np.ndarray, n_segments: int) -> np.ndarray:
+    """Return the mean of good values (m, L) in each segment, float64 (m, n_segments).
+
+    A segment without one has a mean between those of its neighbours; NaN in a row without any.
+    """
+    edges = _edges(values.shape[1], n_segments)
     parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    total = np.stack([level[:, part].sum(axis=1) for part in parts], axis=1)
+    kept = np.where(good, values, 0)
+    total = np.stack([kept[:, part].sum(axis=1) for part in parts], axis=1)
     count = np.stack([good[:, part].sum(axis=1) for part in parts], axis=1)
-    levels = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     segments = np.arange(n_segments)
     for row in np.flatnonzero((count == 0).any(axis=1) & (count > 0).any(axis=1)):
         known = count[row] > 0
-        levels[row] = np.interp(segments, segments[known], levels[row, known])
-    return levels + np.log(scale)[:, None]
+        means[row] = np.interp(segments, segments[known], means[row, known])
+    return means
 
 
-def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
+def between_segments(levels: np.ndarray, n_bins: int, power: int = 1) -> np.ndarray:
     """Interpolate the levels of segments (m, n_segments) to bins, float64 (m, n_bins).
 
     A level is that of the middle of its segment; before the first and behind the last middle it
-    is constant.
+    is constant. Weights of levels are raised to `power`: with 2, and variances for levels, the
+    variance of the interpolated levels is returned.
     """
     n_segments = levels.shape[1]
     edges = _edges(n_bins, n_segments)
@@ -265,7 +300,9 @@ def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
     place = np.interp(np.arange(n_bins), middle, np.arange(n_segments))
     left = np.minimum(place.astype(int), n_segments - 2)
     part = place - left
-    interpolated: np.ndarray = levels[:, left] * (1 - part) + levels[:, left + 1] * part
+    interpolated: np.ndarray = (
+        levels[:, left] * (1 - part) ** power + levels[:, left + 1] * part**power
+    )
     return interpolated
 
 

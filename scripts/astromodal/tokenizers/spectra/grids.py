@@ -1,31 +1,17 @@
-"""Codes of spectra on a grid: pairs of bins relative to the spectrum's own scale, and its noise.
+"""Codes of spectra on a grid: pairs of bins relative to the local scale, and levels.
 
-The *scale* is the median over good bins of sqrt(flux² + error²): the typical flux of a bright
-spectrum, the noise of an empty one, and never 0. A code stands for two neighbouring bins, whose
-features are
-
-    mean = (flux1 + flux2) / (2 scale)                       compressed to arcsinh(mean)
-    contrast = (flux1 - flux2) / (2 scale sqrt(1 + mean²))   compressed to t arcsinh(contrast / t)
-
-The mean is near 1 in any continuum, whatever the S/N. Up to about the continuum, arcsinh keeps an
-absolute error in units of the scale: noise around 0, with its negative fluxes, keeps its shape.
-Above, it keeps a relative error: an emission line a hundred times the continuum costs a few codes.
-Up to t = `CONTRAST`, an error counts the same in both features; above, that of the mean counts
-more, since the flux of a line is the sum over its bins.
-
-The noise of a spectrum is the typical noise of the training spectra, bin by bin, times a smooth
-function: its mean logarithm in eight segments of the range, interpolated. These eight levels,
-ln(scale / noise), are coded by the same codebook, two a code, behind the bins. So no bin spends its
-code on its error.
+`astromodal.tokenizers.spectra.pairs` describes the features of a code. The levels of noise and of
+the local scale are coded first, and pairs of bins are coded relative to the local scale that these
+codes decode to, so that encoding and decoding agree on it.
 
 A codebook is not fitted on the training bins as they are, but on
 
 - bins drawn in proportion to their precision, scale / error, a tenth aside: an error of flux counts
   in units of the noise, which is large where the precision is;
-- artificial lines up to `BRIGHTEST_LINE` scales, and dips down to `DEEPEST_DIP`: lines, and what a
-  wrong sky leaves, differ more than continua do, and the strongest ones of a survey are not among a
-  few hundred training spectra;
-- the noise of the training spectra.
+- artificial lines up to `BRIGHTEST_LINE` local scales, and dips down to `DEEPEST_DIP`: lines, and
+  what a wrong sky leaves, differ more than continua do, and the strongest ones of a survey are not
+  among a few hundred training spectra;
+- the levels of the training spectra.
 
 docs/decisions.md has the measurements.
 """
@@ -43,6 +29,7 @@ from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
 from astromodal.surveys.spectra import (
     BINS_PER_CODE,
+    LOCAL_CODES,
     NOISE_CODES,
     SpectrumBatch,
     good_pixels,
@@ -52,8 +39,6 @@ from astromodal.tokenizers.spectra.bins import (
     NoiseProfile,
     between_segments,
     in_bins,
-    in_pairs,
-    noise_levels,
     object_scale,
     rebin,
     to_pixels,
@@ -64,32 +49,38 @@ from astromodal.tokenizers.spectra.groups import (
     ScaleCoder,
     near_scales,
 )
+from astromodal.tokenizers.spectra.pairs import (
+    N_LOCAL,
+    expand,
+    features_of,
+    level_features,
+    levels_of,
+    local_fluxes,
+    local_scale,
+    pair_features,
+    training_samples,
+    two_levels,
+)
 
-N_SEGMENTS = NOISE_CODES * BINS_PER_CODE
-"""Segments of the range in which the noise is measured."""
-CONTRAST = 0.2
-"""Contrast of two bins above which its error counts less than that of their mean."""
-NOISE_STRETCH = 3.0
-"""ln(scale / noise) is divided by this, which brings it to where codes of flux are dense."""
-BRIGHTEST_LINE = 1000.0
-"""Largest flux of an artificial line in a bin, in scales of its spectrum."""
-DEEPEST_DIP = -100.0
-"""Smallest flux of an artificial dip in a bin, in scales of its spectrum."""
+BRIGHTEST_LINE = 1500.0
+"""Largest flux of an artificial line in a bin, in local scales: 1,000 times a clear continuum."""
+DEEPEST_DIP = -150.0
+"""Smallest flux of an artificial dip in a bin, in local scales."""
 SHARE_OF_LINES = 0.03
 """Artificial lines per training sample."""
 SHARE_OF_DIPS = 0.003
 """Artificial dips per training sample."""
-SHARE_OF_NOISE = 0.02
-"""Samples of noise per training sample."""
+SHARE_OF_LEVELS = 0.03
+"""Samples of levels per training sample."""
 SHARE_ALIKE = 0.1
 """Probability that a sample is drawn from all training bins alike, not by their precision."""
 
 
 class SpectrumFeatures(FeatureSpace):
-    """Mean and contrast of a pair of bins, or of two levels of noise, and the scale of a spectrum.
+    """Mean and contrast of a pair of bins, or of two levels, and the scale of a spectrum.
 
-    A training sample has these two features, and ln(precision), which is NaN for levels of noise:
-    by it samples are drawn, and it is not quantized.
+    A training sample has these two features, and ln(precision), which is NaN for levels: by it
+    samples are drawn, and it is not quantized.
     """
 
     weights: ClassVar[np.ndarray] = np.ones(BINS_PER_CODE)
@@ -116,7 +107,7 @@ class SpectrumFeatures(FeatureSpace):
         settings: GroupSettings,
         noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the scales of the chosen spectra, and the features of their bins and noise."""
+        """Compute the scales of the chosen spectra, and the features of their bins and levels."""
         length, factor = batch.flux.shape[1], grid_group(group).bin_factor(settings)
         flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, noise.weights(length))
         scale = object_scale(flux, ivar)
@@ -140,7 +131,7 @@ class SpectrumFeatures(FeatureSpace):
         return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return as many training bins as there are, drawn by precision, lines, dips and noise.
+        """Return as many training bins as there are, drawn by precision, lines, dips and levels.
 
         A line is a pair of training bins of which one is raised to a random flux, and the other to
         a random part of it: the compressed flux is uniform between its own and that of
@@ -148,7 +139,7 @@ class SpectrumFeatures(FeatureSpace):
         """
         generator = np.random.default_rng(seed)
         is_bin = np.isfinite(features[:, -1])
-        bins, noise = features[is_bin], features[~is_bin]
+        bins, levels = features[is_bin], features[~is_bin]
         n = len(bins)
         if not n:
             return features
@@ -158,21 +149,21 @@ class SpectrumFeatures(FeatureSpace):
         lines = bins[generator.integers(0, n, round(SHARE_OF_LINES * n))]
         dips = bins[generator.integers(0, n, round(SHARE_OF_DIPS * n))]
         for changed, sign, reach in ((lines, 1.0, BRIGHTEST_LINE), (dips, -1.0, -DEEPEST_DIP)):
-            flux = sign * _fluxes(changed[:, :-1])
+            flux = sign * local_fluxes(changed[:, :-1])
             lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(reach))
             peak = np.sinh(generator.uniform(lowest, np.arcsinh(reach)))
             part = generator.uniform(size=flux.shape)
             part /= part.max(axis=1, keepdims=True)
             moved = sign * np.maximum(flux, peak[:, None] * part)
-            _write_features(changed[:, :-1], *_mean_and_contrast(moved[:, 0], moved[:, 1]))
-        n_levels = round(SHARE_OF_NOISE * n) if len(noise) else 0
-        levels = noise[generator.integers(0, max(len(noise), 1), n_levels)]
+            changed[:, :-1] = features_of(moved[:, 0], moved[:, 1])
+        n_levels = round(SHARE_OF_LEVELS * n) if len(levels) else 0
+        levels = levels[generator.integers(0, max(len(levels), 1), n_levels)]
         return np.concatenate([drawn, lines, dips, levels])
 
 
 @dataclass(frozen=True)
 class SpectrumGroupTokenizer(GridTokenizer):
-    """The codebook of one group of spectra: a code for two bins, and four for the noise.
+    """The codebook of one group of spectra: a code for two bins, and twelve for the levels.
 
     Attributes
     ----------
@@ -249,131 +240,37 @@ class SpectrumGroupTokenizer(GridTokenizer):
 
     def encode_bins(self, flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Return the codes, (m, slots), of rebinned spectra (m, L) relative to scales (m,)."""
-        return self.nearest(compress(flux, ivar, scale, self.noise))
+        levels = self.nearest(level_features(flux, ivar, scale, self.noise))
+        _, local = levels_of(self.features(levels))
+        pairs = pair_features(flux, ivar, local_scale(local, scale, flux.shape[1]))
+        return np.concatenate([self.nearest(pairs), levels], axis=1)
 
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode the bins of spectra, float64 (m, L) each; NaN where a code is missing."""
         return expand(self.features(codes), scale, self.noise)
 
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return the fluxes of each code in units of the scale, float64 (k, 2); noise has 0."""
-        if slot >= n_pairs(len(self.wave)):
-            return np.zeros((len(self.centroids), BINS_PER_CODE))
-        return _fluxes(self.space.restore(self.centroids, self.mean, self.std))
+        """Return the values of each code in a slot, float64 (k, 2).
+
+        They are fluxes in local scales, levels of the local scale, and 0 for noise.
+        """
+        features = self.space.restore(self.centroids, self.mean, self.std)
+        if slot < n_pairs(len(self.wave)):
+            return local_fluxes(features)
+        if slot < n_pairs(len(self.wave)) + NOISE_CODES:
+            return np.zeros(features.shape)
+        return two_levels(features)
 
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the moments of the bins, float64 (m, L) each."""
-        return in_bins(first, len(self.wave)), in_bins(second, len(self.wave))
+        """Return the moments of the bins, float64 (m, L) each.
 
-
-def compress(
-    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """Compute the compressed features of rebinned spectra.
-
-    Parameters
-    ----------
-    flux, ivar : float64 (m, L)
-        Rebinned spectra, as `bins.rebin` returns them.
-    scale : float64 (m,)
-        Positive scale of each spectrum; NaN for one without a good bin.
-    noise : float64 (L,)
-        Typical noise of each bin, as `NoiseProfile.of_bins` returns it.
-
-    Returns
-    -------
-    float64 (m, slots, 2)
-        Compressed mean and contrast of the bins of each code: a bin without a good pixel has the
-        flux of the other; NaN without a good pixel in both. Then those of the levels of noise.
-    """
-    n = n_pairs(flux.shape[1])
-    features = np.empty((len(flux), n + NOISE_CODES, BINS_PER_CODE))
-    pairs = in_pairs(np.where(ivar > 0, flux, np.nan) / scale[:, None])
-    first, second = pairs[..., 0], pairs[..., 1]
-    known = np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
-    _write_features(features[:, :n], *_mean_and_contrast(*known))
-    levels = noise_levels(ivar, scale, noise, N_SEGMENTS) / NOISE_STRETCH
-    _write_features(features[:, n:], *_half_sums(levels[:, ::2], levels[:, 1::2]))
-    return features
-
-
-def expand(
-    features: np.ndarray, scale: np.ndarray, noise: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Undo `compress`, but for details of the noise.
-
-    Parameters
-    ----------
-    features : float64 (m, slots, 2)
-        Compressed features; NaN where missing.
-    scale : float64 (m,)
-        Scale of each spectrum.
-    noise : float64 (L,)
-        Typical noise of each bin.
-
-    Returns
-    -------
-    flux, ivar : float64 (m, L)
-        NaN where missing.
-    """
-    n_bins = len(noise)
-    flux = in_bins(_fluxes(features[:, : n_pairs(n_bins)]), n_bins) * scale[:, None]
-    mean, half = _from_features(features[:, -NOISE_CODES:])
-    levels = np.stack([mean + half, mean - half], axis=2) * NOISE_STRETCH
-    level = between_segments(levels.reshape(len(features), N_SEGMENTS), n_bins)
-    error = np.exp(-level) * noise * scale[:, None]
-    return flux, np.where(np.isnan(flux), np.nan, error**-2)
-
-
-def training_samples(
-    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """Return the samples of rebinned spectra: features that are known, and ln(precision).
-
-    Parameters
-    ----------
-    flux, ivar, scale, noise
-        As for `compress`.
-
-    Returns
-    -------
-    float64 (n, 3)
-        Two features, and ln(scale / error) of the more precise bin; NaN for levels of noise.
-    """
-    features = compress(flux, ivar, scale, noise)
-    largest = np.fmax.reduce(in_pairs(ivar), axis=2)
-    with np.errstate(divide="ignore"):
-        precision = np.log(np.sqrt(largest) * scale[:, None])
-    precision = np.pad(precision, ((0, 0), (0, NOISE_CODES)), constant_values=np.nan)
-    known = np.isfinite(features).all(axis=2)
-    return np.concatenate([features, precision[..., None]], axis=2)[known]
-
-
-def _write_features(features: np.ndarray, mean: np.ndarray, contrast: np.ndarray) -> None:
-    """Fill `features` (…, 2) with means and compressed contrasts (…)."""
-    features[..., 0] = mean
-    features[..., 1] = CONTRAST * np.arcsinh(contrast / CONTRAST)
-
-
-def _from_features(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undo `_write_features`."""
-    return features[..., 0], CONTRAST * np.sinh(features[..., 1] / CONTRAST)
-
-
-def _mean_and_contrast(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return arcsinh(mean) and contrast of two fluxes in units of the scale."""
-    mean, half = _half_sums(first, second)
-    return np.arcsinh(mean), half / np.sqrt(1 + mean**2)
-
-
-def _half_sums(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return half the sum and half the difference of two arrays."""
-    return (first + second) / 2, (first - second) / 2
-
-
-def _fluxes(features: np.ndarray) -> np.ndarray:
-    """Return the fluxes of two bins in units of the scale, float64 (…, 2)."""
-    compressed, contrast = _from_features(features)
-    mean = np.sinh(compressed)
-    half = contrast * np.sqrt(1 + mean**2)
-    return np.stack([mean + half, mean - half], axis=-1)
+        Local scales are taken to be lognormal: in the mean of their own distribution, a code of a
+        bright line would outweigh all others, however improbable it is as a level.
+        """
+        n_bins = len(self.wave)
+        level, square = (x[:, -LOCAL_CODES:].reshape(len(x), N_LOCAL) for x in (first, second))
+        variance = np.maximum(square - level**2, 0)
+        local = np.exp(level + variance / 2)
+        unit = between_segments(local, n_bins)
+        squared = unit**2 + between_segments(local**2 * np.expm1(variance), n_bins, power=2)
+        return in_bins(first, n_bins) * unit, in_bins(second, n_bins) * squared

@@ -25,7 +25,9 @@ from astromodal.training.initialisation import new_model
 CONFIG = Config(
     tokenizers=TokenizerSettings(
         scalar=ScalarSettings(columns=("a", "b"), n_bins=4),
-        spectrum=SpectrumSettings(groups=("desi_r",), codebook_size=4, max_spec_tokens_per_group=8),
+        spectrum=SpectrumSettings(
+            groups=("desi_r",), codebook_size=4, max_spec_tokens_per_group=16
+        ),
         image=ImageSettings(bands=("R",), size=8, codebook_size=4),
     ),
     model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16, dropout=0.0),
