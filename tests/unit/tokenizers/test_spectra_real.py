@@ -15,8 +15,9 @@ from astromodal.tokenizers.spectra.codebook import (
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
-# A quarter of the survey's codes for eight spectra an arm.
-SETTINGS = SpectrumSettings(codebook_size=512, iterations=10)
+# Half of the survey's codes for eight spectra an arm: with fewer, those of artificial lines leave
+# too few for continua.
+SETTINGS = SpectrumSettings(codebook_size=1024, iterations=10)
 NAMES = ("STRIPE82-REAL", "GAIAXP-REAL", "HYDRA-REAL")
 
 

@@ -238,9 +238,7 @@ def noise_levels(
         Mean of ln(scale * typical noise / error) over the good bins of each segment. A segment
         without one has the level between its neighbours; NaN in a spectrum without a good bin.
     """
-    good = ivar > 0
-    level = np.log(np.sqrt(np.where(good, ivar, 1)) * noise)
-    return _segment_means(level, good, n_segments) + np.log(scale)[:, None]
+    return _log_means(ivar * noise**2, n_segments) / 2 + np.log(scale)[:, None]
 
 
 def local_levels(
@@ -263,26 +261,22 @@ def local_levels(
         Mean of ln(sqrt(flux² / 2 + error²) / scale) over the good bins of each segment: of flux
         where it is clear, of the noise elsewhere. Segments without a good bin as in `noise_levels`.
     """
-    good = ivar > 0
-    relative = np.where(good, flux, 0) / scale[:, None]
-    size = relative**2 / 2 + 1 / (np.where(good, ivar, 1) * scale[:, None] ** 2)
-    return _segment_means(np.log(size) / 2, good, n_segments)
+    size = np.empty(flux.shape)
+    _fill_sizes(flux, ivar, scale, size)
+    return _log_means(size, n_segments) / 2
 
 
-def _segment_means(values: np.ndarray, good: np.ndarray, n_segments: int) -> np.ndarray:
-    """Return the mean of good values (m, L) in each segment, float64 (m, n_segments).
+def _log_means(values: np.ndarray, n_segments: int) -> np.ndarray:
+    """Return the mean logarithm of positive values (m, L) in each segment, (m, n_segments).
 
-    A segment without one has a mean between those of its neighbours; NaN in a row without any.
+    Other values do not count, infinite ones neither. A segment without one has a mean between those
+    of its neighbours; NaN in a row without any.
     """
-    edges = _edges(values.shape[1], n_segments)
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    kept = np.where(good, values, 0)
-    total = np.stack([kept[:, part].sum(axis=1) for part in parts], axis=1)
-    count = np.stack([good[:, part].sum(axis=1) for part in parts], axis=1)
-    means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    segments = np.arange(n_segments)
-    for row in np.flatnonzero((count == 0).any(axis=1) & (count > 0).any(axis=1)):
-        known = count[row] > 0
+    means = np.empty((len(values), n_segments))
+    _fill_log_means(values, _edges(values.shape[1], n_segments), means)
+    segments, missing = np.arange(n_segments), np.isnan(means)
+    for row in np.flatnonzero(missing.any(axis=1) & ~missing.all(axis=1)):
+        known = ~missing[row]
         means[row] = np.interp(segments, segments[known], means[row, known])
     return means
 
@@ -300,9 +294,8 @@ def between_segments(levels: np.ndarray, n_bins: int, power: int = 1) -> np.ndar
     place = np.interp(np.arange(n_bins), middle, np.arange(n_segments))
     left = np.minimum(place.astype(int), n_segments - 2)
     part = place - left
-    interpolated: np.ndarray = (
-        levels[:, left] * (1 - part) ** power + levels[:, left + 1] * part**power
-    )
+    interpolated = np.empty((len(levels), n_bins))
+    _fill_between(levels, left, (1 - part) ** power, part**power, interpolated)
     return interpolated
 
 
@@ -326,3 +319,40 @@ def _rebin(flux, ivar, factor, weight, mean, inverse):  # type: ignore[no-untype
                     variance += weight[k] * weight[k] / precision
             mean[i, j] = summed / total if total > 0 else np.nan
             inverse[i, j] = total * total / variance if total > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_sizes(flux, ivar, scale, size):  # type: ignore[no-untyped-def]
+    """Fill `size` (m, L) with (flux² / 2 + error²) / scale²; 0 in a bin without a good pixel."""
+    for i in range(len(flux)):
+        unit = 1 / scale[i] ** 2
+        for k in range(flux.shape[1]):
+            known = ivar[i, k] > 0
+            size[i, k] = (flux[i, k] ** 2 / 2 + 1 / ivar[i, k]) * unit if known else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_log_means(values, edges, means):  # type: ignore[no-untyped-def]
+    """Fill `means` (m, segments); NaN in a segment without a positive, finite value."""
+    for i in range(len(values)):
+        for j in range(means.shape[1]):
+            total, product, count = 0.0, 1.0, 0
+            for k in range(edges[j], edges[j + 1]):
+                value = values[i, k]
+                if 0 < value < np.inf:
+                    count += 1
+                    # A logarithm takes longer than many products.
+                    product *= value
+                    if not 1e-150 < product < 1e150:
+                        total += np.log(product)
+                        product = 1.0
+            means[i, j] = (total + np.log(product)) / count if count else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _fill_between(levels, left, first, second, interpolated):  # type: ignore[no-untyped-def]
+    """Fill `interpolated` (m, bins) with weighted sums of `levels` at `left` and behind it."""
+    for i in range(len(levels)):
+        for k in range(len(left)):
+            own = left[k]
+            interpolated[i, k] = levels[i, own] * first[k] + levels[i, own + 1] * second[k]

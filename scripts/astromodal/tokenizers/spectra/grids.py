@@ -66,12 +66,15 @@ BRIGHTEST_LINE = 1500.0
 """Largest flux of an artificial line in a bin, in local scales: 1,000 times a clear continuum."""
 DEEPEST_DIP = -150.0
 """Smallest flux of an artificial dip in a bin, in local scales."""
+FEWEST_SAMPLES = 8000
+"""Fewest bins that are drawn, more than once each where there are fewer: lines depend on chance
+where a codebook is fitted on a hundred of them."""
 SHARE_OF_LINES = 0.03
-"""Artificial lines per training sample."""
+"""Artificial lines per bin that is drawn."""
 SHARE_OF_DIPS = 0.003
-"""Artificial dips per training sample."""
+"""Artificial dips per bin that is drawn."""
 SHARE_OF_LEVELS = 0.03
-"""Samples of levels per training sample."""
+"""Samples of levels per bin that is drawn."""
 SHARE_ALIKE = 0.1
 """Probability that a sample is drawn from all training bins alike, not by their precision."""
 
@@ -131,7 +134,9 @@ class SpectrumFeatures(FeatureSpace):
         return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return as many training bins as there are, drawn by precision, lines, dips and levels.
+        """Return training bins, drawn by precision, and lines, dips and levels.
+
+        As many bins are drawn as there are, but at least `FEWEST_SAMPLES`.
 
         A line is a pair of training bins of which one is raised to a random flux, and the other to
         a random part of it: the compressed flux is uniform between its own and that of
@@ -140,14 +145,14 @@ class SpectrumFeatures(FeatureSpace):
         generator = np.random.default_rng(seed)
         is_bin = np.isfinite(features[:, -1])
         bins, levels = features[is_bin], features[~is_bin]
-        n = len(bins)
-        if not n:
+        if not len(bins):
             return features
+        n = max(len(bins), FEWEST_SAMPLES)
         precision = np.exp(bins[:, -1], dtype=np.float64)
-        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / n
-        drawn = bins[generator.choice(n, n, p=probability)]
-        lines = bins[generator.integers(0, n, round(SHARE_OF_LINES * n))]
-        dips = bins[generator.integers(0, n, round(SHARE_OF_DIPS * n))]
+        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / len(bins)
+        drawn = bins[generator.choice(len(bins), n, p=probability)]
+        lines = bins[generator.integers(0, len(bins), round(SHARE_OF_LINES * n))]
+        dips = bins[generator.integers(0, len(bins), round(SHARE_OF_DIPS * n))]
         for changed, sign, reach in ((lines, 1.0, BRIGHTEST_LINE), (dips, -1.0, -DEEPEST_DIP)):
             flux = sign * local_fluxes(changed[:, :-1])
             lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(reach))

@@ -105,7 +105,7 @@ def local_scale(levels: np.ndarray, scale: np.ndarray, n_bins: int) -> np.ndarra
     n_bins : int
         Number of bins.
     """
-    return between_segments(np.exp(levels), n_bins) * scale[:, None]
+    return between_segments(np.exp(levels) * scale[:, None], n_bins)
 
 
 def pair_features(flux: np.ndarray, ivar: np.ndarray, local: np.ndarray) -> np.ndarray:

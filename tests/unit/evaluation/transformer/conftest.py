@@ -31,7 +31,7 @@ CONFIG = Config(
         image=ImageSettings(bands=("R",), size=8, codebook_size=4),
     ),
     model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16, dropout=0.0),
-    sequences=SequenceSettings(max_seq_len=32),
+    sequences=SequenceSettings(max_seq_len=40),
 )
 LAYOUT = sequence_layout(CONFIG.tokenizers)
 HASHES = {"image": "i", "scalar": "s", "spectrum": "x"}
@@ -58,7 +58,7 @@ def _write_sequences(path, n=40, seed=0, blocks=("image", "desi_r"), split=None)
 
 def _make_model(seed=0):
     torch.manual_seed(seed)
-    return new_model(CONFIG.model, LAYOUT, max_seq_len=32).eval()
+    return new_model(CONFIG.model, LAYOUT, max_seq_len=40).eval()
 
 
 def _save_model(path, hashes=HASHES):

@@ -54,10 +54,10 @@ def test_lines_brighter_than_any_in_training_keep_their_flux():
 
 def test_artificial_lines_raise_training_bins():
     """Three in a hundred more pairs, of their own precision, and up to 1,500 local scales."""
-    number = np.linspace(0, 1, 5000)
+    number = np.linspace(0, 1, 10_000)
     features = np.stack([3 * number - 1, 0 * number, number], 1).astype(np.float32)
-    lines = SpectrumFeatures().to_fit(features, 3)[5000:5150]
-    place = np.rint(lines[:, 2] * 4999).astype(int)
+    lines = SpectrumFeatures().to_fit(features, 3)[10_000:10_300]
+    place = np.rint(lines[:, 2] * 9999).astype(int)
     assert (lines[:, 0] >= features[place, 0] - 1e-6).all()
     assert 6 < lines[:, 0].max() <= np.arcsinh(1500)
     assert 0.3 < np.abs(lines[:, 1]).max() <= CONTRAST * np.arcsinh(1 / CONTRAST)
@@ -77,10 +77,18 @@ def test_artificial_dips_lower_training_bins():
 
 def test_levels_are_among_the_samples():
     """Three in a hundred pairs, however many there are."""
-    features = np.zeros((1000, 3), np.float32)
-    features[990:] = 2, 0, np.nan
+    features = np.zeros((10_000, 3), np.float32)
+    features[9_990:] = 2, 0, np.nan
     fitted = SpectrumFeatures().to_fit(features, 3)
-    assert np.isnan(fitted[:, 2]).sum() == round(0.03 * 990)
+    assert np.isnan(fitted[:, 2]).sum() == round(0.03 * 9_990)
+
+
+def test_few_bins_are_drawn_more_than_once():
+    """Of ten training bins 8,000 are drawn, with as many lines and dips as belong to them."""
+    features = np.tile(np.arange(10, dtype=np.float32)[:, None], (1, 3)) / 10
+    fitted = SpectrumFeatures().to_fit(features, 3)
+    assert len(fitted) == 8000 + 240 + 24
+    assert len(np.unique(fitted[:8000], axis=0)) == 10
 
 
 def test_precise_bins_are_drawn_more_often():
@@ -126,7 +134,7 @@ def test_moments_are_those_of_independent_codes():
 
 
 def test_bins_are_coded_relative_to_the_decoded_local_scale():
-    """Codes are the nearest ones to the features that decoding has, not to those of exact levels."""
+    """Codes are nearest to the features that decoding has, not to those of exact levels."""
     tokenizer = tokenizer_of({"desi_r": samples_of(*spectra(60))})["desi_r"]
     flux, ivar = tokenizer.rebin(*spectra(5, seed=4))
     scale = object_scale(flux, ivar)
