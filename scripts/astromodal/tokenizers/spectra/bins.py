@@ -193,10 +193,10 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     float64 (m,)
         Positive, in the unit of flux; NaN without a good bin.
     """
-    good = ivar > 0
-    size = np.where(good, np.sqrt(flux**2 + 1 / np.where(good, ivar, 1)), np.inf)
+    size = np.empty(flux.shape)
+    _fill_amplitudes(flux, ivar, size)
     size.sort(axis=1)
-    n_good = good.sum(axis=1)
+    n_good = (ivar > 0).sum(axis=1)
     pair = np.stack([np.maximum(n_good - 1, 0) // 2, n_good // 2], axis=1)
     pair = np.minimum(pair, flux.shape[1] - 1)
     return np.where(n_good > 0, np.take_along_axis(size, pair, axis=1).mean(axis=1), np.nan)
@@ -319,6 +319,15 @@ def _rebin(flux, ivar, factor, weight, mean, inverse):  # type: ignore[no-untype
                     variance += weight[k] * weight[k] / precision
             mean[i, j] = summed / total if total > 0 else np.nan
             inverse[i, j] = total * total / variance if total > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_amplitudes(flux, ivar, size):  # type: ignore[no-untyped-def]
+    """Fill `size` (m, L) with sqrt(flux² + error²); infinite in a bin without a good pixel."""
+    for i in range(len(flux)):
+        for k in range(flux.shape[1]):
+            square = flux[i, k] * flux[i, k] + 1 / ivar[i, k]
+            size[i, k] = np.sqrt(square) if ivar[i, k] > 0 else np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
