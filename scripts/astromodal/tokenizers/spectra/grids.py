@@ -67,8 +67,8 @@ BRIGHTEST_LINE = 1500.0
 DEEPEST_DIP = -150.0
 """Smallest flux of an artificial dip in a bin, in local scales."""
 FEWEST_SAMPLES = 8000
-"""Fewest bins that are drawn, more than once each where there are fewer: lines depend on chance
-where a codebook is fitted on a hundred of them."""
+"""Fewest bins that are drawn, more than once each where there are fewer: lines are reproduced
+well or badly by the seed where a codebook is fitted on a hundred of them."""
 SHARE_OF_LINES = 0.03
 """Artificial lines per bin that is drawn."""
 SHARE_OF_DIPS = 0.003
