@@ -13,7 +13,7 @@ from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 from astromodal.surveys.registry import grid_group
 from astromodal.tokenizers.spectra.bins import NoiseProfile, object_scale, rebin
 from astromodal.tokenizers.spectra.codebook import GroupSamples, train_codebook
-from astromodal.tokenizers.spectra.pairs import training_samples
+from astromodal.tokenizers.spectra.grids import training_samples
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(

@@ -299,6 +299,14 @@ def between_segments(levels: np.ndarray, n_bins: int, power: int = 1) -> np.ndar
     return interpolated
 
 
+def local_scale(levels: np.ndarray, scale: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the local scale at each bin, float64 (m, n_bins), in the unit of flux.
+
+    Of its levels (m, 16), ln(local scale / scale), and scales (m,).
+    """
+    return between_segments(np.exp(levels) * scale[:, None], n_bins)
+
+
 def _edges(n_bins: int, n_segments: int) -> np.ndarray:
     """Return the first bin of each segment, and the number of bins, int64 (n_segments + 1,)."""
     return np.arange(n_segments + 1) * n_bins // n_segments

@@ -1,8 +1,24 @@
 """Codes of spectra on a grid: pairs of bins relative to the local scale, and levels.
 
-`astromodal.tokenizers.spectra.pairs` describes the features of a code. The levels of noise and of
-the local scale are coded first, and pairs of bins are coded relative to the local scale that these
-codes decode to, so that encoding and decoding agree on it.
+The *scale* of a spectrum is the median over good bins of sqrt(flux² + error²): the typical flux of
+a bright spectrum, the noise of an empty one, and never 0. The *local scale* is sqrt(flux² / 2 +
+error²) near a bin: its mean logarithm in sixteen segments of the range, interpolated. A code stands
+for two neighbouring bins, whose features are
+
+    mean = (flux1 + flux2) / 2                         compressed to arcsinh(mean)
+    contrast = (flux1 - flux2) / (2 sqrt(1 + mean²))   compressed to t arcsinh(contrast / t)
+
+with each flux in units of the local scale at its bin. The mean is near 1.4 in any continuum:
+few codes cover all slopes. Up to about the continuum, arcsinh keeps an absolute error: noise around
+0 keeps its shape. Above, it keeps a relative error: an emission line costs a few codes. Up to t =
+`CONTRAST`, an error counts the same in both features; above, that of the mean counts more, since
+the flux of a line is the sum over its bins.
+
+The noise of a spectrum is the typical noise of the training spectra, bin by bin, times a smooth
+function: its mean logarithm in eight segments of the range, interpolated. These eight *levels*,
+ln(scale / noise), and the sixteen of the local scale, ln(local scale / scale), are coded by the
+same codebook, two a code, behind the bins. So no bin spends its code on its error. The levels are
+coded first, and bins relative to the local scale that these codes decode to.
 
 A codebook is not fitted on the training bins as they are, but on
 
@@ -29,6 +45,7 @@ from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
 from astromodal.surveys.spectra import (
     BINS_PER_CODE,
+    LEVEL_CODES,
     LOCAL_CODES,
     NOISE_CODES,
     SpectrumBatch,
@@ -39,6 +56,10 @@ from astromodal.tokenizers.spectra.bins import (
     NoiseProfile,
     between_segments,
     in_bins,
+    in_pairs,
+    local_levels,
+    local_scale,
+    noise_levels,
     object_scale,
     rebin,
     to_pixels,
@@ -49,26 +70,21 @@ from astromodal.tokenizers.spectra.groups import (
     ScaleCoder,
     near_scales,
 )
-from astromodal.tokenizers.spectra.pairs import (
-    N_LOCAL,
-    expand,
-    features_of,
-    level_features,
-    levels_of,
-    local_fluxes,
-    local_scale,
-    pair_features,
-    training_samples,
-    two_levels,
-)
 
+N_SEGMENTS = NOISE_CODES * BINS_PER_CODE
+"""Segments of the range in which the noise is measured."""
+N_LOCAL = LOCAL_CODES * BINS_PER_CODE
+"""Segments of the range in which the local scale is measured."""
+CONTRAST = 0.2
+"""Contrast of two bins above which its error counts less than that of their mean."""
+STRETCH = 3.0
+"""Levels are divided by this, which brings them to where codes of flux are dense."""
 BRIGHTEST_LINE = 1500.0
 """Largest flux of an artificial line in a bin, in local scales: 1,000 times a clear continuum."""
 DEEPEST_DIP = -150.0
 """Smallest flux of an artificial dip in a bin, in local scales."""
 FEWEST_SAMPLES = 8000
-"""Fewest bins that are drawn, more than once each where there are fewer: lines are reproduced
-well or badly by the seed where a codebook is fitted on a hundred of them."""
+"""Fewest bins that are drawn, many times each where need be: of fewer, lines are too few."""
 SHARE_OF_LINES = 0.03
 """Artificial lines per bin that is drawn."""
 SHARE_OF_DIPS = 0.003
@@ -134,9 +150,7 @@ class SpectrumFeatures(FeatureSpace):
         return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return training bins, drawn by precision, and lines, dips and levels.
-
-        As many bins are drawn as there are, but at least `FEWEST_SAMPLES`.
+        """Return at least `FEWEST_SAMPLES` bins, drawn by precision, lines, dips and levels.
 
         A line is a pair of training bins of which one is raised to a random flux, and the other to
         a random part of it: the compressed flux is uniform between its own and that of
@@ -204,13 +218,7 @@ class SpectrumGroupTokenizer(GridTokenizer):
         }
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return flux and inverse variance in the bins, float64 (m, L), of spectra (m, n_pixels).
-
-        Raises
-        ------
-        DataError
-            Where the spectra have another length.
-        """
+        """Return flux and ivar in the bins, (m, L), of spectra; `DataError` for other lengths."""
         if flux.shape != ivar.shape or flux.shape[1:] != self.weight.shape:
             must = f"of shape (m, {len(self.weight)})"
             raise DataError(
@@ -255,10 +263,7 @@ class SpectrumGroupTokenizer(GridTokenizer):
         return expand(self.features(codes), scale, self.noise)
 
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return the values of each code in a slot, float64 (k, 2).
-
-        They are fluxes in local scales, levels of the local scale, and 0 for noise.
-        """
+        """Return fluxes in local scales, levels of the local scale, or 0 for noise, (k, 2)."""
         features = self.space.restore(self.centroids, self.mean, self.std)
         if slot < n_pairs(len(self.wave)):
             return local_fluxes(features)
@@ -279,3 +284,116 @@ class SpectrumGroupTokenizer(GridTokenizer):
         unit = between_segments(local, n_bins)
         squared = unit**2 + between_segments(local**2 * np.expm1(variance), n_bins, power=2)
         return in_bins(first, n_bins) * unit, in_bins(second, n_bins) * squared
+
+
+def level_features(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Compute the features of the levels of noise and local scale, float64 (m, LEVEL_CODES, 2).
+
+    Rebinned spectra are flux and ivar, (m, L), relative to positive scales, (m,), and the typical
+    noise of each bin is that of `NoiseProfile.of_bins`, (L,). NaN without a good bin.
+    """
+    levels = [
+        noise_levels(ivar, scale, noise, N_SEGMENTS),
+        local_levels(flux, ivar, scale, N_LOCAL),
+    ]
+    shape = len(flux), LEVEL_CODES, BINS_PER_CODE  # -1 would not do for no spectrum
+    pairs = (np.concatenate(levels, axis=1) / STRETCH).reshape(shape)
+    return _features(*_half_sums(pairs[..., 0], pairs[..., 1]))
+
+
+def levels_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `level_features`: levels of noise, float64 (m, 8), and of the local scale, (m, 16)."""
+    levels = two_levels(features).reshape(len(features), N_SEGMENTS + N_LOCAL)
+    return levels[:, :N_SEGMENTS], levels[:, N_SEGMENTS:]
+
+
+def two_levels(features: np.ndarray) -> np.ndarray:
+    """Return the two levels that features (…, 2) stand for, float64 (…, 2)."""
+    mean, half = _from_features(features)
+    return np.stack([mean + half, mean - half], axis=-1) * STRETCH
+
+
+def pair_features(flux: np.ndarray, ivar: np.ndarray, local: np.ndarray) -> np.ndarray:
+    """Compute the features of pairs of bins (m, pairs, 2), whose local scales are (m, L).
+
+    A bin without a good pixel has the flux, in local scales, of the other; NaN without a good pixel
+    in both.
+    """
+    pairs = in_pairs(np.where(ivar > 0, flux, np.nan) / local)
+    first, second = pairs[..., 0], pairs[..., 1]
+    known = np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
+    return features_of(*known)
+
+
+def compress(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Compute features of pairs and levels, (m, slots, 2), of what `level_features` takes."""
+    levels = level_features(flux, ivar, scale, noise)
+    local = local_scale(levels_of(levels)[1], scale, flux.shape[1])
+    return np.concatenate([pair_features(flux, ivar, local), levels], axis=1)
+
+
+def expand(
+    features: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return flux and ivar, float64 (m, L), of features (m, slots, 2); NaN where missing.
+
+    It undoes `compress`, but for details of the noise.
+    """
+    n_bins = len(noise)
+    level, local = levels_of(features[:, -LEVEL_CODES:])
+    relative = in_bins(local_fluxes(features[:, : n_pairs(n_bins)]), n_bins)
+    flux = relative * local_scale(local, scale, n_bins)
+    error = np.exp(-between_segments(level, n_bins)) * noise * scale[:, None]
+    return flux, np.where(np.isnan(flux), np.nan, error**-2)
+
+
+def training_samples(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Return the samples of what `level_features` takes, float64 (n, 3).
+
+    Two features that are known, and ln(scale / error) of the more precise bin; NaN for levels.
+    """
+    features = compress(flux, ivar, scale, noise)
+    largest = np.fmax.reduce(in_pairs(ivar), axis=2)
+    with np.errstate(divide="ignore"):
+        precision = np.log(np.sqrt(largest) * scale[:, None])
+    precision = np.pad(precision, ((0, 0), (0, LEVEL_CODES)), constant_values=np.nan)
+    known = np.isfinite(features).all(axis=2)
+    return np.concatenate([features, precision[..., None]], axis=2)[known]
+
+
+def features_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the compressed features of the fluxes (…) of two bins in local scales, (…, 2)."""
+    mean, half = _half_sums(first, second)
+    return _features(np.arcsinh(mean), half / np.sqrt(1 + mean**2))
+
+
+def local_fluxes(features: np.ndarray) -> np.ndarray:
+    """Undo `features_of`: the fluxes of two bins in local scales, float64 (…, 2)."""
+    compressed, contrast = _from_features(features)
+    mean = np.sinh(compressed)
+    half = contrast * np.sqrt(1 + mean**2)
+    return np.stack([mean + half, mean - half], axis=-1)
+
+
+def _features(mean: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Return features (…, 2) of means and contrasts (…), which are compressed."""
+    features = np.empty((*mean.shape, BINS_PER_CODE))
+    features[..., 0] = mean
+    features[..., 1] = CONTRAST * np.arcsinh(contrast / CONTRAST)
+    return features
+
+
+def _from_features(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `_features`."""
+    return features[..., 0], CONTRAST * np.sinh(features[..., 1] / CONTRAST)
+
+
+def _half_sums(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return half the sum and half the difference of two arrays."""
+    return (first + second) / 2, (first - second) / 2

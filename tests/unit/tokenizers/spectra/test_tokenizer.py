@@ -8,11 +8,14 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import ConfigError, DataError, FormatError
 from astromodal.storage.arrays import save_arrays
 from astromodal.surveys.registry import grid_group
-from astromodal.tokenizers.spectra.bins import object_scale
+from astromodal.tokenizers.spectra.bins import local_scale, object_scale
 from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.grids import (
+    SpectrumGroupTokenizer,
+    levels_of,
+    pair_features,
+)
 from astromodal.tokenizers.spectra.groups import SCALE_LEEWAY
-from astromodal.tokenizers.spectra.pairs import levels_of, local_scale, pair_features
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
 
