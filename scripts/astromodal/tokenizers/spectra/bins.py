@@ -281,12 +281,11 @@ def _log_means(values: np.ndarray, n_segments: int) -> np.ndarray:
     return means
 
 
-def between_segments(levels: np.ndarray, n_bins: int, power: int = 1) -> np.ndarray:
+def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
     """Interpolate the levels of segments (m, n_segments) to bins, float64 (m, n_bins).
 
     A level is that of the middle of its segment; before the first and behind the last middle it
-    is constant. Weights of levels are raised to `power`: with 2, and variances for levels, the
-    variance of the interpolated levels is returned.
+    is constant.
     """
     n_segments = levels.shape[1]
     edges = _edges(n_bins, n_segments)
@@ -295,7 +294,7 @@ def between_segments(levels: np.ndarray, n_bins: int, power: int = 1) -> np.ndar
     left = np.minimum(place.astype(int), n_segments - 2)
     part = place - left
     interpolated = np.empty((len(levels), n_bins))
-    _fill_between(levels, left, (1 - part) ** power, part**power, interpolated)
+    _fill_between(levels, left, part, interpolated)
     return interpolated
 
 
@@ -367,9 +366,9 @@ def _fill_log_means(values, edges, means):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill_between(levels, left, first, second, interpolated):  # type: ignore[no-untyped-def]
-    """Fill `interpolated` (m, bins) with weighted sums of `levels` at `left` and behind it."""
+def _fill_between(levels, left, part, interpolated):  # type: ignore[no-untyped-def]
+    """Fill `interpolated` (m, bins) between `levels` at `left` and behind it, of weight `part`."""
     for i in range(len(levels)):
         for k in range(len(left)):
-            own = left[k]
-            interpolated[i, k] = levels[i, own] * first[k] + levels[i, own + 1] * second[k]
+            own, weight = left[k], part[k]
+            interpolated[i, k] = levels[i, own] * (1 - weight) + levels[i, own + 1] * weight

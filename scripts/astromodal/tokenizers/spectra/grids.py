@@ -272,18 +272,15 @@ class SpectrumGroupTokenizer(GridTokenizer):
         return two_levels(features)
 
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the moments of the bins, float64 (m, L) each.
+        """Return the moments of the bins, float64 (m, L) each, at the mean levels of local scales.
 
-        Local scales are taken to be lognormal: in the mean of their own distribution, a code of a
-        bright line would outweigh all others, however improbable it is as a level.
+        In the mean of local scales, a code of a bright line would outweigh all others, however
+        improbable it is as a level.
         """
         n_bins = len(self.wave)
-        level, square = (x[:, -LOCAL_CODES:].reshape(len(x), N_LOCAL) for x in (first, second))
-        variance = np.maximum(square - level**2, 0)
-        local = np.exp(level + variance / 2)
-        unit = between_segments(local, n_bins)
-        squared = unit**2 + between_segments(local**2 * np.expm1(variance), n_bins, power=2)
-        return in_bins(first, n_bins) * unit, in_bins(second, n_bins) * squared
+        levels = first[:, -LOCAL_CODES:].reshape(len(first), N_LOCAL)
+        local = local_scale(levels, np.ones(len(first)), n_bins)
+        return in_bins(first, n_bins) * local, in_bins(second, n_bins) * local**2
 
 
 def level_features(
