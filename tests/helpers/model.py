@@ -47,7 +47,7 @@ CONFIG = Config(
         spectrum=SpectrumSettings(
             groups=("desi_r", "gaiaxp_bp"),
             codebook_size=16,
-            max_spec_tokens_per_group=8,
+            max_spec_tokens_per_group=16,
             xp_samples=20,
             iterations=2,
         ),

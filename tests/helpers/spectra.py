@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from astromodal.config.schema import SpectrumSettings
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
@@ -15,7 +17,7 @@ from astromodal.tokenizers.spectra.grids import training_samples
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 
 SETTINGS = SpectrumSettings(
-    codebook_size=64, max_spec_tokens_per_group=128, xp_samples=20, iterations=3
+    codebook_size=64, max_spec_tokens_per_group=136, xp_samples=20, iterations=3
 )
 
 
@@ -29,6 +31,15 @@ def spectra(n: int, group: str = "desi_r", seed: int = 0, settings: SpectrumSett
     error = level * 10 ** generator.uniform(-1.5, 0.5, (n, 1)) * (1 + wave)
     flux = level * (1 + slope * wave + line) + error * generator.normal(size=(n, len(wave)))
     return flux.astype(np.float32), (error**-2).astype(np.float32)
+
+
+@st.composite
+def binned(draw):
+    """One to four rebinned spectra of any flux, and of bad bins: flux and ivar, float64 (n, L)."""
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 25)))
+    flux = draw(arrays(np.float64, shape, elements=st.floats(-1e6, 1e6, width=32)))
+    ivar = draw(arrays(np.float64, shape, elements=st.one_of(st.just(0.0), st.floats(1e-8, 1e8))))
+    return np.where(ivar > 0, flux, np.nan), ivar
 
 
 def desi_columns(flux: list, ivar: list, group: str = "desi_r") -> dict[str, list]:

@@ -22,7 +22,7 @@ from astromodal.sequences.tokenizers import CentroidTables
 
 SCALAR = ScalarSettings(columns=("a", "b", "c"), n_bins=16)
 SPECTRUM = SpectrumSettings(
-    groups=("desi_b", "desi_r"), codebook_size=16, max_spec_tokens_per_group=8
+    groups=("desi_b", "desi_r"), codebook_size=16, max_spec_tokens_per_group=16
 )
 IMAGE = ImageSettings(bands=("R",), size=8, codebook_size=16, latent_dim=2)
 TOKENIZERS = TokenizerSettings(scalar=SCALAR, spectrum=SPECTRUM, image=IMAGE)

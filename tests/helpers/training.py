@@ -124,7 +124,7 @@ class Runs:
             **self.plain,
             "model": model.model_dump(mode="json"),
             "training": TrainingSettings(**training).model_dump(mode="json"),
-            "sequences": SequenceSettings(max_seq_len=40).model_dump(mode="json"),
+            "sequences": SequenceSettings(max_seq_len=56).model_dump(mode="json"),
         }
         task = TrainingTask(
             sequences=[str(self.sequences)],

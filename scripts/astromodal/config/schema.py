@@ -163,10 +163,10 @@ class SpectrumSettings(Settings):
     codebook_size: Annotated[int, Field(ge=2, le=65535)] = Field(
         2048, description="Centroids per group."
     )
-    max_spec_tokens_per_group: Annotated[int, Field(ge=8)] = Field(
+    max_spec_tokens_per_group: Annotated[int, Field(ge=16)] = Field(
         512,
-        description="Most codes of a spectrum, to which it is rebinned: one for two bins, and four "
-        "of its noise. One of Gaia XP has 56.",
+        description="Most codes of a spectrum, to which it is rebinned: one for two bins, four of "
+        "its noise, and eight of its local scales. One of Gaia XP has 56.",
     )
     xp_samples: Annotated[int, Field(ge=8)] = Field(
         120,

@@ -20,6 +20,10 @@ BINS_PER_CODE = 2
 """Neighbouring bins of a spectrum that one code stands for."""
 NOISE_CODES = 4
 """Codes of a spectrum's noise, which stand behind those of its flux."""
+LOCAL_CODES = 8
+"""Codes of a spectrum's local scales, which stand behind those of its noise."""
+LEVEL_CODES = NOISE_CODES + LOCAL_CODES
+"""Codes of a spectrum that stand for no bins."""
 
 
 def n_pairs(n_bins: int) -> int:
@@ -105,7 +109,7 @@ class GridGroup(SpectrumGroup):
 
     def bin_factor(self, settings: GroupSettings) -> int:
         """Return the pixels per bin: the fewest with which the codes fit the budget."""
-        most = BINS_PER_CODE * (settings.max_spec_tokens_per_group - NOISE_CODES)
+        most = BINS_PER_CODE * (settings.max_spec_tokens_per_group - LEVEL_CODES)
         return -(-self.grid(settings).length // most)
 
     def n_bins(self, settings: GroupSettings) -> int:
@@ -113,8 +117,8 @@ class GridGroup(SpectrumGroup):
         return -(-self.grid(settings).length // self.bin_factor(settings))
 
     def n_slots(self, settings: GroupSettings) -> int:
-        """Return the number of codes: one for each pair of bins, and those of the noise."""
-        return n_pairs(self.n_bins(settings)) + NOISE_CODES
+        """Return the number of codes: one for each pair of bins, and those of noise and scales."""
+        return n_pairs(self.n_bins(settings)) + LEVEL_CODES
 
     @property
     def slot_axis(self) -> Quantity:
@@ -122,11 +126,14 @@ class GridGroup(SpectrumGroup):
         return self.axis
 
     def slot_points(self, settings: GroupSettings) -> np.ndarray:
-        """Return where the slots are on `slot_axis`, float64 (n_slots,); NaN for noise."""
+        """Return where the slots are on `slot_axis`, float64 (n_slots,).
+
+        It is NaN for noise and local scales.
+        """
         centres = self.bin_centres(settings)
         starts = np.arange(0, len(centres), BINS_PER_CODE)
         pairs = np.add.reduceat(centres, starts) / np.diff(np.append(starts, len(centres)))
-        return np.append(pairs, np.full(NOISE_CODES, np.nan))
+        return np.append(pairs, np.full(LEVEL_CODES, np.nan))
 
     def bin_centres(self, settings: GroupSettings) -> np.ndarray:
         """Return the mean wavelength of the pixels of each bin, float64 (n_bins,)."""

@@ -25,7 +25,7 @@ def test_blocks_and_codes(encoded, model):
     values = np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)
     np.testing.assert_array_equal(encoded.codes("scalar"), model.tokenizers.scalar.encode(values))
     assert encoded.codes("image").shape == (6, 11 + 64)
-    assert encoded.codes("desi_r").shape == (4, 9)
+    assert encoded.codes("desi_r").shape == (4, 17)
 
 
 @pytest.mark.parametrize("which", [np.arange(12) % 3 == 0, np.array([0, 3, 6, 9]), slice(0, 12, 3)])

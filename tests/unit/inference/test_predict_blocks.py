@@ -36,8 +36,9 @@ def test_a_spectrum_is_predicted_by_one_run_over_hidden_codes(model, encoded):
         values = coder.decode_scale("desi_r", np.arange(used)) if values is None else values
         p = own.softmax(0).double().numpy()
         moments.append((p @ values, p @ values**2))
-    scale, shape = np.array(moments[0]), np.array(moments[1:5])  # the last four are of noise
-    mean, square = (shape[:, i].ravel() * scale[i] for i in (0, 1))
+    scale = moments[0]
+    codes = (np.array([moment[i] for moment in moments[1:]])[None] for i in (0, 1))
+    mean, square = (of * scale[i] for i, of in enumerate(tokenizer.moments(*codes)))
     np.testing.assert_allclose(found.flux, np.broadcast_to(mean, (12, 8)), rtol=1e-4)
     wanted = np.broadcast_to(np.sqrt(square - mean**2), (12, 8))
     np.testing.assert_allclose(found.std, wanted, rtol=1e-3)
@@ -82,7 +83,7 @@ def test_what_an_object_has_of_the_target_is_not_used(model, encoded):
     found = model.predict(encoded, "image", given=[], n_samples=1)["image"]
     assert (found.n_given == 0).all()
     found = model.predict(encoded, "specz_z", given=["desi_r"])["specz_z"]
-    assert found.n_given.tolist() == [9 if i % 3 == 0 else 0 for i in range(12)]
+    assert found.n_given.tolist() == [17 if i % 3 == 0 else 0 for i in range(12)]
     lone = found.probabilities[found.n_given == 0]
     np.testing.assert_allclose(lone, np.broadcast_to(lone[0], lone.shape), rtol=1e-5)
 

@@ -47,12 +47,12 @@ def files(tmp_path, layout):
         "spectrum_tokens": {
             "ids": IDS[[1, 3, 4]], "row": np.array([1, 3, 4], dtype=np.int32),
             # rows 1 and 4 have a live b arm; 3 has none of it, 4 a scale that is missing
-            "desi_b_codes": np.arange(16, dtype=np.uint16) % 16,
-            "desi_b_indptr": np.array([0, 8, 8, 16]),
+            "desi_b_codes": np.arange(32, dtype=np.uint16) % 16,
+            "desi_b_indptr": np.array([0, 16, 16, 32]),
             "desi_b_scale": np.array([3, MISSING_CODE, MISSING_CODE], dtype=np.uint16),
             # row 3 has an r arm; nothing is known of row 1's
-            "desi_r_codes": np.array([MISSING_CODE] * 8 + [1, MISSING_CODE] * 4, np.uint16),
-            "desi_r_indptr": np.array([0, 8, 16, 16]),
+            "desi_r_codes": np.array([MISSING_CODE] * 16 + [1, MISSING_CODE] * 8, np.uint16),
+            "desi_r_indptr": np.array([0, 16, 32, 32]),
             "desi_r_scale": np.array([1, 2, MISSING_CODE], dtype=np.uint16),
         },
     }  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_spectrums_block_is_its_scale_and_its_bins(files, layout):
     spec = layout.spec
     scale = spec.column_offset(spec.scale_column("desi_b"))
     assert tokens[:, 1].tolist() == [scale + 3, MISS]
-    wanted = np.arange(16).reshape(2, 8) + spec.spectrum_offset("desi_b")
+    wanted = np.arange(32).reshape(2, 16) % 16 + spec.spectrum_offset("desi_b")
     np.testing.assert_array_equal(tokens[:, 2:], wanted)
 
 
@@ -146,8 +146,8 @@ def test_a_row_beyond_the_split_is_refused(files):
 
 def test_spectra_of_another_length_are_refused(files):
     """Bins of another config do not fit the block."""
-    indptr = np.array([0, 7, 7, 15])
-    with pytest.raises(FormatError, match="desi_b spectra must be of 8 bins, got 7"):
+    indptr = np.array([0, 15, 15, 31])
+    with pytest.raises(FormatError, match="desi_b spectra must be of 16 bins, got 15"):
         files({"spectrum_tokens": {"desi_b_indptr": indptr}})
 
 

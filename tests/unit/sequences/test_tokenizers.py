@@ -184,7 +184,7 @@ def test_a_vocabulary_is_read_back(tmp_path, survey, tokenizers):
         "a", "b", "c", *BRIGHTNESS, "spectrum_scale_desi_b", "spectrum_scale_desi_r",
     ]  # fmt: skip
     assert values["tokenizer_hashes"] == HASHES
-    assert values["blocks"] == {"image": 9, "scalar": 3, "desi_b": 9, "desi_r": 9}
+    assert values["blocks"] == {"image": 9, "scalar": 3, "desi_b": 17, "desi_r": 17}
 
 
 def test_tokenizers_of_other_columns_are_refused(tmp_path, survey, tokenizers):

@@ -198,10 +198,10 @@ def test_an_outside_group_is_a_setting():
 
 @pytest.mark.usefixtures("outside")
 def test_an_outside_group_has_its_slots():
-    """3800 pixels need 4 per bin: 950 bins, 475 pairs, and noise; a light curve has its epochs."""
+    """3800 pixels need 4 per bin: 950 bins, 475 pairs, and levels; a light curve has its epochs."""
     config = load_config({"tokenizers.spectrum": {"groups": ["pfs_b", "lsst_y"], "max_epochs": 30}})
     layout = sequence_layout(config.tokenizers)
-    assert (layout["pfs_b"].length, layout["lsst_y"].length) == (1 + 475 + 4, 1 + 30)
+    assert (layout["pfs_b"].length, layout["lsst_y"].length) == (1 + 475 + 12, 1 + 30)
 
 
 @pytest.mark.usefixtures("outside")
@@ -224,7 +224,7 @@ def test_an_outside_group_is_read_and_encoded(cube):
     codebooks = [train_codebook(samples[group], group, SETTINGS) for group in SETTINGS.groups]
     tokenizer = SpectrumTokenizer.assemble(codebooks, SETTINGS, 64)
     tokens = encode_field_spectra(cube, tokenizer)
-    assert [len(tokens.codes(group, 0)) for group in SETTINGS.groups] == [479, 9]
+    assert [len(tokens.codes(group, 0)) for group in SETTINGS.groups] == [487, 9]
     flux, _ = tokenizer.decode(
         "pfs_b", tokens.codes("pfs_b", 0)[None], tokens.groups["pfs_b"].scale[:1]
     )

@@ -32,13 +32,13 @@ SIZES = ModelSettings(d_model=64, n_layers=2, n_heads=2, d_ff=128, dropout=0.0)
 def losses(survey, device, compiled=False, **training):
     """Cross-entropies of the steps of an epoch."""
     torch.manual_seed(0)
-    model = new_model(SIZES, survey.layout, 40)
+    model = new_model(SIZES, survey.layout, 56)
     if compiled:
         model.compile_layers()
     settings = TrainingSettings(token_budget=400, epochs=1, learning_rate=1e-2, **training)
     group = Group(device=torch.device(device))
     loss = TypedLoss(survey.layout, survey.tables, settings.meaningful_loss, group.device)
-    sequences, order = survey.sequences(), SequenceSettings(max_seq_len=40)
+    sequences, order = survey.sequences(), SequenceSettings(max_seq_len=56)
     roles = ColumnRoles.alike(survey.layout[SCALAR].length)
     steps = Steps(sequences, loss, settings, order, roles, group, Budget.of(model, SIZES))
     optimisation = Optimisation(model.to(group.device), loss, settings, group)
@@ -69,7 +69,7 @@ def train(survey, folder, *handlers):
     settings = Config(
         model=SIZES.model_copy(update={"dropout": 0.1}),
         training=TrainingSettings(token_budget=400, epochs=2, learning_rate=1e-2, log_every=1),
-        sequences=SequenceSettings(max_seq_len=40),
+        sequences=SequenceSettings(max_seq_len=56),
         tokenizers=TOKENIZERS,
     )
     torch.manual_seed(settings.training.seed)

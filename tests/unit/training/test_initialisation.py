@@ -178,7 +178,7 @@ def test_an_untrained_model_is_about_as_good_as_the_baseline(survey, modality):
     sequences, train = survey.sequences(), np.flatnonzero(survey.split == 0)
     unigram = Unigram(sequences, train)
     settings = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32)
-    model = build_model(settings, 40, survey.tables, unigram, survey.layout)
+    model = build_model(settings, 56, survey.tables, unigram, survey.layout)
     loss = TypedLoss(survey.layout, survey.tables, MeaningfulLossSettings(), torch.device("cpu"))
     held_out = np.flatnonzero(survey.split == 1)
     found = evaluate_loss(model, loss, sequences, held_out, shuffled=True)
@@ -190,7 +190,7 @@ def test_features_of_scalars_hold_their_values(survey):
     """Behind the cosines stand the features of values, where codebooks have residual features."""
     unigram = Unigram(survey.sequences(), np.arange(60))
     settings = ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32)
-    model = build_model(settings, 40, survey.tables, unigram, survey.layout)
+    model = build_model(settings, 56, survey.tables, unigram, survey.layout)
     spec, values = survey.layout.spec, survey.tables.value_features()
     assert model.columns == (spec.scalar_offset, spec.n_columns, spec.n_bins)
     assert N_FEATURES - N_RESIDUALS == N_COSINES

@@ -76,7 +76,7 @@ def train(survey, tmp_path, logger):
         settings = Config(
             model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=32),
             training=TrainingSettings(**{**training, **changed}),
-            sequences=SequenceSettings(max_seq_len=40),
+            sequences=SequenceSettings(max_seq_len=56),
             tokenizers=TOKENIZERS,
         )
         torch.manual_seed(settings.training.seed)

@@ -100,7 +100,8 @@ def evaluate_spectra(context: EvaluationContext, tokenizer: str | Path) -> Secti
     settings, seed = context.settings.tokenizers.spectrum, context.settings.evaluation.seed
     section.summary = (
         f"Spectra of {described(context.fields)}. A spectrum is rebinned over its whole range, and "
-        "two bins become one code, its noise four, and its flux scale one more: at most "
+        "two bins become one code, its noise four, its local scales eight, and its flux scale one "
+        "more: at most "
         f"{settings.max_spec_tokens_per_group} codes, and the scale. Of a Gaia XP spectrum each "
         "coefficient becomes a code, and flux is compared along the pseudo-wavelength. Codes are "
         "relative to the decoded scale, which compensates for its error. The decoded flux is "

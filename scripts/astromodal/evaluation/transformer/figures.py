@@ -186,7 +186,7 @@ def add_figures(
     if groups:
         settings = config.tokenizers.spectrum
         points = {name: grid_group(name).slot_points(settings) for name in groups}
-        placed = {name: np.isfinite(own) for name, own in points.items()}  # noise has no place
+        placed = {name: np.isfinite(own) for name, own in points.items()}  # levels have none
         waves = {name: own[placed[name]] for name, own in points.items()}
         _add_spectrum_slots(section, {n: gain[placed[n]] for n, gain in groups.items()}, waves)
     curves = {name: every[name] for name in light_curves(every)}

@@ -193,10 +193,10 @@ def object_scale(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     float64 (m,)
         Positive, in the unit of flux; NaN without a good bin.
     """
-    good = ivar > 0
-    size = np.where(good, np.sqrt(flux**2 + 1 / np.where(good, ivar, 1)), np.inf)
+    size = np.empty(flux.shape)
+    _fill_amplitudes(flux, ivar, size)
     size.sort(axis=1)
-    n_good = good.sum(axis=1)
+    n_good = (ivar > 0).sum(axis=1)
     pair = np.stack([np.maximum(n_good - 1, 0) // 2, n_good // 2], axis=1)
     pair = np.minimum(pair, flux.shape[1] - 1)
     return np.where(n_good > 0, np.take_along_axis(size, pair, axis=1).mean(axis=1), np.nan)
@@ -211,7 +211,7 @@ def in_pairs(values: np.ndarray) -> np.ndarray:
 
 
 def in_bins(values: np.ndarray, n_bins: int) -> np.ndarray:
-    """Return values by code (m, slots, 2) as values of bins, (m, n_bins); noise is left out."""
+    """Return values by code (m, slots, 2) as values of bins, (m, n_bins), without the levels."""
     n = n_pairs(n_bins)
     return values[:, :n].reshape(len(values), n * BINS_PER_CODE)[:, :n_bins]
 
@@ -238,19 +238,47 @@ def noise_levels(
         Mean of ln(scale * typical noise / error) over the good bins of each segment. A segment
         without one has the level between its neighbours; NaN in a spectrum without a good bin.
     """
-    good = ivar > 0
-    level = np.log(np.sqrt(np.where(good, ivar, 1)) * noise)
-    level[~good] = 0
-    edges = _edges(ivar.shape[1], n_segments)
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    total = np.stack([level[:, part].sum(axis=1) for part in parts], axis=1)
-    count = np.stack([good[:, part].sum(axis=1) for part in parts], axis=1)
-    levels = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    segments = np.arange(n_segments)
-    for row in np.flatnonzero((count == 0).any(axis=1) & (count > 0).any(axis=1)):
-        known = count[row] > 0
-        levels[row] = np.interp(segments, segments[known], levels[row, known])
-    return levels + np.log(scale)[:, None]
+    return _log_means(ivar * noise**2, n_segments) / 2 + np.log(scale)[:, None]
+
+
+def local_levels(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, n_segments: int
+) -> np.ndarray:
+    """Measure the local scales of spectra relative to their scales, in segments of the range.
+
+    Parameters
+    ----------
+    flux, ivar : float64 (m, L)
+        Rebinned spectra, as `rebin` returns them.
+    scale : float64 (m,)
+        Positive scale of each spectrum.
+    n_segments : int
+        Number of segments, of about equal length.
+
+    Returns
+    -------
+    float64 (m, n_segments)
+        Mean of ln(sqrt(flux² / 2 + error²) / scale) over the good bins of each segment: of flux
+        where it is clear, of the noise elsewhere. Segments without a good bin as in `noise_levels`.
+    """
+    size = np.empty(flux.shape)
+    _fill_sizes(flux, ivar, scale, size)
+    return _log_means(size, n_segments) / 2
+
+
+def _log_means(values: np.ndarray, n_segments: int) -> np.ndarray:
+    """Return the mean logarithm of positive values (m, L) in each segment, (m, n_segments).
+
+    Other values do not count, infinite ones neither. A segment without one has a mean between those
+    of its neighbours; NaN in a row without any.
+    """
+    means = np.empty((len(values), n_segments))
+    _fill_log_means(values, _edges(values.shape[1], n_segments), means)
+    segments, missing = np.arange(n_segments), np.isnan(means)
+    for row in np.flatnonzero(missing.any(axis=1) & ~missing.all(axis=1)):
+        known = ~missing[row]
+        means[row] = np.interp(segments, segments[known], means[row, known])
+    return means
 
 
 def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
@@ -265,8 +293,17 @@ def between_segments(levels: np.ndarray, n_bins: int) -> np.ndarray:
     place = np.interp(np.arange(n_bins), middle, np.arange(n_segments))
     left = np.minimum(place.astype(int), n_segments - 2)
     part = place - left
-    interpolated: np.ndarray = levels[:, left] * (1 - part) + levels[:, left + 1] * part
+    interpolated = np.empty((len(levels), n_bins))
+    _fill_between(levels, left, part, interpolated)
     return interpolated
+
+
+def local_scale(levels: np.ndarray, scale: np.ndarray, n_bins: int) -> np.ndarray:
+    """Return the local scale at each bin, float64 (m, n_bins), in the unit of flux.
+
+    Of its levels (m, 16), ln(local scale / scale), and scales (m,).
+    """
+    return between_segments(np.exp(levels) * scale[:, None], n_bins)
 
 
 def _edges(n_bins: int, n_segments: int) -> np.ndarray:
@@ -289,3 +326,49 @@ def _rebin(flux, ivar, factor, weight, mean, inverse):  # type: ignore[no-untype
                     variance += weight[k] * weight[k] / precision
             mean[i, j] = summed / total if total > 0 else np.nan
             inverse[i, j] = total * total / variance if total > 0 else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_amplitudes(flux, ivar, size):  # type: ignore[no-untyped-def]
+    """Fill `size` (m, L) with sqrt(flux² + error²); infinite in a bin without a good pixel."""
+    for i in range(len(flux)):
+        for k in range(flux.shape[1]):
+            square = flux[i, k] * flux[i, k] + 1 / ivar[i, k]
+            size[i, k] = np.sqrt(square) if ivar[i, k] > 0 else np.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_sizes(flux, ivar, scale, size):  # type: ignore[no-untyped-def]
+    """Fill `size` (m, L) with (flux² / 2 + error²) / scale²; 0 in a bin without a good pixel."""
+    for i in range(len(flux)):
+        unit = 1 / scale[i] ** 2
+        for k in range(flux.shape[1]):
+            known = ivar[i, k] > 0
+            size[i, k] = (flux[i, k] ** 2 / 2 + 1 / ivar[i, k]) * unit if known else 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_log_means(values, edges, means):  # type: ignore[no-untyped-def]
+    """Fill `means` (m, segments); NaN in a segment without a positive, finite value."""
+    for i in range(len(values)):
+        for j in range(means.shape[1]):
+            total, product, count = 0.0, 1.0, 0
+            for k in range(edges[j], edges[j + 1]):
+                value = values[i, k]
+                if 0 < value < np.inf:
+                    count += 1
+                    # A logarithm takes longer than many products.
+                    product *= value
+                    if not 1e-150 < product < 1e150:
+                        total += np.log(product)
+                        product = 1.0
+            means[i, j] = (total + np.log(product)) / count if count else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _fill_between(levels, left, part, interpolated):  # type: ignore[no-untyped-def]
+    """Fill `interpolated` (m, bins) between `levels` at `left` and behind it, of weight `part`."""
+    for i in range(len(levels)):
+        for k in range(len(left)):
+            own, weight = left[k], part[k]
+            interpolated[i, k] = levels[i, own] * (1 - weight) + levels[i, own + 1] * weight

@@ -35,8 +35,8 @@ FEATURES: Final[dict[GroupKind, FeatureSpace]] = {
     "light_curve": LightCurveFeatures(),
 }
 """The features of each kind of group."""
-_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 4}
-_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 4}
+_SAMPLES: dict[str, Any] = {"format": "spectrum_samples", "version": 5}
+_FORMAT: dict[str, Any] = {"format": "spectrum_codebook", "version": 5}
 _SCALE_CELLS = ("low", "high", "count", "mean")
 MAX_SAMPLES = 20_000_000
 """Most samples that a codebook is fitted on: 10,000 per centroid of the default 2048."""

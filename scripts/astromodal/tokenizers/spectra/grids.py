@@ -1,31 +1,33 @@
-"""Codes of spectra on a grid: pairs of bins relative to the spectrum's own scale, and its noise.
+"""Codes of spectra on a grid: pairs of bins relative to the local scale, and levels.
 
-The *scale* is the median over good bins of sqrt(flux² + error²): the typical flux of a bright
-spectrum, the noise of an empty one, and never 0. A code stands for two neighbouring bins, whose
-features are
+The *scale* of a spectrum is the median over good bins of sqrt(flux² + error²): the typical flux of
+a bright spectrum, the noise of an empty one, and never 0. The *local scale* is sqrt(flux² / 2 +
+error²) near a bin: its mean logarithm in sixteen segments of the range, interpolated. A code stands
+for two neighbouring bins, whose features are
 
-    mean = (flux1 + flux2) / (2 scale)                       compressed to arcsinh(mean)
-    contrast = (flux1 - flux2) / (2 scale sqrt(1 + mean²))   compressed to t arcsinh(contrast / t)
+    mean = (flux1 + flux2) / 2                         compressed to arcsinh(mean)
+    contrast = (flux1 - flux2) / (2 sqrt(1 + mean²))   compressed to t arcsinh(contrast / t)
 
-The mean is near 1 in any continuum, whatever the S/N. Up to about the continuum, arcsinh keeps an
-absolute error in units of the scale: noise around 0, with its negative fluxes, keeps its shape.
-Above, it keeps a relative error: an emission line a hundred times the continuum costs a few codes.
-Up to t = `CONTRAST`, an error counts the same in both features; above, that of the mean counts
-more, since the flux of a line is the sum over its bins.
+with each flux in units of the local scale at its bin. The mean is near 1.4 in any continuum:
+few codes cover all slopes. Up to about the continuum, arcsinh keeps an absolute error: noise around
+0 keeps its shape. Above, it keeps a relative error: an emission line costs a few codes. Up to t =
+`CONTRAST`, an error counts the same in both features; above, that of the mean counts more, since
+the flux of a line is the sum over its bins.
 
 The noise of a spectrum is the typical noise of the training spectra, bin by bin, times a smooth
-function: its mean logarithm in eight segments of the range, interpolated. These eight levels,
-ln(scale / noise), are coded by the same codebook, two a code, behind the bins. So no bin spends its
-code on its error.
+function: its mean logarithm in eight segments of the range, interpolated. These eight *levels*,
+ln(scale / noise), and the sixteen of the local scale, ln(local scale / scale), are coded by the
+same codebook, two a code, behind the bins. So no bin spends its code on its error. The levels are
+coded first, and bins relative to the local scale that these codes decode to.
 
 A codebook is not fitted on the training bins as they are, but on
 
 - bins drawn in proportion to their precision, scale / error, a tenth aside: an error of flux counts
   in units of the noise, which is large where the precision is;
-- artificial lines up to `BRIGHTEST_LINE` scales, and dips down to `DEEPEST_DIP`: lines, and what a
-  wrong sky leaves, differ more than continua do, and the strongest ones of a survey are not among a
-  few hundred training spectra;
-- the noise of the training spectra.
+- artificial lines up to `BRIGHTEST_LINE` local scales, and dips down to `DEEPEST_DIP`: lines, and
+  what a wrong sky leaves, differ more than continua do, and the strongest ones of a survey are not
+  among a few hundred training spectra;
+- the levels of the training spectra.
 
 docs/decisions.md has the measurements.
 """
@@ -43,6 +45,8 @@ from astromodal.surveys.group import GroupSettings
 from astromodal.surveys.registry import grid_group
 from astromodal.surveys.spectra import (
     BINS_PER_CODE,
+    LEVEL_CODES,
+    LOCAL_CODES,
     NOISE_CODES,
     SpectrumBatch,
     good_pixels,
@@ -53,6 +57,8 @@ from astromodal.tokenizers.spectra.bins import (
     between_segments,
     in_bins,
     in_pairs,
+    local_levels,
+    local_scale,
     noise_levels,
     object_scale,
     rebin,
@@ -67,29 +73,33 @@ from astromodal.tokenizers.spectra.groups import (
 
 N_SEGMENTS = NOISE_CODES * BINS_PER_CODE
 """Segments of the range in which the noise is measured."""
+N_LOCAL = LOCAL_CODES * BINS_PER_CODE
+"""Segments of the range in which the local scale is measured."""
 CONTRAST = 0.2
 """Contrast of two bins above which its error counts less than that of their mean."""
-NOISE_STRETCH = 3.0
-"""ln(scale / noise) is divided by this, which brings it to where codes of flux are dense."""
-BRIGHTEST_LINE = 1000.0
-"""Largest flux of an artificial line in a bin, in scales of its spectrum."""
-DEEPEST_DIP = -100.0
-"""Smallest flux of an artificial dip in a bin, in scales of its spectrum."""
+STRETCH = 3.0
+"""Levels are divided by this, which brings them to where codes of flux are dense."""
+BRIGHTEST_LINE = 1500.0
+"""Largest flux of an artificial line in a bin, in local scales: 1,000 times a clear continuum."""
+DEEPEST_DIP = -150.0
+"""Smallest flux of an artificial dip in a bin, in local scales."""
+FEWEST_SAMPLES = 8000
+"""Fewest bins that are drawn, many times each where need be: of fewer, lines are too few."""
 SHARE_OF_LINES = 0.03
-"""Artificial lines per training sample."""
+"""Artificial lines per bin that is drawn."""
 SHARE_OF_DIPS = 0.003
-"""Artificial dips per training sample."""
-SHARE_OF_NOISE = 0.02
-"""Samples of noise per training sample."""
+"""Artificial dips per bin that is drawn."""
+SHARE_OF_LEVELS = 0.03
+"""Samples of levels per bin that is drawn."""
 SHARE_ALIKE = 0.1
 """Probability that a sample is drawn from all training bins alike, not by their precision."""
 
 
 class SpectrumFeatures(FeatureSpace):
-    """Mean and contrast of a pair of bins, or of two levels of noise, and the scale of a spectrum.
+    """Mean and contrast of a pair of bins, or of two levels, and the scale of a spectrum.
 
-    A training sample has these two features, and ln(precision), which is NaN for levels of noise:
-    by it samples are drawn, and it is not quantized.
+    A training sample has these two features, and ln(precision), which is NaN for levels: by it
+    samples are drawn, and it is not quantized.
     """
 
     weights: ClassVar[np.ndarray] = np.ones(BINS_PER_CODE)
@@ -116,7 +126,7 @@ class SpectrumFeatures(FeatureSpace):
         settings: GroupSettings,
         noise: NoiseProfile,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the scales of the chosen spectra, and the features of their bins and noise."""
+        """Compute the scales of the chosen spectra, and the features of their bins and levels."""
         length, factor = batch.flux.shape[1], grid_group(group).bin_factor(settings)
         flux, ivar = rebin(batch.flux[chosen], batch.ivar[chosen], factor, noise.weights(length))
         scale = object_scale(flux, ivar)
@@ -140,7 +150,7 @@ class SpectrumFeatures(FeatureSpace):
         return points * std[:BINS_PER_CODE] + mean[:BINS_PER_CODE]
 
     def to_fit(self, features: np.ndarray, seed: int) -> np.ndarray:
-        """Return as many training bins as there are, drawn by precision, lines, dips and noise.
+        """Return at least `FEWEST_SAMPLES` bins, drawn by precision, lines, dips and levels.
 
         A line is a pair of training bins of which one is raised to a random flux, and the other to
         a random part of it: the compressed flux is uniform between its own and that of
@@ -148,31 +158,31 @@ class SpectrumFeatures(FeatureSpace):
         """
         generator = np.random.default_rng(seed)
         is_bin = np.isfinite(features[:, -1])
-        bins, noise = features[is_bin], features[~is_bin]
-        n = len(bins)
-        if not n:
+        bins, levels = features[is_bin], features[~is_bin]
+        if not len(bins):
             return features
+        n = max(len(bins), FEWEST_SAMPLES)
         precision = np.exp(bins[:, -1], dtype=np.float64)
-        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / n
-        drawn = bins[generator.choice(n, n, p=probability)]
-        lines = bins[generator.integers(0, n, round(SHARE_OF_LINES * n))]
-        dips = bins[generator.integers(0, n, round(SHARE_OF_DIPS * n))]
+        probability = (1 - SHARE_ALIKE) * precision / precision.sum() + SHARE_ALIKE / len(bins)
+        drawn = bins[generator.choice(len(bins), n, p=probability)]
+        lines = bins[generator.integers(0, len(bins), round(SHARE_OF_LINES * n))]
+        dips = bins[generator.integers(0, len(bins), round(SHARE_OF_DIPS * n))]
         for changed, sign, reach in ((lines, 1.0, BRIGHTEST_LINE), (dips, -1.0, -DEEPEST_DIP)):
-            flux = sign * _fluxes(changed[:, :-1])
+            flux = sign * local_fluxes(changed[:, :-1])
             lowest = np.clip(np.arcsinh(flux.max(axis=1)), 0, np.arcsinh(reach))
             peak = np.sinh(generator.uniform(lowest, np.arcsinh(reach)))
             part = generator.uniform(size=flux.shape)
             part /= part.max(axis=1, keepdims=True)
             moved = sign * np.maximum(flux, peak[:, None] * part)
-            _write_features(changed[:, :-1], *_mean_and_contrast(moved[:, 0], moved[:, 1]))
-        n_levels = round(SHARE_OF_NOISE * n) if len(noise) else 0
-        levels = noise[generator.integers(0, max(len(noise), 1), n_levels)]
+            changed[:, :-1] = features_of(moved[:, 0], moved[:, 1])
+        n_levels = round(SHARE_OF_LEVELS * n) if len(levels) else 0
+        levels = levels[generator.integers(0, max(len(levels), 1), n_levels)]
         return np.concatenate([drawn, lines, dips, levels])
 
 
 @dataclass(frozen=True)
 class SpectrumGroupTokenizer(GridTokenizer):
-    """The codebook of one group of spectra: a code for two bins, and four for the noise.
+    """The codebook of one group of spectra: a code for two bins, and twelve for the levels.
 
     Attributes
     ----------
@@ -208,13 +218,7 @@ class SpectrumGroupTokenizer(GridTokenizer):
         }
 
     def rebin(self, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return flux and inverse variance in the bins, float64 (m, L), of spectra (m, n_pixels).
-
-        Raises
-        ------
-        DataError
-            Where the spectra have another length.
-        """
+        """Return flux and ivar in the bins, (m, L), of spectra; `DataError` for other lengths."""
         if flux.shape != ivar.shape or flux.shape[1:] != self.weight.shape:
             must = f"of shape (m, {len(self.weight)})"
             raise DataError(
@@ -249,131 +253,144 @@ class SpectrumGroupTokenizer(GridTokenizer):
 
     def encode_bins(self, flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Return the codes, (m, slots), of rebinned spectra (m, L) relative to scales (m,)."""
-        return self.nearest(compress(flux, ivar, scale, self.noise))
+        levels = self.nearest(level_features(flux, ivar, scale, self.noise))
+        _, local = levels_of(self.features(levels))
+        pairs = pair_features(flux, ivar, local_scale(local, scale, flux.shape[1]))
+        return np.concatenate([self.nearest(pairs), levels], axis=1)
 
     def decode(self, codes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Decode the bins of spectra, float64 (m, L) each; NaN where a code is missing."""
         return expand(self.features(codes), scale, self.noise)
 
     def unit_values(self, slot: int) -> np.ndarray:
-        """Return the fluxes of each code in units of the scale, float64 (k, 2); noise has 0."""
-        if slot >= n_pairs(len(self.wave)):
-            return np.zeros((len(self.centroids), BINS_PER_CODE))
-        return _fluxes(self.space.restore(self.centroids, self.mean, self.std))
+        """Return fluxes in local scales, levels of the local scale, or 0 for noise, (k, 2)."""
+        features = self.space.restore(self.centroids, self.mean, self.std)
+        if slot < n_pairs(len(self.wave)):
+            return local_fluxes(features)
+        if slot < n_pairs(len(self.wave)) + NOISE_CODES:
+            return np.zeros(features.shape)
+        return two_levels(features)
 
     def moments(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the moments of the bins, float64 (m, L) each."""
-        return in_bins(first, len(self.wave)), in_bins(second, len(self.wave))
+        """Return the moments of the bins, float64 (m, L) each, at the mean levels of local scales.
+
+        In the mean of local scales, a code of a bright line would outweigh all others, however
+        improbable it is as a level.
+        """
+        n_bins = len(self.wave)
+        levels = first[:, -LOCAL_CODES:].reshape(len(first), N_LOCAL)
+        local = local_scale(levels, np.ones(len(first)), n_bins)
+        return in_bins(first, n_bins) * local, in_bins(second, n_bins) * local**2
+
+
+def level_features(
+    flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """Compute the features of the levels of noise and local scale, float64 (m, LEVEL_CODES, 2).
+
+    Rebinned spectra are flux and ivar, (m, L), relative to positive scales, (m,), and the typical
+    noise of each bin is that of `NoiseProfile.of_bins`, (L,). NaN without a good bin.
+    """
+    levels = [
+        noise_levels(ivar, scale, noise, N_SEGMENTS),
+        local_levels(flux, ivar, scale, N_LOCAL),
+    ]
+    shape = len(flux), LEVEL_CODES, BINS_PER_CODE  # -1 would not do for no spectrum
+    pairs = (np.concatenate(levels, axis=1) / STRETCH).reshape(shape)
+    return _features(*_half_sums(pairs[..., 0], pairs[..., 1]))
+
+
+def levels_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Undo `level_features`: levels of noise, float64 (m, 8), and of the local scale, (m, 16)."""
+    levels = two_levels(features).reshape(len(features), N_SEGMENTS + N_LOCAL)
+    return levels[:, :N_SEGMENTS], levels[:, N_SEGMENTS:]
+
+
+def two_levels(features: np.ndarray) -> np.ndarray:
+    """Return the two levels that features (…, 2) stand for, float64 (…, 2)."""
+    mean, half = _from_features(features)
+    return np.stack([mean + half, mean - half], axis=-1) * STRETCH
+
+
+def pair_features(flux: np.ndarray, ivar: np.ndarray, local: np.ndarray) -> np.ndarray:
+    """Compute the features of pairs of bins (m, pairs, 2), whose local scales are (m, L).
+
+    A bin without a good pixel has the flux, in local scales, of the other; NaN without a good pixel
+    in both.
+    """
+    pairs = in_pairs(np.where(ivar > 0, flux, np.nan) / local)
+    first, second = pairs[..., 0], pairs[..., 1]
+    known = np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
+    return features_of(*known)
 
 
 def compress(
     flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
-    """Compute the compressed features of rebinned spectra.
-
-    Parameters
-    ----------
-    flux, ivar : float64 (m, L)
-        Rebinned spectra, as `bins.rebin` returns them.
-    scale : float64 (m,)
-        Positive scale of each spectrum; NaN for one without a good bin.
-    noise : float64 (L,)
-        Typical noise of each bin, as `NoiseProfile.of_bins` returns it.
-
-    Returns
-    -------
-    float64 (m, slots, 2)
-        Compressed mean and contrast of the bins of each code: a bin without a good pixel has the
-        flux of the other; NaN without a good pixel in both. Then those of the levels of noise.
-    """
-    n = n_pairs(flux.shape[1])
-    features = np.empty((len(flux), n + NOISE_CODES, BINS_PER_CODE))
-    pairs = in_pairs(np.where(ivar > 0, flux, np.nan) / scale[:, None])
-    first, second = pairs[..., 0], pairs[..., 1]
-    known = np.where(np.isnan(first), second, first), np.where(np.isnan(second), first, second)
-    _write_features(features[:, :n], *_mean_and_contrast(*known))
-    levels = noise_levels(ivar, scale, noise, N_SEGMENTS) / NOISE_STRETCH
-    _write_features(features[:, n:], *_half_sums(levels[:, ::2], levels[:, 1::2]))
-    return features
+    """Compute features of pairs and levels, (m, slots, 2), of what `level_features` takes."""
+    levels = level_features(flux, ivar, scale, noise)
+    local = local_scale(levels_of(levels)[1], scale, flux.shape[1])
+    return np.concatenate([pair_features(flux, ivar, local), levels], axis=1)
 
 
 def expand(
     features: np.ndarray, scale: np.ndarray, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Undo `compress`, but for details of the noise.
+    """Return flux and ivar, float64 (m, L), of features (m, slots, 2); NaN where missing.
 
-    Parameters
-    ----------
-    features : float64 (m, slots, 2)
-        Compressed features; NaN where missing.
-    scale : float64 (m,)
-        Scale of each spectrum.
-    noise : float64 (L,)
-        Typical noise of each bin.
-
-    Returns
-    -------
-    flux, ivar : float64 (m, L)
-        NaN where missing.
+    It undoes `compress`, but for details of the noise.
     """
     n_bins = len(noise)
-    flux = in_bins(_fluxes(features[:, : n_pairs(n_bins)]), n_bins) * scale[:, None]
-    mean, half = _from_features(features[:, -NOISE_CODES:])
-    levels = np.stack([mean + half, mean - half], axis=2) * NOISE_STRETCH
-    level = between_segments(levels.reshape(len(features), N_SEGMENTS), n_bins)
-    error = np.exp(-level) * noise * scale[:, None]
+    level, local = levels_of(features[:, -LEVEL_CODES:])
+    relative = in_bins(local_fluxes(features[:, : n_pairs(n_bins)]), n_bins)
+    flux = relative * local_scale(local, scale, n_bins)
+    error = np.exp(-between_segments(level, n_bins)) * noise * scale[:, None]
     return flux, np.where(np.isnan(flux), np.nan, error**-2)
 
 
 def training_samples(
     flux: np.ndarray, ivar: np.ndarray, scale: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
-    """Return the samples of rebinned spectra: features that are known, and ln(precision).
+    """Return the samples of what `level_features` takes, float64 (n, 3).
 
-    Parameters
-    ----------
-    flux, ivar, scale, noise
-        As for `compress`.
-
-    Returns
-    -------
-    float64 (n, 3)
-        Two features, and ln(scale / error) of the more precise bin; NaN for levels of noise.
+    Two features that are known, and ln(scale / error) of the more precise bin; NaN for levels.
     """
     features = compress(flux, ivar, scale, noise)
     largest = np.fmax.reduce(in_pairs(ivar), axis=2)
     with np.errstate(divide="ignore"):
         precision = np.log(np.sqrt(largest) * scale[:, None])
-    precision = np.pad(precision, ((0, 0), (0, NOISE_CODES)), constant_values=np.nan)
+    precision = np.pad(precision, ((0, 0), (0, LEVEL_CODES)), constant_values=np.nan)
     known = np.isfinite(features).all(axis=2)
     return np.concatenate([features, precision[..., None]], axis=2)[known]
 
 
-def _write_features(features: np.ndarray, mean: np.ndarray, contrast: np.ndarray) -> None:
-    """Fill `features` (…, 2) with means and compressed contrasts (…)."""
+def features_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the compressed features of the fluxes (…) of two bins in local scales, (…, 2)."""
+    mean, half = _half_sums(first, second)
+    return _features(np.arcsinh(mean), half / np.sqrt(1 + mean**2))
+
+
+def local_fluxes(features: np.ndarray) -> np.ndarray:
+    """Undo `features_of`: the fluxes of two bins in local scales, float64 (…, 2)."""
+    compressed, contrast = _from_features(features)
+    mean = np.sinh(compressed)
+    half = contrast * np.sqrt(1 + mean**2)
+    return np.stack([mean + half, mean - half], axis=-1)
+
+
+def _features(mean: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Return features (…, 2) of means and contrasts (…), which are compressed."""
+    features = np.empty((*mean.shape, BINS_PER_CODE))
     features[..., 0] = mean
     features[..., 1] = CONTRAST * np.arcsinh(contrast / CONTRAST)
+    return features
 
 
 def _from_features(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undo `_write_features`."""
+    """Undo `_features`."""
     return features[..., 0], CONTRAST * np.sinh(features[..., 1] / CONTRAST)
-
-
-def _mean_and_contrast(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return arcsinh(mean) and contrast of two fluxes in units of the scale."""
-    mean, half = _half_sums(first, second)
-    return np.arcsinh(mean), half / np.sqrt(1 + mean**2)
 
 
 def _half_sums(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return half the sum and half the difference of two arrays."""
     return (first + second) / 2, (first - second) / 2
-
-
-def _fluxes(features: np.ndarray) -> np.ndarray:
-    """Return the fluxes of two bins in units of the scale, float64 (…, 2)."""
-    compressed, contrast = _from_features(features)
-    mean = np.sinh(compressed)
-    half = contrast * np.sqrt(1 + mean**2)
-    return np.stack([mean + half, mean - half], axis=-1)

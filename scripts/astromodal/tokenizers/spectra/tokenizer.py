@@ -1,11 +1,12 @@
 """The spectrum tokenizer: one codebook per group, and one scale per object.
 
-A spectrum becomes one code per two bins of its grid, four codes for its noise, and one for its flux
-scale. A spectrum that is published as coefficients becomes one code per coefficient, one for their
-noise, and one for the scale. A light curve becomes one code per epoch, of magnitude, precision and
-time step, and one code for its median magnitude, which is called its scale too. Each group has a
-scalar column for its scales. The code of the scale is chosen first, and bins, coefficients or
-epochs are encoded relative to the scale that it decodes to: so they correct its rounding.
+A spectrum becomes one code per two bins of its grid, four codes for its noise, eight for its local
+scales, and one for its flux scale. A spectrum that is published as coefficients becomes one code
+per coefficient, one for their noise, and one for the scale. A light curve becomes one code per
+epoch, of magnitude, precision and time step, and one code for its median magnitude, which is called
+its scale too. Each group has a scalar column for its scales. The code of the scale is chosen first,
+and bins, coefficients or epochs are encoded relative to the scale that it decodes to: so they
+correct its rounding.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ KINDS: Final[dict[GroupKind, type[GroupTokenizer]]] = {
     "light_curve": LightCurveGroupTokenizer,
 }
 """The tokenizer of each kind of group."""
-_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 4}
+_FORMAT: dict[str, Any] = {"format": "spectrum_tokenizer", "version": 5}
 _SEEN = "_seen"
 
 

@@ -17,7 +17,7 @@ from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer, scale_column
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
 
-SPECTRUM = SpectrumSettings(groups=("desi_b",), codebook_size=1024, max_spec_tokens_per_group=32)
+SPECTRUM = SpectrumSettings(groups=("desi_b",), codebook_size=1024, max_spec_tokens_per_group=40)
 SETTINGS = {
     "tokenizers.spectrum": SPECTRUM.model_dump(),
     "evaluation.max_objects": 20,

@@ -25,11 +25,13 @@ from astromodal.training.initialisation import new_model
 CONFIG = Config(
     tokenizers=TokenizerSettings(
         scalar=ScalarSettings(columns=("a", "b"), n_bins=4),
-        spectrum=SpectrumSettings(groups=("desi_r",), codebook_size=4, max_spec_tokens_per_group=8),
+        spectrum=SpectrumSettings(
+            groups=("desi_r",), codebook_size=4, max_spec_tokens_per_group=16
+        ),
         image=ImageSettings(bands=("R",), size=8, codebook_size=4),
     ),
     model=ModelSettings(d_model=16, n_layers=1, n_heads=2, d_ff=16, dropout=0.0),
-    sequences=SequenceSettings(max_seq_len=32),
+    sequences=SequenceSettings(max_seq_len=40),
 )
 LAYOUT = sequence_layout(CONFIG.tokenizers)
 HASHES = {"image": "i", "scalar": "s", "spectrum": "x"}
@@ -56,7 +58,7 @@ def _write_sequences(path, n=40, seed=0, blocks=("image", "desi_r"), split=None)
 
 def _make_model(seed=0):
     torch.manual_seed(seed)
-    return new_model(CONFIG.model, LAYOUT, max_seq_len=32).eval()
+    return new_model(CONFIG.model, LAYOUT, max_seq_len=40).eval()
 
 
 def _save_model(path, hashes=HASHES):

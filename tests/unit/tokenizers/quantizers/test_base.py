@@ -141,9 +141,9 @@ def test_spectra_with_another_quantizer(grid, tmp_path):
     assert codes.dtype == np.uint16
     assert (codes[codes != MISSING_CODE] < 16).all()
     decoded, _ = tokenizer.decode("desi_r", codes, scale)
-    np.testing.assert_array_equal(np.isfinite(decoded), codes != MISSING_CODE)
+    np.testing.assert_array_equal(np.isfinite(decoded[:, ::2]), codes[:, :-12] != MISSING_CODE)
     with pytest.raises(FormatError, match="codes of group desi_r must be below 16"):
-        tokenizer["desi_r"].decode(np.full((1, 8), 16, np.uint16), np.ones(1))
+        tokenizer["desi_r"].decode(np.full((1, 16), 16, np.uint16), np.ones(1))
     assert not len(tokenizer["gaiaxp_bp"].centroids)
 
 

@@ -156,11 +156,12 @@ def test_no_samples_make_an_empty_codebook():
     assert (codebook.std == 1).all()
 
 
-def test_equal_samples_make_one_centroid():
-    """A feature without spread is not divided by 0."""
+def test_equal_samples_are_a_centroid():
+    """A feature without spread is not divided by 0; all other codes are of artificial lines."""
     features = np.tile(np.array([0.5, 0.0, 1.0], np.float32), (5, 1))
     codebook = train_codebook(GroupSamples(features, np.ones(1), 1, 1), "desi_b", SETTINGS)
-    assert codebook.centroids.tolist() == [[0, 0]]
+    assert np.isfinite(codebook.centroids).all()
+    np.testing.assert_allclose(codebook.centroids[codebook.counts > 0], [[0, 0]], atol=1e-3)
 
 
 def test_codebooks_come_back_from_disk(codebook, tmp_path):

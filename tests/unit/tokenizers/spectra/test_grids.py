@@ -2,33 +2,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from astromodal.surveys.spectra import SpectrumBatch
-from astromodal.tokenizers.spectra.bins import object_scale
+from astromodal.tokenizers.spectra.bins import local_scale, object_scale
 from astromodal.tokenizers.spectra.grids import (
     CONTRAST,
+    N_LOCAL,
     N_SEGMENTS,
-    NOISE_STRETCH,
+    STRETCH,
     SpectrumFeatures,
     compress,
     expand,
+    features_of,
+    level_features,
+    levels_of,
+    local_fluxes,
+    pair_features,
     training_samples,
 )
-from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
+from helpers.spectra import SETTINGS, binned, samples_of, spectra, tokenizer_of
 
 LINES = SETTINGS.model_copy(update={"codebook_size": 2048})
-SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 25))
 FLAT = np.ones(100)
 """A typical noise that is the same everywhere."""
-
-
-@st.composite
-def binned(draw):
-    shape = draw(SHAPES)
-    flux = draw(arrays(np.float64, shape, elements=st.floats(-1e6, 1e6, width=32)))
-    ivar = draw(arrays(np.float64, shape, elements=st.one_of(st.just(0.0), st.floats(1e-8, 1e8))))
-    return np.where(ivar > 0, flux, np.nan), ivar
 
 
 def test_scale_by_hand():
@@ -67,8 +63,10 @@ def test_features_do_not_change_with_the_unit(case, power):
     np.testing.assert_array_equal(scaled, scale * c)
     found = compress(flux * c, ivar / c**2, scaled, noise)
     wanted = compress(flux, ivar, scale, noise)
-    np.testing.assert_array_equal(found[:, :-4], wanted[:, :-4])
-    np.testing.assert_allclose(found[:, -4:], wanted[:, -4:], atol=1e-10)
+    of_noise = slice(-12, -8)
+    np.testing.assert_array_equal(found[:, :-12], wanted[:, :-12])
+    np.testing.assert_array_equal(found[:, -8:], wanted[:, -8:])
+    np.testing.assert_allclose(found[:, of_noise], wanted[:, of_noise], atol=1e-10)
 
 
 @given(binned())
@@ -86,18 +84,72 @@ def test_expand_undoes_compress(case):
     # Half a difference is recovered from the mean, which may be much larger.
     largest = np.fmax.reduce(np.abs(np.where(good, flux, 0)), axis=1)[:, None]
     largest = np.broadcast_to(largest + np.nan_to_num(scale)[:, None], flux.shape)
-    assert (np.abs(found - flux)[good] <= 1e-9 * largest[good]).all()
+    assert (np.abs(found - flux)[good] <= 1e-6 * largest[good]).all()
+
+
+@given(binned())
+def test_local_scales_are_between_the_least_and_the_largest(case):
+    """As a mean must be, in every segment; all levels are NaN without a good bin."""
+    flux, ivar = case
+    noise = FLAT[: flux.shape[1]]
+    features = level_features(flux, ivar, object_scale(flux, ivar), noise)
+    live = (ivar > 0).any(axis=1)
+    assert features.shape == (len(flux), 12, 2)
+    np.testing.assert_array_equal(np.isfinite(features).all(axis=(1, 2)), live)
+    of_noise, local = levels_of(features)
+    assert (of_noise.shape[1], local.shape[1]) == (N_SEGMENTS, N_LOCAL)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.log(np.sqrt(flux**2 / 2 + 1 / ivar) / object_scale(flux, ivar)[:, None])
+    low, high = (f.reduce(np.where(ivar > 0, size, np.nan), axis=1) for f in (np.fmin, np.fmax))
+    assert (local[live] >= low[live, None] - 1e-6).all()
+    assert (local[live] <= high[live, None] + 1e-6).all()
+
+
+@given(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
+def test_fluxes_of_a_pair_come_back(first, second):
+    """To rounding of the larger one."""
+    found = local_fluxes(features_of(np.array([first]), np.array([second])))
+    largest = max(abs(first), abs(second), 1)
+    np.testing.assert_allclose(found, [[first, second]], atol=1e-9 * largest)
 
 
 def test_features_by_hand():
-    """Fluxes of 3 and 1 scales: arcsinh of their mean, 2, and a contrast of 1 / sqrt(1 + 2²)."""
+    """Fluxes of 3 and 1 local scales: arcsinh of their mean, 2, and a contrast of 1 / sqrt(5)."""
     flux, ivar = np.array([[6.0, 2.0, 4.0]]), np.array([[4.0, 4.0, 4.0]])
-    features = compress(flux, ivar, np.array([2.0]), np.array([1.0, 1.0, 1.0]))[0]
+    features = pair_features(flux, ivar, np.full((1, 3), 2.0))[0]
     contrast = CONTRAST * np.arcsinh(1 / np.sqrt(5) / CONTRAST)
     np.testing.assert_allclose(features[0], [np.arcsinh(2), contrast])
-    # A bin alone has no contrast. The noise is 1/2 everywhere: a quarter of the scale.
+    # A bin alone has no contrast.
     np.testing.assert_allclose(features[1], [np.arcsinh(2), 0], atol=1e-15)
-    np.testing.assert_allclose(features[2:], [[np.log(4) / NOISE_STRETCH, 0]] * 4, atol=1e-15)
+
+
+def test_levels_by_hand():
+    """A noise of 1/4 of the scale; local scales of sqrt(1/2 + 1/16) and sqrt(8 + 1/16) of it."""
+    flux, ivar = np.repeat([2.0, 8.0], 16)[None], np.full((1, 32), 4.0)
+    features = level_features(flux, ivar, np.array([2.0]), FLAT[:32])[0]
+    np.testing.assert_allclose(features[:4], [[np.log(4) / STRETCH, 0]] * 4, atol=1e-15)
+    low, high = np.log(9 / 16) / 2 / STRETCH, np.log(129 / 16) / 2 / STRETCH
+    np.testing.assert_allclose(features[4:], [[low, 0]] * 4 + [[high, 0]] * 4, atol=1e-15)
+
+
+def test_local_scales_are_interpolated_between_segments():
+    """Linearly between the middles of segments of two bins; constant at the ends."""
+    levels = np.zeros((1, 16))
+    levels[0, -1] = np.log(5)
+    found = local_scale(levels, np.array([2.0]), 32)[0]
+    np.testing.assert_allclose(found[-4:], [2, 4, 8, 10])
+    np.testing.assert_allclose(found[:-4], 2)
+
+
+@pytest.mark.parametrize("slope", [-1.0, 0.0, 1.0])
+def test_a_clear_continuum_has_nearly_one_code(slope):
+    """Whatever its slope: a flux of sqrt(2) local scales, of little contrast."""
+    flux = np.exp(slope * np.linspace(0, 1, 320))[None]
+    ivar = np.full(flux.shape, 1e8)
+    features = compress(flux, ivar, object_scale(flux, ivar), np.ones(320))[0, :160]
+    inner = slice(5, -5)  # the local scale is constant at the ends
+    np.testing.assert_allclose(features[inner, 0], np.arcsinh(np.sqrt(2)), atol=1e-3)
+    np.testing.assert_allclose(features[inner, 1], 0, atol=2e-3)
 
 
 def test_a_bad_bin_has_the_flux_of_its_neighbour():
@@ -105,7 +157,8 @@ def test_a_bad_bin_has_the_flux_of_its_neighbour():
     flux, ivar = np.array([[np.nan, 2.0, 2.0, np.nan]]), np.array([[0.0, 1.0, 1.0, 0.0]])
     scale, noise = np.array([2.0]), np.ones(4)
     features = compress(flux, ivar, scale, noise)
-    np.testing.assert_allclose(features[0, :2], [[np.arcsinh(1), 0]] * 2, atol=1e-15)
+    local = np.sqrt(3)  # of a flux of 2 and an error of 1
+    np.testing.assert_allclose(features[0, :2], [[np.arcsinh(2 / local), 0]] * 2, atol=1e-15)
     np.testing.assert_allclose(expand(features, scale, noise)[0], [[2.0, 2.0, 2.0, 2.0]])
 
 
@@ -118,12 +171,12 @@ def test_noise_follows_its_profile():
     np.testing.assert_allclose(found, ivar)
 
 
-def test_samples_are_pairs_with_their_precision_and_noise():
-    """ln(scale / error) of the better bin; levels of noise have none; a dead spectrum has none."""
+def test_samples_are_pairs_with_their_precision_and_levels():
+    """ln(scale / error) of the better bin; levels have none; a dead spectrum has no sample."""
     flux = np.array([[2.0, 2.0, 2.0, np.nan, np.nan, np.nan], [np.nan] * 6])
     ivar = np.array([[1.0, 4.0, 1.0, 0, 0, 0], [0.0] * 6])
     samples = training_samples(flux, ivar, np.array([2.0, np.nan]), np.ones(6))
-    assert samples.shape == (2 + N_SEGMENTS // 2, 3)
+    assert samples.shape == (2 + (N_SEGMENTS + N_LOCAL) // 2, 3)
     np.testing.assert_allclose(samples[:2, 2], [np.log(4), np.log(2)])
     assert np.isnan(samples[2:, 2]).all()
 
@@ -144,34 +197,42 @@ def test_lines_brighter_than_any_in_training_keep_their_flux():
 
 
 def test_artificial_lines_raise_training_bins():
-    """Three in a hundred more pairs, with their own precision, and fluxes up to 1,000 scales."""
-    number = np.linspace(0, 1, 5000)
+    """Three in a hundred more pairs, of their own precision, and up to 1,500 local scales."""
+    number = np.linspace(0, 1, 10_000)
     features = np.stack([3 * number - 1, 0 * number, number], 1).astype(np.float32)
-    lines = SpectrumFeatures().to_fit(features, 3)[5000:5150]
-    place = np.rint(lines[:, 2] * 4999).astype(int)
+    lines = SpectrumFeatures().to_fit(features, 3)[10_000:10_300]
+    place = np.rint(lines[:, 2] * 9999).astype(int)
     assert (lines[:, 0] >= features[place, 0] - 1e-6).all()
-    assert 6 < lines[:, 0].max() <= np.arcsinh(1000)
+    assert 6 < lines[:, 0].max() <= np.arcsinh(1500)
     assert 0.3 < np.abs(lines[:, 1]).max() <= CONTRAST * np.arcsinh(1 / CONTRAST)
 
 
 def test_artificial_dips_lower_training_bins():
-    """Three in a thousand more, behind the lines, below 0 and down to -100 scales."""
+    """Three in a thousand more, behind the lines, below 0 and down to -150 local scales."""
     number = np.linspace(0, 1, 50_000)
     features = np.stack([3 * number - 1, 0 * number, number], 1).astype(np.float32)
     dips = SpectrumFeatures().to_fit(features, 3)[51_500:]
     assert dips.shape == (150, 3)
     place = np.rint(dips[:, 2] * 49_999).astype(int)
     assert (dips[:, 0] <= features[place, 0] + 1e-6).all()
-    assert -np.arcsinh(100) <= dips[:, 0].min() < -4
+    assert -np.arcsinh(150) <= dips[:, 0].min() < -4
     assert (dips[:, 0] < 0).all()
 
 
-def test_levels_of_noise_are_among_the_samples():
-    """A fiftieth of the pairs, however many there are."""
-    features = np.zeros((1000, 3), np.float32)
-    features[990:] = 2, 0, np.nan
+def test_levels_are_among_the_samples():
+    """Three in a hundred pairs, however many there are."""
+    features = np.zeros((10_000, 3), np.float32)
+    features[9_990:] = 2, 0, np.nan
     fitted = SpectrumFeatures().to_fit(features, 3)
-    assert np.isnan(fitted[:, 2]).sum() == round(0.02 * 990)
+    assert np.isnan(fitted[:, 2]).sum() == round(0.03 * 9_990)
+
+
+def test_few_bins_are_drawn_more_than_once():
+    """Of ten training bins 8,000 are drawn, with as many lines and dips as belong to them."""
+    features = np.tile(np.arange(10, dtype=np.float32)[:, None], (1, 3)) / 10
+    fitted = SpectrumFeatures().to_fit(features, 3)
+    assert len(fitted) == 8000 + 240 + 24
+    assert len(np.unique(fitted[:8000], axis=0)) == 10
 
 
 def test_precise_bins_are_drawn_more_often():
@@ -182,18 +243,46 @@ def test_precise_bins_are_drawn_more_often():
     assert (drawn[:, 2] == 0).mean() == pytest.approx(0.059, abs=0.006)
 
 
+def values_of(tokenizer, codes):
+    """The values of codes (slots,), slot by slot, (1, slots, 2)."""
+    values = [tokenizer.unit_values(slot)[code] for slot, code in enumerate(codes.tolist())]
+    return np.stack(values)[None]
+
+
 def test_moments_of_certain_codes_are_the_decoded_flux():
-    """The values of a code in its slot are the fluxes of its two bins; the noise adds nothing."""
+    """Values of a code are fluxes of its two bins or levels; the noise adds nothing."""
     tokenizer = tokenizer_of({"desi_r": samples_of(*spectra(60))})["desi_r"]
     flux, ivar = tokenizer.rebin(*spectra(1, seed=4))
     codes = tokenizer.encode_bins(flux, ivar, np.ones(1))
-    values = np.stack(
-        [tokenizer.unit_values(slot)[code] for slot, code in enumerate(codes[0].tolist())]
-    )
-    mean, square = tokenizer.moments(values[None], values[None] ** 2)
+    values = values_of(tokenizer, codes[0])
+    mean, square = tokenizer.moments(values, values**2)
     np.testing.assert_allclose(mean, tokenizer.decode(codes, np.ones(1))[0])
     np.testing.assert_allclose(square, mean**2)
-    assert not values[-4:].any()
+    assert not values[0, -12:-8].any()
+
+
+def test_moments_are_at_the_mean_levels():
+    """Of a flux that is one of two, at the mean of two levels of the local scale."""
+    tokenizer = tokenizer_of({"desi_r": samples_of(*spectra(60))})["desi_r"]
+    flux, ivar = tokenizer.rebin(*spectra(2, seed=4))
+    codes = tokenizer.encode_bins(flux, ivar, np.ones(2))
+    both = np.concatenate([values_of(tokenizer, each) for each in codes])
+    mean, square = tokenizer.moments(both.mean(0)[None], (both**2).mean(0)[None])
+    # In the first bin the local scale is that of the first segment alone.
+    local, value = np.exp(both[:, -8, 0].mean()), both[:, 0, 0]
+    np.testing.assert_allclose(mean[0, 0], local * value.mean())
+    np.testing.assert_allclose(square[0, 0], local**2 * (value**2).mean())
+
+
+def test_bins_are_coded_relative_to_the_decoded_local_scale():
+    """Codes are nearest to the features that decoding has, not to those of exact levels."""
+    tokenizer = tokenizer_of({"desi_r": samples_of(*spectra(60))})["desi_r"]
+    flux, ivar = tokenizer.rebin(*spectra(5, seed=4))
+    scale = object_scale(flux, ivar)
+    codes = tokenizer.encode_bins(flux, ivar, scale)
+    _, levels = levels_of(tokenizer.features(codes[:, -12:]))
+    features = pair_features(flux, ivar, local_scale(levels, scale, flux.shape[1]))
+    np.testing.assert_array_equal(codes[:, :-12], tokenizer.nearest(features))
 
 
 def test_measured_pixels_are_the_native_ones():

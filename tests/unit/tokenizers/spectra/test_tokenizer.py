@@ -8,9 +8,13 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import ConfigError, DataError, FormatError
 from astromodal.storage.arrays import save_arrays
 from astromodal.surveys.registry import grid_group
-from astromodal.tokenizers.spectra.bins import object_scale
+from astromodal.tokenizers.spectra.bins import local_scale, object_scale
 from astromodal.tokenizers.spectra.codebook import train_codebook
-from astromodal.tokenizers.spectra.grids import SpectrumGroupTokenizer
+from astromodal.tokenizers.spectra.grids import (
+    SpectrumGroupTokenizer,
+    levels_of,
+    pair_features,
+)
 from astromodal.tokenizers.spectra.groups import SCALE_LEEWAY
 from astromodal.tokenizers.spectra.tokenizer import SpectrumTokenizer
 from helpers.spectra import SETTINGS, samples_of, spectra, tokenizer_of
@@ -38,7 +42,7 @@ def tokenizer():
 
 
 def test_codes_have_the_slots_of_the_group(tokenizer):
-    """uint16, a code for two bins and four for the noise, and the bins' wavelengths."""
+    """uint16, a code for two bins and twelve for the levels, and the bins' wavelengths."""
     codes, scale = encode_exactly(tokenizer[GROUP], *spectra(3, seed=1))
     assert codes.dtype == np.uint16
     assert codes.shape == (3, grid_group(GROUP).n_slots(SETTINGS))
@@ -93,10 +97,14 @@ def test_decoding_and_encoding_again_gives_the_code(tokenizer):
     one = tokenizer[GROUP]
     slots = grid_group(GROUP).n_slots(SETTINGS)
     codes = np.resize(np.arange(len(one.centroids), dtype=np.uint16), (1, slots))
-    flux, ivar = one.decode(codes, np.array([3.0]))
-    again = one.encode_bins(flux, ivar, np.array([3.0]))
-    pairs = len(one.wave) // 2  # the last bin is alone, the noise is interpolated
-    np.testing.assert_array_equal(again[:, :pairs], codes[:, :pairs])
+    np.testing.assert_array_equal(one.nearest(one.features(codes)), codes)
+    # From fluxes too, relative to the same local scale: that of the fluxes is another one.
+    scale, n_bins = np.array([3.0]), len(one.wave)
+    flux, ivar = one.decode(codes, scale)
+    _, levels = levels_of(one.features(codes[:, -12:]))
+    again = one.nearest(pair_features(flux, ivar, local_scale(levels, scale, n_bins)))
+    whole = n_bins // 2  # the last bin is alone
+    np.testing.assert_array_equal(again[:, :whole], codes[:, :whole])
 
 
 def test_decoded_spectra_follow_the_observed():
@@ -222,7 +230,7 @@ def test_a_changed_file_is_refused(tokenizer, tmp_path):
     """The arrays must have the hash that the file carries."""
     arrays = tokenizer.arrays() | {"desi_r_mean": np.zeros(3)}
     save_arrays(
-        tmp_path / "t.npz", arrays, format="spectrum_tokenizer", version=4, hash=tokenizer.hash
+        tmp_path / "t.npz", arrays, format="spectrum_tokenizer", version=5, hash=tokenizer.hash
     )
     with pytest.raises(FormatError, match=f"must be of hash {tokenizer.hash}, got"):
         SpectrumTokenizer.load(tmp_path / "t.npz")
