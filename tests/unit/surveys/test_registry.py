@@ -60,7 +60,7 @@ LSST = LightCurveGroup(
     axis=Quantity("time", "d", "day"),
     colour="#e69f00",
 )
-SETTINGS = SpectrumSettings(groups=("pfs_b", "lsst_y"), codebook_size=8, iterations=2)
+SETTINGS = SpectrumSettings(groups=("pfs_b", "lsst_y"), codebook_size=64, iterations=2)
 N = 6
 
 
@@ -154,14 +154,14 @@ def test_sdss_is_a_setting():
     assert [(c.name, c.length) for c in columns] == [
         ("sdss_flux", 3401), ("sdss_ivar", 3401), ("sdss_wave", 3401)
     ]  # fmt: skip
-    # By hand: 3401 pixels need ceil(3401 / (2 x 508)) = 4 a bin: 851, in 426 pairs, and noise.
-    assert sequence_layout(config.tokenizers)["sdss"].length == 1 + 426 + 4
+    # By hand: 3401 pixels need ceil(3401 / (2 x 500)) = 4 per bin: 851, in 426 pairs, and levels.
+    assert sequence_layout(config.tokenizers)["sdss"].length == 1 + 426 + 12
     assert len(feature_space("sdss").weights) == 2
 
 
 def test_sdss_is_read_and_encoded(write_cube):
     """From the cube to codes and back to fluxes, as the groups of any other survey."""
-    settings = SpectrumSettings(groups=("sdss",), codebook_size=8, iterations=2)
+    settings = SpectrumSettings(groups=("sdss",), codebook_size=64, iterations=2)
     wave = grid_group("sdss").grid(settings).points()
     flux = np.random.default_rng(0).normal(10, 1, (N, len(wave))).astype(np.float32)
     ivar = np.ones((N, len(wave)), np.float32)
