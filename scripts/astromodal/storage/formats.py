@@ -235,9 +235,6 @@ MAKERS: Final = {
     "ablation_losses": "evaluate_ablation",
     "finetuning": "finetune_label",
     "label_head": "finetune_label",
-    "index_space": "train_index",
-    "index_shard": "index_field",
-    "neighbour_index": "assemble_index",
 }
 """The rule that makes the files of each format."""
 

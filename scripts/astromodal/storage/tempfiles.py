@@ -81,7 +81,7 @@ def clear_leftovers(folder: str | Path) -> int:
 
 def _remove(path: Path) -> None:
     """Delete a file, or a folder of files; a folder with folders in it stays."""
-    if path.is_dir() and not path.is_symlink():
+    if path.is_dir():
         for each in path.iterdir():
             each.unlink()
         path.rmdir()
@@ -92,7 +92,7 @@ def _remove(path: Path) -> None:
 def _is_left_over(path: Path) -> bool:
     """Return whether a file or folder is a temporary one whose writer has ended."""
     match = _NAME.fullmatch(path.name)
-    if match is None:
+    if match is None or (path.is_symlink() and path.is_dir()):
         return False
     if match["machine"] == machine():
         return not _runs(int(match["process"]))
