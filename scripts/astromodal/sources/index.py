@@ -32,7 +32,7 @@ from astromodal.storage.hashing import hash_values
 from astromodal.storage.tempfiles import atomic_path
 
 CELL_ORDER: Final = 8
-"""HEALPix order of the cells that plans compare, 14 arcmin across, and 8 at least: more than any match moves."""
+"""HEALPix order of the cells that plans compare, 14 arcmin across: more than any match moves."""
 _ORDER: Final = 29  # of the column _healpix, as in HATS catalogues
 _GAIA_SHIFT: Final = 35
 """Bits of a Gaia source_id below its HEALPix cell of order 12 (Gaia DR3 documentation, 20.1.1)."""

@@ -61,7 +61,8 @@ def test_what_was_made_since_is_not_listed(survey, text):
 def test_a_run_that_may_not_skip_refuses_skipped_fields(survey):
     """The error names the field and the remedy."""
     what = (
-        "on_bad_field must be skip, got stop, but field F1 was skipped .*; repair or move what it read"
+        "on_bad_field must be skip, got stop, but field F1 was skipped .*; "
+        "repair or move what it read"
     )
     with pytest.raises(ConfigError, match=what):
         check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
