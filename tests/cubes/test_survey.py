@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import pyarrow.csv
@@ -64,8 +65,7 @@ def sampled(tmp_path_factory) -> Workflow:
 def run(sampled, tmp_path) -> Workflow:
     """A copy of the survey with its results, which a test may change."""
     shutil.copytree(sampled.folder, tmp_path / "copy")
-    config = yaml.safe_load(yaml.safe_dump(sampled.config))
-    return Workflow(tmp_path / "copy", config)
+    return Workflow(tmp_path / "copy", deepcopy(sampled.config))
 
 
 def test_every_field_has_a_cube(sampled):
