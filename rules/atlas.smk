@@ -29,7 +29,7 @@ rule build_atlas:
             "atlas",
             "evaluation.labels.{redshift,kind,magnitude}",
             "tokenizers.scalar.columns",
-            "tokenizers.spectrum.{groups,max_spec_tokens_per_group,xp_samples}",
+            "tokenizers.spectrum.{groups,xp_samples}",
             "tokenizers.image.size",
         ),
         code=code("build_atlas"),
