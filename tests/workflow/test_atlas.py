@@ -27,7 +27,7 @@ pytestmark = pytest.mark.workflow
 
 TEXT = "document.getElementById({!r}).innerText"
 MANY, PATIENCE = 100_000, 120
-"""Objects of a large survey, and seconds in which it must be shown; an idle core takes some 4."""
+"""Objects of a large survey, and seconds in which it must be shown; a busy machine took 4.3."""
 
 
 @pytest.fixture(scope="module")
