@@ -43,6 +43,7 @@ include: "rules/report.smk"
 include: "rules/ablations.smk"
 include: "rules/predict.smk"
 include: "rules/atlas.smk"
+include: "rules/hats.smk"
 include: "rules/targets.smk"
 include: "rules/run.smk"
 

@@ -17,6 +17,7 @@ localrules:
     predict,
     export,
     atlas,
+    hats,
     finetune,
 
 
@@ -96,6 +97,12 @@ rule atlas:
     """Make the page to explore the survey."""
     input:
         PATHS.atlas,
+
+
+rule hats:
+    """Write the survey's objects as a HATS catalogue."""
+    input:
+        PATHS.hats,
 
 
 rule finetune:

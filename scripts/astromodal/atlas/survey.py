@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from sklearn.neighbors import NearestNeighbors
 
 from astromodal.config.evaluate import AtlasSettings
@@ -24,7 +22,7 @@ from astromodal.evaluation.embeddings.measures import (
     nearest_neighbours,
     project_to_plane,
 )
-from astromodal.inference.tables import read_meta
+from astromodal.inference.tables import common_columns, common_model, object_count, read_rows
 from astromodal.sequences.store import SequenceStore
 
 MODALITIES = ("scalar", "scalar + image", "scalar + spectrum", "scalar + image + spectrum")
@@ -109,13 +107,14 @@ def prepare_survey(
         Where files do not belong together, or to one model.
     """
     atlas = settings.atlas
-    model_hash = check_models(fields)
-    counts = [pq.read_metadata(f.files["embeddings"]).num_rows for f in fields]
+    kinds = ("embeddings", "predictions")
+    model_hash = common_model([f.files[k] for f in fields for k in kinds if k in f.files])
+    counts = [object_count(f.files["embeddings"]) for f in fields]
     if not sum(counts):
         must = "those of some objects"
         raise DataError(must_be("embeddings", must, "none", "select more rows (selection)"))
     chosen = sample_by_field(counts, atlas.max_objects, atlas.seed)
-    names = predicted_columns(fields)
+    names = common_columns([f.files["predictions"] for f in fields if "predictions" in f.files])
     columns = _columns(settings, names)
     parts = [
         _read_field(fields[i], chosen[i], columns, names, settings)
@@ -174,34 +173,6 @@ def sample_by_field(counts: Sequence[int], most: int, seed: int) -> list[np.ndar
     ]
 
 
-def check_models(fields: Sequence[EvaluatedField]) -> str:
-    """Return the hash of the model that made all embeddings and predictions.
-
-    Raises
-    ------
-    FormatError
-        Where a file was made by another model than the first one.
-    """
-    first = ""
-    for field in fields:
-        for kind in ("embeddings", "predictions"):
-            if kind in field.files:
-                path = field.files[kind]
-                own = str(read_meta(path)["model_hash"])
-                first = first or own
-                if own != first:
-                    what, do = f"model of {path.name}", f"run the target that makes {kind} again"
-                    raise FormatError(must_be(what, f"that of hash {first}", own, do))
-    return first
-
-
-def predicted_columns(fields: Sequence[EvaluatedField]) -> list[str]:
-    """Return the columns that were predicted in every field, in the order of the first."""
-    tables = [f.files["predictions"] for f in fields if "predictions" in f.files]
-    listed = [list(read_meta(path)["columns"]) for path in tables]
-    return [name for name in listed[0] if all(name in own for own in listed)] if listed else []
-
-
 def _columns(settings: Config, predicted: Sequence[str]) -> list[str]:
     """Return the scalar columns of the cubes that the page shows, each once."""
     if settings.atlas.columns is not None:
@@ -257,29 +228,6 @@ def _read_field(
     }
 
 
-def read_rows(path: str | Path, chosen: np.ndarray, columns: Sequence[str]) -> pa.Table:
-    """Read some rows of a parquet file, one row group at a time.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    chosen : int64 (k,)
-        The rows, ascending.
-    columns : sequence of str
-        The columns to read.
-    """
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        parts, start = [file.schema_arrow.empty_table().select(list(columns))], 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            own = chosen[(chosen >= start) & (chosen < end)] - start
-            if len(own):
-                parts.append(file.read_row_group(group, list(columns)).take(own))
-            start = end
-        return pa.concat_tables(parts)
-
-
 def _text(column: pa.ChunkedArray) -> np.ndarray:
     """Return a column of texts, unicode (n,)."""
     return np.array(column.to_pylist(), dtype=np.str_)
@@ -304,7 +252,7 @@ def _predictions(
         return np.empty((len(ids), 0, len(INTERVAL)))
     path = field.files["predictions"]
     names = [f"{column}_{statistic}" for column in columns for statistic in INTERVAL]
-    rows = pq.read_metadata(path).num_rows
+    rows = object_count(path)
     table = read_rows(path, chosen, ["id", *names])
     if rows <= chosen.max() or _text(table["id"]).tolist() != ids.tolist():
         must = f"those of {field.files['embeddings'].name}"

@@ -240,6 +240,30 @@ class PredictSettings(Settings):
     )
 
 
+Included = Literal["embeddings", "predictions", "scalars", "codes"]
+
+
+class HatsSettings(Settings):
+    """The HATS catalogue of the survey, which the target `hats` writes."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] = Field(
+        "astromodal", description="Name of the catalogue, and of its folder."
+    )
+    include: Annotated[tuple[Included, ...], *Once] = Field(
+        ("embeddings", "predictions", "scalars", "codes"),
+        description="What it has beside ids and positions: embeddings, predictions, decoded "
+        "scalars, codes.",
+    )
+    margin: Annotated[float, Field(ge=0, le=600)] = Field(
+        10.0,
+        description="Width of the margin around each partition (arcsec), within which matches "
+        "across its border are found; 0 for none.",
+    )
+    max_rows: Positive = Field(
+        50_000, description="Largest number of rows of a partition, which a job holds in memory."
+    )
+
+
 class AtlasSettings(Settings):
     """The page to explore a survey, which the target `atlas` makes."""
 

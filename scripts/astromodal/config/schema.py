@@ -26,6 +26,7 @@ from astromodal.config.evaluate import (
     AblationSettings,
     AtlasSettings,
     EvaluationSettings,
+    HatsSettings,
     PredictSettings,
 )
 from astromodal.config.inputs import (
@@ -303,6 +304,7 @@ class Config(Settings):
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
     atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
+    hats: HatsSettings = Field(HatsSettings(), description="The HATS catalogue of the survey.")
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
     @property

@@ -52,6 +52,7 @@ class Layout:
         self.report = f"{self.results}/report/report.html"
         self.export = f"{self.results}/model"
         self.atlas = f"{self.results}/atlas/atlas.html"
+        self.hats = f"{self.results}/hats"
         self.stamps = f"{self.results}/stamps/index.json"
         self.cube_columns = f"{self.results}/stamps/columns.json"
         self.skipped = f"{self.results}/skipped"

@@ -324,6 +324,15 @@ def _joined(column: pa.Array, total: int) -> pa.Array:
     return column.flatten()
 
 
+def lists(values: np.ndarray, kind: pa.DataType, present: np.ndarray | None = None) -> pa.Array:
+    """Return a table of numbers (n, L) as a column of lists; rows that are not present are null."""
+    n, length = values.shape
+    here = np.ones(n, bool) if present is None else present
+    offsets = np.concatenate([[0], np.cumsum(np.where(here, length, 0))]).astype(np.int32)
+    flat = pa.array(np.ascontiguousarray(values[here]).ravel(), kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~here))
+
+
 def cube_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Open a writer of a cube with columns of a schema.
 

@@ -214,6 +214,60 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     return dict(json.loads(stored[KEY]))
 
 
+def common_model(paths: Sequence[Path]) -> str:
+    """Return the hash of the model that made some tables of embeddings and predictions.
+
+    Raises
+    ------
+    FormatError
+        Where a table was made by another model than the first one.
+    """
+    first = ""
+    for path in paths:
+        meta = read_meta(path)
+        own = str(meta["model_hash"])
+        first = first or own
+        if own != first:
+            what, do = f"model of {path.name}", f"run the target that makes {meta['format']} again"
+            raise FormatError(must_be(what, f"that of hash {first}", own, do))
+    return first
+
+
+def common_columns(predictions: Sequence[Path]) -> list[str]:
+    """Return the columns that were predicted in every table, in the order of the first."""
+    listed = [list(read_meta(path)["columns"]) for path in predictions]
+    return [name for name in listed[0] if all(name in own for own in listed)] if listed else []
+
+
+def object_count(path: str | Path) -> int:
+    """Return the number of objects in a table of embeddings or predictions."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def read_rows(path: str | Path, chosen: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Read some rows of a parquet file, one row group at a time.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    chosen : int64 (k,)
+        The rows, ascending.
+    columns : sequence of str
+        The columns to read.
+    """
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        parts, start = [file.schema_arrow.empty_table().select(list(columns))], 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(chosen, [start, end])
+            if last > first:
+                own = file.read_row_group(group, list(columns))
+                parts.append(own.take(chosen[first:last] - start))
+            start = end
+        return pa.concat_tables(parts)
+
+
 def _statistics(name: str, column: ScalarPrediction | None, n: int) -> dict[str, pa.Array]:
     """Return the statistics of a column of n objects; NaN where it has no bins."""
     if column is None:

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.sources import SourceSettings
+from astromodal.data.parquet import lists
 from astromodal.sources.files import RawFile, redrock_path
 from astromodal.sources.fits_files import FitsFile, open_fits
-from astromodal.sources.rows import finite, index_table, lists, row_digests
+from astromodal.sources.rows import finite, index_table, row_digests
 from astromodal.surveys.desi import GRIDS
 
 _ARMS: Final = {name.removeprefix("desi_"): grid for name, grid in GRIDS.items()}

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from pydantic_core import from_json
 
 from astromodal.config.sources import SourceSettings
+from astromodal.data.parquet import lists
 from astromodal.sources.files import RawFile
 from astromodal.sources.raw_table import RawTable
-from astromodal.sources.rows import index_table, is_list, lists, row_digests
+from astromodal.sources.rows import index_table, is_list, row_digests
 from astromodal.sources.tables import open_table
 from astromodal.surveys.gaiaxp import N_COEFFICIENTS, N_CORRELATIONS
 

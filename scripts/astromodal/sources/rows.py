@@ -53,15 +53,6 @@ def finite(values: np.ndarray) -> pa.Array:
     return pa.array(values, mask=~np.isfinite(values))
 
 
-def lists(values: np.ndarray, kind: pa.DataType, present: np.ndarray | None = None) -> pa.Array:
-    """Return a table of numbers (n, L) as a column of lists; rows that are not present are null."""
-    n, length = values.shape
-    here = np.ones(n, bool) if present is None else present
-    offsets = np.concatenate([[0], np.cumsum(np.where(here, length, 0))]).astype(np.int32)
-    flat = pa.array(np.ascontiguousarray(values[here]).ravel(), kind.value_type)
-    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~here))
-
-
 def is_list(kind: pa.DataType | None) -> bool:
     """Return whether a type is one of lists, of any length or of one."""
     return kind is not None and (

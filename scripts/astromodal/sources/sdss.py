@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from astromodal.config.sources import SourceSettings
+from astromodal.data.parquet import lists
 from astromodal.sources.files import RawFile
 from astromodal.sources.fits_files import FitsFile, open_fits
-from astromodal.sources.rows import finite, index_table, lists, row_digests
+from astromodal.sources.rows import finite, index_table, row_digests
 from astromodal.surveys.sdss import GRID
 
 _PIXELS: Final = pa.list_(pa.float32())

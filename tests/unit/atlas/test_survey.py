@@ -1,23 +1,21 @@
 """The objects of the atlas: their sample, map, neighbours and properties."""
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from astromodal.atlas.survey import (
     MODALITIES,
-    check_models,
     place_objects,
-    predicted_columns,
     prepare_survey,
-    read_rows,
     sample_by_field,
 )
+from astromodal.config.evaluate import PredictSettings
 from astromodal.data.cube import Cube
 from astromodal.errors import DataError, FormatError
 from astromodal.evaluation.embeddings.measures import embedding_space
 from astromodal.inference.model import AstroModel
+from astromodal.inference.tables import predict_field
 from helpers.model import toy_bundle
 
 
@@ -56,15 +54,6 @@ def test_a_seed_decides_on_the_sample():
     first, again, other = (sample_by_field([50, 50], 20, seed) for seed in (1, 1, 2))
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
-
-
-def test_rows_are_read_by_row_groups(tmp_path):
-    """Chosen rows come in their order, whatever row groups they lie in."""
-    table = pa.table({"a": np.arange(10), "b": np.arange(10) * 2.0})
-    pq.write_table(table, tmp_path / "t.parquet", row_group_size=3)
-    read = read_rows(tmp_path / "t.parquet", np.array([0, 2, 3, 9]), ["b"])
-    assert read.to_pydict() == {"b": [0.0, 4.0, 6.0, 18.0]}
-    assert len(read_rows(tmp_path / "t.parquet", np.empty(0, np.int64), ["a"])) == 0
 
 
 def test_objects_are_those_of_the_fields(survey):
@@ -150,24 +139,23 @@ def test_nothing_needs_to_be_predicted(pair, as_fields, settings):
     assert "specz_z" in survey.measured
 
 
-def test_columns_that_some_field_lacks_are_not_predicted(pair, as_fields, tmp_path, made, model):
+def test_columns_that_some_field_lacks_are_not_predicted(
+    pair, as_fields, tmp_path, model, settings
+):
     """Only what was predicted in every field is shown."""
-    from astromodal.config.evaluate import PredictSettings
-    from astromodal.inference.tables import predict_field
-
     name, files = pair[1]
     path, split = tmp_path / "p.parquet", files["cube"].parent / "split.npz"
     predict_field(model, files["sequences"], split, 128, path, ("specz_z",), PredictSettings())
     fields = as_fields(pair[0], (name, files | {"predictions": path}))
-    assert predicted_columns(fields) == ["specz_z"]
+    assert list(prepare_survey(fields, settings()).predicted) == ["specz_z"]
 
 
-def test_another_model_is_refused(pair, made, as_fields):
+def test_another_model_is_refused(pair, made, as_fields, settings):
     """All files must be of one model; the error names both."""
     other = AstroModel(toy_bundle(seed=9))
     fields = as_fields(pair[0], made("C", model=other))
     with pytest.raises(FormatError, match=f"of hash \\w+, got {other.hash}; run the target"):
-        check_models(fields)
+        prepare_survey(fields, settings())
 
 
 def test_predictions_of_other_objects_are_refused(pair, as_fields, settings):

@@ -18,6 +18,7 @@ from astromodal.inference.tables import (
     predict_field,
     predict_field_label,
     read_meta,
+    read_rows,
 )
 
 COLUMNS = ("specz_z", "gaia_teff_gspphot", "vista_japermag6")
@@ -134,3 +135,12 @@ def test_other_parquet_has_no_metadata(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(FormatError, match="must be embeddings or predictions of astromodal"):
         read_meta(tmp_path / "a.parquet")
+
+
+def test_rows_are_read_by_row_groups(tmp_path):
+    """Chosen rows come in their order, whatever row groups they lie in."""
+    table = pa.table({"a": np.arange(10), "b": np.arange(10) * 2.0})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=3)
+    read = read_rows(tmp_path / "t.parquet", np.array([0, 2, 3, 9]), ["b"])
+    assert read.to_pydict() == {"b": [0.0, 4.0, 6.0, 18.0]}
+    assert len(read_rows(tmp_path / "t.parquet", np.empty(0, np.int64), ["a"])) == 0
