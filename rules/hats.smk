@@ -23,7 +23,7 @@ rule build_hats:
         "../envs/cpu.yaml"
     params:
         fields=list(FIELDS.every),
-        settings=settings("columns.{id,presets,ra,dec,sentinels}", "hats"),
+        settings=settings(VALUES, "columns.{ra,dec}", "hats"),
         code=code("build_hats"),
     script:
         "../scripts/build_hats.py"

@@ -31,7 +31,7 @@ HOLD_ALL_TOKENIZERS = {
 USE_THE_MODEL = {
     "embed_field", "evaluate_section", "evaluate_reconstruction", "evaluate_downstream",
     "evaluate_embeddings", "predict_field", "finetune_label", "predict_label",
-    "evaluate_finetuned",
+    "evaluate_finetuned", "build_hats",
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def reaching(*prefixes: str) -> set[str]:
     ("prefixes", "rules"),
     [
         (["simulate."], {"simulate_field"}),
-        (["evaluation."], EVALUATIONS | {"build_atlas"}),
+        (["evaluation."], EVALUATIONS | {"build_atlas", "build_hats"}),
         (
             ["evaluation.report/templates", "evaluation.report.render."],
             {"compare_ablations", "render_report"},

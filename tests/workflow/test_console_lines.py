@@ -62,6 +62,7 @@ OTHERS = {
     "encoded with the tokenizers that exist": "compared by test_sample_outputs.py",
     "changed since the last run: training": "compared by test_sample_outputs.py",
     "tokenizers.scalar.n_bins must be": "compared by test_sample_outputs.py",
+    "import lsdb": "called by test_hats.py",
 }
 """Beginnings of fenced blocks that show what is printed, and what holds them to it."""
 

@@ -259,7 +259,7 @@ class HatsSettings(Settings):
         description="Width of the margin around each partition (arcsec), within which matches "
         "across its border are found; 0 for none.",
     )
-    max_rows: Positive = Field(
+    max_rows: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         50_000, description="Largest number of rows of a partition, which a job holds in memory."
     )
 

@@ -162,8 +162,8 @@ def margins(
         Those that have rows in their margin, with these.
     """
     pixels = [HealpixPixel(each.order, each.pixel) for each in partitions]
-    properties = TableProperties(
-        catalog_name="margin", catalog_type="object", ra_column="ra", dec_column="dec"
+    properties = TableProperties.model_validate(
+        {"catalog_name": "", "catalog_type": "object", "ra_column": "ra", "dec_column": "dec"}
     )
     pixels += Catalog(properties, pixels).generate_negative_tree_pixels()
     coarse = cell >> 2 * (_ORDER - margin_order)
@@ -214,7 +214,8 @@ def write_catalogue(
     if not len(places.cell):
         must, got = "those of some objects", f"none, of {places.n_unplaced} objects"
         raise DataError(must_be("positions", must, got, "select more rows (selection)"))
-    margin_order = int(margin2order(hats.margin / 60)) if hats.margin else _ORDER  # of arcmin
+    width = np.array(hats.margin) / 60  # arcmin
+    margin_order = int(margin2order(width)) if hats.margin else _ORDER
     partitions = divide(places.cell, hats.max_rows, margin_order - 1)
     primary = {"dataproduct_type": "object", "obs_collection": hats.name}
     _write(folder, partitions, rows, places, primary, progress)

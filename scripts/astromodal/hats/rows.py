@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -157,7 +157,7 @@ class CatalogueRows:
     def _decoded(self, objects: Encoded) -> dict[str, pa.Array]:
         """Return what the scalar codes say, null where missing."""
         has = objects.has(SCALAR)
-        frame = self._model.decode(objects, SCALAR)[SCALAR]
+        frame: Any = self._model.decode(objects, SCALAR)[SCALAR]
         columns = {}
         for name in self._model.columns:
             values = np.full(len(objects), np.nan, dtype=np.float32)

@@ -21,6 +21,9 @@ import yaml
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from hats.catalog import PartitionInfo, TableProperties
+from hats.io import paths, write_parquet_metadata
+from hats.pixel_math import HealpixPixel
 
 from astromodal.config.inputs import BANDS, SimulateSettings
 from astromodal.config.load import load_config
@@ -192,14 +195,15 @@ def _gaia(tables: dict[str, pa.Table], folder: Path) -> None:
 
 
 def _hats_metadata(folder: Path, n_rows: int, cells: np.ndarray) -> None:
-    """Write properties and partitions, as the IVOA note on HATS describes them."""
+    """Write schema, partitions and properties of a HATS catalogue."""
+    write_parquet_metadata(folder, create_metadata=False)
+    pixels = [HealpixPixel(_ORDER, cell) for cell in cells.tolist()]
+    PartitionInfo(pixels).write_to_file(paths.get_partition_info_pointer(folder))
     properties = {
         "obs_collection": "simulated_gaia", "dataproduct_type": "object", "hats_nrows": n_rows,
         "hats_col_ra": "ra", "hats_col_dec": "dec", "hats_order": _ORDER, "hats_version": "v1.0",
     }  # fmt: skip
-    write_text(folder / "hats.properties", "".join(f"{k}={v}\n" for k, v in properties.items()))
-    lines = [f"{_ORDER},{cell}" for cell in cells.tolist()]
-    write_text(folder / "partition_info.csv", "\n".join(["Norder,Npix", *lines]) + "\n")
+    TableProperties.model_validate(properties).to_properties_file(folder)
 
 
 def _xp(tables: dict[str, pa.Table], path: Path) -> None:
