@@ -76,7 +76,8 @@ def write_raw_survey(sky: SimulateSettings, folder: str | Path, size: int = 1000
     Returns
     -------
     dict
-        The ``sources`` of a configuration, with paths below `folder`.
+        The ``sources`` of a configuration, with paths below `folder`; without surveys that no
+        field has.
     """
     folder = Path(folder)
     fields = {name: MeasuredField(sky, name) for name in sky.fields}
@@ -89,11 +90,13 @@ def write_raw_survey(sky: SimulateSettings, folder: str | Path, size: int = 1000
     _gaia(tables, folder / "gaia")
     _xp(tables, folder / "xp/XpContinuousMeanSpectrum.csv")
     _redshifts(tables, folder / "specz.parquet")
-    return raw_sources(folder)
+    written = {name: each["files"].format(field="*", band="*") for name, each in _SOURCES.items()}
+    sources = raw_sources(folder)
+    return {name: sources[name] for name, files in written.items() if any(folder.glob(files))}
 
 
 def raw_sources(folder: str | Path) -> dict[str, Any]:
-    """Return the ``sources`` of a configuration for the files that `write_raw_survey` wrote."""
+    """Return the ``sources`` of a configuration for all files that `write_raw_survey` writes."""
     return {
         name: {**source, "files": f"{folder}/{source['files']}"}
         for name, source in _SOURCES.items()
