@@ -16,7 +16,8 @@ from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.extensions import VARIABLE, hand_down
-from astromodal.jobs.failures import FOLDER, read_notes
+from astromodal.jobs.failures import VARIABLE as SKIPPED
+from astromodal.jobs.failures import allow_skips, read_notes
 from astromodal.storage.formats import Skip, SkippedError, skip_at
 from astromodal.storage.json_files import write_json
 
@@ -164,7 +165,8 @@ def test_progress_is_logged(snakemake):
 def skipping(tmp_path, monkeypatch):
     """The folder of notes of a run that may skip a bad field, whose cube is there."""
     (tmp_path / "cube.parquet").write_bytes(b"bad")
-    monkeypatch.setenv(FOLDER, str(tmp_path / "skipped"))
+    allow_skips(str(tmp_path), str(tmp_path / "skipped"), True, environment := {})
+    monkeypatch.setenv(SKIPPED, environment[SKIPPED])
     return tmp_path / "skipped"
 
 
