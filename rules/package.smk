@@ -23,15 +23,12 @@ def scripts_of(rules):
     """
     if hasattr(rules, "abspath"):
         return Path(str(rules.abspath())).parent / "scripts"
-    if not hasattr(rules, "ref"):
+    if not hasattr(rules, "hosted_repo"):
         raise WorkflowError(
-            "snakefile of the module astromodal must be a file, github(...), gitlab(...) or "
-            f"gitfile(...), got a file of {rules}; clone the repository, and name its Snakefile"
+            "snakefile of the module must be a file, github(...) or gitlab(...), got a file of "
+            f"{rules}; clone the repository, and name the Snakefile in the clone"
         )
-    from git import Repo  # here: it takes 0.1 s
-
-    hosted = hasattr(rules, "hosted_repo")
-    repository = rules.hosted_repo.repo if hosted else Repo(rules.repo_path)
+    repository = rules.hosted_repo.repo
     commit = repository.commit(rules.ref).hexsha
     folder = Path(".snakemake", "astromodal", commit).absolute()
     if not folder.exists():
