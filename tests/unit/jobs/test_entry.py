@@ -154,6 +154,16 @@ def test_another_copy_of_the_package_is_refused(snakemake, tmp_path):
     assert astromodal.__version__
 
 
+def test_a_script_out_of_a_repository_has_the_package_of_the_plan(snakemake, monkeypatch):
+    """Its folder is a URI, and the plan names the folder of the package."""
+    snakemake.scriptdir = "https://raw.githubusercontent.com/owner/astromodal/v1/scripts"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/modules", str(SCRIPTS)]))
+    assert start(snakemake).name == "encode_scalars"
+    monkeypatch.setenv("PYTHONPATH", "/modules")
+    with pytest.raises(AstromodalError, match="must be imported from /modules, got"):
+        start(snakemake)
+
+
 def test_progress_is_logged(snakemake):
     """A long step says when it is done, and passes its items on."""
     job = start(snakemake)
