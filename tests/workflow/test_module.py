@@ -13,9 +13,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+import astromodal
 from astromodal.core.paths import Layout
-from helpers.workflow import ROOT, Workflow, made_once, tiny
+from helpers.console import checkout, fences
+from helpers.console import run as run_line
+from helpers.programs import install
+from helpers.workflow import ROOT, Workflow, job_table, made_once, tiny
 
 pytestmark = pytest.mark.workflow
 
@@ -101,9 +106,9 @@ def checkout_of(folder: Path) -> Path:
     return folder
 
 
-def edit(checkout: Path) -> None:
+def edit(copy: Path) -> None:
     """Change what one entry script does."""
-    script = checkout / "scripts/train_scalar_tokenizer.py"
+    script = copy / "scripts/train_scalar_tokenizer.py"
     script.write_text(script.read_text() + "print(1)\n")
 
 
@@ -146,10 +151,10 @@ def test_a_touched_cube_of_a_module_plans_nothing(run):
 
 def test_an_edit_of_the_checkout_of_a_module_plans_what_runs_it(run, tmp_path):
     """Another checkout of the same code plans nothing; an edited script plans its rule."""
-    checkout = checkout_of(tmp_path / "checkout")
-    moved = outer(tmp_path, quoted(checkout))
+    copy = checkout_of(tmp_path / "checkout")
+    moved = outer(tmp_path, quoted(copy))
     assert moved.planned(*TARGETS) == {}
-    edit(checkout)
+    edit(copy)
     planned = moved.planned(*TARGETS)
     assert planned == {"train_scalar_tokenizer": 1, "encode_scalars": 3, "count_bins": 1}
 
@@ -284,6 +289,46 @@ def test_a_module_from_github_runs(hosted):
     planned = hosted.planned(*TARGETS)
     assert planned == {"train_scalar_tokenizer": 1, "encode_scalars": 3, "count_bins": 1}
     assert len([*(hosted.folder / ".snakemake/astromodal").iterdir()]) == 2
+
+
+@pytest.fixture
+def page(tmp_path) -> dict[str, str]:
+    """The blocks of docs/tools.md by their first words, beside a checkout of the name they use."""
+    checkout(tmp_path / "astromodal-workflow")
+    return {" ".join(each.text.split()[:2]): each.text for each in fences("docs/tools.md")}
+
+
+def typed(line: str, folder: Path) -> str:
+    """What a line that plans prints, after a user has typed it in a folder."""
+    done = run_line(line, folder, install(folder / "bin"))
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_module_of_the_page_works(page, tmp_path):
+    """As typed, its plan is that of the workflow alone, below the prefix, and a rule of its own."""
+    (tmp_path / "Snakefile").write_text(page['configfile: "config.yaml"'])
+    (tmp_path / "config.yaml").write_text(page["astromodal: simulate:"])
+    text = typed(page["snakemake -n"].strip() + " publish", tmp_path)
+    assert job_table(text)["simulate_field"] == 2
+    assert "input: survey/results/report/report.html" in text
+
+
+def test_the_surveys_of_the_page_work(page, tmp_path):
+    """Each has its own rules and settings."""
+    (tmp_path / "Snakefile").write_text('configfile: "config.yaml"\n' + page["module north:"])
+    survey = {"simulate": {"fields": {"A": {}}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"north": survey, "south": survey}))
+    text = typed(page["snakemake -n"].strip() + " north_cubes south_cubes", tmp_path)
+    assert job_table(text) == dict.fromkeys(
+        ("north_simulate_field", "north_cubes", "south_simulate_field", "south_cubes"), 1
+    )
+
+
+def test_the_repository_of_the_page_is_read_by_tag(page):
+    """The tag is that of this version, and the Snakefile stands at the top."""
+    line = 'github("OWNER/astromodal", path="Snakefile", tag="v{}")'
+    assert line.format(astromodal.__version__) in page["module astromodal:"]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
