@@ -3,8 +3,9 @@ from snakemake.utils import min_version
 
 min_version("9.11")
 
-# A --configfile replaces config/config.yaml and is not merged into it.
-if not workflow.configfiles:
+# A --configfile replaces config/config.yaml and is not merged into it. A module without `config`
+# reads config/config.yaml, whatever files the workflow around it has.
+if not workflow.configfiles or not workflow.modifier.is_main_snakefile():
 
     configfile: "config/config.yaml"
 

@@ -1,16 +1,12 @@
 # The configuration, fields and paths of the run, and helper functions of the rules.
-import atexit
-import gc
 import os
 import re
 import sys
 from pathlib import Path
 
-# No search for garbage in the modules that Snakemake imported: neither now, nor at the end.
-gc.freeze()
-atexit.register(gc.freeze)
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+
+include: "package.smk"
+
 
 from astromodal.config.load import (
     ablated,
@@ -19,6 +15,7 @@ from astromodal.config.load import (
     label_settings,
     label_table,
     load_config,
+    placed,
     plain_settings,
     seeded,
 )
@@ -38,7 +35,7 @@ from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
 from astromodal.inference import request
-from astromodal.jobs.failures import FOLDER, check_skipped, killed, skipped
+from astromodal.jobs.failures import allow_skips, check_skipped, killed, skipped
 from astromodal.jobs.resources import training_resources
 from astromodal.jobs.surroundings import shield
 from astromodal.reruns.changes import changes, write_record
@@ -49,9 +46,17 @@ from astromodal.sequences.layout import check_longest
 from astromodal.sources.plan import builds_again, known_fields, left_out
 from astromodal.sources.plan import only_indexes, plan_cubes
 from snakemake.logging import logger
+from snakemake.path_modifier import PathModifier
 
-# Snakemake has merged the files and dropped duplicate keys; load_config reports those.
-CONFIG = load_config(config, workflow.configfiles if workflow.is_main_process else ())
+# Snakemake has merged the files and dropped duplicate keys; load_config reports those. A module that
+# gets a part of their settings has no file of its own.
+ENTIRE = config is workflow.modifier_stack[0].globals["config"]
+FILES = workflow.configfiles if workflow.is_main_process and ENTIRE else ()
+# The `prefix` of a module stands before all paths of data, and not only before those of rules.
+CONFIG = placed(
+    load_config(config, FILES), workflow.modifier.path_modifier.replace_prefix
+)
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
 VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
     check_longest(varied.tokenizers, varied.sequences)
@@ -91,7 +96,7 @@ if workflow.is_main_process:
         logger.info(line)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
 hand_down(CONFIG.extensions, os.environ)
-os.environ[FOLDER] = PATHS.skipped if CONFIG.on_bad_field == "skip" else ""
+allow_skips(PATHS.results, PATHS.skipped, CONFIG.on_bad_field == "skip", os.environ)
 
 
 wildcard_constraints:
@@ -112,38 +117,6 @@ def settings(*names, config=CONFIG):
 def code(rule):
     """Return the digest of the code that a rule's script reaches: other code reruns nothing."""
     return DIGESTS[rule]
-
-
-def cube(*modalities):
-    """Return the inputs of a job that reads these modalities of a field's cube.
-
-    The time of a cube that is not simulated does not count. The stamp of a modality changes with
-    its content.
-    """
-    if SIMULATED:
-        return {"cube": CUBE}
-    stamps = [PATHS.stamp(m) for m in modalities]
-    return {"cube": lambda w: _cube(w.field, modalities), "stamps": stamps}
-
-
-def _cube(field, modalities):
-    """Return a field's cube; its time counts only where it is built again for a modality.
-
-    Snakemake does not look at the other inputs of jobs behind a job that runs.
-    """
-    path = CUBE.format(field=field)
-    return path if SOURCES and builds_again(PATHS, field, modalities) else ancient(path)
-
-
-def cubes(fields, *modalities):
-    """Return the inputs of a job that reads these modalities of several fields' cubes."""
-    if SIMULATED:
-        return {"cubes": expand(CUBE, field=fields)}
-    stamps = [PATHS.stamp(m) for m in modalities]
-    return {
-        "cubes": [_cube(field, modalities) for field in fields],
-        "stamps": expand(stamps, field=fields),
-    }
 
 
 def figures(section):

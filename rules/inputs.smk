@@ -1,5 +1,37 @@
-# Inputs and settings of single rules: functions that common.smk has no room for.
+# Inputs of rules: cubes with their stamps, and inputs and settings of single rules.
 from astromodal.core.fields import starting_model
+
+
+def cube(*modalities):
+    """Return the inputs of a job that reads these modalities of a field's cube.
+
+    The time of a cube that is not simulated does not count. The stamp of a modality changes with
+    its content.
+    """
+    if SIMULATED:
+        return {"cube": CUBE}
+    stamps = [PATHS.stamp(m) for m in modalities]
+    return {"cube": lambda w: _cube(w.field, modalities), "stamps": stamps}
+
+
+def _cube(field, modalities):
+    """Return a field's cube; its time counts only where it is built again for a modality.
+
+    Snakemake does not look at the other inputs of jobs behind a job that runs.
+    """
+    path = CUBE.format(field=field)
+    return path if SOURCES and builds_again(PATHS, field, modalities) else ancient(path)
+
+
+def cubes(fields, *modalities):
+    """Return the inputs of a job that reads these modalities of several fields' cubes."""
+    if SIMULATED:
+        return {"cubes": expand(CUBE, field=fields)}
+    stamps = [PATHS.stamp(m) for m in modalities]
+    return {
+        "cubes": [_cube(field, modalities) for field in fields],
+        "stamps": expand(stamps, field=fields),
+    }
 
 
 def one_simulated_field(wildcards):

@@ -33,7 +33,7 @@ PAGES = {
         "config/README.md",
         "docs/reliability.md",
     ],
-    "Using a model": ["docs/model.md", "docs/formats.md"],
+    "Using a model": ["docs/model.md", "docs/formats.md", "docs/tools.md"],
     "How it works": ["docs/architecture.md", "docs/decisions.md"],
     "How well it works": ["docs/results.md", "benchmarks/RESULTS.md", "benchmarks/QUALITY.md"],
     "Changing it": ["docs/extending.md", "CONTRIBUTING.md", "CHANGELOG.md"],

@@ -120,8 +120,10 @@ def load_extensions(paths: Iterable[str | Path]) -> list[ModuleType]:
 
 
 def hand_down(paths: Iterable[str | Path], environment: MutableMapping[str, str]) -> None:
-    """Name files to processes that inherit an environment; see `load_inherited`."""
-    environment[VARIABLE] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
+    """Name files to processes that inherit an environment, beside those that it names already."""
+    named = environment.get(VARIABLE, "").split(os.pathsep)
+    named += [str(Path(path).resolve()) for path in paths]
+    environment[VARIABLE] = os.pathsep.join(dict.fromkeys(filter(None, named)))
 
 
 def load_inherited(code: str | None = None) -> list[ModuleType]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
 from astromodal.config import load_config
 from astromodal.config.document import generated, write
@@ -11,6 +13,7 @@ from astromodal.config.schema import Config
 from astromodal.data.schema import page
 
 CONFIG = Path(__file__).parents[2] / "config"
+CONFIGS = [*CONFIG.glob("*.yaml"), *CONFIG.parent.glob("tests/config/*.yaml")]
 
 
 @pytest.mark.parametrize("name", ["default.yaml", "README.md", "schema.json"])
@@ -35,15 +38,29 @@ def test_writing_writes_what_is_generated(tmp_path):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == generated()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*CONFIG.glob("*.yaml"), *CONFIG.parent.glob("tests/config/*.yaml")],
-    ids=lambda p: p.stem,
-)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_every_config_of_the_repository_is_valid(path):
     """The configs that come with the project load."""
     assert isinstance(load_config(path), Config)
     assert yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_snakemake_validates_every_config(path):
+    """The schema accepts them, and the defaults that Snakemake sets from it change nothing."""
+    values = yaml.safe_load(path.read_text())
+    validate(values, CONFIG / "schema.json")
+    assert load_config(values) == load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"trainig": {}}, "'trainig' was unexpected"), ({"cpu_threads": 0}, "'cpu_threads'")],
+)
+def test_snakemake_refuses_what_the_schema_does(values, message):
+    """An unknown setting, and a value out of bounds."""
+    with pytest.raises(WorkflowError, match=message):
+        validate(values, CONFIG / "schema.json")
 
 
 @pytest.mark.parametrize(("name", "millions"), [("tiny", 0.8), ("base", 85), ("large", 302)])

@@ -112,6 +112,21 @@ def git(words: list[str]) -> None:
     checkout(Path(folder))
 
 
+def snakedeploy(words: list[str]) -> None:
+    """Look for what it copies, and for the tag of this version."""
+    import astromodal
+
+    parser = _parser("snakedeploy", "--tag")
+    parser.add_argument("command", choices=["deploy-workflow"])
+    parser.add_argument("source")
+    parser.add_argument("folder")
+    given = parser.parse_args(words)
+    for name in ("Snakefile", "config/config.yaml", "profiles/default/config.yaml"):
+        _require(str(ROOT / name))
+    if not given.source.startswith("https://") or given.tag != f"v{astromodal.__version__}":
+        sys.exit(f"{given.source} has no {given.tag}")
+
+
 def docker(words: list[str]) -> None:
     """Look for what an image is built from; plan as the container would, in the mounted folder."""
     command, *rest = words
@@ -203,6 +218,7 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "python": python,
     "python3.11": python,
     "git": git,
+    "snakedeploy": snakedeploy,
     "docker": docker,
     "conda": conda,
     "editor": editor,

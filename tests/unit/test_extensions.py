@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -123,6 +124,15 @@ def test_an_error_of_the_grammar_is_kept(script):
     text = 'from astromodal.errors import ConfigError\nraise ConfigError("a must be b, got c")'
     with pytest.raises(ConfigError, match=r"^a must be b, got c$"):
         load_extensions([script(text)])
+
+
+def test_files_of_two_surveys_are_handed_down_together(script):
+    """A workflow with several modules names them one after the other; each file once."""
+    environment: dict[str, str] = {}
+    mine, other = script("x = 1"), script("y = 2", "other")
+    hand_down([mine], environment)
+    hand_down([other, mine], environment)
+    assert environment[VARIABLE] == f"{mine.resolve()}{os.pathsep}{other.resolve()}"
 
 
 def test_files_are_handed_down(script, monkeypatch):

@@ -36,6 +36,7 @@ TYPED = (*PROGRAMS, "grep", ".", "$EDITOR")
 PLACEHOLDERS = {
     "REPOSITORY": (str(ROOT), "where the reader's copy comes from"),
     "$EDITOR": ("editor", "the reader's own: the stand-in looks for the files"),
+    "OWNER": ("owner", "whose repository it is"),
     "[...]": ("[STRIPE82-0001, STRIPE82-0002]", "fields of the reader's choice"),
     "/data/": ("", "where the reader's cubes lie: here, in the checkout"),
 }
@@ -50,12 +51,17 @@ NO_LINES = {
     "munge slurmctld slurmd slurm-client": "names of Debian packages",
     "Directory cannot be locked": "what Snakemake says, in tests/interruptions",
     "rule all": "names a rule",
+    "use rule": "names a statement of Snakemake",
     "cp -r": "names a way to copy",
     "_ . + -": "characters",
 }
 """Text in backticks that nobody types, and nothing else here holds to its word."""
 
 OTHERS = {
+    "module astromodal:\n": "read by test_module.py",
+    "module north:\n": "run by test_module.py",
+    'configfile: "config.yaml"': "run by test_module.py",
+    "astromodal:\n  simulate": "run by test_module.py",
     "Auto-selected partition 'cpu'": "of a Slurm: `make cluster` runs what it shows",
     "slurmstepd-cpu1: error": "of a Slurm, which `make cluster` makes fail so",
     "field C: datacube_C.parquet is newer": "compared by test_sample_outputs.py",

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
 from astromodal.config.explain import shown
 from astromodal.config.schema import Config
@@ -84,8 +85,11 @@ def readme() -> str:
 
 
 def json_schema() -> str:
-    """Return the JSON schema of a configuration file, for editors that complete and check YAML."""
-    schema = Config.model_json_schema()
+    """Return the JSON schema of a configuration file.
+
+    Editors complete and check YAML with it, and so do workflows with Snakemake's ``validate``.
+    """
+    schema = {"$schema": GenerateJsonSchema.schema_dialect, **Config.model_json_schema()}
     groups = schema["$defs"]["SpectrumSettings"]["properties"]["groups"]
     groups["items"] = {"enum": list(GROUPS.names), "type": "string"}
     return json.dumps(schema, indent=2) + "\n"

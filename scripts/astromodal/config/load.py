@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,6 +13,7 @@ from astromodal.config.base import SEEDS, Settings
 from astromodal.config.evaluate import AS_CONFIGURED, AblationSettings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
+from astromodal.config.inputs import LAST
 from astromodal.config.schema import NO_COLUMN, Config
 from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.surveys.registry import GROUPS, spectrum_group
@@ -53,6 +54,44 @@ def load_config(
         config = _validated(read_settings(source), [source])
     check_together(config)
     return config
+
+
+def placed(config: Config, place: Callable[[str], str]) -> Config:
+    """Return the configuration with the paths of its data in another place.
+
+    Parameters
+    ----------
+    config : Config
+        The settings. Paths of cubes, raw files, tables of labels, models and results are changed;
+        those of Python files and presets are not.
+    place : callable
+        Returns the changed path, such as one below the ``prefix`` of a Snakemake module.
+
+    Returns
+    -------
+    Config
+        The settings with the changed paths.
+    """
+    template, start = config.paths.datacube_template, config.training.init_from
+    paths = {
+        "results": place(f"{config.paths.results}/").removesuffix("/"),
+        "datacube_template": None if template is None else place(template),
+    }
+    start = start if start in (None, LAST) else place(start)
+    sources = {
+        name: each.model_copy(update={"files": place(each.files)})
+        for name, each in config.sources.items()
+    }
+    labels = {
+        name: each if each.table is None else each.model_copy(update={"table": place(each.table)})
+        for name, each in config.finetune.labels.items()
+    }
+    parts: dict[str, Settings] = {
+        "paths": config.paths.model_copy(update=paths),
+        "training": config.training.model_copy(update={"init_from": start}),
+        "finetune": config.finetune.model_copy(update={"labels": labels}),
+    }
+    return config.model_copy(update={"sources": sources, **parts})
 
 
 def settings_at(name: str, config: Config) -> Any:

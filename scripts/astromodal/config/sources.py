@@ -54,7 +54,9 @@ def raw_files(path: str) -> str:
     return found
 
 
-Arcsec = Annotated[float, BeforeValidator(in_arcsec), Field(gt=0, le=300)]
+_Radius = Annotated[float, Field(gt=0, le=300)]
+_Angle = Annotated[str, Field(pattern=f"^{_ANGLE.pattern}$")]
+Arcsec = Annotated[_Radius, BeforeValidator(in_arcsec, json_schema_input_type=_Radius | _Angle)]
 RawFiles = Annotated[str, Field(min_length=1), AfterValidator(raw_files)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 

@@ -31,7 +31,7 @@ from astromodal.config.schema import Config
 from astromodal.core.loops import Progress, logged
 from astromodal.errors import AstromodalError, ChangedError, DataError, machine_error
 from astromodal.extensions import load_inherited
-from astromodal.jobs.failures import FOLDER, Note, note_path, write_note
+from astromodal.jobs.failures import Note, note_path, notes_of, write_note
 from astromodal.storage.formats import SKIPPED, Skip, SkippedError
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
@@ -68,13 +68,18 @@ class Job:
         """The progress of long steps, written to the job's log."""
         return logged(self.logger)
 
+    @property
+    def notes(self) -> str:
+        """Folder of the notes of skipped fields; empty where no field is skipped."""
+        return notes_of(self.outputs, os.environ)
+
     @contextmanager
     def one_field(self) -> Iterator[None]:
         """Skip the field where the work inside finds a bad cube and ``on_bad_field`` is ``skip``.
 
         The outputs then record the skip. A job that reads such outputs skips the field, too.
         """
-        folder = os.environ.get(FOLDER, "")
+        folder = self.notes
         try:
             yield
             if folder:
@@ -135,10 +140,12 @@ def start(snakemake: Any) -> Job:
     AstromodalError
         Where the imported package is not the one beside the script.
     """
-    beside = Path(snakemake.scriptdir).resolve()
-    if beside != SCRIPTS.resolve():
+    # A script out of a git repository has a URI; `shield` names the folder of the package.
+    hosted = "://" in snakemake.scriptdir
+    places = os.environ.get("PYTHONPATH", "") if hosted else snakemake.scriptdir
+    if SCRIPTS.resolve() not in {Path(p).resolve() for p in places.split(os.pathsep) if p}:
         raise AstromodalError(
-            f"astromodal must be imported from {beside}, got {SCRIPTS}; "
+            f"astromodal must be imported from {places}, got {SCRIPTS}; "
             "uninstall the other copy, or install this one with pip install -e ."
         )
     logger = _log_to(snakemake.log[0] if snakemake.log else None, snakemake.rule)

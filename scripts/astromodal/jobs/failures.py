@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -17,13 +18,12 @@ from astromodal.storage.formats import Skip, skip_at
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import read_json, write_json
 
-FOLDER: Final = "ASTROMODAL_SKIPPED"
-"""Environment variable of jobs: the folder of notes. No field is skipped where it is empty.
+VARIABLE: Final = "ASTROMODAL_SKIPPED"
+"""Environment variable of jobs: as JSON, by results folder, the folder of notes.
 
-It is no parameter of a rule, because the results of good cubes do not depend on it.
+No field is skipped where the name of the folder of notes is empty. The variable is no parameter of
+a rule, because the results of good cubes do not depend on it.
 """
-_BUILDS: Final = "build_cube"
-"""The rule that builds a cube, from what a stamp stands for."""
 _KILLED: Final = re.compile(r"\.(\w+)\.py' died with <Signals\.SIGKILL: 9>")
 
 
@@ -34,6 +34,34 @@ class Note:
     skip: Skip
     version: FileVersion
     outputs: tuple[str, ...]
+
+
+def allow_skips(
+    results: str, notes: str, allowed: bool, environment: MutableMapping[str, str]
+) -> None:
+    """Let the jobs of a results folder skip bad fields, or not.
+
+    Parameters
+    ----------
+    results, notes : str
+        The folders of the results and of the notes.
+    allowed : bool
+        Whether bad fields are skipped.
+    environment : mapping
+        ``os.environ``; jobs inherit it. A workflow with several modules has several results
+        folders.
+    """
+    known = json.loads(environment.get(VARIABLE) or "{}")
+    environment[VARIABLE] = json.dumps({**known, results: notes if allowed else ""})
+
+
+def notes_of(outputs: Iterable[str], environment: Mapping[str, str]) -> str:
+    """Return the folder of notes for a job with these outputs; empty where none is skipped."""
+    known: dict[str, str] = json.loads(environment.get(VARIABLE) or "{}")
+    if len(known) == 1:  # also where a storage plugin gives outputs another path
+        return next(iter(known.values()))
+    above = {str(folder) for output in outputs for folder in Path(output).parents}
+    return known.get(max(above & known.keys(), key=len, default=""), "")
 
 
 def note_path(folder: str | Path, field: str, rule: str) -> Path:
@@ -82,18 +110,18 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
     if config.on_bad_field == "skip":
         return
     for note in read_notes(folder, fields):
-        cube = _judged(config, note.skip)
+        cube = _judged(config, note)
         if cube.exists() and FileVersion.of(cube) == note.version:
             outputs = ", ".join(note.outputs)
             do = f"repair or move what it read; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
 
 
-def _judged(config: Config, skip: Skip) -> Path:
+def _judged(config: Config, note: Note) -> Path:
     """Return the file whose version a note holds: a cube, or the stamp of what it is built from."""
-    if skip.rule == _BUILDS:
-        return Path(layout(config).stamp(WHOLE, skip.field))
-    return Path(cube_template(config).format(field=skip.field))
+    cube = cube_template(config).format(field=note.skip.field)
+    built = cube in note.outputs
+    return Path(layout(config).stamp(WHOLE, note.skip.field) if built else cube)
 
 
 def killed(logs: Iterable[str | Path]) -> Iterator[str]:

@@ -83,9 +83,10 @@ def maker(config: Config, source: str, code: object = None) -> str:
 def only_indexes(command: Iterable[str]) -> bool:
     """Return whether a command asks for the index, which its jobs then make, and not the plan.
 
-    Snakemake knows the targets only after it has read the rules, which depend on the fields.
+    Snakemake knows the targets only after it has read the rules, which depend on the fields. A
+    workflow that imports the rules may put a prefix before their names.
     """
-    return "index_sources" in command
+    return any(word.endswith("index_sources") for word in command)
 
 
 def indexed_sources(config: Config) -> list[str]:

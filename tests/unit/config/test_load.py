@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from astromodal.config import Config, load_config
-from astromodal.config.load import in_braces, partial_config, plain_settings, settings_at
+from astromodal.config.load import in_braces, partial_config, placed, plain_settings, settings_at
 from astromodal.config.schema import TrainingSettings
 from astromodal.errors import ConfigError
 
@@ -233,3 +233,47 @@ def test_the_order_of_fields_does_not_matter():
     )  # fmt: skip
     assert first.model_dump_json() == second.model_dump_json()
     assert list(first.simulate.fields) == ["A", "B", "C"]
+
+
+def test_paths_of_data_are_placed():
+    """Those of cubes, raw files, tables, models and results; not those of Python files."""
+    config = load_config(
+        {
+            "paths": {"results": "out"},
+            "sources": {"splus": {"kind": "catalogue", "files": "raw/*.csv", "preset": "ztf"}},
+            "training": {"init_from": "old/final_model.pt"},
+            "finetune": {
+                "labels": {
+                    "kind": {"column": "k"},
+                    "age": {"table": "ages.csv", "id": "id", "value": "age"},
+                }
+            },
+        }
+    )
+    moved = placed(config, "sky/{}".format)
+    assert moved.paths.results == "sky/out"
+    assert moved.paths.datacube_template is None
+    assert moved.sources["splus"].files == "sky/raw/*.csv"
+    assert moved.training.init_from == "sky/old/final_model.pt"
+    assert moved.finetune.labels["age"].table == "sky/ages.csv"
+    assert moved.finetune.labels["kind"] == config.finetune.labels["kind"]
+
+
+def test_the_template_of_cubes_is_placed():
+    """With its place for the field."""
+    paths = {"datacube_template": "cubes/{field}.parquet"}
+    moved = placed(load_config({"paths": paths}), lambda path: f"sky/{path}")
+    assert moved.paths.datacube_template == "sky/cubes/{field}.parquet"
+
+
+@pytest.mark.parametrize("start", [None, "last"])
+def test_what_is_no_path_is_not_placed(start):
+    """No model to start from, and the last checkpoint."""
+    config = load_config({"training": {"init_from": start}})
+    assert placed(config, "sky/{}".format).training == config.training
+
+
+def test_a_config_stays_the_same_in_its_place():
+    """Outside of a module, and without a prefix."""
+    config = load_config()
+    assert placed(config, str) == config

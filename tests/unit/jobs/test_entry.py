@@ -16,7 +16,8 @@ from astromodal.config import load_config
 from astromodal.config.load import plain_settings
 from astromodal.errors import AstromodalError, ChangedError, DataError
 from astromodal.extensions import VARIABLE, hand_down
-from astromodal.jobs.failures import FOLDER, read_notes
+from astromodal.jobs.failures import VARIABLE as SKIPPED
+from astromodal.jobs.failures import allow_skips, read_notes
 from astromodal.storage.formats import Skip, SkippedError, skip_at
 from astromodal.storage.json_files import write_json
 
@@ -153,6 +154,16 @@ def test_another_copy_of_the_package_is_refused(snakemake, tmp_path):
     assert astromodal.__version__
 
 
+def test_a_script_out_of_a_repository_has_the_package_of_the_plan(snakemake, monkeypatch):
+    """Its folder is a URI, and the plan names the folder of the package."""
+    snakemake.scriptdir = "https://raw.githubusercontent.com/owner/astromodal/v1/scripts"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/modules", str(SCRIPTS)]))
+    assert start(snakemake).name == "encode_scalars"
+    monkeypatch.setenv("PYTHONPATH", "/modules")
+    with pytest.raises(AstromodalError, match="must be imported from /modules, got"):
+        start(snakemake)
+
+
 def test_progress_is_logged(snakemake):
     """A long step says when it is done, and passes its items on."""
     job = start(snakemake)
@@ -164,7 +175,8 @@ def test_progress_is_logged(snakemake):
 def skipping(tmp_path, monkeypatch):
     """The folder of notes of a run that may skip a bad field, whose cube is there."""
     (tmp_path / "cube.parquet").write_bytes(b"bad")
-    monkeypatch.setenv(FOLDER, str(tmp_path / "skipped"))
+    allow_skips(str(tmp_path), str(tmp_path / "skipped"), True, environment := {})
+    monkeypatch.setenv(SKIPPED, environment[SKIPPED])
     return tmp_path / "skipped"
 
 

@@ -1,16 +1,29 @@
 """Notes of skipped fields, the plan that reads them, and killed jobs."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from astromodal.config.load import load_config
+from astromodal.core.fields import layout
+from astromodal.core.paths import WHOLE
 from astromodal.errors import ConfigError
-from astromodal.jobs.failures import Note, check_skipped, killed, skipped, write_note
+from astromodal.jobs.failures import (
+    VARIABLE,
+    Note,
+    allow_skips,
+    check_skipped,
+    killed,
+    notes_of,
+    skipped,
+    write_note,
+)
 from astromodal.storage.formats import SKIPPED, Skip
 from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
 
+RAW = {"splus": {"kind": "catalogue", "files": "raw/*.csv", "preset": "splus_dr4"}}
 FAILED = """\
 RuleException:
 CalledProcessError in file "/w/rules/encode.smk", line 20:
@@ -77,6 +90,41 @@ def test_a_cube_that_changed_is_read_again(survey):
     """A note of an earlier cube does not count: jobs read the new one."""
     (survey / "cube_F1.parquet").write_bytes(b"repaired")
     check_skipped(config(survey, "stop"), survey / "notes", ["F1"])
+
+
+def test_a_cube_that_was_not_built_is_judged_by_its_stamp(tmp_path):
+    """The output of the job that was skipped is the cube, by whatever name its rule has."""
+    made = load_config({"paths": {"results": str(tmp_path)}, "sources": RAW})
+    paths = layout(made)
+    for path in (paths.cube("F1"), paths.stamp(WHOLE, "F1")):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(paths.stamp(WHOLE, "F1")).write_text("1")
+    skip = Skip("F1", "north_build_cube", "it is bad")
+    write_json(paths.cube("F1"), {"format": SKIPPED, **asdict(skip)})
+    version = FileVersion.of(paths.stamp(WHOLE, "F1"))
+    write_note(paths.skipped, Note(skip, version, (paths.cube("F1"),)))
+    with pytest.raises(ConfigError, match="on_bad_field must be skip, got stop, but field F1"):
+        check_skipped(made, paths.skipped, ["F1"])
+
+
+def test_results_have_their_own_notes():
+    """Of the results folders that a workflow has, that of the outputs counts, the innermost."""
+    environment: dict[str, str] = {}
+    assert notes_of(["a/x.npz"], environment) == ""
+    allow_skips("a", "a/skipped", True, environment)
+    allow_skips("a/b", "a/b/skipped", False, environment)
+    allow_skips("/c", "/c/skipped", True, environment)
+    found = [notes_of([path], environment) for path in ("a/x.npz", "a/b/x.npz", "/c/d/x", "ab/x")]
+    assert found == ["a/skipped", "", "/c/skipped", ""]
+
+
+def test_the_only_results_have_all_outputs():
+    """Also outputs to which a storage plugin gives another path."""
+    environment: dict[str, str] = {}
+    allow_skips("results", "results/skipped", True, environment)
+    assert notes_of([".snakemake/storage/s3/results/x.npz"], environment) == "results/skipped"
+    allow_skips("results", "results/skipped", False, environment)
+    assert environment == {VARIABLE: '{"results": ""}'}
 
 
 def test_killed_jobs_are_counted_by_rule(tmp_path):

@@ -266,6 +266,7 @@ def test_a_source_without_files_is_an_error(sky):
 def test_a_command_can_make_the_index_alone(sky):
     """A command that names the target of the index plans no cubes."""
     assert only_indexes(["snakemake", "--profile", "slurm", "index_sources"])
+    assert only_indexes(["snakemake", "north_index_sources"])  # of a module
     assert not only_indexes(["snakemake", "cubes"])
 
 
