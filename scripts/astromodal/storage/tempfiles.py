@@ -10,6 +10,7 @@ no two writers share a temporary name.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -127,7 +128,7 @@ def check_writable(folder: str | Path) -> None:
     """Create a folder if it does not exist; raise `MachineError` if it cannot be written to."""
     folder = _linked(folder)
     with storing(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(folder))
         tempfile.TemporaryFile(dir=folder).close()
 
 
@@ -149,10 +150,35 @@ def _linked(path: str | Path) -> Path:
     return target
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, such that they are there after a power cut."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk.
+
+    Syncing a file makes its content durable, not its name (POSIX, ``fsync``). File systems that
+    cannot sync folders, such as some network disks, are left to themselves.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` when the block ends.
 
+    Content and name are then on the disk: a power cut leaves the older file or the new one.
     After an error the temporary file is deleted, and an older file at `path` is unchanged. If
     `path` is a symbolic link, the file replaces the link, not its target. `clear_leftovers` deletes
     what a killed process leaves.
@@ -164,7 +190,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(path.suffix, temporary_prefix(path), path.parent)
         os.fchmod(handle, 0o600)  # the umask may deny even the owner
         os.close(handle)
@@ -177,6 +203,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.umask(umask)
             temporary.chmod(0o666 & ~umask | 0o600)
             temporary.replace(path)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -35,7 +35,7 @@ from astromodal.storage.arrays import map_tensors, save_tensors
 from astromodal.storage.formats import check_content, put_aside, remake
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.storage.json_files import read_json, write_json
-from astromodal.storage.tempfiles import atomic_path
+from astromodal.storage.tempfiles import atomic_path, make_folder, sync_folder
 from astromodal.storage.torch_files import filled, load_state
 from astromodal.training.initialisation import new_model
 
@@ -169,9 +169,10 @@ def last_aside(folder: str | Path) -> Path | None:
 
 def _move(source: Path, target: Path) -> None:
     """Move the checkpoints of a folder, over those of equal names."""
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     for path in _checkpoints(source):
         path.replace(target / path.name)
+    sync_folder(target)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
