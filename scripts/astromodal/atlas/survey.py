@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,12 @@ from astromodal.evaluation.embeddings.measures import (
     nearest_neighbours,
     project_to_plane,
 )
-from astromodal.inference.tables import read_meta
+from astromodal.inference.tables import (
+    embedding_vectors,
+    read_meta,
+    read_rows,
+    sample_by_field,
+)
 from astromodal.sequences.store import SequenceStore
 
 MODALITIES = ("scalar", "scalar + image", "scalar + spectrum", "scalar + image + spectrum")
@@ -145,35 +149,6 @@ def prepare_survey(
     )  # fmt: skip
 
 
-def sample_by_field(counts: Sequence[int], most: int, seed: int) -> list[np.ndarray]:
-    """Sample objects without replacement, so that each field has its share, rounded up or down.
-
-    Parameters
-    ----------
-    counts : sequence of int
-        Objects of each field.
-    most : int
-        Largest number of sampled objects.
-    seed : int
-        Seed of the sample.
-
-    Returns
-    -------
-    list of int64 (k,)
-        Sampled objects of each field, ascending.
-    """
-    rng, total = np.random.default_rng(seed), sum(counts)
-    n = min(most, total)
-    # Even steps over the objects of all fields, one field after another.
-    steps = ((np.arange(n) + rng.random()) * (total / max(n, 1))).astype(np.int64)
-    ends = np.cumsum(counts)
-    shares = np.bincount(np.searchsorted(ends, steps, side="right"), minlength=len(counts))
-    return [
-        np.sort(rng.choice(count, share, replace=False)).astype(np.int64)
-        for count, share in zip(counts, shares.tolist(), strict=True)
-    ]
-
-
 def check_models(fields: Sequence[EvaluatedField]) -> str:
     """Return the hash of the model that made all embeddings and predictions.
 
@@ -244,40 +219,16 @@ def _read_field(
     row, ids = table["row"].to_numpy().astype(np.int64), _text(table["id"])
     cube = field.open(settings.columns)
     check_ids(cube.ids(), row, ids, field.files["embeddings"])
-    vectors = table["embedding"].combine_chunks()
     return {
         "row": row,
         "ids": ids,
         "split": _text(table["split"]),
-        "vectors": vectors.flatten().to_numpy().reshape(len(ids), -1),
+        "vectors": embedding_vectors(table),
         "kind": read_kinds(cube, settings.evaluation.labels)[row],
         "modalities": _modalities(field, chosen, ids),
         "measured": cube.scalars(columns)[row],
         "predicted": _predictions(field, chosen, predicted, ids),
     }
-
-
-def read_rows(path: str | Path, chosen: np.ndarray, columns: Sequence[str]) -> pa.Table:
-    """Read some rows of a parquet file, one row group at a time.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    chosen : int64 (k,)
-        The rows, ascending.
-    columns : sequence of str
-        The columns to read.
-    """
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        parts, start = [file.schema_arrow.empty_table().select(list(columns))], 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            own = chosen[(chosen >= start) & (chosen < end)] - start
-            if len(own):
-                parts.append(file.read_row_group(group, list(columns)).take(own))
-            start = end
-        return pa.concat_tables(parts)
 
 
 def _text(column: pa.ChunkedArray) -> np.ndarray:

@@ -26,6 +26,7 @@ from astromodal.config.evaluate import (
     AblationSettings,
     AtlasSettings,
     EvaluationSettings,
+    IndexSettings,
     PredictSettings,
 )
 from astromodal.config.inputs import (
@@ -302,6 +303,7 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
+    index: IndexSettings = Field(IndexSettings(), description="The index of similar objects.")
     atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
