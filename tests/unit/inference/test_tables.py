@@ -18,6 +18,8 @@ from astromodal.inference.tables import (
     predict_field,
     predict_field_label,
     read_meta,
+    read_rows,
+    sample_by_field,
 )
 
 COLUMNS = ("specz_z", "gaia_teff_gspphot", "vista_japermag6")
@@ -134,3 +136,43 @@ def test_other_parquet_has_no_metadata(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(FormatError, match="must be embeddings or predictions of astromodal"):
         read_meta(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "shares"),
+    [
+        ([10, 30, 60], 10, [1, 3, 6]),
+        ([10, 30, 60], 1000, [10, 30, 60]),
+        ([0, 5, 0], 3, [0, 3, 0]),
+        ([3], 3, [3]),
+    ],
+)
+def test_fields_have_their_shares(counts, most, shares):
+    """A sample takes from each field in proportion to its objects."""
+    sampled = sample_by_field(counts, most, seed=1)
+    assert [len(rows) for rows in sampled] == shares
+    assert all((np.diff(rows) > 0).all() for rows in sampled)
+
+
+def test_shares_are_rounded_up_or_down():
+    """No field has more than one object more or less than its share."""
+    counts = [7, 1, 92, 13, 40, 2]
+    sizes = np.array([len(rows) for rows in sample_by_field(counts, 31, seed=3)])
+    assert sizes.sum() == 31
+    assert (np.abs(sizes - 31 * np.array(counts) / sum(counts)) < 1).all()
+
+
+def test_a_seed_decides_on_the_sample():
+    """The same seed samples the same objects, another one others."""
+    first, again, other = (sample_by_field([50, 50], 20, seed) for seed in (1, 1, 2))
+    assert all(map(np.array_equal, first, again))
+    assert not all(map(np.array_equal, first, other))
+
+
+def test_rows_are_read_by_row_groups(tmp_path):
+    """Chosen rows come in their order, whatever row groups they lie in."""
+    table = pa.table({"a": np.arange(10), "b": np.arange(10) * 2.0})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=3)
+    read = read_rows(tmp_path / "t.parquet", np.array([0, 2, 3, 9]), ["b"])
+    assert read.to_pydict() == {"b": [0.0, 4.0, 6.0, 18.0]}
+    assert len(read_rows(tmp_path / "t.parquet", np.empty(0, np.int64), ["a"])) == 0
