@@ -138,14 +138,26 @@ def index_field(
             points.append(space.project(embedding_vectors(table)))
             rows += table["row"].to_pylist()
             ids += [text.encode() for text in table["id"].to_pylist()]
-    together = np.concatenate(points)
-    lists = space.lists(together, threads)
+    write_vectors(space, np.concatenate(points), np.array(rows, np.int32), ids, path, threads)
+    return len(rows)
+
+
+def write_vectors(
+    space: IndexSpace,
+    points: np.ndarray,
+    rows: np.ndarray,
+    ids: Sequence[bytes],
+    path: str | Path,
+    threads: int = 1,
+) -> None:
+    """Write points, float32 (n, C), with rows, int32 (n,), and ids in UTF-8 to a field's file."""
+    lists = space.lists(points, threads)
     order = np.lexsort((rows, lists))
     encoded = [ids[i] for i in order.tolist()]
     arrays = {
-        "points": together[order],
+        "points": points[order],
         "list_ptr": _pointers(np.bincount(lists, minlength=len(space.centroids))),
-        "row": np.array(rows, np.int32)[order],
+        "row": rows[order],
         "id_bytes": np.frombuffer(b"".join(encoded), np.uint8),
         "id_ptr": _pointers(np.array([len(text) for text in encoded], np.int64)),
     }
@@ -156,7 +168,6 @@ def index_field(
         "content_hash": hash_arrays(arrays),
     }
     save_tensors(path, arrays, meta)
-    return len(rows)
 
 
 def _pointers(lengths: np.ndarray) -> np.ndarray:
