@@ -1,5 +1,9 @@
 """The index of similar objects: its target, what redoes it, and searches in it."""
 
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from astromodal.core.paths import Layout
 from astromodal.evaluation.embeddings.measures import embedding_space, nearest_neighbours
 from astromodal.inference import AstroModel
+from helpers.console import python_blocks
 from helpers.workflow import run_further, tiny
 
 pytestmark = pytest.mark.workflow
@@ -95,6 +100,15 @@ def test_a_changed_field_and_a_new_one_redo_their_own_files(changed):
     ran = (changed.folder / "ran.txt").read_text().split("\n")
     indexed = [job for job in ran if "index" in job]
     assert indexed == ["assemble_index", "index", "index_field T-3", "index_field T-4"]
+
+
+def test_the_page_works_as_typed(changed):
+    """The block of the page on daily work finds ten objects of each of five."""
+    sequences, defined = Path(Layout(str(changed.results)).sequences("T-3")), dict[str, Any]()
+    (sequences.parent / sequences.name.replace("T-3", "STRIPE82-0001")).symlink_to(sequences)
+    with chdir(changed.folder):
+        python_blocks("docs/usage.md", defined)
+    assert defined["table"]["rank"].tolist() == [*range(1, 11)] * 5
 
 
 def test_a_new_field_is_found(changed):

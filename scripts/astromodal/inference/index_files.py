@@ -29,7 +29,7 @@ from astromodal.storage.json_files import read_json, write_json
 INDEX = Path(Layout("").similarity_index).name
 """Name of the list of an index's files, in their folder."""
 _ARRAYS = ("points", "list_ptr", "row", "id_bytes", "id_ptr")
-_ROWS = 8192  # embeddings that are held at once
+_ROWS = 2048  # embeddings that are held at once
 _MAKE = "run snakemake index, or give the path of one"
 
 

@@ -36,7 +36,7 @@ from astromodal.tokenizers.quantizers.nearest import NearestCentroid
 LEAST_PER_LIST = 32
 """Fewest objects per list that centroids are learned from."""
 _STEPS = 10
-_ROWS = 8192  # embeddings that are held in float64
+_ROWS = 2048  # embeddings that are held in float64
 
 
 @dataclass(frozen=True)
