@@ -29,7 +29,7 @@ COMMENTED = ["envs/Dockerfile"]
 COMMENTED += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("config/*.yaml"))
 COMMENTED += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("profiles/*/*.yaml"))
 EXECUTED = ("README.md", *(f"docs/{n}.md" for n in ("model", "tutorial", "extending", "usage")))
-"""Pages whose Python is run, by tests of the guide, the tutorial, extensions and the index."""
+"""Pages whose Python is run, by tests of those pages."""
 TYPED = (*PROGRAMS, "grep", ".", "$EDITOR")
 """First words of lines that are typed; `grep` is the machine's own."""
 
