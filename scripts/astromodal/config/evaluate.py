@@ -266,7 +266,7 @@ class IndexSettings(Settings):
         description="Number of indexed objects below which a search compares with all of them.",
     )
     n_probe: Positive = Field(
-        32, description="Nearest lists that a search in a larger index looks through."
+        64, description="Nearest lists that a search in a larger index looks through."
     )
 
 
