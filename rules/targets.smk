@@ -16,6 +16,7 @@ localrules:
     embed,
     predict,
     export,
+    index,
     atlas,
     hats,
     finetune,
@@ -91,6 +92,12 @@ rule export:
     """Export the trained model."""
     input:
         EXPORT.weights,
+
+
+rule index:
+    """Index the embeddings of every field, to find similar objects."""
+    input:
+        PATHS.similarity_index,
 
 
 rule atlas:

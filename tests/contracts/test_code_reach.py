@@ -35,6 +35,9 @@ USE_THE_MODEL = {
 }  # fmt: skip
 
 
+INDEX = {"train_index", "index_field", "assemble_index"}
+
+
 @cache
 def reached(rule: str) -> frozenset[str]:
     """What a rule's script reaches, without the package's name."""
@@ -61,7 +64,7 @@ def reaching(*prefixes: str) -> set[str]:
                 "tokenizers.quantizers.kmeans.KMeans",
                 "tokenizers.quantizers.kmeans.choose_seeds",
             ],
-            {"train_image_codebook", "train_spectrum_codebook"},
+            {"train_image_codebook", "train_spectrum_codebook", "train_index"},
         ),
         (
             ["tokenizers.quantizers.nearest."],
@@ -69,7 +72,8 @@ def reaching(*prefixes: str) -> set[str]:
             | USE_THE_MODEL
             | {"train_image_codebook", "train_spectrum_codebook", "assemble_spectrum_tokenizer"}
             | {"encode_images", "encode_spectra", "evaluate_images", "evaluate_spectra"}
-            | {"build_atlas"},
+            | {"build_atlas"}
+            | INDEX,
         ),
         (
             ["tokenizers.spectra", "tokenizers.light_curves"],

@@ -26,6 +26,8 @@ from astromodal.data.splits import load_split
 from astromodal.errors import ConfigError, FormatError
 from astromodal.inference.bundle import load_bundle
 from astromodal.inference.export import export_model
+from astromodal.inference.index_files import FieldVectors, SimilarityIndex
+from astromodal.inference.index_space import IndexSpace
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.store import SequenceStore
 from astromodal.storage.arrays import load_arrays, map_tensors, save_arrays, save_tensors
@@ -42,6 +44,7 @@ from astromodal.training.history import history_line, read_history
 from faults.fuzz import Damage, cuts, examples, flips, holes, strangers
 from helpers.cutouts import image_tokenizer
 from helpers.model import cube_table, toy_bundle, write_results
+from helpers.similar import clustered, write_embeddings, write_index
 
 PLAIN = {"format": "split", "version": 1}
 
@@ -66,6 +69,18 @@ def sequences(path: Path) -> Any:
     store = SequenceStore.open(path)
     store.verify()
     return {name: value for name, value in vars(store).items() if name not in ("path", "meta")}
+
+
+def vectors(path: Path) -> Any:
+    """The arrays of a field in an index, compared with its hash."""
+    own = FieldVectors.open(path, IndexSpace.load(path.with_name("space.safetensors")))
+    own.verify()
+    return {name: value for name, value in vars(own).items() if name not in ("path", "meta")}
+
+
+def index_of(path: Path) -> Any:
+    """The numbers of objects of each field."""
+    return {name: len(own) for name, own in SimilarityIndex.open(path).fields.items()}
 
 
 def entries(path: Path) -> dict[str, Any]:
@@ -107,6 +122,8 @@ def artefacts(tmp_path_factory, good) -> dict[str, Artefact]:
         {"ids": np.array(["a"]), "row": np.zeros(1, np.int32), "latents": np.ones((1, 2, 8, 8))},
         format="image_latents", version=1, tokenizer_hash=image.hash, input_hash="x",
     )  # fmt: skip
+    embeddings = {"A": write_embeddings(folder / "e.parquet", clustered(80))}
+    index = write_index(folder, embeddings)
     shard = partial(CutoutShard.open, sources=made / "pixels.npz")
     listed: list[tuple[str, str | Path, Callable[[Path], Any], str]] = [
         ("split", made / "split.npz", load_split, "split_field"),
@@ -128,6 +145,9 @@ def artefacts(tmp_path_factory, good) -> dict[str, Artefact]:
             "train_image_autoencoder",
         ),
         ("exported weights", exported.weights, exported_model, "export_model"),
+        ("similarity space", index.similarity_space, IndexSpace.load, "train_index"),
+        ("similarity vectors", index.similarity_vectors("A"), vectors, "index_field"),
+        ("similarity index", index.similarity_index, index_of, ""),
         ("JSON", folder / "summary.json", entries, ""),
     ]  # fmt: skip
     return {name: Artefact(Path(path), read, rule) for name, path, read, rule in listed}
@@ -136,7 +156,8 @@ def artefacts(tmp_path_factory, good) -> dict[str, Artefact]:
 NAMES = (
     "split", "scalar tokens", "spectrum tokens", "image tokens", "latents", "training cutouts",
     "sequences", "scalar tokenizer", "spectrum tokenizer", "autoencoder", "model",
-    "exported autoencoder", "exported weights", "JSON",
+    "exported autoencoder", "exported weights", "similarity space", "similarity vectors",
+    "similarity index", "JSON",
 )  # fmt: skip
 
 

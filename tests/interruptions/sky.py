@@ -18,7 +18,7 @@ from astromodal.training.history import SPEEDS
 from helpers.workflow import Workflow, tiny
 
 HOOKS = Path(__file__).parent / "hooks"
-TARGETS = ("all", "embed", "predict", "export", "ablations")
+TARGETS = ("all", "embed", "predict", "export", "index", "ablations")
 
 NOT_COMPARED = ("logs/", "benchmarks/", "inventory.json", "ballast")
 STAMP = ".snakemake_timestamp"

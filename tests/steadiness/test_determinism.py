@@ -15,7 +15,7 @@ import pytest
 from astromodal.training.history import SPEEDS
 from helpers.workflow import tiny
 
-TARGETS = ("all", "embed", "predict", "export")
+TARGETS = ("all", "embed", "predict", "export", "index")
 WAYS = ("two cores", "other order", "busy machine")
 """Ways to run, each of which is compared with a run on one core."""
 ASIDE = {"logs", "benchmarks", "inventory.json"}

@@ -88,7 +88,7 @@ def make(folder: Path) -> None:
     workflow.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
     workflow.config["tokenizers"]["fields"] = [TRAINED, CUT_SHORT]
     workflow.config["on_bad_field"] = "skip"
-    (folder / "said.txt").write_text(workflow.run("all", "predict").text)
+    (folder / "said.txt").write_text(workflow.run("all", "predict", "index").text)
 
 
 def test_a_run_goes_on_without_them(survey):
@@ -97,6 +97,15 @@ def test_a_run_goes_on_without_them(survey):
     made = sorted((workflow.results / "outputs/predictions").iterdir())
     good = [path.name.split("_")[1] for path in made if skip_at(path) is None]
     assert good == [TRAINED, HELD_OUT]
+
+
+def test_an_index_is_of_the_good_fields(survey):
+    """Similar objects are found among them, and a log names the others."""
+    workflow, _ = survey
+    paths = Layout(str(workflow.results))
+    assert list(read_json(paths.similarity_index)["fields"]) == [TRAINED, HELD_OUT]
+    log = Path(paths.log("assemble_index")).read_text()
+    assert f"skipped fields are left out: {NO_CUTOUTS}, {CUT_SHORT}" in log
 
 
 def test_sentinels_are_missing_and_counted(survey):

@@ -28,8 +28,8 @@ DOCS += sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))
 COMMENTED = ["envs/Dockerfile"]
 COMMENTED += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("config/*.yaml"))
 COMMENTED += sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("profiles/*/*.yaml"))
-EXECUTED = ("README.md", "docs/model.md", "docs/tutorial.md", "docs/extending.md")
-"""Pages whose Python blocks are run: by test_guide.py, test_tutorial.py, test_extending.py."""
+EXECUTED = ("README.md", *(f"docs/{n}.md" for n in ("model", "tutorial", "extending", "usage")))
+"""Pages whose Python is run, by tests of those pages."""
 TYPED = (*PROGRAMS, "grep", ".", "$EDITOR")
 """First words of lines that are typed; `grep` is the machine's own."""
 

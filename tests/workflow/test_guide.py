@@ -45,7 +45,7 @@ def test_the_table_names_what_there_is():
     import astromodal
 
     methods = set(re.findall(r"`AstroModel\.(\w+)`", (ROOT / "docs/usage.md").read_text()))
-    assert methods == {"embed", "predict", "from_run", "finetune", "save"}
+    assert methods == {"embed", "predict", "from_run", "finetune", "save", "similar", "encode"}
     assert all(hasattr(astromodal.AstroModel, name) for name in methods)
 
 

@@ -22,7 +22,14 @@ from astromodal.evaluation.embeddings.measures import (
     nearest_neighbours,
     project_to_plane,
 )
-from astromodal.inference.tables import common_columns, common_model, object_count, read_rows
+from astromodal.inference.tables import (
+    common_columns,
+    common_model,
+    embedding_vectors,
+    object_count,
+    read_rows,
+    sample_by_field,
+)
 from astromodal.sequences.store import SequenceStore
 
 MODALITIES = ("scalar", "scalar + image", "scalar + spectrum", "scalar + image + spectrum")
@@ -144,35 +151,6 @@ def prepare_survey(
     )  # fmt: skip
 
 
-def sample_by_field(counts: Sequence[int], most: int, seed: int) -> list[np.ndarray]:
-    """Sample objects without replacement, so that each field has its share, rounded up or down.
-
-    Parameters
-    ----------
-    counts : sequence of int
-        Objects of each field.
-    most : int
-        Largest number of sampled objects.
-    seed : int
-        Seed of the sample.
-
-    Returns
-    -------
-    list of int64 (k,)
-        Sampled objects of each field, ascending.
-    """
-    rng, total = np.random.default_rng(seed), sum(counts)
-    n = min(most, total)
-    # Even steps over the objects of all fields, one field after another.
-    steps = ((np.arange(n) + rng.random()) * (total / max(n, 1))).astype(np.int64)
-    ends = np.cumsum(counts)
-    shares = np.bincount(np.searchsorted(ends, steps, side="right"), minlength=len(counts))
-    return [
-        np.sort(rng.choice(count, share, replace=False)).astype(np.int64)
-        for count, share in zip(counts, shares.tolist(), strict=True)
-    ]
-
-
 def _columns(settings: Config, predicted: Sequence[str]) -> list[str]:
     """Return the scalar columns of the cubes that the page shows, each once."""
     if settings.atlas.columns is not None:
@@ -215,12 +193,11 @@ def _read_field(
     row, ids = table["row"].to_numpy().astype(np.int64), _text(table["id"])
     cube = field.open(settings.columns)
     check_ids(cube.ids(), row, ids, field.files["embeddings"])
-    vectors = table["embedding"].combine_chunks()
     return {
         "row": row,
         "ids": ids,
         "split": _text(table["split"]),
-        "vectors": vectors.flatten().to_numpy().reshape(len(ids), -1),
+        "vectors": embedding_vectors(table),
         "kind": read_kinds(cube, settings.evaluation.labels)[row],
         "modalities": _modalities(field, chosen, ids),
         "measured": cube.scalars(columns)[row],

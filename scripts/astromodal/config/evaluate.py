@@ -264,6 +264,36 @@ class HatsSettings(Settings):
     )
 
 
+class IndexSettings(Settings):
+    """The index of similar objects, which the target `index` makes of all embeddings."""
+
+    n_components: Annotated[int, Field(ge=1, le=4096)] = Field(
+        30,
+        description="Largest number of principal components of standardised embeddings in which "
+        "objects are compared.",
+    )
+    max_objects: Annotated[int, Field(ge=2)] = Field(
+        200_000,
+        description="Largest number of objects of the training fields that components and lists "
+        "are learned from; fields share it by their numbers of objects.",
+    )
+    n_lists: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        2048,
+        description="Largest number of lists, each of the objects near one centroid; fewer where "
+        "they are learned from fewer than 32 objects per list.",
+    )
+    seed: Annotated[Seed, Field(lt=2**32)] = Field(
+        9, description="Seed of the sample and of the centroids."
+    )
+    exact_below: Annotated[int, Field(ge=0)] = Field(
+        1_000_000,
+        description="Number of indexed objects below which a search compares with all of them.",
+    )
+    n_probe: Positive = Field(
+        64, description="Nearest lists that a search in a larger index looks through."
+    )
+
+
 class AtlasSettings(Settings):
     """The page to explore a survey, which the target `atlas` makes."""
 

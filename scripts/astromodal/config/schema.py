@@ -27,6 +27,7 @@ from astromodal.config.evaluate import (
     AtlasSettings,
     EvaluationSettings,
     HatsSettings,
+    IndexSettings,
     PredictSettings,
 )
 from astromodal.config.inputs import (
@@ -303,6 +304,7 @@ class Config(Settings):
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="The report.")
     ablations: AblationSettings = Field(AblationSettings(), description="Ablations.")
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
+    index: IndexSettings = Field(IndexSettings(), description="The index of similar objects.")
     atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
     hats: HatsSettings = Field(HatsSettings(), description="The HATS catalogue of the survey.")
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")

@@ -53,6 +53,9 @@ class Layout:
         self.export = f"{self.results}/model"
         self.atlas = f"{self.results}/atlas/atlas.html"
         self.hats = f"{self.results}/hats"
+        self.similar = f"{self.results}/similar"
+        self.similarity_space = f"{self.similar}/space.safetensors"
+        self.similarity_index = f"{self.similar}/index.json"
         self.stamps = f"{self.results}/stamps/index.json"
         self.cube_columns = f"{self.results}/stamps/columns.json"
         self.skipped = f"{self.results}/skipped"
@@ -164,6 +167,10 @@ class Layout:
     def predictions(self, field: str = FIELD) -> str:
         """Return the path of the model's predictions for a field's objects."""
         return f"{self.results}/outputs/predictions/datacube_{field}_predictions.parquet"
+
+    def similarity_vectors(self, field: str = FIELD) -> str:
+        """Return the path of a field's objects in the index of similar objects, memory-mapped."""
+        return f"{self.similar}/datacube_{field}_vectors.safetensors"
 
     def checkpoint(self, step: int) -> str:
         """Return the path of a checkpoint; it is no declared output, so a failed job keeps it."""

@@ -30,11 +30,19 @@ class LoadedModel:
         Model, vocabulary, tokenizers and config; `from_run` loads them from files.
     settings : PredictSettings, optional
         Token budget.
+    folder : path, optional
+        Folder that the model was loaded from.
     """
 
-    def __init__(self, bundle: Bundle, settings: PredictSettings | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: PredictSettings | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
         self.bundle = bundle
         self.settings = settings or PredictSettings()
+        self.folder = folder
 
     @classmethod
     @library_defaults()
@@ -66,7 +74,7 @@ class LoadedModel:
         MachineError
             If a file cannot be read.
         """
-        return cls(load_bundle(folder, device), settings)
+        return cls(load_bundle(folder, device), settings, folder)
 
     def calibrated(self, temperatures: Mapping[str, float]) -> Self:
         """Return the same model with temperatures in place of its own calibration.
@@ -86,7 +94,7 @@ class LoadedModel:
         ConfigError
             If there is no such column or modality, or a temperature is not above 0.
         """
-        return type(self)(self.bundle.calibrated(temperatures), self.settings)
+        return type(self)(self.bundle.calibrated(temperatures), self.settings, self.folder)
 
     @property
     def model(self) -> torch.nn.Module:

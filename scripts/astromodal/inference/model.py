@@ -1,4 +1,4 @@
-"""The public interface to a trained model: encode, embed, predict and generate."""
+"""The public interface to a trained model: encode, embed, predict, generate and compare."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from astromodal.config.training import FinetuneSettings
 from astromodal.data.labels import label_values
@@ -18,6 +19,7 @@ from astromodal.inference.finetuned import (
     finetune_bundle,
     predict_label,
 )
+from astromodal.inference.index_files import SimilarityIndex, check_model, find_index
 from astromodal.inference.loaded import LoadedModel, Names
 from astromodal.inference.predict_blocks import (
     Decoded,
@@ -38,6 +40,7 @@ from astromodal.inference.predict_scalars import (
 )
 from astromodal.inference.prompt import Sampling, check_given, count_given
 from astromodal.inference.request import parse_blocks, parse_given
+from astromodal.inference.similar import Similar, check_search, find_similar
 from astromodal.sequences.layout import IMAGE, SCALAR
 from astromodal.storage.torch_files import library_defaults
 
@@ -53,6 +56,8 @@ class AstroModel(LoadedModel):
         Model, vocabulary, tokenizers and config; `from_run` loads them from files.
     settings : PredictSettings, optional
         Token budget.
+    folder : path, optional
+        Folder that the model was loaded from.
     """
 
     @library_defaults()
@@ -85,6 +90,96 @@ class AstroModel(LoadedModel):
         kept = opened.sequences.only(*parse_given(self.bundle.layout, self.columns, given))
         budget = self.settings.token_budget
         return embed_objects(self.bundle, Encoded(kept, opened.numbers), pooling, budget)
+
+    @library_defaults()
+    def similar(
+        self,
+        objects: Encoded | str | Path | np.ndarray,
+        k: int = 10,
+        index: SimilarityIndex | str | Path | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        itself: bool = False,
+        fields: Names | None = None,
+        exact: bool | None = None,
+        n_probe: int | None = None,
+    ) -> Similar:
+        """Find the most similar objects of a survey, by the distance between embeddings.
+
+        Embeddings are compared by the principal components of their standardised values. Objects
+        are compared with all others, or in a large index with those in the lists whose centroids
+        are nearest (Jégou, Douze & Schmid 2011, IEEE TPAMI 33, 117), which misses some.
+
+        Parameters
+        ----------
+        objects : Encoded, path or float (n, D)
+            Objects returned by `encode`, one of the workflow's sequence files, or embeddings, with
+            the pooling of the index.
+        k : int
+            Objects to find for each one.
+        index : SimilarityIndex or path, optional
+            Result of `open_index`, or what it takes; the index of the run by default.
+        ids : sequence of str, optional
+            Ids of the objects whose embeddings are given.
+        itself : bool
+            Whether an object of the index that has an object's own id, in any field, is found too.
+        fields : str or sequence of str, optional
+            Fields to search in; all by default.
+        exact : bool, optional
+            Whether objects are compared with all others. By default they are where the index has
+            fewer than its setting ``index.exact_below``.
+        n_probe : int, optional
+            Lists to look through otherwise, ``index.n_probe`` of the index by default. More take
+            longer and miss less.
+
+        Returns
+        -------
+        Similar
+            Field, id, row and distance of the similar objects, nearest first.
+
+        Raises
+        ------
+        ConfigError
+            If `k` or `n_probe` is below 1, or there is no index.
+        DataError
+            If embeddings are not finite or of another width, or a field is not in the index.
+        FormatError
+            If the index is damaged, or that of another model.
+        """
+        opened = index if isinstance(index, SimilarityIndex) else self.open_index(index)
+        check_model(opened, self.hash)
+        chosen = opened if fields is None else opened.only(fields)
+        if isinstance(objects, Encoded | str | Path):
+            objects = self.open(objects)
+            vectors, ids = self.embed(objects, opened.space.pooling), objects.ids.tolist()
+        else:
+            vectors = np.asarray(objects)
+        named = None if ids is None else np.array(ids, dtype=np.str_)
+        whole = chosen.is_small if exact is None else exact
+        probed = None if whole else n_probe or opened.n_probe
+        check_search(vectors, len(opened.space.mean), k, n_probe, named)
+        threads = torch.get_num_threads()
+        return find_similar(chosen, vectors, k, probed, named, not itself, threads)
+
+    def open_index(self, index: str | Path | None = None) -> SimilarityIndex:
+        """Open an index of similar objects once for many searches.
+
+        Parameters
+        ----------
+        index : path, optional
+            The folder that ``snakemake index`` writes, or the file ``index.json`` in it. By default
+            the folder ``similar`` beside the one that the model was loaded from.
+
+        Raises
+        ------
+        ConfigError
+            If there is no index.
+        FormatError
+            If a file is damaged, or the index is that of another model.
+        """
+        opened = SimilarityIndex.open(find_index(index, self.folder))
+        check_model(opened, self.hash)
+        return opened
 
     @library_defaults()
     def predict(

@@ -268,6 +268,41 @@ def read_rows(path: str | Path, chosen: np.ndarray, columns: Sequence[str]) -> p
         return pa.concat_tables(parts)
 
 
+def embedding_vectors(table: pa.Table) -> np.ndarray:
+    """Return the column of embeddings of a table, float32 (n, D)."""
+    column = table["embedding"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(table), column.type.list_size)
+
+
+def sample_by_field(counts: Sequence[int], most: int, seed: int) -> list[np.ndarray]:
+    """Sample objects without replacement, so that each field has its share, rounded up or down.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Objects of each field.
+    most : int
+        Largest number of sampled objects.
+    seed : int
+        Seed of the sample.
+
+    Returns
+    -------
+    list of int64 (k,)
+        Sampled objects of each field, ascending.
+    """
+    rng, total = np.random.default_rng(seed), sum(counts)
+    n = min(most, total)
+    # Even steps over the objects of all fields, one field after another.
+    steps = ((np.arange(n) + rng.random()) * (total / max(n, 1))).astype(np.int64)
+    ends = np.cumsum(counts)
+    shares = np.bincount(np.searchsorted(ends, steps, side="right"), minlength=len(counts))
+    return [
+        np.sort(rng.choice(count, share, replace=False)).astype(np.int64)
+        for count, share in zip(counts, shares.tolist(), strict=True)
+    ]
+
+
 def _statistics(name: str, column: ScalarPrediction | None, n: int) -> dict[str, pa.Array]:
     """Return the statistics of a column of n objects; NaN where it has no bins."""
     if column is None:

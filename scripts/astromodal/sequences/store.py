@@ -24,8 +24,8 @@ from astromodal.core.vocab import MISS, MISSING_CODE, SEP
 from astromodal.data.splits import load_split
 from astromodal.errors import FormatError, must_be
 from astromodal.sequences.layout import IMAGE, SCALAR, SPECTRUM, Block, SequenceLayout
-from astromodal.storage.arrays import ArrayFile, load_arrays, map_tensors, save_tensors
-from astromodal.storage.formats import check_content, put_aside, remake
+from astromodal.storage.arrays import ArrayFile, load_arrays, map_format, save_tensors
+from astromodal.storage.formats import check_content, remake
 from astromodal.storage.hashing import hash_arrays, hash_values
 from astromodal.surveys.registry import spectrum_group
 
@@ -206,14 +206,8 @@ class SequenceStore:
         SkippedError
             Where the field was skipped.
         """
-        path, must = Path(path), f"{FORMAT} version {VERSION}"
-        arrays, meta = map_tensors(path, FORMAT)
-        got = f"{meta.get('format')} version {meta.get('version')}"
-        if got == must and arrays.keys() != set(_ARRAYS):
-            got = f"one of {', '.join(sorted(arrays))}"
-        if got != must:
-            raise FormatError(must_be(str(path), must, got, put_aside(FORMAT)))
-        return cls(path=path, meta=meta, **arrays)
+        arrays, meta = map_format(path, FORMAT, VERSION, _ARRAYS)
+        return cls(path=Path(path), meta=meta, **arrays)
 
     def verify(self) -> None:
         """Read the whole file; raise `FormatError` where its content was changed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,37 @@ def map_tensors(path: str | Path, format: str = "") -> tuple[dict[str, np.ndarra
     except _NONE as error:
         refuse_skipped(path)
         raise FormatError(must_be(str(path), "a safetensors file", str(error), remedy)) from error
+
+
+def map_format(
+    path: str | Path, format: str, version: str, names: Collection[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Map the arrays of a file of a known format; return them and the metadata, each by name.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    format, version
+        Expected format and version, which its metadata name.
+    names : collection of str
+        Names of its arrays.
+
+    Raises
+    ------
+    FormatError
+        If the header is damaged, or the file is of another format or version.
+    SkippedError
+        If the field was skipped.
+    """
+    must = f"{format} version {version}"
+    arrays, meta = map_tensors(path, format)
+    got = f"{meta.get('format')} version {meta.get('version')}"
+    if got == must and arrays.keys() != set(names):
+        got = f"one of {', '.join(sorted(arrays))}"
+    if got != must:
+        raise FormatError(must_be(str(path), must, got, put_aside(format)))
+    return arrays, meta
 
 
 def _texts(meta: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from astromodal.atlas.survey import (
     MODALITIES,
     place_objects,
     prepare_survey,
-    sample_by_field,
 )
 from astromodal.config.evaluate import PredictSettings
 from astromodal.data.cube import Cube
@@ -23,37 +22,6 @@ from helpers.model import toy_bundle
 def survey(pair, as_fields, settings):
     """Every object of the two fields."""
     return prepare_survey(as_fields(*pair), settings())
-
-
-@pytest.mark.parametrize(
-    ("counts", "most", "shares"),
-    [
-        ([10, 30, 60], 10, [1, 3, 6]),
-        ([10, 30, 60], 1000, [10, 30, 60]),
-        ([0, 5, 0], 3, [0, 3, 0]),
-        ([3], 3, [3]),
-    ],
-)
-def test_fields_have_their_shares(counts, most, shares):
-    """A sample takes from each field in proportion to its objects."""
-    sampled = sample_by_field(counts, most, seed=1)
-    assert [len(rows) for rows in sampled] == shares
-    assert all((np.diff(rows) > 0).all() for rows in sampled)
-
-
-def test_shares_are_rounded_up_or_down():
-    """No field has more than one object more or less than its share."""
-    counts = [7, 1, 92, 13, 40, 2]
-    sizes = np.array([len(rows) for rows in sample_by_field(counts, 31, seed=3)])
-    assert sizes.sum() == 31
-    assert (np.abs(sizes - 31 * np.array(counts) / sum(counts)) < 1).all()
-
-
-def test_a_seed_decides_on_the_sample():
-    """The same seed samples the same objects, another one others."""
-    first, again, other = (sample_by_field([50, 50], 20, seed) for seed in (1, 1, 2))
-    assert all(map(np.array_equal, first, again))
-    assert not all(map(np.array_equal, first, other))
 
 
 def test_objects_are_those_of_the_fields(survey):

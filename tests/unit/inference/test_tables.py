@@ -19,6 +19,7 @@ from astromodal.inference.tables import (
     predict_field_label,
     read_meta,
     read_rows,
+    sample_by_field,
 )
 
 COLUMNS = ("specz_z", "gaia_teff_gspphot", "vista_japermag6")
@@ -135,6 +136,37 @@ def test_other_parquet_has_no_metadata(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(FormatError, match="must be embeddings or predictions of astromodal"):
         read_meta(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("counts", "most", "shares"),
+    [
+        ([10, 30, 60], 10, [1, 3, 6]),
+        ([10, 30, 60], 1000, [10, 30, 60]),
+        ([0, 5, 0], 3, [0, 3, 0]),
+        ([3], 3, [3]),
+    ],
+)
+def test_fields_have_their_shares(counts, most, shares):
+    """A sample takes from each field in proportion to its objects."""
+    sampled = sample_by_field(counts, most, seed=1)
+    assert [len(rows) for rows in sampled] == shares
+    assert all((np.diff(rows) > 0).all() for rows in sampled)
+
+
+def test_shares_are_rounded_up_or_down():
+    """No field has more than one object more or less than its share."""
+    counts = [7, 1, 92, 13, 40, 2]
+    sizes = np.array([len(rows) for rows in sample_by_field(counts, 31, seed=3)])
+    assert sizes.sum() == 31
+    assert (np.abs(sizes - 31 * np.array(counts) / sum(counts)) < 1).all()
+
+
+def test_a_seed_decides_on_the_sample():
+    """The same seed samples the same objects, another one others."""
+    first, again, other = (sample_by_field([50, 50], 20, seed) for seed in (1, 1, 2))
+    assert all(map(np.array_equal, first, again))
+    assert not all(map(np.array_equal, first, other))
 
 
 def test_rows_are_read_by_row_groups(tmp_path):
