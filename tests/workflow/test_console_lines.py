@@ -48,6 +48,8 @@ NO_LINES = {
     "ulimit -n": "names a limit",
     "(a, b, …)": "an array as a file has it",
     "codes[indptr[i]:indptr[i + 1]]": "an expression of NumPy",
+    "(embedding - mean) @ components": "an expression of NumPy",
+    "git archive": "what the rules do themselves",
     "munge slurmctld slurmd slurm-client": "names of Debian packages",
     "Directory cannot be locked": "what Snakemake says, in tests/interruptions",
     "rule all": "names a rule",
@@ -76,6 +78,7 @@ CALLS = {
     "numpy.load(path, allow_pickle=False)": "test_guide.py",
     "torch.load(path, weights_only=True)": "test_guide.py",
     'model.calibrated({"scalar": 1.16})': "test_tutorial.py",
+    "index = model.open_index()": "test_similar.py",
     "pyarrow.parquet.write_table(..., write_page_checksum=True)": "tests/faults/jobs.py",
 }
 """Calls in backticks, and where such a call is made."""
@@ -154,9 +157,8 @@ def raw_files(folder: Path) -> None:
     sky = {"n_sources": 8, "xp_fraction": 0.5, "desi_fraction": 0.5, "specz_fraction": 0.5}
     settings = load_config({"simulate": {**sky, "fields": {name: {} for name in names}}}).simulate
     sources = write_raw_survey(settings, folder / "raw_sky", 100)
-    (folder / "raw_sky/config.yaml").write_text(
-        yaml.safe_dump({"sources": sources}, sort_keys=False)
-    )
+    for name in ("raw_sky/config.yaml", "raw_config.yaml"):
+        (folder / name).write_text(yaml.safe_dump({"sources": sources}, sort_keys=False))
     raw, made = folder / "raw", folder / "raw_sky"
     shutil.copytree(made, raw)
     (raw / "gaia").rename(raw / "gaia_hats")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astromodal.data.parquet import Footer, column_kind, flatten, is_list, list_lengths
+from astromodal.data.parquet import Footer, column_kind, flatten, is_list, list_lengths, lists
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,9 @@ def test_flatten_gives_the_dtype_asked_for():
     column = pa.array([[58_000.123456789]], pa.list_(pa.float64()))
     assert flatten(column, np.float64)[0].tolist() == [58_000.123456789]
     assert flatten(pa.nulls(2), np.float64)[0].dtype == np.float64
+
+
+def test_tables_become_lists():
+    """A row that is not present is null, and takes no place."""
+    found = lists(np.arange(6.0).reshape(3, 2), pa.list_(pa.float32()), np.array([1, 0, 1], bool))
+    assert found.to_pylist() == [[0.0, 1.0], None, [4.0, 5.0]]

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from astromodal.sources.base import RESERVED
-from astromodal.sources.rows import index_table, lists, row_digests
+from astromodal.sources.rows import index_table, row_digests
 
 TABLE = {
     "flux": pa.array([[1.0, 2.0], None, [1.0, 2.0], []], pa.list_(pa.float32())),
@@ -65,9 +65,3 @@ def test_an_index_has_all_reserved_columns():
     assert table["_ra"].to_pylist() == [10.0, None]
     assert table["_rank"].to_pylist() == [0.0, 0.0]
     assert table["_pmra"].null_count == table["_reason"].null_count == 2
-
-
-def test_tables_become_lists():
-    """A row that is not present is null, and takes no place."""
-    found = lists(np.arange(6.0).reshape(3, 2), pa.list_(pa.float32()), np.array([1, 0, 1], bool))
-    assert found.to_pylist() == [[0.0, 1.0], None, [4.0, 5.0]]
