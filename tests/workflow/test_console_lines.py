@@ -50,6 +50,7 @@ NO_LINES = {
     "codes[indptr[i]:indptr[i + 1]]": "an expression of NumPy",
     "(embedding - mean) @ components": "an expression of NumPy",
     "git archive": "what the rules do themselves",
+    "index = model.open_index()": "Python, called in tests/unit/inference/test_similar.py",
     "munge slurmctld slurmd slurm-client": "names of Debian packages",
     "Directory cannot be locked": "what Snakemake says, in tests/interruptions",
     "rule all": "names a rule",
@@ -78,7 +79,6 @@ CALLS = {
     "numpy.load(path, allow_pickle=False)": "test_guide.py",
     "torch.load(path, weights_only=True)": "test_guide.py",
     'model.calibrated({"scalar": 1.16})': "test_tutorial.py",
-    "index = model.open_index()": "test_similar.py",
     "pyarrow.parquet.write_table(..., write_page_checksum=True)": "tests/faults/jobs.py",
 }
 """Calls in backticks, and where such a call is made."""
