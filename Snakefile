@@ -45,6 +45,7 @@ include: "rules/ablations.smk"
 include: "rules/predict.smk"
 include: "rules/atlas.smk"
 include: "rules/hats.smk"
+include: "rules/photoz.smk"
 include: "rules/targets.smk"
 include: "rules/run.smk"
 

@@ -18,6 +18,7 @@ localrules:
     export,
     atlas,
     hats,
+    photoz,
     finetune,
 
 
@@ -103,6 +104,12 @@ rule hats:
     """Write the survey's objects as a HATS catalogue."""
     input:
         PATHS.hats,
+
+
+rule photoz:
+    """Write redshift distributions and catalogues of every field."""
+    input:
+        every_photoz,
 
 
 rule finetune:

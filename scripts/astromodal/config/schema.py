@@ -27,6 +27,7 @@ from astromodal.config.evaluate import (
     AtlasSettings,
     EvaluationSettings,
     HatsSettings,
+    PhotozSettings,
     PredictSettings,
 )
 from astromodal.config.inputs import (
@@ -305,6 +306,9 @@ class Config(Settings):
     predict: PredictSettings = Field(PredictSettings(), description="Predictions and embeddings.")
     atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
     hats: HatsSettings = Field(HatsSettings(), description="The HATS catalogue of the survey.")
+    photoz: PhotozSettings = Field(
+        PhotozSettings(), description="Redshift distributions and catalogues of every field."
+    )
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
     @property
