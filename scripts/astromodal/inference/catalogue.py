@@ -99,6 +99,9 @@ _STATISTICS: Final = {
 }
 """UCD and description of each statistic of a predicted column."""
 
+_UNKNOWN_UNITS: Final = {"electron", "dex"}
+"""Units of columns that VOUnit 1.0 and FITS lack."""
+
 
 def column_ucd(column: str) -> str:
     """Return the UCD of a scalar column; ``stat.value`` where none is known."""
@@ -330,15 +333,12 @@ def _write_votable(table: Table, path: Path) -> None:
 
 def _vounit(unit: u.UnitBase) -> str:
     """Return a unit in the notation of VOUnit 1.0, with quotes around names that it lacks."""
-    try:
+    lacking = {base.name for base in unit.bases} & _UNKNOWN_UNITS
+    if not lacking:
         return str(unit.to_string("vounit"))
-    except ValueError:
-        known = [(base.name, power) for base, power in zip(unit.bases, unit.powers, strict=True)]
-        parts = [f"'{name}'" if name in ("electron", "dex") else name for name, _ in known]
-        return ".".join(
-            part if power == 1 else f"{part}**{power}"
-            for part, (_, power) in zip(parts, known, strict=True)
-        )
+    pairs = zip(unit.bases, unit.powers, strict=True)
+    named = [(f"'{base.name}'" if base.name in lacking else base.name, p) for base, p in pairs]
+    return ".".join(name if power == 1 else f"{name}**{power}" for name, power in named)
 
 
 def _write_fits(table: Table, path: Path) -> None:
@@ -351,8 +351,9 @@ def _write_fits(table: Table, path: Path) -> None:
         if shown[name].dtype.kind == "U":
             shown[name] = np.strings.encode(shown[name].data, "utf-8")
         comments.append(table[name].description)
-        if shown[name].unit is not None and not _in_fits(shown[name].unit):
-            comments[-1] += f" ({shown[name].unit})"
+        unit = shown[name].unit
+        if unit is not None and _UNKNOWN_UNITS.intersection(base.name for base in unit.bases):
+            comments[-1] += f" ({unit})"
             shown[name].unit = None
     hdu: BinTableHDU = fits.table_to_hdu(shown)
     hdu.name = "PREDICTIONS"
@@ -363,15 +364,6 @@ def _write_fits(table: Table, path: Path) -> None:
     for key, keyword in names.items():
         hdu.header[keyword] = table.meta[key]
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
-
-
-def _in_fits(unit: u.UnitBase) -> bool:
-    """Return whether FITS knows a unit."""
-    try:
-        unit.to_string("fits")
-    except ValueError:
-        return False
-    return True
 
 
 def _plain(text: str) -> str:

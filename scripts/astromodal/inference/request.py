@@ -228,7 +228,7 @@ def photoz_column(config: Config) -> str:
     columns, name = config.tokenizers.scalar.columns, config.photoz.column
     name = config.evaluation.labels.redshift if name is None else name
     if name is None:
-        do = "or leave hdf5 out of photoz.formats"
+        do = "name one, or leave hdf5 out of photoz.formats"
         raise ConfigError(must_be("photoz.column", "a column of redshifts", "none", do))
     if name not in columns:
         must = "a column of tokenizers.scalar.columns"

@@ -174,14 +174,15 @@ def test_a_fits_table_is_read_back(table, tmp_path):
 )
 def test_units_that_the_standards_lack(tmp_path, name, vounit):
     """They are quoted in VOTable, and in words in FITS; neither file gives a warning."""
-    table = Table({"a": [1.5]})
-    table["a"].unit, table["a"].description, table["a"].meta["ucd"] = name, "gravity (cm/s²)", "x"
+    table = Table({"a": [1.5], "b": [2.5]})
+    for column in table.itercols():
+        column.unit, column.description, column.meta["ucd"] = name, "gravity (cm/s²)", "phys"
     table.meta |= {"creator": "", "model_hash": "", "given": ""}
     for suffix in ("vot", "fits"):
         write_catalogue(table, tmp_path / f"a.{suffix}")
     assert table["a"].unit == u.Unit(name)
-    field = parse(tmp_path / "a.vot").get_first_table().fields[0]
-    assert field.unit.to_string("vounit") == vounit
+    fields = parse(tmp_path / "a.vot").get_first_table().fields
+    assert [field.unit.to_string("vounit") for field in fields] == [vounit, vounit]
     header = fits.getheader(tmp_path / "a.fits", 1)
     assert header["TCOMM1"] == f"gravity (cm/s^2) ({name})"
     assert "TUNIT1" not in header
