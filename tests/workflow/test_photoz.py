@@ -7,11 +7,19 @@ from astropy.io.votable import validate
 from astropy.table import Table
 
 from astromodal.core.paths import Layout
+from helpers.console import fences
 from helpers.photoz import qp
 from helpers.workflow import tiny
 
 pytestmark = pytest.mark.workflow
 FIELDS = ("T-1", "T-2", "T-3")
+BLOCKS = (
+    "import qp",
+    "from astromodal.inference import AstroModel",
+    "from astropy.table import Table",
+    "from astromodal.inference.catalogue",
+)
+"""Beginnings of the blocks of docs/tools.md on photo-z."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,27 @@ def test_astropy_reads_the_catalogue_of_a_field(paths, suffix):
         np.testing.assert_array_equal(found[name], table[name].to_numpy())
     odds = qp.read(paths.photoz("T-2")).ancil["odds"]
     np.testing.assert_array_equal(found["odds"], odds)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_page_on_tools_works(used, block, monkeypatch):
+    """Its blocks of Python run as they stand, in the folder of a run."""
+    monkeypatch.chdir(used.folder)
+    (text,) = (f.text for f in fences("docs/tools.md") if f.text.startswith(block))
+    names = {}
+    exec(text.replace("SIM-0001", "T-1"), names)
+    if block == "import qp":
+        assert len(names["medians"]) == len(names["points"]["zmedian"])
+        assert set(names["certain"]) <= set(names["points"]["id"])
+    elif "to_qp" in text:
+        stored = qp.read(Layout("results").photoz("T-1"))
+        found = names["ensemble"].ancil["zmean"]
+        np.testing.assert_allclose(found, stored.ancil["zmean"], rtol=1e-4)
+    elif "write_catalogue" in text:
+        assert Table.read("predictions.fits").colnames == names["table"].colnames
+        (used.folder / "predictions.fits").unlink()
+    else:
+        assert names["bright"].colnames == ["id", "ra", "dec", "zmode", "odds"]
 
 
 EVERY = {"export_photoz": 3, "export_catalogue": 6}
