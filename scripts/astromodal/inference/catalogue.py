@@ -137,14 +137,19 @@ def catalogue_table(
     Raises
     ------
     FormatError
-        If the files are damaged, or hold other objects or another model's predictions.
+        If the predictions are of another kind, the distributions are damaged, or the files hold
+        other objects or another model's predictions.
     SkippedError
         If the field was skipped.
     """
     from astropy.table import Table  # here: it takes half a second to import
 
     refuse_skipped(predictions)
-    meta, found = read_meta(predictions), pq.read_table(predictions)
+    meta = read_meta(predictions)
+    if meta["format"] != "predictions":
+        must = "predictions of scalar columns"
+        raise FormatError(must_be(str(predictions), must, str(meta["format"])))
+    found = pq.read_table(predictions, page_checksum_verification=True)
     described = dict(_described(meta["columns"]))
     columns = {name: _values(found.column(name)) for name in found.column_names}
     if cube is not None:
@@ -158,11 +163,11 @@ def catalogue_table(
         table[name].unit = own.unit or None
         table[name].description = own.description
         table[name].meta["ucd"] = own.ucd
-    given = "everything but labels" if meta["given"] is None else ", ".join(meta["given"])
+    given = ["everything else"] if meta["given"] is None else meta["given"]
     table.meta |= {
         "creator": f"astromodal {__version__}",
         "model_hash": meta["model_hash"],
-        "given": given,
+        "given": ", ".join(given) or "nothing",
     }
     return table
 
@@ -250,8 +255,9 @@ def positions(cube: Cube, row: np.ndarray, ids: np.ndarray, source: str) -> np.n
     FormatError
         If the cube has other ids in these rows.
     """
-    inside, own = row < cube.n_rows, cube.ids()
-    wrong = np.flatnonzero(~inside | (own[np.where(inside, row, 0)] != ids)) if len(row) else row
+    own, same = cube.ids(), row < cube.n_rows
+    same[same] = own[row[same]] == ids[same]
+    wrong = np.flatnonzero(~same)
     if len(wrong):
         what, must = f"id of row {row[wrong[0]]} in {cube.path}", repr(str(ids[wrong[0]]))
         raise FormatError(must_be(what, f"{must} as in {source}", "another", "run that rule again"))
@@ -322,12 +328,8 @@ def _write_votable(table: Table, path: Path) -> None:
         if field.name in ("ra", "dec"):
             field.ref = "ICRS"
     # Binary text of VOTable has two bytes per character, which emoji and rare scripts exceed.
-    wide = any(
-        ord(c) > 0xFFFF
-        for name in table.colnames
-        if table[name].dtype.kind == "U"
-        for c in "".join(table[name])
-    )
+    texts = (text for column in table.itercols() if column.dtype.kind == "U" for text in column)
+    wide = any(max(text, default="") > "\uffff" for text in texts)
     votable.to_xml(str(path), tabledata_format="tabledata" if wide else "binary2")
 
 

@@ -247,7 +247,7 @@ def export_photoz(
         "model_hash": model.hash, "column": column, "width": photoz.width, "odds": photoz.odds,
         "given": None if given is None else list(given),
     }  # fmt: skip
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", locking=False) as file:
         file.attrs[KEY.decode()] = json.dumps(meta, sort_keys=True)
         _allocate(file, bins, encoded)
         for chunk in _chunks(len(encoded), progress):

@@ -31,7 +31,7 @@ from astromodal.inference.catalogue import (
 from astromodal.inference.encode import _encode
 from astromodal.inference.model import AstroModel
 from astromodal.inference.photoz import export_photoz
-from astromodal.inference.tables import STATISTICS, predict_field
+from astromodal.inference.tables import STATISTICS, embed_field, predict_field
 from astromodal.storage.formats import SkippedError
 from astromodal.storage.json_files import write_json
 from helpers.model import EMPTY, cube_table, toy_bundle
@@ -237,6 +237,25 @@ def test_distributions_of_other_objects_or_models_are_refused(made, twelve):
     other = made(model=AstroModel(toy_bundle(seed=9)))
     with pytest.raises(FormatError, match="model of .*p.hdf5 must be that of hash"):
         catalogue_table(*twelve[:2], other[2])
+
+
+def test_other_tables_are_refused(made, model, tmp_path):
+    """Embeddings have no columns with statistics."""
+    _, cube, _ = made(3)
+    folder = cube.path.parent
+    files = folder / "s.safetensors", folder / "split.npz"
+    embed_field(model, *files, 64, tmp_path / "e.parquet", PredictSettings())
+    with pytest.raises(FormatError, match="must be predictions of scalar columns, got embeddings"):
+        catalogue_table(tmp_path / "e.parquet")
+
+
+def test_nothing_may_be_given(model, made, tmp_path):
+    """A table predicted from nothing says so."""
+    _, cube, _ = made(3)
+    folder, path = cube.path.parent, tmp_path / "p.parquet"
+    files = folder / "s.safetensors", folder / "split.npz"
+    predict_field(model, *files, 64, path, COLUMNS, PredictSettings(given=()))
+    assert catalogue_table(path).meta["given"] == "nothing"
 
 
 def test_a_skipped_field_has_no_catalogue(tmp_path):

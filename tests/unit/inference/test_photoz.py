@@ -247,6 +247,9 @@ def test_a_cube_of_other_objects_is_refused(model, field, tmp_path):
     made, fewer = field(), field(3)
     with pytest.raises(FormatError, match="id of row 3 in .*cube.parquet must be 'Źródło-3' as in"):
         export(model, (fewer[0], made[1]), tmp_path / "p")
+    empty = field(0)[0]
+    with pytest.raises(FormatError, match="id of row 0 in .* got another"):
+        export(model, (empty, made[1]), tmp_path / "p")
     ids = np.array(["x"])
     with pytest.raises(FormatError, match="id of row 0 .* must be 'x' as in here, got another"):
         positions(made[0], np.array([0]), ids, "here")
@@ -261,6 +264,14 @@ def test_a_damaged_or_skipped_file(tmp_path):
     write_json(tmp_path / "p", note)
     with pytest.raises(SkippedError, match="field F1 was skipped by encode_scalars"):
         read_points(tmp_path / "p")
+
+
+def test_a_skipped_field_has_no_distributions(model, field, tmp_path):
+    """The reason of the skip is handed on."""
+    note = {"format": "skipped", "field": "F1", "rule": "encode_scalars", "error": "bad"}
+    write_json(tmp_path / "s.safetensors", note)
+    with pytest.raises(SkippedError, match="field F1 was skipped by encode_scalars"):
+        export(model, (field(3)[0], tmp_path / "s.safetensors"), tmp_path / "p")
 
 
 def test_qp_is_optional(monkeypatch):
