@@ -46,6 +46,7 @@ include: "rules/predict.smk"
 include: "rules/index.smk"
 include: "rules/atlas.smk"
 include: "rules/hats.smk"
+include: "rules/photoz.smk"
 include: "rules/targets.smk"
 include: "rules/run.smk"
 

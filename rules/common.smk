@@ -104,6 +104,7 @@ wildcard_constraints:
     group="|".join(GROUPS) or "none",
     section="|".join(OWN_SECTIONS) or "none",
     label="|".join(CONFIG.finetune.labels) or "none",
+    suffix="vot|fits",
 
 
 def settings(*names, config=CONFIG):

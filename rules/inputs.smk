@@ -58,3 +58,16 @@ def every_prediction(wildcards):
     """Return the predictions of every field; an error where there is no column to predict."""
     request.require_columns(request.requested_columns(CONFIG))
     return expand(PATHS.predictions(), field=FIELDS.every)
+
+
+def every_photoz(wildcards):
+    """Return what photo-z tools read of every field; an error where there is no such column."""
+    formats = CONFIG.photoz.formats
+    suffixes = [suffix for suffix in formats if suffix != "hdf5"]
+    paths = expand(PATHS.catalogue(), field=FIELDS.every, suffix=suffixes)
+    if suffixes:
+        request.require_columns(request.requested_columns(CONFIG))
+    if "hdf5" in formats:
+        request.photoz_column(CONFIG)
+        paths += expand(PATHS.photoz(), field=FIELDS.every)
+    return paths

@@ -19,6 +19,7 @@ localrules:
     index,
     atlas,
     hats,
+    photoz,
     finetune,
 
 
@@ -110,6 +111,12 @@ rule hats:
     """Write the survey's objects as a HATS catalogue."""
     input:
         PATHS.hats,
+
+
+rule photoz:
+    """Write redshift distributions and catalogues of every field."""
+    input:
+        every_photoz,
 
 
 rule finetune:

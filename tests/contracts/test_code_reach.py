@@ -31,7 +31,7 @@ HOLD_ALL_TOKENIZERS = {
 USE_THE_MODEL = {
     "embed_field", "evaluate_section", "evaluate_reconstruction", "evaluate_downstream",
     "evaluate_embeddings", "predict_field", "finetune_label", "predict_label",
-    "evaluate_finetuned", "build_hats",
+    "evaluate_finetuned", "build_hats", "export_photoz",
 }  # fmt: skip
 
 

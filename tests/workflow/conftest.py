@@ -20,7 +20,7 @@ def finished(tmp_path_factory) -> Workflow:
 @pytest.fixture(scope="session")
 def used(tmp_path_factory) -> Workflow:
     """The finished workflow, with its model put to use, and compared with variants of it."""
-    targets = ("embed", "predict", "export", "index", "atlas", "hats", "ablations")
+    targets = ("embed", "predict", "export", "index", "atlas", "hats", "photoz", "ablations")
     return run_further(tmp_path_factory, "used", lambda run: run.run(*targets))
 
 

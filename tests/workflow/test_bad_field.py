@@ -88,15 +88,18 @@ def make(folder: Path) -> None:
     workflow.config["paths"]["datacube_template"] = "cubes/datacube_{field}.parquet"
     workflow.config["tokenizers"]["fields"] = [TRAINED, CUT_SHORT]
     workflow.config["on_bad_field"] = "skip"
-    (folder / "said.txt").write_text(workflow.run("all", "predict", "index").text)
+    workflow.config["photoz"] = {"formats": ["hdf5", "vot"]}
+    (folder / "said.txt").write_text(workflow.run("all", "predict", "index", "photoz").text)
 
 
 def test_a_run_goes_on_without_them(survey):
-    """Good fields are encoded, trained on and predicted."""
+    """Good fields are encoded, trained on, predicted, and written for other tools."""
     workflow, _ = survey
-    made = sorted((workflow.results / "outputs/predictions").iterdir())
-    good = [path.name.split("_")[1] for path in made if skip_at(path) is None]
-    assert good == [TRAINED, HELD_OUT]
+    for files in ("predictions/*", "photoz/*.hdf5", "photoz/*.vot"):
+        made = sorted((workflow.results / "outputs").glob(files))
+        good = [path.name.split("_")[1] for path in made if skip_at(path) is None]
+        assert len(made) == 4
+        assert good == [TRAINED, HELD_OUT]
 
 
 def test_an_index_is_of_the_good_fields(survey):

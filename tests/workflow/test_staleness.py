@@ -79,9 +79,9 @@ def test_the_dry_run_names_what_changed(finished):
         record.write_text(before)
     said = [line for line in text.splitlines() if line.startswith("changed since")]
     users = (
-        "embed_field, encode_scalars, evaluate_downstream, evaluate_embeddings, "
-        "evaluate_finetuned, evaluate_reconstruction, evaluate_section, finetune_label, "
-        "predict_field, predict_label"
+        "build_hats, embed_field, encode_scalars, evaluate_downstream, evaluate_embeddings, "
+        "evaluate_finetuned, evaluate_reconstruction, evaluate_section, export_photoz, "
+        "finetune_label, predict_field, predict_label"
     )
     assert said == [
         "changed since the last run: training.epochs: 2 became 3",

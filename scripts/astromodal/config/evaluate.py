@@ -294,6 +294,32 @@ class IndexSettings(Settings):
     )
 
 
+PhotozFormat = Literal["hdf5", "vot", "fits"]
+
+
+class PhotozSettings(Settings):
+    """Redshift distributions and catalogues of every field, which the target `photoz` writes."""
+
+    column: ColumnName | None = Field(
+        None,
+        description="Column whose distributions are written; null for evaluation.labels.redshift.",
+    )
+    formats: Annotated[tuple[PhotozFormat, ...], Field(min_length=1), *Once] = Field(
+        ("hdf5", "vot", "fits"),
+        description="What the target photoz writes per field: hdf5 (distributions for qp and "
+        "RAIL), vot and fits (all predicted columns as a VOTable and a FITS table).",
+    )
+    width: Annotated[float, Field(ge=0.001, le=0.1)] = Field(
+        0.005,
+        description="Width of the even bins of a distribution, in the column's unit (redshift).",
+    )
+    odds: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.06,
+        description="The odds of an object are the probability of redshifts within this number "
+        "times 1 + z of the mode z.",
+    )
+
+
 class AtlasSettings(Settings):
     """The page to explore a survey, which the target `atlas` makes."""
 

@@ -28,6 +28,7 @@ from astromodal.config.evaluate import (
     EvaluationSettings,
     HatsSettings,
     IndexSettings,
+    PhotozSettings,
     PredictSettings,
 )
 from astromodal.config.inputs import (
@@ -307,6 +308,9 @@ class Config(Settings):
     index: IndexSettings = Field(IndexSettings(), description="The index of similar objects.")
     atlas: AtlasSettings = Field(AtlasSettings(), description="The page to explore a survey.")
     hats: HatsSettings = Field(HatsSettings(), description="The HATS catalogue of the survey.")
+    photoz: PhotozSettings = Field(
+        PhotozSettings(), description="Redshift distributions and catalogues of every field."
+    )
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="Fine-tuning to labels.")
 
     @property

@@ -11,6 +11,7 @@ GROUP = "{group}"
 SECTION = "{section}"
 VARIANT, SEED = "{variant}", "{seed}"
 LABEL = "{label}"
+SUFFIX = "{suffix}"
 WHOLE = "cube"
 """Name of the stamp of all that a cube is built from, beside those of `MODALITIES`."""
 SOURCE = "{source}"
@@ -171,6 +172,14 @@ class Layout:
     def similarity_vectors(self, field: str = FIELD) -> str:
         """Return the path of a field's objects in the index of similar objects, memory-mapped."""
         return f"{self.similar}/datacube_{field}_vectors.safetensors"
+
+    def photoz(self, field: str = FIELD) -> str:
+        """Return the path of the redshift distributions of a field's objects."""
+        return f"{self.results}/outputs/photoz/datacube_{field}_photoz.hdf5"
+
+    def catalogue(self, field: str = FIELD, suffix: str = SUFFIX) -> str:
+        """Return the path of the catalogue of a field's predictions in the format of a suffix."""
+        return f"{self.results}/outputs/photoz/datacube_{field}_catalogue.{suffix}"
 
     def checkpoint(self, step: int) -> str:
         """Return the path of a checkpoint; it is no declared output, so a failed job keeps it."""

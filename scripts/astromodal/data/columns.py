@@ -142,6 +142,14 @@ def scalar_unit(column: str) -> str | None:
     return next((unit for pattern, unit in _UNITS if re.search(pattern, column)), None)
 
 
+def scalar_meaning(column: str) -> str:
+    """Return what a scalar column means, in words; empty where it is not known."""
+    for pattern, words in _MEANINGS:
+        if match := re.search(pattern, column):
+            return words.format(*match.groups())
+    return ""
+
+
 def smallest_bin(column: str) -> float:
     """Return the smallest width of a bin of a scalar column, in its unit; 0 for any width."""
     widths = (width for pattern, width in _SMALLEST_BINS if re.search(pattern, column))
@@ -204,11 +212,7 @@ def modality_columns(columns: Mapping[str, Sequence[Column]]) -> dict[str, tuple
 
 
 def _scalar(name: str, setting: str) -> Column:
-    unit, meaning = scalar_unit(name), ""
-    for pattern, words in _MEANINGS:
-        if match := re.search(pattern, name):
-            meaning = words.format(*match.groups())
-            break
+    unit, meaning = scalar_unit(name), scalar_meaning(name)
     dtype = "float32" if name.startswith("err_mag_") or name.endswith("_det") else "float64"
     return Column(name, "number", dtype, setting, unit, meaning=meaning)
 

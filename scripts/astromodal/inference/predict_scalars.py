@@ -170,6 +170,24 @@ class ScalarPrediction:
         below = np.where(at_knot, cumulative[rows, np.minimum(left, last)], between)
         return below, np.where(at_knot, cumulative[rows, right - 1], between)
 
+    def cumulative(self, values: np.ndarray) -> np.ndarray:
+        """Return the probabilities up to values that all objects share.
+
+        Parameters
+        ----------
+        values : float64 (m,)
+            Values in the column's unit.
+
+        Returns
+        -------
+        float64 (n, m)
+            Probability of a value of at most each of these.
+        """
+        knots, cumulative = self._knots
+        place, share = self._inside(values)
+        begin, end = cumulative[:, place], cumulative[:, place + 1]
+        return np.where(values >= knots[-1], 1.0, begin + share * (end - begin))
+
     def crps(self, values: np.ndarray) -> np.ndarray:
         """Return the continuous ranked probability score, the integral of (F(x) - [x ≥ value])² dx.
 
@@ -219,7 +237,7 @@ class ScalarPrediction:
         knots = self._knots[0]
         place = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
         width = knots[place + 1] - knots[place]
-        share = np.zeros(len(values))
+        share = (values > knots[place]).astype(np.float64)
         np.divide(values - knots[place], width, out=share, where=width > 0)
         return place, np.clip(share, 0, 1)
 

@@ -216,6 +216,26 @@ def requested_columns(config: Config) -> tuple[str, ...]:
     return requested
 
 
+def photoz_column(config: Config) -> str:
+    """Return the column whose distributions the target `photoz` writes.
+
+    Raises
+    ------
+    ConfigError
+        If neither ``photoz.column`` nor ``evaluation.labels.redshift`` names a scalar column of the
+        run.
+    """
+    columns, name = config.tokenizers.scalar.columns, config.photoz.column
+    name = config.evaluation.labels.redshift if name is None else name
+    if name is None:
+        do = "name one, or leave hdf5 out of photoz.formats"
+        raise ConfigError(must_be("photoz.column", "a column of redshifts", "none", do))
+    if name not in columns:
+        must = "a column of tokenizers.scalar.columns"
+        raise ConfigError(must_be("photoz.column", must, name) + suggestion(name, columns))
+    return name
+
+
 def require_columns(requested: Sequence[str]) -> None:
     """Check that a run predicts some column.
 

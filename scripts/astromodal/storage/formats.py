@@ -238,6 +238,7 @@ MAKERS: Final = {
     "ablation_losses": "evaluate_ablation",
     "finetuning": "finetune_label",
     "label_head": "finetune_label",
+    "photoz": "export_photoz",
 }
 """The rule that makes the files of each format."""
 

@@ -68,6 +68,14 @@ def test_a_tie_has_a_probability_of_its_own():
     assert (below[0], upto[0]) == pytest.approx((0, 0.6))
 
 
+def test_all_probability_lies_up_to_values_above_the_last_bin():
+    """Also where that bin is a single value."""
+    found = prediction([0.5, 0.5], [0.5, 1.0], [0.0, 1.0, 1.0])
+    below, upto = found.cdf(np.array([1.5]))
+    assert (below[0], upto[0]) == (1, 1)
+    np.testing.assert_allclose(found.cumulative(np.array([-1, 0.5, 1, 1.5]))[0], [0, 0.25, 1, 1])
+
+
 @given(st.floats(0.01, 0.99), st.floats(0.05, 0.95))
 def test_a_quantile_is_reached_at_its_level(level, shift):
     """Quantiles and cumulative probabilities are inverse."""

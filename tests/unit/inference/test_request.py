@@ -10,6 +10,7 @@ from astromodal.errors import ConfigError
 from astromodal.inference.request import (
     KEYS,
     parse_request,
+    photoz_column,
     requested_columns,
     require_columns,
     require_labels,
@@ -128,3 +129,18 @@ def test_a_label_has_a_name_of_its_own(name):
     labels = {name: {"column": "specz_class_spec"}}
     with pytest.raises(ConfigError, match=f"label must be a name .*, got '{name}'; give"):
         require_labels(load_config({"finetune": {"labels": labels}}))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"photoz": {"column": "specz_zz"}}, "photoz.column must be .* nearest: 'specz_z'"),
+        ({"evaluation": {"labels": {"redshift": None}}}, "must be a column of redshifts, got none"),
+    ],
+)
+def test_distributions_are_of_a_column_of_the_run(values, said):
+    """It is that of the labels, unless another one is named."""
+    assert photoz_column(load_config()) == "specz_z"
+    assert photoz_column(load_config({"photoz": {"column": "specz_e_z"}})) == "specz_e_z"
+    with pytest.raises(ConfigError, match=said):
+        photoz_column(load_config(values))
