@@ -16,6 +16,7 @@ from astromodal.evaluation.downstream.calibration import (
     scan_temperatures,
 )
 from astromodal.evaluation.downstream.calibration_figures import add_calibration_figures
+from astromodal.evaluation.downstream.features import measure
 from astromodal.evaluation.downstream.figures import STYLES, add_figures
 from astromodal.evaluation.downstream.measures import (
     BRIGHT,
@@ -38,7 +39,6 @@ from astromodal.evaluation.downstream.sample import (
     LabelledObjects,
     assign_roles,
     read_labelled,
-    read_raw_scalars,
 )
 from astromodal.evaluation.downstream.tasks import (
     Target,
@@ -52,8 +52,14 @@ from astromodal.evaluation.report.style import styled
 from astromodal.inference.encode import open_sequences
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.layout import SCALAR
 
+RIVALS = (
+    "Gradient-boosted trees, the neural network TabM and nearest neighbours use what was measured "
+    "of the given modalities: raw scalars; magnitudes, colours, half-light radii, concentrations "
+    "and widths of the cutout by band; principal components and brightness of the rebinned "
+    "spectra, with components that are fitted to the spectra of the objects to fit to."
+)
+"""What the methods on measurements see, in words."""
 PUBLISHED = (
     "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
     "of 16 < r < 21 (Lima et al. 2022, arXiv:2110.13901)"
@@ -146,10 +152,8 @@ def predict_tasks(
     progress : Progress
         Shows how many combinations are done.
     """
-    with_scalars = [task.objects for task in tasks if SCALAR in task.given.split("+")]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *with_scalars]))
-    raw = read_raw_scalars(context, sequences, objects.number[rows], names)
-    predictor = Predictor(model, sequences, objects.number, names, rows, raw)
+    measured = measure(context, model, sequences, objects, tasks, names)
+    predictor = Predictor(model, sequences, objects.number, names, measured)
     with_curves = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
     predictions: list[Predictions] = []
@@ -182,9 +186,9 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     return (
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
-        "or their mean weighted by the attention of the last token), and by baselines: "
-        "gradient-boosted trees and nearest neighbours, which use the raw scalars alone, a neural "
-        "network, which uses the codes of the scalars alone, and a constant. "
+        "or their mean weighted by the attention of the last token), and by baselines. "
+        f"{RIVALS} Another neural network uses the codes of the scalars alone, and a constant "
+        "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
         f"at most {evaluation.max_objects:,} objects per target and combination of modalities. "
         f"Probes and baselines are fitted to the same labels, at most {settings.max_labels:,} of "
@@ -288,8 +292,8 @@ def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> It
     )
     if without:
         yield (
-            "Trees, nearest neighbours and the network use scalars only, so there are none from "
-            f"{', '.join(without)}."
+            "Nothing was measured of the objects to fit to, so that there are no trees, TabM and "
+            f"nearest neighbours, from {', '.join(without)}."
         )
 
 

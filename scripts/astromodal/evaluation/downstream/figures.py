@@ -54,6 +54,7 @@ STYLES = {
     "probe_mean": Style("probe (mean)", GREEN, "^"),
     "probe_attention": Style("probe (attention)", SKY, "v"),
     "trees": Style("trees", ORANGE, "s"),
+    "tabm": Style("TabM", INK, "h"),
     "neighbours": Style("neighbours", AMBER, "D"),
     "network": Style("network", PURPLE, "P"),
     "constant": Style("constant", FAINT, "x"),
@@ -118,8 +119,8 @@ def _add_methods(
         "over objects. Rows hold different objects: those that have all given modalities. Within "
         "a row all methods are scored on the same objects.",
         f"Further {better} is better. Embeddings are useful where probes are {better} of trees, "
-        "which use the scalars alone. A method that is not better than the constant predicts "
-        "nothing.",
+        "which use what was measured of the same modalities; the table says what each method "
+        "sees. A method that is not better than the constant predicts nothing.",
         method_table(role, measured),
     )  # fmt: skip
 
@@ -151,7 +152,7 @@ def plot_methods(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure
 def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Table:
     """Return all measures and hyperparameters, one row per target, combination and method."""
     measures = MEASURES[role]
-    heading = ["target", "unit", "given", "objects", "labels", "method",
+    heading = ["target", "unit", "given", "objects", "labels", "method", "sees",
                *(m.label + (" (unit)" if m.scaled else "") for m in measures),
                f"{measures[0].label}: minus trees", "hyperparameters"]  # fmt: skip
     rows: list[Row] = []
@@ -164,7 +165,8 @@ def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]
                 )
                 rows.append([
                     target.name, target.unit or "none", given, numbers.n_objects, numbers.n_fit,
-                    STYLES[method].label, *(scores[m.name] for m in measures),
+                    STYLES[method].label, numbers.inputs[method],
+                    *(scores[m.name] for m in measures),
                     numbers.differences.get(f"{method} - trees", {}).get(measures[0].name),
                     chosen or None,
                 ])  # fmt: skip

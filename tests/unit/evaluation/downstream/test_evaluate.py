@@ -7,7 +7,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.errors import ConfigError, FormatError
 from astromodal.evaluation.context import EvaluatedField, ModelContext
-from astromodal.evaluation.downstream import baselines
+from astromodal.evaluation.downstream import baselines, networks
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
 from astromodal.evaluation.report.section import to_json
 from astromodal.storage.json_files import read_json
@@ -33,6 +33,7 @@ def evaluate(survey, tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
             patch.setattr(baselines, "ITERATIONS", 5)
+            patch.setattr(networks, "TABM_EPOCHS", 2)
             return evaluate_downstream(context, ["H"], labelled)
 
     return run
@@ -45,10 +46,10 @@ def section(evaluate):
 
 
 def test_every_method_is_scored_on_the_same_objects(section):
-    """There are seven methods from scalars; from images no baseline uses scalars."""
+    """There are eight methods from scalars; of images nothing was measured here."""
     tasks = section.numbers.targets["specz_z"]
     assert set(tasks["scalar"].methods) == {
-        "model", "probe_mean", "probe_attention", "trees", "neighbours", "network",
+        "model", "probe_mean", "probe_attention", "trees", "tabm", "neighbours", "network",
         "constant",
     }  # fmt: skip
     assert set(tasks["image"].methods) == {"model", "probe_mean", "probe_attention", "constant"}
@@ -116,7 +117,7 @@ def test_a_column_that_the_model_lacks_is_predicted_by_the_other_methods(evaluat
     section = evaluate(labels, ONE)
     methods = section.numbers.targets["extra_logg"]["scalar"].methods
     assert set(methods) == {
-        "probe_mean", "probe_attention", "trees", "neighbours", "network", "constant",
+        "probe_mean", "probe_attention", "trees", "tabm", "neighbours", "network", "constant",
     }  # fmt: skip
     assert any("extra_logg is not among the model's scalars" in note for note in section.notes)
 
