@@ -53,7 +53,7 @@ from astromodal.inference.encode import open_sequences
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
 
-RIVALS = (
+ON_MEASURED = (
     "Gradient-boosted trees, the neural network TabM and nearest neighbours use what was measured "
     "of the given modalities: raw scalars; magnitudes, colours, half-light radii, concentrations "
     "and widths of the cutout by band; principal components and brightness of the rebinned "
@@ -187,7 +187,7 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
         "or their mean weighted by the attention of the last token), and by baselines. "
-        f"{RIVALS} Another neural network uses the codes of the scalars alone, and a constant "
+        f"{ON_MEASURED} Another neural network uses the codes of the scalars alone, and a constant "
         "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
         f"at most {evaluation.max_objects:,} objects per target and combination of modalities. "
@@ -230,25 +230,31 @@ def _add_headlines(
 
 
 def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
-    """Add the first measure of the model, or else of the mean probe, beside a baseline."""
+    """Add the first measure of the model, or else of the mean probe, beside baselines.
+
+    The verdict is bad where it is bad beside any of them, and good where it is good beside all.
+    """
     target, measures = task.target, MEASURES[task.target.role]
     method = next(name for name in (MODEL, "probe_mean") if name in numbers.methods)
-    baseline = "trees" if "trees" in numbers.methods else "constant"
-    mine, theirs = numbers.methods[method], numbers.methods[baseline]
-    differences = numbers.differences[f"{method} - {baseline}"]
+    strong = tuple(name for name in ("trees", "tabm") if name in numbers.methods)
+    baselines = strong or ("constant",)
+    mine = numbers.methods[method]
     note = f"from {task.given}, {numbers.n_objects} objects"
-    for m in measures:
-        if m.shown:
+    for m in (m for m in measures if m.shown):
+        note += f"; {m.label} {show(mine[m.name])}"
+        for name in baselines:
+            difference = numbers.differences[f"{method} - {name}"][m.name]
             note += (
-                f"; {m.label} {show(mine[m.name])}, {STYLES[baseline].label} "
-                f"{show(theirs[m.name])}, paired difference {show(differences[m.name])}"
+                f", {STYLES[name].label} {show(numbers.methods[name][m.name])} (paired difference "
+                f"{show(difference)})"
             )
+    found = {verdict(target.role, numbers.differences[f"{method} - {name}"]) for name in baselines}
     first = measures[0]
     section.add_headline(
         f"{target.name}: {first.label} of the {STYLES[method].label}",
         replace(mine[first.name], unit=target.unit if first.scaled else ""),
         note=note,
-        verdict=verdict(target.role, differences),
+        verdict="bad" if "bad" in found else "good" if found == {"good"} else "none",
     )
 
 

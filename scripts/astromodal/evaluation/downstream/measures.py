@@ -29,9 +29,11 @@ BRIGHT = 21.0
 """Magnitude of the faintest objects that published redshifts are compared on."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
-PAIRS = (("model", "trees"), ("model", "tabm"), ("model", "network"), ("probe_mean", "trees"),
-         ("probe_attention", "trees"), ("tabm", "trees"), ("model", "constant"),
-         ("probe_mean", "constant"))  # fmt: skip
+PAIRS = (
+    *(("model", other) for other in ("trees", "tabm", "neighbours", "network", "constant")),
+    *(("probe_mean", other) for other in ("trees", "tabm", "constant")),
+    ("probe_attention", "trees"), ("tabm", "trees"),
+)  # fmt: skip
 """Pairs of methods that are compared on the same objects."""
 
 Scores = dict[str, Measurement]

@@ -189,7 +189,7 @@ def test_a_block_that_the_model_does_not_see_is_not_measured(measured, block, ot
     assert np.isnan(table.of(every)).all()
 
 
-def test_arms_say_what_each_rival_sees():
+def test_arms_say_what_each_method_sees():
     """Trees, TabM and neighbours see what is given; the network codes; the constant nothing."""
     table = Table(np.arange(2), np.zeros((2, 7)))
     found = Measurements(table, table, {"desi_r": table}, {"desi_r": table})
