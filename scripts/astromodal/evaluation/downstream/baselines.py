@@ -30,7 +30,7 @@ ITERATIONS = 300
 NEIGHBOURS = (3, 10, 30)
 WEIGHTS = ("uniform", "distance")
 COMPONENTS = 20
-"""Principal components of the spectra of a group that are features."""
+"""Most principal components of the spectra of a group that are features."""
 LEAST_PROBABILITY = 1e-6
 """Smaller probabilities count as this one in the log loss."""
 
@@ -239,7 +239,8 @@ def components(flux: np.ndarray, fit: np.ndarray) -> np.ndarray:
     if n < 1:
         return np.empty((len(flux), 0))
     fill = SimpleImputer(strategy="mean", keep_empty_features=True).fit(flux[own])
-    model = PCA(n, svd_solver="full").fit(fill.transform(flux[own]))
+    solver = "covariance_eigh" if len(own) > flux.shape[1] else "full"
+    model = PCA(n, svd_solver=solver).fit(fill.transform(flux[own]).astype(np.float64))
     out = np.full((len(flux), n), np.nan)
     out[has] = model.transform(fill.transform(flux[has]))
     return out

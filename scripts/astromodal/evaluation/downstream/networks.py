@@ -206,7 +206,8 @@ def _fit_best(examples: Examples, x: np.ndarray, recipes: Iterable[Recipe]) -> F
     import torch
 
     bins = None if examples.n_classes else _Bins.of(examples.y[examples.fit])
-    truth = examples.y.astype(np.int64) if bins is None else bins.number(examples.y)
+    known = np.nan_to_num(examples.y)  # of objects of other tasks nothing is known
+    truth = known.astype(np.int64) if bins is None else bins.number(known)
     inputs = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     fits: list[tuple[float, Hyperparameters, np.ndarray]] = []
     for recipe in recipes:

@@ -52,7 +52,7 @@ MODEL = "model"
 """Name of the model's own prediction among the methods."""
 WITH_CURVES = ("probe_mean", "probe_attention", "trees")
 """Methods that curves of label efficiency are made of."""
-COMPARED = (MODEL, "probe_mean", "trees")
+COMPARED = (MODEL, "probe_mean", "trees", "tabm")
 """Methods that are compared in bins of magnitude."""
 LEAST_LABELS = 10
 """Smallest number of labels that methods are fitted to."""

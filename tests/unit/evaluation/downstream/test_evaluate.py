@@ -57,6 +57,23 @@ def test_every_method_is_scored_on_the_same_objects(section):
     assert (tasks["scalar"].n_fit, tasks["scalar"].n_tune) == (60, 19)
 
 
+def test_every_method_has_its_inputs_beside_its_scores(section):
+    """The table of methods says what each of them sees."""
+    numbers = section.numbers.targets["gaia_teff_gspphot"]["scalar"]
+    assert set(numbers.inputs) == set(numbers.methods)
+    seen = {row[5]: row[6] for row in section.figures[1].table.rows if row[2] == "scalar"}
+    assert seen["trees"] == seen["TabM"] == "3 scalars"
+    assert seen["probe (mean)"] == "embeddings of tokens of scalar"
+
+
+def test_headlines_compare_with_trees_and_tabm(section):
+    """Each has both paired differences, whatever is better."""
+    notes = [h.note for h in section.headlines if h.label.startswith("specz_z")]
+    assert "trees" in notes[0]
+    assert "TabM" in notes[0]
+    assert notes[0].count("paired difference") == 4
+
+
 def test_labels_that_depend_on_scalars_are_learned_from_them(section):
     """Redshift is a function of a magnitude here: neighbours learn it, the constant does not."""
     methods = section.numbers.targets["specz_z"]["scalar"].methods

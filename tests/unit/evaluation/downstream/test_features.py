@@ -11,10 +11,12 @@ from astromodal.data.cutouts import CutoutBatch
 from astromodal.evaluation.context import EvaluatedField, EvaluationContext
 from astromodal.evaluation.downstream.features import (
     ON_MEASUREMENTS,
+    Features,
     Measurements,
     Table,
     asinh_magnitudes,
     cutout_features,
+    examples_of,
     light_radii,
     measure,
     spectrum_features,
@@ -200,3 +202,30 @@ def test_arms_say_what_each_method_sees():
     assert inputs["constant"] == "nothing"
     image = predictor._inputs(["image"])
     assert {image[name] for name in ON_MEASUREMENTS} == {"7 features of the cutout"}
+
+
+def _task():
+    """A task of ten objects, with even numbers."""
+    every = np.arange(0, 20, 2)
+    labels = np.arange(20.0)
+    return Task(Target("x", "stellar"), "spectrum", labels, every[:4], every[4:6], every[6:]), every
+
+
+def test_examples_have_the_spectra_of_their_objects():
+    """Methods on measurements get them, in the order of the objects; others get none."""
+    task, every = _task()
+    own = Features(np.ones((10, 1)), {"desi_r": every[:, None].astype(float)})
+    found = examples_of(task, every, {"trees": own, "constant": Features(np.empty((10, 0)))})
+    trees = found["trees"]
+    assert np.array_equal(trees.spectra["desi_r"][trees.fit, 0], task.fit)
+    assert np.array_equal(trees.y[trees.score], task.labels[task.score])
+    assert not found["constant"].spectra
+
+
+def test_without_measurements_there_is_no_method_on_them():
+    """Where nothing was measured of the objects to fit to, trees are left out, probes are not."""
+    task, every = _task()
+    values = np.full((10, 2), np.nan)
+    values[9] = 1.0
+    features = {name: Features(values) for name in (*ON_MEASUREMENTS, "probe_mean")}
+    assert set(examples_of(task, every, features)) == {"probe_mean"}
