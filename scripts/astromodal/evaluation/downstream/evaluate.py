@@ -298,8 +298,8 @@ def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> It
     )
     if without:
         yield (
-            "Nothing was measured of the objects to fit to, so that there are no trees, TabM and "
-            f"nearest neighbours, from {', '.join(without)}."
+            "Nothing was measured of the objects to fit to, so there are no trees, no TabM and no "
+            f"nearest neighbours from {', '.join(without)}."
         )
 
 
