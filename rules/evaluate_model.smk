@@ -72,7 +72,7 @@ rule evaluate_downstream:
     """Predict redshifts, stellar parameters and classes, and compare with baselines."""
     input:
         **MODEL_FILES,
-        **cubes(WITH_LABELS, "sources", "scalars", "labels"),
+        **cubes(WITH_LABELS, *MODALITIES[:-1]),
         sequences=expand(PATHS.sequences(), field=WITH_LABELS),
     output:
         numbers=PATHS.evaluation("downstream"),

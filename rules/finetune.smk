@@ -64,7 +64,7 @@ rule predict_label:
 rule evaluate_finetuned:
     """Compare predictions of fine-tuned models with labels of held-out objects."""
     input:
-        **cubes(WITH_TUNED, "sources", "scalars", "labels", "finetuned"),
+        **cubes(WITH_TUNED, *MODALITIES),
         **{name: expand(path, label=LABELS) for name, path in vars(TUNED).items()},
         labels=expand(TUNED.label, label=LABELS),
         sequences=expand(PATHS.sequences(), field=WITH_TUNED),

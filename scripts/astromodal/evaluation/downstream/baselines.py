@@ -1,17 +1,18 @@
-"""Methods that are fitted to labels: linear probes of embeddings, and baselines on scalars.
+"""Methods that are fitted to labels: linear probes of embeddings, and baselines on measured data.
 
 Each method is tuned over a small grid, by the squared error on the scale of the fits or, for
-classes and networks, by the log loss.
+classes, by the log loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
@@ -19,9 +20,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
-
-if TYPE_CHECKING:
-    import torch
 
 ALPHAS = tuple(10.0**power for power in range(-2, 6))
 INVERSE_PENALTIES = tuple(10.0**power for power in range(-5, 1))
@@ -31,12 +29,8 @@ LEAVES = ((7, 5), (31, 20))
 ITERATIONS = 300
 NEIGHBOURS = (3, 10, 30)
 WEIGHTS = ("uniform", "distance")
-SPREADS = (1.0, 2.0)
-"""Standard deviations (bins) of the Gaussian over the bins beside that of a label."""
-NETWORK_EPOCHS = 30
-NETWORK_BINS = 128
-_WIDTH, _DROPOUT, _BATCH, _RATE, _DECAY = 128, 0.1, 128, 4e-3, 0.05
-"""Width and dropout of a network; objects of a step, peak learning rate and weight decay."""
+COMPONENTS = 20
+"""Most principal components of the spectra of a group that are features."""
 LEAST_PROBABILITY = 1e-6
 """Smaller probabilities count as this one in the log loss."""
 
@@ -58,6 +52,9 @@ class Examples:
         Objects to fit to, to tune by, and to predict.
     n_classes : int
         Number of classes; 0 where the label is a number.
+    spectra : mapping of str to float (n, bins)
+        Spectra by group, for methods that use their principal components; NaN in a bin without a
+        good pixel, and throughout where an object has none.
     """
 
     x: np.ndarray
@@ -66,6 +63,7 @@ class Examples:
     tune: np.ndarray
     score: np.ndarray
     n_classes: int = 0
+    spectra: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,16 +102,14 @@ def fit_neighbours(examples: Examples) -> Fit:
     missing value becomes the median, and whether it is missing becomes one more feature.
     """
     kind = KNeighborsClassifier if examples.n_classes else KNeighborsRegressor
-    examples = _known_columns(examples)
-    ranks = QuantileTransformer(
-        n_quantiles=min(1000, len(examples.fit)), output_distribution="normal", random_state=0
-    )
+    examples = tabulate(examples)
+    deviates = ranks(len(examples.fit))
     fill = SimpleImputer(strategy="median", add_indicator=True)
     pairs = [pair for pair in product(NEIGHBOURS, WEIGHTS) if pair[0] <= len(examples.fit)]
     return _fit_best(
         examples,
         (
-            (make_pipeline(ranks, fill, kind(k, weights=weights)), {"k": k, "weights": weights})
+            (make_pipeline(deviates, fill, kind(k, weights=weights)), {"k": k, "weights": weights})
             for k, weights in pairs
         ),
     )
@@ -122,7 +118,7 @@ def fit_neighbours(examples: Examples) -> Fit:
 def fit_trees(examples: Examples) -> Fit:
     """Fit gradient-boosted trees, which accept missing values (Friedman 2001)."""
     kind = HistGradientBoostingClassifier if examples.n_classes else HistGradientBoostingRegressor
-    examples = _known_columns(examples)
+    examples = tabulate(examples)
     fits: list[tuple[float, int, Hyperparameters, Any]] = []
     for rate, (leaves, least) in product(RATES, LEAVES):
         model = kind(
@@ -138,104 +134,6 @@ def fit_trees(examples: Examples) -> Fit:
     return Fit(predicted, chosen | {"iterations": n + 1})
 
 
-@dataclass(frozen=True)
-class _Bins:
-    """Bins of equal mass of the labels that a network is fitted to.
-
-    Attributes
-    ----------
-    edges : float64 (K + 1,)
-        Their edges, ascending.
-    """
-
-    edges: np.ndarray
-
-    @classmethod
-    def of(cls, labels: np.ndarray) -> _Bins:
-        """Return `NETWORK_BINS` bins of labels; fewer where labels are few or equal."""
-        n = min(NETWORK_BINS, max(2, len(labels) // 10))
-        return cls(np.unique(np.quantile(labels, np.linspace(0, 1, n + 1))))
-
-    def number(self, labels: np.ndarray) -> np.ndarray:
-        """Return the number of each label's bin, int64 (n,)."""
-        return np.searchsorted(self.edges[1:-1], labels)
-
-    def spread(self, width: float) -> np.ndarray:
-        """Return what a label of each bin counts for in all bins, float64 (K, K): a Gaussian."""
-        number = np.arange(max(1, len(self.edges) - 1))
-        shares = np.exp(-0.5 * ((number - number[:, None]) / width) ** 2)
-        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-
-    def median(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the medians of distributions (n, K), with equal densities inside bins."""
-        if len(self.edges) < 2:
-            return np.full(len(probabilities), self.edges[0])
-        reached = np.cumsum(probabilities, axis=1)
-        reached = np.concatenate([np.zeros((len(reached), 1)), reached / reached[:, -1:]], axis=1)
-        return np.array([np.interp(0.5, each, self.edges) for each in reached])
-
-
-def fit_network(examples: Examples) -> Fit:
-    """Fit a perceptron of two hidden layers, with dropout, which predicts a distribution.
-
-    A number is predicted as the median of a distribution over bins of equal mass, in which a label
-    also counts for the bins beside its own (Imani & White 2018, arXiv:1806.04613). The epoch and
-    the width of that are those of the least log loss.
-    """
-    import torch
-
-    bins = None if examples.n_classes else _Bins.of(examples.y[examples.fit])
-    truth = examples.y.astype(np.int64) if bins is None else bins.number(examples.y)
-    x = torch.from_numpy(np.ascontiguousarray(examples.x, dtype=np.float32))
-    fits: list[tuple[float, Hyperparameters, np.ndarray]] = []
-    for width in (0.0,) if bins is None else SPREADS:
-        shares = np.eye(examples.n_classes) if bins is None else bins.spread(width)
-        losses = _trained(x, truth, shares, examples)
-        epoch, (loss, scored) = min(enumerate(losses), key=lambda each: each[1][0])
-        chosen: Hyperparameters = {"epochs": epoch + 1}
-        fits.append((loss, chosen if bins is None else chosen | {"spread": width}, scored))
-    _, best, probabilities = min(fits, key=lambda each: each[0])
-    return Fit(probabilities if bins is None else bins.median(probabilities), best)
-
-
-def _trained(
-    x: torch.Tensor, truth: np.ndarray, shares: np.ndarray, examples: Examples
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Train a network; yield its log loss, and probabilities of the scored objects, each epoch."""
-    import torch
-    from torch import nn
-
-    n_steps = NETWORK_EPOCHS * -(-len(examples.fit) // _BATCH)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = nn.Sequential(
-            nn.Linear(x.shape[1], _WIDTH), nn.GELU(), nn.Dropout(_DROPOUT),
-            nn.Linear(_WIDTH, _WIDTH), nn.GELU(), nn.Dropout(_DROPOUT),
-            nn.Linear(_WIDTH, len(shares)),
-        )  # fmt: skip
-        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=n_steps)
-        wanted = torch.from_numpy(shares[truth.clip(0, len(shares) - 1)].astype(np.float32))
-        unseen = wanted[torch.from_numpy(examples.fit)].sum(dim=0) == 0
-        for epoch in range(NETWORK_EPOCHS):
-            model.train()
-            order = np.random.default_rng(epoch).permutation(examples.fit)
-            for begin in range(0, len(order), _BATCH):
-                part = torch.from_numpy(order[begin : begin + _BATCH])
-                loss = nn.functional.cross_entropy(model(x[part]), wanted[part])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-            model.eval()
-            with torch.no_grad():
-                tune, score = (
-                    model(x[torch.from_numpy(rows)]).masked_fill(unseen, -torch.inf).softmax(dim=1)
-                    for rows in (examples.tune, examples.score)
-                )
-            yield log_loss(truth[examples.tune], tune.double().numpy()), score.double().numpy()
-
-
 def fit_constant(examples: Examples) -> Fit:
     """Predict the median of the labels, or the frequency of each class, for every object."""
     model = (
@@ -246,17 +144,6 @@ def fit_constant(examples: Examples) -> Fit:
     nothing = np.zeros((len(examples.x), 1))
     model.fit(nothing[examples.fit], examples.y[examples.fit])
     return Fit(_predict(model, nothing[examples.score], examples.n_classes), {})
-
-
-LEARNERS: dict[str, Callable[[Examples], Fit]] = {
-    "probe_mean": fit_probe,
-    "probe_attention": fit_probe,
-    "trees": fit_trees,
-    "neighbours": fit_neighbours,
-    "network": fit_network,
-    "constant": fit_constant,
-}
-"""Every method that is fitted to labels, by name."""
 
 
 def _fit_best(examples: Examples, grid: Iterable[tuple[Any, Hyperparameters]]) -> Fit:
@@ -312,7 +199,48 @@ def log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean())
 
 
-def _known_columns(examples: Examples) -> Examples:
-    """Return the examples without features that are missing in all objects to fit to."""
-    known = np.isfinite(examples.x[examples.fit]).any(axis=0)
-    return replace(examples, x=examples.x[:, known])
+def ranks(n_fit: int) -> QuantileTransformer:
+    """Return the transformation of features to the normal deviates of their ranks."""
+    return QuantileTransformer(
+        n_quantiles=min(1000, n_fit), output_distribution="normal", random_state=0
+    )
+
+
+def tabulate(examples: Examples) -> Examples:
+    """Return the examples with their spectra as features: principal components of each group.
+
+    Features that are missing in all objects to fit to are left out; where all are, one is 0.
+    """
+    every = [components(flux, examples.fit) for flux in examples.spectra.values()]
+    x = np.concatenate([examples.x, *every], axis=1)
+    known = np.isfinite(x[examples.fit]).any(axis=0)
+    x = x[:, known] if known.any() else np.zeros((len(x), 1))
+    return replace(examples, x=x, spectra={})
+
+
+def components(flux: np.ndarray, fit: np.ndarray) -> np.ndarray:
+    """Return the first principal components of spectra, float64 (n, k), k <= `COMPONENTS`.
+
+    Parameters
+    ----------
+    flux : float (n, bins)
+        Spectra; a missing bin counts as the mean of the bin.
+    fit : int64 (m,)
+        Objects whose spectra the components and means are fitted to.
+
+    Returns
+    -------
+    float64 (n, k)
+        NaN where an object has no spectrum. There are fewer components than such spectra to fit to.
+    """
+    has = np.isfinite(flux).any(axis=1)
+    own = fit[has[fit]]
+    n = min(COMPONENTS, len(own) - 1, flux.shape[1])
+    if n < 1:
+        return np.empty((len(flux), 0))
+    fill = SimpleImputer(strategy="mean", keep_empty_features=True).fit(flux[own])
+    solver = "covariance_eigh" if len(own) > flux.shape[1] else "full"
+    model = PCA(n, svd_solver=solver).fit(fill.transform(flux[own]).astype(np.float64))
+    out = np.full((len(flux), n), np.nan)
+    out[has] = model.transform(fill.transform(flux[has]))
+    return out

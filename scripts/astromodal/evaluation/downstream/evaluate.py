@@ -16,6 +16,7 @@ from astromodal.evaluation.downstream.calibration import (
     scan_temperatures,
 )
 from astromodal.evaluation.downstream.calibration_figures import add_calibration_figures
+from astromodal.evaluation.downstream.features import measure
 from astromodal.evaluation.downstream.figures import STYLES, add_figures
 from astromodal.evaluation.downstream.measures import (
     BRIGHT,
@@ -38,7 +39,6 @@ from astromodal.evaluation.downstream.sample import (
     LabelledObjects,
     assign_roles,
     read_labelled,
-    read_raw_scalars,
 )
 from astromodal.evaluation.downstream.tasks import (
     Target,
@@ -52,8 +52,14 @@ from astromodal.evaluation.report.style import styled
 from astromodal.inference.encode import open_sequences
 from astromodal.inference.model import AstroModel
 from astromodal.sequences.dataset import SequenceSet
-from astromodal.sequences.layout import SCALAR
 
+ON_MEASURED = (
+    "Gradient-boosted trees, the neural network TabM and nearest neighbours use what was measured "
+    "of the given modalities: raw scalars; magnitudes, colours, half-light radii, concentrations "
+    "and widths of the cutout by band; principal components and brightness of the rebinned "
+    "spectra, with components that are fitted to the spectra of the objects to fit to."
+)
+"""What the methods on measurements see, in words."""
 PUBLISHED = (
     "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
     "of 16 < r < 21 (Lima et al. 2022, arXiv:2110.13901)"
@@ -146,10 +152,8 @@ def predict_tasks(
     progress : Progress
         Shows how many combinations are done.
     """
-    with_scalars = [task.objects for task in tasks if SCALAR in task.given.split("+")]
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *with_scalars]))
-    raw = read_raw_scalars(context, sequences, objects.number[rows], names)
-    predictor = Predictor(model, sequences, objects.number, names, rows, raw)
+    measured = measure(context, model, sequences, objects, tasks, names)
+    predictor = Predictor(model, sequences, objects.number, names, measured)
     with_curves = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
     predictions: list[Predictions] = []
@@ -182,9 +186,9 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     return (
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
-        "or their mean weighted by the attention of the last token), and by baselines: "
-        "gradient-boosted trees and nearest neighbours, which use the raw scalars alone, a neural "
-        "network, which uses the codes of the scalars alone, and a constant. "
+        "or their mean weighted by the attention of the last token), and by baselines. "
+        f"{ON_MEASURED} Another neural network uses the codes of the scalars alone, and a constant "
+        "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
         f"at most {evaluation.max_objects:,} objects per target and combination of modalities. "
         f"Probes and baselines are fitted to the same labels, at most {settings.max_labels:,} of "
@@ -226,25 +230,31 @@ def _add_headlines(
 
 
 def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
-    """Add the first measure of the model, or else of the mean probe, beside a baseline."""
+    """Add the first measure of the model, or else of the mean probe, beside baselines.
+
+    The verdict is bad where it is bad beside any of them, and good where it is good beside all.
+    """
     target, measures = task.target, MEASURES[task.target.role]
     method = next(name for name in (MODEL, "probe_mean") if name in numbers.methods)
-    baseline = "trees" if "trees" in numbers.methods else "constant"
-    mine, theirs = numbers.methods[method], numbers.methods[baseline]
-    differences = numbers.differences[f"{method} - {baseline}"]
+    strong = tuple(name for name in ("trees", "tabm") if name in numbers.methods)
+    baselines = strong or ("constant",)
+    mine = numbers.methods[method]
     note = f"from {task.given}, {numbers.n_objects} objects"
-    for m in measures:
-        if m.shown:
+    for m in (m for m in measures if m.shown):
+        note += f"; {m.label} {show(mine[m.name])}"
+        for name in baselines:
+            difference = numbers.differences[f"{method} - {name}"][m.name]
             note += (
-                f"; {m.label} {show(mine[m.name])}, {STYLES[baseline].label} "
-                f"{show(theirs[m.name])}, paired difference {show(differences[m.name])}"
+                f", {STYLES[name].label} {show(numbers.methods[name][m.name])} (paired difference "
+                f"{show(difference)})"
             )
+    found = {verdict(target.role, numbers.differences[f"{method} - {name}"]) for name in baselines}
     first = measures[0]
     section.add_headline(
         f"{target.name}: {first.label} of the {STYLES[method].label}",
         replace(mine[first.name], unit=target.unit if first.scaled else ""),
         note=note,
-        verdict=verdict(target.role, differences),
+        verdict="bad" if "bad" in found else "good" if found == {"good"} else "none",
     )
 
 
@@ -288,8 +298,8 @@ def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> It
     )
     if without:
         yield (
-            "Trees, nearest neighbours and the network use scalars only, so there are none from "
-            f"{', '.join(without)}."
+            "Nothing was measured of the objects to fit to, so there are no trees, no TabM and no "
+            f"nearest neighbours from {', '.join(without)}."
         )
 
 

@@ -54,6 +54,7 @@ STYLES = {
     "probe_mean": Style("probe (mean)", GREEN, "^"),
     "probe_attention": Style("probe (attention)", SKY, "v"),
     "trees": Style("trees", ORANGE, "s"),
+    "tabm": Style("TabM", INK, "h"),
     "neighbours": Style("neighbours", AMBER, "D"),
     "network": Style("network", PURPLE, "P"),
     "constant": Style("constant", FAINT, "x"),
@@ -117,9 +118,8 @@ def _add_methods(
         f"{_ROLES[role]}: {shown} of every method, by the given modalities, with bootstrap errors "
         "over objects. Rows hold different objects: those that have all given modalities. Within "
         "a row all methods are scored on the same objects.",
-        f"Further {better} is better. Embeddings are useful where probes are {better} of trees, "
-        "which use the scalars alone. A method that is not better than the constant predicts "
-        "nothing.",
+        f"Further {better} is better. Embeddings are useful where probes are {better} of trees "
+        "and TabM, which use what was measured; the table says what each method sees.",
         method_table(role, measured),
     )  # fmt: skip
 
@@ -151,9 +151,10 @@ def plot_methods(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure
 def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Table:
     """Return all measures and hyperparameters, one row per target, combination and method."""
     measures = MEASURES[role]
-    heading = ["target", "unit", "given", "objects", "labels", "method",
+    heading = ["target", "unit", "given", "objects", "labels", "method", "sees",
                *(m.label + (" (unit)" if m.scaled else "") for m in measures),
-               f"{measures[0].label}: minus trees", "hyperparameters"]  # fmt: skip
+               *(f"{measures[0].label}: {pair}" for pair in ("minus trees", "model minus this")),
+               "hyperparameters"]  # fmt: skip
     rows: list[Row] = []
     for target, by_given in measured.items():
         for given, numbers in by_given.items():
@@ -162,11 +163,12 @@ def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]
                     f"{name} {value:g}" if not isinstance(value, str) else value
                     for name, value in numbers.chosen.get(method, {}).items()
                 )
+                own = STYLES[method].label, numbers.inputs[method]
                 rows.append([
                     target.name, target.unit or "none", given, numbers.n_objects, numbers.n_fit,
-                    STYLES[method].label, *(scores[m.name] for m in measures),
-                    numbers.differences.get(f"{method} - trees", {}).get(measures[0].name),
-                    chosen or None,
+                    *own, *(scores[m.name] for m in measures),
+                    *(numbers.differences.get(pair, {}).get(measures[0].name)
+                      for pair in (f"{method} - trees", f"{MODEL} - {method}")), chosen or None,
                 ])  # fmt: skip
     return Table(heading, rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from astromodal.data.labels import LabelReader, LabelValues
 from astromodal.evaluation.context import EvaluationContext, check_ids, described
-from astromodal.evaluation.downstream.evaluate import add_headline, predict_tasks
+from astromodal.evaluation.downstream.evaluate import ON_MEASURED, add_headline, predict_tasks
 from astromodal.evaluation.downstream.figures import add_figures
 from astromodal.evaluation.downstream.measures import TaskNumbers
 from astromodal.evaluation.downstream.predictions import (
@@ -78,8 +78,8 @@ def evaluate_finetuned(
     section.summary = (
         "Each model was fine-tuned from the trained one to a label, by the labels of the training "
         "split, and stopped by those of the validation split. Probes of its embeddings, and "
-        "baselines, are fitted to the same labels; trees and nearest neighbours use raw scalars, "
-        "the neural network codes of scalars. All are scored on "
+        f"baselines, are fitted to the same labels. {ON_MEASURED} Another neural network uses "
+        "codes of scalars. All are scored on "
         f"{described([f for f in context.fields if f.name in scored])}, at most "
         f"{evaluation.max_objects:,} objects per combination of modalities, and see no column that "
         "reveals the label. Errors are bootstrap errors over objects."

@@ -29,9 +29,11 @@ BRIGHT = 21.0
 """Magnitude of the faintest objects that published redshifts are compared on."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
-PAIRS = (("model", "trees"), ("model", "network"), ("probe_mean", "trees"),
-         ("probe_attention", "trees"), ("model", "constant"),
-         ("probe_mean", "constant"))  # fmt: skip
+PAIRS = (
+    *(("model", other) for other in ("trees", "tabm", "neighbours", "network", "constant")),
+    *(("probe_mean", other) for other in ("trees", "tabm", "constant")),
+    ("probe_attention", "trees"), ("tabm", "trees"),
+)  # fmt: skip
 """Pairs of methods that are compared on the same objects."""
 
 Scores = dict[str, Measurement]
@@ -123,6 +125,8 @@ class TaskNumbers:
         Paired differences of the shown measures, by ``one - other``.
     chosen : dict of str to Hyperparameters
         The tuned hyperparameters of every method.
+    inputs : dict of str to str
+        What every method sees, in words.
     calibration : CalibrationNumbers, optional
         Scores of the model's distributions.
     bright : BrightNumbers, optional
@@ -143,6 +147,7 @@ class TaskNumbers:
     methods: dict[str, Scores]
     differences: dict[str, Scores]
     chosen: dict[str, Hyperparameters]
+    inputs: dict[str, str] = field(default_factory=dict)
     calibration: CalibrationNumbers | None = None
     bright: BrightNumbers | None = None
     classes: tuple[str, ...] = ()

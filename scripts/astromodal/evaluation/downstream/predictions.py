@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -11,8 +11,22 @@ import numpy as np
 from astromodal.config.evaluate import EvaluationSettings
 from astromodal.core.vocab import MISS
 from astromodal.errors import ConfigError, DataError
-from astromodal.evaluation.downstream.baselines import LEARNERS, Examples, Hyperparameters
+from astromodal.evaluation.downstream.baselines import (
+    Examples,
+    Fit,
+    Hyperparameters,
+    fit_constant,
+    fit_neighbours,
+    fit_probe,
+    fit_trees,
+)
 from astromodal.evaluation.downstream.calibration import Calibration, calibrate
+from astromodal.evaluation.downstream.features import (
+    ON_MEASUREMENTS,
+    Features,
+    Measurements,
+    examples_of,
+)
 from astromodal.evaluation.downstream.measures import (
     BRIGHT,
     MEASURES,
@@ -24,6 +38,7 @@ from astromodal.evaluation.downstream.measures import (
     score_methods,
     score_pairs,
 )
+from astromodal.evaluation.downstream.networks import fit_network, fit_tabm
 from astromodal.evaluation.downstream.tasks import Target, Task
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
 from astromodal.inference.finetuned import ClassPrediction
@@ -37,10 +52,20 @@ MODEL = "model"
 """Name of the model's own prediction among the methods."""
 WITH_CURVES = ("probe_mean", "probe_attention", "trees")
 """Methods that curves of label efficiency are made of."""
-COMPARED = (MODEL, "probe_mean", "trees")
+COMPARED = (MODEL, "probe_mean", "trees", "tabm")
 """Methods that are compared in bins of magnitude."""
 LEAST_LABELS = 10
 """Smallest number of labels that methods are fitted to."""
+LEARNERS: dict[str, Callable[[Examples], Fit]] = {
+    "probe_mean": fit_probe,
+    "probe_attention": fit_probe,
+    "trees": fit_trees,
+    "tabm": fit_tabm,
+    "neighbours": fit_neighbours,
+    "network": fit_network,
+    "constant": fit_constant,
+}
+"""Every method that is fitted to labels, by name."""
 
 
 @dataclass
@@ -59,6 +84,8 @@ class Predictions:
         Calibration of the model's distributions.
     chosen : dict of str to Hyperparameters
         The tuned hyperparameters by method.
+    inputs : dict of str to str
+        What each method sees, in words.
     curves : dict of str to list of CurvePoint
         Curves of label efficiency by method; empty where none are made.
     """
@@ -68,6 +95,7 @@ class Predictions:
     interval: np.ndarray | None = None
     calibration: Calibration | None = None
     chosen: dict[str, Hyperparameters] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
     def measure(self, magnitude: np.ndarray, seed: int) -> TaskNumbers:
@@ -95,6 +123,7 @@ class Predictions:
             methods=score_methods(role, truth, self.values, seed),
             differences=score_pairs(role, truth, self.values, seed),
             chosen=self.chosen,
+            inputs={method: self.inputs[method] for method in self.values},
             calibration=self.calibration.numbers if self.calibration else None,
             bright=bright,
             classes=classes,
@@ -135,18 +164,15 @@ class Predictor:
         Number of each labelled object in the sequences.
     columns : sequence of str
         Scalar columns that may be given.
-    rows : int64 (n,)
-        Labelled objects, ascending, whose raw scalars were read.
-    raw : float64 (n, columns)
-        Their raw scalars, NaN where missing.
+    measured : Measurements
+        What was measured of the labelled objects.
     """
 
     model: AstroModel
     sequences: SequenceSet
     numbers: np.ndarray
     columns: Sequence[str]
-    rows: np.ndarray
-    raw: np.ndarray
+    measured: Measurements
 
     def predict(
         self,
@@ -172,7 +198,8 @@ class Predictor:
         given = [name for name in modalities if name != SCALAR]
         given += self.columns if SCALAR in modalities else ()
         objects = np.unique(np.concatenate([task.objects for task in tasks]))
-        features = self._features(objects, given, SCALAR in modalities)
+        features = self._features(objects, given, modalities)
+        inputs = self._inputs(modalities)
         by_model: dict[str, ScalarPrediction | ClassPrediction] = {}
         for task in tasks:
             if task.target.name == self.model.label:
@@ -183,26 +210,43 @@ class Predictor:
             by_model |= self._predict_by_model(own, given, notes)
         predictions = []
         for task in tasks:
-            examples = _examples(task, objects, features)
+            examples = examples_of(task, objects, features)
             each = _predict_task(task, by_model.get(task.target.name), examples, evaluation.seed)
+            each.inputs = {method: inputs[method] for method in each.values}
             if task in with_curves:
                 each.curves = label_curves(task, examples, each.values, evaluation)
             predictions.append(each)
         return predictions
 
     def _features(
-        self, objects: np.ndarray, given: Sequence[str], scalars: bool
-    ) -> dict[str, np.ndarray]:
-        """Return the features of objects for each method that is fitted, float (n, features)."""
+        self, objects: np.ndarray, given: Sequence[str], modalities: Sequence[str]
+    ) -> dict[str, Features]:
+        """Return the features of objects for each method that is fitted."""
         bundle, budget = self.model.bundle, self.model.settings.token_budget
         sequences = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
         kept = Encoded(sequences, self.numbers[objects])
         embeddings = embed_by(bundle, kept, tuple(POOLINGS), budget)
-        features = {f"probe_{pooling}": vectors for pooling, vectors in embeddings.items()}
-        if scalars:
-            raw = self.raw[np.searchsorted(self.rows, objects)]
-            features |= {"trees": raw, "neighbours": raw, "network": self._values(kept)}
-        return features | {"constant": np.empty((len(objects), 0))}
+        features = {f"probe_{pooling}": Features(x) for pooling, x in embeddings.items()}
+        measured = Features(
+            self.measured.features(modalities, objects), self.measured.fluxes(modalities, objects)
+        )
+        features |= dict.fromkeys(ON_MEASUREMENTS, measured)
+        if SCALAR in modalities:
+            features["network"] = Features(self._values(kept))
+        return features | {"constant": Features(np.empty((len(objects), 0)))}
+
+    def _inputs(self, modalities: Sequence[str]) -> dict[str, str]:
+        """Return in words what each method sees."""
+        tokens = f"tokens of {', '.join(modalities)}"
+        measured = self.measured.described(modalities)
+        return {
+            MODEL: tokens,
+            "probe_mean": f"embeddings of {tokens}",
+            "probe_attention": f"embeddings of {tokens}",
+            "network": f"codes of {len(self.columns)} scalars",
+            "constant": "nothing",
+            **dict.fromkeys(ON_MEASUREMENTS, measured),
+        }
 
     def _values(self, objects: Encoded) -> np.ndarray:
         """Return features of the codes of scalars, float32 (n, features).
@@ -251,20 +295,6 @@ class Predictor:
             task.target.name: by_column[task.target.name][np.searchsorted(every, task.score)]
             for task in known
         }
-
-
-def _examples(
-    task: Task, objects: np.ndarray, features: Mapping[str, np.ndarray]
-) -> dict[str, Examples]:
-    """Return the examples of every method that is fitted; `features` are of ascending `objects`."""
-    fit, tune, scored = (np.searchsorted(objects, a) for a in (task.fit, task.tune, task.score))
-    known = np.concatenate([fit, tune, scored])
-    labels = np.full(len(objects), np.nan)
-    labels[known] = task.target.transform(task.labels[objects[known]])
-    n_classes = len(task.target.classes)
-    return {
-        method: Examples(x, labels, fit, tune, scored, n_classes) for method, x in features.items()
-    }
 
 
 def _predict_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,8 +178,13 @@ def source_light(
     return {"circle": circle, "peak": peak, "fwhm": star_widths(images, circle, star)}
 
 
-def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Sum the light inside each of `APERTURES` around the sources.
+def aperture_fluxes(
+    pixels: np.ndarray,
+    valid: np.ndarray,
+    places: np.ndarray,
+    diameters: Sequence[float] = APERTURES,
+) -> np.ndarray:
+    """Sum the light inside circles around the sources.
 
     Parameters
     ----------
@@ -188,6 +194,8 @@ def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, places: np.ndarray) -
         Pixels that were measured.
     places : (m, 2) float
         Places of the sources as `source_places` measures them; the middle where NaN.
+    diameters : sequence of float
+        Diameters of the circles (arcsec).
 
     Returns
     -------
@@ -195,7 +203,7 @@ def aperture_fluxes(pixels: np.ndarray, valid: np.ndarray, places: np.ndarray) -
         In the unit of `pixels`; NaN in an aperture with a pixel that was not measured, because
         light would be missing from it.
     """
-    inside, weights = circle_weights(pixels.shape[-1], APERTURES, places)
+    inside, weights = circle_weights(pixels.shape[-1], diameters, places)
     light = pixels[..., inside, inside].astype(np.float64)
     sums = np.einsum("mbyx,mkyx->mbk", light, weights, optimize=True)
     return np.where(_are_complete(valid[..., inside, inside], weights), sums, np.nan)

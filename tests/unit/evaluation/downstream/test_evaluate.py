@@ -7,7 +7,7 @@ import pytest
 from astromodal.config import load_config
 from astromodal.errors import ConfigError, FormatError
 from astromodal.evaluation.context import EvaluatedField, ModelContext
-from astromodal.evaluation.downstream import baselines
+from astromodal.evaluation.downstream import baselines, networks
 from astromodal.evaluation.downstream.evaluate import evaluate_downstream
 from astromodal.evaluation.report.section import to_json
 from astromodal.storage.json_files import read_json
@@ -33,6 +33,7 @@ def evaluate(survey, tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
             patch.setattr(baselines, "ITERATIONS", 5)
+            patch.setattr(networks, "TABM_EPOCHS", 2)
             return evaluate_downstream(context, ["H"], labelled)
 
     return run
@@ -45,15 +46,32 @@ def section(evaluate):
 
 
 def test_every_method_is_scored_on_the_same_objects(section):
-    """There are seven methods from scalars; from images no baseline uses scalars."""
+    """There are eight methods from scalars; of images nothing was measured here."""
     tasks = section.numbers.targets["specz_z"]
     assert set(tasks["scalar"].methods) == {
-        "model", "probe_mean", "probe_attention", "trees", "neighbours", "network",
+        "model", "probe_mean", "probe_attention", "trees", "tabm", "neighbours", "network",
         "constant",
     }  # fmt: skip
     assert set(tasks["image"].methods) == {"model", "probe_mean", "probe_attention", "constant"}
     assert (tasks["scalar"].n_objects, tasks["image"].n_objects) == (40, 20)
     assert (tasks["scalar"].n_fit, tasks["scalar"].n_tune) == (60, 19)
+
+
+def test_every_method_has_its_inputs_beside_its_scores(section):
+    """The table of methods says what each of them sees."""
+    numbers = section.numbers.targets["gaia_teff_gspphot"]["scalar"]
+    assert set(numbers.inputs) == set(numbers.methods)
+    seen = {row[5]: row[6] for row in section.figures[1].table.rows if row[2] == "scalar"}
+    assert seen["trees"] == seen["TabM"] == "3 scalars"
+    assert seen["probe (mean)"] == "embeddings of tokens of scalar"
+
+
+def test_headlines_compare_with_trees_and_tabm(section):
+    """Each has both paired differences, whatever is better."""
+    notes = [h.note for h in section.headlines if h.label.startswith("specz_z")]
+    assert "trees" in notes[0]
+    assert "TabM" in notes[0]
+    assert notes[0].count("paired difference") == 4
 
 
 def test_labels_that_depend_on_scalars_are_learned_from_them(section):
@@ -116,7 +134,7 @@ def test_a_column_that_the_model_lacks_is_predicted_by_the_other_methods(evaluat
     section = evaluate(labels, ONE)
     methods = section.numbers.targets["extra_logg"]["scalar"].methods
     assert set(methods) == {
-        "probe_mean", "probe_attention", "trees", "neighbours", "network", "constant",
+        "probe_mean", "probe_attention", "trees", "tabm", "neighbours", "network", "constant",
     }  # fmt: skip
     assert any("extra_logg is not among the model's scalars" in note for note in section.notes)
 

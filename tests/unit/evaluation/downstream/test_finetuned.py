@@ -10,7 +10,7 @@ from astromodal.config import load_config
 from astromodal.config.training import FinetuneSettings, LabelSource
 from astromodal.core.paths import ExportLayout
 from astromodal.evaluation.context import EvaluationContext
-from astromodal.evaluation.downstream import baselines
+from astromodal.evaluation.downstream import baselines, networks
 from astromodal.evaluation.downstream.finetuned import evaluate_finetuned
 from astromodal.evaluation.report.section import to_json
 from astromodal.inference.finetuned import LabelledField, finetune_fields, read_labels
@@ -70,6 +70,7 @@ def section(survey, models, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
         patch.setattr(baselines, "ITERATIONS", 5)
+        patch.setattr(networks, "TABM_EPOCHS", 2)
         return evaluate_finetuned(context, models[0], ["H"], ["T"])
 
 
@@ -93,7 +94,7 @@ def test_models_are_scored_beside_all_methods(section, label):
     """From scalars and from images, on the objects of the held-out field."""
     tasks = section.numbers.labels[label]
     scalar, image = tasks["scalar"], tasks["image"]
-    assert {"model", "probe_mean", "trees", "network", "constant"} <= set(scalar.methods)
+    assert {"model", "probe_mean", "trees", "tabm", "network", "constant"} <= set(scalar.methods)
     assert {"model", "constant"} <= set(image.methods)
     assert "trees" not in image.methods
     assert (scalar.n_fit, scalar.n_tune, scalar.n_objects) == (60, 19, 40)
