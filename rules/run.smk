@@ -1,6 +1,9 @@
 # The start and the end of a run.
 
 
+include: "audit.smk"
+
+
 def take_inventory():
     """Update the inventory of the results folder, which a copy of the folder needs."""
     try:
@@ -14,7 +17,8 @@ def take_inventory():
 def end_run():
     """Delete temporary files of killed jobs, and log what was skipped."""
     clear_leftovers(PATHS.results)
-    take_inventory()
+    if not AUDITS:
+        take_inventory()
     for line in (
         *skipped(PATHS.skipped, FIELDS.used),
         *(left_out(PATHS) if SOURCES else ()),
@@ -24,11 +28,13 @@ def end_run():
 
 onstart:
     check_writable(PATHS.results)
-    take_inventory()  # a killed run may have left it out of date
+    if not AUDITS:
+        take_inventory()  # a killed run may have left it out of date
 
 
 onsuccess:
-    write_record(PATHS.last_run, CONFIG, CODE)
+    if not AUDITS:
+        write_record(PATHS.last_run, CONFIG, CODE, FIELDS)
     end_run()
 
 

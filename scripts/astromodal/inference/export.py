@@ -13,6 +13,7 @@ import yaml
 
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
+from astromodal.inference.origin import Origin, require_one_run
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.tokenizers import (
@@ -60,7 +61,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     Raises
     ------
     FormatError
-        If a file is damaged, or the tokenizers are not those that the model was trained with.
+        If a file is damaged, or the tokenizers or sequences are not those of the model.
     """
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
@@ -68,6 +69,7 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
     check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
+    require_one_run(Origin.of(trained, tokenizers), sources.sequences)
     save_exported(replace(trained, vocabulary=vocabulary), tokenizers, paths)
     counts = count_objects(sources, SequenceSet(sources.sequences, trained.layout))
     write_text(paths.card, model_card(trained, tokenizers, counts, sources.history))
