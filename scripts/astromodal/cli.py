@@ -42,7 +42,7 @@ exit status:
   2   a problem: the table names each file, and what to do
   64  a wrong option or configuration, or no record of a finished run
 
-Nothing is written but --json. Type the command in the folder where you type snakemake, since paths
+Nothing is written but --json and --lock. Type the command in the folder where you type snakemake, since paths
 of cubes are relative to it.
 """
 _COMPARE: Final = """\
@@ -108,14 +108,15 @@ def _add_runs(commands: Any, shared: _Parser) -> None:
         "audit",
         parents=[shared],
         help="check all files of a finished run",
-        description="Check that every file of a finished run is whole, names the tokenizers and the "
-        "model of the run, accounts for every row of its cube, and is not stale. Without --config, "
-        "the settings are those of the last run.",
+        description="Check that every file of a finished run is whole, names the tokenizers and "
+        "the model of the run, accounts for every row of its cube, and is not stale. Without "
+        "--config, the settings are those of the last run.",
         epilog=_AUDIT,
         formatter_class=raw,
     )
     audit.add_argument("results", metavar="RESULTS", help="the results folder")
     audit.add_argument("--json", metavar="FILE", help="write the account as JSON")
+    audit.add_argument("--lock", metavar="FILE", help="write the lock file, if there is no problem")
     audit.set_defaults(run=_audit)
     compare = commands.add_parser(
         "compare",
@@ -187,13 +188,17 @@ def _check(given: argparse.Namespace) -> int:
 
 def _audit(given: argparse.Namespace) -> int:
     from astromodal.audit.accounts import audit_run  # here: it needs PyTorch
+    from astromodal.audit.lock import lock_run, write_lock
     from astromodal.reruns.recorded import Run
     from astromodal.storage.json_files import write_json
 
     config = None if given.config is None else load_config(given.config)
-    audit = audit_run(Run.of(given.results, config))
+    run = Run.of(given.results, config)
+    audit = audit_run(run)
     if given.json is not None:
         write_json(given.json, audit.as_dict())
+    if given.lock is not None and audit.origin is not None and not audit.problems:
+        write_lock(given.lock, lock_run(run, audit.origin))
     print(audit.text(), end="")
     return WRONG if audit.problems else FINE
 

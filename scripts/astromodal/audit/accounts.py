@@ -263,8 +263,9 @@ class _Field:
             at = paths.image_latents(name)
             if latents := self._coded(at, "image", "encode_images", split, "image_latents"):
                 self._rows(latents, images["row"], "encode_images")
-                made = (each.attributes["input_hash"] for each in (images, latents))
-                self._equal(at, "hash of its cutouts", *made, "encode_images")
+                was, now = (each.attributes["input_hash"] for each in (images, latents))
+                what, do = f"{at}: hash of its cutouts", "encode_images"
+                self.found.require(ROWS, at, what, was, now, do)
         if spectra := self._coded(paths.spectrum_tokens(name), "spectrum", "encode_spectra", split):
             for group, counted in self.result.groups.items():
                 ends = spectra[f"{group}_indptr"]

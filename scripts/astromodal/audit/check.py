@@ -5,11 +5,12 @@ The inventory of the run says which files its jobs wrote, with a digest of each.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,12 +134,12 @@ class Account:
     skipped: str = ""
     rows: int = 0
     selected: int = 0
-    not_selected: dict[str, int] = field(default_factory=dict)
-    no_magnitude: dict[str, int] = field(default_factory=dict)
-    image: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, dict[str, int]] = field(default_factory=dict)
-    blocks: dict[str, int] = field(default_factory=dict)
-    objects: dict[str, int] = field(default_factory=dict)
+    not_selected: dict[str, int] = dataclasses.field(default_factory=dict)
+    no_magnitude: dict[str, int] = dataclasses.field(default_factory=dict)
+    image: dict[str, int] = dataclasses.field(default_factory=dict)
+    groups: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    blocks: dict[str, int] = dataclasses.field(default_factory=dict)
+    objects: dict[str, int] = dataclasses.field(default_factory=dict)
     without_position: int = 0
     ids: str = ""
 

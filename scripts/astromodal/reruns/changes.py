@@ -87,7 +87,7 @@ def changes(path: str | Path, config: Config, code: Code) -> Iterator[str]:
 def differences(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
     """Return the values that differ in two nested mappings, by dotted name; None where absent."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        found = {}
+        found: dict[str, tuple[Any, Any]] = {}
         for name in dict.fromkeys((*a, *b)):
             found |= differences(a.get(name), b.get(name), f"{above}.{name}" if above else name)
         return found
