@@ -4,6 +4,21 @@
 include: "audit.smk"
 
 
+def audits():
+    """Return whether the audit is the target; an error where it is one of several."""
+    asked = getattr(workflow.dag_settings, "targets", None) or ()
+    named = [target for target in asked if str(target).endswith("audit")]
+    if named and len(named) < len(asked):
+        raise WorkflowError(
+            f"audit must be the only target, got {', '.join(sorted(map(str, asked)))}; "
+            "type the others first, and then snakemake audit"
+        )
+    return bool(named)
+
+
+AUDITS = workflow.is_main_process and audits()
+
+
 def take_inventory():
     """Update the inventory of the results folder, which a copy of the folder needs."""
     try:

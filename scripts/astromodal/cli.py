@@ -42,8 +42,8 @@ exit status:
   2   a problem: the table names each file, and what to do
   64  a wrong option or configuration, or no record of a finished run
 
-Nothing is written but --json and --lock. Type the command in the folder where you type snakemake, since paths
-of cubes are relative to it.
+Nothing is written but --json and --lock. Type the command in the folder where you type snakemake,
+since paths of cubes are relative to it.
 """
 _COMPARE: Final = """\
 exit status:
