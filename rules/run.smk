@@ -5,18 +5,18 @@ include: "audit.smk"
 
 
 def audits():
-    """Return whether the audit is the target; an error where it is one of several."""
-    asked = getattr(workflow.dag_settings, "targets", None) or ()
-    named = [target for target in asked if str(target).endswith("audit")]
-    if named and len(named) < len(asked):
+    """Return whether the audit is the target; an error where it is one of several.
+
+    Snakemake knows the targets only after it has read the rules.
+    """
+    asked = sorted(map(str, workflow.dag_settings.targets))
+    named = [target for target in asked if target.endswith("audit")]
+    if named and named != asked:
         raise WorkflowError(
-            f"audit must be the only target, got {', '.join(sorted(map(str, asked)))}; "
+            f"audit must be the only target, got {', '.join(asked)}; "
             "type the others first, and then snakemake audit"
         )
     return bool(named)
-
-
-AUDITS = workflow.is_main_process and audits()
 
 
 def take_inventory():
@@ -32,7 +32,7 @@ def take_inventory():
 def end_run():
     """Delete temporary files of killed jobs, and log what was skipped."""
     clear_leftovers(PATHS.results)
-    if not AUDITS:
+    if not audits():
         take_inventory()
     for line in (
         *skipped(PATHS.skipped, FIELDS.used),
@@ -43,12 +43,12 @@ def end_run():
 
 onstart:
     check_writable(PATHS.results)
-    if not AUDITS:
+    if not audits():
         take_inventory()  # a killed run may have left it out of date
 
 
 onsuccess:
-    if not AUDITS:
+    if not audits():
         write_record(PATHS.last_run, CONFIG, CODE, FIELDS)
     end_run()
 

@@ -255,9 +255,13 @@ def read_whole(path: str) -> tuple[str, str]:
 def _read_npz(path: str) -> tuple[str, str]:
     check_archive(path)
     meta = json.loads(str(read_array(path, "meta")))
-    if "pixels_hash" in meta:
-        pixels = path.replace("_sources.npz", "_pixels.npy")
-        check_content(pixels, meta["pixels_hash"], hash_file(pixels), remake(meta["format"]))
+    return str(meta["format"]), str(meta["version"])
+
+
+def _read_pixels(path: str) -> tuple[str, str]:
+    """Compare pixels with the hash that the file beside them holds."""
+    meta = json.loads(str(read_array(path.replace("_pixels.npy", "_sources.npz"), "meta")))
+    check_content(path, meta["pixels_hash"], hash_file(path), remake("training_cutouts"))
     return str(meta["format"]), str(meta["version"])
 
 
@@ -295,6 +299,7 @@ def _read_table(path: str) -> tuple[str, str]:
 
 _READERS: Final = {
     ".npz": _read_npz,
+    ".npy": _read_pixels,
     ".pt": _read_pt,
     ".safetensors": _read_tensors,
     ".json": _read_json,

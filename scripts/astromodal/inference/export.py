@@ -19,7 +19,6 @@ from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.tokenizers import (
     TokenizerFiles,
     Tokenizers,
-    check_hashes,
     load_tokenizers,
 )
 from astromodal.storage.json_files import read_json
@@ -66,10 +65,9 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
     tokenizers = load_tokenizers(sources.tokenizers)
-    check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
-    check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
-    require_one_run(Origin.of(trained, tokenizers), sources.sequences)
+    origin, vocabularies = Origin.of(trained, tokenizers), (trained.vocabulary, vocabulary)
+    require_one_run(origin, sources.sequences, vocabularies=vocabularies)
     save_exported(replace(trained, vocabulary=vocabulary), tokenizers, paths)
     counts = count_objects(sources, SequenceSet(sources.sequences, trained.layout))
     write_text(paths.card, model_card(trained, tokenizers, counts, sources.history))

@@ -7,14 +7,15 @@ before it starts.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from astromodal.errors import FormatError, must_be
 from astromodal.inference.tables import object_count, read_meta
 from astromodal.sequences.store import SequenceStore, vocab_hash
-from astromodal.sequences.tokenizers import Tokenizers
+from astromodal.sequences.tokenizers import Tokenizers, check_hashes
 from astromodal.training.checkpoint import Trained
 
 _ALL = "`snakemake audit` lists all files that do not belong to the run"
@@ -67,9 +68,12 @@ def _require(path: str | Path, what: str, must: object, got: object, do: str) ->
 
 
 def require_one_run(
-    origin: Origin, sequences: Sequence[str | Path], tables: Sequence[Collection[str | Path]] = ()
+    origin: Origin,
+    sequences: Sequence[str | Path],
+    tables: Sequence[Collection[str | Path]] = (),
+    vocabularies: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Refuse sequences and tables that are not of one run.
+    """Refuse sequences, tables and vocabularies that are not of one run.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ def require_one_run(
         Files of the sequences, one per field.
     tables : sequence of collection of path
         By field, the tables of its objects: embeddings and predictions.
+    vocabularies : sequence of mapping
+        Vocabularies, which name the hashes of the tokenizers.
 
     Raises
     ------
@@ -87,6 +93,8 @@ def require_one_run(
         than the sequences of its field. The message names `snakemake audit`.
     """
     try:
+        for vocabulary in vocabularies:
+            check_hashes(vocabulary, origin.tokenizers, "tokenizers")
         for i, path in enumerate(sequences):
             n = len(origin.check_sequences(path))
             for table in tables[i] if tables else ():

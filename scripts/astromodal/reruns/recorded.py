@@ -19,7 +19,7 @@ from typing import Any, Final
 import astromodal
 from astromodal.config.load import plain_settings
 from astromodal.config.schema import Config
-from astromodal.core.fields import RunFields, cube_template, frozen_files, layout, run_fields
+from astromodal.core.fields import RunFields, cube_template, layout, run_fields
 from astromodal.core.paths import Layout
 from astromodal.errors import ConfigError
 from astromodal.reruns.changes import differences, read_record
@@ -29,6 +29,15 @@ from astromodal.sources.plan import known_fields
 
 _VARIED: Final = ("train_ablation", "evaluate_ablation", "finetune_label")
 """Rules whose jobs have settings of their own."""
+_FITS: Final = {
+    "tokenizers": (
+        "sample_scalars", "sample_spectra", "sample_images", "prepare_cutouts",
+        "train_scalar_tokenizer", "train_spectrum_codebook", "assemble_spectrum_tokenizer",
+        "train_image_normaliser", "train_image_autoencoder", "train_image_codebook",
+    ),
+    "transformer": ("train_transformer",),
+}  # fmt: skip
+"""Rules that do not run where ``freeze`` names a part."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,17 @@ class Run:
         """Snakemake's metadata of each file or folder that a job wrote."""
         return {name: json.loads(text) for name, text in self.inventory.jobs.items()}
 
+    @cached_property
+    def frozen(self) -> frozenset[str]:
+        """Files of the rules that do not run since the settings freeze a part of the run."""
+        rules = {rule for part in self.config.freeze for rule in _FITS[part]}
+        return frozenset(name for name, job in self.jobs.items() if job["rule"] in rules)
+
+    @cached_property
+    def copied(self) -> bool:
+        """Whether the folder is a copy whose times no plan has restored."""
+        return os.stat(self.paths.inventory).st_mtime_ns != self.inventory.written
+
     def cube(self, field: str) -> str:
         """Return the path of a field's cube."""
         return cube_template(self.config).format(field=field)
@@ -122,11 +142,16 @@ def stale_jobs(run: Run, changed: Collection[str] = ()) -> tuple[list[StaleJobs]
     """
     found = list[StaleJobs]()
     reasons: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    known: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # jobs of one rule share parameters
     stale = set[str]()
     for name, job in run.jobs.items():
-        if f"{run.paths.results}/{name}" in _frozen(run):
+        if name in run.frozen:
             continue
-        for reason in _reasons(run, name, job):
+        key = (job["rule"], *job["params"])
+        if key not in known:
+            known[key] = list(_of_params(run, job))
+        newer = () if run.copied else _newer(run, name, job)
+        for reason in (*known[key], *newer):
             reasons[job["rule"], *reason].append(name)
             stale.add(name)
     for (rule, what, why), names in reasons.items():
@@ -136,12 +161,8 @@ def stale_jobs(run: Run, changed: Collection[str] = ()) -> tuple[list[StaleJobs]
     return found, _behind(run, stale, changed)
 
 
-def _frozen(run: Run) -> set[str]:
-    return {path for paths in frozen_files(run.config).values() for path in paths}
-
-
-def _reasons(run: Run, name: str, job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what of a job changed since it wrote a file, and how, as two parts of a sentence."""
+def _of_params(run: Run, job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what of a job's code and settings has changed, and how: two parts of a sentence."""
     rule, params = job["rule"], job["params"]
     if rule in run.code and repr(run.code[rule]) not in params:
         yield "code", "must be the present one, got another"
@@ -149,8 +170,6 @@ def _reasons(run: Run, name: str, job: Mapping[str, Any]) -> Iterator[tuple[str,
         for values in filter(None, map(_mapping, params)):
             for key, was in values.items():
                 yield from _differing(run.config, str(key), was)
-    if os.stat(run.paths.inventory).st_mtime_ns == run.inventory.written:  # not a copy
-        yield from _newer(run, name, job)
 
 
 def _mapping(text: str) -> dict[str, Any] | None:
@@ -179,8 +198,7 @@ def _newer(run: Run, name: str, job: Mapping[str, Any]) -> Iterator[tuple[str, s
     for each in job["input"]:
         kept = each.removeprefix("results:")
         entry = run.inventory.files.get(kept)
-        frozen = f"{run.paths.results}/{kept}" in _frozen(run)
-        if own is None or entry is None or frozen or not each.startswith("results:"):
+        if own is None or entry is None or kept in run.frozen or kept == each:
             continue
         if entry.version.mtime_ns > own.version.mtime_ns:
             yield "inputs", f"must be older than it, got a newer {kept}"
@@ -197,7 +215,7 @@ def _behind(run: Run, stale: Collection[str], changed: Collection[str]) -> dict[
     reached = set[str]()
     while waiting:
         name = waiting.pop()
-        if name not in reached and f"{run.paths.results}/{name}" not in _frozen(run):
+        if name not in reached and name not in run.frozen:
             reached.add(name)
             waiting += users[name.rstrip("/")]
     counts: dict[str, int] = defaultdict(int)

@@ -117,16 +117,17 @@ def test_a_whole_file_states_its_format(tmp_path, suffix, stated):
 
 def test_pixels_are_read_with_their_sources(tmp_path):
     """The hash of the pixels is in the file beside them."""
-    pixels, sources = tmp_path / "A_pixels.npy", str(tmp_path / "A_sources.npz")
+    pixels, sources = str(tmp_path / "A_pixels.npy"), str(tmp_path / "A_sources.npz")
     np.save(pixels, np.zeros(4))
     attributes = {"format": "training_cutouts", "version": 2, "pixels_hash": hash_file(pixels)}
     save_arrays(sources, {"ids": np.array(["a"])}, **attributes)
+    assert read_whole(pixels) == ("training_cutouts", "2")
     assert read_whole(sources) == ("training_cutouts", "2")
     np.save(pixels, np.ones(4))
     with pytest.raises(
         FormatError, match="A_pixels.npy must be of hash .*; delete it and run prep"
     ):
-        read_whole(sources)
+        read_whole(pixels)
 
 
 def test_another_version_is_a_problem(found):

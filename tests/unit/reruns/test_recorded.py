@@ -89,6 +89,16 @@ def test_a_newer_input_makes_a_job_stale(run):
     assert reruns == {"embed": 1, "encode": 1}
 
 
+def test_frozen_parts_are_not_stale(run):
+    """Whatever changes before them; jobs behind them do not run again for it."""
+    rule = {"rule": "train_scalar_tokenizer", "params": []}
+    code = CODE | {"train_scalar_tokenizer": "t2"}
+    changes = CURRENT | {"tokenizer.npz": rule}
+    assert stale_jobs(run(code=code, **changes))[1].keys() >= {"encode", "train_scalar_tokenizer"}
+    frozen = run({"freeze": ["tokenizers"]}, code=code, **changes)
+    assert stale_jobs(frozen, ["stamps/A.txt"]) == ([], {})
+
+
 def test_times_of_a_copy_do_not_count(run):
     """A copy has other times, which the next plan restores."""
     copy = run(times={"tokenizer.npz": 2}, **CURRENT)
