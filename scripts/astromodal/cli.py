@@ -197,8 +197,8 @@ def _audit(given: argparse.Namespace) -> int:
     audit = audit_run(run)
     if given.json is not None:
         write_json(given.json, audit.as_dict())
-    if given.lock is not None and audit.origin is not None and not audit.problems:
-        write_lock(given.lock, lock_run(run, audit.origin))
+    if given.lock is not None and (lock := lock_run(run, audit)):
+        write_lock(given.lock, lock)
     print(audit.text(), end="")
     return WRONG if audit.problems else FINE
 

@@ -26,6 +26,7 @@ from astromodal.audit.check import (
     Findings,
     check_files,
 )
+from astromodal.audit.lock import lock_run, write_lock
 from astromodal.core.fields import is_simulated
 from astromodal.core.loops import Progress, quiet
 from astromodal.core.paths import ExportLayout
@@ -43,7 +44,8 @@ from astromodal.sequences.layout import IMAGE, SCALAR, sequence_layout
 from astromodal.sequences.store import SequenceStore
 from astromodal.storage.arrays import ArrayFile, load_arrays
 from astromodal.storage.formats import VERSIONS, skip_at
-from astromodal.storage.json_files import read_json
+from astromodal.storage.json_files import read_json, write_json
+from astromodal.storage.tempfiles import write_text
 
 _ROWS: Final = 65_536  # rows of a table that are read at once
 _WHOLE: Final = 1 << 64
@@ -72,6 +74,14 @@ def audit_run(run: Run, progress: Progress = quiet) -> Audit:
     for jobs in stale:
         found.add(STALE, jobs.file, jobs.message, jobs.rule)
     return Audit(run.paths.results, n_files, origin, accounts, found.problems, reruns)
+
+
+def write_audit(run: Run, audit: Audit) -> None:
+    """Write an audit into its results folder; and the lock file, if there is no problem."""
+    write_json(run.paths.audit, audit.as_dict())
+    write_text(run.paths.audit_text, audit.text())
+    if lock := lock_run(run, audit):
+        write_lock(run.paths.run_lock, lock)
 
 
 def _origin(run: Run, found: Findings) -> Origin | None:

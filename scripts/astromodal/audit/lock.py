@@ -16,10 +16,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from astromodal.audit.check import Audit
 from astromodal.core.paths import Layout
 from astromodal.data.provenance import read_provenance
 from astromodal.errors import FormatError, must_be
-from astromodal.inference.origin import Origin
 from astromodal.reruns.changes import differences
 from astromodal.reruns.recorded import Run
 from astromodal.storage.formats import put_aside, skip_at
@@ -28,6 +28,9 @@ from astromodal.storage.json_files import read_json, write_json
 NAME: Final = Path(Layout("").run_lock).name
 """Name of a lock file, in its results folder."""
 _CPU: Final = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
+
+
+_FORMAT: Final = {"format": "run_lock", "version": 1}
 
 
 class _Locked(BaseModel):
@@ -88,22 +91,27 @@ class RunLock(_Locked):
     model: dict[str, str]
 
 
-def lock_run(run: Run, origin: Origin) -> RunLock:
-    """Return the lock of a run of a known origin; summaries and footers of cubes are read."""
+def lock_run(run: Run, audit: Audit) -> RunLock | None:
+    """Return the lock of a run; None if its audit found a problem.
+
+    Summaries of fields and footers of cubes are read.
+    """
+    origin = audit.origin
+    if origin is None or audit.problems:
+        return None
     settings = run.config.model_dump(mode="json")
-    cubes = dict(_cubes(run))
-    return RunLock(
-        format="run_lock",
-        version=1,
-        cubes=cubes,
-        fields={use: list(names) for use, names in asdict(run.fields).items()},
-        settings=settings,
-        seeds=dict(_seeds(settings)),
-        code=dict(sorted(run.code.items())),
-        environment=_environment(run.config.cpu_threads),
-        tokenizers=origin.tokenizers,
-        model={"vocabulary": origin.vocabulary, "weights": origin.model},
-    )
+    fields = {use: list(names) for use, names in asdict(run.fields).items()}
+    values = {
+        "cubes": dict(_cubes(run)),
+        "fields": fields,
+        "settings": settings,
+        "seeds": dict(_seeds(settings)),
+        "code": dict(sorted(run.code.items())),
+        "environment": _environment(run.config.cpu_threads),
+        "tokenizers": origin.tokenizers,
+        "model": {"vocabulary": origin.vocabulary, "weights": origin.model},
+    }
+    return RunLock.model_validate({**_FORMAT, **values})
 
 
 def _cubes(run: Run) -> Iterator[tuple[str, CubeLock]]:

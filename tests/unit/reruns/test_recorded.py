@@ -19,6 +19,7 @@ from astromodal.storage.hashing import FileVersion
 from astromodal.storage.json_files import write_json
 
 FIELDS = RunFields(("A", "B"), ("A",), ("A",), ("B",))
+SEED = load_config().split.seed
 CODE = {"fit": "f1", "encode": "e1", "embed": "m1"}
 
 
@@ -28,7 +29,7 @@ def job(rule, inputs, settings):
 
 
 JOBS = {
-    "tokenizer.npz": job("fit", ["cube:A", "results:stamps/A.txt"], {"split.seed": 0}),
+    "tokenizer.npz": job("fit", ["cube:A", "results:stamps/A.txt"], {"split.seed": SEED}),
     "A.npz": job("encode", ["results:tokenizer.npz"], {"columns.id": "id"}),
     "B.npz": job("encode", ["results:tokenizer.npz"], {"columns.id": "id"}),
     "tables/": job("embed", ["results:A.npz"], {"predict": {"pooling": "last"}}),
