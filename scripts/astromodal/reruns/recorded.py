@@ -169,6 +169,8 @@ def _of_params(run: Run, job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if rule not in _VARIED:
         for values in filter(None, map(_mapping, params)):
             for key, was in values.items():
+                if run.code.get(key, was) != was:  # digests of rules that a report depends on
+                    yield "code", f"must be made with the present {key}, got an earlier one"
                 yield from _differing(run.config, str(key), was)
 
 

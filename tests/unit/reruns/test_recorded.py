@@ -81,6 +81,15 @@ def test_code_makes_its_jobs_stale(run):
     assert reruns == {"embed": 1, "encode": 2, "fit": 1}
 
 
+def test_code_of_another_rule_makes_a_job_stale(run):
+    """Where the digests of other rules are parameters, as those of the report are."""
+    digests = {"tables/": {"params": [repr("m1"), repr({"fit": "f0", "encode": "e1"})]}}
+    jobs, reruns = stale_jobs(run(**digests))
+    assert [each.rule for each in jobs] == ["embed"]
+    assert "must be made with the present fit, got an earlier one" in jobs[0].message
+    assert reruns == {"embed": 1}
+
+
 def test_a_newer_input_makes_a_job_stale(run):
     """The file that is newer is named."""
     jobs, reruns = stale_jobs(run(times={"tokenizer.npz": 2}, **CURRENT))
