@@ -1,6 +1,24 @@
 # The start and the end of a run.
 
 
+include: "audit.smk"
+
+
+def audits():
+    """Return whether the audit is the target; an error where it is one of several.
+
+    Snakemake knows the targets only after it has read the rules.
+    """
+    asked = sorted(map(str, workflow.dag_settings.targets))
+    named = [target for target in asked if target.endswith("audit")]
+    if named and named != asked:
+        raise WorkflowError(
+            f"audit must be the only target, got {', '.join(asked)}; "
+            "type the others first, and then snakemake audit"
+        )
+    return bool(named)
+
+
 def take_inventory():
     """Update the inventory of the results folder, which a copy of the folder needs."""
     try:
@@ -14,7 +32,8 @@ def take_inventory():
 def end_run():
     """Delete temporary files of killed jobs, and log what was skipped."""
     clear_leftovers(PATHS.results)
-    take_inventory()
+    if not audits():
+        take_inventory()
     for line in (
         *skipped(PATHS.skipped, FIELDS.used),
         *(left_out(PATHS) if SOURCES else ()),
@@ -24,11 +43,13 @@ def end_run():
 
 onstart:
     check_writable(PATHS.results)
-    take_inventory()  # a killed run may have left it out of date
+    if not audits():
+        take_inventory()  # a killed run may have left it out of date
 
 
 onsuccess:
-    write_record(PATHS.last_run, CONFIG, CODE)
+    if not audits():
+        write_record(PATHS.last_run, CONFIG, CODE, FIELDS)
     end_run()
 
 

@@ -1,4 +1,4 @@
-"""The command ``astromodal``: what a cube must hold, and what is wrong with one."""
+"""The command ``astromodal``: what cubes must hold, and what is wrong with cubes and runs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from astromodal.data.problems import Problem
 
 FINE, WARNED, WRONG, USAGE, STOPPED = 0, 1, 2, 64, 130
+DIFFERENT = 1
 """Exit statuses; 64 is EX_USAGE of sysexits.h, 130 that of a program that Ctrl-C stopped."""
 _CHECK: Final = """\
 exit status:
@@ -32,6 +33,25 @@ exit status:
 Rows are counted from 0. The name of a cube's field is taken from the name of the file,
 datacube_{field}.parquet or as paths.datacube_template says. `snakemake -n` finds only the errors
 that names and types of columns show.
+"""
+
+
+_AUDIT: Final = """\
+exit status:
+  0   no problem
+  2   a problem: the table names each file, and what to do
+  64  a wrong option or configuration, or no record of a finished run
+
+Nothing is written but --json and --lock. Type the command in the folder where you type snakemake,
+since paths of cubes are relative to it.
+"""
+_COMPARE: Final = """\
+exit status:
+  0   the runs are equal
+  1   something differs
+  64  a wrong option, or no lock file
+
+`snakemake audit` writes the lock file of a run. Where results and cubes lie is not compared.
 """
 
 
@@ -77,7 +97,39 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--strict", action="store_true", help="end with 1 where there are warnings")
     check.add_argument("--quiet", action="store_true", help="print no progress to standard error")
     check.set_defaults(run=_check)
+    _add_runs(commands, shared)
     return top
+
+
+def _add_runs(commands: Any, shared: _Parser) -> None:
+    """Add the commands on finished runs."""
+    raw = argparse.RawDescriptionHelpFormatter
+    audit = commands.add_parser(
+        "audit",
+        parents=[shared],
+        help="check all files of a finished run",
+        description="Check that every file of a finished run is whole, names the tokenizers and "
+        "the model of the run, accounts for every row of its cube, and is not stale. Without "
+        "--config, the settings are those of the last run.",
+        epilog=_AUDIT,
+        formatter_class=raw,
+    )
+    audit.add_argument("results", metavar="RESULTS", help="the results folder")
+    audit.add_argument("--json", metavar="FILE", help="write the account as JSON")
+    audit.add_argument("--lock", metavar="FILE", help="write the lock file, if there is no problem")
+    audit.set_defaults(run=_audit)
+    compare = commands.add_parser(
+        "compare",
+        help="list what differs between two runs",
+        description="List what differs between two runs, and what explains the first result that "
+        "differs: cubes, settings, code or environment.",
+        epilog=_COMPARE,
+        formatter_class=raw,
+    )
+    for name in ("first", "second"):
+        compare.add_argument(name, metavar="RUN", help="a results folder, or its run.lock.json")
+    compare.add_argument("--json", metavar="FILE", help="write the differences as JSON")
+    compare.set_defaults(run=_compare)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,6 +184,34 @@ def _check(given: argparse.Namespace) -> int:
     if any(problem.severity == "error" for problem in found):
         return WRONG
     return WARNED if found and given.strict else FINE
+
+
+def _audit(given: argparse.Namespace) -> int:
+    from astromodal.audit.accounts import audit_run  # here: it needs PyTorch
+    from astromodal.audit.lock import lock_run, write_lock
+    from astromodal.reruns.recorded import Run
+    from astromodal.storage.json_files import write_json
+
+    config = None if given.config is None else load_config(given.config)
+    run = Run.of(given.results, config)
+    audit = audit_run(run)
+    if given.json is not None:
+        write_json(given.json, audit.as_dict())
+    if given.lock is not None and (lock := lock_run(run, audit)):
+        write_lock(given.lock, lock)
+    print(audit.text(), end="")
+    return WRONG if audit.problems else FINE
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from astromodal.audit.lock import compare, read_lock
+    from astromodal.storage.json_files import write_json
+
+    found = compare(read_lock(given.first), read_lock(given.second))
+    if given.json is not None:
+        write_json(given.json, found.as_dict())
+    print(found.text())
+    return FINE if found.equal else DIFFERENT
 
 
 def _dumped(value: Any) -> str:

@@ -26,7 +26,7 @@ EVALUATIONS = {
     "evaluate_section", "evaluate_finetuned", "compare_ablations", "render_report",
 }  # fmt: skip
 HOLD_ALL_TOKENIZERS = {
-    "build_vocabulary", "evaluate_ablation", "export_model", "train_transformer",
+    "audit", "build_vocabulary", "evaluate_ablation", "export_model", "train_transformer",
 }  # fmt: skip
 USE_THE_MODEL = {
     "embed_field", "evaluate_section", "evaluate_reconstruction", "evaluate_downstream",
@@ -100,6 +100,7 @@ def reaching(*prefixes: str) -> set[str]:
         (
             ["models.transformer."],
             {"train_transformer", "evaluate_transformer", "evaluate_ablation", "export_model"}
+            | {"audit"}
             | USE_THE_MODEL,
         ),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astromodal.storage.formats import MAKERS
+from astromodal.storage.formats import MAKERS, VERSIONS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "scripts/astromodal"
@@ -76,6 +76,11 @@ def test_a_format_has_its_version_and_maker(name):
     version, _, maker, _ = FORMATS[name]
     assert int(version) == versions()[name]
     assert maker.strip("`") == MAKERS[name]
+
+
+def test_the_audit_knows_the_versions():
+    """Those that it compares files with are those that the code writes."""
+    assert versions() == VERSIONS
 
 
 @pytest.mark.parametrize("name", MAKERS)

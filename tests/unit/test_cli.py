@@ -16,6 +16,7 @@ import pytest
 from astromodal import __version__, cli
 from astromodal.cli import main
 from astromodal.data.schema import as_json, every_group
+from astromodal.storage.json_files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"id": ["a", "b"], "ra": [1.0, 2.0], "dec": [1.0, 2.0], "mag_pstotal_r": [15.0, 16.0]}
@@ -257,3 +258,44 @@ def test_it_starts_quickly(words, forbidden):
     done = subprocess.run(called, capture_output=True, text=True, cwd=ROOT / "scripts")
     assert done.returncode == 0
     assert not forbidden & set(done.stderr.split())
+
+
+@pytest.fixture
+def lock(tmp_path):
+    """Write a lock file of a run with a number of rows."""
+
+    def write(name, rows):
+        cube = {"size": 1, "rows": rows, "columns": {}, "sources": {}}
+        environment = {"python": "3", "packages": {}, "machine": "", "cpu": "", "threads": None}
+        values = {"settings": {}, "seeds": {}, "fields": {}, "code": {}, "tokenizers": {}}
+        values |= {"format": "run_lock", "version": 1, "cubes": {"A": cube}, "model": {}}
+        write_json(tmp_path / name, {**values, "environment": environment})
+        return str(tmp_path / name)
+
+    return write
+
+
+@pytest.mark.parametrize(("rows", "status"), [(3, 0), (4, 1)])
+def test_two_runs_are_equal_or_not(lock, tmp_path, capsys, rows, status):
+    """The status says which; the differences are written as JSON too."""
+    first, second, written = lock("a.json", 3), lock("b.json", rows), str(tmp_path / "c.json")
+    assert main(["compare", first, second, "--json", written]) == status
+    found = read_json(written)
+    assert found["equal"] == (status == 0)
+    assert capsys.readouterr().out.endswith(f"{found['explanation']}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "nowhere", "nowhere"], "nowhere must be a lock file, got none; run snakemake"),
+        (
+            ["audit", "nowhere"],
+            "nowhere/last_run.json must be the record of a finished run, got no",
+        ),
+    ],
+)
+def test_no_run_is_an_error(words, message, capsys):
+    """It is named, and the status is that of a wrong option."""
+    assert main(words) == 64
+    assert message in capsys.readouterr().err

@@ -122,7 +122,7 @@ def typed(fence: Fence) -> tuple[str, ...]:
 
 
 BLOCKS = [(fence, typed(fence)) for fence in FENCES if typed(fence)]
-AFTER_A_RUN = re.compile(r"--report |jobs\.resources")
+AFTER_A_RUN = re.compile(r"--report |jobs\.resources|astromodal audit ")
 """Lines that look at what a run has made."""
 
 

@@ -16,8 +16,9 @@ UNREAD["finetune_label"] = {"ColumnSettings.presets", "ColumnSettings.sentinels"
 labels that models are fine-tuned to none is a column of numbers."""
 
 
-NOT_RUN = {"evaluate_section", "index_source", "build_cube"}
-"""Scripts that only extensions, or raw survey files, have jobs for; tests/cubes runs the latter."""
+NOT_RUN = {"evaluate_section", "index_source", "build_cube", "audit"}
+"""Scripts that only extensions, or raw survey files, have jobs for; tests/cubes runs the latter.
+The audit of a run reads all settings, and makes no result from them."""
 
 
 @pytest.fixture(scope="module")

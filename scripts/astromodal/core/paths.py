@@ -63,6 +63,9 @@ class Layout:
         self.ablations = f"{self.results}/ablations"
         self.last_run = f"{self.results}/last_run.json"
         self.inventory = f"{self.results}/inventory.json"
+        self.audit = f"{self.results}/audit/audit.json"
+        self.audit_text = f"{self.results}/audit/audit.md"
+        self.run_lock = f"{self.results}/run.lock.json"
         self.index = f"{self.results}/index"
         self.source_plan = f"{self.index}/plan.json"
 

@@ -16,10 +16,10 @@ from astromodal.errors import FormatError, must_be
 from astromodal.evaluation.context import EvaluatedField
 from astromodal.inference.encode import Encoded
 from astromodal.inference.model import AstroModel
+from astromodal.inference.origin import Origin, require_one_run
 from astromodal.inference.tables import (
     STATISTICS,
     common_columns,
-    common_model,
     object_count,
     read_rows,
 )
@@ -54,7 +54,7 @@ class CatalogueRows:
     Raises
     ------
     FormatError
-        Where embeddings or predictions are another model's.
+        Where sequences, embeddings or predictions are not those of the model and its tokenizers.
     """
 
     def __init__(
@@ -63,12 +63,11 @@ class CatalogueRows:
         self.fields = fields
         self._model = model
         self._include = settings.include
+        self.model_hash = model.hash
         kinds = ("embeddings", "predictions")
-        tables = [f.files[kind] for f in fields for kind in kinds if kind in f.files]
-        self.model_hash = common_model(tables)
-        if self.model_hash != model.hash:
-            what, do = f"model of {tables[0].name}", "run embed and predict again"
-            raise FormatError(must_be(what, f"that of hash {model.hash}", self.model_hash, do))
+        tables = [[f.files[kind] for kind in kinds if kind in f.files] for f in fields]
+        origin = Origin.of(model.bundle.trained, model.tokenizers)
+        require_one_run(origin, [f.files["sequences"] for f in fields], tables)
         predicted = [f.files["predictions"] for f in fields if "predictions" in f.files]
         self._predicted = common_columns(predicted) if "predictions" in self._include else []
         self._open = lru_cache(_OPEN)(self._sequences)

@@ -13,12 +13,12 @@ import yaml
 
 from astromodal.core.paths import ExportLayout
 from astromodal.data.splits import SPLIT_NAMES
+from astromodal.inference.origin import Origin, require_one_run
 from astromodal.sequences.dataset import SequenceSet
 from astromodal.sequences.layout import MODALITIES
 from astromodal.sequences.tokenizers import (
     TokenizerFiles,
     Tokenizers,
-    check_hashes,
     load_tokenizers,
 )
 from astromodal.storage.json_files import read_json
@@ -60,14 +60,14 @@ def export_model(sources: RunSources, folder: str | Path) -> ExportLayout:
     Raises
     ------
     FormatError
-        If a file is damaged, or the tokenizers are not those that the model was trained with.
+        If a file is damaged, or the tokenizers or sequences are not those of the model.
     """
     paths, device = ExportLayout(str(folder)), torch.device("cpu")
     trained = load_trained(sources.final_model, device)
     tokenizers = load_tokenizers(sources.tokenizers)
-    check_hashes(trained.vocabulary, tokenizers.hashes(), "tokenizers")
     vocabulary = read_json(sources.vocab_spec)
-    check_hashes(vocabulary, tokenizers.hashes(), "tokenizers")
+    origin, vocabularies = Origin.of(trained, tokenizers), (trained.vocabulary, vocabulary)
+    require_one_run(origin, sources.sequences, vocabularies=vocabularies)
     save_exported(replace(trained, vocabulary=vocabulary), tokenizers, paths)
     counts = count_objects(sources, SequenceSet(sources.sequences, trained.layout))
     write_text(paths.card, model_card(trained, tokenizers, counts, sources.history))

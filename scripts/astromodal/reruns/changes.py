@@ -7,11 +7,14 @@ which function, and the rules that use it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from astromodal.config.load import load_config
 from astromodal.config.schema import Config
-from astromodal.errors import FormatError
+from astromodal.core.fields import RunFields
+from astromodal.errors import FormatError, must_be
 from astromodal.reruns.definitions import Code
 from astromodal.storage.json_files import read_json, write_json
 
@@ -19,8 +22,10 @@ _SHOWN = 10
 """Lines of one kind, at most."""
 
 
-def write_record(path: str | Path, config: Config, code: Code) -> None:
-    """Record the settings and the code of a run.
+def write_record(
+    path: str | Path, config: Config, code: Code, fields: RunFields | None = None
+) -> None:
+    """Record the settings, the code and the fields of a run.
 
     Parameters
     ----------
@@ -30,8 +35,30 @@ def write_record(path: str | Path, config: Config, code: Code) -> None:
         The settings.
     code : mapping
         By rule, the digests of definitions.
+    fields : RunFields, optional
+        The fields of the run, which `read_record` needs.
     """
-    write_json(path, _state(config, code))
+    run = {"config": config.model_dump(mode="json"), "fields": asdict(fields) if fields else None}
+    write_json(path, {**_state(config, code), **run})
+
+
+def read_record(path: str | Path) -> tuple[Config, RunFields]:
+    """Return the settings and the fields of the last successful run.
+
+    Raises
+    ------
+    FormatError
+        If there is no record, or it is damaged or of an earlier release.
+    """
+    must, do = "the record of a finished run", "run snakemake to the end, and audit then"
+    try:
+        stored = read_json(path)
+        fields = {use: tuple(names) for use, names in stored["fields"].items()}
+        return load_config(stored["config"]), RunFields(**fields)
+    except FileNotFoundError as error:
+        raise FormatError(must_be(str(path), must, "no file", do)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FormatError(must_be(str(path), must, "one of an earlier release", do)) from error
 
 
 def changes(path: str | Path, config: Config, code: Code) -> Iterator[str]:
@@ -55,6 +82,16 @@ def changes(path: str | Path, config: Config, code: Code) -> Iterator[str]:
         for name, digest in now["definitions"].items()
         if definitions.get(name) != digest
     ])  # fmt: skip
+
+
+def differences(a: Any, b: Any, above: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the values that differ in two nested mappings, by dotted name; None where absent."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        found: dict[str, tuple[Any, Any]] = {}
+        for name in dict.fromkeys((*a, *b)):
+            found |= differences(a.get(name), b.get(name), f"{above}.{name}" if above else name)
+        return found
+    return {} if a == b else {above: (a, b)}
 
 
 def _state(config: Config, code: Code) -> dict[str, dict[str, Any]]:

@@ -162,6 +162,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def read_array(path: str | Path, name: str) -> np.ndarray:
+    """Read one array of a ``.npz``; raise one of `DAMAGE` if it is damaged or missing."""
+    with zipfile.ZipFile(path) as archive:
+        found = {member.filename: member for member in members(archive)}
+        member = found[f"{name}.npy"]
+        with archive.open(member) as stream:
+            return _read(stream, member.file_size)
+
+
 class NpyHeader(NamedTuple):
     """Shape, memory order and dtype of the array in a ``.npy`` file."""
 
@@ -239,8 +248,43 @@ MAKERS: Final = {
     "finetuning": "finetune_label",
     "label_head": "finetune_label",
     "photoz": "export_photoz",
+    "audit": "audit",
+    "run_lock": "audit",
 }
 """The rule that makes the files of each format."""
+
+VERSIONS: Final = {
+    "source_index": 1,
+    "split": 1,
+    "quantile_summaries": 1,
+    "spectrum_samples": 5,
+    "sky_sample": 1,
+    "training_cutouts": 2,
+    "scalar_tokenizer": 1,
+    "spectrum_codebook": 5,
+    "spectrum_tokenizer": 5,
+    "image_normaliser": 1,
+    "image_autoencoder": 1,
+    "image_training_latents": 3,
+    "image_codebook": 3,
+    "scalar_tokens": 1,
+    "spectrum_tokens": 1,
+    "image_tokens": 3,
+    "image_latents": 1,
+    "sequences": 1,
+    "similarity_space": 1,
+    "similarity_vectors": 1,
+    "similarity_index": 1,
+    "transformer": 5,
+    "exported_transformer": 4,
+    "ablation_losses": 2,
+    "finetuning": 1,
+    "label_head": 1,
+    "photoz": 1,
+    "audit": 1,
+    "run_lock": 1,
+}
+"""The present version of each format, for checks of files that are not loaded."""
 
 
 def remake(format: str) -> str:

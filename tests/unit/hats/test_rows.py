@@ -8,6 +8,8 @@ from astromodal.core.vocab import MISSING_CODE
 from astromodal.errors import FormatError
 from astromodal.hats.rows import CatalogueRows
 from astromodal.inference.model import AstroModel
+from astromodal.sequences.store import write_sequences
+from astromodal.storage.arrays import map_tensors
 from helpers.model import toy_bundle
 
 CHOSEN = np.array([0, 3, 7])
@@ -92,17 +94,45 @@ def test_nothing_was_predicted(as_fields, pair, model, settings):
     assert "n_given" not in rows.schema().names
 
 
+@pytest.fixture(scope="module")
+def other_ids(made):
+    """A field of as many rows as the first one, with other ids."""
+    return made("C", n=12, seed=2)
+
+
 def test_another_model_is_refused(as_fields, pair, settings):
-    """The error names both hashes."""
+    """The error names both hashes, and where to look for more."""
     other = AstroModel(toy_bundle(seed=9))
-    with pytest.raises(FormatError, match=f"must be that of hash {other.hash}, got \\w+; run em"):
+    must = (
+        rf"embeddings.parquet: model must be of hash {other.hash}, got \w+; run .*; `snakemake au"
+    )
+    with pytest.raises(FormatError, match=must):
         CatalogueRows(as_fields(*pair), other, settings().hats)
 
 
+def test_sequences_of_other_tokenizers_are_refused(as_fields, pair, model, settings, tmp_path):
+    """The headers of sequences name the hashes of the tokenizers."""
+    (name, files), path = pair[0], tmp_path / "sequences.safetensors"
+    arrays, _ = map_tensors(files["sequences"])
+    write_sequences(path, arrays, model.bundle.layout, {"scalar": "0", "image": "1"})
+    fields = as_fields((name, files | {"sequences": path}))
+    with pytest.raises(FormatError, match="tokenizers must be of hash .*; `snakemake audit` lists"):
+        CatalogueRows(fields, model, settings().hats)
+
+
 @pytest.mark.parametrize("kind", ["embeddings", "predictions"])
-def test_tables_of_other_objects_are_refused(as_fields, pair, model, settings, kind):
-    """Ids must be those of the sequences."""
+def test_tables_of_another_length_are_refused(as_fields, pair, model, settings, kind):
+    """The number of objects must be that of the sequences, which footers show."""
     (name, files), (_, others) = pair
+    fields = as_fields((name, files | {kind: others[kind]}))
+    with pytest.raises(FormatError, match=rf"{kind}.parquet must be of 12 objects, .* got 24; run"):
+        CatalogueRows(fields, model, settings().hats)
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "predictions"])
+def test_tables_of_other_objects_are_refused(as_fields, pair, other_ids, model, settings, kind):
+    """Ids must be those of the sequences."""
+    (name, files), (_, others) = pair[0], other_ids
     fields = as_fields((name, files | {kind: others[kind]}))
     rows = CatalogueRows(fields, model, settings().hats)
     with pytest.raises(FormatError, match=f"field A: objects of {kind}.parquet must be those of"):
