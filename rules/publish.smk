@@ -53,7 +53,7 @@ rule export_photoz:
             VALUES,
             "columns.{ra,dec}",
             "cpu_threads",
-            "evaluation.labels",
+            "evaluation.labels.{redshift,stellar,tied}",
             "photoz.{width,odds}",
             "predict.{given,token_budget}",
         ),

@@ -73,7 +73,17 @@ def show(browser: Browser, page: Path, width: int = 1280, scheme: str = "light")
         mobile=False,
     )  # fmt: skip
     wait(browser, "document.body.dataset.ready")
-    return time.monotonic() - start
+    shown = time.monotonic() - start
+    _rest(browser)
+    return shown
+
+
+def _rest(browser: Browser) -> None:
+    """Wait until the layout of the page no longer moves the map."""
+    place, before = browser.run("atlas.pixelOf(0)"), None
+    while place != before:
+        time.sleep(0.3)
+        place, before = browser.run("atlas.pixelOf(0)"), place
 
 
 def wait(browser: Browser, condition: str, patience: float = 120.0) -> None:

@@ -89,6 +89,7 @@ def test_a_click_shows_the_object_and_its_predictions(browser, tiny):
     show(browser, page)
     place = browser.run(IN_THE_MIDDLE)
     click(browser, place["x"], place["y"])
+    wait(browser, "atlas.current() >= 0")  # Bokeh first waits for a second click
     chosen = browser.run("atlas.ids[atlas.current()]")
     near = browser.run("atlas.pixelOf(atlas.current())")
     assert np.hypot(near["x"] - place["x"], near["y"] - place["y"]) < 10

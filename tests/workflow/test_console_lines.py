@@ -49,7 +49,6 @@ NO_LINES = {
     "(a, b, …)": "an array as a file has it",
     "codes[indptr[i]:indptr[i + 1]]": "an expression of NumPy",
     "(embedding - mean) @ components": "an expression of NumPy",
-    "git archive": "what the rules do themselves",
     "index = model.open_index()": "Python, called in tests/unit/inference/test_similar.py",
     "munge slurmctld slurmd slurm-client": "names of Debian packages",
     "Directory cannot be locked": "what Snakemake says, in tests/interruptions",
