@@ -4,8 +4,8 @@ A survey of stand-in cubes of one row and as many columns as real ones have, of 
 Its plan is timed from scratch, which reads their footers, with nothing to do, and with one cube
 changed; with nothing to do means that all outputs are there, empty, and that Snakemake has records
 of them as after a run, written by its own code. The records are files first, and then in a database
-(`--persistence-backend db`). A quarter of a survey is planned in two ways: by `--batch`, and by its
-fields. Every plan is a process of its own, whose time and peak memory count.
+(`--persistence-backend db`). A quarter of a survey is planned by `--batch`, and by its fields.
+Every plan is a process of its own, whose time and peak memory count.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from astromodal.simulate.raw import _gaia
 from helpers.catalogues import lsdb
 from helpers.workflow import tiny
 
-# LSDB calls pandas in ways that its next version drops.
+# LSDB uses what pandas 4 will remove.
 pytestmark = [
     pytest.mark.workflow,
     pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),

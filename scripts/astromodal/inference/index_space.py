@@ -149,7 +149,7 @@ def train_space(
     if len(sample) < 2:
         must, do = "at least two", "choose other training fields, or select more rows (selection)"
         raise DataError(must_be("embedded objects of the training split", must, len(sample), do))
-    mean, components = _principal_components(sample, settings.n_components)
+    mean, components = principal_components(sample, settings.n_components)
     unlisted = IndexSpace(mean, components, np.empty((0, 0), np.float32), *_origin(paths[0]))
     for path in paths[1:]:
         unlisted.check_origin(path)
@@ -183,11 +183,26 @@ def _training_rows(path: str | Path) -> np.ndarray:
     return np.flatnonzero(np.array(split.to_pylist(), dtype=np.str_) == SPLIT_NAMES[TRAIN])
 
 
-def _principal_components(sample: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (D,), and components over scatters (D, C), of embeddings (n, D).
+def principal_components(sample: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, and the leading principal components of standardised embeddings.
 
     They are eigenvectors of the correlation matrix. Of each, the largest entry is positive, so that
     all linear algebra libraries give the same.
+
+    Parameters
+    ----------
+    sample : float (n, D)
+        Embeddings.
+    most : int
+        Largest number of components.
+
+    Returns
+    -------
+    mean : float64 (D,)
+        Mean embedding.
+    components : float64 (D, C)
+        Components in the order of their variance, divided by the scatters of the dimensions; C is
+        `most`, or n or D where that is smaller.
     """
     mean = sample.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((len(mean), len(mean)))

@@ -16,7 +16,7 @@ from astromodal.hats.catalogue import divide, margins
 from helpers.catalogues import lsdb
 
 ORDER = 29
-# LSDB calls pandas in ways that its next version drops.
+# LSDB uses what pandas 4 will remove.
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
 
 

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.data.cutouts import read_cutouts
 from astromodal.evaluation.embeddings.sample import Offsets, Sample
 from astromodal.evaluation.metrics import bootstrap_error
 from astromodal.evaluation.report.section import Measurement
+from astromodal.inference.index_space import principal_components
 from astromodal.sequences.layout import IMAGE
 from astromodal.tokenizers.images.tokenizer import ImageTokenizer
 
@@ -28,9 +27,6 @@ LEAST_KNOWN = 2 * K
 _PARTNERS = 50
 N_COMPONENTS = 30
 """Largest number of principal components."""
-_MOST_FULL = 20_000
-"""Most objects whose singular values are computed; of more, those of the covariance, which needs
-half the memory."""
 LEAST_TSNE = 60
 """Fewest objects for t-SNE; the map of fewer objects is that of PCA."""
 _PERPLEXITY = 30.0
@@ -52,9 +48,8 @@ def embedding_space(vectors: np.ndarray) -> np.ndarray:
     float64 (n, C)
         C is 30, or n or D where that is smaller.
     """
-    scaled = StandardScaler().fit_transform(vectors.astype(np.float64))
-    solver = "full" if len(scaled) <= _MOST_FULL else "covariance_eigh"
-    return PCA(min(N_COMPONENTS, *scaled.shape), svd_solver=solver).fit_transform(scaled)
+    mean, components = principal_components(vectors, N_COMPONENTS)
+    return (vectors - mean) @ components
 
 
 def project_to_plane(space: np.ndarray, seed: int) -> tuple[np.ndarray, str]:

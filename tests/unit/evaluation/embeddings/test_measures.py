@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
-from astromodal.evaluation.embeddings import measures
 from astromodal.evaluation.embeddings.measures import (
     LEAST_TSNE,
     K,
@@ -115,9 +116,11 @@ def test_classes_take_turns():
         assert set(kind[sample_in_turns(kind, 2, seed)]) == {"STAR", "QSO"}
 
 
-def test_the_space_of_many_objects_is_that_of_few(monkeypatch):
-    """Components of the covariance are those of the singular values, but for their signs."""
-    vectors = np.random.default_rng(0).normal(size=(300, 12)) * np.arange(1, 13)
-    few = embedding_space(vectors)
-    monkeypatch.setattr(measures, "_MOST_FULL", 100)
-    np.testing.assert_allclose(np.abs(embedding_space(vectors)), np.abs(few), atol=1e-8)
+def test_the_space_is_that_of_scikit_learn():
+    """It has the principal components of standardised embeddings, but for their signs."""
+    vectors = np.random.default_rng(4).normal(size=(300, 40)) @ np.diag(np.linspace(1, 30, 40))
+    scaled = StandardScaler().fit_transform(vectors)
+    expected = PCA(30, svd_solver="full").fit_transform(scaled)
+    space = embedding_space(vectors.astype(np.float64))
+    signs = np.sign((space * expected).sum(axis=0))
+    np.testing.assert_allclose(space, expected * signs, atol=1e-9)
