@@ -71,6 +71,8 @@ _LARGEST_BINS = (
 )
 """Largest width of a bin by patterns of names. Labels have long tails: a bin of equal mass would
 hold all stars from 13,000 to 30,000 K."""
+_PERIODS = ((r"^theta", 180.0),)
+"""Periods by patterns of names: an ellipse looks the same after half a turn."""
 _MEANINGS = (
     (r"^ellipticity_", "1 - minor / major axis"),
     (r"^elongation_", "major / minor axis"),
@@ -160,6 +162,11 @@ def largest_bin(column: str) -> float:
     """Return the largest width of a bin of a scalar column, in its unit; infinite for any width."""
     widths = (width for pattern, width in _LARGEST_BINS if re.search(pattern, column))
     return next(widths, math.inf)
+
+
+def period(column: str) -> float | None:
+    """Return the period of a scalar column that is an angle, in its unit; None for others."""
+    return next((value for pattern, value in _PERIODS if re.search(pattern, column)), None)
 
 
 def cube_columns(config: Config) -> dict[str, tuple[Column, ...]]:

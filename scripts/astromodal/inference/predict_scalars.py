@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from astromodal.config.evaluate import PredictSettings
-from astromodal.data.columns import scalar_unit
+from astromodal.data.columns import period, scalar_unit
 from astromodal.inference.bundle import Bundle, LegalIds
 from astromodal.inference.encode import Encoded
 from astromodal.inference.prompt import count_given, run_given
@@ -102,6 +102,11 @@ class ScalarPrediction:
     levels : float64 (n, L), optional
         What even levels of the cumulative distributions, from 0 to 1, were replaced by in their
         calibration; None where they were not.
+    period : float, optional
+        Of an angle: values that differ by it are the same. Mean and standard deviation are then
+        circular (Mardia & Jupp 2000, Directional Statistics, eqs. 2.2.4 and 2.3.14), and quantiles
+        are those of the turn around the mean, so that that of a higher level may have a lower
+        value. None for other columns.
     """
 
     column: str
@@ -113,6 +118,7 @@ class ScalarPrediction:
     n_given: np.ndarray
     temperature: float = 1.0
     levels: np.ndarray | None = None
+    period: float | None = None
 
     def __getitem__(self, which: np.ndarray | slice) -> ScalarPrediction:
         """Return the prediction for some objects, by a mask (n,), positions or a slice."""
@@ -124,11 +130,16 @@ class ScalarPrediction:
     @cached_property
     def mean(self) -> np.ndarray:
         """Mean, float64 (n,)."""
+        if self.period is not None:
+            return self._wrapped(np.angle(self._resultant) / (2 * np.pi) * self.period)
         return self.probabilities @ self.centers
 
     @cached_property
     def std(self) -> np.ndarray:
         """Standard deviation, float64 (n,), including the spread inside the bins."""
+        if self.period is not None:
+            length = np.clip(np.abs(self._resultant), np.finfo(float).tiny, 1)
+            return np.sqrt(-2 * np.log(length)) / (2 * np.pi) * self.period
         low, high = self.edges[:-1], self.edges[1:]
         inside = (high - self.centers) * (self.centers - low) / 3
         around = (self.centers - self.mean[:, None]) ** 2 + inside
@@ -141,13 +152,26 @@ class ScalarPrediction:
 
     def quantile(self, level: float) -> np.ndarray:
         """Return the quantile at `level`, in [0, 1], float64 (n,)."""
-        values, cumulative = self._knots
-        place = np.minimum((cumulative[:, 1:] < level).sum(axis=1), len(values) - 2)
+        values, cumulative = self._knots if self.period is None else self._knots_of_turn
+        place = np.minimum((cumulative[:, 1:] < level).sum(axis=1), values.shape[-1] - 2)
         rows = np.arange(len(cumulative))
         begin, end = cumulative[rows, place], cumulative[rows, place + 1]
         share = np.ones(len(rows))
         np.divide(level - begin, end - begin, out=share, where=end > begin)
-        return values[place] + share * (values[place + 1] - values[place])
+        values = np.broadcast_to(values, cumulative.shape)
+        low, high = values[rows, place], values[rows, place + 1]
+        return self._wrapped(low + share * (high - low))
+
+    def errors(self, values: np.ndarray) -> np.ndarray:
+        """Return the medians minus values, float64 (n,); the shorter way of an angle."""
+        return self.shortest(self.median - values)
+
+    def contains(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Return whether values lie between the quantiles at two levels, bool (n,)."""
+        first, last = self.quantile(low), self.quantile(high)
+        if self.period is None:
+            return (first <= values) & (values <= last)
+        return (values - first) % self.period <= (last - first) % self.period
 
     def cdf(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities below a value of each object and up to it, float64 (n,) each.
@@ -219,6 +243,23 @@ class ScalarPrediction:
         outside = np.maximum(knots[0] - values, 0) + np.maximum(values - knots[-1], 0)
         return whole.sum(axis=1) + width[place] * part + outside
 
+    def given_beyond(self, limit: float) -> ScalarPrediction:
+        """Return the distributions given that the absolute value exceeds a limit.
+
+        For a redshift and a limit above the speeds of stars, it is that of a source which is known
+        to be no star. An object of which no bin beyond the limit is possible keeps its
+        distribution.
+
+        Parameters
+        ----------
+        limit : float
+            Limit in the column's unit; bins count by their centers.
+        """
+        kept = self.probabilities * (np.abs(self.centers) > limit)
+        total = kept.sum(axis=1, keepdims=True)
+        possible = np.divide(kept, total, out=self.probabilities.copy(), where=total > 0)
+        return replace(self, probabilities=possible)
+
     @cached_property
     def _knots(self) -> tuple[np.ndarray, np.ndarray]:
         """Edges and centers, ascending (2 K + 1,), and cumulative probabilities (n, 2 K + 1)."""
@@ -231,6 +272,49 @@ class ScalarPrediction:
         cumulative = np.zeros((len(pieces), len(values)))
         np.cumsum(pieces.reshape(len(pieces), -1), axis=1, out=cumulative[:, 1:])
         return values, cumulative / cumulative[:, -1:]
+
+    @cached_property
+    def _resultant(self) -> np.ndarray:
+        """Mean of the unit vectors of an angle, complex (n,), with the spread inside the bins."""
+        assert self.period is not None
+        spread = np.sinc(np.diff(self.edges) / self.period)
+        vectors = np.exp(2j * np.pi * self.centers / self.period) * spread
+        return np.asarray(self.probabilities @ vectors)
+
+    def _wrapped(self, values: np.ndarray) -> np.ndarray:
+        """Return angles in the turn from the first edge; other values as they are."""
+        if self.period is None:
+            return values
+        return self.edges[0] + (values - self.edges[0]) % self.period
+
+    def shortest(self, differences: np.ndarray) -> np.ndarray:
+        """Return differences of angles within half a period; others as they are."""
+        if self.period is None:
+            return differences
+        return (differences + self.period / 2) % self.period - self.period / 2
+
+    @cached_property
+    def _knots_of_turn(self) -> tuple[np.ndarray, np.ndarray]:
+        """Knots as `_knots` has them, float64 (n, 2 K + 1) both, of the turn around the mean.
+
+        The turn begins with the bin that is farthest from the mean.
+        """
+        n, k = self.probabilities.shape
+        away = self.shortest(self.centers - self.mean[:, None])
+        turned = (away.argmin(axis=1)[:, None] + np.arange(k)) % k
+        centers = self.mean[:, None] + np.take_along_axis(away, turned, axis=1)
+        below, above = (self.centers - self.edges[:-1])[turned], np.diff(self.edges)[turned]
+        above -= below
+        knots = np.empty((n, 2 * k + 1))
+        knots[:, :-1:2], knots[:, 1::2], knots[:, -1] = (
+            centers - below, centers, centers[:, -1] + above[:, -1]
+        )  # fmt: skip
+        mass = np.take_along_axis(self.probabilities, turned, axis=1)
+        width = below + above
+        lower = np.divide(below, width, out=np.full_like(width, 0.5), where=width > 0)
+        pieces = np.stack([mass * lower, mass * (1 - lower)], axis=2).reshape(n, -1)
+        cumulative = np.concatenate([np.zeros((n, 1)), pieces.cumsum(axis=1)], axis=1)
+        return knots, cumulative / cumulative[:, -1:]
 
     def _inside(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the interval of knots that holds each value, and the position in it, 0 to 1."""
@@ -254,4 +338,5 @@ def distribution_of(
     scalar, used, name = bundle.tokenizers.scalar, probabilities.shape[1], bundle.columns[column]
     centers, edges = scalar.centers[column, :used], scalar.edges[column, : used + 1]
     unit = scalar_unit(name) or ""
-    return ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given)
+    plain = ScalarPrediction(name, unit, ids, probabilities, centers, edges, n_given)
+    return replace(plain, period=period(name))

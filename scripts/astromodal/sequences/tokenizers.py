@@ -54,6 +54,7 @@ class Tokenizers:
             n_scalar=np.concatenate([bins.n_codes for bins in scalars]),
             n_spectrum={name: len(group.centroids) for name, group in groups.items()},
             seen=self.spectrum.seen,
+            phases=np.concatenate([bins.phases for bins in scalars]),
         )
 
 
@@ -128,6 +129,8 @@ class CentroidTables:
         Number of codes in use, the first rows of a table. The others are never a target.
     seen : dict of str to bool (k,)
         Codes of a group that stand for training samples; all of a group that is not named.
+    phases : float64 (columns, n_bins), optional
+        Centers of angles as parts of a turn, NaN in other columns; no column is one where None.
     """
 
     image: np.ndarray
@@ -137,6 +140,14 @@ class CentroidTables:
     n_scalar: np.ndarray
     n_spectrum: Mapping[str, int]
     seen: Mapping[str, np.ndarray] = field(default_factory=dict)
+    phases: np.ndarray | None = None
+
+    @property
+    def are_angles(self) -> np.ndarray:
+        """Which scalar columns are angles, bool (columns,)."""
+        if self.phases is None:
+            return np.zeros(len(self.scalar), dtype=bool)
+        return np.isfinite(self.phases).any(axis=1)
 
     def check(self, spec: VocabSpec) -> None:
         """Raise `FormatError` where the tables do not have the vocabulary's sizes."""
@@ -153,13 +164,17 @@ class CentroidTables:
                 )
 
     def of_range(self, ids: Range, spec: VocabSpec) -> np.ndarray:
-        """Return a range's centroids, float32 (C, size, L); C is 1 where slots share them."""
+        """Return a range's centroids, float32 (C, size, L); C is 1 where slots share them.
+
+        Those of angles are 0: the mean of an angle's values means nothing.
+        """
         if ids.modality == "image":
             return self.image[None]
         if ids.modality == "spectrum":
             return self.spectrum[_group_of(ids, spec)][None]
         column = (ids.offset - spec.scalar_offset) // ids.size
-        return self.scalar[column : column + ids.n_slots, :, None]
+        columns = slice(column, column + ids.n_slots)
+        return np.where(self.are_angles[columns, None], 0, self.scalar[columns])[:, :, None]
 
     def features(self, spec: VocabSpec, n_features: int) -> np.ndarray:
         """Return features of all token ids, float32 (V, n_features); 0 for special and unused ids.
@@ -187,13 +202,18 @@ class CentroidTables:
 
         They are the standardised center, compressed by arcsinh, within ±4; the same not compressed;
         and its square, divided by 3. They are 0 in bins that are not in use. Cosines are smooth in
-        the rank of a value; these are smooth in the value.
+        the rank of a value; these are smooth in the value. Those of an angle are its cosine, its
+        sine, and the cosine of twice it, in turns of its period: its ends are neighbours.
         """
         compressed = np.clip(self.scalar, -_FARTHEST, _FARTHEST)
         linear = np.clip(np.sinh(compressed), -_FARTHEST, _FARTHEST)
         parts = [compressed, linear, linear**2 / 3]
+        features = np.stack(parts, axis=2)
+        if self.phases is not None:
+            turn = 2 * np.pi * self.phases[self.are_angles]
+            features[self.are_angles] = np.stack([np.cos(turn), np.sin(turn), np.cos(2 * turn)], 2)
         in_use = np.arange(self.scalar.shape[1]) < self.n_scalar[:, None]
-        return np.where(in_use[..., None], np.stack(parts, axis=2), 0).astype(np.float32)
+        return np.where(in_use[..., None], features, 0).astype(np.float32)
 
 
 _FARTHEST = 4.0

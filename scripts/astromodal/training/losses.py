@@ -123,7 +123,7 @@ class TypedLoss:
         self.device = device
         self.terms = loss_terms(settings)
         self._most, self._spread = settings.sample_k_per_modality, settings.spread
-        self._n_used = tables.n_scalar
+        self._n_used, self._are_angles = tables.n_scalar, tables.are_angles
         ranges = [ids for block in layout.blocks for ids in block.ranges]
         self._centroids = {
             ids.offset: torch.from_numpy(tables.of_range(ids, layout.spec)).to(device)
@@ -169,8 +169,10 @@ class TypedLoss:
         flat = self._send(each.ravel().astype(np.float32))
         if key is None or not self._spread:
             return PreparedTargets(targets, codes, sampled, flat, total)
-        n_used = self._n_used[: len(targets.targets)]
-        around, shares = spread_over_bins(targets, n_used, self._spread)
+        columns = slice(len(targets.targets))
+        around, shares = spread_over_bins(
+            targets, self._n_used[columns], self._spread, self._are_angles[columns]
+        )
         neighbours = self._send(around), self._send(shares)
         return PreparedTargets(targets, codes, sampled, flat, total, neighbours)
 

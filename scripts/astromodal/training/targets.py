@@ -143,12 +143,12 @@ _SIGMAS = 3.0
 
 
 def spread_over_bins(
-    targets: RangeTargets, n_used: np.ndarray, fraction: float
+    targets: RangeTargets, n_used: np.ndarray, fraction: float, are_angles: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spread targets of scalar columns over the bins around them.
 
     The shares are those of a Gaussian in the number of the bin, cut at the column's last bin
-    (Imani & White 2018, arXiv:1806.04613).
+    (Imani & White 2018, arXiv:1806.04613). The first bin of an angle follows its last one.
 
     Parameters
     ----------
@@ -158,6 +158,8 @@ def spread_over_bins(
         Bins in use of each column.
     fraction : float
         Standard deviation of the Gaussian, in bins in use of the column.
+    are_angles : bool (C,)
+        Which columns are angles.
 
     Returns
     -------
@@ -171,7 +173,9 @@ def spread_over_bins(
     away = np.arange(-reach, reach + 1)
     known = (targets.targets != NO_TARGET)[:, :, None]
     codes = np.where(known, targets.targets[:, :, None], 0) + away  # (C, M, k)
-    inside = known & (codes >= 0) & (codes < n_used[:, None, None])
+    used, around = n_used[:, None, None], are_angles[:, None, None]
+    inside = known & (around | (codes >= 0) & (codes < used))
+    codes = np.where(around, codes % np.maximum(used, 1), codes)
     shares = np.exp(-0.5 * (away / sigma) ** 2) * inside
     shares /= np.maximum(shares.sum(axis=2, keepdims=True), 1e-12)
     k = len(away)

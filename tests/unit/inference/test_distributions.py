@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,3 +107,66 @@ def test_some_of_the_objects():
     """A slice holds the predictions for some of the objects."""
     found = prediction([[0.5, 0.5], [1.0, 0.0]], [0.5, 1.5], [0.0, 1.0, 2.0])
     assert found[1:].mean == pytest.approx(found.mean[1:])
+
+
+def test_a_condition_leaves_bins_out():
+    """Given an absolute value over 0.5, the others' probabilities keep their proportions."""
+    found = prediction([[0.5, 0.3, 0.2]], [0.1, 1.0, 2.0], [0.0, 0.4, 1.5, 2.5])
+    assert found.given_beyond(0.5).probabilities[0] == pytest.approx([0, 0.6, 0.4])
+    assert found.probabilities[0] == pytest.approx([0.5, 0.3, 0.2])
+
+
+def test_an_impossible_condition_changes_nothing():
+    """An object that is certainly within the limit keeps its distribution."""
+    found = prediction([[1.0, 0.0], [0.5, 0.5]], [0.1, 1.0], [0.0, 0.4, 1.5]).given_beyond(0.5)
+    assert found.probabilities.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+CENTERS = np.arange(-87.5, 90, 5)
+"""Of 36 bins of a position angle."""
+
+
+def angle(probabilities) -> ScalarPrediction:
+    return replace(prediction(probabilities, CENTERS, np.linspace(-90, 90, 37)), period=180.0)
+
+
+def test_an_angle_at_its_ends():
+    """Half at -87.5 and half at 87.5 degrees: the mean is at the end, not at 0."""
+    found = angle(np.where(np.abs(CENTERS) > 85, 0.5, 0.0))
+    assert abs(found.mean[0]) == pytest.approx(90)
+    assert abs(found.median[0]) == pytest.approx(90)
+    assert found.std[0] == pytest.approx(np.sqrt(10**2 / 12), rel=0.01)
+    assert found.quantile(0.25)[0] == pytest.approx(87.5)
+    assert found.quantile(0.75)[0] == pytest.approx(-87.5)
+
+
+@given(st.integers(0, 35), st.integers(0, 2**32 - 1))
+def test_a_turned_distribution_is_turned(steps, seed):
+    """Mean and quantiles turn with it, and the spread stays."""
+    plain = np.random.default_rng(seed).dirichlet(np.ones(36)) + 5 * (np.abs(CENTERS) < 20)
+    one, other = angle(plain / plain.sum()), angle(np.roll(plain / plain.sum(), steps))
+    assert other.std == pytest.approx(one.std)
+    for quantity in (lambda p: p.mean, lambda p: p.quantile(0.16), lambda p: p.quantile(0.9)):
+        turned = quantity(other) - quantity(one) - 5 * steps
+        assert one.shortest(turned) == pytest.approx(0, abs=1e-9)
+        assert -90 <= quantity(other)[0] <= 90
+
+
+def test_a_narrow_angle_is_like_another_column():
+    """Far from the ends, its numbers are those of a line but for the circle's curvature."""
+    weights = np.exp(-0.5 * ((CENTERS - 12) / 6) ** 2)
+    turn = angle(weights / weights.sum())
+    line = replace(turn, period=None)
+    assert turn.mean == pytest.approx(line.mean, abs=0.01)
+    assert turn.std == pytest.approx(line.std, rel=0.01)
+    for level in (0.16, 0.5, 0.84):
+        assert turn.quantile(level) == pytest.approx(line.quantile(level), abs=1e-6)
+
+
+def test_errors_of_angles_take_the_shorter_way():
+    """From 88 to -88 degrees are 4; an interval over the end contains both sides of it."""
+    found = angle(np.where(CENTERS == 87.5, 1.0, 0.0))
+    assert found.errors(np.array([-88.0]))[0] == pytest.approx(-4.5)
+    wide = angle(np.where(np.abs(CENTERS) > 80, 0.25, 0.0))
+    assert wide.contains(np.array([-89.0]), 0.16, 0.84)[0]
+    assert not wide.contains(np.array([0.0]), 0.16, 0.84)[0]

@@ -76,6 +76,21 @@ def test_features_of_values_by_hand(survey):
     assert not found[0, 3:].any()
 
 
+def test_features_of_an_angle_close_its_turn(survey):
+    """Bins at both ends of a position angle are as close as others, and no mean is compared."""
+    scalar, phases = survey.tables.scalar, np.full(survey.tables.scalar.shape, np.nan)
+    phases[1] = (np.arange(16) + 0.5) / 16 - 0.5
+    tables = replace(survey.tables, phases=phases)
+    found = tables.value_features()[1]
+    steps = np.linalg.norm(found - np.roll(found, 1, axis=0), axis=1)
+    assert steps[0] < 1.1 * steps.max() < 2.0
+    assert steps[0] == pytest.approx(steps[8])
+    np.testing.assert_allclose(found[:, 0] ** 2 + found[:, 1] ** 2, 1, rtol=1e-6)
+    columns = tables.of_range(survey.layout["scalar"].ranges[0], survey.layout.spec)
+    assert not columns[1].any()
+    np.testing.assert_array_equal(columns[0, :, 0], scalar[0])
+
+
 def test_close_codes_have_close_features(survey):
     """Neighbouring bins of a column are more alike than distant ones; unused ids are 0."""
     spec = survey.layout.spec
@@ -119,9 +134,13 @@ def test_tables_of_another_size_are_refused(survey, name):
 def test_tables_are_made_of_the_tokenizers():
     """Scalar columns come first, then brightness of cutouts, then the spectra's scales."""
     scalar = SimpleNamespace(
-        standardised=lambda: np.ones((2, 4)), n_codes=np.array([4, 3]), hash="s"
+        standardised=lambda: np.ones((2, 4)), n_codes=np.array([4, 3]), hash="s",
+        phases=np.array([[0.5] * 4, [np.nan] * 4]),
+    )  # fmt: skip
+    none = np.full((1, 4), np.nan)
+    scales = SimpleNamespace(
+        standardised=lambda: np.full((1, 4), 2.0), n_codes=np.array([2]), phases=none
     )
-    scales = SimpleNamespace(standardised=lambda: np.full((1, 4), 2.0), n_codes=np.array([2]))
     group = SimpleNamespace(centroids=np.zeros((3, 2)))
     spectrum = SimpleNamespace(
         scales=scales,
@@ -130,7 +149,9 @@ def test_tables_are_made_of_the_tokenizers():
         seen={"desi_b": np.array([True, False, True])},
         hash="p",
     )
-    bins = SimpleNamespace(standardised=lambda: np.full((1, 4), 3.0), n_codes=np.array([1]))
+    bins = SimpleNamespace(
+        standardised=lambda: np.full((1, 4), 3.0), n_codes=np.array([1]), phases=none
+    )
     image = SimpleNamespace(
         standardised=lambda: np.zeros((6, 2)),
         centroids=np.zeros((5, 2)),
@@ -141,6 +162,7 @@ def test_tables_are_made_of_the_tokenizers():
     tables = tokenizers.tables()
     assert tables.scalar[:, 0].tolist() == [1, 1, 3, 2]
     assert tables.n_scalar.tolist() == [4, 3, 1, 2]
+    assert tables.are_angles.tolist() == [True, False, False, False]
     assert (tables.n_image, tables.n_spectrum) == (5, {"desi_b": 3})
     assert tables.seen["desi_b"].tolist() == [True, False, True]
     assert tokenizers.hashes() == {"image": "i", "scalar": "s", "spectrum": "p"}

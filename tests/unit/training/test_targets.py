@@ -137,7 +137,8 @@ def test_targets_are_spread_by_hand():
     ids = Range("scalar", 0, 2, 100, 8, 8)
     found = np.array([[3, NO_TARGET], [0, 4]])
     targets = RangeTargets(ids, np.zeros((2, 2), int), found, np.arange(2))
-    codes, shares = spread_over_bins(targets, np.array([8, 5]), 0.125)
+    straight = np.zeros(2, dtype=bool)
+    codes, shares = spread_over_bins(targets, np.array([8, 5]), 0.125, straight)
     gauss = np.exp(-0.5 * np.arange(-3, 4) ** 2)
     np.testing.assert_array_equal(codes[0], np.arange(0, 7))
     np.testing.assert_allclose(shares[0], gauss / gauss.sum(), rtol=1e-6)
@@ -147,6 +148,17 @@ def test_targets_are_spread_by_hand():
     assert not shares[3][4:].any()
     assert codes.min() >= 0
     assert codes[2:].max() < 5
+
+
+def test_targets_of_an_angle_are_spread_over_its_end():
+    """The first bin in use follows the last one."""
+    targets = RangeTargets(
+        Range("scalar", 0, 1, 100, 8, 8), np.zeros((1, 1), int), np.array([[4]]), np.arange(1)
+    )
+    codes, shares = spread_over_bins(targets, np.array([5]), 0.2, np.ones(1, dtype=bool))
+    gauss = np.exp(-0.5 * np.arange(-3, 4) ** 2)
+    assert codes[0].tolist() == [1, 2, 3, 4, 0, 1, 2]
+    np.testing.assert_allclose(shares[0], gauss / gauss.sum(), rtol=1e-6)
 
 
 VALUES = np.random.default_rng(0).gamma(2.0, 1.0, 800)

@@ -163,19 +163,19 @@ def sample_scalars(inputs: ReconstructionInputs, objects: Encoded) -> PredictedS
     prior = [_training_distribution(inputs, i) for i in place]
     low, middle, high = (np.array([p.quantile(q)[0] for p in prior]) for q in (0.16, 0.5, 0.84))
     truth, decoded = truth[:, place], decoded[:, place]
-    medians = np.array([p.median for p in predicted.values()])
-    medians = medians.reshape(len(predicted), len(objects)).T
+    errors = {TOKENIZER: decoded - truth, MODEL: np.empty_like(truth), BASELINE: middle - truth}
     inside = {}
     for i, (name, p) in enumerate(predicted.items()):
         known = np.isfinite(truth[:, i])
-        within = (p.quantile(0.16) <= truth[:, i]) & (truth[:, i] <= p.quantile(0.84))
-        inside[name] = within[known]
-    errors = {TOKENIZER: decoded - truth, MODEL: medians - truth, BASELINE: middle - truth}
+        inside[name] = p.contains(truth[:, i], 0.16, 0.84)[known]
+        errors[MODEL][:, i] = p.errors(truth[:, i])
+        for each in (TOKENIZER, BASELINE):
+            errors[each][:, i] = p.shortest(errors[each][:, i])
     evaluation = inputs.context.settings.evaluation
     # Labels are left out: columns that reveal them are among everything else.
     requested = set(evaluation.reconstruction.columns) - set(evaluation.labels.hidden)
     from_all = {
-        name: _predict_columns(inputs, objects, name)[name].median - truth[:, i]
+        name: _predict_columns(inputs, objects, name)[name].errors(truth[:, i])
         for i, name in enumerate(predicted)
         if name in requested and np.isfinite(truth[:, i]).any()
     }

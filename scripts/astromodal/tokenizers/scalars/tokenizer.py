@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from astromodal.core.vocab import MISSING_CODE
-from astromodal.data.columns import largest_bin, smallest_bin
+from astromodal.data.columns import largest_bin, period, smallest_bin
 from astromodal.data.cube import Cube
 from astromodal.data.splits import Split
 from astromodal.errors import FormatError, must_be
@@ -63,6 +63,15 @@ class ScalarTokenizer:
     def hash(self) -> str:
         """Hash of everything that decides on a code or its value."""
         return hash_arrays(self.arrays())
+
+    @cached_property
+    def phases(self) -> np.ndarray:
+        """Centers of angles as parts of a turn of their period, float64 (C, n_bins).
+
+        NaN for columns that are no angles, and beyond the last bin.
+        """
+        periods = [period(name) or np.nan for name in self.columns]
+        return self.centers / np.reshape(periods, (-1, 1))
 
     @classmethod
     def fit(

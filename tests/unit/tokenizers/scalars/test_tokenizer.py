@@ -93,6 +93,16 @@ def test_hot_stars_have_bins_of_their_own():
     assert np.median(widths) < 2 * np.median(plain)
 
 
+def test_only_angles_have_phases():
+    """Half a turn of an ellipse is a whole one of its position angle; a magnitude has none."""
+    values = np.linspace(-90, 90, 1801)
+    names = ["theta_det", "mag_pstotal_r"]
+    summaries = ColumnSummaries.of(np.stack([values, values], axis=1), names)
+    phases = ScalarTokenizer.fit(summaries, names, 4).phases
+    np.testing.assert_allclose(phases[0], [-0.375, -0.125, 0.125, 0.375], atol=1e-3)
+    assert np.isnan(phases[1]).all()
+
+
 def test_a_tail_takes_at_most_half_of_the_bins():
     """Where there are few bins, those of the tail are wider."""
     found, equal = temperatures(16), temperatures(16, "other")
