@@ -91,9 +91,12 @@ rule evaluate_downstream:
         evaluated_fields=EVALUATED,
         labelled_fields=LABELLED,
         trained_fields=TRAINED,
+        simulated=SIMULATED,
         settings=settings(
             "cpu_threads",
             VALUES,
+            "columns.{ra,dec}",
+            "split.nside",
             "evaluation.{max_objects,seed,labels}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",
             "predict.token_budget",

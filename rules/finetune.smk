@@ -88,6 +88,8 @@ rule evaluate_finetuned:
         settings=settings(
             "cpu_threads",
             VALUES,
+            "columns.{ra,dec}",
+            "split.nside",
             "evaluation.{max_objects,seed}",
             "evaluation.labels.{redshift,magnitude}",
             "evaluation.downstream.{given,max_labels,label_fractions,label_draws}",

@@ -18,5 +18,7 @@ context = ModelContext(
     device=job.device(),
     run=Path(source.final_model).parent,
 )
-section = evaluate_downstream(context, given.evaluated_fields, given.labelled_fields)
+section = evaluate_downstream(
+    context, given.evaluated_fields, given.labelled_fields, given.simulated
+)
 section.save(snakemake.output.numbers)

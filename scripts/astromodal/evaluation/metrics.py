@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,7 @@ def bootstrap_error(
     n: int,
     seed: int,
     resamples: int = N_RESAMPLES,
+    clusters: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the standard error of a statistic of `n` objects by bootstrap.
 
@@ -105,6 +106,9 @@ def bootstrap_error(
         Seed of the resampling: the same seed gives the same error.
     resamples : int
         Number of bootstrap samples.
+    clusters : int (n,), optional
+        Cluster of each object. Whole clusters are resampled, whose objects may be alike; each
+        object alone where None.
 
     Returns
     -------
@@ -115,8 +119,21 @@ def bootstrap_error(
     if n < 2:
         return np.full(np.shape(statistic(np.arange(n))), np.nan) if n else np.array(np.nan)
     rng = np.random.default_rng(seed)
-    samples = [statistic(rng.integers(0, n, n)) for _ in range(resamples)]
+    samples = [statistic(each) for each in _resampled(rng, n, resamples, clusters)]
     return _scatter_of(np.array(samples, dtype=np.float64))
+
+
+def _resampled(
+    rng: np.random.Generator, n: int, resamples: int, clusters: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Yield the object numbers of each bootstrap sample, as `bootstrap_error` draws them."""
+    if clusters is None:
+        yield from (rng.integers(0, n, n) for _ in range(resamples))
+        return
+    order = np.argsort(clusters, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(clusters[order])) + 1)
+    for _ in range(resamples):
+        yield np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
 
 
 def _bootstrap_together(statistic: Callable[[np.ndarray], np.ndarray], n: int, seed: int) -> float:
@@ -142,7 +159,11 @@ def _scatter_of(samples: np.ndarray) -> np.ndarray:
 
 
 def measure_statistic(
-    statistic: Callable[[np.ndarray], float], n: int, seed: int, resamples: int = N_RESAMPLES
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    seed: int,
+    resamples: int = N_RESAMPLES,
+    clusters: np.ndarray | None = None,
 ) -> Measurement:
     """Measure a scalar statistic of `n` objects, with its bootstrap error.
 
@@ -150,7 +171,7 @@ def measure_statistic(
     """
     if not n:
         return Measurement(np.nan, np.nan, 0)
-    error = float(bootstrap_error(statistic, n, seed, resamples))
+    error = float(bootstrap_error(statistic, n, seed, resamples, clusters))
     return Measurement(float(statistic(np.arange(n))), error, n)
 
 
@@ -164,12 +185,8 @@ def measure_quantile(values: np.ndarray, q: float, seed: int) -> Measurement:
 
     The k-th smallest of n values drawn with replacement is the sorted value at floor(n U), where U,
     the k-th smallest of n uniform numbers, follows Beta(k, n + 1 - k); so U is drawn directly. The
-    error is half the 16 to 84 % range of the draws, which a single outlier does not inflate.
-
-    Returns
-    -------
-    Measurement
-        NaN without finite values; the error is NaN with only one.
+    error is half the 16 to 84 % range of the draws, which a single outlier does not inflate. NaN
+    without finite values; the error is NaN with only one.
     """
     values = np.sort(np.asarray(values, dtype=np.float64))
     values = values[np.isfinite(values)]

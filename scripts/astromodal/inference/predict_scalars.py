@@ -131,14 +131,15 @@ class ScalarPrediction:
     def mean(self) -> np.ndarray:
         """Mean, float64 (n,)."""
         if self.period is not None:
-            return self._wrapped(np.angle(self._resultant) / (2 * np.pi) * self.period)
+            angle = np.angle(self._resultant(self.period))
+            return self._wrapped(angle / (2 * np.pi) * self.period)
         return self.probabilities @ self.centers
 
     @cached_property
     def std(self) -> np.ndarray:
         """Standard deviation, float64 (n,), including the spread inside the bins."""
         if self.period is not None:
-            length = np.clip(np.abs(self._resultant), np.finfo(float).tiny, 1)
+            length = np.clip(np.abs(self._resultant(self.period)), np.finfo(float).tiny, 1)
             return np.sqrt(-2 * np.log(length)) / (2 * np.pi) * self.period
         low, high = self.edges[:-1], self.edges[1:]
         inside = (high - self.centers) * (self.centers - low) / 3
@@ -273,12 +274,10 @@ class ScalarPrediction:
         np.cumsum(pieces.reshape(len(pieces), -1), axis=1, out=cumulative[:, 1:])
         return values, cumulative / cumulative[:, -1:]
 
-    @cached_property
-    def _resultant(self) -> np.ndarray:
-        """Mean of the unit vectors of an angle, complex (n,), with the spread inside the bins."""
-        assert self.period is not None
-        spread = np.sinc(np.diff(self.edges) / self.period)
-        vectors = np.exp(2j * np.pi * self.centers / self.period) * spread
+    def _resultant(self, period: float) -> np.ndarray:
+        """Return the mean unit vector of an angle, complex (n,), with the spread inside bins."""
+        spread = np.sinc(np.diff(self.edges) / period)
+        vectors = np.exp(2j * np.pi * self.centers / period) * spread
         return np.asarray(self.probabilities @ vectors)
 
     def _wrapped(self, values: np.ndarray) -> np.ndarray:

@@ -98,6 +98,22 @@ def test_bootstrap_error_skips_draws_without_a_value():
     assert 0 < error < 1
 
 
+def test_bootstrap_of_clusters_resamples_them_whole():
+    """Every sample holds all objects of a cluster, as often as the cluster is drawn."""
+    clusters, seen = np.array([7, 3, 7, 3, 3]), []
+    bootstrap_error(lambda index: seen.append(sorted(index)) or 0.0, 5, 0, 20, clusters)
+    possible = ([0, 0, 2, 2], [0, 1, 2, 3, 4], [1, 1, 3, 3, 4, 4])
+    assert all(each in possible for each in seen)
+    assert len({len(each) for each in seen}) == 3
+
+
+def test_clusters_of_one_object_are_objects():
+    """The error is that of a mean."""
+    values = np.random.default_rng(0).normal(size=400)
+    error = bootstrap_error(lambda index: values[index].mean(), 400, 0, clusters=np.arange(400))
+    assert error == pytest.approx(values.std() / 20, rel=0.2)
+
+
 def test_medians_of_nothing_are_nan():
     """No finite value gives NaN, not an error."""
     assert not measure_median(np.array([np.nan, np.inf]), 0).known

@@ -76,10 +76,13 @@ class Fit:
         Values on the scale of the fits, or class probabilities, of the scored objects.
     chosen : dict of str to float or str
         The tuned hyperparameters.
+    mean : float64 (m,), optional
+        Means on the scale of the fits of a method whose values are medians of distributions.
     """
 
     predicted: np.ndarray
     chosen: Hyperparameters
+    mean: np.ndarray | None = None
 
 
 def fit_probe(examples: Examples) -> Fit:

@@ -12,11 +12,11 @@ from astromodal.evaluation.downstream.calibration import (
     CHECKED,
     LEVELS,
     Calibration,
-    TemperatureNumbers,
     pit_histogram,
 )
 from astromodal.evaluation.downstream.figures import STYLES
 from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
+from astromodal.evaluation.downstream.temperatures import TemperatureNumbers
 from astromodal.evaluation.report.section import Row, Section, Table
 from astromodal.evaluation.report.style import INK, PALETTE, new_figure
 from astromodal.training.calibration import LOG_TEMPERATURES

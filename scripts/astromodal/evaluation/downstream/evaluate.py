@@ -9,26 +9,21 @@ import numpy as np
 
 from astromodal.core.loops import Progress, quiet
 from astromodal.evaluation.context import EvaluationContext, ModelContext, described
-from astromodal.evaluation.downstream.calibration import (
-    CHECKED,
-    TemperatureNumbers,
-    fit_temperatures,
-    scan_temperatures,
-)
+from astromodal.evaluation.downstream.calibration import CHECKED
 from astromodal.evaluation.downstream.calibration_figures import add_calibration_figures
 from astromodal.evaluation.downstream.features import measure
 from astromodal.evaluation.downstream.figures import STYLES, add_figures
-from astromodal.evaluation.downstream.measures import (
+from astromodal.evaluation.downstream.measures import FEWEST_CELLS, MEASURES, verdict
+from astromodal.evaluation.downstream.numbers import (
     BRIGHT,
-    MEASURES,
-    BrightNumbers,
     DownstreamNumbers,
+    PartScores,
     TaskNumbers,
-    verdict,
 )
+from astromodal.evaluation.downstream.parts_figures import add_part_figures
 from astromodal.evaluation.downstream.predictions import (
-    COMPARED,
     MODEL,
+    STARS_WITHIN,
     Predictions,
     Predictor,
     most_modalities,
@@ -38,6 +33,9 @@ from astromodal.evaluation.downstream.sample import (
     TUNE,
     LabelledObjects,
     assign_roles,
+    field_names,
+    leave_trained_cells,
+    read_cells,
     read_labelled,
 )
 from astromodal.evaluation.downstream.tasks import (
@@ -46,6 +44,11 @@ from astromodal.evaluation.downstream.tasks import (
     find_targets,
     most_labelled,
     sample_tasks,
+)
+from astromodal.evaluation.downstream.temperatures import (
+    TemperatureNumbers,
+    fit_temperatures,
+    scan_temperatures,
 )
 from astromodal.evaluation.report.section import Measurement, Section, show
 from astromodal.evaluation.report.style import styled
@@ -60,6 +63,11 @@ ON_MEASURED = (
     "spectra, with components that are fitted to the spectra of the objects to fit to."
 )
 """What the methods on measurements see, in words."""
+ON_ERRORS = (
+    "Errors are bootstrap errors over HEALPix cells, whose objects share a PSF and a calibration; "
+    f"over objects where fewer than {FEWEST_CELLS} cells are scored."
+)
+"""What errors are computed over, in words."""
 PUBLISHED = (
     "The best photometric redshifts of S-PLUS reach σ_NMAD 0.023 and 0.64 % outliers, for galaxies "
     "of 16 < r < 21 (Lima et al. 2022, arXiv:2110.13901)"
@@ -67,7 +75,10 @@ PUBLISHED = (
 
 
 def evaluate_downstream(
-    context: ModelContext, scored: Collection[str], labelled: Collection[str]
+    context: ModelContext,
+    scored: Collection[str],
+    labelled: Collection[str],
+    simulated: bool = False,
 ) -> Section:
     """Compare labels of held-out objects with predictions of the model, of probes and of baselines.
 
@@ -79,6 +90,8 @@ def evaluate_downstream(
     scored, labelled : collection of str
         Names of the fields to score on and of those to take labels from; some may be both. Methods
         are fitted to labels of the training split and tuned by labels of the validation split.
+    simulated : bool
+        Whether the sky is simulated: published results of real surveys are then not beside ours.
 
     Returns
     -------
@@ -96,10 +109,12 @@ def evaluate_downstream(
     section.summary = _summary(context, scored, labelled)
     paths = [field.files["sequences"] for field in context.fields]
     sequences = open_sequences(paths, model.bundle).sequences
+    cells, fields = read_cells(context, sequences), field_names(context.fields, sequences)
     roles = assign_roles(context.fields, sequences, scored, labelled)
+    roles = leave_trained_cells(roles, cells, fields, section.notes)
     hidden = evaluation.labels.hidden
     usable = [i for i, name in enumerate(model.columns) if name not in hidden]
-    objects = read_labelled(context, sequences, roles, model.tokenizers.scalar, usable)
+    objects = read_labelled(context, sequences, roles, cells, model.tokenizers.scalar, usable)
     targets = find_targets(objects, evaluation.labels, section.notes)
     tasks = sample_tasks(objects, targets, evaluation, section.notes)
     names = [model.columns[i] for i in usable]
@@ -109,14 +124,16 @@ def evaluate_downstream(
     temperature = _measure_temperatures(context, sequences, roles)
     measured: dict[Target, dict[str, TaskNumbers]] = {}
     for each in predictions:
-        numbers = each.measure(objects.magnitude, evaluation.seed)
+        numbers = each.measure(objects, evaluation.seed)
         measured.setdefault(each.task.target, {})[each.task.given] = numbers
     by_name = {target.name: by_given for target, by_given in measured.items()}
     section.numbers = DownstreamNumbers(temperature, by_name)
     _add_headlines(section, predictions, measured)
-    _add_notes(section, measured, temperature, evaluation.labels.magnitude)
+    published = None if simulated else evaluation.labels.magnitude
+    _add_notes(section, measured, temperature, published)
     with styled():
-        add_figures(section, predictions, measured, evaluation.labels.magnitude or "")
+        add_figures(section, predictions, measured)
+        add_part_figures(section, predictions, measured, evaluation.labels.magnitude or "")
         add_calibration_figures(section, predictions, temperature)
     return section
 
@@ -153,7 +170,7 @@ def predict_tasks(
         Shows how many combinations are done.
     """
     measured = measure(context, model, sequences, objects, tasks, names)
-    predictor = Predictor(model, sequences, objects.number, names, measured)
+    predictor = Predictor(model, sequences, objects.number, names, measured, objects.cell)
     with_curves = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
     predictions: list[Predictions] = []
@@ -185,8 +202,9 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     hidden = ", ".join(evaluation.labels.hidden) or "none"
     return (
         "Labels of held-out objects are predicted by the model itself (the median of its "
-        "distribution), by linear probes of its embeddings (the mean of the states of all tokens, "
-        "or their mean weighted by the attention of the last token), and by baselines. "
+        "distribution; its mean for root mean squares and R²), by linear probes of its embeddings "
+        "(the mean of the states of all tokens, or their mean weighted by the attention of the "
+        "last token), and by baselines. "
         f"{ON_MEASURED} Another neural network uses the codes of the scalars alone, and a constant "
         "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
@@ -196,8 +214,7 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
         "labels of its validation split. The model was trained on all labels of the training split "
         f"as tokens. Curves of label efficiency use these fractions of the labels: {fractions}, "
         f"with {settings.label_draws} random subsets each. Columns that are never given to any "
-        f"method: {hidden}. Errors are bootstrap errors over objects; they are too small where "
-        "objects of one field are alike."
+        f"method: {hidden}. {ON_ERRORS}"
     )
 
 
@@ -252,7 +269,7 @@ def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
     first = measures[0]
     section.add_headline(
         f"{target.name}: {first.label} of the {STYLES[method].label}",
-        replace(mine[first.name], unit=target.unit if first.scaled else ""),
+        replace(mine[first.name], unit=first.unit_of(target)),
         note=note,
         verdict="bad" if "bad" in found else "good" if found == {"good"} else "none",
     )
@@ -275,9 +292,10 @@ def _add_notes(
     temperature : mapping
         Temperatures by modality.
     magnitude : str, optional
-        Column of the magnitude that results are binned by.
+        Column of the magnitude up to which published results are beside ours; None for no such.
     """
     section.notes += _notes_on_inputs(measured)
+    section.notes += _notes_on_gspphot(measured)
     section.notes += _notes_on_calibration(measured)
     section.notes += _notes_on_redshifts(measured, magnitude)
     section.notes += _notes_on_temperatures(temperature)
@@ -303,6 +321,18 @@ def _notes_on_inputs(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> It
         )
 
 
+def _notes_on_gspphot(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Iterator[str]:
+    """Yield what Gaia's stellar parameters were derived from, where they are labels."""
+    names = [target.name for target in measured if target.name.endswith("_gspphot")]
+    if names:
+        yield (
+            f"{', '.join(names)}: Gaia derived these labels (GSP-Phot; Andrae et al. 2023, "
+            "arXiv:2206.06138) from XP spectra, the G magnitude and the parallax. Given those, a "
+            "method reproduces an analysis rather than measures a star, and it repeats the "
+            "systematic errors of that analysis."
+        )
+
+
 def _notes_on_calibration(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Iterator[str]:
     poor = [
         f"{_percent(numbers.calibration.checked)} for {target.name} from {given}"
@@ -322,13 +352,14 @@ def _notes_on_redshifts(
 ) -> Iterator[str]:
     """Yield how the model's training differs, and the published numbers beside ours."""
     for target, by_given in measured.items():
-        if target.role != "redshift":
+        if target.role != "redshift" or target.stars:
             continue
         if any(MODEL in numbers.methods for numbers in by_given.values()):
             yield (
                 f"The model was trained on {target.name} of all objects that have it, stars "
-                "included. The scored objects are no known stars. Probes and baselines are fitted "
-                "without known stars, but the model does not know that there are none."
+                "included. Where the scored objects are no known stars, probes and baselines are "
+                "fitted without known stars, and the model's distributions are those given "
+                f"|z| > {STARS_WITHIN:g}, beyond the speeds of stars."
             )
         if magnitude is not None:
             ours = "; ".join(
@@ -342,12 +373,10 @@ def _notes_on_redshifts(
             )
 
 
-def _bright_text(given: str, bright: BrightNumbers) -> str:
+def _bright_text(given: str, bright: PartScores) -> str:
     scores = [
-        f"{STYLES[name].label} {show(bright.methods[name].sigma_nmad)} and "
-        f"{_percent(bright.methods[name].outliers)}"
-        for name in COMPARED
-        if name in bright.methods
+        f"{STYLES[name].label} {show(each['sigma_nmad'])} and {_percent(each['outliers'])}"
+        for name, each in bright.methods.items()
     ]
     return f"from {given} ({bright.n} objects) {', '.join(scores) or 'nothing'}"
 

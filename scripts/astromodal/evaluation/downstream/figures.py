@@ -11,13 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from astromodal.evaluation.downstream.calibration import reliability
-from astromodal.evaluation.downstream.measures import (
-    MEASURES,
-    MagnitudeBin,
-    Measure,
-    TaskNumbers,
-    confusion,
-)
+from astromodal.evaluation.downstream.measures import MEASURES, Measure, Truth, confusion
+from astromodal.evaluation.downstream.numbers import TaskNumbers
 from astromodal.evaluation.downstream.predictions import MODEL, Predictions, most_modalities
 from astromodal.evaluation.downstream.tasks import Role, Target
 from astromodal.evaluation.metrics import robust_sigma
@@ -36,7 +31,8 @@ from astromodal.evaluation.report.style import (
 )
 
 _ROLES: dict[Role, str] = {
-    "redshift": "Redshift", "stellar": "Stellar parameters", "class": "Class",
+    "redshift": "Redshift", "temperature": "Temperature", "stellar": "Stellar parameters",
+    "class": "Class",
 }  # fmt: skip
 
 
@@ -66,9 +62,8 @@ def add_figures(
     section: Section,
     predictions: Sequence[Predictions],
     measured: Mapping[Target, Mapping[str, TaskNumbers]],
-    magnitude: str,
 ) -> None:
-    """Add every figure that the predictions allow.
+    """Add every figure of all scored objects that the predictions allow.
 
     Parameters
     ----------
@@ -78,8 +73,6 @@ def add_figures(
         Predictions of all tasks.
     measured : mapping
         Their numbers by target and combination of modalities.
-    magnitude : str
-        Column of the magnitude that results are binned by.
     """
     for role in _ROLES:
         own = {target: by_given for target, by_given in measured.items() if target.role == role}
@@ -92,11 +85,6 @@ def add_figures(
     for target, each in best.items():
         if target.classes:
             _add_classes(section, each)
-    with_curves = {each.task.target: each.task.given for each in predictions if each.curves}
-    bins = {target: measured[target][given].by_magnitude for target, given in with_curves.items()}
-    bins = {target: each for target, each in bins.items() if each}
-    if bins:
-        _add_magnitudes(section, bins, with_curves, magnitude)
     curved = [each for each in predictions if any(each.curves.values())]
     if curved:
         _add_curves(section, curved)
@@ -104,7 +92,7 @@ def add_figures(
 
 def measure_label(measure: Measure, target: Target) -> str:
     """Return the name of a measure with its unit."""
-    return with_unit(measure.label, target.unit if measure.scaled else "")
+    return with_unit(measure.label, measure.unit_of(target))
 
 
 def _add_methods(
@@ -115,8 +103,8 @@ def _add_methods(
     better = "right" if first.better > 0 else "left"
     section.add_figure(
         plot_methods(measured), f"downstream_{role}",
-        f"{_ROLES[role]}: {shown} of every method, by the given modalities, with bootstrap errors "
-        "over objects. Rows hold different objects: those that have all given modalities. Within "
+        f"{_ROLES[role]}: {shown} of every method, by the given modalities, with bootstrap errors. "
+        "Rows hold different objects: those that have all given modalities. Within "
         "a row all methods are scored on the same objects.",
         f"Further {better} is better. Embeddings are useful where probes are {better} of trees "
         "and TabM, which use what was measured; the table says what each method sees.",
@@ -144,15 +132,16 @@ def plot_methods(measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Figure
         axis.locator_params(axis="x", nbins=5)
     axes[0, 0].set_yticks(range(len(given)), given)
     axes[0, 0].set_ylim(len(given) - 0.5, -0.5)
-    _add_legend(figure, axes.ravel())
+    add_legend(figure, axes.ravel())
     return figure
 
 
 def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]]) -> Table:
     """Return all measures and hyperparameters, one row per target, combination and method."""
     measures = MEASURES[role]
-    heading = ["target", "unit", "given", "objects", "labels", "method", "sees",
-               *(m.label + (" (unit)" if m.scaled else "") for m in measures),
+    heading = ["target", "unit", "given", "objects", "cells", "labels", "method", "sees",
+               *(m.label + (" (unit)" if m.unit == "target" else f" ({m.unit})" if m.unit else "")
+                 for m in measures),
                *(f"{measures[0].label}: {pair}" for pair in ("minus trees", "model minus this")),
                "hyperparameters"]  # fmt: skip
     rows: list[Row] = []
@@ -165,8 +154,8 @@ def method_table(role: Role, measured: Mapping[Target, Mapping[str, TaskNumbers]
                 )
                 own = STYLES[method].label, numbers.inputs[method]
                 rows.append([
-                    target.name, target.unit or "none", given, numbers.n_objects, numbers.n_fit,
-                    *own, *(scores[m.name] for m in measures),
+                    target.name, target.unit or "none", given, numbers.n_objects,
+                    numbers.n_clusters, numbers.n_fit, *own, *(scores[m.name] for m in measures),
                     *(numbers.differences.get(pair, {}).get(measures[0].name)
                       for pair in (f"{method} - trees", f"{MODEL} - {method}")), chosen or None,
                 ])  # fmt: skip
@@ -261,61 +250,9 @@ def plot_classes(predictions: Predictions, method: str) -> Figure:
         if name in predictions.values:
             bins = reliability(truth, predictions.values[name])
             x = np.array([b.confidence for b in bins])
-            _plot_scores(right, x, [b.correct for b in bins], STYLES[name], linestyle="none")
+            plot_scores(right, x, [b.correct for b in bins], STYLES[name], linestyle="none")
     right.set(xlabel="confidence", ylabel="fraction correct", xlim=(0, 1.03), ylim=(-0.05, 1.05))
-    _add_legend(figure, [right])
-    return figure
-
-
-def _add_magnitudes(
-    section: Section,
-    bins: Mapping[Target, Sequence[MagnitudeBin]],
-    given: Mapping[Target, str],
-    magnitude: str,
-) -> None:
-    rows: list[Row] = [
-        [target.name, given[target], measure_label(MEASURES[target.role][0], target), b.low, b.high,
-         b.n, STYLES[method].label, score]
-        for target, each in bins.items()
-        for b in each
-        for method, score in b.methods.items()
-    ]  # fmt: skip
-    name = f"{magnitude} (mag)"
-    section.add_figure(
-        plot_magnitudes(bins, given, name), "magnitude",
-        f"The first measure against {magnitude}, from the combination with the most labels, in "
-        "bins of equally many objects, with bootstrap errors.",
-        "Faint sources are harder for all methods. Where methods differ more with the magnitude, "
-        "noise misleads one of them.",
-        Table(["target", "given", "measure", f"from {name}", f"to {name}", "objects", "method",
-               "value"], rows),
-    )  # fmt: skip
-
-
-def plot_magnitudes(
-    bins: Mapping[Target, Sequence[MagnitudeBin]], given: Mapping[Target, str], magnitude: str
-) -> Figure:
-    """Plot the first measure of several methods against the magnitude, one panel per target.
-
-    Parameters
-    ----------
-    bins : mapping
-        Bins of magnitude by target.
-    given : mapping
-        The combination of modalities by target.
-    magnitude : str
-        Column of the magnitude, with its unit.
-    """
-    figure, axes = _new_panels(len(bins))
-    for axis, (target, each) in zip(axes, bins.items(), strict=True):
-        middle = np.array([b.middle for b in each])
-        step = 0.02 * (middle[-1] - middle[0])  # error bars stand side by side
-        for i, method in enumerate(each[0].methods):
-            scores = [b.methods[method] for b in each]
-            _plot_scores(axis, middle + step * (i - 1), scores, STYLES[method])
-        axis.set(xlabel=magnitude, ylabel=measure_label(MEASURES[target.role][0], target))
-        axis.set_title(f"{target.name} from {given[target]}", fontsize=8)
-    _add_legend(figure, axes)
+    add_legend(figure, [right])
     return figure
 
 
@@ -341,15 +278,16 @@ def _add_curves(section: Section, predictions: Sequence[Predictions]) -> None:
 
 def plot_curves(predictions: Sequence[Predictions]) -> Figure:
     """Plot curves of label efficiency, one panel per target; model and constant are lines."""
-    figure, axes = _new_panels(len(predictions))
+    figure, axes = new_panels(len(predictions))
     for axis, each in zip(axes, predictions, strict=True):
         task, measure = each.task, MEASURES[each.task.target.role][0]
+        truth = Truth(task.target, task.truth, None, 0)
         for i, (method, points) in enumerate(each.curves.items()):
             x = 1.05 ** (i - 1) * np.array([p.n for p in points])  # error bars stand side by side
-            _plot_scores(axis, x, [p.score for p in points], STYLES[method])
+            plot_scores(axis, x, [p.score for p in points], STYLES[method])
         for method in (MODEL, "constant"):
-            if method in each.values:
-                value = measure.of(task.truth, each.values[method])
+            if method in each.estimates:
+                value = measure.value(truth, each.estimates[method])
                 style = STYLES[method]
                 axis.axhline(value, color=style.colour, linestyle="--", label=style.label)
         axis.set_xscale("log")
@@ -358,11 +296,11 @@ def plot_curves(predictions: Sequence[Predictions]) -> Figure:
         axis.minorticks_off()
         axis.set(xlabel="labels", ylabel=measure_label(measure, task.target))
         axis.set_title(f"{task.target.name} from {task.given}", fontsize=8)
-    _add_legend(figure, axes)
+    add_legend(figure, axes)
     return figure
 
 
-def _plot_scores(
+def plot_scores(
     axis: Axes, x: np.ndarray, scores: Sequence[Measurement], style: Style, linestyle: str = "-"
 ) -> None:
     """Plot the scores of a method with their errors."""
@@ -373,16 +311,16 @@ def _plot_scores(
     )  # fmt: skip
 
 
-def _new_panels(n: int) -> tuple[Figure, list[Axes]]:
-    """Create a figure of `n` panels, two per row."""
+def new_panels(n: int, height: float = 2.3) -> tuple[Figure, list[Axes]]:
+    """Create a figure of `n` panels of a height (inch), two per row."""
     rows, columns = -(-n // 2), min(n, 2)
-    figure, axes = new_figure(rows, columns, height=0.8 + 2.3 * rows)
+    figure, axes = new_figure(rows, columns, height=0.8 + height * rows)
     for axis in axes.ravel()[n:]:
         axis.set_axis_off()
     return figure, axes.ravel()[:n].tolist()
 
 
-def _add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+def add_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """Add one legend for all panels above them."""
     entries: dict[str, Artist] = {}
     for axis in axes:

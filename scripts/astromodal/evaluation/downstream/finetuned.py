@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from astromodal.data.labels import LabelReader, LabelValues
-from astromodal.evaluation.context import EvaluationContext, check_ids, described
-from astromodal.evaluation.downstream.evaluate import ON_MEASURED, add_headline, predict_tasks
+from astromodal.evaluation.context import EvaluationContext, described
+from astromodal.evaluation.downstream.evaluate import (
+    ON_ERRORS,
+    ON_MEASURED,
+    add_headline,
+    predict_tasks,
+)
 from astromodal.evaluation.downstream.figures import add_figures
-from astromodal.evaluation.downstream.measures import TaskNumbers
+from astromodal.evaluation.downstream.numbers import TaskNumbers
+from astromodal.evaluation.downstream.parts_figures import add_part_figures
 from astromodal.evaluation.downstream.predictions import (
     Predictions,
     most_modalities,
@@ -21,7 +27,10 @@ from astromodal.evaluation.downstream.sample import (
     UNUSED,
     LabelledObjects,
     assign_roles,
+    field_names,
+    leave_trained_cells,
     modalities_of,
+    read_cells,
 )
 from astromodal.evaluation.downstream.tasks import Target, sample_tasks
 from astromodal.evaluation.report.section import Section
@@ -82,25 +91,25 @@ def evaluate_finetuned(
         "codes of scalars. All are scored on "
         f"{described([f for f in context.fields if f.name in scored])}, at most "
         f"{evaluation.max_objects:,} objects per combination of modalities, and see no column that "
-        "reveals the label. Errors are bootstrap errors over objects."
+        f"reveals the label. {ON_ERRORS}"
     )
-    predictions, magnitudes = list[Predictions](), list[np.ndarray]()
+    predictions = list[Predictions]()
+    measured: dict[Target, dict[str, TaskNumbers]] = {}
     for name, folder in context.progress(list(models.items()), len(models), "labels"):
         model = AstroModel.from_run(folder, context.device or "cpu", context.settings.predict)
         section.hashes[f"model of {name}"] = model.hash
-        own, magnitude = _evaluate_label(context, name, model, scored, labelled, section.notes)
+        own, objects = _evaluate_label(context, name, model, scored, labelled, section.notes)
         predictions += own
-        magnitudes += [magnitude] * len(own)
-    measured: dict[Target, dict[str, TaskNumbers]] = {}
-    for each, magnitude in zip(predictions, magnitudes, strict=True):
-        numbers = each.measure(magnitude, evaluation.seed)
-        measured.setdefault(each.task.target, {})[each.task.given] = numbers
+        for each in own:
+            numbers = each.measure(objects, evaluation.seed)
+            measured.setdefault(each.task.target, {})[each.task.given] = numbers
     section.numbers = FinetunedNumbers({target.name: own for target, own in measured.items()})
     for target, each in most_modalities(predictions).items():
         add_headline(section, each.task, measured[target][each.task.given])
     if predictions:
         with styled():
-            add_figures(section, predictions, measured, evaluation.labels.magnitude or "")
+            add_figures(section, predictions, measured)
+            add_part_figures(section, predictions, measured, evaluation.labels.magnitude or "")
     return section
 
 
@@ -111,18 +120,20 @@ def _evaluate_label(
     scored: Collection[str],
     labelled: Collection[str],
     notes: list[str],
-) -> tuple[list[Predictions], np.ndarray]:
-    """Predict one label by every method; return the magnitudes of its objects, too."""
+) -> tuple[list[Predictions], LabelledObjects]:
+    """Predict one label by every method; return its objects, too."""
     evaluation, label = context.settings.evaluation, model.bundle.fitted_label.label
     paths = [field.files["sequences"] for field in context.fields]
     sequences = open_sequences(paths, model.bundle).sequences
     usable = [i for i, column in enumerate(model.columns) if column not in label.hidden]
+    cells, names = read_cells(context, sequences), field_names(context.fields, sequences)
     roles = assign_roles(context.fields, sequences, scored, labelled)
-    objects, target = _read(context, name, label.classes, sequences, roles, usable)
+    roles = leave_trained_cells(roles, cells, names, notes)
+    objects, target = _read(context, name, label.classes, sequences, roles, cells, usable)
     tasks = sample_tasks(objects, {target: objects.values[name]}, evaluation, notes)
-    names = [model.columns[i] for i in usable]
-    predictions = predict_tasks(context, model, sequences, objects, tasks, names, notes)
-    return predictions, objects.magnitude
+    columns = [model.columns[i] for i in usable]
+    predictions = predict_tasks(context, model, sequences, objects, tasks, columns, notes)
+    return predictions, objects
 
 
 def _read(
@@ -131,6 +142,7 @@ def _read(
     classes: Collection[str],
     sequences: SequenceSet,
     roles: np.ndarray,
+    cells: np.ndarray,
     usable: Sequence[int],
 ) -> tuple[LabelledObjects, Target]:
     """Read the objects that have the label, with classes as numbers, and describe the label.
@@ -143,7 +155,6 @@ def _read(
     numbers, magnitudes = list[np.ndarray](), list[np.ndarray]()
     for field, store in zip(context.fields, sequences.stores, strict=True):
         cube = field.open(settings.columns)
-        check_ids(cube.ids(), store.row, store.ids(), store.path)
         own = reader.read(cube, store.row)
         kept = np.flatnonzero(own.known & (roles[start : start + len(store)] != UNUSED))
         light = np.full(cube.n_rows, np.nan) if magnitude is None else cube.scalar(magnitude)
@@ -152,20 +163,22 @@ def _read(
         magnitudes.append(light[store.row][kept])
         start += len(store)
     label, number = LabelValues.joined(labels), np.concatenate(numbers)
-    target, values = Target(name, "stellar", own_unit=label.unit), label.values
+    target, values = Target.number(name, label.unit), label.values
     if label.are_classes:
         every = np.unique([*values.tolist(), *classes])
         target = Target(name, "class", tuple(every.tolist()))
         values = np.searchsorted(every, values)
     elif source.column is not None and source.column == settings.evaluation.labels.redshift:
-        target = replace(target, role="redshift")
+        target = replace(target, role="redshift", stars=True)
     objects = LabelledObjects(
-        number,
-        roles[number],
-        modalities_of(sequences, number, usable),
-        {name: values.astype(np.float64)},
-        np.full(len(number), ""),
-        np.concatenate(magnitudes),
-        frozenset(),
+        number=number,
+        role=roles[number],
+        has=modalities_of(sequences, number, usable),
+        values={name: values.astype(np.float64)},
+        kind=np.full(len(number), ""),
+        magnitude=np.concatenate(magnitudes),
+        cell=cells[number],
+        field=field_names(context.fields, sequences)[number],
+        absent=frozenset(),
     )
     return objects, target

@@ -1,20 +1,18 @@
-"""Scores of predicted labels, with bootstrap errors over objects, and the section's numbers."""
+"""Scores of predicted labels, with bootstrap errors over HEALPix cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from astromodal.evaluation.downstream.baselines import Hyperparameters, log_loss
-from astromodal.evaluation.downstream.calibration import (
-    CalibrationNumbers,
-    TemperatureNumbers,
-    calibration_error,
-)
-from astromodal.evaluation.downstream.tasks import Role
+from astromodal.data.splits import NO_CELL
+from astromodal.evaluation.downstream.baselines import Fit, log_loss
+from astromodal.evaluation.downstream.calibration import calibration_error
+from astromodal.evaluation.downstream.tasks import Role, Target
 from astromodal.evaluation.metrics import (
     measure_fraction,
     measure_statistic,
@@ -22,11 +20,12 @@ from astromodal.evaluation.metrics import (
     robust_sigma,
 )
 from astromodal.evaluation.report.section import Measurement, Verdict
+from astromodal.inference.predict_scalars import ScalarPrediction
 
 OUTLIER = 0.15
 """|Δz| / (1 + z) beyond which a redshift is an outlier."""
-BRIGHT = 21.0
-"""Magnitude of the faintest objects that published redshifts are compared on."""
+FEWEST_CELLS = 10
+"""Fewest HEALPix cells that are resampled; objects are where there are fewer."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 PAIRS = (
@@ -40,136 +39,87 @@ Scores = dict[str, Measurement]
 """Scores by the name of the measure."""
 
 
+def clusters_of(cells: np.ndarray) -> np.ndarray | None:
+    """Return the clusters of objects that errors are computed over, int64 (n,).
+
+    They are HEALPix cells, in which objects share a PSF, a calibration and often a cluster of
+    galaxies. An object without a position is a cluster of its own. None, which stands for single
+    objects, where there are fewer than `FEWEST_CELLS` cells.
+
+    Parameters
+    ----------
+    cells : int64 (n,)
+        HEALPix cells; `NO_CELL` without a position.
+    """
+    alone = NO_CELL - 1 - np.arange(len(cells))
+    clusters = np.where(cells == NO_CELL, alone, cells)
+    return clusters if len(np.unique(clusters)) >= FEWEST_CELLS else None
+
+
 @dataclass(frozen=True)
-class BrightScores:
-    """Scores of the redshifts of objects brighter than `BRIGHT`."""
+class Estimates:
+    """What a method predicts of n objects: points of its distributions.
 
-    sigma_nmad: Measurement
-    outliers: Measurement
-
-
-@dataclass(frozen=True)
-class BrightNumbers:
-    """Scores of all methods on objects brighter than `BRIGHT`.
+    A method without distributions predicts one value, which is all three.
 
     Attributes
     ----------
-    n : int
-        Number of objects.
-    methods : dict of str to BrightScores
-        By method; empty for fewer than two objects.
+    median, mean : float64 (n,)
+        Values in the target's unit. For classes, both are the probabilities (n, classes).
+    scaled : float64 (n,)
+        Means on the scale of the fits (`Target.transform`).
     """
 
-    n: int
-    methods: dict[str, BrightScores]
+    median: np.ndarray
+    mean: np.ndarray
+    scaled: np.ndarray
+
+    @classmethod
+    def of_fit(cls, target: Target, fit: Fit) -> Estimates:
+        """Return the estimates of a method that was fitted on the scale of the fits."""
+        mean = fit.predicted if fit.mean is None else fit.mean
+        if target.classes:
+            return cls(fit.predicted, mean, mean)
+        median = target.inverse_transform(fit.predicted)
+        return cls(median, target.inverse_transform(mean), mean)
+
+    @classmethod
+    def of_distributions(cls, target: Target, predicted: ScalarPrediction) -> Estimates:
+        """Return the estimates of predicted distributions."""
+        scaled = predicted.probabilities @ target.transform(predicted.centers)
+        return cls(predicted.median, predicted.mean, scaled)
+
+    def __getitem__(self, rows: np.ndarray) -> Estimates:
+        return Estimates(self.median[rows], self.mean[rows], self.scaled[rows])
 
 
 @dataclass(frozen=True)
-class MagnitudeBin:
-    """The first measure of several methods in one bin of magnitude.
+class Truth:
+    """Measured labels of the scored objects of a target.
 
     Attributes
     ----------
-    n : int
-        Number of objects.
-    low, middle, high : float
-        Least, median and largest magnitude.
-    methods : dict of str to Measurement
-        The measure by method.
+    target : Target
+        The target.
+    values : float64 or int64 (n,)
+        Labels in the target's unit, or numbers of classes.
+    clusters : int64 (n,), optional
+        Clusters that errors are computed over; single objects where None.
+    seed : int
+        Seed of bootstrap errors.
     """
 
-    n: int
-    low: float
-    middle: float
-    high: float
-    methods: dict[str, Measurement]
+    target: Target
+    values: np.ndarray
+    clusters: np.ndarray | None
+    seed: int
 
+    def __len__(self) -> int:
+        return len(self.values)
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """A point of a curve of label efficiency.
-
-    Attributes
-    ----------
-    n : int
-        Number of labels that the method was fitted to.
-    draws : int
-        Number of random subsets of that size.
-    value, error : float
-        Mean of the first measure over the subsets, and its standard deviation, which is NaN for a
-        single subset.
-    """
-
-    n: int
-    draws: int
-    value: float
-    error: float
-
-    @property
-    def score(self) -> Measurement:
-        """Value and error."""
-        return Measurement(self.value, self.error)
-
-
-@dataclass(frozen=True)
-class TaskNumbers:
-    """Numbers of one target that is predicted from one combination of modalities.
-
-    Attributes
-    ----------
-    n_fit, n_tune, n_objects : int
-        Labels to fit to and to tune by, and scored objects.
-    methods : dict of str to Scores
-        Every measure of every method.
-    differences : dict of str to Scores
-        Paired differences of the shown measures, by ``one - other``.
-    chosen : dict of str to Hyperparameters
-        The tuned hyperparameters of every method.
-    inputs : dict of str to str
-        What every method sees, in words.
-    calibration : CalibrationNumbers, optional
-        Scores of the model's distributions.
-    bright : BrightNumbers, optional
-        Scores of the redshifts of bright objects.
-    classes : tuple of str
-        The classes, of a target that is one.
-    confusion : dict of str to int64 (classes, classes)
-        Objects by class (row) and predicted class (column), by method.
-    by_magnitude : list of MagnitudeBin
-        Bins of magnitude, where curves are made.
-    curves : dict of str to list of CurvePoint
-        Curves of label efficiency by method, where they are made.
-    """
-
-    n_fit: int
-    n_tune: int
-    n_objects: int
-    methods: dict[str, Scores]
-    differences: dict[str, Scores]
-    chosen: dict[str, Hyperparameters]
-    inputs: dict[str, str] = field(default_factory=dict)
-    calibration: CalibrationNumbers | None = None
-    bright: BrightNumbers | None = None
-    classes: tuple[str, ...] = ()
-    confusion: dict[str, np.ndarray] = field(default_factory=dict)
-    by_magnitude: list[MagnitudeBin] = field(default_factory=list)
-    curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DownstreamNumbers:
-    """Numbers of the section.
-
-    Attributes
-    ----------
-    temperature : dict of str to TemperatureNumbers
-        By modality.
-    targets : dict of str to dict of str to TaskNumbers
-        By label column and combination of modalities.
-    """
-
-    temperature: dict[str, TemperatureNumbers]
-    targets: dict[str, dict[str, TaskNumbers]]
+    def __getitem__(self, rows: np.ndarray) -> Truth:
+        clusters = None if self.clusters is None else clusters_of(self.clusters[rows])
+        return replace(self, values=self.values[rows], clusters=clusters)
 
 
 def redshift_error(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -189,6 +139,11 @@ def sigma_nmad(truth: np.ndarray, predicted: np.ndarray) -> float:
 def outlier_fraction(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Return the fraction of objects with |Δz| / (1 + z) > 0.15."""
     return float(np.mean(np.abs(redshift_error(truth, predicted)) > OUTLIER))
+
+
+def root_mean_square(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the root of the mean squared error."""
+    return float(np.sqrt(np.mean((predicted - truth) ** 2)))
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -222,8 +177,12 @@ class Measure:
         Takes truth and predictions.
     better : int
         1 where larger is better, -1 where smaller is, 0 where zero is best.
-    scaled : bool
-        Whether it has the target's unit.
+    estimate : str
+        What is measured: the ``median``, the ``mean``, or the ``scaled`` mean, of which the truth
+        is on the scale of the fits too. The mean has the least squared error, the median the least
+        absolute error.
+    unit : str
+        ``target``: it has the target's unit; else its unit, empty for none.
     shown : bool
         Whether it is in the figures and decides the verdict.
     """
@@ -232,114 +191,109 @@ class Measure:
     label: str
     of: Callable[[np.ndarray, np.ndarray], float]
     better: int
-    scaled: bool = False
+    estimate: Literal["median", "mean", "scaled"] = "median"
+    unit: str = ""
     shown: bool = False
 
+    def unit_of(self, target: Target) -> str:
+        """Return its unit for a target."""
+        return target.unit if self.unit == "target" else self.unit
 
+    def arguments(self, truth: Truth, predicted: Estimates) -> tuple[np.ndarray, np.ndarray]:
+        """Return the truth and the predictions that it compares."""
+        scaled = self.estimate == "scaled"
+        values = truth.target.transform(truth.values) if scaled else truth.values
+        return values, getattr(predicted, self.estimate)
+
+    def value(self, truth: Truth, predicted: Estimates) -> float:
+        """Return the measure of all objects."""
+        return self.of(*self.arguments(truth, predicted))
+
+
+_STELLAR = (
+    Measure("rmse", "RMSE", root_mean_square, -1, "mean", "target", shown=True),
+    Measure("scatter", "robust scatter", lambda t, p: robust_sigma(p - t), -1, "median", "target",
+            shown=True),
+    Measure("bias", "median error", lambda t, p: float(np.median(p - t)), 0, "median", "target"),
+    Measure("r2", "R²", r2, 1, "mean"),
+)  # fmt: skip
 MEASURES: dict[Role, tuple[Measure, ...]] = {
     "redshift": (
         Measure("sigma_nmad", "σ_NMAD of Δz/(1+z)", sigma_nmad, -1, shown=True),
         Measure("outliers", "fraction with |Δz|/(1+z) > 0.15", outlier_fraction, -1, shown=True),
         Measure("bias", "median Δz/(1+z)", lambda t, p: float(np.median(redshift_error(t, p))), 0),
-        Measure("r2", "R²", r2, 1),
+        Measure("r2", "R²", r2, 1, "mean"),
     ),
-    "stellar": (
-        Measure("rmse", "RMSE", lambda t, p: float(np.sqrt(np.mean((p - t) ** 2))), -1, True, True),
-        Measure("scatter", "robust scatter", lambda t, p: robust_sigma(p - t), -1, True),
-        Measure("bias", "median error", lambda t, p: float(np.median(p - t)), 0, True),
-        Measure("r2", "R²", r2, 1),
+    "temperature": (
+        Measure("rmse_log", "RMSE of log₁₀", root_mean_square, -1, "scaled", "dex", shown=True),
+        replace(_STELLAR[0], shown=False),
+        *_STELLAR[1:],
     ),
+    "stellar": _STELLAR,
     "class": (
         Measure("balanced_accuracy", "balanced accuracy", balanced_accuracy, 1, shown=True),
         Measure("calibration_error", "expected calibration error", calibration_error, -1),
         Measure("log_loss", "log loss (nats)", log_loss, -1),
     ),
 }
-"""Measures by the role of a target. The first one is that of curves and bins of magnitude."""
+"""Measures by the role of a target. The first one leads, and is that of curves."""
 
 
-def score(measure: Measure, truth: np.ndarray, predicted: np.ndarray, seed: int) -> Measurement:
-    """Measure predictions, with an error over objects.
+def score(measure: Measure, truth: Truth, predicted: Estimates) -> Measurement:
+    """Measure predictions, with a bootstrap error over clusters.
 
-    The error is that of a bootstrap. For the fraction of outliers it is Wilson's, because the
-    bootstrap's is zero where there is no outlier.
+    That of the fraction of outliers is at least Wilson's, because the bootstrap's is zero where
+    there is no outlier.
     """
-    if measure.of is outlier_fraction:
-        return measure_fraction(np.abs(redshift_error(truth, predicted)) > OUTLIER)
+    values, estimates = measure.arguments(truth, predicted)
 
     def of(index: np.ndarray) -> float:
-        return measure.of(truth[index], predicted[index])
+        return measure.of(values[index], estimates[index])
 
-    return measure_statistic(of, len(truth), seed)
+    found = measure_statistic(of, len(truth), truth.seed, clusters=truth.clusters)
+    if measure.of is not outlier_fraction:
+        return found
+    alone = measure_fraction(np.abs(redshift_error(values, estimates)) > OUTLIER)
+    return replace(alone, error=float(np.fmax(alone.error, found.error)))
 
 
 def score_difference(
-    measure: Measure, truth: np.ndarray, one: np.ndarray, other: np.ndarray, seed: int
+    measure: Measure, truth: Truth, one: Estimates, other: Estimates
 ) -> Measurement:
     """Return a measure of `one` minus that of `other`, with the error of the paired difference.
 
     Both are resampled on the same objects. An object that is hard to predict is hard for both, so
     this error is smaller than those of the two.
     """
+    values, first = measure.arguments(truth, one)
+    _, second = measure.arguments(truth, other)
 
     def of(index: np.ndarray) -> float:
-        return measure.of(truth[index], one[index]) - measure.of(truth[index], other[index])
+        return measure.of(values[index], first[index]) - measure.of(values[index], second[index])
 
-    return measure_statistic(of, len(truth), seed)
+    return measure_statistic(of, len(truth), truth.seed, clusters=truth.clusters)
 
 
-def score_methods(
-    role: Role, truth: np.ndarray, predicted: Mapping[str, np.ndarray], seed: int
-) -> dict[str, Scores]:
+def score_methods(truth: Truth, predicted: Mapping[str, Estimates]) -> dict[str, Scores]:
     """Return every measure of every method."""
+    measures = MEASURES[truth.target.role]
     return {
-        method: {m.name: score(m, truth, each, seed) for m in MEASURES[role]}
+        method: {m.name: score(m, truth, each) for m in measures}
         for method, each in predicted.items()
     }
 
 
-def score_pairs(
-    role: Role, truth: np.ndarray, predicted: Mapping[str, np.ndarray], seed: int
-) -> dict[str, Scores]:
+def score_pairs(truth: Truth, predicted: Mapping[str, Estimates]) -> dict[str, Scores]:
     """Return the paired differences of the shown measures, for those of `PAIRS` that exist."""
     return {
         f"{one} - {other}": {
-            m.name: score_difference(m, truth, predicted[one], predicted[other], seed)
-            for m in MEASURES[role]
+            m.name: score_difference(m, truth, predicted[one], predicted[other])
+            for m in MEASURES[truth.target.role]
             if m.shown
         }
         for one, other in PAIRS
         if one in predicted and other in predicted
     }
-
-
-def score_bright(
-    truth: np.ndarray, predicted: Mapping[str, np.ndarray], bright: np.ndarray, seed: int
-) -> BrightNumbers:
-    """Measure the redshifts of bright objects.
-
-    Parameters
-    ----------
-    truth : float64 (n,)
-        Measured redshifts.
-    predicted : mapping of str to float64 (n,)
-        Predicted redshifts by method.
-    bright : bool (n,)
-        Which objects are bright.
-    seed : int
-        Seed of the bootstrap.
-    """
-    n, (nmad, outliers) = int(bright.sum()), MEASURES["redshift"][:2]
-    if n < 2:
-        return BrightNumbers(n, {})
-    methods = {
-        method: BrightScores(
-            score(nmad, truth[bright], each[bright], seed),
-            score(outliers, truth[bright], each[bright], seed),
-        )
-        for method, each in predicted.items()
-    }
-    return BrightNumbers(n, methods)
 
 
 def verdict(role: Role, differences: Mapping[str, Measurement]) -> Verdict:
@@ -357,39 +311,3 @@ def verdict(role: Role, differences: Mapping[str, Measurement]) -> Verdict:
     if any(gain < -error for gain, error in gains):
         return "bad"
     return "good" if any(gain > error for gain, error in gains) else "none"
-
-
-def score_by_magnitude(
-    measure: Measure, truth: np.ndarray, predicted: Mapping[str, np.ndarray],
-    magnitude: np.ndarray, seed: int, least: int = 12, most: int = 5,
-) -> list[MagnitudeBin]:  # fmt: skip
-    """Measure several methods in bins of magnitude that hold equally many objects.
-
-    Parameters
-    ----------
-    measure : Measure
-        The measure.
-    truth, predicted
-        Truth, and predictions by method.
-    magnitude : float64 (n,)
-        Magnitudes; objects without one are left out.
-    seed : int
-        Seed of the bootstrap.
-    least, most : int
-        Smallest number of objects in a bin, and largest number of bins. There are no bins where
-        fewer than two would be full.
-    """
-    known = np.flatnonzero(np.isfinite(magnitude))
-    n_bins = min(most, len(known) // least)
-    if n_bins < 2:
-        return []
-    order = known[np.argsort(magnitude[known], kind="stable")]
-    bins = []
-    for rows in np.array_split(order, n_bins):
-        methods = {
-            method: score(measure, truth[rows], each[rows], seed)
-            for method, each in predicted.items()
-        }
-        low, middle, high = (float(v) for v in np.quantile(magnitude[rows], [0, 0.5, 1]))
-        bins.append(MagnitudeBin(len(rows), low, middle, high, methods))
-    return bins

@@ -1,7 +1,7 @@
 """Neural networks that are fitted to labels: a perceptron on codes, and TabM on measured features.
 
-Both predict the probabilities of classes, or of bins of a number, whose median is the prediction.
-They are tuned by the log loss.
+Both predict the probabilities of classes, or of bins of a number, whose median and mean are the
+predictions. They are tuned by the log loss.
 """
 
 from __future__ import annotations
@@ -112,6 +112,13 @@ class _Bins:
         reached = np.concatenate([np.zeros((len(reached), 1)), reached / reached[:, -1:]], axis=1)
         return np.array([np.interp(0.5, each, self.edges) for each in reached])
 
+    def mean(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the means of the same distributions."""
+        if len(self.edges) < 2:
+            return np.full(len(probabilities), self.edges[0])
+        middle = (self.edges[1:] + self.edges[:-1]) / 2
+        return np.asarray(probabilities @ middle / probabilities.sum(axis=1))
+
 
 def fit_network(examples: Examples) -> Fit:
     """Fit a perceptron of two hidden layers, with dropout, which predicts a distribution.
@@ -215,7 +222,9 @@ def _fit_best(examples: Examples, x: np.ndarray, recipes: Iterable[Recipe]) -> F
         loss, epochs, scored = _train(inputs, truth, shares, examples, recipe)
         fits.append((loss, {"epochs": epochs} | recipe.chosen, scored))
     _, best, probabilities = min(fits, key=lambda each: each[0])
-    return Fit(probabilities if bins is None else bins.median(probabilities), best)
+    if bins is None:
+        return Fit(probabilities, best)
+    return Fit(bins.median(probabilities), best, bins.mean(probabilities))
 
 
 def _train(

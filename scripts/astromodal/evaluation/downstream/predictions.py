@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,14 +13,10 @@ from astromodal.core.vocab import MISS
 from astromodal.errors import ConfigError, DataError
 from astromodal.evaluation.downstream.baselines import (
     Examples,
-    Fit,
     Hyperparameters,
-    fit_constant,
-    fit_neighbours,
-    fit_probe,
-    fit_trees,
 )
 from astromodal.evaluation.downstream.calibration import Calibration, calibrate
+from astromodal.evaluation.downstream.curves import LEARNERS, label_curves
 from astromodal.evaluation.downstream.features import (
     ON_MEASUREMENTS,
     Features,
@@ -28,17 +24,24 @@ from astromodal.evaluation.downstream.features import (
     examples_of,
 )
 from astromodal.evaluation.downstream.measures import (
-    BRIGHT,
-    MEASURES,
-    CurvePoint,
-    TaskNumbers,
+    Estimates,
+    Truth,
+    clusters_of,
     confusion,
-    score_bright,
-    score_by_magnitude,
     score_methods,
     score_pairs,
 )
-from astromodal.evaluation.downstream.networks import fit_network, fit_tabm
+from astromodal.evaluation.downstream.numbers import (
+    BRIGHT,
+    MAGNITUDES,
+    REDSHIFTS,
+    CurvePoint,
+    PartScores,
+    TaskNumbers,
+    score_bins,
+    score_groups,
+)
+from astromodal.evaluation.downstream.sample import LabelledObjects
 from astromodal.evaluation.downstream.tasks import Target, Task
 from astromodal.inference.encode import POOLINGS, Encoded, embed_by
 from astromodal.inference.finetuned import ClassPrediction
@@ -50,22 +53,11 @@ from astromodal.sequences.layout import SCALAR
 
 MODEL = "model"
 """Name of the model's own prediction among the methods."""
-WITH_CURVES = ("probe_mean", "probe_attention", "trees")
-"""Methods that curves of label efficiency are made of."""
 COMPARED = (MODEL, "probe_mean", "trees", "tabm")
-"""Methods that are compared in bins of magnitude."""
-LEAST_LABELS = 10
-"""Smallest number of labels that methods are fitted to."""
-LEARNERS: dict[str, Callable[[Examples], Fit]] = {
-    "probe_mean": fit_probe,
-    "probe_attention": fit_probe,
-    "trees": fit_trees,
-    "tabm": fit_tabm,
-    "neighbours": fit_neighbours,
-    "network": fit_network,
-    "constant": fit_constant,
-}
-"""Every method that is fitted to labels, by name."""
+"""Methods that are compared in bins, classes and fields."""
+STARS_WITHIN = 0.003
+"""Absolute redshift of the fastest stars: 900 km/s, well above the Galaxy's escape speed at the Sun
+of 528 km/s (Deason et al. 2019, doi:10.1093/mnras/stz623)."""
 
 
 @dataclass
@@ -76,8 +68,8 @@ class Predictions:
     ----------
     task : Task
         The target, the given modalities and the objects.
-    values : dict of str to array
-        By method, values float64 (n,) in the target's unit, or class probabilities (n, classes).
+    estimates : dict of str to Estimates
+        Estimates by method.
     interval : float64 (n, 2), optional
         16 % and 84 % quantiles of the model's distributions.
     calibration : Calibration, optional
@@ -91,46 +83,67 @@ class Predictions:
     """
 
     task: Task
-    values: dict[str, np.ndarray] = field(default_factory=dict)
+    estimates: dict[str, Estimates] = field(default_factory=dict)
     interval: np.ndarray | None = None
     calibration: Calibration | None = None
     chosen: dict[str, Hyperparameters] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
-    def measure(self, magnitude: np.ndarray, seed: int) -> TaskNumbers:
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """By method, medians float64 (n,) in the target's unit, or probabilities (n, classes)."""
+        return {method: each.median for method, each in self.estimates.items()}
+
+    def measure(self, objects: LabelledObjects, seed: int) -> TaskNumbers:
         """Measure the predictions.
 
         Parameters
         ----------
-        magnitude : float64 (objects,)
-            Magnitude of every labelled object.
+        objects : LabelledObjects
+            The labelled objects that the task refers to.
         seed : int
             Seed of bootstrap errors.
         """
-        task, role, truth = self.task, self.task.target.role, self.task.truth
-        classes, own = task.target.classes, magnitude[task.score]
-        bright, bins = None, []
-        if role == "redshift":
-            bright = score_bright(truth, self.values, own < BRIGHT, seed)
-        if self.curves:
-            compared = {name: self.values[name] for name in COMPARED if name in self.values}
-            bins = score_by_magnitude(MEASURES[role][0], truth, compared, own, seed)
+        task, target, scored = self.task, self.task.target, self.task.score
+        truth = Truth(target, task.truth, clusters_of(objects.cell[scored]), seed)
+        n_clusters = len(truth if truth.clusters is None else np.unique(truth.clusters))
         return TaskNumbers(
             n_fit=len(task.fit),
             n_tune=len(task.tune),
-            n_objects=len(task.score),
-            methods=score_methods(role, truth, self.values, seed),
-            differences=score_pairs(role, truth, self.values, seed),
+            n_objects=len(scored),
+            n_clusters=n_clusters,
+            methods=score_methods(truth, self.estimates),
+            differences=score_pairs(truth, self.estimates),
             chosen=self.chosen,
-            inputs={method: self.inputs[method] for method in self.values},
+            inputs={method: self.inputs[method] for method in self.estimates},
             calibration=self.calibration.numbers if self.calibration else None,
-            bright=bright,
-            classes=classes,
-            confusion={m: confusion(truth, p) for m, p in self.values.items()} if classes else {},
-            by_magnitude=bins,
+            classes=target.classes,
+            confusion={m: confusion(truth.values, p) for m, p in self.values.items()}
+            if target.classes
+            else {},
             curves=self.curves,
+            **self._parts(truth, objects),
         )
+
+    def _parts(self, truth: Truth, objects: LabelledObjects) -> dict[str, Any]:
+        """Return the scores of parts of the objects, by attribute of `TaskNumbers`."""
+        scored = self.task.score
+        magnitude = objects.magnitude[scored]
+        compared = {name: each for name, each in self.estimates.items() if name in COMPARED}
+        parts: dict[str, Any] = {}
+        if truth.target.role == "redshift" and not truth.target.stars:
+            bright = magnitude < BRIGHT
+            if bright.sum() > 1:
+                parts["bright"] = PartScores.of("bright", truth, compared, bright)
+        if not self.curves:
+            return parts
+        parts["by_magnitude"] = score_bins(truth, compared, magnitude, MAGNITUDES)
+        parts["by_field"] = score_groups(truth, compared, objects.field[scored])
+        if truth.target.role == "redshift":
+            parts["by_redshift"] = score_bins(truth, compared, truth.values, REDSHIFTS)
+            parts["by_class"] = score_groups(truth, compared, objects.kind[scored])
+        return parts
 
 
 def most_modalities(predictions: Sequence[Predictions]) -> dict[Target, Predictions]:
@@ -166,6 +179,8 @@ class Predictor:
         Scalar columns that may be given.
     measured : Measurements
         What was measured of the labelled objects.
+    cells : int64 (objects,)
+        HEALPix cell of each labelled object.
     """
 
     model: AstroModel
@@ -173,6 +188,7 @@ class Predictor:
     numbers: np.ndarray
     columns: Sequence[str]
     measured: Measurements
+    cells: np.ndarray
 
     def predict(
         self,
@@ -200,21 +216,25 @@ class Predictor:
         objects = np.unique(np.concatenate([task.objects for task in tasks]))
         features = self._features(objects, given, modalities)
         inputs = self._inputs(modalities)
-        by_model: dict[str, ScalarPrediction | ClassPrediction] = {}
+        by_model: dict[Target, ScalarPrediction | ClassPrediction] = {}
         for task in tasks:
             if task.target.name == self.model.label:
                 objects_of = Encoded(self.sequences, self.numbers[task.score])
-                by_model[task.target.name] = self._predict_label(objects_of, given)
-        for role in ("redshift", "stellar"):
-            own = [t for t in tasks if t.target.role == role and t.target.name not in by_model]
-            by_model |= self._predict_by_model(own, given, notes)
+                by_model[task.target] = self._predict_label(objects_of, given)
+        own = [t for t in tasks if not t.target.classes and t.target not in by_model]
+        for of_redshift in (True, False):
+            asked = [task for task in own if (task.target.role == "redshift") == of_redshift]
+            by_model |= self._predict_by_model(asked, given, notes)
         predictions = []
         for task in tasks:
             examples = examples_of(task, objects, features)
-            each = _predict_task(task, by_model.get(task.target.name), examples, evaluation.seed)
-            each.inputs = {method: inputs[method] for method in each.values}
+            clusters = clusters_of(self.cells[task.score])
+            each = _predict_task(
+                task, by_model.get(task.target), examples, clusters, evaluation.seed
+            )
+            each.inputs = {method: inputs[method] for method in each.estimates}
             if task in with_curves:
-                each.curves = label_curves(task, examples, each.values, evaluation)
+                each.curves = label_curves(task, examples, each.estimates, evaluation)
             predictions.append(each)
         return predictions
 
@@ -271,13 +291,13 @@ class Predictor:
 
     def _predict_by_model(
         self, tasks: Sequence[Task], given: Sequence[str], notes: list[str]
-    ) -> dict[str, ScalarPrediction]:
-        """Return the model's own distributions for the scored objects of the tasks, by column."""
-        known = [task for task in tasks if task.target.name in self.model.columns]
+    ) -> dict[Target, ScalarPrediction]:
+        """Return the model's own distributions for the scored objects of the tasks, by target."""
+        known = [task for task in tasks if task.target.column in self.model.columns]
         for task in tasks:
             if task not in known:
                 notes.append(
-                    f"{task.target.name} is not among the model's scalars "
+                    f"{task.target.column} is not among the model's scalars "
                     f"(tokenizers.scalar.columns): from {task.given}, the model does not predict "
                     "it, and only the methods that are fitted to labels do."
                 )
@@ -286,13 +306,14 @@ class Predictor:
         every = np.unique(np.concatenate([task.score for task in known]))
         objects = Encoded(self.sequences, self.numbers[every])
         try:
-            predicted = self.model.predict(objects, [task.target.name for task in known], given)
+            columns = list(dict.fromkeys(task.target.column for task in known))
+            predicted = self.model.predict(objects, columns, given)
         except (ConfigError, DataError) as error:  # it was not trained to, and the error says why
             notes.append(f"The model makes no prediction from {known[0].given}: {error}.")
             return {}
         by_column = cast("dict[str, ScalarPrediction]", predicted)
         return {
-            task.target.name: by_column[task.target.name][np.searchsorted(every, task.score)]
+            task.target: by_column[task.target.column][np.searchsorted(every, task.score)]
             for task in known
         }
 
@@ -301,6 +322,7 @@ def _predict_task(
     task: Task,
     by_model: ScalarPrediction | ClassPrediction | None,
     examples: Mapping[str, Examples],
+    clusters: np.ndarray | None,
     seed: int,
 ) -> Predictions:
     predictions = Predictions(task)
@@ -308,73 +330,17 @@ def _predict_task(
         every = np.zeros((len(task.score), len(task.target.classes)))
         place = np.searchsorted(task.target.classes, by_model.classes)
         every[:, place] = by_model.probabilities
-        predictions.values[MODEL] = every
+        predictions.estimates[MODEL] = Estimates(every, every, every)
     elif by_model is not None:
-        predictions.values[MODEL] = by_model.median
-        quantiles = [by_model.quantile(level) for level in (0.16, 0.84)]
-        predictions.interval = np.stack(quantiles, axis=1)
+        # Other methods were fitted without stars where these are left out.
+        limit = STARS_WITHIN if task.target.role == "redshift" and not task.target.stars else None
+        own = by_model if limit is None else by_model.given_beyond(limit)
+        predictions.estimates[MODEL] = Estimates.of_distributions(task.target, own)
+        predictions.interval = np.stack([own.quantile(level) for level in (0.16, 0.84)], axis=1)
         labels = task.labels[task.fit]
-        predictions.calibration = calibrate(by_model, task.truth, labels, seed)
+        predictions.calibration = calibrate(by_model, task.truth, labels, seed, clusters, limit)
     for method, each in examples.items():
         fit = LEARNERS[method](each)
         predictions.chosen[method] = fit.chosen
-        predictions.values[method] = _in_unit(task, fit.predicted)
+        predictions.estimates[method] = Estimates.of_fit(task.target, fit)
     return predictions
-
-
-def label_curves(
-    task: Task,
-    examples: Mapping[str, Examples],
-    predicted: Mapping[str, np.ndarray],
-    evaluation: EvaluationSettings,
-) -> dict[str, list[CurvePoint]]:
-    """Return the first measure of each method after fits to random subsets of the labels.
-
-    All methods are fitted to the same subsets, tuned by all labels of the validation split, and
-    scored on the same objects.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-    examples : mapping of str to Examples
-        Examples by method.
-    predicted : mapping of str to array
-        Predictions after a fit to all labels, by method.
-    evaluation : EvaluationSettings
-        Fractions of the labels, number of subsets, and their seed.
-    """
-    measure, truth = MEASURES[task.target.role][0], task.truth
-    settings, n_labels = evaluation.downstream, len(task.fit)
-    curves: dict[str, list[CurvePoint]] = {name: [] for name in WITH_CURVES if name in examples}
-    for fraction in sorted(set(settings.label_fractions)):
-        n = round(fraction * n_labels)
-        if n < LEAST_LABELS:
-            continue
-        for method, points in curves.items():
-            if n >= n_labels:
-                points.append(CurvePoint(n, 1, measure.of(truth, predicted[method]), np.nan))
-                continue
-            values = []
-            for seed in range(settings.label_draws):
-                subset = _sample_labels(examples[method], n, (evaluation.seed, seed))
-                if subset is not None:
-                    fit = LEARNERS[method](subset)
-                    values.append(measure.of(truth, _in_unit(task, fit.predicted)))
-            if values:
-                error = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-                points.append(CurvePoint(n, len(values), float(np.mean(values)), error))
-    return curves
-
-
-def _sample_labels(examples: Examples, n: int, key: tuple[int, int]) -> Examples | None:
-    """Return the examples with `n` of the labels; None where they are all of one class."""
-    chosen = np.random.default_rng(key).permutation(examples.fit)[:n]
-    if examples.n_classes and len(np.unique(examples.y[chosen])) < 2:
-        return None
-    return replace(examples, fit=np.sort(chosen))
-
-
-def _in_unit(task: Task, predicted: np.ndarray) -> np.ndarray:
-    """Return predictions in the target's unit; class probabilities as they are."""
-    return predicted if task.target.classes else task.target.inverse_transform(predicted)

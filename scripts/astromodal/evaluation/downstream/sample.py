@@ -10,12 +10,13 @@ import numpy as np
 from astromodal.config.evaluate import GIVEN, LabelSettings
 from astromodal.core.vocab import MISS
 from astromodal.data.cube import Cube
-from astromodal.data.splits import TEST, TRAIN, VALIDATION
+from astromodal.data.splits import NO_CELL, TEST, TRAIN, VALIDATION, healpix_cells
 from astromodal.evaluation.context import (
     EvaluatedField,
     EvaluationContext,
     check_ids,
     check_scalars,
+    listed,
     read_kinds,
 )
 from astromodal.inference.encode import Encoded
@@ -48,6 +49,10 @@ class LabelledObjects:
         Class of the source; empty where it is not known.
     magnitude : float64 (n,)
         Magnitude (mag); NaN where missing.
+    cell : int64 (n,)
+        HEALPix cells of the split; `NO_CELL` without a position.
+    field : unicode (n,)
+        Names of their fields.
     absent : frozenset of str
         Label columns that no cube has.
     """
@@ -58,6 +63,8 @@ class LabelledObjects:
     values: dict[str, np.ndarray]
     kind: np.ndarray
     magnitude: np.ndarray
+    cell: np.ndarray
+    field: np.ndarray
     absent: frozenset[str]
 
     def have(self, given: str) -> np.ndarray:
@@ -108,10 +115,65 @@ def assign_roles(
     return np.concatenate(roles)
 
 
+def read_cells(context: EvaluationContext, sequences: SequenceSet) -> np.ndarray:
+    """Return the HEALPix cell of each object, int64 (n,); `NO_CELL` without a position.
+
+    Parameters
+    ----------
+    context : EvaluationContext
+        Its fields have the file ``cube`` and are parallel to the files of `sequences`.
+    sequences : SequenceSet
+        Sequences of the objects.
+
+    Raises
+    ------
+    FormatError
+        Where ids of a sequence file are not those of its cube.
+    """
+    nside, columns = context.settings.split.nside, context.settings.columns
+    cells = [np.empty(0, dtype=np.int64)]
+    for field, store in zip(context.fields, sequences.stores, strict=True):
+        cube = field.open(columns)
+        check_ids(cube.ids(), store.row, store.ids(), store.path)
+        ra, dec = cube.scalars([columns.ra, columns.dec])[store.row].T
+        cells.append(healpix_cells(ra, dec, nside))
+    return np.concatenate(cells)
+
+
+def leave_trained_cells(
+    roles: np.ndarray, cells: np.ndarray, names: np.ndarray, notes: list[str]
+) -> np.ndarray:
+    """Return the roles without scored objects in cells of objects that methods are fitted to.
+
+    Neighbouring fields overlap: a source of a held-out field may be in a training field, too.
+
+    Parameters
+    ----------
+    roles : uint8 (n,)
+        Role of each object, as `assign_roles` returns it.
+    cells : int64 (n,)
+        Their HEALPix cells; `NO_CELL` without a position, which no object is near to.
+    names : unicode (n,)
+        Names of their fields.
+    notes : list of str
+        Receives a sentence on the objects that are left out.
+    """
+    trained = np.unique(cells[np.isin(roles, (FIT, TUNE)) & (cells != NO_CELL)])
+    near = (roles == SCORE) & np.isin(cells, trained)
+    if near.any():
+        notes.append(
+            f"{int(near.sum()):,} objects of {listed(np.unique(names[near]).tolist())} are not "
+            "scored: their HEALPix cells hold objects of the training or validation split of the "
+            "fields that labels are taken from."
+        )
+    return np.where(near, UNUSED, roles).astype(roles.dtype)
+
+
 def read_labelled(
     context: EvaluationContext,
     sequences: SequenceSet,
     roles: np.ndarray,
+    cells: np.ndarray,
     coder: ScalarTokenizer,
     usable: Sequence[int],
 ) -> LabelledObjects:
@@ -125,6 +187,8 @@ def read_labelled(
         Their sequences.
     roles : uint8 (objects of `sequences`,)
         Role of each object, as `assign_roles` returns it.
+    cells : int64 (objects of `sequences`,)
+        HEALPix cell of each object.
     coder : ScalarTokenizer
         The tokenizer of the scalars.
     usable : sequence of int
@@ -133,7 +197,7 @@ def read_labelled(
     Raises
     ------
     FormatError
-        Where ids or scalar codes of a sequence file are not those of its cube.
+        Where scalar codes of a sequence file are not those of its cube.
     """
     labels, fields = context.settings.evaluation.labels, context.fields
     absent = {*label_columns(labels), *([] if labels.kind is None else [labels.kind])}
@@ -148,8 +212,22 @@ def read_labelled(
         read.append(columns)
     joined = {name: np.concatenate([columns[name] for columns in read]) for name in read[0]}
     number, kind, magnitude = (joined.pop(name) for name in ("number", "kind", "magnitude"))
-    has = modalities_of(sequences, number, usable)
-    return LabelledObjects(number, roles[number], has, joined, kind, magnitude, frozenset(absent))
+    return LabelledObjects(
+        number=number,
+        role=roles[number],
+        has=modalities_of(sequences, number, usable),
+        values=joined,
+        kind=kind,
+        magnitude=magnitude,
+        cell=cells[number],
+        field=field_names(fields, sequences)[number],
+        absent=frozenset(absent),
+    )
+
+
+def field_names(fields: Sequence[EvaluatedField], sequences: SequenceSet) -> np.ndarray:
+    """Return the name of the field of each object, unicode (n,)."""
+    return np.repeat([f.name for f in fields], [len(store) for store in sequences.stores])
 
 
 def read_raw_scalars(
@@ -180,7 +258,6 @@ def _read_field(
     cube: Cube, store: SequenceStore, start: int, roles: np.ndarray, labels: LabelSettings
 ) -> dict[str, np.ndarray]:
     """Read numbers, labels and magnitudes of a field whose first object has the number `start`."""
-    check_ids(cube.ids(), store.row, store.ids(), store.path)
     names = label_columns(labels)
     magnitude = () if labels.magnitude is None else (labels.magnitude,)
     values = cube.scalars([*names, *magnitude])[store.row]

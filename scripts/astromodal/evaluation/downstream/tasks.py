@@ -17,7 +17,9 @@ from astromodal.evaluation.report.style import unit, with_unit
 LEAST_FIT, LEAST_TUNE, LEAST_SCORE = 15, 5, 10
 """Smallest numbers of labelled objects to fit to, to tune by, and to score."""
 
-Role = Literal["redshift", "stellar", "class"]
+Role = Literal["redshift", "temperature", "stellar", "class"]
+STARS_INCLUDED = "{}, stars included"
+"""Name of the redshift as a target that stars have too."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,35 @@ class Target:
     Attributes
     ----------
     name : str
-        Its column.
+        Its name: that of its column, or another one where there are several targets of a column.
     role : str
-        ``redshift``, ``stellar`` or ``class``.
+        ``redshift``, ``temperature``, ``stellar`` (another stellar parameter) or ``class``.
     classes : tuple of str
         Every class that occurs; empty for a number.
-    own_unit : str
-        Unit of a number that is no column of the model.
+    unit : str
+        Unit of a number; empty where it has none.
+    of : str
+        Its column, where that has another name.
+    stars : bool
+        Whether stars are among the objects of a redshift.
     """
 
     name: str
     role: Role
     classes: tuple[str, ...] = ()
-    own_unit: str = ""
+    unit: str = ""
+    of: str = ""
+    stars: bool = False
+
+    @classmethod
+    def number(cls, name: str, unit: str) -> Target:
+        """Return a target that is a number, no redshift: a temperature if its unit is K."""
+        return cls(name, "temperature" if unit == "K" else "stellar", unit=unit)
 
     @property
-    def unit(self) -> str:
-        """Its unit as figures spell it; empty where it has none."""
-        return self.own_unit or unit(self.name) if self.role == "stellar" else ""
+    def column(self) -> str:
+        """Its column."""
+        return self.of or self.name
 
     @property
     def label(self) -> str:
@@ -58,13 +71,13 @@ class Target:
         """
         if self.role == "redshift":
             return np.log1p(values)
-        return np.log10(values) if self.unit == "K" else values
+        return np.log10(values) if self.role == "temperature" else values
 
     def inverse_transform(self, values: np.ndarray) -> np.ndarray:
         """Return values in the column's unit from those on the scale of `transform`."""
         if self.role == "redshift":
             return np.expm1(values)
-        return 10.0**values if self.unit == "K" else values
+        return 10.0**values if self.role == "temperature" else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +133,8 @@ def find_targets(
     -------
     dict of Target to float64 (n,)
         The label of each object, or the number of its class in ``classes``. NaN where it is not
-        known, and for redshifts of stars, which are velocities.
+        known. The redshift is a target twice: without stars, whose redshifts are velocities, and
+        with those that have one.
     """
     targets: dict[Target, np.ndarray] = {}
     for what, name in (("redshift", labels.redshift), ("kind", labels.kind)):
@@ -129,8 +143,12 @@ def find_targets(
         elif name in objects.absent:
             notes.append(f"No cube has the column {name} (evaluation.labels.{what}).")
     if labels.redshift is not None and labels.redshift not in objects.absent:
-        values = cosmological(objects.values[labels.redshift], objects.kind, labels)
-        targets[Target(labels.redshift, "redshift")] = values
+        name, measured = labels.redshift, objects.values[labels.redshift]
+        values = cosmological(measured, objects.kind, labels)
+        targets[Target(name, "redshift")] = values
+        every = np.where(np.isin(objects.kind, labels.stars) & (measured > -1), measured, values)
+        if (np.isfinite(every) & ~np.isfinite(values)).any():
+            targets[Target(STARS_INCLUDED.format(name), "redshift", of=name, stars=True)] = every
         if not (objects.kind != "").any():
             notes.append(
                 f"No object has a class, so stars are not excluded from {labels.redshift}."
@@ -139,8 +157,9 @@ def find_targets(
         if name in objects.absent:
             notes.append(f"No cube has the column {name} (evaluation.labels.stellar).")
             continue
-        target, values = Target(name, "stellar"), objects.values[name]
-        targets[target] = np.where(values > 0, values, np.nan) if target.unit == "K" else values
+        target, values = Target.number(name, unit(name)), objects.values[name]
+        positive = target.role != "temperature" or values > 0
+        targets[target] = np.where(positive, values, np.nan)
     if labels.kind is not None and labels.kind not in objects.absent:
         known = has_class(objects.kind, labels)
         classes, number = np.unique(objects.kind[known], return_inverse=True)
@@ -199,6 +218,8 @@ def sample_tasks(
                 untuned.append(f"{target.name} from {given} ({len(task.tune)})")
                 task = _hold_out(task, evaluation.seed)
             tasks.append(task)
+    chosen = most_labelled(tasks)  # one is enough to show what stars among the labels change
+    tasks = [task for task in tasks if not task.target.of or task in chosen]
     if few:
         notes.append(
             f"Too few labels; at least {LEAST_FIT} to fit to and {LEAST_SCORE} to score are "

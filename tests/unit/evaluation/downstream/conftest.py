@@ -27,16 +27,21 @@ def _objects(n_fit=40, n_tune=10, n_score=20, **changes):
     attributes = {
         "number": np.arange(n), "role": role, "has": has, "values": values,
         "kind": np.resize(["GALAXY", "STAR"], n), "magnitude": rng.uniform(15, 22, n),
-        "absent": frozenset(),
+        "cell": np.arange(n), "field": np.full(n, "F"), "absent": frozenset(),
     }  # fmt: skip
     return LabelledObjects(**{**attributes, **changes})
 
 
-def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.ndarray, changes):
+def _write_field(
+    folder: Path, name: str, seed: int, bundle, split: np.ndarray, changes, kinds, begin
+):
     """A cube whose redshift and class follow the magnitude, and its sequences.
 
-    `changes` maps a column to the column whose values it has instead.
+    `changes` maps a column to the column whose values it has instead. `kinds` are the classes of
+    bright and of faint objects. Objects stand in a row along the equator, two every degree
+    from the right ascension `begin`, or have no position where it is None.
     """
+    n = len(split)
     rng = np.random.default_rng(seed)
     values = scalars(n, seed)
     values["specz_z"] = np.maximum((values["mag_pstotal_r"] - 14) / 10, 0.01)
@@ -44,9 +49,11 @@ def _write_field(folder: Path, name: str, n: int, seed: int, bundle, split: np.n
     values |= {column: values[other] for column, other in changes.items()}
     ids = np.array([f"{name}-{i}" for i in range(n)])
     extra = 0.1 * values["mag_pstotal_r"]  # no column of the model
-    kind = np.where(values["mag_pstotal_i"] > 20, "GALAXY", "QSO")
+    kind = np.where(values["mag_pstotal_i"] > 20, kinds[1], kinds[0])
     cube = folder / f"datacube_{name}.parquet"
     columns = {"id": ids, **values, "extra_logg": extra, "specz_class_spec": kind}
+    if begin is not None:
+        columns |= {"ra": begin + np.arange(n) // 2, "dec": np.zeros(n)}
     pq.write_table(pa.table(columns), cube)
     layout, rows = bundle.layout, np.arange(n, dtype=np.int32)
     table = np.stack([values[column] for column in COLUMNS], axis=1)
@@ -86,11 +93,11 @@ def objects():
     return _objects
 
 
-def _write_survey(folder: Path, bundle, **changes):
+def _write_survey(folder: Path, bundle, kinds=("QSO", "GALAXY"), begin=None, **changes):
     """Write the files of a training field and of a held-out field."""
     split = np.resize([TRAIN, TRAIN, TRAIN, VALIDATION], 80).astype(np.uint8)
     split[-1] = TEST
-    files = [_write_field(folder, name, len(s), i, bundle, s, changes)
+    files = [_write_field(folder, name, i, bundle, s, changes, kinds, (begin or {}).get(name))
              for i, (name, s) in enumerate([("T", split), ("H", split[:40])])]  # fmt: skip
     cubes, sequences = zip(*files, strict=True)
     return evaluated_fields(["T", "H"], ["T"], cube=cubes, sequences=sequences)
@@ -100,7 +107,8 @@ def _write_survey(folder: Path, bundle, **changes):
 def survey(tmp_path_factory):
     """A training field and a held-out field, with a toy model of random weights.
 
-    ``changed(column=other)`` writes the same fields, where `column` has the values of `other`.
+    ``changed(column=other)`` writes the same fields, where `column` has the values of `other`;
+    ``kinds`` and ``begin`` are those of `_write_field`, the latter by field.
     """
     bundle = toy_bundle()
 

@@ -25,7 +25,7 @@ def evaluate(survey, tmp_path_factory):
         figure.draw_without_rendering()
         return f"{name}.png"
 
-    def run(labels=LABELS, downstream=TWO, fields=survey.fields, labelled=("T",)):
+    def run(labels=LABELS, downstream=TWO, fields=survey.fields, labelled=("T",), simulated=False):
         settings = load_config({"evaluation": {"labels": labels, "downstream": downstream}})
         folder = tmp_path_factory.mktemp("figures")
         context = ModelContext(fields, settings, folder, run=folder)
@@ -34,7 +34,7 @@ def evaluate(survey, tmp_path_factory):
             patch.setattr("astromodal.evaluation.report.section.save_figure", render_only)
             patch.setattr(baselines, "ITERATIONS", 5)
             patch.setattr(networks, "TABM_EPOCHS", 2)
-            return evaluate_downstream(context, ["H"], labelled)
+            return evaluate_downstream(context, ["H"], labelled, simulated)
 
     return run
 
@@ -61,7 +61,7 @@ def test_every_method_has_its_inputs_beside_its_scores(section):
     """The table of methods says what each of them sees."""
     numbers = section.numbers.targets["gaia_teff_gspphot"]["scalar"]
     assert set(numbers.inputs) == set(numbers.methods)
-    seen = {row[5]: row[6] for row in section.figures[1].table.rows if row[2] == "scalar"}
+    seen = {row[6]: row[7] for row in section.figures[1].table.rows if row[2] == "scalar"}
     assert seen["trees"] == seen["TabM"] == "3 scalars"
     assert seen["probe (mean)"] == "embeddings of tokens of scalar"
 
@@ -90,8 +90,9 @@ def test_every_figure_has_a_table(section):
     """It has a caption, a sentence on what to see, and as many cells as headings."""
     names = [figure.file for figure in section.figures]
     assert names == [
-        "downstream_redshift.png", "downstream_stellar.png", "downstream_class.png", "truth.png",
-        "classes.png", "magnitude.png", "labels.png", "calibration.png", "temperature.png",
+        "downstream_redshift.png", "downstream_temperature.png", "downstream_class.png",
+        "truth.png", "classes.png", "labels.png", "magnitude.png", "redshift_bins.png",
+        "groups.png", "calibration.png", "temperature.png",
     ]  # fmt: skip
     for figure in section.figures:
         assert figure.caption
@@ -109,6 +110,42 @@ def test_published_numbers_stand_beside_ours(section):
     """A note compares them with those of the objects at r < 21."""
     assert any("0.023" in note and "mag_pstotal_r < 21" in note for note in section.notes)
     assert section.numbers.targets["specz_z"]["scalar"].bright.n < 40
+
+
+def test_published_numbers_do_not_stand_beside_a_simulated_sky(evaluate):
+    """Its redshifts are as hard as it was made."""
+    section = evaluate({"kind": None, "stellar": []}, ONE, simulated=True)
+    assert not any("0.023" in note for note in section.notes)
+
+
+def test_labels_that_gaia_derived_have_a_caveat(section):
+    """A note says what they were derived from."""
+    assert any("gaia_teff_gspphot: Gaia derived" in note for note in section.notes)
+
+
+def test_stars_among_the_labels_are_a_target_of_their_own(evaluate, survey):
+    """Its objects are more, and baselines are fitted with stars; the plain target has none."""
+    fields = survey.changed(kinds=("STAR", "GALAXY"))
+    targets = evaluate({"stellar": []}, ONE, fields).numbers.targets
+    plain, every = targets["specz_z"]["scalar"], targets["specz_z, stars included"]["scalar"]
+    assert plain.n_objects < every.n_objects == 40
+    assert plain.n_fit < every.n_fit == 60
+    assert {part.name for part in every.by_class} == {"STAR", "GALAXY"}
+
+
+def test_cells_with_training_objects_are_left_out(evaluate, survey):
+    """A quarter of the held-out field, ten objects, lies on the training field."""
+    fields = survey.changed(begin={"T": 0.0, "H": 35.0})
+    section = evaluate({"kind": None, "stellar": []}, ONE, fields)
+    assert section.numbers.targets["specz_z"]["scalar"].n_objects == 30
+    assert any(note.startswith("10 objects of H are not scored") for note in section.notes)
+
+
+def test_errors_are_over_cells(evaluate, survey):
+    """The number of cells is beside the number of objects."""
+    fields = survey.changed(begin={"T": 0.0, "H": 90.0})
+    numbers = evaluate({"kind": None, "stellar": []}, ONE, fields).numbers.targets["specz_z"]
+    assert 10 <= numbers["scalar"].n_clusters < numbers["scalar"].n_objects == 40
 
 
 def test_the_section_is_saved(section, survey, tmp_path):

@@ -145,7 +145,8 @@ def measured(model, tmp_path_factory):
     every = np.arange(N)
     has = np.ones((N, 3), bool)
     none = np.full(N, np.nan)
-    objects = LabelledObjects(every, none, has, {}, np.full(N, ""), none, frozenset())
+    text = np.full(N, "")
+    objects = LabelledObjects(every, none, has, {}, text, none, every, text, frozenset())
     field = EvaluatedField("F1", False, {"cube": path})
     context = EvaluationContext([field], load_config({}), path.parent)
 
@@ -195,7 +196,7 @@ def test_arms_say_what_each_method_sees():
     """Trees, TabM and neighbours see what is given; the network codes; the constant nothing."""
     table = Table(np.arange(2), np.zeros((2, 7)))
     found = Measurements(table, table, {"desi_r": table}, {"desi_r": table})
-    predictor = Predictor(None, None, None, COLUMNS, found)
+    predictor = Predictor(None, None, None, COLUMNS, found, None)
     inputs = predictor._inputs(["scalar", "spectrum"])
     assert {inputs[name] for name in ON_MEASUREMENTS} == {"7 scalars; spectra of desi_r"}
     assert inputs["network"] == "codes of 6 scalars"

@@ -5,22 +5,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astromodal.data.splits import NO_CELL
+from astromodal.evaluation.downstream.baselines import Fit
 from astromodal.evaluation.downstream.measures import (
     MEASURES,
+    Estimates,
+    Truth,
     balanced_accuracy,
+    clusters_of,
     confusion,
     outlier_fraction,
     r2,
     score,
-    score_bright,
-    score_by_magnitude,
     score_difference,
     sigma_nmad,
     verdict,
 )
+from astromodal.evaluation.downstream.tasks import Target
 from astromodal.evaluation.report.section import Measurement
+from astromodal.inference.predict_scalars import ScalarPrediction
 
-NMAD, OUTLIERS = MEASURES["redshift"][:2]
+OUTLIERS = MEASURES["redshift"][1]
+
+
+def _truth(values, clusters=None, role="stellar"):
+    return Truth(Target("x", role), values, clusters, 0)
+
+
+def _estimates(values):
+    return Estimates(values, values, values)
 
 
 def test_nmad_by_hand():
@@ -45,7 +58,7 @@ def test_outliers_by_hand():
 
 def test_no_outlier_still_has_an_error():
     """Ten objects without an outlier do not show that there are none."""
-    fraction = score(OUTLIERS, np.zeros(10), np.zeros(10), 0)
+    fraction = score(OUTLIERS, _truth(np.zeros(10), role="redshift"), _estimates(np.zeros(10)))
     assert fraction.value == 0
     assert fraction.error > 0.03
 
@@ -86,9 +99,9 @@ def test_a_paired_difference_has_the_smaller_error():
     truth = np.zeros(200)
     one = rng.standard_cauchy(200)
     other = one + 0.01 * rng.normal(size=200)
-    measure = MEASURES["stellar"][1]
-    paired = score_difference(measure, truth, one, other, 0)
-    assert paired.error < 0.1 * score(measure, truth, one, 0).error
+    measure, truth, first = MEASURES["stellar"][1], _truth(truth), _estimates(one)
+    paired = score_difference(measure, truth, first, _estimates(other))
+    assert paired.error < 0.1 * score(measure, truth, first).error
 
 
 @pytest.mark.parametrize(
@@ -105,23 +118,61 @@ def test_a_verdict_depends_on_all_shown_measures(sigma, outliers, expected):
     assert verdict("redshift", {"sigma_nmad": sigma, "outliers": outliers}) == expected
 
 
-def test_bright_objects_are_scored_alone():
-    """An outlier among the faint objects does not count; one bright object is not enough."""
-    truth, predicted = np.zeros(3), {"model": np.array([0.0, 0.01, 9.0])}
-    numbers = score_bright(truth, predicted, np.array([True, True, False]), 0)
-    assert (numbers.n, numbers.methods["model"].outliers.value) == (2, 0)
-    assert score_bright(truth, predicted, np.array([True, False, False]), 0).methods == {}
+def test_errors_are_over_cells_where_there_are_enough():
+    """Objects of a cell that are all alike count as one: errors are larger than over objects."""
+    rng = np.random.default_rng(0)
+    cells = np.repeat(np.arange(40), 25)
+    error = rng.normal(size=40)[cells]
+    measure, estimates = MEASURES["stellar"][1], _estimates(error)
+    by_cell = score(measure, _truth(np.zeros(1000), clusters_of(cells)), estimates)
+    alone = score(measure, _truth(np.zeros(1000)), estimates)
+    assert by_cell.value == alone.value
+    assert by_cell.error > 3 * alone.error
 
 
-def test_bins_of_magnitude_hold_equally_many_objects():
-    """Thirty objects in two bins of fifteen; objects without a magnitude are in none."""
-    magnitude = np.append(np.linspace(15, 20, 30), np.nan)
-    predicted = {"model": np.full(31, 0.1)}
-    bins = score_by_magnitude(NMAD, np.zeros(31), predicted, magnitude, 0)
-    assert [b.n for b in bins] == [15, 15]
-    assert bins[0].high < bins[1].low
+def test_few_cells_are_not_resampled():
+    """Nine cells have no error of their own; ten have."""
+    assert clusters_of(np.arange(9)) is None
+    assert clusters_of(np.arange(10)) is not None
 
 
-def test_too_few_objects_make_no_bins():
-    """Where fewer than two bins would be full, there are none."""
-    assert score_by_magnitude(NMAD, np.zeros(20), {}, np.linspace(15, 20, 20), 0) == []
+def test_objects_without_a_position_are_alone():
+    """Each is a cluster of its own, in a part of the objects, too."""
+    cells = np.array([5, 5, *[NO_CELL] * 12])
+    truth = _truth(np.zeros(14), clusters_of(cells))
+    assert len(np.unique(truth.clusters)) == 13
+    assert len(np.unique(truth[np.arange(14) > 0].clusters)) == 13
+    assert len(np.unique(truth[np.arange(14) > 1].clusters)) == 12
+
+
+def test_squares_are_of_means_and_scatters_of_medians():
+    """Each measure gets the estimate that it is least for."""
+    truth, zero, one = _truth(np.zeros(20)), np.zeros(20), np.ones(20)
+    by_name = {m.name: m for m in MEASURES["stellar"]}
+    predicted = Estimates(median=one, mean=zero, scaled=zero)
+    assert by_name["rmse"].value(truth, predicted) == 0
+    assert by_name["bias"].value(truth, predicted) == 1
+
+
+def test_temperatures_are_compared_in_logarithms_first():
+    """A factor of ten everywhere is an error of 1 dex."""
+    target = Target("t", "temperature", unit="K")
+    truth = Truth(target, np.array([4000.0, 40000.0]), None, 0)
+    predicted = Estimates.of_fit(target, Fit(np.log10(truth.values) + 1, {}))
+    first = MEASURES["temperature"][0]
+    assert first.value(truth, predicted) == pytest.approx(1)
+    assert first.unit_of(target) == "dex"
+    assert predicted.mean == pytest.approx(10 * truth.values)
+
+
+def test_a_distribution_has_three_estimates():
+    """Median and mean in the unit, and the mean of the logarithm."""
+    target = Target("t", "temperature", unit="K")
+    predicted = ScalarPrediction(
+        "t", "K", np.array(["a"]), np.array([[0.75, 0.25]]), np.array([1000.0, 10000.0]),
+        np.array([500.0, 1500.0, 18500.0]), np.ones(1, np.int32),
+    )  # fmt: skip
+    estimates = Estimates.of_distributions(target, predicted)
+    assert estimates.mean == pytest.approx([3250])
+    assert estimates.scaled == pytest.approx([3.25])
+    assert estimates.median[0] < 1500

@@ -93,7 +93,7 @@ def test_a_label_that_is_null_is_noted(objects, labels, note):
     labelled = objects(absent=frozenset(("gaia_logg_gspphot", "gaia_mh_gspphot")))
     tasks, notes = _tasks(labelled, labels)
     assert any(note in each for each in notes)
-    assert len(tasks) == 2
+    assert len({task.target.column for task in tasks}) == 2
 
 
 @pytest.mark.parametrize("absent", ["specz_z", "specz_class_spec", "gaia_teff_gspphot"])
@@ -116,8 +116,26 @@ def test_columns_of_other_names_are_used(objects):
     labelled = objects(values={"z_spec": np.linspace(0, 1, 70)})
     labels = LabelSettings(redshift="z_spec", kind="type", stellar=(), stars=("GALAXY",))
     tasks, _ = _tasks(labelled, labels)
-    assert [task.target.name for task in tasks] == ["z_spec", "type"]
+    assert [task.target.column for task in tasks] == ["z_spec", "z_spec", "type"]
     assert set(labelled.kind[tasks[0].fit]) == {"STAR"}
+
+
+def test_stars_are_among_the_redshifts_of_another_target(objects):
+    """It has the measured redshift of every object, and is evaluated from one combination."""
+    labelled = objects()
+    tasks, _ = _tasks(labelled, given=("scalar", "scalar+image"))
+    every = [task for task in tasks if task.target.stars]
+    assert [(task.target.name, task.given) for task in every] == [
+        ("specz_z, stars included", "scalar")
+    ]
+    assert set(labelled.kind[every[0].score]) == {"GALAXY", "STAR"}
+
+
+def test_without_stars_there_is_one_redshift(objects):
+    """Stars without a redshift, and none at all."""
+    for kind in (np.full(70, "GALAXY"), np.full(70, "")):
+        tasks, _ = _tasks(objects(kind=kind))
+        assert sum(task.target.role == "redshift" for task in tasks) == 1
 
 
 @pytest.mark.parametrize(("n_fit", "n_score"), [(14, 40), (40, 9)])
@@ -155,7 +173,7 @@ def test_curves_are_made_where_all_methods_can_be_used(objects):
 def test_transforms_are_inverted():
     """The inverse returns values in the label's own unit."""
     values = np.array([0.5, 3.0, 5000.0])
-    for target in (Target("specz_z", "redshift"), Target("gaia_teff_gspphot", "stellar"),
+    for target in (Target("specz_z", "redshift"), Target("gaia_teff_gspphot", "temperature"),
                    Target("gaia_mh_gspphot", "stellar")):  # fmt: skip
         assert target.inverse_transform(target.transform(values)) == pytest.approx(values)
-    assert Target("gaia_teff_gspphot", "stellar").transform(np.array([1e4])) == pytest.approx(4)
+    assert Target("gaia_teff_gspphot", "temperature").transform(np.array([1e4])) == pytest.approx(4)

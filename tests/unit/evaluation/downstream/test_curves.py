@@ -6,7 +6,8 @@ import pytest
 from astromodal.config.evaluate import DownstreamSettings, EvaluationSettings
 from astromodal.evaluation.downstream import baselines
 from astromodal.evaluation.downstream.baselines import fit_probe
-from astromodal.evaluation.downstream.predictions import label_curves
+from astromodal.evaluation.downstream.curves import label_curves
+from astromodal.evaluation.downstream.measures import Estimates
 from astromodal.evaluation.downstream.tasks import Target, Task
 
 
@@ -23,7 +24,7 @@ def _curve(example, fractions, draws=3):
     task = Task(target, "scalar", example.y, example.fit, example.tune, example.score)
     settings = DownstreamSettings(label_fractions=fractions, label_draws=draws)
     evaluation = EvaluationSettings(downstream=settings)
-    predicted = {"probe_mean": fit_probe(example).predicted}
+    predicted = {"probe_mean": Estimates.of_fit(target, fit_probe(example))}
     return label_curves(task, {"probe_mean": example}, predicted, evaluation)["probe_mean"]
 
 
