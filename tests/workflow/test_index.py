@@ -59,7 +59,7 @@ def test_neighbours_are_mostly_those_of_the_report(paths):
     tables = [pq.read_table(paths.embeddings(field)) for field in FIELDS]
     ids = np.concatenate([table["id"].to_pylist() for table in tables])
     vectors = np.concatenate([np.stack(table["embedding"].to_numpy()) for table in tables])
-    near = ids[nearest_neighbours(embedding_space(vectors), 10)]
+    near = ids[nearest_neighbours(embedding_space(vectors, "query"), 10)]
     found = AstroModel.from_run(paths.run).similar(vectors, 10, ids=ids.tolist()).id
     shared = [len(set(a) & set(b)) for a, b in zip(near.tolist(), found.tolist(), strict=True)]
     assert np.mean(shared) > 8

@@ -27,6 +27,7 @@ from astromodal.inference.tables import (
     common_model,
     embedding_vectors,
     object_count,
+    read_meta,
     read_rows,
     sample_by_field,
 )
@@ -132,7 +133,8 @@ def prepare_survey(
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }
     field = np.repeat(np.arange(len(fields)), [len(c) for c in chosen])
-    places, method, near = _map(joined.pop("vectors"), atlas)
+    pooling = read_meta(fields[0].files["embeddings"])["pooling"]
+    places, method, near = _map(joined.pop("vectors"), pooling, atlas)
     known = _known(columns, joined.pop("measured"), fields, settings)
     predicted = joined.pop("predicted")
     categories = {
@@ -239,12 +241,14 @@ def _predictions(
     return values.reshape(len(ids), len(columns), len(INTERVAL))
 
 
-def _map(vectors: np.ndarray, atlas: AtlasSettings) -> tuple[np.ndarray, str, np.ndarray]:
+def _map(
+    vectors: np.ndarray, pooling: str, atlas: AtlasSettings
+) -> tuple[np.ndarray, str, np.ndarray]:
     """Return places in the map, float64 (n, 2), how it was made, and neighbours, int64 (n, k)."""
     n = len(vectors)
     if n < 3 or not np.ptp(vectors, axis=0).any():
         return np.zeros((n, 2)), "no map", np.empty((n, 0), np.int64)
-    space = embedding_space(vectors)
+    space = embedding_space(vectors, pooling)
     near = nearest_neighbours(space, min(atlas.neighbours, n - 1))
     return *place_objects(space, atlas.seed), near
 

@@ -230,16 +230,19 @@ class PredictSettings(Settings):
         "groups) to predict from; null for everything else that an object has, but for labels "
         "(sequences.labels) where a label is predicted.",
     )
-    pooling: Literal["mean", "attention"] = Field(
-        "mean",
-        description="How the states of an object's tokens become one embedding: mean, or mean "
-        "weighted by attention from the last token.",
+    pooling: Literal["query", "mean", "attention"] = Field(
+        "query",
+        description="How an object's tokens become one embedding: the state of a query that "
+        "follows them, in which distances mean the same whatever was measured of an object; the "
+        "mean of their states; or that mean weighted by attention from the last token.",
     )
     token_budget: Positive = Field(
         16_384, description="Largest number of tokens that are run at once."
     )
 
 
+QUERY: Final = "query"
+"""Pooling by the state of a query, in whose embeddings distances have a meaning."""
 Included = Literal["embeddings", "predictions", "scalars", "codes"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from astromodal.config.evaluate import QUERY
 from astromodal.config.schema import (
     ColumnSettings,
     ImageSettings,
@@ -37,6 +38,7 @@ from astromodal.sequences.tokenizers import check_hashes
 from astromodal.tokenizers.images.tokens import encode_field_images
 from astromodal.tokenizers.scalars.tokenizer import encode_field_scalars
 from astromodal.tokenizers.spectra.tokens import encode_field_spectra
+from astromodal.training.views import query_states
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,13 @@ def _attention(states: torch.Tensor) -> torch.Tensor:
     return (scores.softmax(dim=1) * states).sum(dim=1)
 
 
-POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+_OF_TOKENS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": _mean,
     "attention": _attention,
 }
 """Functions from states (B, T, D) to embeddings (B, D), by name."""
+POOLINGS = (QUERY, *_OF_TOKENS)
+"""Every pooling."""
 
 
 def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: int) -> np.ndarray:
@@ -231,8 +235,9 @@ def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: 
     objects : Encoded
         The n objects.
     pooling : str
-        ``mean`` of the states, or ``attention``: their mean weighted by
-        softmax(h_EOS · h / sqrt(D)).
+        ``query``: the state of a query at the end, with the model's map of views
+        (`astromodal.training.views`); ``mean`` of the states; or ``attention``: their mean weighted
+        by softmax(h_EOS · h / sqrt(D)).
     token_budget : int
         Tokens that are run at once, without padding.
 
@@ -256,7 +261,9 @@ def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: 
 def embed_by(
     bundle: Bundle, objects: Encoded, poolings: Sequence[str], token_budget: int
 ) -> dict[str, np.ndarray]:
-    """Return embeddings of objects by several poolings, from one run of the model.
+    """Return embeddings of objects by several poolings.
+
+    One run of the model gives those by a query, and another one all others.
 
     Parameters
     ----------
@@ -270,19 +277,28 @@ def embed_by(
     dict of str to float32 (n, D)
         Embeddings by pooling.
     """
-    width = bundle.trained.model.embedding.embedding_dim
+    model, sequences, numbers = bundle.trained.model, objects.sequences, objects.numbers
+    width = model.embedding.embedding_dim
     out = {name: np.empty((len(objects), width), dtype=np.float32) for name in poolings}
+    if QUERY in poolings and len(objects):
+        queries = query_states(
+            lambda batch: bundle.states(batch)[:, :width], sequences, numbers, token_budget
+        )
+        mean, views = (tensor.cpu().numpy() for tensor in (model.view_mean, model.view_map))
+        out[QUERY][:] = (queries - mean) @ views
+    of_tokens = [name for name in poolings if name != QUERY]
+    if not of_tokens:
+        return out
     # Sequences sorted by length make few and large calls of attention.
-    sequences = objects.sequences
-    order = np.argsort(sequences.lengths[objects.numbers], kind="stable")
-    plan = plan_epoch(objects.numbers[order], sequences.lengths, None, 1, token_budget)
+    order = np.argsort(sequences.lengths[numbers], kind="stable")
+    plan = plan_epoch(numbers[order], sequences.lengths, None, 1, token_budget)
     for step in range(len(plan)):
         place = order[plan.edges[step] : plan.edges[step + 1]]
         batch = sequences.batch(plan.step(step))
         states = bundle.states(batch)[:, :width]
         runs = states.float().split([count * length for count, length in batch.shapes])
         shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
-        for name, vectors in out.items():
-            pooled = torch.cat([POOLINGS[name](run) for run in shaped])
-            vectors[place[batch.order]] = pooled.cpu().numpy()
+        for name in of_tokens:
+            pooled = torch.cat([_OF_TOKENS[name](run) for run in shaped])
+            out[name][place[batch.order]] = pooled.cpu().numpy()
     return out

@@ -1,23 +1,24 @@
 """The space in which embeddings of objects are compared, and the lists that divide it.
 
-A dimension of an embedding is divided by its scatter, since a few large ones would dominate all
-distances, and the leading principal components of the result are kept, in the order of their
-variance. k-means divides the space into lists of objects near one centroid (inverted files: Jégou,
-Douze & Schmid 2011, IEEE TPAMI 33, 117). All of this is learned from objects of the training split
-of training fields, so that other fields join or change without it.
+Distances between embeddings by a query have a meaning. A dimension of other embeddings is divided
+by its scatter, since a few large ones would dominate all distances. The leading principal
+components are kept, in the order of their variance. k-means divides the space into lists of objects
+near one centroid (inverted files: Jégou, Douze & Schmid 2011, IEEE TPAMI 33, 117). All of this is
+learned from objects of the training split of training fields, so that other fields join or change
+without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from astromodal.config.evaluate import IndexSettings
+from astromodal.config.evaluate import QUERY, IndexSettings
 from astromodal.core.loops import Progress, quiet
 from astromodal.data.splits import SPLIT_NAMES, TRAIN
 from astromodal.errors import DataError, FormatError, must_be
@@ -149,14 +150,16 @@ def train_space(
     if len(sample) < 2:
         must, do = "at least two", "choose other training fields, or select more rows (selection)"
         raise DataError(must_be("embedded objects of the training split", must, len(sample), do))
-    mean, components = principal_components(sample, settings.n_components)
-    unlisted = IndexSpace(mean, components, np.empty((0, 0), np.float32), *_origin(paths[0]))
+    model_hash, pooling = _origin(paths[0])
+    mean, components = principal_components(sample, settings.n_components, pooling)
+    none = np.empty((0, 0), np.float32)
+    unlisted = IndexSpace(mean, components, none, model_hash, pooling)
     for path in paths[1:]:
         unlisted.check_origin(path)
     points = unlisted.project(sample)
     n_lists = max(1, min(settings.n_lists, len(points) // LEAST_PER_LIST))
     fitted = KMeans.fit(points, n_lists, _STEPS, settings.seed, progress, threads)
-    return IndexSpace(mean, components, fitted.centroids, *_origin(paths[0]))
+    return replace(unlisted, centroids=fitted.centroids)
 
 
 def _origin(path: str | Path) -> tuple[str, str]:
@@ -183,11 +186,14 @@ def _training_rows(path: str | Path) -> np.ndarray:
     return np.flatnonzero(np.array(split.to_pylist(), dtype=np.str_) == SPLIT_NAMES[TRAIN])
 
 
-def principal_components(sample: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean, and the leading principal components of standardised embeddings.
+def principal_components(
+    sample: np.ndarray, most: int, pooling: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, and the leading principal components of embeddings.
 
-    They are eigenvectors of the correlation matrix. Of each, the largest entry is positive, so that
-    all linear algebra libraries give the same.
+    Embeddings by a query are compared as they are. Others are standardised: their components are
+    eigenvectors of the correlation matrix. Of each, the largest entry is positive, so that all
+    linear algebra libraries give the same.
 
     Parameters
     ----------
@@ -195,6 +201,8 @@ def principal_components(sample: np.ndarray, most: int) -> tuple[np.ndarray, np.
         Embeddings.
     most : int
         Largest number of components.
+    pooling : str
+        Pooling of the embeddings.
 
     Returns
     -------
@@ -210,7 +218,7 @@ def principal_components(sample: np.ndarray, most: int) -> tuple[np.ndarray, np.
         centred = sample[part] - mean
         covariance += centred.T @ centred
     scatter = np.sqrt(covariance.diagonal() / len(sample))
-    scatter = np.where(scatter > 0, scatter, 1.0)
+    scatter = np.where((scatter > 0) & (pooling != QUERY), scatter, 1.0)
     _, vectors = np.linalg.eigh(covariance / np.outer(scatter, scatter))
     components = vectors[:, ::-1][:, : min(most, *sample.shape)]  # by decreasing variance
     largest = np.abs(components).argmax(axis=0)

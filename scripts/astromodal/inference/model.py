@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from astromodal.config.evaluate import QUERY
 from astromodal.config.training import FinetuneSettings
 from astromodal.data.labels import label_values
 from astromodal.errors import ConfigError, must_be
@@ -62,7 +63,7 @@ class AstroModel(LoadedModel):
 
     @library_defaults()
     def embed(
-        self, objects: Encoded | str | Path, pooling: str = "mean", given: Names | None = None
+        self, objects: Encoded | str | Path, pooling: str = QUERY, given: Names | None = None
     ) -> np.ndarray:
         """Return one embedding vector per object.
 
@@ -71,8 +72,10 @@ class AstroModel(LoadedModel):
         objects : Encoded or path
             Objects returned by `encode`, or one of the workflow's sequence files.
         pooling : str
-            ``mean`` of the states of an object's tokens, or ``attention``: their mean weighted by
-            softmax(h_EOS · h / sqrt(D)), where the last token, EOS, attends to all others.
+            ``query``: the state of a token that follows an object's others, mapped so that an
+            object is near itself whatever was measured of it; ``mean`` of the states of an object's
+            tokens; or ``attention``: their mean weighted by softmax(h_EOS · h / sqrt(D)), where the
+            last token, EOS, attends to all others.
         given : str or sequence of str, optional
             Columns and blocks to embed, named as in `predict`; everything if None.
 

@@ -77,6 +77,8 @@ class CausalTransformerLM(nn.Module):
 
     recompute: bool
     features: torch.Tensor
+    view_mean: torch.Tensor
+    view_map: torch.Tensor
     cosines: torch.Tensor
     sines: torch.Tensor
 
@@ -115,6 +117,9 @@ class CausalTransformerLM(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("features", torch.zeros(vocab_size, N_FEATURES))
         self.values = ValueMaps(columns, N_FEATURES, d_model)
+        # Embeddings by a query are (state - view_mean) @ view_map, which is fitted after training.
+        self.register_buffer("view_mean", torch.zeros(d_model))
+        self.register_buffer("view_map", torch.eye(d_model))
         cosines, sines = rotary_tables(max_seq_len, d_model // n_heads)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)

@@ -86,8 +86,8 @@ class SequenceLayout:
 
     @property
     def longest(self) -> int:
-        """Number of tokens of an object that has every block, some of its columns asked."""
-        return 3 + sum(1 + block.length for block in self.blocks)
+        """Number of tokens of an object that has every block, some columns asked, and a query."""
+        return 4 + sum(1 + block.length for block in self.blocks)
 
     def __getitem__(self, name: str) -> Block:
         return next(block for block in self.blocks if block.name == name)

@@ -39,7 +39,7 @@ from astromodal.storage.tempfiles import atomic_path, make_folder, sync_folder
 from astromodal.storage.torch_files import filled, load_state
 from astromodal.training.initialisation import new_model
 
-CHECKPOINT_FORMAT, VERSION = "transformer", 5
+CHECKPOINT_FORMAT, VERSION = "transformer", 6
 _RUN, _ASIDE = "checkpoints.json", "set_aside"
 
 
@@ -310,7 +310,7 @@ def restore(
     return Trained(model.to(device).eval(), settings, training, layout, vocabulary, *reached)
 
 
-EXPORT_FORMAT = {"format": "exported_transformer", "version": "4"}
+EXPORT_FORMAT = {"format": "exported_transformer", "version": "5"}
 
 
 def save_exported(trained: Trained, tokenizers: Tokenizers, paths: ExportLayout) -> None:

@@ -124,7 +124,7 @@ def train_transformer(
         "vocab": vocab_hash(layout),
         "tokenizers": tokenizers.hashes(),
         "sequences": hash_values([store.meta["content_hash"] for store in sequences.stores]),
-        "model": "causal transformer 3",
+        "model": "causal transformer 4",
         **_start_identity(settings.training.init_from),
     }
     place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})

@@ -26,6 +26,7 @@ from astromodal.training.calibration import ValidationObjects, fit_columns
 from astromodal.training.history import SPEEDS, Recorder
 from astromodal.training.losses import ColumnWeights, Sums, TypedLoss
 from astromodal.training.step import NotFinite, Optimisation, learning_rate
+from astromodal.training.views import fit_model_views
 
 LABEL_RATE = 0.5
 """Peak learning rate of the passes that ask all labels, relative to that of the run."""
@@ -318,7 +319,10 @@ class Trainer:
         return {**state, **{name: stored[name] for name in kept}}
 
     def calibrated_state(self) -> dict[str, Any]:
-        """Return the final state, with columns calibrated on the validation objects."""
+        """Return the final state, with columns calibrated on the validation objects.
+
+        The map of embeddings is fitted to objects of the training split.
+        """
         state, steps, model = self.final_state(), self.steps, self.model
         model.load_state_dict(state["model_state_dict"])
         order = _ORDER if steps.shuffled else None
@@ -327,6 +331,10 @@ class Trainer:
         n_columns = objects.n_columns  # behind them are those of brightness and scales
         for name, values in vars(fitted).items():
             getattr(model.values, name)[:n_columns] = torch.from_numpy(values)
+        seed, labels = self.settings.seed, steps.columns.labels
+        views = fit_model_views(model, steps.sequences, steps.objects, labels, _TOKENS, seed)
+        for name, values in zip(("view_mean", "view_map"), views, strict=True):
+            getattr(model, name).copy_(torch.from_numpy(values))
         return {**state, "model_state_dict": model.state_dict()}
 
     def checkpoint(self, step: int | None) -> Path:

@@ -14,7 +14,7 @@ from astromodal.data.cube import Cube
 from astromodal.errors import DataError, FormatError
 from astromodal.evaluation.embeddings.measures import embedding_space
 from astromodal.inference.model import AstroModel
-from astromodal.inference.tables import predict_field
+from astromodal.inference.tables import predict_field, read_meta
 from helpers.model import toy_bundle
 
 
@@ -84,7 +84,8 @@ def test_neighbours_are_the_nearest_in_the_space_of_embeddings(survey, pair):
     """They are compared with all distances; an object is no neighbour of its own."""
     tables = [pq.read_table(files["embeddings"]) for _, files in pair]
     vectors = np.concatenate([np.stack(table["embedding"].to_numpy()) for table in tables])
-    space = embedding_space(vectors)
+    pooling = read_meta(pair[0][1]["embeddings"])["pooling"]
+    space = embedding_space(vectors, pooling)
     distance = np.linalg.norm(space[:, None] - space, axis=2)
     np.fill_diagonal(distance, np.inf)
     np.testing.assert_array_equal(survey.near, np.argsort(distance, axis=1)[:, :10])

@@ -10,8 +10,8 @@ from astromodal.errors import ConfigError
 from astromodal.inference.encode import POOLINGS, embed_by
 
 
-def states(bundle, encoded, i):
-    batch = encoded.sequences.batch(np.array([i]))
+def states(bundle, encoded, i, sequences=None):
+    batch = (sequences or encoded.sequences).batch(np.array([i]))
     parts = (torch.from_numpy(a) for a in (batch.tokens, batch.types, batch.slots))
     with torch.no_grad():
         return bundle.trained.model.flat_hidden(*parts, batch.shapes)[:, :16].numpy()
@@ -19,10 +19,28 @@ def states(bundle, encoded, i):
 
 def test_the_mean_is_that_of_an_object_s_states(model, bundle, encoded):
     """The embedding is the mean over all tokens, in the order of the objects."""
-    found = model.embed(encoded)
+    found = model.embed(encoded, "mean")
     assert (found.dtype, found.shape) == (np.float32, (12, 16))
     for i in range(12):
         np.testing.assert_allclose(found[i], states(bundle, encoded, i).mean(axis=0), atol=1e-5)
+
+
+def test_a_query_is_mapped(model, bundle, encoded):
+    """The state of the token before EOS, which asks for no column, less a mean, times a map."""
+    network, sequences = bundle.trained.model, encoded.sequences.asking(1)
+    rng = np.random.default_rng(0)
+    mean, views = (rng.normal(size=shape).astype(np.float32) for shape in (16, (16, 16)))
+    before = network.view_mean.clone(), network.view_map.clone()
+    try:
+        network.view_mean.copy_(torch.from_numpy(mean))
+        network.view_map.copy_(torch.from_numpy(views))
+        found = model.embed(encoded)
+    finally:
+        network.view_mean.copy_(before[0])
+        network.view_map.copy_(before[1])
+    for i in range(12):
+        state = states(bundle, encoded, i, sequences)[-2]
+        np.testing.assert_allclose(found[i], (state - mean) @ views, atol=1e-4)
 
 
 def test_attention_is_that_of_the_last_token(model, bundle, encoded):
@@ -34,12 +52,13 @@ def test_attention_is_that_of_the_last_token(model, bundle, encoded):
         np.testing.assert_allclose(found[i], weight @ h / weight.sum(), atol=1e-5)
 
 
-def test_the_budget_changes_nothing(bundle, encoded, model):
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_budget_changes_nothing(bundle, encoded, model, pooling):
     """Embeddings of single objects are the same as those of batches."""
     from astromodal.inference.encode import embed_objects
 
-    alone = embed_objects(bundle, encoded, "mean", 1)
-    np.testing.assert_allclose(alone, model.embed(encoded), atol=1e-5)
+    alone = embed_objects(bundle, encoded, pooling, 1)
+    np.testing.assert_allclose(alone, model.embed(encoded, pooling), atol=1e-5)
 
 
 def test_an_unknown_pooling_is_refused(model, encoded):
@@ -71,8 +90,8 @@ def test_an_unknown_name_is_refused(model, encoded):
 
 
 def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
-    """One run of the model gives the same vectors as one run per pooling."""
-    made = embed_by(bundle, encoded, tuple(POOLINGS), 500)
+    """They are the same vectors."""
+    made = embed_by(bundle, encoded, POOLINGS, 500)
     for pooling, vectors in made.items():
         assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)
 

@@ -36,8 +36,8 @@ def test_blocks_of_the_default_config():
 
 
 def test_longest_sequence_by_hand():
-    """BOS, EOS, a SEP for each block besides its slots, and one for asked columns."""
-    assert longest_sequence(Config().tokenizers) == 2 + 615 + 56 + 1 + 473 + 402 + 495 + 58 + 58
+    """BOS, EOS, a SEP for each block besides its slots, one for asked columns, a query."""
+    assert longest_sequence(Config().tokenizers) == 2 + 615 + 56 + 2 + 473 + 402 + 495 + 58 + 58
 
 
 def test_ranges_cover_every_slot_once(layout):
@@ -68,13 +68,13 @@ def test_ids_do_not_depend_on_which_groups_have_data():
 
 def test_a_max_seq_len_that_is_exceeded_is_refused():
     """The error names the setting and the least value that would do."""
-    with pytest.raises(ConfigError, match=r"sequences.max_seq_len must be at least 2160.*got 2159"):
-        check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2159))
+    with pytest.raises(ConfigError, match=r"sequences.max_seq_len must be at least 2161.*got 2160"):
+        check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2160))
 
 
 def test_a_max_seq_len_that_just_fits_is_taken():
     """The longest sequence itself fits."""
-    check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2160))
+    check_longest(TokenizerSettings(), SequenceSettings(max_seq_len=2161))
 
 
 def test_the_layout_needs_no_torch():

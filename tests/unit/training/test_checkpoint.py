@@ -44,7 +44,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     """A pickle that would call a function is refused."""
     torch.save({"format": "transformer", "version": 1, "f": print}, tmp_path / "m.pt")
     with pytest.raises(
-        FormatError, match=r"m.pt must be transformer version 5, got a file of more"
+        FormatError, match=r"m.pt must be transformer version 6, got a file of more"
     ):
         load_model(tmp_path / "m.pt")
 
@@ -53,7 +53,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 def test_damaged_files_are_refused(tmp_path, content):
     """A file cut short is named."""
     (tmp_path / "m.pt").write_bytes(content)
-    with pytest.raises(FormatError, match=r"m.pt must be transformer version 5.*delete it"):
+    with pytest.raises(FormatError, match=r"m.pt must be transformer version 6.*delete it"):
         load_model(tmp_path / "m.pt")
 
 

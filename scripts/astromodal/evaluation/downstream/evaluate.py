@@ -203,8 +203,7 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     return (
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution; its mean for root mean squares and R²), by linear probes of its embeddings "
-        "(the mean of the states of all tokens, or their mean weighted by the attention of the "
-        "last token), and by baselines. "
+        "(by a query, or by the attention of the last token), and by baselines. "
         f"{ON_MEASURED} Another neural network uses the codes of the scalars alone, and a constant "
         "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
@@ -252,7 +251,7 @@ def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
     The verdict is bad where it is bad beside any of them, and good where it is good beside all.
     """
     target, measures = task.target, MEASURES[task.target.role]
-    method = next(name for name in (MODEL, "probe_mean") if name in numbers.methods)
+    method = next(name for name in (MODEL, "probe_query") if name in numbers.methods)
     strong = tuple(name for name in ("trees", "tabm") if name in numbers.methods)
     baselines = strong or ("constant",)
     mine = numbers.methods[method]

@@ -30,7 +30,8 @@ NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 PAIRS = (
     *(("model", other) for other in ("trees", "tabm", "neighbours", "network", "constant")),
-    *(("probe_mean", other) for other in ("trees", "tabm", "constant")),
+    ("model", "probe_query"),
+    *(("probe_query", other) for other in ("trees", "tabm", "constant")),
     ("probe_attention", "trees"), ("tabm", "trees"),
 )  # fmt: skip
 """Pairs of methods that are compared on the same objects."""

@@ -43,7 +43,7 @@ from astromodal.evaluation.downstream.numbers import (
 )
 from astromodal.evaluation.downstream.sample import LabelledObjects
 from astromodal.evaluation.downstream.tasks import Target, Task
-from astromodal.inference.encode import POOLINGS, Encoded, embed_by
+from astromodal.inference.encode import Encoded, embed_by
 from astromodal.inference.finetuned import ClassPrediction
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -53,7 +53,9 @@ from astromodal.sequences.layout import SCALAR
 
 MODEL = "model"
 """Name of the model's own prediction among the methods."""
-COMPARED = (MODEL, "probe_mean", "trees", "tabm")
+PROBED = ("query", "attention")
+"""Poolings whose embeddings probes are fitted to."""
+COMPARED = (MODEL, "probe_query", "trees", "tabm")
 """Methods that are compared in bins, classes and fields."""
 STARS_WITHIN = 0.003
 """Absolute redshift of the fastest stars: 900 km/s, well above the Galaxy's escape speed at the Sun
@@ -245,7 +247,7 @@ class Predictor:
         bundle, budget = self.model.bundle, self.model.settings.token_budget
         sequences = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
         kept = Encoded(sequences, self.numbers[objects])
-        embeddings = embed_by(bundle, kept, tuple(POOLINGS), budget)
+        embeddings = embed_by(bundle, kept, PROBED, budget)
         features = {f"probe_{pooling}": Features(x) for pooling, x in embeddings.items()}
         measured = Features(
             self.measured.features(modalities, objects), self.measured.fluxes(modalities, objects)
@@ -261,7 +263,7 @@ class Predictor:
         measured = self.measured.described(modalities)
         return {
             MODEL: tokens,
-            "probe_mean": f"embeddings of {tokens}",
+            "probe_query": f"embeddings of {tokens}",
             "probe_attention": f"embeddings of {tokens}",
             "network": f"codes of {len(self.columns)} scalars",
             "constant": "nothing",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from astromodal.config.evaluate import LabelSettings
+from astromodal.config.evaluate import QUERY, LabelSettings
 from astromodal.evaluation.context import ModelContext, described, listed
 from astromodal.evaluation.embeddings.figures import (
     INNER,
@@ -23,6 +23,7 @@ from astromodal.evaluation.embeddings.figures import (
 )
 from astromodal.evaluation.embeddings.measures import (
     LEAST_KNOWN,
+    N_COMPONENTS,
     N_NEAREST,
     Agreement,
     AgreementNumbers,
@@ -36,6 +37,7 @@ from astromodal.evaluation.embeddings.measures import (
     retrieve,
     value_agreement,
 )
+from astromodal.evaluation.embeddings.recognition import Recognition, recognise
 from astromodal.evaluation.embeddings.sample import (
     LEAST_OBJECTS,
     Offsets,
@@ -79,13 +81,14 @@ def evaluate_embeddings(context: ModelContext) -> Section:
     section.summary = (
         f"{len(sample)} objects: {described(context.fields)}. An object is embedded ({pooling} of "
         f"the states) from all its blocks and columns, except {listed(labels.hidden, 12) or 'none'}"
-        ". Distances are those of the 30 leading principal components of standardised embeddings."
+        f". Distances are those of the {N_COMPONENTS} leading principal components of "
+        f"{'embeddings' if pooling == QUERY else 'standardised embeddings'}."
     )
     if len(sample) < 3 or not np.ptp(sample.vectors, axis=0).any():
         why = "all embeddings are equal" if len(sample) >= 3 else "there are fewer than three"
         section.notes.append(f"{len(sample)} embeddings cannot be evaluated: {why}.")
         return section
-    space = embedding_space(sample.vectors)
+    space = embedding_space(sample.vectors, pooling)
     tokenizer, columns = context.model.tokenizers.image, context.settings.columns
     shown = retrieve(sample, space, tokenizer, columns, evaluation.n_examples, seed)
     offsets = _measure_offsets(sample, space, seed)
@@ -98,8 +101,24 @@ def evaluate_embeddings(context: ModelContext) -> Section:
         _note_unknown(section, sample, compared, kinds)
         agreements = _add_agreement(section, sample, compared, kinds, labels.magnitude, seed)
         _add_retrieval(section, sample, shown)
-    section.numbers = EmbeddingNumbers(len(sample), pooling, places, offsets, agreements)
+    recognition = recognise(sample.vectors, sample.alone, pooling, N_COMPONENTS)
+    if recognition is not None:
+        _add_recognition(section, recognition)
+    section.numbers = EmbeddingNumbers(
+        len(sample), pooling, places, offsets, agreements, recognition
+    )
     return section
+
+
+def _add_recognition(section: Section, recognition: Recognition) -> None:
+    """Add how many objects are recognised by their scalars alone to the headlines."""
+    share, nearest, n = recognition.share, recognition.nearest, recognition.of
+    section.add_headline(
+        "Embeddings: objects recognised by their scalars alone", share.scaled(100, "%"),
+        note=f"{share.n} objects that have more are among the {nearest} of {n} that are nearest to "
+        f"their embedding from scalars; of random objects {nearest / n:.2%} are",
+        verdict="good" if share.above(0.5, errors=1) else "bad",
+    )  # fmt: skip
 
 
 def _absent(sample: Sample, context: ModelContext) -> dict[str, int]:

@@ -11,6 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from astromodal.config.schema import ColumnSettings, ImageSettings
 from astromodal.data.cutouts import read_cutouts
+from astromodal.evaluation.embeddings.recognition import Recognition
 from astromodal.evaluation.embeddings.sample import Offsets, Sample
 from astromodal.evaluation.metrics import bootstrap_error
 from astromodal.evaluation.report.section import Measurement
@@ -32,23 +33,22 @@ LEAST_TSNE = 60
 _PERPLEXITY = 30.0
 
 
-def embedding_space(vectors: np.ndarray) -> np.ndarray:
-    """Return the leading principal components of standardised embeddings.
-
-    Each dimension is first divided by its scatter. Otherwise a few large dimensions of a
-    transformer's states would dominate all distances.
+def embedding_space(vectors: np.ndarray, pooling: str) -> np.ndarray:
+    """Return the leading principal components of embeddings, as an index of them has.
 
     Parameters
     ----------
     vectors : float (n, D)
         Embeddings, not all of them equal.
+    pooling : str
+        Their pooling.
 
     Returns
     -------
     float64 (n, C)
         C is 30, or n or D where that is smaller.
     """
-    mean, components = principal_components(vectors, N_COMPONENTS)
+    mean, components = principal_components(vectors, N_COMPONENTS, pooling)
     return (vectors - mean) @ components
 
 
@@ -135,6 +135,8 @@ class EmbeddingNumbers:
         Offsets between fields, by choice of objects.
     neighbours : tuple of AgreementNumbers
         Agreement of neighbours.
+    recognition : Recognition, optional
+        Whether objects are recognised by their scalars alone.
     """
 
     n_objects: int
@@ -142,6 +144,7 @@ class EmbeddingNumbers:
     map: MapNumbers | None = None
     fields: dict[str, Offsets] = field(default_factory=dict)
     neighbours: tuple[AgreementNumbers, ...] = ()
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Sample:
         The fields.
     vectors : float32 (n, D)
         Embeddings.
+    alone : float32 (n, D)
+        Embeddings from the scalars alone; NaN of an object that has nothing else, or none.
     field : int64 (n,)
         Place in `fields`.
     row : int64 (n,)
@@ -62,6 +64,7 @@ class Sample:
 
     fields: Sequence[EvaluatedField]
     vectors: np.ndarray
+    alone: np.ndarray
     field: np.ndarray
     row: np.ndarray
     ids: np.ndarray
@@ -104,8 +107,13 @@ def sample_embeddings(context: ModelContext) -> Sample:
     for i in context.progress(range(len(context.fields)), len(context.fields), "fields"):
         objects = opened[i][sampled[i]]
         if len(objects):
-            vectors = model.embed(objects, context.settings.predict.pooling, given)
-            samples.append(_sample_field(context, i, objects, vectors))
+            pooling = context.settings.predict.pooling
+            vectors = model.embed(objects, pooling, given)
+            alone, more = np.full_like(vectors, np.nan), has_more(objects)
+            if more.any():
+                scalars = [name for name in given if name in model.columns]
+                alone[more] = model.embed(objects[more], pooling, scalars)
+            samples.append(_sample_field(context, i, objects, vectors, alone))
     names = [f.name for f in dataclasses.fields(Sample) if f.name != "fields"]
     joined = {name: np.concatenate([getattr(s, name) for s in samples]) for name in names}
     return Sample(context.fields, **joined)
@@ -118,7 +126,7 @@ def names_to_give(model: AstroModel, hidden: Collection[str]) -> list[str]:
 
 
 def _sample_field(
-    context: ModelContext, number: int, objects: Encoded, vectors: np.ndarray
+    context: ModelContext, number: int, objects: Encoded, vectors: np.ndarray, alone: np.ndarray
 ) -> Sample:
     """Return the sample of some objects of one field, with their labels from its cube."""
     evaluated, labels = context.fields[number], context.settings.evaluation.labels
@@ -132,6 +140,7 @@ def _sample_field(
     return Sample(
         fields=context.fields,
         vectors=vectors,
+        alone=alone,
         field=np.full(len(row), number),
         row=row,
         ids=objects.ids,
@@ -141,6 +150,12 @@ def _sample_field(
         redshift=cosmological(redshift, kind, labels),
         magnitude=magnitude,
     )
+
+
+def has_more(objects: Encoded) -> np.ndarray:
+    """Return which objects have scalars and another block beside them, bool (n,)."""
+    others = [objects.has(block.name) for block in objects.layout.blocks if block.name != SCALAR]
+    return np.any(others, axis=0) & objects.has(SCALAR)
 
 
 def _modalities(objects: Encoded) -> np.ndarray:
@@ -158,6 +173,7 @@ def _empty_sample(context: ModelContext) -> Sample:
     return Sample(
         fields=context.fields,
         vectors=np.empty((0, width), np.float32),
+        alone=np.empty((0, width), np.float32),
         field=np.empty(0, np.int64),
         row=np.empty(0, np.int64),
         ids=text,

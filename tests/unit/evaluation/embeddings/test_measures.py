@@ -78,16 +78,19 @@ def test_unknown_values_are_left_out():
 
 
 def test_a_large_dimension_does_not_decide():
-    """Dimensions are standardised: one that is a thousand times larger has the same weight."""
+    """Dimensions of means of states are standardised: one a thousand times larger weighs the same.
+
+    Those of queries are not: their proportions have a meaning.
+    """
     vectors = np.random.default_rng(0).normal(size=(200, 3))
-    scaled = embedding_space(vectors * [1000.0, 1.0, 1.0])
-    np.testing.assert_allclose(np.abs(scaled), np.abs(embedding_space(vectors)), atol=1e-9)
+    scaled = embedding_space(vectors * [1000.0, 1.0, 1.0], "mean")
+    np.testing.assert_allclose(np.abs(scaled), np.abs(embedding_space(vectors, "mean")), atol=1e-9)
 
 
 @pytest.mark.parametrize(("n", "d", "kept"), [(50, 40, 30), (50, 8, 8), (5, 40, 5)])
 def test_components_that_are_kept(n, d, kept):
     """Thirty, or as many as objects or dimensions allow."""
-    assert embedding_space(np.random.default_rng(0).normal(size=(n, d))).shape == (n, kept)
+    assert embedding_space(np.random.default_rng(0).normal(size=(n, d)), "query").shape == (n, kept)
 
 
 def test_few_objects_are_mapped_by_pca():
@@ -117,10 +120,11 @@ def test_classes_take_turns():
 
 
 def test_the_space_is_that_of_scikit_learn():
-    """It has the principal components of standardised embeddings, but for their signs."""
+    """It has the principal components of embeddings, standardised or not, but for their signs."""
     vectors = np.random.default_rng(4).normal(size=(300, 40)) @ np.diag(np.linspace(1, 30, 40))
-    scaled = StandardScaler().fit_transform(vectors)
-    expected = PCA(30, svd_solver="full").fit_transform(scaled)
-    space = embedding_space(vectors.astype(np.float64))
-    signs = np.sign((space * expected).sum(axis=0))
-    np.testing.assert_allclose(space, expected * signs, atol=1e-9)
+    scaled = {"mean": StandardScaler().fit_transform(vectors), "query": vectors}
+    for pooling, compared in scaled.items():
+        expected = PCA(30, svd_solver="full").fit_transform(compared)
+        space = embedding_space(vectors.astype(np.float64), pooling)
+        signs = np.sign((space * expected).sum(axis=0))
+        np.testing.assert_allclose(space, expected * signs, atol=1e-9)
