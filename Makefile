@@ -4,9 +4,9 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if 
 BIN := .venv/bin
 # The workflow's Python is the environment's, whatever environment the shell has active.
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
-CODE := scripts tests benchmarks docs
+CODE := scripts tests benchmarks docs envs
 
-.PHONY: help demo test faults interruptions staleness steady soak cluster cubes extensions learning bench bench-gpu quality study lint format docs html clean
+.PHONY: help demo test faults interruptions staleness steady soak cluster environments lock cubes extensions learning bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,15 @@ soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and se
 cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Debian's munge slurmctld slurmd slurm-client)
 	@echo "== Running the tests on a Slurm cluster of this machine's own"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
+
+environments: .venv/astromodal-dev  ## build the container and the environments of conda, and run in them (root, Debian's buildah debootstrap; a quarter of an hour)
+	@echo "== Building the container and the environments"
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt py-rattler
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/environments --durations 10
+
+lock: .venv/astromodal-dev  ## resolve envs/constraints.txt, and write the hashes: envs/lock.txt, envs/lock-gpu.txt
+	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt uv
+	$(RUN) python envs/lock.py
 
 cubes: .venv/astromodal-dev  ## build cubes from raw survey files, simulated and real, and change them (some minutes)
 	@echo "== Building cubes from raw survey files"

@@ -37,7 +37,7 @@ from astromodal.extensions import hand_down
 from astromodal.inference import request
 from astromodal.jobs.failures import allow_skips, check_skipped, killed, skipped
 from astromodal.jobs.resources import training_resources
-from astromodal.jobs.surroundings import shield
+from astromodal.jobs.surroundings import enter_container, shield
 from astromodal.reruns.changes import changes, write_record
 from astromodal.reruns.copies import Places, restore, update_inventory
 from astromodal.reruns.digests import job_digests, plan_digests
@@ -47,6 +47,7 @@ from astromodal.sources.plan import builds_again, known_fields, left_out
 from astromodal.sources.plan import only_indexes, plan_cubes
 from snakemake.logging import logger
 from snakemake.path_modifier import PathModifier
+from snakemake.settings.types import DeploymentMethod
 
 # Snakemake has merged the files and dropped duplicate keys; load_config reports those. A module that
 # gets a part of their settings has no file of its own.
@@ -95,8 +96,16 @@ if workflow.is_main_process:
     ):
         logger.info(line)
 shield(os.environ, SCRIPTS, Path(".snakemake").absolute())
+# Rules of a workflow around this one may have containers of their own.
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and (
+    CONFIG.container or workflow.modifier.is_main_snakefile()
+):
+    enter_container(os.environ, SCRIPTS, CONFIG.container)
 hand_down(CONFIG.extensions, os.environ)
 allow_skips(PATHS.results, PATHS.skipped, CONFIG.on_bad_field == "skip", os.environ)
+
+
+container: CONFIG.container
 
 
 wildcard_constraints:

@@ -26,11 +26,15 @@ def commands() -> list[str]:
     return [part.strip() for text in instructions("RUN") for part in re.split(r";|&&", text)]
 
 
-def test_every_install_keeps_to_the_constraints():
-    """Whatever is installed is of the pinned version."""
+def test_every_install_is_of_a_lock():
+    """Packages have the hashes of a lock, and the project brings none; uv is removed again."""
     installs = [text for text in commands() if "pip install" in text]
-    assert len(installs) == 3
-    assert all(" -c envs/constraints.txt " in text for text in installs)
+    uv, cpu, gpu, project = installs
+    assert uv.endswith(" -c envs/constraints.txt uv")
+    assert "python -m pip uninstall --yes uv" in " ".join(commands())
+    assert cpu.endswith(" --require-hashes -r envs/lock-cpu.txt")
+    assert gpu.endswith(" --require-hashes -r envs/lock-gpu.txt")
+    assert project.endswith(" --no-deps --no-build-isolation -e .")
 
 
 def test_its_python_is_one_that_the_project_allows():

@@ -52,12 +52,12 @@ def test_the_citation_is_of_this_version():
 
 
 def test_the_catalogue_names_the_deployment_that_works():
-    """Conda, since every rule with a script has an environment, and no rule has a container."""
+    """Every rule with a script has an environment of conda, and all have the config's container."""
     scripts, environments = (
         len(re.findall(rf"^    {d}:", RULES, re.M)) for d in ("script", "conda")
     )
     assert scripts == environments > 0
-    assert not re.search(r"^ *container(?:ized)?:", RULES, re.MULTILINE)
+    assert re.findall(r"^ *container(?:ized)?:.*", RULES, re.M) == ["container: CONFIG.container"]
     named = USAGE["software-stack-deployment"]
     assert {name for name, works in named.items() if works} == {"conda"}
 

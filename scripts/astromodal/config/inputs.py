@@ -85,6 +85,8 @@ LAST: Final = "last"
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}|)", re.ASCII)
 _REPLACED = re.compile(r"[{}]|<[a-z][a-z0-9_]*>")
 """Parts of a path that Snakemake would replace: wildcards and its path variables."""
+_IMAGE = re.compile(r"[A-Za-z0-9_./:@+-]+")
+"""Names of container images, which Snakemake puts into a command of a shell."""
 
 
 def expanded(path: str) -> str:
@@ -135,10 +137,25 @@ def script(path: str) -> str:
     return _plain(_of_one(expanded(path)))
 
 
+def image(name: str) -> str:
+    """Expand the path of a container image; an address such as ``docker://…`` is unchanged.
+
+    Raises
+    ------
+    ValueError
+        If the path is none, or the name holds a character that means something to a shell.
+    """
+    found = name if "://" in name else script(name)
+    if not _IMAGE.fullmatch(found):
+        raise _wrong("hold letters, digits and _ . / : @ + - only", found, "rename the image")
+    return found
+
+
 FolderPath = Annotated[str, Field(min_length=1), AfterValidator(folder)]
 TemplatePath = Annotated[str, Field(min_length=1), AfterValidator(template)]
 ModelPath = Annotated[str, Field(min_length=1), AfterValidator(model_file)]
 ScriptPath = Annotated[str, Field(min_length=1), AfterValidator(script)]
+ImageName = Annotated[str, Field(min_length=1), AfterValidator(image)]
 
 
 def _plain(path: str) -> str:

@@ -35,6 +35,7 @@ from astromodal.config.inputs import (
     BANDS,
     ColumnSettings,
     FolderPath,
+    ImageName,
     ScriptPath,
     SimulateSettings,
     TemplatePath,
@@ -285,6 +286,11 @@ class Config(Settings):
         description="Threads of jobs of PyTorch on a CPU; null for all their cores, which is "
         "fastest. Results depend on the number of threads: a number here gives the same bits on "
         "any number of cores.",
+    )
+    container: ImageName | None = Field(
+        None,
+        description="Image in which jobs run where snakemake is started with --sdm apptainer: a "
+        "file, or an address such as docker://…; null for none.",
     )
     sources: dict[SourceName, SourceSettings] = Field(
         {}, description="Raw survey files that cubes are built from, by name; docs/cubes.md."

@@ -17,6 +17,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
+from astromodal.errors import ConfigError, must_be
+
 SET: Final = {
     "MPLBACKEND": "Agg",  # a notebook's backend works only inside the notebook
     "LC_ALL": "C.UTF-8",
@@ -75,6 +77,37 @@ def shield(environment: MutableMapping[str, str], scripts: Path, folder: Path) -
     if "OMP_WAIT_POLICY" not in environment:
         # Threads that spin while they wait take shared cores from each other.
         environment.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def enter_container(
+    environment: MutableMapping[str, str], scripts: Path, image: str | None
+) -> None:
+    """Prepare the environment of jobs that Apptainer or Singularity starts in a container.
+
+    The container has Python and its packages; the code is that of the checkout, which is mounted.
+
+    Parameters
+    ----------
+    environment : mapping
+        ``os.environ``; Apptainer reads it.
+    scripts : path
+        The folder of the entry scripts.
+    image : str or None
+        The image: the path of a file or folder, or an address.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no image, or no file of that path.
+    """
+    if image is None or not ("://" in image or Path(image).exists()):
+        must = "an image that exists where snakemake is started with --sdm apptainer"
+        do = "build one as docs/usage.md shows, or leave --sdm apptainer out"
+        raise ConfigError(must_be("container", must, image or "null", do))
+    folders = dict.fromkeys([str(scripts.parent), str(scripts.resolve().parent)])
+    for name in ("APPTAINER_BIND", "SINGULARITY_BIND"):
+        others = [p for p in environment.get(name, "").split(",") if p]
+        environment[name] = ",".join([*others, *(p for p in folders if p not in others)])
 
 
 def _takes_files(folder: Path) -> bool:

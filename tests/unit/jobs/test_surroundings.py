@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from astromodal.jobs.entry import SCRIPTS
-from astromodal.jobs.surroundings import SET, shield
+from astromodal.errors import ConfigError
+from astromodal.jobs.surroundings import SET, enter_container, shield
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +111,28 @@ def test_little_is_imported():
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     found = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert not {"torch", "numpy", "matplotlib", "pyarrow", "sklearn"} & set(found.split())
+
+
+@pytest.mark.parametrize("variable", ["APPTAINER_BIND", "SINGULARITY_BIND"])
+def test_a_container_has_the_checkout(tmp_path, variable):
+    """It is mounted beside what the user mounts, once; links to it lead somewhere inside."""
+    (tmp_path / "image.sif").touch()
+    (tmp_path / "link").symlink_to(SCRIPTS.parent)
+    environment = {variable: "/survey:/data"}
+    for _ in range(2):
+        enter_container(environment, tmp_path / "link/scripts", str(tmp_path / "image.sif"))
+    assert environment[variable] == f"/survey:/data,{tmp_path / 'link'},{SCRIPTS.parent.resolve()}"
+
+
+def test_an_address_is_an_image():
+    """Apptainer fetches it."""
+    environment: dict[str, str] = {}
+    enter_container(environment, SCRIPTS, "docker://owner/image:1")
+    assert environment["APPTAINER_BIND"] == str(SCRIPTS.parent.resolve())
+
+
+@pytest.mark.parametrize(("image", "got"), [(None, "null"), ("absent.sif", "absent.sif")])
+def test_a_container_needs_an_image(image, got):
+    """Its file exists."""
+    with pytest.raises(ConfigError, match=f"container must be an image that exists .* got {got};"):
+        enter_container({}, SCRIPTS, image)
