@@ -173,7 +173,7 @@ def test_changed_weights_are_refused(tmp_path, exported):
     [
         (b"", "a safetensors file, got .*; delete it and run export_model again"),
         (b"nothing of the kind", "a safetensors file, got .*; delete it and run export_model"),
-        (None, "exported_transformer version 4, got other version None; use .* or move it away"),
+        (None, "exported_transformer version 5, got other version None; use .* or move it away"),
     ],
 )
 def test_damaged_weights_are_refused(tmp_path, exported, content, message):

@@ -99,7 +99,7 @@ def test_a_model_to_start_from_of_another_version(train, tmp_path):
     """It is another run's, and so not this one's to make again, nor to delete."""
     start = tmp_path / "other.pt"
     torch.save({"format": "transformer", "version": 1}, start)
-    must = r"other\.pt must be transformer version 5, got .* 1; set training\.init_from to another"
+    must = r"other\.pt must be transformer version 6, got .* 1; set training\.init_from to another"
     with pytest.raises(FormatError, match=must):
         train(init_from=str(start))
 
