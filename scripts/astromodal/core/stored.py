@@ -6,17 +6,13 @@ Jobs read and write local copies, which Snakemake retrieves and stores.
 
 from __future__ import annotations
 
-import asyncio
 import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
-
-from snakemake_interface_common.exceptions import WorkflowError
 
 from astromodal.config.inputs import FIELD
 from astromodal.config.schema import Config
@@ -61,6 +57,8 @@ class Files:
         Plugins list files in one of two ways. That of S3 finds all files of a folder when it is
         asked about one, that of `fs` lists the matches of a pattern.
         """
+        import asyncio  # here: most plans, and all jobs, ask no plugin
+
         known: dict[str, bool] = {}
         unused: dict[str, dict[str, Any]] = {
             name: {} for name in ("exists_local", "mtime", "size", "checksum")
@@ -69,9 +67,8 @@ class Files:
         asyncio.run(self._stored(f"{folder}/{FIELD}").inventory(cache))
         if found := [name for name, exists in known.items() if exists]:
             return found
-        with suppress(WorkflowError):  # a bucket that is missing, or cannot be asked
-            return [str(name) for name in self._stored(folder).list_candidate_matches()]
-        return []
+        whole = self._stored(folder)
+        return [str(name) for name in whole.list_candidate_matches()] if whole.exists() else []
 
     def time(self, path: str) -> float | None:
         """Return when a file was written (s since 1970), or None if there is no such file."""
