@@ -6,7 +6,7 @@ BIN := .venv/bin
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
 CODE := scripts tests benchmarks docs envs
 
-.PHONY: help demo test faults interruptions staleness steady soak cluster environments lock cubes extensions learning bench bench-gpu quality study lint format docs html clean
+.PHONY: help demo test faults interruptions staleness steady soak cluster environments lock cubes extensions storage learning bench bench-gpu quality study lint format docs html clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,10 @@ cubes: .venv/astromodal-dev  ## build cubes from raw survey files, simulated and
 extensions: .venv/astromodal-dev  ## run the page on extending as it stands, and light curves (a minute or two)
 	@echo "== Extending a survey"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/extensions
+
+storage: .venv/astromodal-dev  ## run with cubes and results on an object store, and on Slurm where that is installed (some minutes)
+	@echo "== Running with an object store"
+	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/storage --durations 10
 
 learning: .venv/astromodal-dev  ## train a small model, and test what it knows of unseen objects (four minutes)
 	@echo "== Training a small model"

@@ -8,6 +8,7 @@ from pathlib import Path
 include: "package.smk"
 
 
+from astromodal.config.inputs import is_address
 from astromodal.config.load import (
     ablated,
     ablation_seeds,
@@ -31,6 +32,7 @@ from astromodal.core.fields import (
 from astromodal.storage.tempfiles import check_writable, clear_leftovers
 from astromodal.surveys.registry import spectrum_group
 from astromodal.core.paths import MODALITIES, WHOLE, ExportLayout
+from astromodal.core.stored import Files, check_stored, hand_down_copies
 from astromodal.errors import MachineError
 from astromodal.evaluation.registry import own_sections
 from astromodal.extensions import hand_down
@@ -45,6 +47,7 @@ from astromodal.reruns.stamps import check_cubes, refresh_stamps
 from astromodal.sequences.layout import check_longest
 from astromodal.sources.plan import builds_again, known_fields, left_out
 from astromodal.sources.plan import only_indexes, plan_cubes
+from snakemake.io import get_flag_value
 from snakemake.logging import logger
 from snakemake.path_modifier import PathModifier
 from snakemake.settings.types import DeploymentMethod
@@ -61,10 +64,28 @@ workflow.modifier.path_modifier = PathModifier(None, None, workflow)
 VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
     check_longest(varied.tokenizers, varied.sequences)
-check_frozen(CONFIG)
-PATHS = layout(CONFIG)
+PATHS, CUBE = layout(CONFIG), cube_template(CONFIG)
+
+
+def stored(path):
+    """Return a path with the object of the storage plugin that keeps the file, if one does."""
+    if is_address(path):
+        return storage(path)
+    return workflow.modifier.path_modifier.apply_default_storage(path)
+
+
+def storage_object(path):
+    """Return the storage plugin's object of a path, or None for a file on this machine."""
+    return get_flag_value(stored(path), "storage_object")
+
+
+FILES, COPIES = Files(storage_object), storage_object("results")
+if COPIES is not None:  # results are on an object store
+    check_stored(CONFIG)
+check_frozen(CONFIG, FILES)
 SIMULATED, SOURCES = is_simulated(CONFIG), tuple(CONFIG.sources)
 GIVEN = not (SIMULATED or SOURCES)  # cubes that stand where the user put them
+STAMPED = GIVEN and storage_object(CUBE) is None  # on this machine, where plans read footers
 if workflow.is_main_process:  # not again in every job
     CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
 DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
@@ -72,24 +93,24 @@ BUILT = known_fields(PATHS)
 if SOURCES and workflow.is_main_process and not only_indexes(sys.argv):
     makers = {rule: DIGESTS[rule] for rule in ("index_source", "build_cube")}
     BUILT = plan_cubes(CONFIG, PATHS, makers, logger.info)
-FIELDS = run_fields(CONFIG, BUILT)
+FIELDS = run_fields(CONFIG, BUILT, FILES)
 EXPORT = ExportLayout(PATHS.export)
-CUBE = cube_template(CONFIG)
 GROUPS = CONFIG.tokenizers.spectrum.groups
 OWN_SECTIONS = own_sections(CONFIG)
 PLACES = Places(
     PATHS.results,
-    {field: CUBE.format(field=field) for field in FIELDS.used} if GIVEN else {},
+    {field: CUBE.format(field=field) for field in FIELDS.used} if STAMPED else {},
 )
 if workflow.is_main_process:
-    restore(PATHS, PLACES, logger.info)
-    if GIVEN:
+    if COPIES is None:
+        restore(PATHS, PLACES, logger.info)
+    if STAMPED:
         refresh_stamps(CONFIG, PATHS, FIELDS.used, logger.info)
-    check_skipped(CONFIG, PATHS.skipped, FIELDS.used)
-    if GIVEN:
+    check_skipped(CONFIG, PATHS.skipped, FIELDS.used, FILES)
+    if STAMPED:
         check_cubes(CONFIG, PATHS, FIELDS, logger.info)
     for line in (
-        *notices(CONFIG, FIELDS),
+        *notices(CONFIG, FIELDS, FILES),
         *skipped(PATHS.skipped, FIELDS.used),
         *(left_out(PATHS) if SOURCES else ()),
         *changes(PATHS.last_run, CONFIG, CODE),
@@ -102,6 +123,7 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method 
 ):
     enter_container(os.environ, SCRIPTS, CONFIG.container)
 hand_down(CONFIG.extensions, os.environ)
+hand_down_copies(COPIES.local_path().parent if COPIES else "", os.environ)
 allow_skips(PATHS.results, PATHS.skipped, CONFIG.on_bad_field == "skip", os.environ)
 
 

@@ -5,11 +5,11 @@ from astromodal.core.fields import starting_model
 def cube(*modalities):
     """Return the inputs of a job that reads these modalities of a field's cube.
 
-    The time of a cube that is not simulated does not count. The stamp of a modality changes with
-    its content.
+    The time of a cube counts if the cube is simulated or on an object store. That of another does
+    not: the stamp of a modality changes with its content.
     """
-    if SIMULATED:
-        return {"cube": CUBE}
+    if not (STAMPED or SOURCES):
+        return {"cube": stored(CUBE)}
     stamps = [PATHS.stamp(m) for m in modalities]
     return {"cube": lambda w: _cube(w.field, modalities), "stamps": stamps}
 
@@ -25,13 +25,18 @@ def _cube(field, modalities):
 
 def cubes(fields, *modalities):
     """Return the inputs of a job that reads these modalities of several fields' cubes."""
-    if SIMULATED:
-        return {"cubes": expand(CUBE, field=fields)}
+    if not (STAMPED or SOURCES):
+        return {"cubes": cube_files(fields)}
     stamps = [PATHS.stamp(m) for m in modalities]
     return {
         "cubes": [_cube(field, modalities) for field in fields],
         "stamps": expand(stamps, field=fields),
     }
+
+
+def cube_files(fields):
+    """Return the cubes of several fields."""
+    return [stored(CUBE.format(field=field)) for field in fields]
 
 
 def one_simulated_field(wildcards):

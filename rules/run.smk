@@ -16,11 +16,18 @@ def audits():
             f"audit must be the only target, got {', '.join(asked)}; "
             "type the others first, and then snakemake audit"
         )
+    if named and (COPIES is not None or is_address(CUBE)):
+        raise WorkflowError(
+            "audit must have cubes and results on this machine, got some on an object store; "
+            "copy both here, and name the cubes in paths.datacube_template"
+        )
     return bool(named)
 
 
 def take_inventory():
     """Update the inventory of the results folder, which a copy of the folder needs."""
+    if COPIES is not None:
+        return
     try:
         update_inventory(PATHS, PLACES)
     except MachineError as error:

@@ -26,7 +26,7 @@ localrules:
 rule cubes:
     """Build, or simulate, the cube of every field."""
     input:
-        expand(CUBE, field=FIELDS.every),
+        cube_files(FIELDS.every),
 
 
 rule index_sources:

@@ -1,6 +1,9 @@
 """Train the transformer on the sequences of the training fields."""
 
+import os
+
 from astromodal.jobs.entry import start
+from astromodal.core.stored import kept_folder
 from astromodal.sequences.tokenizers import TokenizerFiles
 from astromodal.storage.formats import usable
 from astromodal.training.batches import Group
@@ -16,6 +19,7 @@ task = TrainingTask(
         "config": snakemake.output.config,
         "history": snakemake.output.history,
         "final_model": snakemake.output.final_model,
+        "checkpoints": str(kept_folder(snakemake.output.final_model, os.environ)),
     },
     settings=snakemake.params.settings,
     threads=job.threads,

@@ -83,6 +83,7 @@ FIELD: Final = "{field}"
 LAST: Final = "last"
 """Value of ``training.init_from`` for the run's own last model."""
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\}|)", re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _REPLACED = re.compile(r"[{}]|<[a-z][a-z0-9_]*>")
 """Parts of a path that Snakemake would replace: wildcards and its path variables."""
 _IMAGE = re.compile(r"[A-Za-z0-9_./:@+-]+")
@@ -120,11 +121,16 @@ def folder(path: str) -> str:
 
 
 def template(path: str) -> str:
-    """Expand a path that holds ``{field}`` once."""
+    """Expand a path or an address that holds ``{field}`` once."""
     found = expanded(path)
     if found.count(FIELD) != 1:
         raise _wrong(f"hold {FIELD} exactly once", found)
-    return _plain(found)
+    return found if is_address(found) else _plain(found)
+
+
+def is_address(path: str) -> bool:
+    """Return whether a path is one of an object store, such as ``s3://bucket/cube.parquet``."""
+    return _SCHEME.match(path) is not None
 
 
 def model_file(path: str) -> str:

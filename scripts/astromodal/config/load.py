@@ -13,7 +13,7 @@ from astromodal.config.base import SEEDS, Settings
 from astromodal.config.evaluate import AS_CONFIGURED, AblationSettings
 from astromodal.config.explain import explain
 from astromodal.config.files import check_given_once, read_settings
-from astromodal.config.inputs import LAST
+from astromodal.config.inputs import LAST, is_address
 from astromodal.config.schema import NO_COLUMN, Config
 from astromodal.errors import ConfigError, must_be, suggestion
 from astromodal.surveys.registry import GROUPS, spectrum_group
@@ -73,9 +73,13 @@ def placed(config: Config, place: Callable[[str], str]) -> Config:
         The settings with the changed paths.
     """
     template, start = config.paths.datacube_template, config.training.init_from
+
+    def place_here(path: str) -> str:
+        return path if is_address(path) else place(path)
+
     paths = {
         "results": place(f"{config.paths.results}/").removesuffix("/"),
-        "datacube_template": None if template is None else place(template),
+        "datacube_template": template if template is None else place_here(template),
     }
     start = start if start in (None, LAST) else place(start)
     sources = {

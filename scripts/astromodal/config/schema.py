@@ -85,7 +85,8 @@ class PathSettings(Settings):
     )
     datacube_template: TemplatePath | None = Field(
         None,
-        description="Path of your cubes, such as /data/datacube_{field}.parquet; null builds them "
+        description="Path of your cubes, such as /data/datacube_{field}.parquet, or their address "
+        "on an object store, such as s3://bucket/cubes/datacube_{field}.parquet; null builds them "
         "from `sources`, or simulates a sky where there are none.",
     )
 

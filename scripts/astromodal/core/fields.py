@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import glob
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from astromodal.config.base import A_FIELD_NAME, FIELD_NAME
-from astromodal.config.inputs import LAST
+from astromodal.config.inputs import LAST, is_address
 from astromodal.config.schema import Config
 from astromodal.core.paths import Layout
+from astromodal.core.stored import Files
 from astromodal.errors import ConfigError, must_be, suggestion
 
 NO_IMAGES: Final = (
@@ -59,7 +59,7 @@ def is_simulated(config: Config) -> bool:
     return config.paths.datacube_template is None and not config.sources
 
 
-def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
+def run_fields(config: Config, built: Sequence[str] = (), files: Files | None = None) -> RunFields:
     """Determine the fields of a run and their uses.
 
     Parameters
@@ -69,6 +69,8 @@ def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
     built : sequence of str
         Fields whose cubes are built from the sources of the configuration. Where there are none
         yet, as before the sources are indexed, the run has no fields, whatever the lists name.
+    files : Files, optional
+        Lists cubes and results; on this machine where None.
 
     ``fields`` names the fields that are encoded, embedded and so on. Training fields have lists of
     their own. If these are null, every field of the run is a training field at first. Once the
@@ -81,9 +83,10 @@ def run_fields(config: Config, built: Sequence[str] = ()) -> RunFields:
     """
     if config.sources and not built:
         return RunFields((), (), (), ())
-    known = tuple(built) if config.sources else _known_fields(config)
+    files = files or Files()
+    known = tuple(built) if config.sources else _known_fields(config, files)
     every = _chosen("fields", config.fields, known) or known
-    fitted = _fitted_before(layout(config), known)
+    fitted = _fitted_before(layout(config), known, files)
     tokenizers = _chosen("tokenizers.fields", config.tokenizers.fields, known) or fitted or every
     training = _chosen("training.fields", config.training.fields, known) or tokenizers
     unseen = tuple(field for field in every if field not in {*tokenizers, *training})
@@ -97,10 +100,11 @@ def spread_evenly(fields: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(fields[int(i * step)] for i in range(min(most, len(fields))))
 
 
-def check_frozen(config: Config) -> None:
+def check_frozen(config: Config, files: Files | None = None) -> None:
     """Raise `ConfigError` if a frozen part of the run does not exist yet."""
+    times = (files or Files()).time
     for part, paths in frozen_files(config).items():
-        missing = [path for path in paths if not Path(path).is_file()]
+        missing = [path for path in paths if times(path) is None]
         if missing:
             must, do = "made before it is frozen", f"leave {part} out of freeze once"
             raise ConfigError(must_be(f"freeze: {part}", must, f"no {missing[0]}", do))
@@ -130,10 +134,11 @@ def frozen_files(config: Config) -> dict[str, tuple[str, ...]]:
     return {part: tuple(files[part].values()) for part in config.freeze}
 
 
-def notices(config: Config, fields: RunFields) -> Iterator[str]:
+def notices(config: Config, fields: RunFields, files: Files | None = None) -> Iterator[str]:
     """Yield messages about a plan: frozen parts, and fields that nothing is trained on."""
-    for part, files in frozen_files(config).items():
-        made = datetime.fromtimestamp(max(Path(f).stat().st_mtime for f in files))
+    times = (files or Files()).time
+    for part, paths in frozen_files(config).items():
+        made = datetime.fromtimestamp(max(times(path) or 0 for path in paths))
         yield f"{part} frozen: kept as made on {made:%Y-%m-%d %H:%M}, whatever changes before them"
     sky = config.simulate
     bare = all("images" in sky.fields[f].absent for f in fields.tokenizers if f in sky.fields)
@@ -148,33 +153,37 @@ def notices(config: Config, fields: RunFields) -> Iterator[str]:
         )
 
 
-def _fitted_before(paths: Layout, known: Sequence[str]) -> tuple[str, ...]:
+def _fitted_before(paths: Layout, known: Sequence[str], files: Files) -> tuple[str, ...]:
     """Fields that existing tokenizers were fitted on; none if there are no tokenizers."""
-    if not Path(paths.scalar_tokenizer).is_file():
+    if files.time(paths.scalar_tokenizer) is None:
         return ()
-    return tuple(field for field in known if Path(paths.quantiles(field)).is_file())
+    sampled = files.fields(paths.quantiles())
+    return tuple(field for field in known if field in sampled)
 
 
-def _known_fields(config: Config) -> tuple[str, ...]:
+def _known_fields(config: Config, files: Files) -> tuple[str, ...]:
     """Return all fields that have a cube or are simulated; `ConfigError` if there are none."""
     template = config.paths.datacube_template
     if template is not None:
-        return _discover(template)
+        return _discover(template, files)
     if not config.simulate.fields:
         do = "name a field, or set paths.datacube_template to your cubes"
         raise ConfigError(must_be("simulate.fields", "a field or more", "none", do))
     return tuple(config.simulate.fields)
 
 
-def _discover(template: str) -> tuple[str, ...]:
+def _discover(template: str, files: Files) -> tuple[str, ...]:
     """Return the fields whose cubes match a template, by name; `ConfigError` if there are none."""
-    before, after = template.split("{field}")
-    found = glob.glob(f"{glob.escape(before)}*{glob.escape(after)}")
-    fields = sorted(path[len(before) : len(path) - len(after)] for path in found)
+    fields = sorted(files.fields(template))
     for field in fields:
         if not re.fullmatch(FIELD_NAME, field):
             what, do = f"{{field}} of {template}", "rename the cube, or move it elsewhere"
             raise ConfigError(must_be(what, A_FIELD_NAME, repr(field), do))
+    if not fields and is_address(template):
+        do = "check its spelling, the storage plugin's endpoint, and your credentials"
+        raise ConfigError(
+            must_be("paths.datacube_template", "the address of some cube", template, do)
+        )
     if not fields:
         do = "set it to your cubes, or to null to simulate a sky"
         raise ConfigError(must_be("paths.datacube_template", "the path of some cube", template, do))

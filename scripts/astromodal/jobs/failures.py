@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
@@ -10,9 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from astromodal.config.inputs import is_address
 from astromodal.config.schema import Config
 from astromodal.core.fields import cube_template, layout
 from astromodal.core.paths import WHOLE
+from astromodal.core.stored import Files
 from astromodal.errors import ConfigError, must_be
 from astromodal.storage.formats import Skip, skip_at
 from astromodal.storage.hashing import FileVersion
@@ -97,10 +100,23 @@ def skipped(folder: str | Path, fields: Collection[str]) -> Iterator[str]:
         yield str(Skip(field, ", ".join(rules), error))
 
 
-def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -> None:
+def check_skipped(
+    config: Config, folder: str | Path, fields: Collection[str], files: Files | None = None
+) -> None:
     """Refuse the outputs of skipped fields where ``on_bad_field`` is no longer ``skip``.
 
     A cube that has changed since is read again.
+
+    Parameters
+    ----------
+    config : Config
+        Its settings name the cubes.
+    folder : path
+        The folder of notes.
+    fields : collection of str
+        The fields of the run.
+    files : Files, optional
+        Tells when a cube on an object store was written.
 
     Raises
     ------
@@ -110,18 +126,25 @@ def check_skipped(config: Config, folder: str | Path, fields: Collection[str]) -
     if config.on_bad_field == "skip":
         return
     for note in read_notes(folder, fields):
-        cube = _judged(config, note)
-        if cube.exists() and FileVersion.of(cube) == note.version:
+        if _unchanged(config, note, Path(folder), files or Files()):
             outputs = ", ".join(note.outputs)
             do = f"repair or move what it read; to read it again as it is, delete {outputs}"
             raise ConfigError(must_be("on_bad_field", "skip", f"stop, but {note.skip}", do))
 
 
-def _judged(config: Config, note: Note) -> Path:
-    """Return the file whose version a note holds: a cube, or the stamp of what it is built from."""
-    cube = cube_template(config).format(field=note.skip.field)
-    built = cube in note.outputs
-    return Path(layout(config).stamp(WHOLE, note.skip.field) if built else cube)
+def _unchanged(config: Config, note: Note, folder: Path, files: Files) -> bool:
+    """Return whether the file whose version a note holds is still of that version.
+
+    It is a cube, or the stamp of what a cube is built from. The note of a stored cube holds the
+    version of a local copy: the cube is unchanged if it was written before the note.
+    """
+    field = note.skip.field
+    cube = cube_template(config).format(field=field)
+    if is_address(cube):
+        written = note_path(folder, field, note.skip.rule).stat().st_mtime
+        return (files.time(cube) or math.inf) <= written
+    path = Path(layout(config).stamp(WHOLE, field) if cube in note.outputs else cube)
+    return path.exists() and FileVersion.of(path) == note.version
 
 
 def killed(logs: Iterable[str | Path]) -> Iterator[str]:

@@ -58,12 +58,16 @@ class TrainingInterrupted(SystemExit):
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Paths of the files of a run's folder."""
+    """Paths of the files of a run, and of the folder of its checkpoints.
+
+    Checkpoints are beside the final model where `checkpoints` is None.
+    """
 
     vocab_spec: Path
     config: Path
     history: Path
     final_model: Path
+    checkpoints: Path | None = None
 
 
 def train_transformer(
@@ -84,8 +88,8 @@ def train_transformer(
     tokenizers : Tokenizers
         The tokenizers that they were encoded with.
     files : RunFiles
-        The vocabulary to read; the config, history and final model to write. Checkpoints are
-        written beside the final model.
+        The vocabulary to read; the config, history and final model to write; the folder of
+        checkpoints.
     settings : Config
         ``model``, ``training``, ``sequences`` and the settings of ``tokenizers`` that the layout of
         sequences depends on are read. All settings given are written to the run's config.
@@ -127,7 +131,8 @@ def train_transformer(
         "model": "causal transformer 4",
         **_start_identity(settings.training.init_from),
     }
-    place = Place(files.final_model.parent, {"config": config, "vocab_spec": vocabulary})
+    folder = files.checkpoints or files.final_model.parent
+    place = Place(folder, {"config": config, "vocab_spec": vocabulary})
     with stop_on_signals() as stop:
         trainer = _trainer(sequences, tokenizers.tables(), settings, place, group, stop, logger)
         if group.first:
