@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +128,15 @@ def test_a_killed_job_is_noticed_and_tried_again(afresh):
 def test_interrupting_snakemake_deletes_its_jobs(afresh):
     """Ctrl-C leaves no job in the queue; the same command ends what was interrupted."""
     afresh.remove(SCALARS)
-    with afresh.started(f"results/{SCALARS}") as started:
+    # An interruption just while the executor looks at its jobs deletes none of them.
+    rarely = ["--seconds-between-status-checks", "10"]
+    looked = afresh.folder / ".snakemake/gridengine/queue.json"
+    with afresh.started(f"results/{SCALARS}", *rarely) as started:
         job = started.running("encode_scalars")
         wait_for(lambda: afresh.cluster.script_of(job.number), "its script", 120).suspend()
+        looked.unlink(missing_ok=True)
+        wait_for(looked.exists, "a look at the job", 120)
+        time.sleep(3)
         started.process.send_signal(signal.SIGINT)
         done = started.end()
     assert done.returncode != 0

@@ -20,6 +20,7 @@ from helpers.slurm import wait_for
 
 APART = 120  # s
 CODES = "outputs/scalar_tokens/datacube_T-2_scalar_tokens.npz"
+IMAGES = "outputs/image_tokens/datacube_T-2_tokens.npz"
 SEQUENCES = "outputs/sequences/datacube_T-2_sequences.safetensors"
 
 
@@ -45,14 +46,14 @@ def test_two_nodes_train_in_one_job(pair):
 
 
 @contextmanager
-def failed(workflow: ClusterWorkflow, node: str, how: int) -> Iterator[None]:
-    """Inside, nothing of a node runs any more, and Slurm knows it; then the node starts again."""
+def failed(workflow: ClusterWorkflow, node: str, how: int) -> Iterator[list[psutil.Process]]:
+    """Inside, these processes of a node run no more, and Slurm knows; then it starts again."""
     cluster = workflow.cluster
     gone = cluster.all_of(node)
     for process in gone:
         process.send_signal(how)
     with cluster.down(node):
-        yield
+        yield gone
         for process in gone:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -72,12 +73,10 @@ def test_a_node_fails_in_the_middle_of_a_training_on_two(again, pair, node, how)
     workflow = on_two_nodes(again)
     with held(workflow) as (started, job):
         trainers = workflow.cluster.trainers(job.number)
-        with failed(workflow, node, how):
-            lost = workflow.cluster.all_of(node)
+        with failed(workflow, node, how) as lost:
             for trainer in trainers:
-                with suppress(psutil.NoSuchProcess):
-                    if trainer not in lost:
-                        trainer.resume()
+                if trainer not in lost:
+                    trainer.resume()
         wait_for(lambda: started.jobs(states="PENDING"), "the job to be queued again", 180)
         workflow.cluster.start_soon(job.number)
         done = started.end()
@@ -110,21 +109,15 @@ def test_nodes_with_clocks_apart_train_together(again, pair, library):
 
 
 def test_jobs_of_nodes_with_clocks_apart_are_made_once(again, library):
-    """Codes are made two minutes ago and sequences by the next job: a plan finds nothing to do."""
+    """One is behind, one ahead, whose clock gives its files their time: a plan finds no job."""
     before = (again.results / CODES).read_bytes()
-    again.remove(CODES, SEQUENCES)
-    with clocks(again.cluster, cpu1=Clock(library, -APART), gpu1=Clock(library, APART)):
+    again.remove(CODES, IMAGES, SEQUENCES)
+    apart = {"cpu1": Clock(library, -APART), "gpu1": Clock(library, APART, stamps=True)}
+    with clocks(again.cluster, **apart):
         again.run("encode")
+    assert clock_of(again.log("encode_images", "T-2")) == pytest.approx(APART, abs=5)
     assert clock_of(again.log("encode_scalars", "T-2")) == pytest.approx(-APART, abs=5)
     assert (again.results / CODES).read_bytes() == before
-    assert "Nothing to be done" in again.call("encode", "--dry-run").text
-
-
-def test_files_with_the_time_of_a_clock_ahead_are_made_once(again, library):
-    """Where the writer's clock gives files their time, the plan afterwards finds nothing to do."""
-    again.remove(CODES, SEQUENCES)
-    with clocks(again.cluster, cpu1=Clock(library, APART, stamps=True)):
-        again.run("encode")
     assert "Nothing to be done" in again.call("encode", "--dry-run").text
 
 
