@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if 
 BIN := .venv/bin
 # The workflow's Python is the environment's, whatever environment the shell has active.
 RUN := env -u PYTHONPATH -u PYTHONHOME -u VIRTUAL_ENV PATH="$(CURDIR)/$(BIN):$$PATH"
-CODE := scripts tests benchmarks docs envs
+CODE := scripts tests benchmarks docs envs profiles
 
 .PHONY: help demo test faults interruptions staleness steady soak cluster environments lock cubes extensions storage learning bench bench-gpu quality study lint format docs html clean
 
@@ -52,8 +52,8 @@ soak: .venv/astromodal-dev  ## run 200 small fields while jobs are killed and se
 	@echo "== A long run, disturbed"
 	$(RUN) PYTHONPATH=tests:scripts python tests/steadiness/soak.py
 
-cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm (root, Debian's munge slurmctld slurmd slurm-client)
-	@echo "== Running the tests on a Slurm cluster of this machine's own"
+cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm and Grid Engine (root, Debian's munge slurmctld slurmd slurm-client, gridengine-master gridengine-exec gridengine-client)
+	@echo "== Running the tests on clusters of this machine's own"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
 
 environments: .venv/astromodal-dev  ## build the container and the environments of conda, and run in them (root, Debian's buildah debootstrap; a quarter of an hour)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from helpers import gridengine
 from helpers.cluster import ClusterWorkflow, Finished, on, watched
+from helpers.gridengine import GridEngine
 from helpers.slurm import Cluster, missing, running_cluster
 from helpers.workflow import tiny
 
@@ -34,17 +37,37 @@ def cluster(request) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def finished(cluster, tmp_path_factory) -> Finished:
-    """A small sky, encoded and trained on, on the cluster, once for all tests.
+def tokenized(tmp_path_factory) -> Callable[[str], Path]:
+    """Gives a new folder with cubes and tokenizers, made once and without a cluster: quicker."""
+    made = tmp_path_factory.mktemp("tokenized")
+    tiny(made, "cluster").run("tokenizers")
 
-    Its cubes and tokenizers are made without Slurm, which is quicker.
-    """
-    folder = tmp_path_factory.mktemp("finished")
-    tiny(folder, "cluster").run("tokenizers")
-    return watched(on(cluster, folder), "encode", "train")
+    def copy(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        for part in ("results", ".snakemake"):
+            shutil.copytree(made / part, folder / part)
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def finished(cluster, tokenized) -> Finished:
+    """A small sky, encoded and trained on, on the cluster, once for all tests."""
+    return watched(on(cluster, tokenized("finished")), "encode", "train")
 
 
 @pytest.fixture
 def again(finished, tmp_path) -> ClusterWorkflow:
     """A copy of the finished run, of which a test removes something and has it made again."""
     return finished.copy(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def grid() -> GridEngine:
+    """A live Grid Engine: one host with 64 slots and two GPUs."""
+    if why := gridengine.missing():
+        pytest.skip(why)
+    folder = tempfile.TemporaryDirectory(prefix="grid-")
+    with folder as name, gridengine.running_grid_engine(Path(name)) as running:
+        yield running

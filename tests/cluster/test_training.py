@@ -2,53 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
-
-from helpers.cluster import Started
-from helpers.slurm import Job, wait_for
-
-RUN = "runs_tokens_transformer"
-
-
-@contextmanager
-def held(workflow) -> Iterator[tuple[Started, Job]]:
-    """Train anew; inside, the training stands still in the middle of its steps.
-
-    So the test does not depend on how fast this machine trains. Slurm lets a process go on before
-    it sends SIGTERM.
-    """
-    run = workflow.results / RUN
-    for made in ("final_model.pt", "checkpoints.json", "checkpoint_step_*.pt"):
-        workflow.remove(*(path.relative_to(workflow.results) for path in run.glob(made)))
-    with workflow.started("train") as started:
-        job = started.running("train_transformer")
-        trainer = wait_for(lambda: workflow.cluster.script_of(job.number), "the training", 120)
-        saved = run / "checkpoint_step_5.pt"
-        wait_for(saved.exists, "a checkpoint", seconds=300, every=0.02)
-        trainer.suspend()
-        assert not (run / "final_model.pt").exists()
-        yield started, job
-
-
-def weights(workflow) -> dict[str, torch.Tensor]:
-    path = workflow.results / RUN / "final_model.pt"
-    return torch.load(path, weights_only=True)["model_state_dict"]
-
-
-def assert_same_weights(workflow, uninterrupted) -> None:
-    expected, found = weights(uninterrupted), weights(workflow)
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-
-
-def resumed_at(workflow) -> int:
-    """The step of the checkpoint from which the last attempt went on."""
-    text = workflow.log("train_transformer").read_text()
-    return int(re.search(r"goes on from checkpoint_step_(\d+)\.pt", text).group(1))
+from helpers.cluster_training import assert_same_weights, held, resumed_at
+from helpers.slurm import wait_for
 
 
 def test_at_its_time_limit_training_saves_and_the_next_attempt_ends_it(again, finished):
@@ -93,15 +48,4 @@ def test_two_gpus_are_two_processes_of_one_job(again):
     assert [job.state for job in jobs] == ["COMPLETED"]
     assert "gpu:2" in record["TresPerJob"]
     assert record["NumTasks"] == "1"
-    assert "2 processes train together" in again.log("train_transformer").read_text()
-
-
-def test_two_nodes_train_in_one_job(again):
-    """One Slurm job of two nodes, on each of which srun starts a process; they train as a pair."""
-    again.config["training"] |= {"nodes": 2, "epochs": 1}
-    done = again.run("train")
-    jobs = again.cluster.jobs("train_transformer", run=done.run)
-    record = again.cluster.record(jobs[0].number)
-    assert [job.state for job in jobs] == ["COMPLETED"]
-    assert record["NodeList"] == "gpu[1-2]"
     assert "2 processes train together" in again.log("train_transformer").read_text()

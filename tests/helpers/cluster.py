@@ -19,14 +19,15 @@ import psutil
 import pytest
 import yaml
 
+from helpers.gridengine import GridEngine
 from helpers.slurm import Cluster, Job, is_script, wait_for
 from helpers.workflow import ROOT, Workflow, tiny
 
 # Two submissions of the two fields' codes, one of their images. Looks at jobs at once, not after
 # 20 s; a file system that is no network's; a machine of two cores.
-HERE = ["--group-components", "codes=2", "images=2"]
-HERE += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"]
-HERE += ["--jobs", "4", "--max-threads", "2"]
+ANYWHERE = ["--group-components", "codes=2", "images=2"]
+ANYWHERE += ["--latency-wait", "20", "--jobs", "4", "--max-threads", "2"]
+HERE = [*ANYWHERE, "--slurm-init-seconds-before-status-checks", "1"]
 
 
 @dataclass
@@ -35,11 +36,11 @@ class ClusterWorkflow(Workflow):
 
     Attributes
     ----------
-    cluster : Cluster
+    cluster : Cluster or GridEngine
         Where its jobs run.
     """
 
-    cluster: Cluster = field(kw_only=True)
+    cluster: Cluster | GridEngine = field(kw_only=True)
 
     @contextmanager
     def started(self, *options: str, patient: bool = False) -> Iterator[Started]:
@@ -52,9 +53,13 @@ class ClusterWorkflow(Workflow):
         impatient = ["-P", str(ROOT / "tests/helpers/impatient.py")]
         command = [sys.executable, *(["-m", "snakemake"] if patient else impatient)]
         command += ["--snakefile", str(ROOT / "Snakefile")]
-        command += ["--configfile", str(path), "--profile", str(ROOT / "slurm"), *HERE]
+        command += ["--configfile", str(path), *self.profile()]
         with snakemake(self.cluster, [*command, *options], self.folder) as started:
             yield started
+
+    def profile(self) -> list[str]:
+        """The options that choose the profile, and those that fit it to this machine."""
+        return ["--profile", str(ROOT / "slurm"), *HERE]
 
     def call(self, *options: str) -> subprocess.CompletedProcess:
         """Run Snakemake to its end."""
@@ -74,7 +79,9 @@ class ClusterWorkflow(Workflow):
 class Started:
     """A Snakemake that runs, and what it has printed so far."""
 
-    def __init__(self, process: subprocess.Popen, output: Path, cluster: Cluster) -> None:
+    def __init__(
+        self, process: subprocess.Popen, output: Path, cluster: Cluster | GridEngine
+    ) -> None:
         self.process, self.output, self.cluster = process, output, cluster
 
     @property
@@ -83,7 +90,9 @@ class Started:
 
     @property
     def run(self) -> str:
-        """Name of all of its Slurm jobs."""
+        """Name of all of its Slurm jobs; other clusters have none."""
+        if not isinstance(self.cluster, Cluster):
+            return ""
         found = wait_for(lambda: re.search(r"SLURM run ID: (\S+)", self.text), "a run's name")
         return found.group(1)
 
@@ -117,7 +126,10 @@ class Started:
 
 @contextmanager
 def snakemake(
-    cluster: Cluster, command: list[str], folder: Path, variables: Mapping[str, str] | None = None
+    cluster: Cluster | GridEngine,
+    command: list[str],
+    folder: Path,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Started]:
     """Inside, a Snakemake runs; it is interrupted where it has not ended by then.
 
@@ -127,7 +139,7 @@ def snakemake(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(handle, "wb") as output:
         process = subprocess.Popen(
-            command,
+            [*cluster.prefix, *command],
             cwd=folder,
             env=environment(cluster) | dict(variables or {}),
             stdin=subprocess.DEVNULL,
@@ -147,7 +159,7 @@ def snakemake(
                 process.wait()
 
 
-def environment(cluster: Cluster) -> dict[str, str]:
+def environment(cluster: Cluster | GridEngine) -> dict[str, str]:
     """What Snakemake and its jobs run with: this machine's few cores serve many jobs at once."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("COV_")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -157,6 +169,37 @@ def environment(cluster: Cluster) -> dict[str, str]:
 def on(cluster: Cluster, folder: Path, name: str = "cluster") -> ClusterWorkflow:
     """A workflow of one of the tests' configs on a cluster."""
     return ClusterWorkflow(folder, tiny(folder, name).config, cluster=cluster)
+
+
+@dataclass
+class GridWorkflow(ClusterWorkflow):
+    """A run of the workflow on a Grid Engine, with a copy of the profile that fits its site.
+
+    Attributes
+    ----------
+    site : path
+        The copy of profiles/gridengine.
+    """
+
+    site: Path = field(kw_only=True)
+
+    def profile(self) -> list[str]:
+        return ["--profile", str(self.site), *ANYWHERE, "--seconds-between-status-checks", "1"]
+
+
+def edited_profile(folder: Path, **values: str) -> Path:
+    """A copy of profiles/gridengine whose constants have other values, as users set them."""
+    shutil.copytree(ROOT / "profiles/gridengine", folder)
+    for name, value in values.items():
+        changed = 0
+        for path in folder.glob("*.py"):
+            text, n = re.subn(
+                rf"^({name}\b[^=]*) = .*$", rf"\1 = {value}", path.read_text(), flags=re.M
+            )
+            path.write_text(text)
+            changed += n
+        assert changed == 1, name
+    return folder
 
 
 @dataclass

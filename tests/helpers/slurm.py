@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,12 @@ def wait_for(
     raise TimeoutError(f"waited {seconds} s for {what}")
 
 
+def munged(folder: Path) -> list[str]:
+    """The call of munged with its files in a folder."""
+    command = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket"]
+    return command + [f"--{n}-file={folder}/munge.{n}" for n in ("key", "log", "pid", "seed")]
+
+
 @dataclass
 class Cluster:
     """A running Slurm.
@@ -132,6 +138,8 @@ class Cluster:
 
     folder: Path
     daemons: dict[str, subprocess.Popen] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    """What stands before a command that is to find this cluster."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -146,34 +154,36 @@ class Cluster:
     def start(self) -> None:
         """Start the daemons; return when all nodes take jobs."""
         self._configure()
-        folder = str(self.folder)
-        munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket"]
-        munged += [f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")]
-        self._daemon("munged", munged)
+        self.daemon("munged", munged(self.folder))
         wait_for((self.folder / "munge.socket").exists, "munged's socket")
-        self._daemon("slurmctld", ["slurmctld", "-D"])
+        self.daemon("slurmctld", ["slurmctld", "-D"])
         wait_for(lambda: "is UP" in self.ask("scontrol", "ping"), "slurmctld")
         for node in NODES:
             self.start_node(node)
         for node in NODES:
             wait_for(lambda node=node: self.state_of(node) == "idle", f"node {node}")
 
-    def start_node(self, node: str) -> None:
-        self._daemon(node, ["slurmd", "-D", "-N", node])
+    def start_node(self, node: str, variables: Mapping[str, str] | None = None) -> None:
+        """Start the daemon of a node, with further variables in its environment."""
+        self.daemon(node, ["slurmd", "-D", "-N", node], variables)
+
+    def end(self, name: str) -> None:
+        """Stop a daemon, and nothing else."""
+        process = self.daemons.pop(name)
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def stop(self) -> None:
         """Cancel all jobs and stop the daemons, and nothing else."""
         if set(NODES) <= set(self.daemons):
             self.ask("scancel", "--user=root")
             self.wait_until_idle()
-        for process in reversed(self.daemons.values()):
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.daemons.clear()
+        for name in reversed([*self.daemons]):
+            self.end(name)
 
     @contextmanager
     def down(self, node: str) -> Iterator[None]:
@@ -216,6 +226,19 @@ class Cluster:
                 if own and is_script(process):
                     return process
         return None
+
+    def trainers(self, number: int) -> list[psutil.Process]:
+        """The processes that train together in a job on several nodes."""
+        found = self.processes().items()
+        own = [p for p, variables in found if variables.get("SLURM_JOB_ID") == str(number)]
+        return [p for p in own if {"astromodal.training.launch", "process"} <= {*p.cmdline()}]
+
+    def all_of(self, node: str) -> list[psutil.Process]:
+        """The daemon of a node and what runs there: no more is left of it once these are killed."""
+        tasks = [p for p, v in self.processes().items() if v.get("SLURMD_NODENAME") == node]
+        above = {task.parent() for task in tasks}
+        steps = [p for p in above if p is not None and p.name().startswith("slurmstepd")]
+        return [psutil.Process(self.daemons[node].pid), *steps, *tasks]
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run one of Slurm's commands on this cluster."""
@@ -288,12 +311,15 @@ class Cluster:
         (self.folder / "gres.conf").write_text("AutoDetect=off\n" + "".join(lines))
         (self.folder / "cgroup.conf").write_text("ConstrainCores=no\nConstrainRAMSpace=no\n")
 
-    def _daemon(self, name: str, command: list[str]) -> None:
+    def daemon(
+        self, name: str, command: list[str], variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a daemon, with further variables in its environment."""
         program = _program(command[0])
         with (self.folder / f"{name}.out").open("ab") as output:
             self.daemons[name] = subprocess.Popen(
                 [program, *command[1:]],
-                env=os.environ | self.environment,
+                env=os.environ | self.environment | dict(variables or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

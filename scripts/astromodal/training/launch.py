@@ -102,7 +102,7 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
             run_id=run,
             rdzv_backend="c10d",
             rdzv_endpoint=endpoint,
-            rdzv_configs={"store_type": "file"} if alone else {"is_host": first},
+            rdzv_configs={"store_type": "file"} if alone else _meeting(first),
             max_restarts=0,  # the workflow retries a failed job, from the last checkpoint
             local_addr="localhost" if alone else None,
         )
@@ -112,6 +112,16 @@ def launch_node(path: Path, endpoint: str, run: str, first: bool = True) -> None
             raise TrainingInterrupted from error
         except ChildFailedError as error:
             raise _failure({f.exitcode for f in error.failures.values()}) from error
+
+
+def _meeting(first: bool) -> dict[str, str | bool]:
+    """Return how agents of several nodes meet, where the first one hosts the endpoint.
+
+    Every 5 s, an agent shares that it is alive, with the time of its own clock. It counts as
+    dead if that time is too old: after 15 s in PyTorch, after an hour here, because the clocks of
+    nodes may differ. Slurm finds dead nodes.
+    """
+    return {"is_host": first, "keep_alive_max_attempt": str(3600 // 5)}
 
 
 def _failure(statuses: set[int]) -> BaseException:

@@ -50,6 +50,20 @@ def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
         launch_node(tmp_path / "task.json", str(tmp_path / "agent"), "run")
 
 
+def test_agents_bear_clocks_that_differ(monkeypatch, tmp_path):
+    """A sign of life by a clock that is behind makes no node a dead one: PyTorch allows 15 s."""
+    seen = []
+
+    def elastic_launch(config, entrypoint):
+        seen.append(config.rdzv_configs)
+        return lambda *arguments: None
+
+    monkeypatch.setattr(module, "elastic_launch", elastic_launch)
+    task(tmp_path, nodes=2).write(tmp_path / "task.json")
+    launch_node(tmp_path / "task.json", "localhost:1", "run", first=False)
+    assert [config["keep_alive_max_attempt"] for config in seen] == ["720"]
+
+
 def test_processes_that_are_told_to_stop_have_time_to_save(monkeypatch, tmp_path):
     """The agent waits for minutes, not for its half of one, before it kills them."""
     seen = []
