@@ -167,11 +167,13 @@ def write_onnx(model: LoadedModel, folder: str | Path, pooling: str = "mean") ->
         states = [network.hidden(*(a[None] for a in each))[..., :width] for each in sequences]
         wanted = torch.cat([POOLINGS[pooling](each) for each in states]).numpy()
     module, axes = Embedder(network, pooling).eval(), {0: "batch", 1: "tokens"}
-    embedder = _Network(module, padded(sequences), "embeddings", axes)
+    # The longest by itself, as the memory of attention grows with the square of the length.
+    batches = [padded(sequences[:1]), padded(sequences[1:])]
+    embedder = _Network(module, batches, "embeddings", axes)
     cutouts = random_cutouts(image)
     arrays = (tensor.numpy() for tensor in cutouts.values())
     encoder = Encoder(copy.deepcopy(image.autoencoder.model), image.normaliser.softening)
-    latents = _Network(encoder.eval(), cutouts, "latents", {0: "batch"})
+    latents = _Network(encoder.eval(), [cutouts], "latents", {0: "batch"})
     bands = {"bands": json.dumps(list(image.bands)), "unit": PIXELS}
     longest = {"max_tokens": str(network.max_seq_len)}
     return {
@@ -229,10 +231,10 @@ def random_cutouts(image: ImageTokenizer) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class _Network:
-    """A network, inputs by name, the name of its output, and names of axes of any length."""
+    """A network, batches of inputs by name, the name of its output, and axes of any length."""
 
     module: nn.Module
-    inputs: dict[str, torch.Tensor]
+    batches: list[dict[str, torch.Tensor]]
     output: str
     axes: dict[int, str]
 
@@ -241,24 +243,26 @@ class _Network:
         import onnxruntime
 
         make_folder(path.parent)
+        last = self.batches[-1]
         with scratch_folder(path) as scratch:
             with _quiet():
                 program: Any = torch.onnx.export(
                     self.module,
-                    tuple(each[:2] for each in self.inputs.values()),
+                    tuple(each[:2] for each in last.values()),
                     dynamo=True,
-                    dynamic_shapes=(self.axes,) * len(self.inputs),
-                    input_names=list(self.inputs),
+                    dynamic_shapes=(self.axes,) * len(last),
+                    input_names=list(last),
                     output_names=[self.output],
                     verbose=False,
                 )
             program.model.metadata_props.update(meta)
             program.save(scratch / path.name)  # beside it the weights, from 1.5 GB on
+            del program
             session = onnxruntime.InferenceSession(
                 scratch / path.name, providers=["CPUExecutionProvider"]
             )
-            given = {name: each.numpy() for name, each in self.inputs.items()}
-            (found,) = session.run(None, given)
+            given = [{n: each.numpy() for n, each in batch.items()} for batch in self.batches]
+            found = np.concatenate([session.run(None, batch)[0] for batch in given])
             off = float(np.abs(found - wanted).max() / np.abs(wanted).max())
             if not off <= TOLERANCE:
                 must, got = f"within {TOLERANCE:g} of what PyTorch computes", f"{off:.2g}"

@@ -21,8 +21,6 @@ Item = dict[str, Any]
 Paths = str | Path | Sequence[str | Path]
 Remainder = Literal["keep", "drop"]
 Share = TypeVar("Share", bound=Sized)
-_STATE = ("seed", "objects", "shares")
-"""What a stream must have in common with the one whose state it continues."""
 
 
 class Stream(IterableDataset[Item], ABC, Generic[Share]):
@@ -73,7 +71,7 @@ class Stream(IterableDataset[Item], ABC, Generic[Share]):
             self._group = rank, world_size
         # Shared with the workers: those that persist between epochs see a change.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
-        self._done = 0
+        self._given = (0, 0)  # epoch, and objects of it
         self._resumed: dict[str, int] | None = None
 
     @property
@@ -101,20 +99,21 @@ class Stream(IterableDataset[Item], ABC, Generic[Share]):
     def __iter__(self) -> Iterator[Item]:
         number, count = self._place()
         epoch, shares = self.epoch, self._divide(self.epoch, count)
-        self._done, end = self._start(epoch, number, count), len(shares[number])
-        if self.remainder == "drop":
-            end = min(map(len, shares))
-        left = max(0, end - self._done)
-        for item in islice(self._read(shares[number], epoch, self._done), left):
-            self._done += 1
+        done = self._start(epoch, number, count)
+        end = min(map(len, shares)) if self.remainder == "drop" else len(shares[number])
+        self._given = epoch, done
+        read = self._read(shares[number], epoch, done)
+        for given, item in enumerate(islice(read, max(0, end - done)), start=done + 1):
+            self._given = epoch, given
             yield item
 
     def state_dict(self) -> dict[str, int]:
         """Return the place in the epoch, of this worker if in one, as plain numbers."""
         number, count = self._place()
+        epoch, given = self._given
         return {
             "seed": self.seed, "objects": self.n_objects, "shares": count, "share": number,
-            "epoch": self.epoch, "done": self._done,
+            "epoch": self.epoch, "done": given if epoch == self.epoch else 0,
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
@@ -136,7 +135,7 @@ class Stream(IterableDataset[Item], ABC, Generic[Share]):
                 what = f"{name} of the state"
                 raise ConfigError(must_be(what, f"{own}, as in the stream", state.get(name)))
         self._resumed = dict(state)
-        self._done = state["done"]
+        self._given = state["epoch"], state["done"]
         self.set_epoch(state["epoch"])
 
     def __getstate__(self) -> dict[str, Any]:
