@@ -16,7 +16,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 MODULES = sorted((ROOT / "scripts/astromodal").rglob("*.py"))
 LAYERS = ["surveys", "config", "core", "storage", "data", "tokenizers", "sequences", "training"]
 LAYERS += ["inference", "evaluation"]
-MOST_MODULES = 215
+MOST_MODULES = 217
 MOST_WITH_ONE_IMPORTER = 25
 REGISTRY = "astromodal.sources.readers"
 """Module that lists the readers of raw files: one for each kind, which nothing else imports."""
@@ -125,7 +125,7 @@ def imported(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def test_the_package_has_few_modules():
-    """Fewer than 215 modules; a package's ``__init__.py``, which names its subject, is none."""
+    """Fewer than 217 modules; a package's ``__init__.py``, which names its subject, is none."""
     assert len([path for path in MODULES if path.name != "__init__.py"]) < MOST_MODULES
 
 
