@@ -77,6 +77,12 @@ OTHERS = {
     "import qp": "run by test_photoz.py",
     "from astromodal.inference import AstroModel": "run by test_photoz.py",
     "from astropy.table import Table": "run by test_photoz.py",
+    "from astromodal import AstroModel": "run by test_pytorch.py",
+    "import astromodal": "run by test_pytorch.py",
+    "from torch.utils.data import DataLoader": "run by test_pytorch.py",
+    "from astromodal.config import load_config": "run by test_pytorch.py",
+    "from torchdata.stateful_dataloader": "run by test_pytorch.py",
+    "import onnxruntime": "run by test_pytorch.py",
     "from astromodal.inference.catalogue": "run by test_photoz.py",
 }
 """Beginnings of fenced blocks that show what is printed, and what holds them to it."""

@@ -131,6 +131,10 @@ class Cube:
         """Return the name of each column and what it holds, as `Footer.kinds` does."""
         return self._footer.kinds()
 
+    def row_groups(self) -> list[range]:
+        """Return the rows of each row group: the parts of the file that are read by themselves."""
+        return [range(span.start, span.end) for span in self._footer.spans(0)]
+
     @property
     def provenance(self) -> dict[str, Provenance]:
         """What each source of raw files gave, by source; empty for a cube that was not built.

@@ -23,7 +23,9 @@ def has_group(cube: Cube, group: str) -> bool:
     return not cube.columns.isdisjoint(spectrum_group(group).column_names)
 
 
-def read_group(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Batch]:
+def read_group(
+    cube: Cube, group: str, rows: int = ROWS, keep: np.ndarray | None = None
+) -> Iterator[Batch]:
     """Stream the spectra or light curves of one group, in row order.
 
     Parameters
@@ -34,6 +36,8 @@ def read_group(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Batch]:
         Name of the group.
     rows : int
         Rows of the cube that are read at a time.
+    keep : bool (n,), optional
+        Rows of interest, as for `read_spectra`.
 
     Yields
     ------
@@ -47,7 +51,7 @@ def read_group(cube: Cube, group: str, rows: int = ROWS) -> Iterator[Batch]:
         hold what the group needs.
     """
     kind = spectrum_group(group)
-    yield from _batches(cube, kind, kind.coded_columns, kind.read, rows)
+    yield from _batches(cube, kind, kind.coded_columns, kind.read, rows, keep)
 
 
 def read_spectra(

@@ -216,12 +216,12 @@ def _attention(states: torch.Tensor) -> torch.Tensor:
     return (scores.softmax(dim=1) * states).sum(dim=1)
 
 
-_OF_TOKENS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+OF_TOKENS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "mean": _mean,
     "attention": _attention,
 }
 """Functions from states (B, T, D) to embeddings (B, D), by name."""
-POOLINGS = (QUERY, *_OF_TOKENS)
+POOLINGS = (QUERY, *OF_TOKENS)
 """Every pooling."""
 
 
@@ -299,6 +299,6 @@ def embed_by(
         runs = states.float().split([count * length for count, length in batch.shapes])
         shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
         for name in of_tokens:
-            pooled = torch.cat([_OF_TOKENS[name](run) for run in shaped])
+            pooled = torch.cat([OF_TOKENS[name](run) for run in shaped])
             out[name][place[batch.order]] = pooled.cpu().numpy()
     return out

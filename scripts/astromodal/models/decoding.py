@@ -139,11 +139,11 @@ class Decoder:
         if values is not None and cache.sums is not None:
             sums = cache.sums[:, None] + values.cumsum(1)
             x, cache.sums = x + sums * self.model.takes_sums(tokens, types, slots), sums[:, -1]
-        states = self._run(x, types, slots, places, attend)
+        states = self.run(x, types, slots, places, attend)
         cache.length = end
         return states
 
-    def _run(
+    def run(
         self,
         x: torch.Tensor,  # (B, N, D), embeddings of tokens
         types: torch.Tensor,  # (N,) or (B, N), and so are slots
@@ -151,6 +151,7 @@ class Decoder:
         places: torch.Tensor,  # (N,), positions of the tokens in their sequences
         attend: _Attend,
     ) -> torch.Tensor:
+        """Return the states of tokens, (B, N, D + F), of which `attend` computes the attention."""
         model, (n_sequences, n) = self.model, x.shape[:2]
         x = (x + model.types(types) + model.slots(slots)).flatten(0, 1)  # (B N, D)
         tables = (model.cosines, model.sines)

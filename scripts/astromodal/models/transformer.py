@@ -35,6 +35,8 @@ SEP = 3
 """Token id of SEP: slots are counted from it. Equal to ``astromodal.core.vocab.SEP``."""
 MISS = 4
 """Token id of what is missing, asked or hidden. Equal to ``astromodal.core.vocab.MISS``."""
+TYPE_SPECIAL = 0
+"""Token type of BOS, EOS and padding. Equal to ``astromodal.core.vocab.TYPE_SPECIAL``."""
 TYPE_SCALAR = 2
 """Token type of scalars. Equal to ``astromodal.core.vocab.TYPE_SCALAR``."""
 N_TYPES = 16
@@ -188,15 +190,27 @@ class CausalTransformerLM(nn.Module):
     ) -> torch.Tensor:
         """Return the states of all tokens, (B, T, D + F), as `flat_hidden` does."""
         shape = token_ids.shape
-        slots = slots_of(token_ids).flatten()
         flat = self.flat_hidden(
             token_ids.flatten(),
             token_types.flatten(),
-            slots,
+            self.slots_of(token_ids, token_types).flatten(),
             [(shape[0], shape[1])],
             key_padding_mask,
         )
         return flat.view(*shape, -1)
+
+    def slots_of(self, token_ids: torch.Tensor, token_types: torch.Tensor) -> torch.Tensor:
+        """Return the slots of tokens, int64 (B, T), none of which asks for a value.
+
+        A missing scalar has no token. The slot of a scalar is therefore that of its column; that of
+        other tokens of a block is the distance from its SEP. BOS, EOS and padding have slot 0.
+        """
+        slots = torch.where(token_types == TYPE_SPECIAL, 0, slots_of(token_ids))
+        if not self.columns.n_columns:
+            return slots
+        code = token_ids.to(torch.int64) - self.columns.first
+        known = (code >= 0) & (token_ids < self.columns.end) & (token_types == TYPE_SCALAR)
+        return torch.where(known, 1 + code // self.columns.n_bins, slots)
 
     def flat_hidden(
         self,
@@ -214,7 +228,7 @@ class CausalTransformerLM(nn.Module):
         Parameters
         ----------
         token_ids, token_types, slots : int (N,)
-            Ids, types and slots (see `slots_of`) of all tokens.
+            Ids, types and slots of all tokens (see the method `slots_of`).
         shapes : sequence of (int, int)
             Number of sequences and their length for each run; the products sum to N.
         key_padding_mask : bool (B, T), optional
@@ -347,8 +361,10 @@ def _range_logits(
 def slots_of(token_ids: torch.Tensor) -> torch.Tensor:
     """Return the distance of each token from the latest SEP, int64 (B, T); 0 before the first."""
     place = torch.arange(token_ids.shape[1], device=token_ids.device).expand(token_ids.shape)
-    latest = torch.where(token_ids == SEP, place, -1).cummax(dim=1).values
-    return torch.where(latest >= 0, place - latest, 0)
+    is_sep = token_ids == SEP
+    number = is_sep.cumsum(1)  # of the latest SEP, from 1; ONNX has no cummax
+    places = F.pad(torch.zeros_like(place), (1, 0)).scatter(1, number * is_sep, place * is_sep)
+    return torch.where(number > 0, place - places.gather(1, number), 0)
 
 
 def _causal_mask(padding: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,6 @@ from astromodal.core import vocab
 from astromodal.models import CausalTransformerLM
 from astromodal.models.decoding import Decoder
 from astromodal.models.layers import ColumnIds
-from astromodal.models.transformer import slots_of
 
 V = 60
 
@@ -27,13 +26,14 @@ def model():
 
 
 @pytest.fixture
-def sequences():
+def sequences(model):
     """Token ids (3, 14), and the types and slots (14,) that they share."""
     torch.manual_seed(4)
     tokens = torch.randint(5, V, (3, 14))
     tokens[:, 0], tokens[:, 1], tokens[:, 6] = vocab.BOS, vocab.SEP, vocab.SEP
     types = torch.tensor([0] + [1] * 5 + [vocab.TYPE_SCALAR] * 6 + [vocab.TYPE_ASKED] * 2)
-    return tokens, types, slots_of(tokens)[0]
+    tokens[:, 7:12] = 20 + 10 * torch.tensor([0, 0, 1, 1, 2]) + torch.randint(10, (3, 5))
+    return tokens, types, model.slots_of(tokens, types.expand(3, -1))[0]
 
 
 def full(model, tokens, types):
@@ -62,7 +62,7 @@ def test_a_repeated_cache_goes_on_by_itself(model, sequences):
     decoder = Decoder(model)
     cache = decoder.start(1, 10)
     decoder.extend(cache, tokens[:1, :9], types[:9], slots[:9])
-    copies, last = cache.repeat(2), torch.tensor([[7], [8]])
+    copies, last = cache.repeat(2), torch.tensor([[37], [38]])
     found = decoder.extend(copies, last, types[9:10], slots[9:10])
     for i in range(2):
         alone = full(model, torch.cat([tokens[:1, :9], last[i : i + 1]], dim=1), types[:10])

@@ -14,6 +14,7 @@ from astromodal.models.transformer import (
     N_TYPES,
     SEP,
     TYPE_SCALAR,
+    TYPE_SPECIAL,
     slots_of,
 )
 
@@ -87,7 +88,7 @@ def test_flat_batches_equal_batches_of_one_length(model):
         for a, b in [
             (short[0], long[0]),
             (short[1], long[1]),
-            (slots_of(short[0]), slots_of(long[0])),
+            (model.slots_of(*short), model.slots_of(*long)),
         ]
     )
     flat = model.flat_hidden(tokens, types, slots, [(3, 8), (2, 12)])
@@ -154,9 +155,17 @@ def test_slots_count_from_the_latest_sep():
     assert slots_of(tokens).tolist() == [[0, 0, 1, 2, 0, 1], [0, 0, 0, 0, 1, 2]]
 
 
+def test_slots_of_scalars_are_those_of_their_columns(model):
+    """A missing column has no token: the slots of the others stay, and BOS and EOS have slot 0."""
+    special, image, scalar = vocab.TYPE_SPECIAL, vocab.TYPE_IMAGE, vocab.TYPE_SCALAR
+    tokens = torch.tensor([[vocab.BOS, SEP, 5, 25, SEP, 29, 40, vocab.EOS]])
+    types = torch.tensor([[special, image, image, image, scalar, scalar, scalar, special]])
+    assert model.slots_of(tokens, types).tolist() == [[0, 0, 1, 2, 0, 1, 3, 0]]
+
+
 def test_sep_and_types_are_the_vocabularys():
     """Slots are counted from the vocabulary's SEP, and sums go to its types of scalars."""
-    assert (SEP, MISS) == (vocab.SEP, vocab.MISS)
+    assert (SEP, MISS, TYPE_SPECIAL) == (vocab.SEP, vocab.MISS, vocab.TYPE_SPECIAL)
     assert (TYPE_SCALAR, N_TYPES) == (vocab.TYPE_SCALAR, vocab.N_TYPES)
     assert vocab.TYPE_ASKED == N_TYPES - 1
 
