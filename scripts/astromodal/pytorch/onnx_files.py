@@ -55,14 +55,16 @@ class Embedder(nn.Module):
         The transformer, in evaluation mode.
     pooling : str
         Name in `POOLINGS`.
+    slot : int
+        Slot of a query: it follows those of the scalar columns.
     """
 
     table: torch.Tensor
     sums: torch.Tensor
 
-    def __init__(self, network: CausalTransformerLM, pooling: str) -> None:
+    def __init__(self, network: CausalTransformerLM, pooling: str, slot: int) -> None:
         super().__init__()
-        self.network, self.pooling = network, pooling
+        self.network, self.pooling, self.slot = network, pooling, slot
         self._decoder = Decoder(network)
         with torch.no_grad():
             table, sums = network.embed(torch.arange(len(network.bias)))
@@ -101,7 +103,7 @@ class Embedder(nn.Module):
         ids = F.pad(token_ids, (0, 1), value=PAD).scatter(1, n - 1, SEP).scatter(1, n, MISS)
         types = F.pad(token_types, (0, 1), value=TYPE_SPECIAL)
         types = types.scatter(1, n - 1, TYPE_ASKED).scatter(1, n, TYPE_ASKED)
-        slots = network.slots_of(ids, types).scatter(1, n, 1 + network.columns.n_columns)
+        slots = network.slots_of(ids, types).scatter(1, n, self.slot)
         states = self._states(ids, types, slots, torch.arange(ids.shape[1]) > n)
         query = states.gather(1, n[..., None].expand(-1, -1, states.shape[2]))[:, 0]
         return (query - network.view_mean) @ network.view_map
@@ -188,10 +190,14 @@ def write_onnx(model: LoadedModel, folder: str | Path, pooling: str = QUERY) -> 
     hashes = json.dumps(model.tokenizers.hashes(), sort_keys=True)
     of_model = {"version": __version__, "model_hash": model.hash, "tokenizer_hashes": hashes}
     vocabulary = {"vocabulary_hash": vocab_hash(bundle.layout), "pooling": pooling}
-    sequences = random_sequences(bundle.layout, network.max_seq_len)
+    slot = 1 + bundle.layout[SCALAR].length
+    # A query takes a token more.
+    sequences = random_sequences(bundle.layout, network.max_seq_len - 1)
     with torch.no_grad():
-        wanted = torch.cat([embedding_of(network, *each, pooling) for each in sequences]).numpy()
-    module, axes = Embedder(network, pooling).eval(), {0: "batch", 1: "tokens"}
+        wanted = torch.cat(
+            [embedding_of(network, each, pooling, slot) for each in sequences]
+        ).numpy()
+    module, axes = Embedder(network, pooling, slot).eval(), {0: "batch", 1: "tokens"}
     # The longest by itself, as the memory of attention grows with the square of the length.
     batches = [padded(sequences[:1]), padded(sequences[1:])]
     embedder = _Network(module, batches, "embeddings", axes)
@@ -208,16 +214,19 @@ def write_onnx(model: LoadedModel, folder: str | Path, pooling: str = QUERY) -> 
 
 
 def embedding_of(
-    network: CausalTransformerLM, ids: torch.Tensor, types: torch.Tensor, pooling: str
+    network: CausalTransformerLM, sequence: tuple[torch.Tensor, ...], pooling: str, slot: int
 ) -> torch.Tensor:
-    """Return the embedding of a sequence, (1, D), of ids and types (T,), by the network itself."""
-    width = network.embedding.embedding_dim
+    """Return the embedding of a sequence, (1, D), by the network itself.
+
+    A sequence has ids and types, int64 (T,) each; other parameters are those of `Embedder`.
+    """
+    (ids, types), width = sequence, network.embedding.embedding_dim
     if pooling != QUERY:
         return OF_TOKENS[pooling](network.hidden(ids[None], types[None])[..., :width])
     slots = network.slots_of(ids[None, :-1], types[None, :-1])[0]
     asked = [torch.tensor(each) for each in ([SEP, MISS], [TYPE_ASKED] * 2)]
     ids, types = (torch.cat([a[:-1], b]) for a, b in zip((ids, types), asked, strict=True))
-    slots = torch.cat([slots, torch.tensor([0, 1 + network.columns.n_columns])])
+    slots = torch.cat([slots, torch.tensor([0, slot])])
     states = network.flat_hidden(ids, types, slots, [(1, len(ids))])
     return (states[-1:, :width] - network.view_mean) @ network.view_map
 
