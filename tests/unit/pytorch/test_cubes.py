@@ -5,18 +5,21 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from astromodal.config.schema import SplitSettings
+from astromodal.config.schema import Config, SplitSettings, TokenizerSettings
 from astromodal.data.cube import Cube
 from astromodal.data.cutouts import read_cutouts
-from astromodal.data.spectra import read_spectra
+from astromodal.data.spectra import read_light_curves, read_spectra
 from astromodal.data.splits import split_field
 from astromodal.errors import ConfigError
 from astromodal.pytorch import CubeDataset, CubeStream, collate_cubes
 from helpers.cutouts import BANDS
+from helpers.light_curves import SETTINGS, curve_columns
 from helpers.model import COLUMNS
 
 
@@ -144,3 +147,24 @@ def test_a_stream_mixes_row_groups(cubes):
     """The first rows come from as many row groups as are read at a time."""
     items = list(CubeStream(cubes.folder, cubes.config, columns="scalar", mix=3))[:60]
     assert len({(i["field"], i["row"] // {"A": 32, "B": 50}[i["field"]]) for i in items}) >= 3
+
+
+def test_light_curves_are_padded_with_nan(tmp_path):
+    """Curves keep their epochs in time order, and a row without one has none."""
+    path, columns = tmp_path / "datacube_C.parquet", curve_columns(10)
+    pq.write_table(pa.table({"id": [str(i) for i in range(10)], **columns}), path)
+    config = Config(tokenizers=TokenizerSettings(spectrum=SETTINGS))
+    dataset = CubeDataset(path, config, columns=["ztf_g"])
+    batch = collate_cubes([dataset[i] for i in range(10)])
+    (wanted,) = read_light_curves(Cube(path, "C"), "ztf_g")
+    for row in range(10):
+        place = np.flatnonzero(wanted.row == row)
+        inside = slice(*wanted.indptr[place[0] : place[0] + 2]) if len(place) else slice(0)
+        n = inside.stop - (inside.start or 0)
+        for part in ("time", "mag", "error"):
+            found = batch[f"ztf_g_{part}"][row]
+            np.testing.assert_array_equal(found[:n], getattr(wanted, part)[inside])
+            assert found[n:].isnan().all()
+    assert (batch["ztf_g_time"].isnan().all(1).numpy() == (np.arange(10) % 5 == 4)).all()
+    assert dataset.units["ztf_g_mag"] == "mag"
+    assert dataset.axes == {}
