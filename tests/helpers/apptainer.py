@@ -86,7 +86,7 @@ def main(words: list[str]) -> None:
         file.write(json.dumps(vars(call)) + "\n")
     command = ["bash", "-c", call.command]
     if Path(call.image).is_dir():
-        os.environ |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": call.home}
+        os.environ |= {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": call.home}
         command = ["unshare", "--mount", "/bin/sh", "-c", entering(call)]
     os.execvp(command[0], command)
 

@@ -122,7 +122,7 @@ def main(words: list[str]) -> None:
     elif words[:2] == ["env", "create"]:
         given = dict(zip(words, words[1:], strict=False))
         asyncio.run(_create(Path(given["--file"]), Path(given["--prefix"]), folder))
-    else:
+    elif words[0] != "clean":
         sys.exit(f"conda {words}: the stand-in cannot do this")
 
 

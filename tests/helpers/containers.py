@@ -93,9 +93,7 @@ class Builder:
 
     def entry(self, container: str) -> list[str]:
         """The command that the container starts with."""
-        return json.loads(
-            self.call("inspect", "--format", "{{json .OCIv1.Config.Entrypoint}}", container)
-        )
+        return json.loads(self.call("inspect", container))["OCIv1"]["config"]["Entrypoint"]
 
     def run(self, container: str, data: Path, user: int, *command: str) -> str:
         """Run a command as a user, with a folder of that user mounted at /data."""
