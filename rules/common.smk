@@ -55,11 +55,11 @@ from snakemake.settings.types import DeploymentMethod
 # Snakemake has merged the files and dropped duplicate keys; load_config reports those. A module that
 # gets a part of their settings has no file of its own.
 ENTIRE = config is workflow.modifier_stack[0].globals["config"]
-FILES = workflow.configfiles if workflow.is_main_process and ENTIRE else ()
-# The `prefix` of a module stands before all paths of data, and not only before those of rules.
-CONFIG = placed(
-    load_config(config, FILES), workflow.modifier.path_modifier.replace_prefix
+CONFIG = load_config(
+    config, workflow.configfiles if workflow.is_main_process and ENTIRE else ()
 )
+# The `prefix` of a module stands before all paths of data, and not only before those of rules.
+CONFIG = placed(CONFIG, workflow.modifier.path_modifier.replace_prefix)
 workflow.modifier.path_modifier = PathModifier(None, None, workflow)
 VARIANTS, SEEDS = ablated(CONFIG), ablation_seeds(CONFIG)
 for varied in (CONFIG, *VARIANTS.values()):
@@ -85,7 +85,9 @@ if COPIES is not None:  # results are on an object store
 check_frozen(CONFIG, FILES)
 SIMULATED, SOURCES = is_simulated(CONFIG), tuple(CONFIG.sources)
 GIVEN = not (SIMULATED or SOURCES)  # cubes that stand where the user put them
-STAMPED = GIVEN and storage_object(CUBE) is None  # on this machine, where plans read footers
+STAMPED = (
+    GIVEN and storage_object(CUBE) is None
+)  # on this machine, where plans read footers
 if workflow.is_main_process:  # not again in every job
     CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
 DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
@@ -166,13 +168,6 @@ def figures(section):
 def section_rule(section):
     """Return the name of the rule that evaluates a section of the report."""
     return "evaluate_section" if section in OWN_SECTIONS else f"evaluate_{section}"
-
-
-def unless_frozen(part, paths):
-    """Return paths as inputs, without regard to their times where the config freezes the part."""
-    if part not in CONFIG.freeze:
-        return paths
-    return {name: ancient(path) for name, path in paths.items()}
 
 
 include: "inputs.smk"

@@ -76,3 +76,10 @@ def every_photoz(wildcards):
         request.photoz_column(CONFIG)
         paths += expand(PATHS.photoz(), field=FIELDS.every)
     return paths
+
+
+def unless_frozen(part, paths):
+    """Return paths as inputs, without regard to their times where the config freezes the part."""
+    if part not in CONFIG.freeze:
+        return paths
+    return {name: ancient(path) for name, path in paths.items()}
