@@ -112,7 +112,7 @@ def test_a_plan_reads_no_cube(story):
 
 
 def test_a_plan_asks_for_no_content(on_s3):
-    """Of two cubes, the list and perhaps the heads are requested, at most twelve times."""
+    """It makes at most twelve requests for two cubes: the list, and perhaps their heads."""
     asked = on_s3.plan_requests
     assert 0 < len(asked) <= 12
     of_cubes = {method for method, path in asked if path.startswith(f"/{BUCKET}/cubes/")}

@@ -116,7 +116,7 @@ def check_skipped(
     fields : collection of str
         The fields of the run.
     files : Files, optional
-        Gives the time at which a cube on an object store was written.
+        Returns when a cube on an object store was written.
 
     Raises
     ------
