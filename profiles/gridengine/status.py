@@ -63,7 +63,9 @@ def state(job: str, now: float) -> str:
         if answer is None:
             return "running"
         known |= {"asked": now, "queue": answer}
-        missing = {name: since for name, since in missing.items() if name not in answer}
+        # Jobs that have ended are asked about no more.
+        kept = {name: since for name, since in missing.items() if now - since < 10 * LATE}
+        missing = {name: since for name, since in kept.items() if name not in answer}
     listed = known["queue"].get(job)
     if listed is None:
         missing.setdefault(job, now)

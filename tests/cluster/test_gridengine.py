@@ -149,8 +149,8 @@ def test_at_its_time_limit_training_saves_and_the_next_attempt_ends_it(
 ):
     """SIGUSR1 comes before the limit, another job goes on, and the weights are the same."""
     where = tmp_path_factory.mktemp("short") / "gridengine"
-    afresh.site = edited_profile(where, **SITE | {"NOTICE": "160"})
-    limit = ["--set-resources", "train_transformer:runtime=3"]
+    afresh.site = edited_profile(where, **SITE | {"NOTICE": "240"})
+    limit = ["--set-resources", "train_transformer:runtime=5"]
     with held(afresh, *limit) as (started, job):
         trainer = afresh.cluster.script_of(job.number)
         wait_for(lambda: waits_for(trainer, signal.SIGUSR1), "the notice", 120)
