@@ -85,9 +85,7 @@ if COPIES is not None:  # results are on an object store
 check_frozen(CONFIG, FILES)
 SIMULATED, SOURCES = is_simulated(CONFIG), tuple(CONFIG.sources)
 GIVEN = not (SIMULATED or SOURCES)  # cubes that stand where the user put them
-STAMPED = (
-    GIVEN and storage_object(CUBE) is None
-)  # on this machine, where plans read footers
+STAMPED = GIVEN and storage_object(CUBE) is None  # and here, so that plans read them
 if workflow.is_main_process:  # not again in every job
     CODE = plan_digests(SCRIPTS, CONFIG.extensions, os.environ)
 DIGESTS = job_digests(SCRIPTS, CONFIG.extensions, os.environ)
