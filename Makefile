@@ -56,7 +56,7 @@ cluster: .venv/astromodal-dev  ## run the tests on a throw-away Slurm and Grid E
 	@echo "== Running the tests on clusters of this machine's own"
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/cluster --maxfail 3 --durations 10
 
-environments: .venv/astromodal-dev  ## build the container and the environments of conda, and run in them (root, Debian's buildah debootstrap; a quarter of an hour)
+environments: .venv/astromodal-dev  ## build the container and the environments of conda, and run in them (root, Debian's buildah debootstrap; half an hour)
 	@echo "== Building the container and the environments"
 	$(BIN)/python -m pip install --quiet --progress-bar off -c envs/constraints.txt py-rattler
 	$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest tests/environments --durations 10

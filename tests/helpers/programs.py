@@ -56,7 +56,7 @@ def pip(words: list[str]) -> None:
     parser.add_argument("--progress-bar")
     parser.add_argument("command", choices=["install"])
     parser.add_argument("packages", nargs="*")
-    given = parser.parse_args(words)
+    given = parser.parse_intermixed_args(words)
     for package in given.packages:
         Requirement(package)
     for path in filter(None, (given.c, given.r)):
