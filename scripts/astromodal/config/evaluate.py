@@ -272,7 +272,7 @@ class IndexSettings(Settings):
 
     n_components: Annotated[int, Field(ge=1, le=4096)] = Field(
         30,
-        description="Largest number of principal components of standardised embeddings in which "
+        description="Largest number of principal components of embeddings in which "
         "objects are compared.",
     )
     max_objects: Annotated[int, Field(ge=2)] = Field(

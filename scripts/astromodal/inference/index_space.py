@@ -49,8 +49,8 @@ class IndexSpace:
     mean : float64 (D,)
         Mean embedding.
     components : float64 (D, C)
-        Principal components of standardised embeddings, each divided by the scatters of the
-        dimensions; C components in the order of their variance.
+        C principal components of embeddings, in the order of their variance; those of standardised
+        ones are divided by the scatters of the dimensions.
     centroids : float32 (L, C)
         Centroids of the lists.
     model_hash, pooling : str

@@ -40,8 +40,8 @@ class Similar:
     row : int64 (n, k)
         Their rows in the cubes of their fields.
     distance : float64 (n, k)
-        Euclidean distances between principal components of standardised embeddings, without a unit,
-        rounded as float32 is.
+        Euclidean distances between principal components of embeddings, without a unit, rounded as
+        float32 is.
     """
 
     objects: np.ndarray
