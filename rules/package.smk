@@ -38,7 +38,9 @@ def scripts_of(rules):
             dir=folder.parent, ignore_cleanup_errors=True
         ) as made:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-                archive.extractall(made, filter="data")
+                # Python before 3.11.4 has no filters.
+                known = hasattr(tarfile, "data_filter")
+                archive.extractall(made, **({"filter": "data"} if known else {}))
             with suppress(OSError):  # another process was first
                 Path(made).rename(folder)
     return folder / "scripts"

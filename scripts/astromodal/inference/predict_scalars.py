@@ -321,7 +321,8 @@ class ScalarPrediction:
         place = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
         width = knots[place + 1] - knots[place]
         share = (values > knots[place]).astype(np.float64)
-        np.divide(values - knots[place], width, out=share, where=width > 0)
+        with np.errstate(over="ignore"):  # a value far outside of a very narrow interval
+            np.divide(values - knots[place], width, out=share, where=width > 0)
         return place, np.clip(share, 0, 1)
 
 

@@ -121,7 +121,8 @@ class CausalTransformerLM(nn.Module):
         self.values = ValueMaps(columns, N_FEATURES, d_model)
         # Embeddings by a query are (state - view_mean) @ view_map, which is fitted after training.
         self.register_buffer("view_mean", torch.zeros(d_model))
-        self.register_buffer("view_map", torch.eye(d_model))
+        identity = torch.zeros(d_model, d_model).fill_diagonal_(1)  # `eye` imports SymPy
+        self.register_buffer("view_map", identity)
         cosines, sines = rotary_tables(max_seq_len, d_model // n_heads)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)

@@ -170,3 +170,10 @@ def test_errors_of_angles_take_the_shorter_way():
     wide = angle(np.where(np.abs(CENTERS) > 80, 0.25, 0.0))
     assert wide.contains(np.array([-89.0]), 0.16, 0.84)[0]
     assert not wide.contains(np.array([0.0]), 0.16, 0.84)[0]
+
+
+def test_a_value_far_outside_of_a_narrow_interval():
+    """Its position has no overflow: all probability lies above it."""
+    found = prediction([1.0], [1.7e-310], [0.0, 0.015])
+    below, upto = found.cdf(np.array([-0.05]))
+    assert (below[0], upto[0]) == (0, 0)
