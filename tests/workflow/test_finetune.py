@@ -50,7 +50,7 @@ def test_the_section_compares_them_with_baselines(paths):
     """On objects that nothing was trained on, with the same labels."""
     section = read_json(paths.evaluation("finetuned"))
     numbers = section["numbers"]["labels"]["brightness"]["scalar"]
-    assert {"model", "trees", "network", "probe_query", "constant"} <= set(numbers["methods"])
+    assert {"model", "trees", "network", "probe", "constant"} <= set(numbers["methods"])
     assert {"model of kind", "model of brightness"} == set(section["hashes"])
 
 

@@ -119,14 +119,14 @@ def bootstrap_error(
     if n < 2:
         return np.full(np.shape(statistic(np.arange(n))), np.nan) if n else np.array(np.nan)
     rng = np.random.default_rng(seed)
-    samples = [statistic(each) for each in _resampled(rng, n, resamples, clusters)]
-    return _scatter_of(np.array(samples, dtype=np.float64))
+    samples = [statistic(each) for each in resampled(rng, n, resamples, clusters)]
+    return scatter_of(np.array(samples, dtype=np.float64))
 
 
-def _resampled(
+def resampled(
     rng: np.random.Generator, n: int, resamples: int, clusters: np.ndarray | None
 ) -> Iterator[np.ndarray]:
-    """Yield the object numbers of each bootstrap sample, as `bootstrap_error` draws them."""
+    """Yield the object numbers of each bootstrap sample; parameters as in `bootstrap_error`."""
     if clusters is None:
         yield from (rng.integers(0, n, n) for _ in range(resamples))
         return
@@ -146,10 +146,10 @@ def _bootstrap_together(statistic: Callable[[np.ndarray], np.ndarray], n: int, s
     rng, step = np.random.default_rng(seed), max(1, _AT_ONCE // n)
     sizes = [min(step, N_RESAMPLES - begin) for begin in range(0, N_RESAMPLES, step)]
     samples = [statistic(rng.integers(0, n, (size, n))) for size in sizes]
-    return float(_scatter_of(np.concatenate(samples)))
+    return float(scatter_of(np.concatenate(samples)))
 
 
-def _scatter_of(samples: np.ndarray) -> np.ndarray:
+def scatter_of(samples: np.ndarray) -> np.ndarray:
     """Return the standard deviation of finite samples along the first axis; NaN of fewer than 2."""
     finite = np.isfinite(samples)
     count = finite.sum(0)

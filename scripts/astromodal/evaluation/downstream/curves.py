@@ -21,13 +21,12 @@ from astromodal.evaluation.downstream.networks import fit_network, fit_tabm
 from astromodal.evaluation.downstream.numbers import CurvePoint
 from astromodal.evaluation.downstream.tasks import Task
 
-WITH_CURVES = ("probe_query", "probe_attention", "trees")
+WITH_CURVES = ("probe", "trees")
 """Methods that curves of label efficiency are made of."""
 LEAST_LABELS = 10
 """Smallest number of labels that methods are fitted to."""
 LEARNERS: dict[str, Callable[[Examples], Fit]] = {
-    "probe_query": fit_probe,
-    "probe_attention": fit_probe,
+    "probe": fit_probe,
     "trees": fit_trees,
     "tabm": fit_tabm,
     "neighbours": fit_neighbours,

@@ -171,12 +171,12 @@ def predict_tasks(
     """
     measured = measure(context, model, sequences, objects, tasks, names)
     predictor = Predictor(model, sequences, objects.number, names, measured, objects.cell)
-    with_curves = most_labelled(tasks)
+    chosen = most_labelled(tasks)
     combinations = list(dict.fromkeys(task.given for task in tasks))
     predictions: list[Predictions] = []
     for given in progress(combinations, len(combinations), "combinations of modalities"):
         own = [task for task in tasks if task.given == given]
-        predictions += predictor.predict(own, with_curves, context.settings.evaluation, notes)
+        predictions += predictor.predict(own, chosen, context.settings.evaluation, notes)
     return predictions
 
 
@@ -203,7 +203,7 @@ def _summary(context: ModelContext, scored: Collection[str], labelled: Collectio
     return (
         "Labels of held-out objects are predicted by the model itself (the median of its "
         "distribution; its mean for root mean squares and R²), by linear probes of its embeddings "
-        "(by a query, or by the attention of the last token), and by baselines. "
+        "(by a query), and by baselines. "
         f"{ON_MEASURED} Another neural network uses the codes of the scalars alone, and a constant "
         "nothing. "
         f"Predictions are scored on {described([f for f in context.fields if f.name in scored])}, "
@@ -251,7 +251,7 @@ def add_headline(section: Section, task: Task, numbers: TaskNumbers) -> None:
     The verdict is bad where it is bad beside any of them, and good where it is good beside all.
     """
     target, measures = task.target, MEASURES[task.target.role]
-    method = next(name for name in (MODEL, "probe_query") if name in numbers.methods)
+    method = next(name for name in (MODEL, "probe") if name in numbers.methods)
     strong = tuple(name for name in ("trees", "tabm") if name in numbers.methods)
     baselines = strong or ("constant",)
     mine = numbers.methods[method]

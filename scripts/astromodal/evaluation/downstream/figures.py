@@ -25,7 +25,6 @@ from astromodal.evaluation.report.style import (
     INK,
     ORANGE,
     PURPLE,
-    SKY,
     new_figure,
     with_unit,
 )
@@ -47,8 +46,7 @@ class Style:
 
 STYLES = {
     MODEL: Style("model", BLUE, "o"),
-    "probe_query": Style("probe (query)", GREEN, "^"),
-    "probe_attention": Style("probe (attention)", SKY, "v"),
+    "probe": Style("probe", GREEN, "^"),
     "trees": Style("trees", ORANGE, "s"),
     "tabm": Style("TabM", INK, "h"),
     "neighbours": Style("neighbours", AMBER, "D"),
@@ -206,9 +204,9 @@ def plot_truth(predictions: Sequence[Predictions]) -> Figure:
 
 
 def compared_methods(predictions: Predictions) -> list[str]:
-    """Return two methods to compare: the model or else a probe, and trees or else a probe."""
-    first = next(name for name in (MODEL, "probe_query") if name in predictions.values)
-    second = next(name for name in ("trees", "probe_attention") if name in predictions.values)
+    """Return two methods to compare: the model or else a probe, and trees or else the constant."""
+    first = next(name for name in (MODEL, "probe") if name in predictions.values)
+    second = next(name for name in ("trees", "constant") if name in predictions.values)
     return [first, second]
 
 
@@ -221,7 +219,7 @@ def _add_classes(section: Section, predictions: Predictions) -> None:
         for i, counts in enumerate(confusion(task.truth, probabilities))
     ]
     section.add_figure(
-        plot_classes(predictions, "probe_query"), "classes",
+        plot_classes(predictions, "probe"), "classes",
         f"{task.target.name} from {task.given}: objects by class and predicted class (left), and "
         "the fraction of correct predictions against the confidence (right, with Wilson errors).",
         "Left: all objects should lie on the diagonal. Right: points below the dashed line are "
@@ -246,7 +244,7 @@ def plot_classes(predictions: Predictions, method: str) -> Figure:
     left.set_yticks(range(len(classes)), classes)
     left.set(xlabel="predicted class", ylabel="class", title=STYLES[method].label)
     right.plot([0, 1], [0, 1], "--", color=INK, linewidth=0.9)
-    for name in ("probe_query", "probe_attention", "trees"):
+    for name in ("probe", "trees"):
         if name in predictions.values:
             bins = reliability(truth, predictions.values[name])
             x = np.array([b.confidence for b in bins])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -14,10 +15,12 @@ from astromodal.evaluation.downstream.baselines import Fit, log_loss
 from astromodal.evaluation.downstream.calibration import calibration_error
 from astromodal.evaluation.downstream.tasks import Role, Target
 from astromodal.evaluation.metrics import (
+    N_RESAMPLES,
     measure_fraction,
-    measure_statistic,
     r2_of,
+    resampled,
     robust_sigma,
+    scatter_of,
 )
 from astromodal.evaluation.report.section import Measurement, Verdict
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -30,9 +33,9 @@ NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 PAIRS = (
     *(("model", other) for other in ("trees", "tabm", "neighbours", "network", "constant")),
-    ("model", "probe_query"),
-    *(("probe_query", other) for other in ("trees", "tabm", "constant")),
-    ("probe_attention", "trees"), ("tabm", "trees"),
+    ("model", "probe"),
+    *(("probe", other) for other in ("trees", "tabm", "constant")),
+    ("tabm", "trees"),
 )  # fmt: skip
 """Pairs of methods that are compared on the same objects."""
 
@@ -121,6 +124,20 @@ class Truth:
     def __getitem__(self, rows: np.ndarray) -> Truth:
         clusters = None if self.clusters is None else clusters_of(self.clusters[rows])
         return replace(self, values=self.values[rows], clusters=clusters)
+
+    @cached_property
+    def samples(self) -> list[np.ndarray]:
+        """Numbers of the objects of each bootstrap sample, the same for all measures."""
+        rng = np.random.default_rng(self.seed)
+        return list(resampled(rng, len(self), N_RESAMPLES, self.clusters))
+
+    def measure(self, statistic: Callable[[np.ndarray], float]) -> Measurement:
+        """Measure a statistic, a function of numbers of objects, with its bootstrap error."""
+        if len(self) < 2:
+            value = statistic(np.arange(len(self))) if len(self) else np.nan
+            return Measurement(float(value), np.nan, len(self))
+        error = scatter_of(np.array([statistic(sample) for sample in self.samples]))
+        return Measurement(float(statistic(np.arange(len(self)))), float(error), len(self))
 
 
 def redshift_error(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -251,7 +268,7 @@ def score(measure: Measure, truth: Truth, predicted: Estimates) -> Measurement:
     def of(index: np.ndarray) -> float:
         return measure.of(values[index], estimates[index])
 
-    found = measure_statistic(of, len(truth), truth.seed, clusters=truth.clusters)
+    found = truth.measure(of)
     if measure.of is not outlier_fraction:
         return found
     alone = measure_fraction(np.abs(redshift_error(values, estimates)) > OUTLIER)
@@ -272,7 +289,7 @@ def score_difference(
     def of(index: np.ndarray) -> float:
         return measure.of(values[index], first[index]) - measure.of(values[index], second[index])
 
-    return measure_statistic(of, len(truth), truth.seed, clusters=truth.clusters)
+    return truth.measure(of)
 
 
 def score_methods(truth: Truth, predicted: Mapping[str, Estimates]) -> dict[str, Scores]:

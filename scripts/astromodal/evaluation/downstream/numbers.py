@@ -158,7 +158,7 @@ class TaskNumbers:
     confusion : dict of str to int64 (classes, classes)
         Objects by class (row) and predicted class (column), by method.
     by_magnitude, by_redshift : list of PartScores
-        Bins of magnitude, where curves are made; bins of redshift, of a redshift.
+        Bins of magnitude, and of redshift of a redshift, where parts are scored.
     by_class, by_field : list of PartScores
         Redshifts of each class; any target in each field.
     curves : dict of str to list of CurvePoint

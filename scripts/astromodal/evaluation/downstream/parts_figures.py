@@ -48,7 +48,7 @@ def add_part_figures(
     section : Section
         The section.
     predictions : sequence of Predictions
-        Predictions of all tasks; parts are those of tasks with curves.
+        Predictions of all tasks.
     measured : mapping
         Their numbers by target and combination of modalities.
     magnitude : str
@@ -57,7 +57,7 @@ def add_part_figures(
     every = [
         Parts(each.task.target, each.task.given, measured[each.task.target][each.task.given])
         for each in predictions
-        if each.curves
+        if each.in_parts
     ]
     binned = [each for each in every if each.numbers.by_magnitude]
     name = f"{magnitude} (mag)"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from astromodal.config.evaluate import EvaluationSettings
+from astromodal.config.evaluate import QUERY, EvaluationSettings
 from astromodal.core.vocab import MISS
 from astromodal.errors import ConfigError, DataError
 from astromodal.evaluation.downstream.baselines import (
@@ -43,7 +43,7 @@ from astromodal.evaluation.downstream.numbers import (
 )
 from astromodal.evaluation.downstream.sample import LabelledObjects
 from astromodal.evaluation.downstream.tasks import Target, Task
-from astromodal.inference.encode import Encoded, embed_by
+from astromodal.inference.encode import Encoded, embed_objects
 from astromodal.inference.finetuned import ClassPrediction
 from astromodal.inference.model import AstroModel
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -53,9 +53,7 @@ from astromodal.sequences.layout import SCALAR
 
 MODEL = "model"
 """Name of the model's own prediction among the methods."""
-PROBED = ("query", "attention")
-"""Poolings whose embeddings probes are fitted to."""
-COMPARED = (MODEL, "probe_query", "trees", "tabm")
+COMPARED = (MODEL, "probe", "trees", "tabm")
 """Methods that are compared in bins, classes and fields."""
 STARS_WITHIN = 0.003
 """Absolute redshift of the fastest stars: 900 km/s, well above the Galaxy's escape speed at the Sun
@@ -80,6 +78,8 @@ class Predictions:
         The tuned hyperparameters by method.
     inputs : dict of str to str
         What each method sees, in words.
+    in_parts : bool
+        Whether parts of the scored objects are scored, too.
     curves : dict of str to list of CurvePoint
         Curves of label efficiency by method; empty where none are made.
     """
@@ -90,6 +90,7 @@ class Predictions:
     calibration: Calibration | None = None
     chosen: dict[str, Hyperparameters] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    in_parts: bool = False
     curves: dict[str, list[CurvePoint]] = field(default_factory=dict)
 
     @property
@@ -138,7 +139,7 @@ class Predictions:
             bright = magnitude < BRIGHT
             if bright.sum() > 1:
                 parts["bright"] = PartScores.of("bright", truth, compared, bright)
-        if not self.curves:
+        if not self.in_parts:
             return parts
         parts["by_magnitude"] = score_bins(truth, compared, magnitude, MAGNITUDES)
         parts["by_field"] = score_groups(truth, compared, objects.field[scored])
@@ -195,7 +196,7 @@ class Predictor:
     def predict(
         self,
         tasks: Sequence[Task],
-        with_curves: Sequence[Task],
+        chosen: Sequence[Task],
         evaluation: EvaluationSettings,
         notes: list[str],
     ) -> list[Predictions]:
@@ -205,8 +206,9 @@ class Predictor:
         ----------
         tasks : sequence of Task
             Tasks with the same given modalities.
-        with_curves : sequence of Task
-            Tasks that curves of label efficiency are made for.
+        chosen : sequence of Task
+            Tasks whose objects are scored in parts, and, but for redshifts with stars, that curves
+            of label efficiency are made for.
         evaluation : EvaluationSettings
             Seed, and settings of the curves.
         notes : list of str
@@ -235,7 +237,8 @@ class Predictor:
                 task, by_model.get(task.target), examples, clusters, evaluation.seed
             )
             each.inputs = {method: inputs[method] for method in each.estimates}
-            if task in with_curves:
+            each.in_parts = task in chosen
+            if each.in_parts and not task.target.of:  # stars would change little
                 each.curves = label_curves(task, examples, each.estimates, evaluation)
             predictions.append(each)
         return predictions
@@ -247,8 +250,7 @@ class Predictor:
         bundle, budget = self.model.bundle, self.model.settings.token_budget
         sequences = self.sequences.only(*parse_given(bundle.layout, self.model.columns, given))
         kept = Encoded(sequences, self.numbers[objects])
-        embeddings = embed_by(bundle, kept, PROBED, budget)
-        features = {f"probe_{pooling}": Features(x) for pooling, x in embeddings.items()}
+        features = {"probe": Features(embed_objects(bundle, kept, QUERY, budget))}
         measured = Features(
             self.measured.features(modalities, objects), self.measured.fluxes(modalities, objects)
         )
@@ -263,8 +265,7 @@ class Predictor:
         measured = self.measured.described(modalities)
         return {
             MODEL: tokens,
-            "probe_query": f"embeddings of {tokens}",
-            "probe_attention": f"embeddings of {tokens}",
+            "probe": f"embeddings of {tokens}",
             "network": f"codes of {len(self.columns)} scalars",
             "constant": "nothing",
             **dict.fromkeys(ON_MEASUREMENTS, measured),

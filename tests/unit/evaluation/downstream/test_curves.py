@@ -24,8 +24,8 @@ def _curve(example, fractions, draws=3):
     task = Task(target, "scalar", example.y, example.fit, example.tune, example.score)
     settings = DownstreamSettings(label_fractions=fractions, label_draws=draws)
     evaluation = EvaluationSettings(downstream=settings)
-    predicted = {"probe_query": Estimates.of_fit(target, fit_probe(example))}
-    return label_curves(task, {"probe_query": example}, predicted, evaluation)["probe_query"]
+    predicted = {"probe": Estimates.of_fit(target, fit_probe(example))}
+    return label_curves(task, {"probe": example}, predicted, evaluation)["probe"]
 
 
 def test_curves_have_errors_over_subsets(examples):

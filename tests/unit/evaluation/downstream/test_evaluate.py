@@ -46,13 +46,13 @@ def section(evaluate):
 
 
 def test_every_method_is_scored_on_the_same_objects(section):
-    """There are eight methods from scalars; of images nothing was measured here."""
+    """There are seven methods from scalars; of images nothing was measured here."""
     tasks = section.numbers.targets["specz_z"]
     assert set(tasks["scalar"].methods) == {
-        "model", "probe_query", "probe_attention", "trees", "tabm", "neighbours", "network",
+        "model", "probe", "trees", "tabm", "neighbours", "network",
         "constant",
     }  # fmt: skip
-    assert set(tasks["image"].methods) == {"model", "probe_query", "probe_attention", "constant"}
+    assert set(tasks["image"].methods) == {"model", "probe", "constant"}
     assert (tasks["scalar"].n_objects, tasks["image"].n_objects) == (40, 20)
     assert (tasks["scalar"].n_fit, tasks["scalar"].n_tune) == (60, 19)
 
@@ -63,7 +63,7 @@ def test_every_method_has_its_inputs_beside_its_scores(section):
     assert set(numbers.inputs) == set(numbers.methods)
     seen = {row[6]: row[7] for row in section.figures[1].table.rows if row[2] == "scalar"}
     assert seen["trees"] == seen["TabM"] == "3 scalars"
-    assert seen["probe (query)"] == "embeddings of tokens of scalar"
+    assert seen["probe"] == "embeddings of tokens of scalar"
 
 
 def test_headlines_compare_with_trees_and_tabm(section):
@@ -171,7 +171,7 @@ def test_a_column_that_the_model_lacks_is_predicted_by_the_other_methods(evaluat
     section = evaluate(labels, ONE)
     methods = section.numbers.targets["extra_logg"]["scalar"].methods
     assert set(methods) == {
-        "probe_query", "probe_attention", "trees", "tabm", "neighbours", "network", "constant",
+        "probe", "trees", "tabm", "neighbours", "network", "constant",
     }  # fmt: skip
     assert any("extra_logg is not among the model's scalars" in note for note in section.notes)
 
@@ -186,7 +186,7 @@ def test_a_prediction_that_the_model_refuses_is_noted(evaluate, survey, monkeypa
     section = evaluate({"kind": None, "stellar": []}, ONE)
     methods = section.numbers.targets["specz_z"]["scalar"].methods
     assert "model" not in methods
-    assert "probe_query" in methods
+    assert "probe" in methods
     assert any("no prediction from scalar: given must be" in note for note in section.notes)
 
 

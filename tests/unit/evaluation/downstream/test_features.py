@@ -228,5 +228,5 @@ def test_without_measurements_there_is_no_method_on_them():
     task, every = _task()
     values = np.full((10, 2), np.nan)
     values[9] = 1.0
-    features = {name: Features(values) for name in (*ON_MEASUREMENTS, "probe_query")}
-    assert set(examples_of(task, every, features)) == {"probe_query"}
+    features = {name: Features(values) for name in (*ON_MEASUREMENTS, "probe")}
+    assert set(examples_of(task, every, features)) == {"probe"}

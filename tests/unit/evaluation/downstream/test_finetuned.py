@@ -94,7 +94,7 @@ def test_models_are_scored_beside_all_methods(section, label):
     """From scalars and from images, on the objects of the held-out field."""
     tasks = section.numbers.labels[label]
     scalar, image = tasks["scalar"], tasks["image"]
-    assert {"model", "probe_query", "trees", "tabm", "network", "constant"} <= set(scalar.methods)
+    assert {"model", "probe", "trees", "tabm", "network", "constant"} <= set(scalar.methods)
     assert {"model", "constant"} <= set(image.methods)
     assert "trees" not in image.methods
     assert (scalar.n_fit, scalar.n_tune, scalar.n_objects) == (60, 19, 40)
