@@ -185,7 +185,8 @@ def plot_groups(grouped: Sequence[tuple[Parts, Sequence[PartScores]]]) -> Figure
                 [score.value for score in scores], place, xerr=error, fmt=style.marker,
                 color=style.colour, markersize=4, label=style.label,
             )  # fmt: skip
-        axis.set_yticks(range(len(parts)), [f"{part.name} ({part.n})" for part in parts])
+        names = [f"{part.name}\n({part.n})" for part in parts]
+        axis.set_yticks(range(len(parts)), names, fontsize=7)
         axis.set_ylim(len(parts) - 0.5, -0.5)
         axis.set_xlabel(measure_label(measure, each.target))
         axis.set_title(f"{each.target.name} from {each.given}", fontsize=8)
@@ -198,6 +199,6 @@ def _lines(
 ) -> Iterator[tuple[np.ndarray, list[Measurement], str]]:
     """Yield positions, scores and name of each method; error bars stand side by side."""
     middle = np.array([part.middle for part in parts])
-    step = 0.02 * np.ptp(middle)
+    step = 0.01 * np.ptp(middle)
     for i, method in enumerate(parts[0].methods):
         yield middle + step * (i - 1), [part.methods[method][measure] for part in parts], method
