@@ -233,8 +233,8 @@ class PredictSettings(Settings):
     pooling: Literal["query", "mean", "attention"] = Field(
         "query",
         description="How an object's tokens become one embedding: the state of a query that "
-        "follows them, in which distances mean the same whatever was measured of an object; the "
-        "mean of their states; or that mean weighted by attention from the last token.",
+        "follows them, mapped so that an object stays near itself where less is measured of it; "
+        "the mean of their states; or that mean weighted by attention from the last token.",
     )
     token_budget: Positive = Field(
         16_384, description="Largest number of tokens that are run at once."

@@ -54,7 +54,7 @@ class Files:
     def _listed(self, folder: str) -> list[str]:
         """Return the files below a stored folder, as paths of local copies or as queries.
 
-        Plugins list files in one of two ways. That of S3 finds all files of a folder when it is
+        Plugins list files by different calls. That of S3 finds all files of a folder when it is
         asked about one, that of `fs` lists the matches of a pattern.
         """
         import asyncio  # here: most plans, and all jobs, ask no plugin

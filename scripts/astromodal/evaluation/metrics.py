@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,15 +118,15 @@ def bootstrap_error(
     """
     if n < 2:
         return np.full(np.shape(statistic(np.arange(n))), np.nan) if n else np.array(np.nan)
-    rng = np.random.default_rng(seed)
-    samples = [statistic(each) for each in resampled(rng, n, resamples, clusters)]
+    samples = [statistic(each) for each in resampled(seed, n, resamples, clusters)]
     return scatter_of(np.array(samples, dtype=np.float64))
 
 
 def resampled(
-    rng: np.random.Generator, n: int, resamples: int, clusters: np.ndarray | None
+    seed: int, n: int, resamples: int, clusters: np.ndarray | None
 ) -> Iterator[np.ndarray]:
     """Yield the object numbers of each bootstrap sample; parameters as in `bootstrap_error`."""
+    rng = np.random.default_rng(seed)
     if clusters is None:
         yield from (rng.integers(0, n, n) for _ in range(resamples))
         return
@@ -159,20 +159,21 @@ def scatter_of(samples: np.ndarray) -> np.ndarray:
 
 
 def measure_statistic(
-    statistic: Callable[[np.ndarray], float],
-    n: int,
-    seed: int,
-    resamples: int = N_RESAMPLES,
-    clusters: np.ndarray | None = None,
+    statistic: Callable[[np.ndarray], float], n: int, seed: int, clusters: np.ndarray | None = None
 ) -> Measurement:
-    """Measure a scalar statistic of `n` objects, with its bootstrap error.
+    """Measure a scalar statistic of `n` objects, with its error as `bootstrap_error` has it."""
+    return measure_resampled(statistic, n, resampled(seed, n, N_RESAMPLES, clusters))
 
-    Arguments are those of `bootstrap_error`. NaN without objects.
-    """
+
+def measure_resampled(
+    statistic: Callable[[np.ndarray], float], n: int, samples: Iterable[np.ndarray]
+) -> Measurement:
+    """Measure a statistic of `n` objects over given bootstrap samples; NaN without objects."""
     if not n:
         return Measurement(np.nan, np.nan, 0)
-    error = float(bootstrap_error(statistic, n, seed, resamples, clusters))
-    return Measurement(float(statistic(np.arange(n))), error, n)
+    value = float(statistic(np.arange(n)))
+    error = scatter_of(np.array([statistic(each) for each in samples])) if n > 1 else np.nan
+    return Measurement(value, float(error), n)
 
 
 def measure_median(values: np.ndarray, seed: int) -> Measurement:

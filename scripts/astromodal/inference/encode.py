@@ -225,6 +225,7 @@ POOLINGS = (QUERY, *OF_TOKENS)
 """Every pooling."""
 
 
+@torch.no_grad()
 def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: int) -> np.ndarray:
     """Return one embedding vector per object.
 
@@ -254,51 +255,24 @@ def embed_objects(bundle: Bundle, objects: Encoded, pooling: str, token_budget: 
     if pooling not in POOLINGS:
         message = must_be("pooling", f"one of {', '.join(POOLINGS)}", pooling)
         raise ConfigError(message + suggestion(pooling, POOLINGS))
-    return embed_by(bundle, objects, (pooling,), token_budget)[pooling]
-
-
-@torch.no_grad()
-def embed_by(
-    bundle: Bundle, objects: Encoded, poolings: Sequence[str], token_budget: int
-) -> dict[str, np.ndarray]:
-    """Return embeddings of objects by several poolings.
-
-    One run of the model gives those by a query, and another one all others.
-
-    Parameters
-    ----------
-    bundle, objects, token_budget
-        As for `embed_objects`.
-    poolings : sequence of str
-        Names in `POOLINGS`.
-
-    Returns
-    -------
-    dict of str to float32 (n, D)
-        Embeddings by pooling.
-    """
     model, sequences, numbers = bundle.trained.model, objects.sequences, objects.numbers
     width = model.embedding.embedding_dim
-    out = {name: np.empty((len(objects), width), dtype=np.float32) for name in poolings}
-    if QUERY in poolings and len(objects):
+    if pooling == QUERY:
         queries = query_states(
-            lambda batch: bundle.states(batch)[:, :width], sequences, numbers, token_budget
+            lambda batch: bundle.states(batch)[:, :width], sequences, numbers, width, token_budget
         )
         mean, views = (tensor.cpu().numpy() for tensor in (model.view_mean, model.view_map))
-        out[QUERY][:] = (queries - mean) @ views
-    of_tokens = [name for name in poolings if name != QUERY]
-    if not of_tokens:
-        return out
+        return (queries - mean) @ views
+    out = np.empty((len(objects), width), dtype=np.float32)
     # Sequences sorted by length make few and large calls of attention.
     order = np.argsort(sequences.lengths[numbers], kind="stable")
     plan = plan_epoch(numbers[order], sequences.lengths, None, 1, token_budget)
     for step in range(len(plan)):
         place = order[plan.edges[step] : plan.edges[step + 1]]
         batch = sequences.batch(plan.step(step))
-        states = bundle.states(batch)[:, :width]
-        runs = states.float().split([count * length for count, length in batch.shapes])
-        shaped = [run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True)]
-        for name in of_tokens:
-            pooled = torch.cat([OF_TOKENS[name](run) for run in shaped])
-            out[name][place[batch.order]] = pooled.cpu().numpy()
+        states = bundle.states(batch)[:, :width].float()
+        runs = states.split([count * length for count, length in batch.shapes])
+        shaped = (run.unflatten(0, shape) for run, shape in zip(runs, batch.shapes, strict=True))
+        pooled = torch.cat([OF_TOKENS[pooling](run) for run in shaped])
+        out[place[batch.order]] = pooled.cpu().numpy()
     return out

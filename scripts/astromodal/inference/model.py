@@ -73,9 +73,9 @@ class AstroModel(LoadedModel):
             Objects returned by `encode`, or one of the workflow's sequence files.
         pooling : str
             ``query``: the state of a token that follows an object's others, mapped so that an
-            object is near itself whatever was measured of it; ``mean`` of the states of an object's
-            tokens; or ``attention``: their mean weighted by softmax(h_EOS · h / sqrt(D)), where the
-            last token, EOS, attends to all others.
+            object stays near itself where less is measured of it; ``mean`` of the states of an
+            object's tokens; or ``attention``: their mean weighted by softmax(h_EOS · h / sqrt(D)),
+            where the last token, EOS, attends to all others.
         given : str or sequence of str, optional
             Columns and blocks to embed, named as in `predict`; everything if None.
 

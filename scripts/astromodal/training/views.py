@@ -39,6 +39,7 @@ def query_states(
     states_of: Callable[[Batch], torch.Tensor],
     sequences: SequenceSet,
     numbers: np.ndarray,
+    width: int,
     token_budget: int,
     choose: Choose | None = None,
 ) -> np.ndarray:
@@ -52,24 +53,24 @@ def query_states(
         Sequences of the objects.
     numbers : int64 (n,)
         Their numbers.
+    width : int
+        D.
     token_budget : int
         Tokens that are run at once.
     choose : callable, optional
         Chooses which scalars are shown; everything known is where None.
     """
     asking = sequences.asking(1)
+    out = np.empty((len(numbers), width), dtype=np.float32)
     order = np.argsort(asking.lengths[numbers], kind="stable")  # few and large calls of attention
     plan = plan_epoch(numbers[order], asking.lengths, None, 1, token_budget)
-    parts, places = [np.empty((0, 0), dtype=np.float32)], [np.empty(0, dtype=np.int64)]
     with torch.no_grad():
         for step in range(len(plan)):
+            place = order[plan.edges[step] : plan.edges[step + 1]]
             batch = asking.batch(plan.step(step), None, choose)
             states = states_of(batch)
             at = torch.from_numpy(batch.columns.place[:, -1]).to(states.device)
-            parts.append(states[at].float().cpu().numpy())
-            places.append(order[plan.edges[step] : plan.edges[step + 1]][batch.order])
-    out = np.empty((len(numbers), parts[-1].shape[1]), dtype=np.float32)
-    out[np.concatenate(places)] = np.concatenate(parts[1:]) if len(parts) > 1 else parts[0]
+            out[place[batch.order]] = states[at].float().cpu().numpy()
     return out
 
 
@@ -119,10 +120,11 @@ def fit_model_views(
 
     model.eval()
     states = [
-        query_states(states_of, shown, numbers, token_budget, choose) for shown, choose in views
+        query_states(states_of, shown, numbers, width, token_budget, choose)
+        for shown, choose in views
     ]
     model.train(was_training)
-    return fit_views(np.stack(states).reshape(len(views), len(numbers), width))
+    return fit_views(np.stack(states))
 
 
 class _Half:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from astromodal.errors import ConfigError
-from astromodal.inference.encode import POOLINGS, embed_by
+from astromodal.inference.encode import POOLINGS
 
 
 def states(bundle, encoded, i, sequences=None):
@@ -87,13 +87,6 @@ def test_an_unknown_name_is_refused(model, encoded):
     """The error suggests the nearest name."""
     with pytest.raises(ConfigError, match="given must be a scalar column or one of"):
         model.embed(encoded, given=["imag"])
-
-
-def test_several_poolings_at_once_are_those_one_by_one(model, bundle, encoded):
-    """They are the same vectors."""
-    made = embed_by(bundle, encoded, POOLINGS, 500)
-    for pooling, vectors in made.items():
-        assert vectors == pytest.approx(model.embed(encoded, pooling), abs=1e-6)
 
 
 def test_threads_change_no_more_than_the_rounding(model, encoded):

@@ -1,4 +1,4 @@
-"""Sequences and cubes of two fields, a toy model, and configs that name what they hold."""
+"""Sequences and cubes of two fields, and configs that name what they hold."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from astromodal.config.schema import Config
-from astromodal.inference.model import AstroModel
 from astromodal.sequences.layout import sequence_layout
 from astromodal.sequences.store import pack_objects, write_sequences
-from helpers.model import CONFIG, cube_table, toy_bundle
+from helpers.model import CONFIG, cube_table
 from helpers.survey import HASHES, TOKENIZERS, make_codes
 
 N_OBJECTS, N_ROWS = (70, 31), (200, 90)
@@ -50,19 +49,3 @@ def cubes(tmp_path_factory) -> Files:
         path = folder / f"datacube_{field}.parquet"
         pq.write_table(cube_table(n, seed), path, row_group_size=size)
     return Files(folder, CONFIG)
-
-
-@pytest.fixture(scope="session")
-def bundle():
-    return toy_bundle()
-
-
-@pytest.fixture(scope="session")
-def model(bundle):
-    return AstroModel(bundle)
-
-
-@pytest.fixture(scope="session")
-def encoded(model):
-    """Twelve objects: every second with an image, every third with a DESI spectrum."""
-    return model.encode(cube_table())

@@ -61,13 +61,13 @@ def test_queries_follow_everything_that_is_shown(survey):
         return model.flat_hidden(*map(torch.from_numpy, arrays), batch.shapes)[:, :width]
 
     numbers = np.arange(30)
-    every = query_states(states_of, sequences, numbers, 500)
+    every = query_states(states_of, sequences, numbers, width, 500)
     assert every.shape == (30, width)
-    alone = query_states(states_of, sequences, numbers[7:8], 500)
+    alone = query_states(states_of, sequences, numbers[7:8], width, 500)
     np.testing.assert_allclose(alone[0], every[7], atol=1e-5)
-    fewer = query_states(states_of, sequences.only((), range(2)), numbers, 500)
+    fewer = query_states(states_of, sequences.only((), range(2)), numbers, width, 500)
     assert np.abs(fewer - every).max() > 1e-3
-    assert query_states(states_of, sequences, numbers[:0], 500).shape[0] == 0
+    assert query_states(states_of, sequences, numbers[:0], width, 500).shape == (0, width)
 
 
 def test_labels_change_no_map(survey):

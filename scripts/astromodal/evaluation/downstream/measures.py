@@ -17,10 +17,10 @@ from astromodal.evaluation.downstream.tasks import Role, Target
 from astromodal.evaluation.metrics import (
     N_RESAMPLES,
     measure_fraction,
+    measure_resampled,
     r2_of,
     resampled,
     robust_sigma,
-    scatter_of,
 )
 from astromodal.evaluation.report.section import Measurement, Verdict
 from astromodal.inference.predict_scalars import ScalarPrediction
@@ -128,16 +128,11 @@ class Truth:
     @cached_property
     def samples(self) -> list[np.ndarray]:
         """Numbers of the objects of each bootstrap sample, the same for all measures."""
-        rng = np.random.default_rng(self.seed)
-        return list(resampled(rng, len(self), N_RESAMPLES, self.clusters))
+        return list(resampled(self.seed, len(self), N_RESAMPLES, self.clusters))
 
     def measure(self, statistic: Callable[[np.ndarray], float]) -> Measurement:
         """Measure a statistic, a function of numbers of objects, with its bootstrap error."""
-        if len(self) < 2:
-            value = statistic(np.arange(len(self))) if len(self) else np.nan
-            return Measurement(float(value), np.nan, len(self))
-        error = scatter_of(np.array([statistic(sample) for sample in self.samples]))
-        return Measurement(float(statistic(np.arange(len(self)))), float(error), len(self))
+        return measure_resampled(statistic, len(self), self.samples)
 
 
 def redshift_error(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -32,7 +32,6 @@ from astromodal.evaluation.embeddings.measures import (
     MapNumbers,
     Retrieval,
     class_agreement,
-    embedding_space,
     project_to_plane,
     retrieve,
     value_agreement,
@@ -48,6 +47,7 @@ from astromodal.evaluation.embeddings.sample import (
 )
 from astromodal.evaluation.report.section import Measurement, Section
 from astromodal.evaluation.report.style import styled
+from astromodal.inference.index_space import principal_components
 from astromodal.sequences.layout import IMAGE
 
 _SIGNIFICANT = 2.0
@@ -88,7 +88,8 @@ def evaluate_embeddings(context: ModelContext) -> Section:
         why = "all embeddings are equal" if len(sample) >= 3 else "there are fewer than three"
         section.notes.append(f"{len(sample)} embeddings cannot be evaluated: {why}.")
         return section
-    space = embedding_space(sample.vectors, pooling)
+    mean, components = principal_components(sample.vectors, N_COMPONENTS, pooling)
+    space, alone = ((each - mean) @ components for each in (sample.vectors, sample.alone))
     tokenizer, columns = context.model.tokenizers.image, context.settings.columns
     shown = retrieve(sample, space, tokenizer, columns, evaluation.n_examples, seed)
     offsets = _measure_offsets(sample, space, seed)
@@ -101,7 +102,7 @@ def evaluate_embeddings(context: ModelContext) -> Section:
         _note_unknown(section, sample, compared, kinds)
         agreements = _add_agreement(section, sample, compared, kinds, labels.magnitude, seed)
         _add_retrieval(section, sample, shown)
-    recognition = recognise(sample.vectors, sample.alone, pooling, N_COMPONENTS)
+    recognition = recognise(space, alone)
     if recognition is not None:
         _add_recognition(section, recognition)
     section.numbers = EmbeddingNumbers(

@@ -9,7 +9,6 @@ from scipy.spatial.distance import cdist
 
 from astromodal.evaluation.metrics import measure_fraction
 from astromodal.evaluation.report.section import Measurement
-from astromodal.inference.index_space import principal_components
 
 TEN_OF = 10 / 5000
 """Part of the objects among which one is looked for."""
@@ -33,21 +32,15 @@ class Recognition:
     share: Measurement
 
 
-def recognise(
-    vectors: np.ndarray, alone: np.ndarray, pooling: str, n_components: int
-) -> Recognition | None:
-    """Look for objects among the nearest of their embeddings from scalars alone.
+def recognise(points: np.ndarray, alone: np.ndarray) -> Recognition | None:
+    """Look for objects among the nearest to their embeddings from scalars alone.
 
     Parameters
     ----------
-    vectors : float (n, D)
-        Embeddings from everything.
-    alone : float (n, D)
-        Embeddings from the scalars alone; NaN of objects that are not looked for.
-    pooling : str
-        Their pooling.
-    n_components : int
-        Principal components in which objects are compared.
+    points : float (n, C)
+        Embeddings from everything, in the space in which objects are compared.
+    alone : float (n, C)
+        Those from the scalars alone; NaN of objects that are not looked for.
 
     Returns
     -------
@@ -57,13 +50,11 @@ def recognise(
     own = np.flatnonzero(np.isfinite(alone).all(axis=1))
     if not len(own):
         return None
-    mean, components = principal_components(vectors, n_components, pooling)
-    space, sought = (vectors - mean) @ components, (alone[own] - mean) @ components
-    nearest = max(1, round(len(vectors) * TEN_OF))
+    nearest = max(1, round(len(points) * TEN_OF))
     hits = np.empty(len(own), dtype=bool)
     for begin in range(0, len(own), _AT_ONCE):
         part = slice(begin, begin + _AT_ONCE)
-        distance = cdist(sought[part], space)
+        distance = cdist(alone[own[part]], points)
         itself = np.take_along_axis(distance, own[part, None], axis=1)
         hits[part] = (distance < itself).sum(axis=1) < nearest
-    return Recognition(nearest, len(vectors), measure_fraction(hits))
+    return Recognition(nearest, len(points), measure_fraction(hits))
